@@ -1,0 +1,122 @@
+"""Builds sdist and wheel into dist/ and tries them as a stranger would.
+
+    python .ci/checkdist.py
+
+- the sdist holds every file under version control that belongs in it, and nothing generated;
+- the wheel, built from the sdist, installs with no index and no compiler in reach and runs the compiled core;
+- a build with REACTOR_PURE=1 gives a wheel for any platform, which runs the pure core;
+- an editable install runs the compiled core, and the pure one when asked at import.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+
+from setuptools import build_meta
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DIST = ROOT / "dist"
+SMOKE = ROOT / "tests" / "smoke.py"
+GENERATED = (".c", ".so", ".pyd", ".pyc")
+NOT_SHIPPED = (".gitignore", ".github/")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def run(*command: str | os.PathLike[str], **environment: str) -> None:
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, env={**os.environ, **environment})
+
+
+def pip(python: pathlib.Path | str, *arguments: str | os.PathLike[str], **environment: str) -> None:
+    run(python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments, **environment)
+
+
+def newEnvironment(folder: pathlib.Path) -> pathlib.Path:
+    run(sys.executable, "-m", "venv", folder)
+    return folder / "bin" / "python"
+
+
+def tryWheel(wheel: pathlib.Path, core: str, work: pathlib.Path) -> None:
+    """Install and use `wheel` where PATH holds the new environment's own programs only, and no package index."""
+    folder = work / f"fresh-{core}"
+    python = newEnvironment(folder)
+    bare = {"PATH": str(python.parent), "HOME": str(work)}
+    for name in ("cc", "gcc", "clang", "c++"):
+        assert shutil.which(name, path=bare["PATH"]) is None, f"{name} is in reach"
+    install = (python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-index", wheel)
+    subprocess.run(install, check=True, env=bare, cwd=work)
+    subprocess.run((python, SMOKE, core), check=True, env=bare, cwd=work)
+    for command in ((python.parent / "linereactor", "--help"), (python, "-m", "reactor", "--help")):
+        subprocess.run(command, check=True, env=bare, cwd=work, stdout=subprocess.DEVNULL)
+
+
+def checkSdist(sdist: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
+    """Compare the archive with what is under version control; returns the unpacked tree."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(work, filter="data")
+    tree = work / sdist.name.removesuffix(".tar.gz")
+    shipped = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
+    generated = sorted(name for name in shipped if name.endswith(GENERATED))
+    assert not generated, f"generated files in the sdist: {generated}"
+    for name in ("src/_linebuf.pyx", "src/reactor/py.typed", "tests/smoke.py", "LICENSE", "README.md"):
+        assert name in shipped, f"{name} is not in the sdist"
+    if (ROOT / ".git").exists():
+        listing = subprocess.run(("git", "ls-files"), cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        wanted = {name for name in listing.splitlines() if not name.startswith(NOT_SHIPPED)}
+        assert not wanted - shipped, f"not in the sdist: {sorted(wanted - shipped)}"
+    return tree
+
+
+def checkWheel(wheel: pathlib.Path, compiled: bool) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    extensions = [name for name in names if name.startswith("reactor/_linebuf.") and name.endswith((".so", ".pyd"))]
+    assert len(extensions) == compiled, f"{wheel.name} holds {extensions}"
+    assert wheel.name.endswith("py3-none-any.whl") is not compiled, f"{wheel.name}: wrong platform tag"
+    assert "reactor/py.typed" in names
+    strays = [name for name in names if not name.startswith(("reactor/", "linereactor-")) or name.endswith((".c", ".pyx"))]
+    assert not strays, f"{wheel.name} holds {strays}"
+
+
+def buildWheel(source: pathlib.Path, folder: pathlib.Path, **environment: str) -> pathlib.Path:
+    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", folder, source, **environment)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def main() -> None:
+    shutil.rmtree(DIST, ignore_errors=True)
+    os.chdir(ROOT)
+    with tempfile.TemporaryDirectory() as name:
+        work = pathlib.Path(name)
+        sdist = DIST / build_meta.build_sdist(str(DIST))
+        tree = checkSdist(sdist, work)
+        say(f"{sdist.name}: complete, nothing generated in it")
+
+        wheel = buildWheel(sdist, DIST)
+        checkWheel(wheel, compiled=True)
+        say(f"{wheel.name}: built from the sdist")
+        tryWheel(wheel, "compiled", work)
+
+        pure = buildWheel(sdist, work / "pure", REACTOR_PURE="1")
+        checkWheel(pure, compiled=False)
+        say(f"{pure.name}: built with REACTOR_PURE=1")
+        tryWheel(pure, "pure", work)
+
+        python = newEnvironment(work / "editable")
+        pip(python, "install", "--no-deps", "--editable", tree)
+        run(python, SMOKE, "compiled")
+        run(python, SMOKE, "pure", REACTOR_PURE="1")
+        say("editable install: runs the core it is asked for")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+# `make serve` and `make test` do all, on a machine with Python 3.11 or newer, a C compiler and make: each builds what it
+# needs into a .venv of this tree, and is quick the second time. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS :=
+COVERAGE :=
+
+# What the caller's shell is set up for, an active environment or the other line core, is not meant for our .venv.
+unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONINSPECT PYTHONOPTIMIZE PYTHONWARNINGS
+unexport PYTHONSAFEPATH PYTHONNOUSERSITE PYTHONUSERBASE PYTHONPLATLIBDIR PYTHONASYNCIODEBUG PYTHONDEVMODE
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_REQUIRE_VIRTUALENV PIP_REQUIREMENT PIP_CONSTRAINT
+unexport PIP_BUILD_CONSTRAINT PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_NO_BINARY PIP_ONLY_BINARY PIP_DRY_RUN PIP_QUIET
+unexport REACTOR_PURE REACTOR_EXPECT_CORE PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD
+unexport COVERAGE_FILE COVERAGE_RCFILE COVERAGE_PROCESS_START COVERAGE_PROCESS_CONFIG COVERAGE_CORE
+
+# 'cpython-311', say: an environment that another version of Python made is not used.
+TAG := $(shell '$(PYTHON)' -I -c 'import sys; print(sys.implementation.cache_tag if sys.version_info >= (3, 11) else "old")' 2>/dev/null)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+SOURCES := pyproject.toml setup.py src/_linebuf.pyx
+MADE := $(VENV)/.made-$(TAG)
+
+PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
+
+.PHONY: help serve test suite-compiled suite-pure lint types coverage coverage-core bench wheel clean
+
+help:
+	@echo 'make serve          a line server on 127.0.0.1:7000 (ARGS="chat --port 7001", for another)'
+	@echo 'make test           the whole suite, on the compiled and on the pure line core (ARGS="-k name", for a part)'
+	@echo 'make lint           ruff: rules and format'
+	@echo 'make types          mypy, strict, on src/'
+	@echo 'make coverage       make test under coverage, and the gate on branches'
+	@echo 'make coverage-core  line coverage of the Cython line core'
+	@echo 'make bench          the measurements of bench/'
+	@echo 'make wheel          sdist and wheel into dist/, each installed and tried in a fresh environment'
+	@echo 'make clean          remove what these made, .venv included'
+	@echo 'PYTHON=python3.13 makes .venv with that Python.'
+
+# Where there is a terminal, the server gets a process group of its own: Ctrl-C is for it, it ends with 0, and so does make.
+serve: $(VENV)/.run
+	@$(if $(ARGS),,printf '%s\n' "In another terminal:  printf 'hello\r\n' | nc -q1 127.0.0.1 7000" 'Ctrl-C here stops it.')
+	@if $(BIN)/python -c 'import os, sys; sys.exit(os.tcgetpgrp(0) != os.getpgrp())' 2>/dev/null; \
+	then set -m; $(BIN)/python -m reactor serve $(ARGS); \
+	else exec $(BIN)/python -m reactor serve $(ARGS); fi
+
+# Two cores, two runs at once; each prints its output whole when it ends.
+test: $(VENV)/.test
+	@$(if $(COVERAGE),rm -f .coverage.*)
+	@echo 'The suite runs on the compiled and on the pure line core, side by side; each prints when it ends.'
+	@$(MAKE) --no-print-directory --keep-going -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
+	    suite-compiled suite-pure
+
+suite-compiled:
+	@REACTOR_EXPECT_CORE=compiled $(PYTEST) $(ARGS)
+
+suite-pure:
+	@REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+coverage:
+	@$(MAKE) --no-print-directory test COVERAGE=1
+	@$(MAKE) --no-print-directory coverage-report
+
+.PHONY: coverage-report
+coverage-report: $(VENV)/.test
+	@rm -f .coverage
+	@$(BIN)/coverage combine --quiet --keep
+	@$(BIN)/coverage report
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m bench $(ARGS)
+
+wheel: $(VENV)/.test
+	@$(BIN)/python .ci/checkdist.py
+
+clean:
+	rm -rf $(VENV) build dist htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* src/*.egg-info
+	rm -f src/_linebuf.c src/reactor/_linebuf.*.so
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(MADE):
+	@test -n '$(TAG)' || { echo "No Python here: '$(PYTHON)' does not run. Name one with make PYTHON=..."; exit 1; } >&2
+	@test '$(TAG)' != old || { echo "linereactor needs Python 3.11 or newer; '$(PYTHON)' is older. Name one with make PYTHON=..."; exit 1; } >&2
+	@test "$$($(BIN)/python -I -c 'import sys; print(sys.implementation.cache_tag)' 2>/dev/null)" = '$(TAG)' \
+	    || { echo 'Making $(VENV) ...'; '$(PYTHON)' -I -m venv --clear $(VENV); }
+	@touch $@
+
+# Each stamp stands for an installation that is newer than what it was made from.
+$(VENV)/.run: $(MADE) $(SOURCES)
+	@echo 'Building the line core and installing linereactor into $(VENV) ...'
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: $(MADE) $(SOURCES)
+	@echo 'Building the line core and installing linereactor and what its tests need into $(VENV) ...'
+	@$(PIP) install --quiet --editable '.[test]'
+	@touch $(VENV)/.run $@
+
+$(VENV)/.bench: $(VENV)/.test
+	@$(PIP) install --quiet --editable '.[bench]'
+	@touch $@
