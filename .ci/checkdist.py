@@ -82,7 +82,9 @@ def checkWheel(wheel: pathlib.Path, compiled: bool) -> None:
     assert len(extensions) == compiled, f"{wheel.name} holds {extensions}"
     assert wheel.name.endswith("py3-none-any.whl") is not compiled, f"{wheel.name}: wrong platform tag"
     assert "reactor/py.typed" in names
-    strays = [name for name in names if not name.startswith(("reactor/", "linereactor-")) or name.endswith((".c", ".pyx"))]
+    strays = [
+        name for name in names if not name.startswith(("reactor/", "linereactor-")) or name.endswith((".c", ".pyx"))
+    ]
     assert not strays, f"{wheel.name} holds {strays}"
 
 

@@ -1,0 +1,84 @@
+"""What holds for every test: it ends in time (pyproject.toml says when), leaves no file open and no thread running, and
+draws the same examples each time. `make test` says which line core it means to test, and CI takes no skipped test.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import pathlib
+import threading
+from collections.abc import Generator, Iterator
+
+import hypothesis
+import pytest
+
+import reactor
+from reactor import linecore
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+EXPECTED_CORE = os.environ.get("REACTOR_EXPECT_CORE")
+NO_SKIPS = os.environ.get("CI") == "true"
+FILES = "/dev/fd"
+THREAD_DEADLINE = 5.0
+
+hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("deterministic")
+
+
+def pytest_report_header() -> str:
+    return f"line core: {linecore.IMPLEMENTATION}, from {reactor.__path__[0]}"
+
+
+def pytest_sessionstart() -> None:
+    if EXPECTED_CORE is None:
+        return
+    if EXPECTED_CORE != linecore.IMPLEMENTATION:
+        pytest.exit(f"this run is for the {EXPECTED_CORE} core, and the {linecore.IMPLEMENTATION} one was imported", 1)
+    if pathlib.Path(reactor.__path__[0]) != ROOT / "src" / "reactor":
+        pytest.exit(f"this run is for the tree at {ROOT}, and {reactor.__path__[0]} was imported", 1)
+
+
+def refuseSkip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if NO_SKIPS and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    refuseSkip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    refuseSkip(report)
+    return report
+
+
+def openFiles() -> dict[int, str]:
+    """The open file descriptors and what they stand for; the one that the listing itself took has gone by then."""
+    found = {}
+    for name in os.listdir(FILES):
+        try:
+            found[int(name)] = os.readlink(f"{FILES}/{name}")
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _nothingLeft() -> Iterator[None]:
+    threads = set(threading.enumerate())
+    files = openFiles()
+    yield
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(THREAD_DEADLINE)
+        assert not thread.is_alive(), f"the test left a thread running: {thread}"
+    if openFiles().keys() - files.keys():
+        gc.collect()
+    left = {number: what for number, what in openFiles().items() if number not in files}
+    assert not left, f"the test left files open: {left}"

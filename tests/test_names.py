@@ -1,0 +1,296 @@
+"""The public names: those of the Twisted model stand in the module of the same name and can be called the same way.
+
+Twisted itself is the reference: its classes and functions are read with inspect, so that a name, a parameter or a
+default that we lack shows. What differs on purpose is written below, with its reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import twisted.internet.address
+import twisted.internet.defer
+import twisted.internet.epollreactor
+import twisted.internet.error
+import twisted.internet.protocol
+import twisted.internet.task
+import twisted.internet.threads
+import twisted.protocols.basic
+import twisted.python.failure
+
+import reactor
+from reactor.loops.epoll import EpollReactor
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "src" / "reactor").rglob("*.py"))
+
+# Module of ours, Twisted's twin, and the names of the model in it.
+MODEL: tuple[tuple[str, Any, str], ...] = (
+    (
+        "error",
+        twisted.internet.error,
+        """AlreadyCalled AlreadyCancelled BindError CannotListenError ConnectError ConnectionAborted ConnectionClosed
+        ConnectionDone ConnectionLost ConnectionRefusedError DNSLookupError NotConnectingError ReactorAlreadyRunning
+        ReactorNotRestartable ReactorNotRunning TimeoutError UserError getConnectError BadFileError ConnectBindError
+        ConnectInProgressError ConnectingCancelledError ConnectionFdescWentAway InvalidAddressError MessageLengthError
+        NoProtocol NoRouteError NotListeningError ProcessDone ProcessExitedAlready ProcessTerminated
+        ReactorAlreadyInstalledError SSLError ServiceNameUnknownError TCPTimedOutError UnknownHostError
+        UnsupportedAddressFamily UnsupportedSocketType""",
+    ),
+    ("address", twisted.internet.address, "IPv4Address IPv6Address UNIXAddress HostnameAddress"),
+    ("failure", twisted.python.failure, "Failure NoCurrentExceptionError"),
+    (
+        "protocol",
+        twisted.internet.protocol,
+        """BaseProtocol ClientCreator ClientFactory Factory Protocol ServerFactory connectionDone
+        AbstractDatagramProtocol DatagramProtocol FileWrapper ProcessProtocol ReconnectingClientFactory""",
+    ),
+    (
+        "defer",
+        twisted.internet.defer,
+        """AlreadyCalledError CancelledError Deferred DeferredList fail gatherResults maybeDeferred succeed DeferredLock
+        DeferredQueue DeferredSemaphore FAILURE FailureGroup FirstError NotACoroutineError QueueOverflow QueueUnderflow
+        SUCCESS TimeoutError ensureDeferred execute getDebugging inlineCallbacks logError passthru race returnValue
+        setDebugging""",
+    ),
+    (
+        "task",
+        twisted.internet.task,
+        "Clock CooperativeTask Cooperator LoopingCall coiterate cooperate deferLater react",
+    ),
+    (
+        "threads",
+        twisted.internet.threads,
+        "blockingCallFromThread callMultipleInThread deferToThread deferToThreadPool",
+    ),
+    ("linereceiver", twisted.protocols.basic, "LineReceiver LineOnlyReceiver"),
+    (
+        "stringreceivers",
+        twisted.protocols.basic,
+        """IncompleteNetstring Int16StringReceiver Int32StringReceiver Int8StringReceiver IntNStringReceiver
+        NetstringParseError NetstringReceiver StatefulStringProtocol StringTooLongError""",
+    ),
+    ("filesender", twisted.protocols.basic, "FileSender"),
+)
+
+# What the reactor, and the package for it, answers today.
+REACTOR_METHODS = """listenTCP connectTCP callLater getDelayedCalls seconds callWhenRunning callFromThread callInThread
+    suggestThreadPoolSize getThreadPool addReader addWriter removeReader removeWriter removeAll getReaders getWriters
+    addSystemEventTrigger removeSystemEventTrigger fireSystemEvent run stop crash iterate resolve installResolver"""
+
+# Texts for a person to read: there must be one, in our words.
+OWN_WORDS = frozenset({"MESSAGE"})
+
+# Members of a class, or parameters of a call, that are not Twisted's, each with the reason.
+DIFFERENT: dict[str, str] = {}
+
+TWINS = [
+    pytest.param(ours, theirs, name, id=f"{ours}.{name}") for ours, theirs, names in MODEL for name in names.split()
+]
+
+
+def ourName(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"reactor.{module}"), name)
+
+
+def parametersOf(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    parameters = list(inspect.signature(function).parameters.values())
+    return parameters[1:] if parameters and parameters[0].name in ("self", "cls") else parameters
+
+
+def isPlain(value: object) -> bool:
+    return isinstance(value, int | float | str | bytes | tuple | enum.Enum | None)
+
+
+def sameDefault(ours: object, theirs: object) -> bool:
+    """Defaults that are plain values must be equal; where Twisted's is an object of its own, any default will do."""
+    if theirs is inspect.Parameter.empty or isPlain(theirs):
+        return ours == theirs
+    return ours is not inspect.Parameter.empty
+
+
+def callDifferences(where: str, ours: Callable[..., Any], theirs: Callable[..., Any]) -> Iterator[str]:
+    """How a call that Twisted's takes could go wrong with ours. Ours may take further optional parameters."""
+    mine, model = parametersOf(ours), parametersOf(theirs)
+    variable = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    for kind in sorted(variable):
+        if any(p.kind == kind for p in model) and not any(p.kind == kind for p in mine):
+            yield f"{where} takes no {kind.description}"
+    mine = [p for p in mine if p.kind not in variable]
+    model = [p for p in model if p.kind not in variable]
+    if [p.name for p in mine[: len(model)]] != [p.name for p in model]:
+        yield f"{where}({', '.join(p.name for p in mine)}), Twisted's ({', '.join(p.name for p in model)})"
+        return
+    for one, other in zip(mine, model, strict=False):
+        if not sameDefault(one.default, other.default):
+            yield f"{where}({one.name}={one.default!r}), Twisted's {other.default!r}"
+        if one.kind != other.kind and one.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+            yield f"{where}: {one.name} is {one.kind.description}, Twisted's {other.kind.description}"
+    for extra in mine[len(model) :]:
+        if extra.default is inspect.Parameter.empty:
+            yield f"{where}: {extra.name} is required, and Twisted's has no such parameter"
+
+
+def membersOf(cls: type) -> set[str]:
+    """The public members that a class adds to what every object, or every exception, has."""
+    common = set(dir(Exception if issubclass(cls, BaseException) else object))
+    return {name for name in dir(cls) if not name.startswith("_")} - common
+
+
+def classDifferences(where: str, ours: type, theirs: type) -> Iterator[str]:
+    for name in sorted(membersOf(theirs)):
+        if not hasattr(ours, name):
+            yield f"{where} has no {name}"
+            continue
+        mine, model = getattr(ours, name), getattr(theirs, name)
+        if inspect.isroutine(model):
+            yield from callDifferences(f"{where}.{name}", mine, model)
+        elif isPlain(model) and mine != model and name not in OWN_WORDS:
+            yield f"{where}.{name} is {mine!r}, Twisted's {model!r}"
+    if "__init__" in vars(theirs) and inspect.isroutine(vars(theirs)["__init__"]):
+        yield from callDifferences(where, ours, theirs)
+    bases = {base.__name__ for base in theirs.__mro__ if not base.__name__.startswith("_")}
+    missing = bases - {base.__name__ for base in ours.__mro__} - {"Generic"}
+    if missing:
+        yield f"{where} does not derive from {sorted(missing)}"
+
+
+def differences(where: str, ours: Any, theirs: Any) -> list[str]:
+    if isinstance(theirs, type):
+        found = classDifferences(where, ours, theirs)
+    elif inspect.isroutine(theirs):
+        found = callDifferences(where, ours, theirs)
+    else:
+        found = iter([] if ours == theirs or type(ours).__name__ == type(theirs).__name__ else [f"{where}: {ours!r}"])
+    return [text for text in found if not any(text.startswith(known) for known in DIFFERENT)]
+
+
+@pytest.mark.parametrize(("module", "twin", "name"), TWINS)
+def test_nameOfTheModel(module: str, twin: Any, name: str) -> None:
+    assert differences(f"{module}.{name}", ourName(module, name), getattr(twin, name)) == []
+
+
+@pytest.mark.parametrize("name", REACTOR_METHODS.split())
+def test_reactorMethod(name: str) -> None:
+    theirs = getattr(twisted.internet.epollreactor.EPollReactor, name)
+    assert differences(f"EpollReactor.{name}", getattr(EpollReactor, name), theirs) == []
+
+
+@pytest.mark.parametrize("name", REACTOR_METHODS.split())
+def test_reactorFunction(name: str) -> None:
+    """The package satisfies the reactor's contract itself, with the very signatures."""
+    ours, method = getattr(reactor, name), getattr(EpollReactor, name)
+    mine = [(p.name, p.kind, p.default, p.annotation) for p in parametersOf(ours)]
+    assert mine == [(p.name, p.kind, p.default, p.annotation) for p in parametersOf(method)]
+    assert inspect.getdoc(ours)
+
+
+def test_everyChosenDifferenceIsOne() -> None:
+    """A difference that is gone leaves the list too."""
+    known, found = dict(DIFFERENT), []
+    DIFFERENT.clear()
+    try:
+        for module, twin, names in MODEL:
+            for name in names.split():
+                found += differences(f"{module}.{name}", ourName(module, name), getattr(twin, name))
+        for name in REACTOR_METHODS.split():
+            theirs = getattr(twisted.internet.epollreactor.EPollReactor, name)
+            found += differences(f"EpollReactor.{name}", getattr(EpollReactor, name), theirs)
+    finally:
+        DIFFERENT.update(known)
+    assert [entry for entry in known if not any(text.startswith(entry) for text in found)] == []
+
+
+def test_aDifferenceIsSeen() -> None:
+    """The comparison itself: it finds each kind of difference."""
+
+    class Model:
+        value = 1
+
+        def call(self, one: int, two: int = 2, *args: int) -> None: ...
+
+    class Other:
+        value = 2
+
+        def call(self, one: int, deux: int = 2) -> None: ...
+
+    class Longer(Model):
+        def call(self, one: int, two: int = 3, *args: int, three: int) -> None: ...
+
+    assert differences("x", Model, Model) == []
+    assert len(differences("x", Other, Model)) == 4
+    assert len(differences("x", Longer, Model)) == 2
+    assert differences("x", object, Model)[:2] == ["x has no call", "x has no value"]
+
+
+def test_readmeNamesWhatIsPublic() -> None:
+    text = (ROOT / "README.md").read_text()
+    (table,) = re.findall(r"<!-- names -->(.*?)<!-- /names -->", text, re.DOTALL)
+    listed = re.findall(r"`([^`]+)`", table)
+    assert sorted(listed) == sorted(reactor.__all__)
+
+
+def test_publicNamesExist() -> None:
+    assert len(set(reactor.__all__)) == len(reactor.__all__)
+    for name in reactor.__all__:
+        if name != "running":
+            assert name in vars(reactor), name
+    assert reactor.running is False
+
+
+def test_noNameIsAlsoASubmodule() -> None:
+    """Importing a submodule sets an attribute of the package: a function of that name would be gone."""
+    submodules = {info.name for info in pkgutil.iter_modules(reactor.__path__)}
+    assert {"error", "defer", "protocol", "linecore"} <= submodules
+    assert submodules & set(reactor.__all__) == set()
+    functions = {name for name, value in vars(reactor).items() if inspect.isroutine(value)}
+    assert submodules & functions == set()
+
+
+def test_noModuleIsCalledAsyncio() -> None:
+    """A program started from inside the package's folder would import it for the standard library's."""
+    assert not any(path.stem == "asyncio" or path.parent.name == "asyncio" for path in SOURCES)
+
+
+# Public names of Twisted's that are not in its own camelCase; they are kept.
+FOREIGN = frozenset({"line_mode", "exc_value", "exc_type", "exc_tb"})
+CAMEL = re.compile(r"_{0,2}[a-z][a-zA-Z0-9]*_?")
+
+
+def definedNames(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Functions, methods and their arguments, and the attributes that are set on self."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.lineno, node.name
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+            yield node.lineno, node.attr
+
+
+def isOurs(name: str) -> bool:
+    return bool(CAMEL.fullmatch(name)) or re.fullmatch(r"__\w+__|_+|[A-Z][A-Z0-9_]*", name) is not None
+
+
+def test_oneNamingConvention() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in SOURCES
+        for line, name in definedNames(ast.parse(path.read_text()))
+        if name not in FOREIGN and not isOurs(name)
+    ]
+    assert found == []
+
+
+def test_theNamingConvention() -> None:
+    assert all(map(isOurs, ("dataReceived", "_buffer", "__init__", "MAX_LENGTH", "_", "f", "_x9", "__private")))
+    assert not any(map(isOurs, ("data_received", "_do_read", "Data", "_Buffer")))
