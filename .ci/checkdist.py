@@ -19,8 +19,6 @@ import tarfile
 import tempfile
 import zipfile
 
-from setuptools import build_meta
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 SMOKE = ROOT / "tests" / "smoke.py"
@@ -88,6 +86,15 @@ def checkWheel(wheel: pathlib.Path, compiled: bool) -> None:
     assert not strays, f"{wheel.name} holds {strays}"
 
 
+def buildSdist() -> pathlib.Path:
+    """Through the build backend's own hook, as every front end does it; what it says is shown if it fails."""
+    hook = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    result = subprocess.run((sys.executable, "-c", hook, DIST), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    (sdist,) = DIST.glob("*.tar.gz")
+    return sdist
+
+
 def buildWheel(source: pathlib.Path, folder: pathlib.Path, **environment: str) -> pathlib.Path:
     pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", folder, source, **environment)
     (wheel,) = folder.glob("*.whl")
@@ -96,10 +103,9 @@ def buildWheel(source: pathlib.Path, folder: pathlib.Path, **environment: str) -
 
 def main() -> None:
     shutil.rmtree(DIST, ignore_errors=True)
-    os.chdir(ROOT)
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
-        sdist = DIST / build_meta.build_sdist(str(DIST))
+        sdist = buildSdist()
         tree = checkSdist(sdist, work)
         say(f"{sdist.name}: complete, nothing generated in it")
 
