@@ -1,0 +1,170 @@
+"""Many Deferreds into one: DeferredList, gatherResults, race."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Generic, Literal, TypeVar, overload
+
+from reactor._chain import logFailure
+from reactor._deferred import Deferred
+from reactor.failure import Failure
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SUCCESS: Final = True
+FAILURE: Final = False
+
+
+class FirstError(Exception):
+    """A Deferred of a list failed first: `subFailure` is its Failure, `index` its place in the list."""
+
+    def __init__(self, failure: Failure, index: int) -> None:
+        super().__init__(failure, index)
+        self.subFailure = failure
+        self.index = index
+
+    def __repr__(self) -> str:
+        return f"FirstError[#{self.index}, {self.subFailure.value!r}]"
+
+    def __str__(self) -> str:
+        return f"FirstError[#{self.index}, {self.subFailure}]"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FirstError):
+            return NotImplemented
+        return (self.index, self.subFailure) == (other.index, other.subFailure)
+
+    def __hash__(self) -> int:
+        return hash((self.index, self.subFailure))
+
+
+class FailureGroup(Exception):
+    """All contenders of a race failed: `failures` has theirs, in the order of the contenders."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        super().__init__()
+        self.failures = failures
+
+
+class DeferredList(Deferred[R], Generic[R]):
+    """Fires when all of `deferredList` have, with their results in that order: a list of (success, resultOrFailure).
+
+    fireOnOneCallback: fire at the first success, with (result, index). fireOnOneErrback: fail at the first failure,
+    with FirstError. consumeErrors: each failure, once noted, becomes None in its own Deferred, which therefore does not
+    log it; otherwise results and failures stay in their Deferreds. An empty list fires at once, except with
+    fireOnOneCallback: then never. cancel() cancels all Deferreds of the list, if this one has not fired.
+    """
+
+    fireOnOneCallback: bool = False
+    fireOnOneErrback: bool = False
+
+    @overload
+    def __init__(
+        self: DeferredList[tuple[T, int]],
+        deferredList: Iterable[Deferred[T]],
+        fireOnOneCallback: Literal[True],
+        fireOnOneErrback: bool = False,
+        consumeErrors: bool = False,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: DeferredList[list[tuple[bool, Any]]],
+        deferredList: Iterable[Deferred[Any]],
+        fireOnOneCallback: bool = False,
+        fireOnOneErrback: bool = False,
+        consumeErrors: bool = False,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        deferredList: Iterable[Deferred[Any]],
+        fireOnOneCallback: bool = False,
+        fireOnOneErrback: bool = False,
+        consumeErrors: bool = False,
+    ) -> None:
+        super().__init__()
+        self._deferredList = list(deferredList)
+        self.resultList: Any = [None] * len(self._deferredList)
+        self.fireOnOneCallback = fireOnOneCallback
+        self.fireOnOneErrback = fireOnOneErrback
+        self.consumeErrors = consumeErrors
+        self.finishedCount = 0
+        if not self._deferredList and not fireOnOneCallback:
+            self.callback(self.resultList)
+        for index, deferred in enumerate(self._deferredList):
+            deferred.addCallbacks(
+                self._oneFinished, self._oneFinished, callbackArgs=(index, SUCCESS), errbackArgs=(index, FAILURE)
+            )
+
+    def _oneFinished(self, result: Any, index: int, succeeded: bool) -> Any:
+        self.resultList[index] = (succeeded, result)
+        self.finishedCount += 1
+        if not self.called:
+            first: Any = (result, index)
+            if succeeded and self.fireOnOneCallback:
+                self.callback(first)
+            elif not succeeded and self.fireOnOneErrback:
+                self.errback(FirstError(*first))
+            elif self.finishedCount == len(self.resultList):
+                self.callback(self.resultList)
+        return result if succeeded or not self.consumeErrors else None
+
+    def cancel(self) -> None:
+        """Cancel every Deferred of the list, unless this one has fired. What a canceller raises is logged."""
+        if self.called:
+            return
+        for deferred in self._deferredList:
+            try:
+                deferred.cancel()
+            except BaseException:
+                logFailure("Exception raised from user supplied canceller", Failure())
+
+
+def gatherResults(deferredList: Iterable[Deferred[T]], consumeErrors: bool = False) -> Deferred[list[T]]:
+    """Fire with the list of all results, or fail with FirstError at the first failure.
+
+    consumeErrors and cancel() are as in DeferredList.
+    """
+    all_ = DeferredList(deferredList, fireOnOneErrback=True, consumeErrors=consumeErrors)
+    return all_.addCallback(_valuesOf)
+
+
+def _valuesOf(results: list[tuple[bool, T]]) -> list[T]:
+    return [value for _, value in results]
+
+
+def race(ds: Sequence[Deferred[T]]) -> Deferred[tuple[int, T]]:
+    """Fire with (index, result) of the first success and cancel the others; fail with FailureGroup if all fail.
+
+    Cancelling it cancels all.
+    """
+    contenders = list(ds)
+    decided = False
+    failures: dict[int, Failure] = {}
+
+    def cancelAll(_: Deferred[Any]) -> None:
+        for contender in contenders:
+            contender.cancel()
+
+    final: Deferred[tuple[int, T]] = Deferred(cancelAll)
+
+    def succeeded(result: T, index: int) -> None:
+        nonlocal decided
+        if decided:
+            return
+        decided = True
+        for contender in contenders:
+            if contender is not contenders[index]:
+                contender.cancel()
+        final.callback((index, result))
+
+    def failed(failure: Failure, index: int) -> None:
+        failures[index] = failure
+        if len(failures) == len(contenders):
+            final.errback(FailureGroup([failures[each] for each in range(len(contenders))]))
+
+    for index, contender in enumerate(contenders):
+        contender.addCallbacks(succeeded, failed, callbackArgs=(index,), errbackArgs=(index,))
+    return final

@@ -1,0 +1,141 @@
+"""What runs a generator or a coroutine: each chain it yields is waited for, and its result or failure sent back in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Coroutine, Generator
+from contextvars import copy_context
+from types import CoroutineType, GeneratorType, TracebackType
+from typing import Any, Final, TypeAlias
+
+from reactor._chain import CallbackChain, passthru
+from reactor.failure import Failure
+
+Steps: TypeAlias = Generator[Any, Any, Any] | Coroutine[Any, Any, Any]
+
+# The exact types first: asking the abstract class is slow.
+_STEPS: Final = (CoroutineType, GeneratorType, Coroutine)
+
+
+class ReturnValue(BaseException):
+    """Carries the value of returnValue() out of a generator."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+class Cancelling(Exception):
+    """Goes first through a chain of callbacks whose coroutine is cancelled; nobody gets to see it."""
+
+
+def isSteps(thing: object) -> bool:
+    """Whether `thing` is a coroutine or a generator."""
+    return isinstance(thing, _STEPS)
+
+
+class Driver:
+    """Runs `steps` in a copy of the current context, and gives what they return or raise to the chain `outcome`.
+
+    `outcome` is fresh; its canceller is the driver's `cancel`.
+    """
+
+    __slots__ = ("_context", "_early", "_outcome", "_starting", "_steps", "_waitingOn")
+
+    def __init__(self, steps: Steps, outcome: CallbackChain) -> None:
+        self._steps = steps
+        self._outcome = outcome
+        self._context = copy_context()
+        self._waitingOn: CallbackChain | None = None
+        self._starting = False
+        self._early: Any = None
+        outcome._canceller = self.cancel
+
+    def start(self) -> None:
+        """Run up to the first thing to wait for."""
+        outcome = self._resume(None)
+        if outcome is not None:
+            outcome._runCallbacks()
+
+    def cancel(self, outcome: CallbackChain) -> None:
+        """The canceller: cancel what is being waited for, and let what the steps make of that be the result."""
+        outcome._callbacks.insert(0, (passthru, (), {}, self._cancelAwaited, (), {}))
+        outcome.errback(Cancelling())
+
+    def _cancelAwaited(self, cancelling: Failure) -> CallbackChain:
+        self._outcome = CallbackChain(self.cancel)
+        outcome = self._outcome
+        if self._waitingOn is not None:
+            self._waitingOn.cancel()
+        return outcome
+
+    def _resumeFrom(self, giver: CallbackChain, result: Any) -> CallbackChain | None:
+        """The link that is put into a chain the steps wait for."""
+        if self._starting:
+            self._starting = False
+            self._early = result
+            return None
+        return self._resume(result)
+
+    def _resume(self, result: Any) -> CallbackChain | None:
+        """Run on with `result`. At the end return the chain that has got its outcome, if it has."""
+        steps = self._steps
+        run = self._context.run
+        while True:
+            try:
+                if isinstance(result, Failure):
+                    result = run(result.throwExceptionIntoGenerator, steps)
+                else:
+                    result = run(steps.send, result)
+            except StopIteration as stop:
+                return self._finish(stop.value)
+            except ReturnValue as returned:
+                _warnIfForeign(returned.__traceback__, steps)
+                return self._finish(returned.value)
+            except BaseException:
+                # The new Failure refers to this frame, which therefore must not refer to a Failure.
+                result = None
+                return self._finish(Failure(captureVars=self._outcome.debug))
+            if not isinstance(result, CallbackChain):
+                if not isSteps(result):
+                    continue
+                inner = CallbackChain()
+                Driver(result, inner).start()
+                result = inner
+            if self._mustWaitFor(result):
+                return None
+            result, self._early = self._early, None
+
+    def _finish(self, result: Any) -> CallbackChain | None:
+        return self._outcome if self._outcome._take(result) else None
+
+    def _mustWaitFor(self, other: CallbackChain) -> bool:
+        """Link to the chain that was yielded. False if that gave its result at once, in `_early`."""
+        self._starting = True
+        other._addLink(self._resumeFrom)
+        if other.called:
+            other._runCallbacks()
+        if not self._starting:
+            return False
+        self._starting = False
+        self._waitingOn = other
+        return True
+
+
+def _warnIfForeign(trace: TracebackType | None, steps: Steps) -> None:
+    """Warn if returnValue() was not called by the generator that it ends, but by some function below it."""
+    code = getattr(steps, "gi_code", None)
+    while trace is not None and trace.tb_frame.f_code is not code:
+        trace = trace.tb_next
+    if trace is None or trace.tb_next is None or trace.tb_next.tb_next is None:
+        return
+    leaving = trace
+    while trace.tb_next is not None and trace.tb_next.tb_next is not None:
+        trace = trace.tb_next
+    caller = trace.tb_frame.f_code
+    warnings.warn_explicit(
+        f"returnValue() in {caller.co_name!r} causing {leaving.tb_frame.f_code.co_name!r} to exit: "
+        "only functions decorated with inlineCallbacks should call it",
+        DeprecationWarning,
+        caller.co_filename,
+        trace.tb_lineno,
+    )

@@ -1,0 +1,155 @@
+"""What takes turns with Deferreds: DeferredLock, DeferredSemaphore, DeferredQueue."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, overload
+
+from reactor._deferred import Deferred, maybeDeferred, succeed
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class QueueOverflow(Exception):
+    """put() on a DeferredQueue that holds `size` objects."""
+
+
+class QueueUnderflow(Exception):
+    """get() on a DeferredQueue on which `backlog` others wait already."""
+
+
+class Turns(ABC):
+    """What a lock and a semaphore share: `waiting`, those that wait for acquire(), in order; run(); `async with`."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[Deferred[Self]] = deque()
+
+    @abstractmethod
+    def acquire(self) -> Deferred[Self]:
+        """Return a Deferred that fires with this object when it is the caller's turn; cancelling it gives up."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """End the turn; the next in line, if any, has it at once."""
+
+    @overload
+    def run(self, /, f: Callable[P, Deferred[T]], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
+
+    @overload
+    def run(self, /, f: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
+
+    @overload
+    def run(self, /, f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
+
+    def run(self, /, f: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:
+        """Acquire, call `f`, wait for its Deferred or coroutine, release; return a Deferred of the call's result."""
+
+        def call(_: object) -> Deferred[Any]:
+            return maybeDeferred(f, *args, **kwargs).addBoth(self._releaseAndReturn)
+
+        return self.acquire().addCallback(call)
+
+    def _releaseAndReturn(self, result: Any) -> Any:
+        self.release()
+        return result
+
+    def __aenter__(self) -> Deferred[Self]:
+        return self.acquire()
+
+    def __aexit__(
+        self, excType: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> Deferred[Literal[False]]:
+        self.release()
+        return succeed(False)
+
+
+class DeferredLock(Turns):
+    """A lock: one at a time. `locked` tells whether somebody has it."""
+
+    locked: bool = False
+
+    def acquire(self) -> Deferred[Self]:
+        """Return a Deferred that fires with the lock when it is the caller's; cancelling it gives up waiting."""
+        deferred: Deferred[Self] = Deferred(self.waiting.remove)
+        if self.locked:
+            self.waiting.append(deferred)
+        else:
+            self.locked = True
+            deferred.callback(self)
+        return deferred
+
+    def release(self) -> None:
+        """Unlock, or hand the lock to the next in line. AssertionError if it is not locked."""
+        if not self.locked:
+            raise AssertionError("Tried to release an unlocked lock")
+        if self.waiting:
+            self.waiting.popleft().callback(self)
+        else:
+            self.locked = False
+
+
+class DeferredSemaphore(Turns):
+    """At most `limit` at a time; `tokens` are left. ValueError if made with fewer than one token."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        if tokens < 1:
+            raise ValueError("DeferredSemaphore requires tokens >= 1")
+        self.tokens = tokens
+        self.limit = tokens
+
+    def acquire(self) -> Deferred[Self]:
+        """Return a Deferred that fires with the semaphore when there is a token; cancelling it gives up waiting."""
+        deferred: Deferred[Self] = Deferred(self.waiting.remove)
+        if self.tokens:
+            self.tokens -= 1
+            deferred.callback(self)
+        else:
+            self.waiting.append(deferred)
+        return deferred
+
+    def release(self) -> None:
+        """Give a token back, or on to the next in line. AssertionError if all tokens are there."""
+        if self.tokens >= self.limit:
+            raise AssertionError("Someone released me too many times: too many tokens!")
+        if self.waiting:
+            self.waiting.popleft().callback(self)
+        else:
+            self.tokens += 1
+
+
+class DeferredQueue(Generic[T]):
+    """A queue of objects that come and of Deferreds that wait for them, first in, first out.
+
+    At most `size` objects are kept (QueueOverflow), and at most `backlog` Deferreds wait (QueueUnderflow); None is no
+    limit. `pending` are the objects, `waiting` the Deferreds.
+    """
+
+    def __init__(self, size: int | None = None, backlog: int | None = None) -> None:
+        self.waiting: deque[Deferred[T]] = deque()
+        self.pending: deque[T] = deque()
+        self.size = size
+        self.backlog = backlog
+
+    def put(self, obj: T) -> None:
+        """Give `obj` to the first that waits, or keep it. QueueOverflow if there is no room."""
+        if self.waiting:
+            self.waiting.popleft().callback(obj)
+        elif self.size is None or len(self.pending) < self.size:
+            self.pending.append(obj)
+        else:
+            raise QueueOverflow
+
+    def get(self) -> Deferred[T]:
+        """Return a Deferred of the next object; cancelling it gives up waiting. QueueUnderflow if too many wait."""
+        if self.pending:
+            return succeed(self.pending.popleft())
+        if self.backlog is not None and len(self.waiting) >= self.backlog:
+            raise QueueUnderflow
+        deferred: Deferred[T] = Deferred(self.waiting.remove)
+        self.waiting.append(deferred)
+        return deferred
