@@ -1,13 +1,13 @@
 """Delayed calls, and the one queue that keeps them; the reactors and `task.Clock` all use it.
 
-A heap holds deadlines, bare floats, and a dict tells what is due at each: one call or, where several share a deadline, an
-ordered set of calls. Every scheduling (callLater, reset, delay) files the call last, so calls with equal deadlines run in the
-order in which they were given that deadline.
+A heap holds deadlines, bare floats, and a dict tells what is due at each: one call or, where several share a deadline,
+an ordered set of calls. Every scheduling (callLater, reset, delay) files the call last, so calls with equal deadlines
+run in the order in which they were given that deadline.
 
-Cancelling or moving a call takes it out of its place at once, in constant time; its deadline stays in the heap, and is dropped
-when it surfaces with nothing due. More of those than of the others cause a rebuild. The invariant: a deadline
-with a call is in the heap (or held back), maybe twice. A heap of (time, number, call) tuples was tried first: twice as many
-objects for the garbage collector to walk, slower comparisons, and a million calls took half as long again.
+Cancelling or moving a call takes it out of its place at once, in constant time; its deadline stays in the heap, and is
+dropped when it surfaces with nothing due. More of those than of the others cause a rebuild. The invariant: a deadline
+with a call is in the heap (or held back), maybe twice. A heap of (time, number, call) tuples was tried first: twice as
+many objects for the garbage collector to walk, slower comparisons, and a million calls took half as long again.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class DelayError(AssertionError, ValueError):
 class DelayedCall:
     """One scheduled call, as `callLater` returns it. Only the thread of the reactor that made it may use its methods.
 
-    `time` is when it is due, in the clock's seconds. `func`, `args` and `kw` are what will be called; a cancelled call has let
-    go of them.
+    `time` is when it is due, in the clock's seconds. `func`, `args` and `kw` are what will be called; a cancelled call
+    has let go of them. `turn` is the last `mark` before it was scheduled.
     """
 
     __slots__ = ("_queue", "args", "called", "cancelled", "func", "kw", "time", "turn")
@@ -65,7 +65,7 @@ class DelayedCall:
         return not (self.called or self.cancelled)
 
     def cancel(self) -> None:
-        """Make sure it never runs. Raises AlreadyCancelled or AlreadyCalled (both ValueErrors) if it is too late for that."""
+        """Make sure it never runs. Raises AlreadyCancelled or AlreadyCalled (both ValueErrors) if it is too late."""
         self._checkActive()
         self.cancelled = True
         self._queue.remove(self)
@@ -82,7 +82,7 @@ class DelayedCall:
         self._queue.move(self, self.time, secondsLater)
 
     def run(self) -> None:
-        """Call the function, of which the call is no longer active. For reactors: at once and once, with what `popDue` gave."""
+        """Call the function; the call is no longer active. For reactors: once, at once, with what `popDue` gave."""
         self.called = True
         self.func(*self.args, **self.kw)
 
