@@ -1,0 +1,59 @@
+"""The line core: `LineBuffer`, which bytes are fed into as they come and complete lines are taken from.
+
+There are two of one contract, compiled (`reactor._linebuf`) and in Python (`reactor.linecore._pure`). IMPLEMENTATION
+says which one this process uses: "compiled" if it was built, "pure" if it was not or if REACTOR_PURE=1 is in the
+environment. An extension that is there and cannot be imported is warned of, and replaced by the pure one.
+
+A LineBuffer belongs to one thread and calls nobody back. Its contract:
+
+- `LineBuffer(delimiter=b"\\r\\n", maxLength=16384, stripCR=False)`; all three are attributes and may change at any
+  time; what is buffered is then looked at anew. `delimiter` takes any bytes-like object (TypeError for others); with an
+  empty one nothing is ever a line. A `maxLength` beyond UNLIMITED counts as UNLIMITED.
+- `feed(data)` takes bytes, a bytearray or a memoryview: all of it or, if it raises, nothing. bytes that come to an
+  empty buffer are adopted, not copied.
+- Iterating cuts one line a step, as exact bytes, without its delimiter, and without one CR at its end if `stripCR`. It
+  ends where no complete line is left or the next one is longer than `maxLength`, and may go on after any change.
+- `cut()` returns the next line as it stands, whatever its length and with its CR, or None.
+- `lines()` returns all that iterating would give; if it raises, nothing was cut.
+- `exceeded`: whether the line at the front is too long: a complete one longer than `maxLength`, an unfinished one of at
+  least `maxLength + len(delimiter)` bytes (one more if `stripCR`: the CR counts as part of the delimiter).
+- `skip()` returns what is there of the line at the front and drops it, up to and including its delimiter; if that is
+  yet to come, so is what the line goes on with, as it comes, while only the possible start of a delimiter is held.
+- `take()` returns all bytes and empties the buffer, `clear()` empties it; both end a skip. `peek()` returns all bytes.
+- `len(buffer)`: the bytes held. `lineCount`: how many lines ended so far, cut or skipped.
+- Each byte is searched once and copied a bounded number of times, whatever the cuts of the input.
+
+For LineReceiver alone there are `busy` and `waiting` (while one is set, the buffer only collects), and
+`receive(owner, data)`: it feeds, and says how to go on: KEPT, nothing to do now; else it has set `busy`, and EXACT: ask
+for each setting before each line; FAST: iterate, for each setting is known and iteration ends if one changes; STALE:
+find out whether FAST is possible, and say so with `follow` or `refuse`. `more` then tells whether iteration left
+something to do. The pure buffer always answers EXACT, so it has none of these three.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+from reactor.linecore import _pure
+from reactor.linecore._pure import EXACT, FAST, KEPT, STALE, UNLIMITED
+
+IMPLEMENTATION = "pure"
+
+if TYPE_CHECKING:
+    from reactor._linebuf import LineBuffer, announces, announcing
+else:
+    LineBuffer, announces, announcing = _pure.LineBuffer, _pure.announces, _pure.announcing
+    if os.environ.get("REACTOR_PURE") != "1":
+        try:
+            from reactor._linebuf import LineBuffer, announces, announcing
+        except ModuleNotFoundError as error:
+            if error.name != "reactor._linebuf":
+                raise
+        except ImportError as error:
+            warnings.warn(f"the compiled line core cannot be used: {error}", RuntimeWarning, stacklevel=2)
+        else:
+            IMPLEMENTATION = "compiled"
+
+__all__ = ["EXACT", "FAST", "IMPLEMENTATION", "KEPT", "STALE", "UNLIMITED", "LineBuffer", "announces", "announcing"]

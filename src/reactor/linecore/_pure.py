@@ -1,0 +1,193 @@
+"""The line core in Python: what runs where the compiled one is missing, and what says how it must behave.
+
+The bytes not yet taken are `_data[_pos:]`; none of `_data[_pos:_searched]` begins a delimiter. `_data` is a read that
+was adopted as it came, or, when a tail was longer than the read that followed it, a bytearray that grows: so a byte is
+copied a bounded number of times, whatever the cuts.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final, TypeVar
+
+KEPT: Final = 0
+FAST: Final = 1
+STALE: Final = 2
+EXACT: Final = 3
+
+UNLIMITED: Final = sys.maxsize // 2
+
+
+T = TypeVar("T")
+
+
+def announcing(name: str, default: T) -> T:
+    """Return what class attribute `name` is to be, so that setting it on an instance is announced. Here: as it is."""
+    return default
+
+
+def announces(cls: type, root: type, names: tuple[str, ...]) -> bool:
+    """Return whether each of `names` that is set on an instance of `cls` is announced to its buffer. Here: never."""
+    return False
+
+
+class LineBuffer:
+    """Bytes go in as they were read, lines come out. The package's docstring is the contract."""
+
+    __slots__ = (
+        "_data",
+        "_delimiter",
+        "_pos",
+        "_searched",
+        "_skipping",
+        "busy",
+        "lineCount",
+        "maxLength",
+        "stripCR",
+        "waiting",
+    )
+
+    def __init__(self, delimiter: bytes = b"\r\n", maxLength: int = 16384, stripCR: bool = False) -> None:
+        self._data: bytes | bytearray = b""
+        self._delimiter = b""
+        self._pos = 0
+        self._searched = 0
+        self._skipping = False
+        self.delimiter = delimiter
+        self.maxLength = maxLength
+        self.stripCR = stripCR
+        self.lineCount = 0
+        self.busy = False
+        self.waiting = False
+
+    @property
+    def delimiter(self) -> bytes:
+        return self._delimiter
+
+    @delimiter.setter
+    def delimiter(self, delimiter: bytes) -> None:
+        if delimiter is not self._delimiter:
+            delimiter = bytes(memoryview(delimiter))
+            if delimiter != self._delimiter:
+                self._delimiter = delimiter
+                self._searched = self._pos
+
+    def __len__(self) -> int:
+        return len(self._data) - self._pos
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        held = len(self._data) - self._pos
+        if not held:
+            self._data = data if type(data) is bytes else bytes(memoryview(data))
+        elif isinstance(self._data, bytearray):
+            self._data += data
+            return
+        elif held <= len(data):
+            self._data = self._data[self._pos :] + data
+        else:
+            self._data = bytearray(memoryview(self._data)[self._pos :]) + data
+        self._searched -= self._pos
+        self._pos = 0
+
+    def __iter__(self) -> LineBuffer:
+        return self
+
+    def __next__(self) -> bytes:
+        end = self._find()
+        if end < 0:
+            raise StopIteration
+        last = self._lastOf(end)
+        if last - self._pos > self.maxLength:
+            raise StopIteration
+        return self._cut(last, end)
+
+    def cut(self) -> bytes | None:
+        end = self._find()
+        return None if end < 0 else self._cut(end, end)
+
+    def lines(self) -> list[bytes]:
+        return list(self)
+
+    @property
+    def exceeded(self) -> bool:
+        end = self._find()
+        if end >= 0:
+            return self._lastOf(end) - self._pos > self.maxLength
+        return 0 < len(self) >= self.maxLength + len(self._delimiter) + bool(self.stripCR)
+
+    def peek(self) -> bytes:
+        return bytes(memoryview(self._data)[self._pos :]) if self._pos or type(self._data) is not bytes else self._data
+
+    def take(self) -> bytes:
+        taken = self.peek()
+        self.clear()
+        return taken
+
+    def clear(self) -> None:
+        self._data = b""
+        self._pos = self._searched = 0
+        self._skipping = False
+
+    def skip(self) -> bytes:
+        end = self._find()
+        if end >= 0:
+            return self._cut(end, end)
+        dropped = self.peek()
+        self._skipping = True
+        self._find()
+        return dropped
+
+    def receive(self, owner: object, data: bytes | bytearray | memoryview) -> int:
+        self.feed(data)
+        if self.busy or self.waiting:
+            return KEPT
+        self.busy = True
+        return EXACT
+
+    def _find(self) -> int:
+        """The start of the next delimiter, or -1. Ends a skipped line as soon as its delimiter is there."""
+        size = len(self._delimiter)
+        if not size:
+            return -1
+        while True:
+            end = self._data.find(self._delimiter, self._searched)
+            if end < 0:
+                self._searched = max(self._pos, len(self._data) - size + 1)
+                if self._skipping:
+                    self._drop(self._searched)
+                elif type(self._data) is bytes and self._pos > len(self._data) // 2:
+                    self._unpin()
+                return -1
+            self._searched = end
+            if not self._skipping:
+                return end
+            self._skipping = False
+            self.lineCount += 1
+            self._drop(end + size)
+
+    def _lastOf(self, end: int) -> int:
+        """Where the line that is delimited at `end` ends, its CR not counted if that is wished."""
+        return end - 1 if self.stripCR and self._pos < end and self._data[end - 1] == 13 else end
+
+    def _cut(self, last: int, end: int) -> bytes:
+        data = self._data
+        line = data[self._pos : last] if isinstance(data, bytes) else bytes(memoryview(data)[self._pos : last])
+        self.lineCount += 1
+        self._drop(end + len(self._delimiter))
+        return line
+
+    def _unpin(self) -> None:
+        """Let go of a read of which only a small rest is needed."""
+        self._data = self._data[self._pos :]
+        self._searched -= self._pos
+        self._pos = 0
+
+    def _drop(self, pos: int) -> None:
+        """Forget what lies before `pos`."""
+        if pos == len(self._data):
+            self._data = b""
+            pos = 0
+        elif isinstance(self._data, bytearray) and pos > len(self._data) // 2:
+            del self._data[:pos]
+            pos = 0
+        self._pos = self._searched = pos

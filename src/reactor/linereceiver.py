@@ -1,0 +1,347 @@
+"""LineReceiver and LineOnlyReceiver: protocols that get lines.
+
+How LineReceiver is quick and yet asks for each setting before each line, as it must: a callback may change any of them.
+Where every change of a setting is announced (see `announces`), the buffer knows the settings, and its iteration ends as
+soon as one changes; the rest of that read is then delivered by a loop that asks. That loop alone serves whoever cannot
+announce (a property, a setting from a mixin, a class of which an attribute was just set), and the pure core. What the
+quick loop asks for after each line is the transport's `disconnecting`, which no transport announces.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
+
+from reactor.defer import CancelledError, ensureDeferred
+from reactor.failure import Failure
+from reactor.linecore import FAST, STALE, UNLIMITED, LineBuffer, announces, announcing
+from reactor.protocol import Protocol
+
+log = logging.getLogger("reactor.linereceiver")
+
+SETTINGS = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
+
+
+def checkOverlong(value: object) -> None:
+    if value not in ("close", "skip"):
+        raise ValueError(f'overlong must be "close" or "skip", not {value!r}')
+
+
+def isLost(transport: Any) -> bool:
+    """Whether no more lines may be delivered after a wait: the connection has gone, or is being closed."""
+    return transport is not None and bool(transport.disconnecting or getattr(transport, "disconnected", False))
+
+
+class LineReceiver(Protocol):
+    """Receives lines or raw data, and switches between the two: Twisted's LineReceiver, and more that is off by default.
+
+    Settings, as class attributes, instance attributes or properties, and effective at once when a callback changes one:
+
+    - `delimiter`: bytes that end a line, b"\\r\\n" unless set.
+    - `MAX_LENGTH`: the longest line that is delivered, in bytes without its delimiter, 16384 unless set.
+    - `line_mode`: true for lines, false for raw data; see setLineMode and setRawMode.
+    - `paused`: while true, what arrives is kept; see pauseProducing.
+    - `stripCR`: if true, one CR before the delimiter is not part of the line and does not count for MAX_LENGTH.
+    - `overlong`: "close" (what Twisted does: lineLengthExceeded gets all that is buffered, and closes) or "skip"
+      (lineLengthExceeded is told once, the line is dropped up to its delimiter, and counted in `overlongCount`).
+
+    A handler may be asynchronous: while a Deferred or coroutine that lineReceived, rawDataReceived, linesReceived or
+    lineLengthExceeded returned has no result, nothing more is delivered and the transport is paused. Its failure
+    costs the connection, and no line is delivered once the connection is closing.
+
+    dataReceived and makeConnection are not for overriding. No __init__ of this class needs to be called.
+    """
+
+    delimiter: bytes = b"\r\n"
+    MAX_LENGTH: int = 16384
+    line_mode: int = 1
+    stripCR: bool = False
+    overlong: str = "close"
+    overlongCount: int = 0
+    paused: bool = announcing("paused", False)
+
+    #: Define `linesReceived(lines)` in a subclass to get, in place of lineReceived, a list of all complete lines of a
+    #: read at once, never an empty one. Settings changed inside count after it; it ends before a line that is too long.
+    #: Its result means what that of lineReceived means.
+    linesReceived: Callable[[list[bytes]], Any] | None = None
+
+    _bufferClass = LineBuffer
+    __buffer: LineBuffer | None = None
+    __paused = False
+    __held = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if isinstance(cls.overlong, str):
+            checkOverlong(cls.overlong)
+
+    def dataReceived(self, data: bytes) -> Any:
+        """Called by the transport with what was read: bytes, bytearray or memoryview. Not for overriding.
+
+        From inside a callback, or while a handler is waited for, it only adds to the buffer. Otherwise it delivers, and
+        returns None or the true value with which a handler stopped it; what a handler raises passes through, and the
+        rest stays for the next call.
+        """
+        buffer = self.__buffer
+        if buffer is None:
+            buffer = self.__buffer = self._bufferClass()
+        how = buffer.receive(self, data)
+        if not how:
+            return None
+        try:
+            if how == FAST or (how == STALE and self.__follow(buffer)):
+                for line in buffer:
+                    why = self.lineReceived(line)
+                    if why is not None:
+                        why, stop = self.__heed(buffer, why)
+                        if stop:
+                            return why
+                    transport = self.transport
+                    if transport and transport.disconnecting:
+                        return why
+                if not buffer.more:
+                    return None
+            return self.__deliver(buffer)
+        finally:
+            buffer.busy = False
+
+    def lineReceived(self, line: bytes) -> Any:
+        """Called with each line, without its delimiter. A true result ends the delivery: the rest waits for more."""
+        raise NotImplementedError
+
+    def rawDataReceived(self, data: bytes) -> Any:
+        """Called in raw mode with what there is, never b"". A true result ends the delivery, as in lineReceived."""
+        raise NotImplementedError
+
+    def lineLengthExceeded(self, line: bytes) -> Any:
+        """Called when a line is longer than MAX_LENGTH. Closes the connection, unless `overlong` is "skip".
+
+        `line` begins with what there is of the line. By default the buffer's whole rest, delimiters included, follows
+        it, none of that is delivered, and the result is returned by dataReceived. If `overlong` is "skip", `line` is
+        that line alone, without its delimiter, and the result means what that of lineReceived means.
+        """
+        return None if self.overlong == "skip" else self.transport.loseConnection()
+
+    def sendLine(self, line: bytes) -> Any:
+        """Send `line` and the delimiter in one write, which must not itself contain the delimiter: nobody checks."""
+        return self.transport.write(line + self.delimiter)
+
+    def sendLines(self, lines: Iterable[bytes]) -> Any:
+        """Send each of `lines` with the delimiter after it, in one write; none if there are no lines."""
+        delimiter = self.delimiter
+        data = delimiter.join([*lines, b""])
+        return self.transport.write(data) if data else None
+
+    def setRawMode(self) -> None:
+        """Have everything after the current line, of the same read too, delivered by rawDataReceived."""
+        self.line_mode = 0
+
+    def setLineMode(self, extra: bytes = b"") -> Any:
+        """Have lines delivered again. `extra`, the rest of a raw read that was not used, is taken as data received.
+
+        Inside a callback it is delivered after the callback returns, behind what is buffered; else at once, and its
+        result is returned.
+        """
+        self.line_mode = 1
+        if extra:
+            return self.dataReceived(extra)
+        return None
+
+    def clearLineBuffer(self) -> bytes:
+        """Return all that was received and not delivered, and forget it."""
+        buffer = self.__buffer
+        return b"" if buffer is None else buffer.take()
+
+    @property
+    def lineCount(self) -> int:
+        """How many lines have ended on this connection, delivered or skipped."""
+        buffer = self.__buffer
+        return 0 if buffer is None else buffer.lineCount
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing more, beginning with the next line, and pause the transport."""
+        self.paused = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Resume the transport, and deliver what is buffered; after the wait, if a handler is being waited for."""
+        self.paused = False
+        if self.__held:
+            return
+        self.transport.resumeProducing()
+        self.dataReceived(b"")
+
+    def stopProducing(self) -> None:
+        """Deliver nothing more, and have the transport stop."""
+        self.paused = True
+        self.transport.stopProducing()
+
+    def __follow(self, buffer: LineBuffer) -> bool:
+        """Make the settings known to the buffer for as long as none of them changes. False if that cannot be."""
+        if not self.line_mode or self.paused:
+            return False
+        if not announces(type(self), LineReceiver, SETTINGS) or self.linesReceived is not None:
+            buffer.refuse(self)
+            return False
+        return buffer.follow(self, self.delimiter, self.MAX_LENGTH, self.stripCR)
+
+    def __deliver(self, buffer: LineBuffer) -> Any:
+        """Deliver what is buffered, asking for each setting each time."""
+        while buffer and not self.paused:
+            if not self.line_mode:
+                why, stop = self.__heed(buffer, self.rawDataReceived(buffer.take()))
+                if stop:
+                    return why
+                continue
+            buffer.delimiter = self.delimiter
+            batchReceived = self.linesReceived
+            if batchReceived is not None and (lines := self.__batch(buffer)):
+                why = batchReceived(lines)
+            elif (line := buffer.cut()) is not None:
+                text = line.removesuffix(b"\r") if self.stripCR else line
+                if len(text) > self.MAX_LENGTH:
+                    if not self.__skips():
+                        return self.__close(buffer, line + self.delimiter)
+                    why = self.lineLengthExceeded(line)
+                else:
+                    why = self.lineReceived(text) if batchReceived is None else batchReceived([text])
+            elif not buffer or len(buffer) < self.MAX_LENGTH + len(self.delimiter) + bool(self.stripCR):
+                return None
+            elif self.__skips():
+                why = self.lineLengthExceeded(buffer.skip())
+            else:
+                return self.__close(buffer)
+            if why is not None:
+                why, stop = self.__heed(buffer, why)
+                if stop:
+                    return why
+            transport = self.transport
+            if transport and transport.disconnecting:
+                return why
+        return None
+
+    def __batch(self, buffer: LineBuffer) -> list[bytes]:
+        buffer.maxLength = self.MAX_LENGTH
+        buffer.stripCR = self.stripCR
+        return buffer.lines()
+
+    def __skips(self) -> bool:
+        """Whether a line that is too long is to be skipped; counts it if so."""
+        checkOverlong(self.overlong)
+        if self.overlong == "close":
+            return False
+        self.overlongCount += 1
+        return True
+
+    def __close(self, buffer: LineBuffer, line: bytes = b"") -> Any:
+        return self.__heed(buffer, self.lineLengthExceeded(line + buffer.take()))[0]
+
+    def __heed(self, buffer: LineBuffer, why: Any) -> tuple[Any, bool]:
+        """What a handler's result means: what dataReceived returns if it ends now, and whether it does."""
+        if why is None:
+            return None, False
+        if isinstance(why, Coroutine) or hasattr(why, "addCallbacks"):
+            return None, self.__wait(buffer, why)
+        return why, bool(why)
+
+    def __wait(self, buffer: LineBuffer, awaited: Any) -> bool:
+        """Deliver nothing until `awaited` has its result. False if it has one already."""
+        buffer.waiting = True
+        deferred = ensureDeferred(awaited) if isinstance(awaited, Coroutine) else awaited
+        deferred.addCallbacks(self.__goOn, self.__giveUp)
+        if buffer.waiting:
+            self.__hold()
+        if buffer.waiting:
+            return True
+        self.__release()
+        return False
+
+    def __hold(self) -> None:
+        transport = self.transport
+        if not self.__held and transport is not None and not isLost(transport):
+            self.__held = True
+            if not self.paused:
+                transport.pauseProducing()
+
+    def __release(self) -> None:
+        if self.__held:
+            self.__held = False
+            if not self.paused and not isLost(self.transport):
+                self.transport.resumeProducing()
+
+    def __goOn(self, result: Any) -> Any:
+        """The awaited result is there. The transport stays paused while more is delivered: a wait may follow."""
+        buffer = self.__buffer
+        assert buffer is not None
+        buffer.waiting = False
+        if not buffer.busy and not isLost(self.transport):
+            try:
+                self.dataReceived(b"")
+                if not buffer.waiting:
+                    self.__release()
+            except BaseException:
+                self.__giveUp(Failure())
+        return result
+
+    def __giveUp(self, failure: Any) -> None:
+        """A handler has failed: that costs the connection. `waiting` stays set, so nothing more is delivered."""
+        buffer = self.__buffer
+        assert buffer is not None
+        buffer.waiting = True
+        buffer.clear()
+        transport = self.transport
+        if getattr(transport, "disconnected", False) and failure.check(CancelledError):
+            return
+        if hasattr(transport, "failConnection"):
+            transport.failConnection(failure)
+            return
+        log.error("A handler of %s failed", type(self).__name__, exc_info=failure.value)
+        if transport is not None:
+            getattr(transport, "abortConnection", transport.loseConnection)()
+
+
+class LineOnlyReceiver(Protocol):
+    """Receives lines and nothing else: Twisted's LineOnlyReceiver, which LineReceiver outdoes in all but simplicity.
+
+    `delimiter` (b"\r\n") and `MAX_LENGTH` (16384 bytes) are looked up once a read. The result of lineReceived is
+    ignored. Lines that follow one that closed the connection, in the same read, are lost, as are those that follow
+    one that raised or was too long.
+    """
+
+    delimiter: bytes = b"\r\n"
+    MAX_LENGTH: int = 16384
+
+    _bufferClass = LineBuffer
+    __buffer: LineBuffer | None = None
+
+    def dataReceived(self, data: bytes) -> Any:
+        """Called by the transport with what was read. Returns what lineLengthExceeded returned, if that was called."""
+        buffer = self.__buffer
+        if buffer is None:
+            buffer = self.__buffer = self._bufferClass(maxLength=UNLIMITED)
+        buffer.delimiter = self.delimiter
+        if not buffer.delimiter:
+            raise ValueError("the delimiter is empty")
+        buffer.feed(data)
+        for line in buffer.lines():
+            if self.transport.disconnecting:
+                return None
+            if len(line) > self.MAX_LENGTH:
+                return self.lineLengthExceeded(line)
+            self.lineReceived(line)
+        if len(buffer) > self.MAX_LENGTH:
+            return self.lineLengthExceeded(buffer.peek())
+        return None
+
+    def lineReceived(self, line: bytes) -> Any:
+        """Called with each line, without its delimiter."""
+        raise NotImplementedError
+
+    def lineLengthExceeded(self, line: bytes) -> Any:
+        """Called with a line, or the beginning of one, of more than MAX_LENGTH bytes. Closes the connection."""
+        return self.transport.loseConnection()
+
+    def sendLine(self, line: bytes) -> Any:
+        """Send `line` and the delimiter."""
+        return self.transport.writeSequence((line, self.delimiter))
