@@ -1,0 +1,71 @@
+"""Which reactor is meant when none is named: the one that runs in this thread, else the process's default."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from reactor.error import ReactorAlreadyInstalledError
+
+if TYPE_CHECKING:
+    from reactor.interfaces import IReactor
+
+
+class _Current(threading.local):
+    reactor: IReactor | None = None
+
+
+_current = _Current()
+_lock = threading.Lock()
+_default: IReactor | None = None
+_maker: Callable[[], IReactor] | None = None
+
+
+def registerMaker(maker: Callable[[], IReactor]) -> None:
+    """Say how the default reactor is made, should one be needed. The package does it at import."""
+    global _maker
+    _maker = maker
+
+
+def install(reactor: IReactor) -> None:
+    """Make `reactor` the process's default. Any thread; once, and before the default has been used.
+
+    Raises ReactorAlreadyInstalledError if another default exists; installing the same one again does nothing.
+    """
+    global _default
+    with _lock:
+        if _default is not None and _default is not reactor:
+            raise ReactorAlreadyInstalledError("the default reactor has been installed or made already")
+        _default = reactor
+
+
+def current() -> IReactor:
+    """Return the reactor that runs in this thread (or started this worker thread), else the default. Any thread."""
+    global _default
+    reactor = _current.reactor or _default
+    if reactor is None:
+        with _lock:
+            if _default is None:
+                if _maker is None:
+                    raise RuntimeError("no reactor runs in this thread and no default reactor can be made")
+                _default = _maker()
+            reactor = _default
+    return reactor
+
+
+def adopt(reactor: IReactor | None) -> None:
+    """Make `reactor` the current one of this thread. Worker threads call it first; `running` does for run()."""
+    _current.reactor = reactor
+
+
+@contextmanager
+def running(reactor: IReactor) -> Iterator[None]:
+    """While the block runs, `reactor` is the current one of this thread; afterwards the one before is."""
+    before = _current.reactor
+    adopt(reactor)
+    try:
+        yield
+    finally:
+        adopt(before)

@@ -1,0 +1,117 @@
+"""Where a connection goes and comes from: immutable values, as in ``twisted.internet.address``."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+SocketType: TypeAlias = Literal["TCP", "UDP"]
+
+
+def _checkType(kind: str) -> None:
+    if kind not in ("TCP", "UDP"):
+        raise ValueError(f"the type of an address is 'TCP' or 'UDP', not {kind!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class IPv4Address:
+    """An IPv4 socket's address: `type` is "TCP" or "UDP", `host` a dotted quad, `port` 0 to 65535."""
+
+    type: SocketType
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        _checkType(self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class IPv6Address:
+    """An IPv6 socket's address (RFC 3493): as IPv4Address, with a colon-separated `host`, flow label and scope."""
+
+    type: SocketType
+    host: str
+    port: int
+    flowInfo: int = 0
+    scopeID: int | str = 0
+
+    def __post_init__(self) -> None:
+        _checkType(self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class HostnameAddress:
+    """A host name, not yet resolved: `hostname` is bytes, `port` 0 to 65535."""
+
+    hostname: bytes
+    port: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class UNIXAddress:
+    """A UNIX socket's address.
+
+    `name` is a path in the file system's encoding, an abstract name (it starts with a NUL byte), or None for an unnamed
+    socket. Two addresses are equal if their names are, or if both paths lead to the same file.
+    """
+
+    name: bytes | None
+
+    def __init__(self, name: str | bytes | os.PathLike[str] | None) -> None:
+        object.__setattr__(self, "name", None if name is None else os.fsencode(name))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, UNIXAddress):
+            return NotImplemented
+        if self.name == other.name:
+            return True
+        mine = self._identity()
+        return isinstance(mine, tuple) and mine == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def __repr__(self) -> str:
+        return f"UNIXAddress({None if self.name is None else os.fsdecode(self.name)!r})"
+
+    def _identity(self) -> object:
+        """The file behind the path, which decides equality; else the name itself."""
+        if not self.name or self.name.startswith(b"\0"):
+            return self.name
+        try:
+            status = os.stat(self.name)
+        except OSError:
+            return self.name
+        return (status.st_dev, status.st_ino)
+
+
+Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | HostnameAddress
+
+
+def isIPAddress(addr: str, family: int = socket.AF_INET) -> bool:
+    """Whether `addr` is a literal address of `family` (AF_INET: a full dotted quad; AF_INET6: with or without a scope)."""
+    if family == socket.AF_INET6:
+        addr, _, scope = addr.partition("%")
+        if not addr or "%" in scope:
+            return False
+    elif family != socket.AF_INET:
+        raise ValueError(f"unknown address family {family!r}")
+    try:
+        socket.inet_pton(family, addr)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def isIPv6Address(addr: str) -> bool:
+    """Whether `addr` is a literal IPv6 address, with or without a scope."""
+    return isIPAddress(addr, socket.AF_INET6)
+
+
+def fromSocketName(family: int, name: Any, kind: SocketType = "TCP") -> IPv4Address | IPv6Address:
+    """Return the address object for what the socket module gives for an AF_INET or AF_INET6 socket."""
+    if family == socket.AF_INET6:
+        return IPv6Address(kind, *name)
+    return IPv4Address(kind, name[0], name[1])

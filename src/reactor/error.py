@@ -1,0 +1,306 @@
+"""Every exception of the model, and the two reasons for which a connection normally ends.
+
+Names, bases and attributes are those of ``twisted.internet.error``, so `except` clauses and `Failure.check` port unchanged.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reactor.address import Address
+
+
+class _Described(Exception):
+    """An exception whose text is its class's MESSAGE, followed by its own arguments if it has any."""
+
+    MESSAGE = ""
+
+    def __str__(self) -> str:
+        detail = " ".join(str(arg) for arg in self.args)
+        return f"{self.MESSAGE}: {detail}." if detail else f"{self.MESSAGE}."
+
+
+class BindError(_Described):
+    """A socket could not be bound to its local address."""
+
+    MESSAGE = "An error occurred binding to an interface"
+
+
+class CannotListenError(BindError):
+    """A port could not be opened. `interface`, `port` and `socketError` (the OSError) say which and why."""
+
+    def __init__(self, interface: str, port: int | str, socketError: Exception | str) -> None:
+        super().__init__(interface, port, socketError)
+        self.interface = interface
+        self.port = port
+        self.socketError = socketError
+
+    def __str__(self) -> str:
+        return f"Couldn't listen on {self.interface or 'any'}:{self.port}: {self.socketError}."
+
+
+class MulticastJoinError(Exception):
+    """A multicast group could not be joined."""
+
+
+class MessageLengthError(_Described):
+    """A datagram is longer than its socket can send."""
+
+    MESSAGE = "Message is too long to send"
+
+
+class DNSLookupError(_Described, OSError):
+    """A host name could not be resolved to an address."""
+
+    MESSAGE = "DNS lookup failed"
+
+
+class ConnectInProgressError(Exception):
+    """A connection attempt was started while another was under way."""
+
+
+class ConnectError(Exception):
+    """A connection attempt failed. `osError` is the errno or the exception behind it, or None."""
+
+    MESSAGE = "An error occurred while connecting"
+
+    def __init__(self, osError: object = None, string: object = "") -> None:
+        self.osError = osError
+        super().__init__(string)
+
+    def __str__(self) -> str:
+        parts = [self.MESSAGE, *(str(part) for part in (self.osError, self.args[0]) if part)]
+        return ": ".join(parts) + "."
+
+
+class ConnectBindError(ConnectError):
+    """The local address asked for by `bindAddress` could not be bound."""
+
+    MESSAGE = "Couldn't bind"
+
+
+class UnknownHostError(ConnectError):
+    """The host name has no address."""
+
+    MESSAGE = "Hostname couldn't be looked up"
+
+
+class NoRouteError(ConnectError):
+    """The network of the peer cannot be reached (ENETUNREACH)."""
+
+    MESSAGE = "No route to host"
+
+
+class ConnectionRefusedError(ConnectError):
+    """Nobody listens at the peer's address (ECONNREFUSED)."""
+
+    MESSAGE = "Connection was refused by other side"
+
+
+class TCPTimedOutError(ConnectError):
+    """The kernel gave up on the connection attempt (ETIMEDOUT)."""
+
+    MESSAGE = "TCP connection timed out"
+
+
+class BadFileError(ConnectError):
+    """The path of a UNIX socket does not lead to a usable socket."""
+
+    MESSAGE = "File used for UNIX socket is no good"
+
+
+class ServiceNameUnknownError(ConnectError):
+    """A port was given as a service name that the system does not know."""
+
+    MESSAGE = "Service name given as port is unknown"
+
+
+class UserError(ConnectError):
+    """The connection attempt was stopped by the program itself."""
+
+    MESSAGE = "User aborted connection"
+
+
+class TimeoutError(UserError):
+    """The connection attempt took longer than its `timeout`."""
+
+    MESSAGE = "User timeout caused connection failure"
+
+
+class SSLError(ConnectError):
+    """TLS could not be established."""
+
+    MESSAGE = "An SSL error occurred"
+
+
+class VerifyError(Exception):
+    """A signature or certificate did not verify."""
+
+
+class PeerVerifyError(VerifyError):
+    """The peer refused our certificate."""
+
+
+class CertificateError(Exception):
+    """A certificate was missing where one was required."""
+
+
+_CONNECT_ERRORS: dict[int, type[ConnectError]] = {
+    errno.ENETUNREACH: NoRouteError,
+    errno.ECONNREFUSED: ConnectionRefusedError,
+    errno.ETIMEDOUT: TCPTimedOutError,
+}
+
+
+def getConnectError(e: BaseException | tuple[object, ...]) -> ConnectError:
+    """Return the ConnectError that stands for `e`, an OSError or its (errno, text) pair."""
+    args = e.args if isinstance(e, BaseException) else e
+    if len(args) != 2:
+        return ConnectError(string=e)
+    number, text = args
+    if isinstance(e, socket.gaierror):
+        return UnknownHostError(number, text)
+    kind = _CONNECT_ERRORS.get(number, ConnectError) if isinstance(number, int) else ConnectError
+    return kind(number, text)
+
+
+class ConnectionClosed(Exception):
+    """A connection ended, cleanly or not."""
+
+
+class ConnectionDone(_Described, ConnectionClosed):
+    """The connection was closed in order: by us after everything was sent, or by the peer's end of stream."""
+
+    MESSAGE = "Connection was closed cleanly"
+
+
+class ConnectionLost(_Described, ConnectionClosed):
+    """The connection broke: reset, timed out, or torn down without its end of stream."""
+
+    MESSAGE = "Connection to the other side was lost in a non-clean fashion"
+
+
+class ConnectionAborted(ConnectionLost):
+    """This side gave the connection up with abortConnection()."""
+
+    MESSAGE = "Connection was aborted locally using ITCPTransport.abortConnection"
+
+
+class OutputLimitExceeded(ConnectionLost):
+    """The peer did not read, and the unsent output passed the transport's hard cap (Twisted has no such limit)."""
+
+    MESSAGE = "Connection was aborted because its unsent output passed the limit"
+
+
+class FileDescriptorOverrun(ConnectionLost):
+    """More file descriptors were sent over a UNIX socket than bytes to carry them."""
+
+    MESSAGE = "More file descriptors than bytes were sent"
+
+
+class ConnectionFdescWentAway(ConnectionLost):
+    """The file descriptor of a connection was closed behind the reactor's back."""
+
+    MESSAGE = "The file descriptor of the connection went away"
+
+
+class AlreadyCalled(_Described, ValueError):
+    """A DelayedCall was cancelled or moved after it had run."""
+
+    MESSAGE = "Tried to cancel an already-called event"
+
+
+class AlreadyCancelled(_Described, ValueError):
+    """A DelayedCall was cancelled or moved after it had been cancelled."""
+
+    MESSAGE = "Tried to cancel an already-cancelled event"
+
+
+class ProcessDone(ConnectionDone):
+    """A child process ended with exit code 0."""
+
+    def __init__(self, status: int) -> None:
+        Exception.__init__(self, "process finished with exit code 0")
+        self.exitCode = 0
+        self.signal: int | None = None
+        self.status = status
+
+
+class ProcessTerminated(ConnectionLost):
+    """A child process ended with an `exitCode` other than 0 or by a `signal`; `status` is what wait() gave."""
+
+    def __init__(self, exitCode: int | None = None, signal: int | None = None, status: int | None = None) -> None:
+        self.exitCode = exitCode
+        self.signal = signal
+        self.status = status
+        code = "" if exitCode is None else f" with exit code {exitCode}"
+        cause = "" if signal is None else f" by signal {signal}"
+        Exception.__init__(self, f"process ended{code}{cause}")
+
+
+class ProcessExitedAlready(Exception):
+    """A signal was meant for a child process that has ended."""
+
+
+class NotConnectingError(_Described, RuntimeError):
+    """stopConnecting() was called on a connector that has no attempt under way."""
+
+    MESSAGE = "The Connector was not connecting when it was asked to stop connecting"
+
+
+class NotListeningError(_Described, RuntimeError):
+    """A port was asked to stop listening that was not listening."""
+
+    MESSAGE = "The Port was not listening when it was asked to stop listening"
+
+
+class ReactorNotRunning(RuntimeError):
+    """stop() was called on a reactor that does not run."""
+
+
+class ReactorNotRestartable(RuntimeError):
+    """Kept for `except` clauses: a reactor of this package can run again."""
+
+
+class ReactorAlreadyRunning(RuntimeError):
+    """run() was called on a reactor that runs."""
+
+
+class ReactorAlreadyInstalledError(AssertionError):
+    """A default reactor was installed after another had been installed or made."""
+
+
+class ConnectingCancelledError(Exception):
+    """An endpoint's connection attempt was cancelled. `address` is where it was going."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(address)
+        self.address = address
+
+
+class NoProtocol(Exception):
+    """A factory given to an endpoint built no protocol."""
+
+
+class UnsupportedAddressFamily(Exception):
+    """A socket's address family is not one that the reactor handles."""
+
+
+class UnsupportedSocketType(Exception):
+    """A socket's type is not one that the reactor handles."""
+
+
+class AlreadyListened(Exception):
+    """A file descriptor that can be listened on once was used a second time."""
+
+
+class InvalidAddressError(ValueError):
+    """A text is not an address of the kind it should be. `address` and `message` say which and why."""
+
+    def __init__(self, address: str | bytes, message: str) -> None:
+        super().__init__(address, message)
+        self.address = address
+        self.message = message

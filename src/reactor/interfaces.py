@@ -1,0 +1,384 @@
+"""The contracts between the rooms of the house, as ``typing.Protocol`` classes.
+
+Nothing registers with them: an object that has the methods satisfies the contract, for type checkers and at run time.
+Names are those of ``twisted.internet.interfaces``. Unless a docstring says otherwise, every method is for the thread that
+runs the reactor, and may be called from inside any callback.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from reactor.address import Address
+    from reactor.defer import Deferred
+    from reactor.failure import Failure
+
+BytesLike: TypeAlias = bytes | bytearray | memoryview
+
+
+class IProducer(Protocol):
+    """Somebody who writes to a consumer."""
+
+    def stopProducing(self) -> None:
+        """The consumer has gone: write no more. Called at most once."""
+
+
+class IPullProducer(IProducer, Protocol):
+    """A producer that writes only when asked."""
+
+    def resumeProducing(self) -> None:
+        """Write one more piece. Called once at registration, then each time everything written has been sent."""
+
+
+class IPushProducer(IPullProducer, Protocol):
+    """A producer that writes as it likes until it is paused."""
+
+    def pauseProducing(self) -> None:
+        """Write no more until resumeProducing. Called when more than the high-water mark waits to be sent."""
+
+
+class IConsumer(Protocol):
+    """Somebody to whom a producer writes."""
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Attach `producer`, an IPushProducer if `streaming`, else an IPullProducer. RuntimeError if there is one."""
+
+    def unregisterProducer(self) -> None:
+        """Detach the producer; it has written its last."""
+
+    def write(self, data: BytesLike) -> None:
+        """Take `data`, bytes to be sent in order."""
+
+
+class ITransport(Protocol):
+    """The way out to the peer, as every protocol meets it."""
+
+    def write(self, data: BytesLike) -> None:
+        """Send `data` in order, after everything written before. Never blocks; dropped once the connection is lost."""
+
+    def writeSequence(self, iovec: Iterable[BytesLike]) -> None:
+        """Send the pieces of `iovec` in order, as one write."""
+
+    def loseConnection(self) -> None:
+        """Read no more, send what was written, then close."""
+
+    def getPeer(self) -> Any:
+        """Return the address of the other side."""
+
+    def getHost(self) -> Any:
+        """Return the address of this side."""
+
+
+class IStreamTransport(ITransport, IConsumer, Protocol):
+    """What every connection of this package offers, whatever its socket's family."""
+
+    connected: bool
+    disconnected: bool
+    disconnecting: bool
+
+    def abortConnection(self) -> None:
+        """Close at once and drop what was not sent; connectionLost(ConnectionAborted) follows on the next turn."""
+
+    def loseWriteConnection(self) -> None:
+        """Send what was written, then end our half of the stream; the peer can go on."""
+
+    def pauseProducing(self) -> None:
+        """Read nothing until resumeProducing: no dataReceived, and the peer is held up by the kernel."""
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+
+    def stopProducing(self) -> None:
+        """loseConnection(), in the words of a producer."""
+
+
+class ITCPTransport(IStreamTransport, Protocol):
+    """A TCP connection."""
+
+    def getTcpNoDelay(self) -> bool:
+        """Whether TCP_NODELAY is set."""
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Set or clear TCP_NODELAY."""
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether SO_KEEPALIVE is set."""
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Set or clear SO_KEEPALIVE."""
+
+
+class IProtocol(Protocol):
+    """What a transport calls. The order is makeConnection, dataReceived any number of times, connectionLost once."""
+
+    def makeConnection(self, transport: Any) -> None:
+        """The connection stands."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Some bytes arrived: at least one, cut anywhere."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is over; `reason` holds ConnectionDone, ConnectionLost or a subclass, or what a callback raised."""
+
+
+@runtime_checkable
+class IHalfCloseableProtocol(Protocol):
+    """A protocol that is told of each half's end. It is recognised by having these two methods."""
+
+    def readConnectionLost(self) -> None:
+        """The peer has ended its half: no more data will come, writing still works. Closing is up to the protocol."""
+
+    def writeConnectionLost(self) -> None:
+        """Our half has ended after loseWriteConnection(): everything written was handed to the kernel."""
+
+
+class IProtocolFactory(Protocol):
+    """What a listening port or connector asks for protocols."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Return the protocol for a connection from or to `addr`, or None to close it."""
+
+    def doStart(self) -> None:
+        """A port or connector begins to use the factory."""
+
+    def doStop(self) -> None:
+        """A port or connector has ceased to use it."""
+
+
+class IClientFactory(IProtocolFactory, Protocol):
+    """What a connector tells about its attempts."""
+
+    def startedConnecting(self, connector: Any) -> None:
+        """An attempt begins."""
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """The attempt failed; `reason` holds a ConnectError or DNSLookupError. connector.connect() tries again."""
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        """The connection is over, after the protocol's connectionLost. connector.connect() connects again."""
+
+
+class IConnector(Protocol):
+    """A client's handle on its connection and on the attempts to make it."""
+
+    def connect(self) -> None:
+        """Start an attempt. RuntimeError unless disconnected."""
+
+    def disconnect(self) -> None:
+        """Stop the attempt, or close the connection, or do nothing."""
+
+    def stopConnecting(self) -> None:
+        """Stop the attempt: clientConnectionFailed(UserError). NotConnectingError if there is none."""
+
+    def getDestination(self) -> Address:
+        """Return the address asked for."""
+
+
+class IListeningPort(Protocol):
+    """A server's handle on its listening socket."""
+
+    def startListening(self) -> None:
+        """Bind and listen. CannotListenError if the system refuses."""
+
+    def stopListening(self) -> Deferred[None] | None:
+        """Close the listening socket. The Deferred fires with None when it is closed; None if it was already."""
+
+    def getHost(self) -> Any:
+        """Return the address listened on, with the real port number."""
+
+
+class IDelayedCall(Protocol):
+    """A call to come."""
+
+    def getTime(self) -> float:
+        """Return when it is due, in the reactor's seconds()."""
+
+    def cancel(self) -> None:
+        """Forget the call. AlreadyCalled or AlreadyCancelled (both ValueError) if there is nothing to forget."""
+
+    def delay(self, secondsLater: float) -> None:
+        """Move it `secondsLater` seconds later (sooner, if negative) than it was due."""
+
+    def reset(self, secondsFromNow: float) -> None:
+        """Make it due `secondsFromNow` seconds from now."""
+
+    def active(self) -> bool:
+        """Whether it is still to come."""
+
+
+class IFileDescriptor(Protocol):
+    """Something with a file descriptor that the reactor can watch."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, or -1 if it is closed."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is over: doRead or doWrite failed, or the reactor stops."""
+
+
+class IReadDescriptor(IFileDescriptor, Protocol):
+    """What addReader takes."""
+
+    def doRead(self) -> Any:
+        """The descriptor may be readable: None to go on; an exception object ends it with connectionLost."""
+
+
+class IWriteDescriptor(IFileDescriptor, Protocol):
+    """What addWriter takes."""
+
+    def doWrite(self) -> Any:
+        """The descriptor may be writable: None to go on; an exception object ends it with connectionLost."""
+
+
+class IFlushable(Protocol):
+    """A transport with output to send before the loop sleeps."""
+
+    def flush(self) -> None:
+        """Send what the kernel takes of what was written."""
+
+    def failConnection(self, failure: Failure) -> None:
+        """Log `failure` and end the connection with it."""
+
+
+class IResolver(Protocol):
+    """A replacement for the system's resolver, for installResolver."""
+
+    def getHostByName(self, name: str, timeout: Any = ...) -> Any:
+        """Return a Deferred of `name`'s IPv4 or IPv6 address as text, failing with DNSLookupError."""
+
+
+class IReactorTime(Protocol):
+    """Time and calls to come. A task.Clock is one too."""
+
+    def seconds(self) -> float:
+        """Return the time in seconds: monotonic, with no relation to the calendar."""
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """Call `callable(*args, **kw)` once, no sooner than `delay` >= 0 seconds from now; return its DelayedCall.
+
+        Equal deadlines keep their order. A call with delay 0 made by another call runs on the next turn.
+        """
+
+
+class IReactorCore(Protocol):
+    """The loop itself."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the reactor has started and not yet stopped."""
+
+    def run(self, installSignalHandlers: bool = True) -> None:
+        """Run until stop(). ReactorAlreadyRunning if it runs. It can run again afterwards."""
+
+    def stop(self) -> None:
+        """Leave run() in order: shutdown triggers, then every port and connection is closed. ReactorNotRunning if idle."""
+
+    def addSystemEventTrigger(
+        self, phase: str, eventType: str, callable: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Call `callable` once in `phase` ("before", "during", "after") of the next `eventType` ("startup", "shutdown")."""
+
+    def removeSystemEventTrigger(self, triggerID: Any) -> None:
+        """Take a trigger back. ValueError if it has run or been removed."""
+
+    def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call now if running, else after startup (then a trigger ID is returned)."""
+
+
+class IReactorFromThreads(Protocol):
+    """The one door into the reactor's thread."""
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Have the reactor's thread call `callable`, in order, on its next turn. Any thread, and signal handlers."""
+
+
+class IReactorThreads(IReactorFromThreads, Protocol):
+    """Work that blocks."""
+
+    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Have a thread of the pool call `callable`; what it raises is logged."""
+
+    def getThreadPool(self) -> Executor:
+        """Return the pool, made on first use."""
+
+    def suggestThreadPoolSize(self, size: int) -> None:
+        """Have up to `size` threads in the pool."""
+
+
+class IReactorFDSet(Protocol):
+    """Interest in file descriptors."""
+
+    def addReader(self, reader: Any) -> None:
+        """Call reader.doRead() whenever its descriptor may be readable, until removeReader."""
+
+    def addWriter(self, writer: Any) -> None:
+        """Call writer.doWrite() whenever its descriptor may be writable, until removeWriter."""
+
+    def removeReader(self, reader: Any) -> None:
+        """Undo addReader; nothing if it was not added."""
+
+    def removeWriter(self, writer: Any) -> None:
+        """Undo addWriter; nothing if it was not added."""
+
+    def removeAll(self) -> list[Any]:
+        """Forget, and return, everything that was added by a program (not the reactor's own)."""
+
+    def getReaders(self) -> list[Any]:
+        """Return what is watched for reading."""
+
+    def getWriters(self) -> list[Any]:
+        """Return what is watched for writing."""
+
+
+class IReactorTCP(Protocol):
+    """TCP."""
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Listen on `port` (0: one that is free) of `interface` ("": all IPv4 ones; "::": all) for `factory`."""
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int | str,
+        factory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> Any:
+        """Connect to `host`, a name or an address, within `timeout` seconds; return the Connector at once."""
+
+
+class IReactorNames(Protocol):
+    """Host names."""
+
+    def resolve(self, name: str, timeout: Any = ...) -> Deferred[str]:
+        """Return a Deferred of `name`'s address as text, failing with DNSLookupError. Never blocks."""
+
+
+class IReactor(IReactorCore, IReactorTime, IReactorThreads, IReactorFDSet, IReactorTCP, IReactorNames, Protocol):
+    """Everything that a reactor offers to programs. The package `reactor` is one too."""
+
+
+class ITransportReactor(IReactor, Protocol):
+    """What transports ask of their reactor besides."""
+
+    def resolveAll(self, name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
+        """Return a Deferred of every (address family, socket address) of `name`, best first."""
+
+    def opened(self, transport: IFileDescriptor) -> None:
+        """`transport` lives: stop() will close it."""
+
+    def closed(self, transport: IFileDescriptor) -> None:
+        """`transport` has ended by itself."""
+
+    def flushSoon(self, transport: IFlushable) -> None:
+        """Call transport.flush() once before the loop sleeps."""
+
+    def closeSoon(self, sock: socket.socket) -> None:
+        """Close `sock` once no event of this batch can name its descriptor any more."""
+
+    def reportFailure(self, failure: Failure, what: str) -> None:
+        """Log what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor in order."""

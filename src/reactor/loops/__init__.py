@@ -1,0 +1,1 @@
+"""Reactors: one base with everything they share, and for each kind of loop what only it can supply."""

@@ -1,0 +1,456 @@
+"""ReactorBase: everything that reactors share. A subclass supplies four things: interest in descriptors, time, a wake-up from
+other threads, and the loop itself.
+
+One turn of the loop, in this order:
+1. calls from threads and signals that were queued when the turn began, first in, first out;
+2. delayed calls that are due, except those made in this turn;
+3. shutdown, if stop() was called;
+4. output written outside its own connection's event is sent;
+5. sleep, until a descriptor is ready, a delayed call is due, or somebody wakes the loop;
+6. the events of one batch, each followed by the sending of what it wrote; then the sockets closed in the batch are closed in
+   the kernel. Not before: a number given back earlier could belong to a new socket while events of the old one are
+   still in hand.
+
+What a callback raises is reported once, in reportFailure, and costs the connection it belongs to, nothing else. Only
+KeyboardInterrupt and SystemExit do more: they stop the reactor in order and then leave run().
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
+
+from reactor import _current
+from reactor.defer import Deferred
+from reactor.error import ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
+from reactor.failure import Failure
+from reactor.interfaces import IClientFactory, IFileDescriptor, IFlushable, IProtocolFactory, IResolver
+from reactor.loops.resolving import TIMEOUT, Targets, ThreadedResolver, lookUp, lookUpAll
+from reactor.loops.signals import SignalHandling
+from reactor.loops.triggers import SystemEvents, Trigger
+from reactor.timers import DelayedCall, TimerQueue
+from reactor.transports.tcp import TCPConnector, TCPPort
+
+log = logging.getLogger("reactor")
+
+THREAD_POOL_SIZE = 10
+
+
+class ReactorBase:
+    """A reactor without its loop. Unless a docstring says otherwise, every method is for the thread that runs it."""
+
+    def __init__(self) -> None:
+        self.running = False
+        self._started = False
+        self._stopping = False
+        self._shutdownBegun = False
+        self._shutDown = False
+        self._looping = False
+        self._exit: BaseException | None = None
+        self._timers = TimerQueue(self.seconds)
+        self._events = SystemEvents(self.reportFailure)
+        self._threadCalls: deque[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = deque()
+        self._signals = SignalHandling(self.callFromThread, self._wakeupFd())
+        self._open: dict[IFileDescriptor, None] = {}
+        self._toFlush: list[IFlushable] = []
+        self._toClose: list[socket.socket] = []
+        self._inBatch = False
+        self._threadPool: ThreadPoolExecutor | None = None
+        self._threadPoolSize = THREAD_POOL_SIZE
+        self._ownResolver = ThreadedResolver(self)
+        self._resolver: IResolver | ThreadedResolver = self._ownResolver
+
+    # What a subclass supplies.
+
+    def _loop(self) -> None:
+        """Turn until `_looping` is False."""
+        raise NotImplementedError
+
+    def _turn(self, longest: float | None) -> None:
+        """Turn once, sleeping no longer than `longest` seconds."""
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        """End the loop's sleep. Any thread, and signal handlers."""
+        raise NotImplementedError
+
+    def _wakeupFd(self) -> int:
+        """Return a non-blocking descriptor; a byte written to it by a signal ends the loop's sleep."""
+        raise NotImplementedError
+
+    def addReader(self, reader: Any) -> None:
+        """Call reader.doRead() whenever its descriptor may be readable, until removeReader.
+
+        What doRead returns, unless it is None, ends the reader: it is removed and its connectionLost called with a Failure
+        of it. So does what it raises.
+        """
+        raise NotImplementedError
+
+    def addWriter(self, writer: Any) -> None:
+        """Call writer.doWrite() whenever its descriptor may be writable, until removeWriter. See addReader."""
+        raise NotImplementedError
+
+    def removeReader(self, reader: Any) -> None:
+        """Undo addReader; nothing if it was not added."""
+        raise NotImplementedError
+
+    def removeWriter(self, writer: Any) -> None:
+        """Undo addWriter; nothing if it was not added."""
+        raise NotImplementedError
+
+    def getReaders(self) -> list[Any]:
+        """Return what is watched for reading."""
+        raise NotImplementedError
+
+    def getWriters(self) -> list[Any]:
+        """Return what is watched for writing."""
+        raise NotImplementedError
+
+    # Running.
+
+    def run(self, installSignalHandlers: bool = True) -> None:
+        """Run until stop(). ReactorAlreadyRunning if it runs. It can run again afterwards.
+
+        In the main thread SIGINT and SIGTERM then call stop(), unless `installSignalHandlers` is false; the handlers from
+        before come back at the end. SIGINT is left alone if the program has a handler of its own.
+        """
+        if self._started:
+            raise ReactorAlreadyRunning("the reactor is running already")
+        self._started = self._looping = True
+        self._stopping = self._shutdownBegun = self._shutDown = False
+        try:
+            with _current.running(self):
+                self._events.fire("startup", begin=lambda: self._nowRunning(installSignalHandlers))
+                self._loop()
+                self._finishTurn()
+        finally:
+            self._signals.restore()
+            self._started = self.running = self._looping = False
+            if self._shutDown:
+                self._releaseThreads()
+        self._raiseExit()
+
+    def stop(self) -> None:
+        """Leave run() in order, on this turn or the next.
+
+        "before shutdown" and "during shutdown" triggers run, and their Deferreds are waited for, with the reactor running;
+        then every port and connection is closed with ConnectionLost; then come the "after" triggers. Delayed calls stay for
+        the next run. ReactorNotRunning if it does not run or is stopping.
+        """
+        if not self._started or self._stopping:
+            raise ReactorNotRunning("the reactor is not running, or is stopping already")
+        self._stopping = True
+
+    def crash(self) -> None:
+        """Leave run() after this turn, without triggers: ports and connections stay as they are for the next run."""
+        self._started = self.running = self._looping = False
+
+    def iterate(self, delay: float = 0) -> None:
+        """Turn once, sleeping no longer than `delay` seconds."""
+        self._turn(delay)
+        self._raiseExit()
+
+    def _raiseExit(self) -> None:
+        """Let out the KeyboardInterrupt or SystemExit that a callback raised."""
+        leaving, self._exit = self._exit, None
+        if leaving is not None:
+            raise leaving
+
+    def _nowRunning(self, installSignalHandlers: bool) -> None:
+        self.running = True
+        self._signals.install(self._signalled if installSignalHandlers else None)
+
+    def _signalled(self, number: int) -> None:
+        """SIGINT or SIGTERM: the first stops in order, a second does not wait for what shutdown waits for."""
+        if not self._stopping:
+            log.info("received signal %d, stopping", number)
+            self.stop()
+        elif not self._shutDown:
+            log.warning("received signal %d again, stopping at once", number)
+            self._endRunning()
+            self._stopLooping()
+
+    def _beginShutdown(self) -> None:
+        self._shutdownBegun = True
+        self._events.fire("shutdown", finish=self._endRunning).addCallback(lambda _: self._stopLooping())
+
+    def _endRunning(self) -> None:
+        self.disconnectAll()
+        self.running = False
+
+    def _stopLooping(self) -> None:
+        self._shutDown = True
+        self._looping = False
+
+    def disconnectAll(self) -> None:
+        """Close every port, attempt and connection with ConnectionLost, and end what programs have added by themselves."""
+        self._flushOutput()
+        for transport in [*self._open, *(other for other in self.removeAll() if other not in self._open)]:
+            try:
+                transport.connectionLost(Failure(ConnectionLost()))
+            except BaseException:
+                self.reportFailure(Failure(), f"connectionLost of {transport!r}")
+
+    # The parts of a turn.
+
+    def _beginTurn(self) -> None:
+        """Steps 1 to 4."""
+        if self._threadCalls:
+            self._runThreadCalls()
+        self._runDelayedCalls()
+        if self._stopping and not self._shutdownBegun:
+            self._beginShutdown()
+        self._finishTurn()
+
+    def _runThreadCalls(self) -> None:
+        for _ in range(len(self._threadCalls)):
+            call, args, kwargs = self._threadCalls.popleft()
+            try:
+                call(*args, **kwargs)
+            except BaseException:
+                self.reportFailure(Failure(), f"callFromThread({call!r})")
+
+    def _runDelayedCalls(self) -> None:
+        timers = self._timers
+        barrier = timers.mark()
+        now = self.seconds()
+        while (call := timers.popDue(now, barrier)) is not None:
+            try:
+                call.run()
+            except BaseException:
+                self.reportFailure(Failure(), repr(call))
+
+    def _sleepTime(self) -> float | None:
+        """How long the loop may sleep, in seconds; None: until woken."""
+        if self._threadCalls or self._toFlush or self._stopping is not self._shutdownBegun or self._shutDown:
+            return 0.0
+        due = self._timers.nextTime()
+        return None if due is None else max(0.0, due - self.seconds())
+
+    def _finishTurn(self) -> None:
+        """Send what was written outside events, and close what was closed in the batch."""
+        if self._toFlush:
+            self._flushOutput()
+        if self._toClose:
+            closing, self._toClose = self._toClose, []
+            for sock in closing:
+                sock.close()
+
+    def _flushOutput(self) -> None:
+        # One pass: what a resumed producer writes meanwhile is sent on the next turn, so that nobody holds up the loop.
+        flushing, self._toFlush = self._toFlush, []
+        for transport in flushing:
+            try:
+                transport.flush()
+            except BaseException:
+                transport.failConnection(Failure())
+
+    def _ownerFailed(self, owner: Any, failure: Failure) -> None:
+        """doRead or doWrite of `owner` raised: it loses its descriptor."""
+        fail = getattr(owner, "failConnection", None)
+        if fail is not None:
+            fail(failure)
+        else:
+            self.reportFailure(failure, repr(owner))
+            self._ownerEnded(owner, failure)
+
+    def _ownerEnded(self, owner: Any, reason: Any) -> None:
+        """A descriptor that a program added has ended."""
+        self.removeReader(owner)
+        self.removeWriter(owner)
+        try:
+            owner.connectionLost(reason if isinstance(reason, Failure) else Failure(reason))
+        except BaseException:
+            self.reportFailure(Failure(), f"connectionLost of {owner!r}")
+
+    # Time.
+
+    def seconds(self) -> float:
+        """Return the time in seconds: monotonic, with no relation to the calendar. Any thread."""
+        return time.monotonic()
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> DelayedCall:
+        """Call `callable(*args, **kw)` once, no sooner than `delay` seconds from now; return its DelayedCall.
+
+        Equal deadlines keep their order. A call with delay 0 made by another call runs on the next turn. A negative delay
+        is an AssertionError (timers.DelayError).
+        """
+        return self._timers.callLater(delay, callable, args, kw)
+
+    def getDelayedCalls(self) -> list[DelayedCall]:
+        """Return the calls to come, in no order."""
+        return self._timers.calls()
+
+    # Calls of the system's making.
+
+    def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Trigger | None:
+        """Call now if running (and return None), else after startup (and return a trigger ID)."""
+        if self.running:
+            callable(*args, **kwargs)
+            return None
+        return self.addSystemEventTrigger("after", "startup", callable, *args, **kwargs)
+
+    def addSystemEventTrigger(
+        self, phase: str, eventType: str, callable: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Trigger:
+        """Call `callable(*args, **kwargs)` once, in `phase` of the next `eventType`; return an ID for its removal.
+
+        Phases are "before", "during" and "after" (KeyError for another), events "startup", "shutdown" and whatever
+        fireSystemEvent is given. A Deferred from a "before" trigger is waited for.
+        """
+        trigger = Trigger(phase, eventType, callable, args, kwargs)
+        self._events.add(trigger)
+        return trigger
+
+    def removeSystemEventTrigger(self, triggerID: Trigger) -> None:
+        """Take a trigger back. ValueError if it has run or been removed."""
+        self._events.remove(triggerID)
+
+    def fireSystemEvent(self, eventType: str) -> None:
+        """Run the triggers of `eventType`."""
+        self._events.fire(eventType)
+
+    def addSignalHandler(self, number: int, callable: Callable[..., Any], *args: Any) -> None:
+        """While running in the main thread, call `callable(*args)` on a turn after each signal `number` (signals merge).
+
+        It takes the place of any handler before it, the reactor's own for SIGINT and SIGTERM included.
+        """
+        self._signals.add(number, callable, args)
+
+    def removeSignalHandler(self, number: int) -> bool:
+        """Undo addSignalHandler; whether there was anything to undo."""
+        return self._signals.remove(number)
+
+    def reportFailure(self, failure: Failure, what: str) -> None:
+        """Log once what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor."""
+        value = failure.value
+        if isinstance(value, (KeyboardInterrupt, SystemExit)):
+            self._exit = self._exit or value
+            if self._started:
+                self._stopping = True
+            return
+        log.error("unhandled error in %s", what, exc_info=(type(value), value, failure.getTracebackObject()))
+
+    # Threads.
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Have the reactor's thread make the call, in order, on its next turn. Any thread, and signal handlers."""
+        self._threadCalls.append((callable, args, kwargs))
+        self._wake()
+
+    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Have a thread of the pool make the call; what it raises is logged."""
+        self.getThreadPool().submit(self._runInThread, callable, args, kwargs)
+
+    def _runInThread(self, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            call(*args, **kwargs)
+        except BaseException:
+            log.exception("unhandled error in callInThread(%r)", call)
+
+    def getThreadPool(self) -> Executor:
+        """Return the pool for callInThread and deferToThread, made on first use. Its threads have this reactor as current."""
+        if self._threadPool is None:
+            self._threadPool = ThreadPoolExecutor(
+                self._threadPoolSize, thread_name_prefix="reactor", initializer=_current.adopt, initargs=(self,)
+            )
+        return self._threadPool
+
+    def suggestThreadPoolSize(self, size: int) -> None:
+        """Have up to `size` threads in the pool. Work under way goes on; new work meets the new size."""
+        if size < 1:
+            raise ValueError(f"a thread pool has at least one thread, not {size}")
+        if size != self._threadPoolSize:
+            self._threadPoolSize = size
+            pool, self._threadPool = self._threadPool, None
+            if pool is not None:
+                pool.shutdown(wait=False)
+
+    def _releaseThreads(self) -> None:
+        """Let idle threads end. Queued work is still done; its results wait for the next run."""
+        pool, self._threadPool = self._threadPool, None
+        if pool is not None:
+            pool.shutdown(wait=False)
+        self._ownResolver.close()
+
+    # Names.
+
+    def resolve(self, name: str, timeout: Any = TIMEOUT) -> Deferred[str]:
+        """Return a Deferred of one address of `name` as text, IPv4 if it has one.
+
+        It fails with DNSLookupError, at the latest after the sum of `timeout`, in seconds.
+        """
+        return lookUp(self._resolver, name, timeout)
+
+    def resolveAll(self, name: str, port: int) -> Deferred[Targets]:
+        """Return a Deferred of every (address family, socket address) of `name`, best first."""
+        return lookUpAll(self._resolver, name, port)
+
+    def installResolver(self, resolver: IResolver) -> IResolver | ThreadedResolver:
+        """Have `resolver.getHostByName(name, timeout)` answer for names from now on; return the resolver from before."""
+        before, self._resolver = self._resolver, resolver
+        return before
+
+    # TCP.
+
+    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> TCPPort:
+        """Listen on `port` (0: one that is free, see getHost) for connections that `factory` builds protocols for.
+
+        `interface` is a literal address of this machine; "" means every IPv4 one and "::" every one. `backlog` is how many
+        connections may wait to be accepted. CannotListenError if the system refuses, ValueError if `port` is no port.
+        """
+        listening = TCPPort(self, port, factory, backlog, interface)
+        listening.startListening()
+        return listening
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int | str,
+        factory: IClientFactory,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> TCPConnector:
+        """Connect to `host`, a name or a literal address, and `port`, a number or service name; never blocks.
+
+        Every address of a name is tried in turn, within `timeout` seconds in all (None: as long as the system takes), from
+        `bindAddress` (host, port) if given. How it went is told to `factory`.
+        """
+        connector = TCPConnector(self, host, port, factory, timeout, bindAddress)
+        connector.connect()
+        return connector
+
+    # For transports.
+
+    def removeAll(self) -> list[Any]:
+        """Forget every reader and writer but the reactor's own, and return them."""
+        found = list(dict.fromkeys([*self.getReaders(), *self.getWriters()]))
+        for owner in found:
+            self.removeReader(owner)
+            self.removeWriter(owner)
+        return found
+
+    def opened(self, transport: IFileDescriptor) -> None:
+        """`transport` lives: stop() will close it."""
+        self._open[transport] = None
+
+    def closed(self, transport: IFileDescriptor) -> None:
+        """`transport` has ended by itself."""
+        self._open.pop(transport, None)
+
+    def flushSoon(self, transport: IFlushable) -> None:
+        """Call transport.flush() once before the loop sleeps."""
+        self._toFlush.append(transport)
+
+    def closeSoon(self, sock: socket.socket) -> None:
+        """Close `sock` once no event of this batch can name its descriptor any more."""
+        if self._inBatch:
+            self._toClose.append(sock)
+        else:
+            sock.close()

@@ -1,0 +1,130 @@
+"""EpollReactor: the loop on Linux's epoll, level-triggered.
+
+- A descriptor is registered while somebody wants to read or write, and only then: an idle registration would still report
+  errors and hang-ups, over and over.
+- Flags only wake. EPOLLERR and EPOLLHUP wake the reader and the writer alike, and recv or send tell what happened.
+- Each event looks its owner up again, because an earlier callback of the batch may have removed it. A number cannot have a
+  new owner within the batch: sockets closed meanwhile are closed in the kernel after it (ReactorBase.closeSoon).
+- Our tables change after the kernel's answer, so that a refused registration leaves no trace in them.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import Any
+
+from reactor.failure import Failure
+from reactor.loops.base import ReactorBase
+from reactor.loops.waker import Waker
+
+IN, OUT = select.EPOLLIN, select.EPOLLOUT
+NOT_IN, NOT_OUT = ~IN, ~OUT
+BATCH = 512
+
+
+class EpollReactor(ReactorBase):
+    """A reactor on epoll. Linux only; any number of them, each run by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._readers: dict[int, Any] = {}
+        self._writers: dict[int, Any] = {}
+        self._waker = Waker()
+        super().__init__()
+        self.addReader(self._waker)
+
+    def _wake(self) -> None:
+        self._waker.wake()
+
+    def _wakeupFd(self) -> int:
+        return self._waker.writeFd
+
+    def addReader(self, reader: Any) -> None:
+        """See ReactorBase.addReader."""
+        fd = reader.fileno()
+        if fd not in self._readers:
+            if fd in self._writers:
+                self._epoll.modify(fd, IN | OUT)
+            else:
+                self._epoll.register(fd, IN)
+        self._readers[fd] = reader
+
+    def addWriter(self, writer: Any) -> None:
+        """See ReactorBase.addWriter."""
+        fd = writer.fileno()
+        if fd not in self._writers:
+            if fd in self._readers:
+                self._epoll.modify(fd, IN | OUT)
+            else:
+                self._epoll.register(fd, OUT)
+        self._writers[fd] = writer
+
+    def removeReader(self, reader: Any) -> None:
+        """See ReactorBase.removeReader."""
+        self._remove(reader, self._readers, self._writers, OUT)
+
+    def removeWriter(self, writer: Any) -> None:
+        """See ReactorBase.removeWriter."""
+        self._remove(writer, self._writers, self._readers, IN)
+
+    def getReaders(self) -> list[Any]:
+        """See ReactorBase.getReaders."""
+        return [reader for reader in self._readers.values() if reader is not self._waker]
+
+    def getWriters(self) -> list[Any]:
+        """See ReactorBase.getWriters."""
+        return list(self._writers.values())
+
+    def _remove(self, owner: Any, table: dict[int, Any], others: dict[int, Any], rest: int) -> None:
+        fd = owner.fileno()
+        if fd < 0:
+            # Closed before it was removed: the kernel has forgotten the number, we find it by its owner.
+            fd = next((number for number, known in table.items() if known is owner), -1)
+        if fd not in table:
+            return
+        del table[fd]
+        try:
+            if fd in others:
+                self._epoll.modify(fd, rest)
+            else:
+                self._epoll.unregister(fd)
+        except (OSError, ValueError):
+            # The descriptor was closed behind our back, so epoll has dropped it already.
+            pass
+
+    def _loop(self) -> None:
+        while self._looping:
+            try:
+                self._turn(None)
+            except (KeyboardInterrupt, SystemExit):
+                # Raised between callbacks: by a signal handler that is not ours.
+                self.reportFailure(Failure(), "the loop")
+
+    def _turn(self, longest: float | None) -> None:
+        self._beginTurn()
+        sleep = self._sleepTime()
+        if longest is not None and (sleep is None or sleep > longest):
+            sleep = longest
+        events = self._epoll.poll(sleep, BATCH)
+        self._inBatch = True
+        try:
+            self._dispatch(events)
+        finally:
+            self._inBatch = False
+            self._finishTurn()
+
+    def _dispatch(self, events: list[tuple[int, int]]) -> None:
+        readers, writers = self._readers, self._writers
+        for fd, flags in events:
+            owner = None
+            try:
+                if flags & NOT_OUT and (owner := readers.get(fd)) is not None:
+                    result = owner.doRead()
+                    if result is not None:
+                        self._ownerEnded(owner, result)
+                if flags & NOT_IN and (owner := writers.get(fd)) is not None:
+                    result = owner.doWrite()
+                    if result is not None:
+                        self._ownerEnded(owner, result)
+            except BaseException:
+                self._ownerFailed(owner, Failure())

@@ -1,0 +1,81 @@
+"""Signals, delivered in the reactor's loop.
+
+The handler that Python calls only queues the delivery; a wake-up descriptor ends the loop's sleep even if the signal arrives
+between the last look at the queue and the sleep.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+)
+
+
+class SignalHandling:
+    """The signals of one reactor: `post(call, *args)` queues a call for its loop from anywhere."""
+
+    def __init__(self, post: Callable[..., None], wakeupFd: int) -> None:
+        self._post = post
+        self._wakeupFd = wakeupFd
+        self._calls: dict[int, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
+        self._before: dict[int, Any] = {}
+        self._wakeupBefore = -1
+        self._installed = False
+
+    def add(self, number: int, call: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Have `call(*args)` made in the loop for each signal `number`, instead of any call before it."""
+        self._calls[number] = (call, args)
+        if self._installed:
+            self._install(number)
+
+    def remove(self, number: int) -> bool:
+        """Undo add; whether there was anything to undo."""
+        found = self._calls.pop(number, None) is not None
+        if number in self._before:
+            signal.signal(number, self._before.pop(number))
+        return found
+
+    def install(self, stop: Callable[[int], None] | None) -> None:
+        """Take over the signals, and with `stop` also those that end a program. Nothing but in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self._installed = True
+        self._wakeupBefore = signal.set_wakeup_fd(self._wakeupFd, warn_on_full_buffer=False)
+        for number in list(self._calls):
+            self._install(number)
+        if stop is None:
+            return
+        for number in STOP_SIGNALS:
+            # A program's own SIGINT handler is its own decision; Python's default one is not.
+            if number in self._calls or (
+                number == signal.SIGINT and signal.getsignal(number) is not signal.default_int_handler
+            ):
+                continue
+            self._before[number] = signal.signal(number, self._poster(stop, (number,)))
+        if hasattr(signal, "SIGCHLD") and signal.SIGCHLD not in self._calls:
+            # A child's end must wake the loop, so that what waits for children looks at once.
+            self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._poster(lambda: None, ()))
+
+    def restore(self) -> None:
+        """Give every signal back to whoever had it."""
+        if not self._installed:
+            return
+        self._installed = False
+        while self._before:
+            number, handler = self._before.popitem()
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeupBefore, warn_on_full_buffer=True)
+
+    def _install(self, number: int) -> None:
+        call, args = self._calls[number]
+        handler = signal.signal(number, self._poster(call, args))
+        self._before.setdefault(number, handler)
+
+    def _poster(self, call: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[int, FrameType | None], None]:
+        return lambda number, frame: self._post(call, *args)

@@ -1,0 +1,86 @@
+"""System events: calls that run before, during or after the reactor's start and stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reactor.defer import Deferred, DeferredList, succeed
+from reactor.failure import Failure
+
+PHASES = ("before", "during", "after")
+
+
+class Trigger:
+    """One call to make in one phase of an event's next firing. It is its own ID."""
+
+    __slots__ = ("args", "call", "eventType", "kwargs", "phase")
+
+    def __init__(
+        self, phase: str, eventType: str, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.phase = phase
+        self.eventType = eventType
+        self.call = call
+        self.args = args
+        self.kwargs = kwargs
+
+    def __repr__(self) -> str:
+        return f"<trigger {self.phase} {self.eventType}: {self.call!r}>"
+
+
+class SystemEvents:
+    """The triggers of every event type. Each runs once; what one raises goes to `report` and stops nothing."""
+
+    def __init__(self, report: Callable[[Failure, str], None]) -> None:
+        self._report = report
+        self._triggers: dict[tuple[str, str], list[Trigger]] = {}
+
+    def add(self, trigger: Trigger) -> None:
+        """Have `trigger` called in its turn. KeyError for a phase that is none."""
+        if trigger.phase not in PHASES:
+            raise KeyError(f"invalid phase {trigger.phase!r}: it is one of {', '.join(PHASES)}")
+        self._triggers.setdefault((trigger.eventType, trigger.phase), []).append(trigger)
+
+    def remove(self, trigger: Trigger) -> None:
+        """Take `trigger` back. ValueError if it has run or been removed."""
+        self._triggers.get((trigger.eventType, trigger.phase), []).remove(trigger)
+
+    def fire(
+        self, eventType: str, begin: Callable[[], None] | None = None, finish: Callable[[], None] | None = None
+    ) -> Deferred[None]:
+        """Run the phases in order and return a Deferred that fires after the last.
+
+        Deferreds from "before" triggers are waited for; then comes `begin`, then the "during" triggers. With `finish`, their
+        Deferreds are waited for too, and `finish` is called before the "after" triggers.
+        """
+
+        def during(_: None) -> Deferred[None] | None:
+            if begin is not None:
+                begin()
+            waiting = self._runPhase(eventType, "during")
+            return None if finish is None else waiting
+
+        def after(_: None) -> None:
+            if finish is not None:
+                finish()
+            self._runPhase(eventType, "after")
+
+        return self._runPhase(eventType, "before").addCallback(during).addCallback(after)
+
+    def _runPhase(self, eventType: str, phase: str) -> Deferred[None]:
+        """Call the triggers of a phase, those included that are added meanwhile; wait for their Deferreds."""
+        triggers = self._triggers.get((eventType, phase), [])
+        pending: list[Deferred[Any]] = []
+        while triggers:
+            trigger = triggers.pop(0)
+            try:
+                result = trigger.call(*trigger.args, **trigger.kwargs)
+            except BaseException:
+                self._report(Failure(), repr(trigger))
+                continue
+            if isinstance(result, Deferred):
+                pending.append(result.addErrback(self._report, repr(trigger)))
+        if not pending:
+            return succeed(None)
+        return DeferredList(pending).addCallback(lambda _: None)

@@ -1,0 +1,1 @@
+"""Transports: the sockets behind protocols, one file for each idea."""

@@ -1,0 +1,279 @@
+"""Connector, the client's handle, and ConnectionAttempt, one object per try.
+
+An attempt finds out the addresses, tries them one after another, and on success hands its socket to a fresh Connection. It
+never becomes the connection, so there is no half-made transport to guard against.
+
+    disconnected -- connect() --> connecting -- buildProtocol --> connected -- connectionLost --> disconnected
+                                      \\-- failure, timeout, stopConnecting() --> disconnected
+
+An attempt never fails inside connect(): a failure found there is told on the next turn.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, Literal
+
+from reactor.address import Address
+from reactor.defer import Deferred
+from reactor.error import ConnectBindError, ConnectError, NotConnectingError, TimeoutError, UserError, getConnectError
+from reactor.failure import Failure
+from reactor.interfaces import IClientFactory, IDelayedCall, ITransportReactor
+from reactor.protocol import Protocol
+from reactor.transports.stream import Connection
+
+Target = tuple[int, Any]
+_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY})
+
+
+class ConnectionAttempt:
+    """One try to connect: `targets` (address family, socket address) in turn, until one answers.
+
+    It calls exactly one of `succeeded(socket)` and `failed(Failure)`, once, and never from inside start().
+    """
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        bindTo: Callable[[socket.socket], None] | None,
+        succeeded: Callable[[socket.socket], None],
+        failed: Callable[[Failure], None],
+    ) -> None:
+        self.reactor = reactor
+        self._bindTo = bindTo
+        self._succeeded = succeeded
+        self._failed = failed
+        self._targets: list[Target] = []
+        self._socket: socket.socket | None = None
+        self._lookup: Deferred[None] | None = None
+        self._timeout: IDelayedCall | None = None
+        self._finished = False
+
+    def __repr__(self) -> str:
+        return f"<ConnectionAttempt to {self._targets}>" if self._targets else "<ConnectionAttempt>"
+
+    def start(self, lookup: Deferred[list[Target]], timeout: float | None) -> None:
+        """Begin once `lookup` has the addresses. After `timeout` seconds in all (None: never) it fails with TimeoutError."""
+        self.reactor.opened(self)
+        if timeout is not None:
+            self._timeout = self.reactor.callLater(timeout, self.fail, TimeoutError())
+        self._lookup = lookup.addCallback(self._found).addErrback(self._lookupFailed)
+
+    def fail(self, error: BaseException) -> None:
+        """Give up: tell `failed` of `error`. Nothing if the attempt is over."""
+        if not self._finished:
+            self._finish()
+            self._dropSocket()
+            self._failed(Failure(error))
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket that is being connected, -1 if there is none."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def doWrite(self) -> None:
+        """The kernel has an answer."""
+        sock = self._socket
+        assert sock is not None, "an attempt without a socket is not watched"
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self.reactor.removeWriter(self)
+        if code:
+            self._refused(OSError(code, os.strerror(code)))
+            return
+        self._socket = None
+        self._finish()
+        self._succeeded(sock)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops."""
+        self.fail(ConnectError(string=reason.getErrorMessage()))
+
+    def failConnection(self, failure: Failure) -> None:
+        """The attempt itself broke."""
+        self.reactor.reportFailure(failure, repr(self))
+        self.connectionLost(failure)
+
+    def _found(self, targets: list[Target]) -> None:
+        self._targets = list(targets)
+        self._tryNext(ConnectError(string="the name has no address"))
+
+    def _lookupFailed(self, failure: Failure) -> None:
+        self._failSoon(failure.value)
+
+    def _tryNext(self, last: BaseException) -> None:
+        """Connect to the first target left; with none left, fail with the `last` error."""
+        while self._targets and not self._finished:
+            family, address = self._targets.pop(0)
+            try:
+                self._connectTo(family, address)
+                return
+            except ConnectBindError as error:
+                last = error
+            except OSError as error:
+                last = getConnectError(error)
+            self._dropSocket()
+        self._failSoon(last)
+
+    def _connectTo(self, family: int, address: Any) -> None:
+        sock = self._socket = socket.socket(family, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        if self._bindTo is not None:
+            try:
+                self._bindTo(sock)
+            except OSError as error:
+                raise ConnectBindError(error.errno, error.strerror) from error
+        code = sock.connect_ex(address)
+        if code and code not in _UNDER_WAY:
+            raise OSError(code, os.strerror(code))
+        # A socket that is connected at once is writable at once, so both cases go on in doWrite.
+        self.reactor.addWriter(self)
+
+    def _refused(self, error: OSError) -> None:
+        self._dropSocket()
+        self._tryNext(getConnectError(error))
+
+    def _failSoon(self, error: BaseException) -> None:
+        if not self._finished:
+            self.reactor.callLater(0, self.fail, error)
+
+    def _dropSocket(self) -> None:
+        sock = self._socket
+        if sock is not None:
+            self.reactor.removeWriter(self)
+            self._socket = None
+            self.reactor.closeSoon(sock)
+
+    def _finish(self) -> None:
+        self._finished = True
+        self.reactor.closed(self)
+        timeout, self._timeout = self._timeout, None
+        if timeout is not None and timeout.active():
+            timeout.cancel()
+        lookup, self._lookup = self._lookup, None
+        if lookup is not None:
+            lookup.addErrback(lambda _: None)
+            lookup.cancel()
+
+
+class Connector:
+    """A client's handle on its connection, whatever the socket's family. reactor.connectXXX makes one and connects it.
+
+    `state` is "disconnected", "connecting" or "connected"; `transport` the connection while there is one.
+    """
+
+    def __init__(self, reactor: ITransportReactor, factory: IClientFactory, timeout: float | None) -> None:
+        self.reactor = reactor
+        self.factory = factory
+        self.timeout = timeout
+        self.state: Literal["disconnected", "connecting", "connected"] = "disconnected"
+        self.transport: Connection | None = None
+        self._attempt: ConnectionAttempt | None = None
+        self._factoryStarted = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} to {self.getDestination()}, {self.state}>"
+
+    # What a family supplies.
+
+    def getDestination(self) -> Address:
+        """Return the address asked for."""
+        raise NotImplementedError
+
+    def _lookUp(self) -> Deferred[list[Target]]:
+        """Return the addresses to try."""
+        raise NotImplementedError
+
+    def _bind(self) -> Callable[[socket.socket], None] | None:
+        """Return what binds a socket before it is connected, or None."""
+        raise NotImplementedError
+
+    def _peerOf(self, sock: socket.socket) -> Address:
+        """Return the address of the other side. OSError if the connection has gone already."""
+        raise NotImplementedError
+
+    def _makeConnection(
+        self, sock: socket.socket, protocol: Any, peer: Address, ended: Callable[[Failure], None]
+    ) -> Connection:
+        """Return the transport of a connected socket."""
+        raise NotImplementedError
+
+    # For programs.
+
+    def connect(self) -> None:
+        """Start an attempt: startFactory if need be, then startedConnecting. RuntimeError unless disconnected."""
+        if self.state != "disconnected":
+            raise RuntimeError(f"can't connect in this state: {self.state}")
+        self.state = "connecting"
+        if not self._factoryStarted:
+            self.factory.doStart()
+            self._factoryStarted = True
+        attempt = self._attempt = ConnectionAttempt(self.reactor, self._bind(), self._succeeded, self.connectionFailed)
+        self.factory.startedConnecting(self)
+        if attempt is self._attempt:
+            attempt.start(self._lookUp(), self.timeout)
+
+    def stopConnecting(self) -> None:
+        """Stop the attempt: clientConnectionFailed(UserError), at once. NotConnectingError if there is none."""
+        if self.state != "connecting" or self._attempt is None:
+            raise NotConnectingError("we're not trying to connect")
+        self._attempt.fail(UserError())
+
+    def disconnect(self) -> None:
+        """Stop the attempt, or close the connection in order, or do nothing, as the state has it."""
+        if self.state == "connecting":
+            self.stopConnecting()
+        elif self.transport is not None:
+            self.transport.loseConnection()
+
+    def stopConnection(self) -> None:
+        """The same as disconnect(): end the session, whatever its state."""
+        self.disconnect()
+
+    # For the attempt and the connection.
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Called with the peer's address when the socket is connected; returns what the factory builds."""
+        self.state = "connected"
+        return self.factory.buildProtocol(addr)
+
+    def connectionFailed(self, reason: Failure) -> None:
+        """Called when the attempt failed: tells the factory, which may call connect() again."""
+        self._attempt = None
+        self._disconnected("clientConnectionFailed", self.factory.clientConnectionFailed, reason)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Called when the connection is over: tells the factory, which may call connect() again."""
+        self.transport = None
+        self._disconnected("clientConnectionLost", self.factory.clientConnectionLost, reason)
+
+    def _disconnected(self, name: str, callback: Callable[[Any, Failure], None], reason: Failure) -> None:
+        self.state = "disconnected"
+        try:
+            callback(self, reason)
+        except BaseException:
+            self.reactor.reportFailure(Failure(), f"{name} of {self.factory!r}")
+        if self.state == "disconnected" and self._factoryStarted:
+            self._factoryStarted = False
+            try:
+                self.factory.doStop()
+            except BaseException:
+                self.reactor.reportFailure(Failure(), f"doStop of {self.factory!r}")
+
+    def _succeeded(self, sock: socket.socket) -> None:
+        self._attempt = None
+        try:
+            peer = self._peerOf(sock)
+            protocol = self.buildProtocol(peer)
+            connection = self._makeConnection(sock, Protocol() if protocol is None else protocol, peer, self.connectionLost)
+        except BaseException as error:
+            if not isinstance(error, OSError):
+                self.reactor.reportFailure(Failure(), f"buildProtocol of {self.factory!r}")
+            self.reactor.closeSoon(sock)
+            self.connectionFailed(Failure(error if isinstance(error, ConnectError) else ConnectError(string=error)))
+            return
+        self.transport = connection
+        connection.start()
+        if protocol is None:
+            connection.loseConnection()

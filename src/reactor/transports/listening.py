@@ -1,0 +1,221 @@
+"""ListeningPort: a listening stream socket of any family, and the accept loop.
+
+One readiness event accepts at most ACCEPT_BATCH connections, so a storm of connects does not starve the connections that
+stand. When the system cannot give a descriptor or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or accept fails without accepting
+any, the port rests for ACCEPT_REST seconds and says so at most once a LOG_INTERVAL: the clients wait in the kernel's
+queue, nothing spins, and no connection is shed. An error of the one connection that was being accepted (ECONNABORTED, EPERM, the network errors
+that Linux reports here) is not an error of the port.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from typing import Any
+
+from reactor.address import Address
+from reactor.defer import Deferred
+from reactor.error import CannotListenError, ConnectionDone
+from reactor.failure import Failure
+from reactor.interfaces import IDelayedCall, IProtocolFactory, ITransportReactor
+from reactor.transports.stream import Connection
+
+log = logging.getLogger("reactor.transports")
+
+ACCEPT_BATCH = 64
+ACCEPT_REST = 0.1
+LOG_INTERVAL = 1.0
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class ListeningPort:
+    """A listening socket and the factory of its connections. reactor.listenXXX makes one and starts it.
+
+    A subclass knows its family: how to open the socket, what the addresses look like, which transport an accepted one gets.
+    """
+
+    def __init__(self, reactor: ITransportReactor, factory: IProtocolFactory, backlog: int) -> None:
+        self.reactor = reactor
+        self.factory = factory
+        self.backlog = backlog
+        self.connected = False
+        self.disconnected = False
+        self.socket: socket.socket | None = None
+        self._host: Address | None = None
+        self._stopped: Deferred[None] | None = None
+        self._rest: IDelayedCall | None = None
+        self._nextLog = float("-inf")
+
+    def __repr__(self) -> str:
+        where = self._host if self.connected else "(not listening)"
+        return f"<{type(self).__name__} of {type(self.factory).__name__} on {where}>"
+
+    # What a family supplies.
+
+    def _openSocket(self) -> socket.socket:
+        """Return a bound, non-blocking socket. CannotListenError if the system refuses."""
+        raise NotImplementedError
+
+    def _describe(self, sock: socket.socket) -> Address:
+        """Return the address that `sock` is bound to."""
+        raise NotImplementedError
+
+    def _cannotListen(self, error: OSError) -> CannotListenError:
+        """Return the error that names where it was impossible to listen."""
+        raise NotImplementedError
+
+    def _peerAddress(self, name: Any) -> Address:
+        """Return the address object for an accepted socket's peer."""
+        raise NotImplementedError
+
+    def _makeConnection(self, sock: socket.socket, protocol: Any, peer: Address) -> Connection:
+        """Return the transport of an accepted socket."""
+        raise NotImplementedError
+
+    # For programs.
+
+    def startListening(self) -> None:
+        """Bind and listen. CannotListenError if the system refuses; the factory is then not started."""
+        if self.connected:
+            return
+        sock = self._openSocket()
+        try:
+            sock.listen(self.backlog)
+        except OSError as error:
+            sock.close()
+            raise self._cannotListen(error) from error
+        self.socket = sock
+        self._host = self._describe(sock)
+        try:
+            self.factory.doStart()
+        except BaseException:
+            sock.close()
+            raise
+        self.connected = True
+        self.disconnected = False
+        self.reactor.opened(self)
+        self.startReading()
+
+    def stopListening(self) -> Deferred[None] | None:
+        """Accept no more. The Deferred fires with None on the next turn, with the socket closed; None if it was closed."""
+        if not self.connected:
+            return None
+        if self._stopped is None:
+            self._stopped = Deferred()
+            self._stopReading()
+            self.reactor.callLater(0, self.connectionLost, Failure(ConnectionDone()))
+        return self._stopped
+
+    loseConnection = stopListening
+
+    def getHost(self) -> Address:
+        """Return the address listened on, with the port number that the system chose for port 0."""
+        if self._host is None:
+            raise RuntimeError("the port has never listened")
+        return self._host
+
+    def logPrefix(self) -> str:
+        """Return the factory's name for log messages."""
+        name = getattr(self.factory, "logPrefix", None)
+        return str(name()) if name is not None else type(self.factory).__name__
+
+    # For the loop.
+
+    def fileno(self) -> int:
+        """Return the listening socket's descriptor, -1 if there is none."""
+        return -1 if self.socket is None else self.socket.fileno()
+
+    def startReading(self) -> None:
+        """Accept connections."""
+        self.reactor.addReader(self)
+
+    def pauseProducing(self) -> None:
+        """Accept nothing until resumeProducing: clients wait in the kernel's queue."""
+        self._stopReading()
+
+    def resumeProducing(self) -> None:
+        """Accept again."""
+        if self.connected and self._stopped is None and self._rest is None:
+            self.startReading()
+
+    def doRead(self) -> None:
+        """Accept what waits, a bounded batch."""
+        accept, accepted, failure = self._listener().accept, 0, None
+        for _ in range(ACCEPT_BATCH):
+            try:
+                sock, name = accept()
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                failure = error
+                if error.errno in _EXHAUSTED:
+                    break
+                continue
+            accepted += 1
+            sock.setblocking(False)
+            self._serve(sock, name)
+            if not self.connected or self._stopped is not None:
+                return
+        if failure is not None and (not accepted or failure.errno in _EXHAUSTED):
+            self._takeRest(failure)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close the socket and tell the factory. Later calls do nothing."""
+        if not self.connected:
+            return
+        self.connected = False
+        self.disconnected = True
+        self._stopReading()
+        self.reactor.closed(self)
+        self.reactor.closeSoon(self._listener())
+        self._released()
+        self.socket = None
+        try:
+            self.factory.doStop()
+        except BaseException:
+            self.reactor.reportFailure(Failure(), f"doStop of {self.factory!r}")
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            stopped.callback(None)
+
+    def _released(self) -> None:
+        """The socket has been given up: a family with something else to release does it here."""
+
+    def _listener(self) -> socket.socket:
+        assert self.socket is not None, "the port is not listening"
+        return self.socket
+
+    def _stopReading(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        if self.socket is not None:
+            self.reactor.removeReader(self)
+
+    def _serve(self, sock: socket.socket, name: Any) -> None:
+        """Build the protocol of one accepted connection; a failure costs that connection only."""
+        try:
+            peer = self._peerAddress(name)
+            protocol = self.factory.buildProtocol(peer)
+            transport = None if protocol is None else self._makeConnection(sock, protocol, peer)
+        except BaseException:
+            self.reactor.reportFailure(Failure(), f"buildProtocol of {self.factory!r}")
+            transport = None
+        if transport is None:
+            self.reactor.closeSoon(sock)
+        else:
+            transport.start()
+
+    def _takeRest(self, error: OSError) -> None:
+        now = self.reactor.seconds()
+        if now >= self._nextLog:
+            self._nextLog = now + LOG_INTERVAL
+            log.warning("%r cannot accept, and tries again every %g s: %s", self, ACCEPT_REST, error)
+        self.reactor.removeReader(self)
+        self._rest = self.reactor.callLater(ACCEPT_REST, self._endRest)
+
+    def _endRest(self) -> None:
+        self._rest = None
+        self.startReading()

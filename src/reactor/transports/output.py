@@ -1,0 +1,240 @@
+"""The sending half of a stream transport: what was written and not yet sent, and who must wait for it.
+
+`write` only appends. The transport is flushed when the event in which it was written to is over, or before the loop sleeps
+(DESIGN: the path of a line), so a pipelined client is answered with one packet a batch and a lone request with one send.
+
+The backlog is bounded. Above `highWater` bytes a streaming producer is paused, until everything has been sent. A backlog
+above `outputLimit` ends the connection at the next write with OutputLimitExceeded: a peer that does not read costs at most
+the limit and one write. One comparison in `write` watches both: `_mark` is the size above which something must be done.
+
+    _mark = -1           the next write must ask for a flush (nothing waits), or is to be dropped (the stream is over)
+    _mark = highWater    a flush will come; below the mark nobody needs to know
+    _mark = outputLimit  the high-water mark has been crossed, and the producer paused
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reactor.failure import Failure
+from reactor.interfaces import BytesLike, ITransportReactor
+
+HIGH_WATER = 64 * 1024
+OUTPUT_LIMIT = 16 * 1024 * 1024
+SEND_LIMIT = 128 * 1024
+
+
+def asBytes(data: BytesLike) -> bytes:
+    """Return a copy of a bytes-like object that nobody can change. TypeError for anything else, str included."""
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
+
+
+class OutputStream:
+    """What stream transports share: write, writeSequence, producers. A subclass sends with `_send` and ends in order.
+
+    `highWater` and `outputLimit` (bytes; 64 KiB and 16 MiB by default) are set with setOutputLimits. `bufferSize` is the
+    most that one read returns and SEND_LIMIT the most that one send is given, in bytes.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_mark",
+        "_over",
+        "_rest",
+        "_size",
+        "_writing",
+        "connected",
+        "disconnected",
+        "disconnecting",
+        "highWater",
+        "outputLimit",
+        "producer",
+        "producerPaused",
+        "reactor",
+        "streamingProducer",
+    )
+
+    SEND_LIMIT = SEND_LIMIT
+
+    def __init__(self, reactor: ITransportReactor) -> None:
+        self.reactor = reactor
+        self.connected = True
+        self.disconnected = False
+        self.disconnecting = False
+        self.producer: Any = None
+        self.producerPaused = False
+        self.streamingProducer = False
+        self.highWater = HIGH_WATER
+        self.outputLimit = OUTPUT_LIMIT
+        self._chunks: list[bytes] = []
+        self._rest: memoryview | None = None
+        self._size = 0
+        self._mark = -1
+        self._over = False  # nothing will be sent any more: ended, aborted, or our half is closed
+        self._writing = False
+
+    # What a subclass supplies.
+
+    def _send(self, data: bytes | memoryview) -> int:
+        """Hand `data` to the peer; return how many bytes were taken. OSError if the stream is broken."""
+        raise NotImplementedError
+
+    def _sendFailed(self, error: OSError) -> None:
+        """The stream is broken."""
+        raise NotImplementedError
+
+    def failConnection(self, failure: Failure) -> None:
+        """A callback of the protocol or producer raised `failure`: end the connection with it."""
+        raise NotImplementedError
+
+    def _outputEnded(self) -> None:
+        """Everything has been sent; close, or end our half, if that was asked for."""
+        raise NotImplementedError
+
+    def _outputOverflowed(self) -> None:
+        """The backlog is above the limit: drop it, and the connection."""
+        raise NotImplementedError
+
+    def startWriting(self) -> None:
+        """Have doWrite called when the peer takes more."""
+        raise NotImplementedError
+
+    def stopWriting(self) -> None:
+        """Undo startWriting."""
+        raise NotImplementedError
+
+    # For protocols.
+
+    def write(self, data: BytesLike) -> None:
+        """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
+        if type(data) is not bytes:
+            data = asBytes(data)
+        self._chunks.append(data)
+        self._size = size = self._size + len(data)
+        if size > self._mark:
+            self._passedMark(len(data))
+
+    def writeSequence(self, iovec: Iterable[BytesLike]) -> None:
+        """Send the pieces of any iterable, in order, as one write."""
+        self.write(b"".join(iovec))
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Attach a producer: RuntimeError if there is one; stopProducing() if the connection is over."""
+        if self.producer is not None:
+            raise RuntimeError(f"cannot register producer {producer!r}: {self.producer!r} was never unregistered")
+        if self.disconnected:
+            producer.stopProducing()
+            return
+        self.producer = producer
+        self.streamingProducer = bool(streaming)
+        self.producerPaused = False
+        if self._size:
+            self._mark = min(self._mark, self.highWater)
+        if not streaming:
+            producer.resumeProducing()
+
+    def unregisterProducer(self) -> None:
+        """Detach the producer. A connection that waited for it closes once everything is sent."""
+        self.producer = None
+        if not self._over:
+            self._flushSoon()
+
+    def stopConsuming(self) -> None:
+        """Detach the producer and close in order: what a producer that failed asks for."""
+        self.unregisterProducer()
+        self.loseConnection()
+
+    def loseConnection(self) -> None:
+        """See ITransport."""
+        raise NotImplementedError
+
+    def setOutputLimits(self, highWater: int = HIGH_WATER, outputLimit: int = OUTPUT_LIMIT) -> None:
+        """Set both bounds, in bytes. ValueError unless 0 <= highWater <= outputLimit."""
+        if not 0 <= highWater <= outputLimit:
+            raise ValueError(f"output limits must be 0 <= {highWater} <= {outputLimit}")
+        self.highWater = highWater
+        self.outputLimit = outputLimit
+        if self._size:
+            self._mark = highWater
+
+    # For the loop.
+
+    def doWrite(self) -> None:
+        """The peer takes more."""
+        self.flush()
+
+    def flush(self) -> None:
+        """Send once as much as the peer takes, and do what was waiting for the end of it."""
+        if self._size:
+            self._sendOnce()
+        if not self._size and not self._over:
+            self._sentAll()
+
+    def _sendOnce(self) -> None:
+        data: bytes | memoryview
+        if self._rest is None:
+            chunks = self._chunks
+            data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            chunks.clear()
+            if len(data) > SEND_LIMIT:
+                self._rest = data = memoryview(data)
+                data = data[:SEND_LIMIT]
+        else:
+            data = self._rest[:SEND_LIMIT]
+        try:
+            sent = self._send(data)
+        except OSError as error:
+            self._sendFailed(error)
+            return
+        self._size -= sent
+        if self._rest is not None:
+            self._rest = self._rest[sent:] if sent < len(self._rest) else None
+        elif sent < len(data):
+            self._rest = memoryview(data)[sent:]
+        if self._size and not self._writing:
+            self._writing = True
+            self.startWriting()
+
+    def _sentAll(self) -> None:
+        if self._writing:
+            self._writing = False
+            self.stopWriting()
+        self._mark = -1
+        producer = self.producer
+        if producer is not None and (self.producerPaused or not self.streamingProducer):
+            self.producerPaused = False
+            producer.resumeProducing()
+        else:
+            self._outputEnded()
+
+    def _passedMark(self, added: int) -> None:
+        """A write has brought the backlog above `_mark`."""
+        if self._over:
+            self._discardOutput()
+            return
+        if not self._size:
+            self._chunks.clear()
+            return
+        if self._mark < 0:
+            self._flushSoon()
+            self._mark = self.highWater
+        if self._size - added > self.outputLimit:
+            self._outputOverflowed()
+        elif self._size > self.highWater:
+            self._mark = self.outputLimit
+            if self.producer is not None and self.streamingProducer and not self.producerPaused:
+                self.producerPaused = True
+                self.producer.pauseProducing()
+
+    def _discardOutput(self) -> None:
+        self._chunks.clear()
+        self._rest = None
+        self._size = 0
+        self._mark = -1
+
+    def _flushSoon(self) -> None:
+        self.reactor.flushSoon(self)

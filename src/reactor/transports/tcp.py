@@ -1,0 +1,160 @@
+"""TCP over IPv4 and IPv6: opening sockets, their options, their addresses."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from reactor.address import Address, HostnameAddress, IPv4Address, fromSocketName, isIPAddress, isIPv6Address
+from reactor.defer import Deferred, fail, succeed
+from reactor.error import CannotListenError, ServiceNameUnknownError
+from reactor.failure import Failure
+from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
+from reactor.transports.connecting import Connector, Target
+from reactor.transports.listening import ListeningPort
+from reactor.transports.stream import Connection
+
+
+class TCPConnection(Connection):
+    """A TCP connection. TCP_NODELAY is on: output is gathered before it is sent, and waiting for more would only delay it."""
+
+    __slots__ = ()
+
+    def getTcpNoDelay(self) -> bool:
+        """Whether TCP_NODELAY is set."""
+        return bool(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Set or clear TCP_NODELAY: small segments leave without waiting for acknowledgements (RFC 896)."""
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, bool(enabled))
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether SO_KEEPALIVE is set."""
+        return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Set or clear SO_KEEPALIVE: the kernel probes a silent peer (RFC 1122, 4.2.3.6)."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
+
+
+class TCPPort(ListeningPort):
+    """A listening TCP socket. `interface` is a literal address; "" means every IPv4 one and "::" every one."""
+
+    def __init__(self, reactor: ITransportReactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""):
+        super().__init__(reactor, factory, backlog)
+        self.port = checkPort(port)
+        self.interface = interface
+        self.addressFamily = socket.AF_INET6 if isIPv6Address(interface) else socket.AF_INET
+        self._anyAddress = False
+
+    def _openSocket(self) -> socket.socket:
+        sock = None
+        try:
+            if self.interface and not isIPAddress(self.interface, self.addressFamily):
+                raise OSError(f"{self.interface!r} is not an IP address")
+            sock = socket.socket(self.addressFamily, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            if os.name == "posix":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(socketName(self.interface, self.port) if self.interface else ("", self.port))
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise self._cannotListen(error) from error
+        return sock
+
+    def _cannotListen(self, error: OSError) -> CannotListenError:
+        return CannotListenError(self.interface, self.port, error)
+
+    def _describe(self, sock: socket.socket) -> Address:
+        host = fromSocketName(self.addressFamily, sock.getsockname())
+        self._anyAddress = host.host in ("0.0.0.0", "::")
+        return host
+
+    def _peerAddress(self, name: Any) -> Address:
+        return fromSocketName(self.addressFamily, name)
+
+    def _makeConnection(self, sock: socket.socket, protocol: Any, peer: Address) -> Connection:
+        noDelay(sock)
+        # A connection accepted on one address shares the port's; only a wildcard has to ask the kernel.
+        host = fromSocketName(self.addressFamily, sock.getsockname()) if self._anyAddress else self.getHost()
+        return TCPConnection(self.reactor, sock, protocol, host, peer)
+
+
+class TCPConnector(Connector):
+    """A client's handle on a TCP connection to `host`, a name or a literal address, and `port`, a number or service name."""
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        host: str,
+        port: int | str,
+        factory: IClientFactory,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> None:
+        super().__init__(reactor, factory, timeout)
+        if isinstance(port, str):
+            try:
+                port = socket.getservbyname(port, "tcp")
+            except OSError as error:
+                raise ServiceNameUnknownError(string=f"{error} ({port!r})") from error
+        self.host = host
+        self.port = checkPort(port)
+        self.bindAddress = bindAddress
+
+    def getDestination(self) -> Address:
+        """Return the address asked for: an IPv4Address or IPv6Address for a literal, else a HostnameAddress."""
+        if isIPAddress(self.host):
+            return IPv4Address("TCP", self.host, self.port)
+        if isIPv6Address(self.host):
+            return fromSocketName(socket.AF_INET6, socketName(self.host, self.port))
+        return HostnameAddress(self.host.encode("idna"), self.port)
+
+    def _lookUp(self) -> Deferred[list[Target]]:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            if isIPAddress(self.host, family):
+                try:
+                    return succeed([(family, socketName(self.host, self.port))])
+                except OSError:
+                    return fail(Failure())
+        return self.reactor.resolveAll(self.host, self.port)
+
+    def _bind(self) -> Callable[[socket.socket], None] | None:
+        if self.bindAddress is None:
+            return None
+        host, port = self.bindAddress
+        return lambda sock: sock.bind(socketName(host, port) if host else ("", port))
+
+    def _peerOf(self, sock: socket.socket) -> Address:
+        return fromSocketName(sock.family, sock.getpeername())
+
+    def _makeConnection(
+        self, sock: socket.socket, protocol: Any, peer: Address, ended: Callable[[Failure], None]
+    ) -> Connection:
+        noDelay(sock)
+        return TCPConnection(self.reactor, sock, protocol, fromSocketName(sock.family, sock.getsockname()), peer, ended)
+
+
+def checkPort(port: int) -> int:
+    """Return `port`. ValueError unless it is a number from 0 to 65535."""
+    if not isinstance(port, int) or not 0 <= port <= 65535:
+        raise ValueError(f"a TCP port is a number from 0 to 65535, not {port!r}")
+    return port
+
+
+def noDelay(sock: socket.socket) -> None:
+    """Set TCP_NODELAY."""
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+    except OSError:  # the peer has reset the connection already, which the first recv will tell
+        pass
+
+
+def socketName(host: str, port: int) -> Any:
+    """Return the socket name of a literal address; getaddrinfo reads the scope of an IPv6 one. OSError if it is none."""
+    if isIPAddress(host):
+        return (host, port)
+    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)[0][4]
