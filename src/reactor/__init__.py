@@ -1,8 +1,9 @@
 """The Twisted network model: a reactor that dispatches events to protocols, factories that build protocols, Deferreds.
 
-Everything common is here. The functions of this module speak to the current reactor: the one that runs in this thread, or
-started this worker thread, else the process's default, which is made when it is first needed. So the module can stand
-wherever a reactor is asked for. Unless a docstring says otherwise, a function is for the thread that runs the reactor.
+Everything common is here. The functions of this module speak to the current reactor: the one that runs in this
+thread, or started this worker thread, else the process's default, which is made when it is first needed. So the
+module can stand wherever a reactor is asked for. Unless a docstring says otherwise, a function is for the thread that
+runs the reactor.
 """
 
 from __future__ import annotations
@@ -222,7 +223,7 @@ def installResolver(resolver: IResolver) -> Any:
 
 
 def listenTCP(port: int, factory: Any, backlog: int = 50, interface: str = "") -> TCPPort:
-    """Listen on `port` of `interface` for connections that `factory` builds protocols for. See ReactorBase.listenTCP."""
+    """Listen on `port` of `interface` for `factory`. See ReactorBase.listenTCP."""
     return _reactor().listenTCP(port, factory, backlog, interface)
 
 

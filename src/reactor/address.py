@@ -91,7 +91,9 @@ Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | HostnameAddress
 
 
 def isIPAddress(addr: str, family: int = socket.AF_INET) -> bool:
-    """Whether `addr` is a literal address of `family` (AF_INET: a full dotted quad; AF_INET6: with or without a scope)."""
+    """Whether `addr` is a literal address of `family` (AF_INET: a full dotted quad; AF_INET6: with or without a
+    scope).
+    """
     if family == socket.AF_INET6:
         addr, _, scope = addr.partition("%")
         if not addr or "%" in scope:

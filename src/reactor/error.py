@@ -1,6 +1,7 @@
 """Every exception of the model, and the two reasons for which a connection normally ends.
 
-Names, bases and attributes are those of ``twisted.internet.error``, so `except` clauses and `Failure.check` port unchanged.
+Names, bases and attributes are those of ``twisted.internet.error``, so `except` clauses and `Failure.check` port
+unchanged.
 """
 
 from __future__ import annotations

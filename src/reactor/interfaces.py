@@ -1,8 +1,8 @@
 """The contracts between the rooms of the house, as ``typing.Protocol`` classes.
 
 Nothing registers with them: an object that has the methods satisfies the contract, for type checkers and at run time.
-Names are those of ``twisted.internet.interfaces``. Unless a docstring says otherwise, every method is for the thread that
-runs the reactor, and may be called from inside any callback.
+Names are those of ``twisted.internet.interfaces``. Unless a docstring says otherwise, every method is for the thread
+that runs the reactor, and may be called from inside any callback.
 """
 
 from __future__ import annotations
@@ -122,7 +122,9 @@ class IProtocol(Protocol):
         """Some bytes arrived: at least one, cut anywhere."""
 
     def connectionLost(self, reason: Failure) -> None:
-        """The connection is over; `reason` holds ConnectionDone, ConnectionLost or a subclass, or what a callback raised."""
+        """The connection is over; `reason` holds ConnectionDone, ConnectionLost or a subclass, or what a callback
+        raised.
+        """
 
 
 @runtime_checkable
@@ -275,12 +277,16 @@ class IReactorCore(Protocol):
         """Run until stop(). ReactorAlreadyRunning if it runs. It can run again afterwards."""
 
     def stop(self) -> None:
-        """Leave run() in order: shutdown triggers, then every port and connection is closed. ReactorNotRunning if idle."""
+        """Leave run() in order: shutdown triggers, then every port and connection is closed. ReactorNotRunning if
+        idle.
+        """
 
     def addSystemEventTrigger(
         self, phase: str, eventType: str, callable: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Call `callable` once in `phase` ("before", "during", "after") of the next `eventType` ("startup", "shutdown")."""
+        """Call `callable` once in `phase` ("before", "during", "after") of the next `eventType` ("startup",
+        "shutdown").
+        """
 
     def removeSystemEventTrigger(self, triggerID: Any) -> None:
         """Take a trigger back. ValueError if it has run or been removed."""
@@ -381,4 +387,6 @@ class ITransportReactor(IReactor, Protocol):
         """Close `sock` once no event of this batch can name its descriptor any more."""
 
     def reportFailure(self, failure: Failure, what: str) -> None:
-        """Log what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor in order."""
+        """Log what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor in
+        order.
+        """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, Self, TypeVar, cast
 
 from reactor import _current
@@ -38,7 +39,7 @@ class BaseProtocol:
     transport: IStreamTransport = cast("IStreamTransport", None)
 
     def makeConnection(self, transport: Any) -> None:
-        """Called once, by whoever made the connection: sets `transport` and calls connectionMade. Not for overriding."""
+        """Called once, when the connection stands: sets `transport`, calls connectionMade. Not for overriding."""
         self.connected = 1
         self.transport = transport
         self.connectionMade()
@@ -57,17 +58,17 @@ class Protocol(BaseProtocol):
         return type(self).__name__
 
     def dataReceived(self, data: bytes) -> None:
-        """Called whenever bytes arrive, with at least one byte, cut anywhere. What it raises costs the connection."""
+        """Called when bytes arrive: at least one, cut anywhere. What it raises costs the connection."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Called exactly once, last. `reason` holds ConnectionDone, ConnectionLost or a subclass, or what was raised."""
+        """Called exactly once, last: `reason` holds ConnectionDone, ConnectionLost or what a callback raised."""
 
 
 class Factory(Generic[P]):
     """Builds a protocol for each connection, and holds what they share.
 
-    `protocol` is called without arguments for each one. `numPorts` counts the ports and connectors that use the factory;
-    `noisy` logs when the first begins and the last ends.
+    `protocol` is called without arguments for each one. `numPorts` counts the ports and connectors that use the
+    factory; `noisy` logs when the first begins and the last ends.
     """
 
     protocol: Callable[..., P] | None = None
@@ -110,7 +111,7 @@ class Factory(Generic[P]):
         """Called when the last port or connector has ended; accepted connections may live on."""
 
     def buildProtocol(self, addr: Any) -> P | None:
-        """Return a protocol for the connection from or to `addr`, with its `factory` set; None closes the connection."""
+        """Return a protocol for the connection with `addr`, its `factory` set; None closes the connection."""
         assert self.protocol is not None, "a factory needs a protocol, or a buildProtocol of its own"
         instance = self.protocol()
         cast("Any", instance).factory = self
@@ -201,10 +202,8 @@ class ReconnectingClientFactory(ClientFactory[P]):
             self._callID = None
         self.continueTrying = 0
         if self.connector is not None:
-            try:
+            with suppress(NotConnectingError):
                 self.connector.stopConnecting()
-            except NotConnectingError:
-                pass
 
     def resetDelay(self) -> None:
         """Start over with `initialDelay` and no retries counted: the connection proved good."""
@@ -359,7 +358,9 @@ class ProcessProtocol(BaseProtocol):
         """Called with what the child wrote to its standard error."""
 
     def childConnectionLost(self, childFD: int) -> None:
-        """Called once for each descriptor of the child that is closed; passes 0, 1, 2 to in-, out-, errConnectionLost."""
+        """Called once for each descriptor of the child that is closed; passes 0, 1, 2 to in-, out-,
+        errConnectionLost.
+        """
         if childFD == 0:
             self.inConnectionLost()
         elif childFD == 1:

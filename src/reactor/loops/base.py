@@ -1,5 +1,5 @@
-"""ReactorBase: everything that reactors share. A subclass supplies four things: interest in descriptors, time, a wake-up from
-other threads, and the loop itself.
+"""ReactorBase: everything that reactors share. A subclass supplies four things: interest in descriptors, time, a
+wake-up from other threads, and the loop itself.
 
 One turn of the loop, in this order:
 1. calls from threads and signals that were queued when the turn began, first in, first out;
@@ -7,9 +7,9 @@ One turn of the loop, in this order:
 3. shutdown, if stop() was called;
 4. output written outside its own connection's event is sent;
 5. sleep, until a descriptor is ready, a delayed call is due, or somebody wakes the loop;
-6. the events of one batch, each followed by the sending of what it wrote; then the sockets closed in the batch are closed in
-   the kernel. Not before: a number given back earlier could belong to a new socket while events of the old one are
-   still in hand.
+6. the events of one batch, each followed by the sending of what it wrote; then the sockets closed in the batch are
+   closed in the kernel. Not before: a number given back earlier could belong to a new socket while events of the old
+   one are still in hand.
 
 What a callback raises is reported once, in reportFailure, and costs the connection it belongs to, nothing else. Only
 KeyboardInterrupt and SystemExit do more: they stop the reactor in order and then leave run().
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -87,8 +86,8 @@ class ReactorBase:
     def addReader(self, reader: Any) -> None:
         """Call reader.doRead() whenever its descriptor may be readable, until removeReader.
 
-        What doRead returns, unless it is None, ends the reader: it is removed and its connectionLost called with a Failure
-        of it. So does what it raises.
+        What doRead returns, unless it is None, ends the reader: it is removed and its connectionLost called with a
+        Failure of it. So does what it raises.
         """
         raise NotImplementedError
 
@@ -117,8 +116,8 @@ class ReactorBase:
     def run(self, installSignalHandlers: bool = True) -> None:
         """Run until stop(). ReactorAlreadyRunning if it runs. It can run again afterwards.
 
-        In the main thread SIGINT and SIGTERM then call stop(), unless `installSignalHandlers` is false; the handlers from
-        before come back at the end. SIGINT is left alone if the program has a handler of its own.
+        In the main thread SIGINT and SIGTERM then call stop(), unless `installSignalHandlers` is false; the handlers
+        from before come back at the end. SIGINT is left alone if the program has a handler of its own.
         """
         if self._started:
             raise ReactorAlreadyRunning("the reactor is running already")
@@ -139,9 +138,9 @@ class ReactorBase:
     def stop(self) -> None:
         """Leave run() in order, on this turn or the next.
 
-        "before shutdown" and "during shutdown" triggers run, and their Deferreds are waited for, with the reactor running;
-        then every port and connection is closed with ConnectionLost; then come the "after" triggers. Delayed calls stay for
-        the next run. ReactorNotRunning if it does not run or is stopping.
+        "before shutdown" and "during shutdown" triggers run, and their Deferreds are waited for, with the reactor
+        running; then every port and connection is closed with ConnectionLost; then come the "after" triggers. Delayed
+        calls stay for the next run. ReactorNotRunning if it does not run or is stopping.
         """
         if not self._started or self._stopping:
             raise ReactorNotRunning("the reactor is not running, or is stopping already")
@@ -189,7 +188,7 @@ class ReactorBase:
         self._looping = False
 
     def disconnectAll(self) -> None:
-        """Close every port, attempt and connection with ConnectionLost, and end what programs have added by themselves."""
+        """Close every port, attempt and connection, and what programs have added themselves, with ConnectionLost."""
         self._flushOutput()
         for transport in [*self._open, *(other for other in self.removeAll() if other not in self._open)]:
             try:
@@ -278,8 +277,8 @@ class ReactorBase:
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> DelayedCall:
         """Call `callable(*args, **kw)` once, no sooner than `delay` seconds from now; return its DelayedCall.
 
-        Equal deadlines keep their order. A call with delay 0 made by another call runs on the next turn. A negative delay
-        is an AssertionError (timers.DelayError).
+        Equal deadlines keep their order. A call with delay 0 made by another call runs on the next turn. A negative
+        delay is an AssertionError (timers.DelayError).
         """
         return self._timers.callLater(delay, callable, args, kw)
 
@@ -317,7 +316,7 @@ class ReactorBase:
         self._events.fire(eventType)
 
     def addSignalHandler(self, number: int, callable: Callable[..., Any], *args: Any) -> None:
-        """While running in the main thread, call `callable(*args)` on a turn after each signal `number` (signals merge).
+        """While running in the main thread, call `callable(*args)` in the loop for each signal `number`.
 
         It takes the place of any handler before it, the reactor's own for SIGINT and SIGTERM included.
         """
@@ -328,7 +327,7 @@ class ReactorBase:
         return self._signals.remove(number)
 
     def reportFailure(self, failure: Failure, what: str) -> None:
-        """Log once what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor."""
+        """Log once what `what`, a callback, raised. KeyboardInterrupt and SystemExit stop the reactor instead."""
         value = failure.value
         if isinstance(value, (KeyboardInterrupt, SystemExit)):
             self._exit = self._exit or value
@@ -355,7 +354,7 @@ class ReactorBase:
             log.exception("unhandled error in callInThread(%r)", call)
 
     def getThreadPool(self) -> Executor:
-        """Return the pool for callInThread and deferToThread, made on first use. Its threads have this reactor as current."""
+        """Return the pool of callInThread and deferToThread, made on first use; its threads inherit this reactor."""
         if self._threadPool is None:
             self._threadPool = ThreadPoolExecutor(
                 self._threadPoolSize, thread_name_prefix="reactor", initializer=_current.adopt, initargs=(self,)
@@ -393,7 +392,7 @@ class ReactorBase:
         return lookUpAll(self._resolver, name, port)
 
     def installResolver(self, resolver: IResolver) -> IResolver | ThreadedResolver:
-        """Have `resolver.getHostByName(name, timeout)` answer for names from now on; return the resolver from before."""
+        """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
         before, self._resolver = self._resolver, resolver
         return before
 
@@ -402,8 +401,8 @@ class ReactorBase:
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> TCPPort:
         """Listen on `port` (0: one that is free, see getHost) for connections that `factory` builds protocols for.
 
-        `interface` is a literal address of this machine; "" means every IPv4 one and "::" every one. `backlog` is how many
-        connections may wait to be accepted. CannotListenError if the system refuses, ValueError if `port` is no port.
+        `interface` is a literal address of this machine; "" means every IPv4 one and "::" every one. `backlog` is how
+        many connections may wait to be accepted. CannotListenError if the system refuses.
         """
         listening = TCPPort(self, port, factory, backlog, interface)
         listening.startListening()
@@ -419,8 +418,8 @@ class ReactorBase:
     ) -> TCPConnector:
         """Connect to `host`, a name or a literal address, and `port`, a number or service name; never blocks.
 
-        Every address of a name is tried in turn, within `timeout` seconds in all (None: as long as the system takes), from
-        `bindAddress` (host, port) if given. How it went is told to `factory`.
+        Every address of a name is tried in turn, within `timeout` seconds in all (None: as long as the system takes),
+        from `bindAddress` (host, port) if given. How it went is told to `factory`.
         """
         connector = TCPConnector(self, host, port, factory, timeout, bindAddress)
         connector.connect()

@@ -18,7 +18,6 @@ TIMEOUT = (1, 3, 11, 45)
 Targets = list[tuple[int, Any]]
 
 
-
 class ThreadedResolver:
     """Asks getaddrinfo in a thread. A hung name server costs one of RESOLVER_THREADS threads, and never the loop."""
 

@@ -1,7 +1,7 @@
 """Signals, delivered in the reactor's loop.
 
-The handler that Python calls only queues the delivery; a wake-up descriptor ends the loop's sleep even if the signal arrives
-between the last look at the queue and the sleep.
+The handler that Python calls only queues the delivery; a wake-up descriptor ends the loop's sleep even if the signal
+arrives between the last look at the queue and the sleep.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-STOP_SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
-)
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name))
 
 
 class SignalHandling:

@@ -51,8 +51,8 @@ class SystemEvents:
     ) -> Deferred[None]:
         """Run the phases in order and return a Deferred that fires after the last.
 
-        Deferreds from "before" triggers are waited for; then comes `begin`, then the "during" triggers. With `finish`, their
-        Deferreds are waited for too, and `finish` is called before the "after" triggers.
+        Deferreds from "before" triggers are waited for; then comes `begin`, then the "during" triggers. With
+        `finish`, their Deferreds are waited for too, and `finish` is called before the "after" triggers.
         """
 
         def during(_: None) -> Deferred[None] | None:

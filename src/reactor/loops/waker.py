@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 
 class Waker:
@@ -18,10 +19,8 @@ class Waker:
         """Make the loop's next sleep end at once. Costs a system call only if it is not awake already."""
         if not self._awake:
             self._awake = True
-            try:
+            with suppress(BlockingIOError):  # full of signals: the loop will wake
                 os.write(self.writeFd, b"w")
-            except BlockingIOError:  # full of signals: the loop will wake
-                pass
 
     def fileno(self) -> int:
         """Return the end that becomes readable."""
@@ -32,11 +31,9 @@ class Waker:
 
         The pipe is emptied before the flag falls: a wake() in between is not lost, because what it announces is queued.
         """
-        try:
+        with suppress(BlockingIOError):
             while len(os.read(self._fd, 4096)) == 4096:
                 pass
-        except BlockingIOError:
-            pass
         self._awake = False
 
     def close(self) -> None:

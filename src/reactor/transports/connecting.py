@@ -1,7 +1,7 @@
 """Connector, the client's handle, and ConnectionAttempt, one object per try.
 
-An attempt finds out the addresses, tries them one after another, and on success hands its socket to a fresh Connection. It
-never becomes the connection, so there is no half-made transport to guard against.
+An attempt finds out the addresses, tries them one after another, and on success hands its socket to a fresh
+Connection. It never becomes the connection, so there is no half-made transport to guard against.
 
     disconnected -- connect() --> connecting -- buildProtocol --> connected -- connectionLost --> disconnected
                                       \\-- failure, timeout, stopConnecting() --> disconnected
@@ -56,7 +56,9 @@ class ConnectionAttempt:
         return f"<ConnectionAttempt to {self._targets}>" if self._targets else "<ConnectionAttempt>"
 
     def start(self, lookup: Deferred[list[Target]], timeout: float | None) -> None:
-        """Begin once `lookup` has the addresses. After `timeout` seconds in all (None: never) it fails with TimeoutError."""
+        """Begin once `lookup` has the addresses. After `timeout` seconds in all (None: never) it fails with
+        TimeoutError.
+        """
         self.reactor.opened(self)
         if timeout is not None:
             self._timeout = self.reactor.callLater(timeout, self.fail, TimeoutError())
@@ -266,7 +268,9 @@ class Connector:
         try:
             peer = self._peerOf(sock)
             protocol = self.buildProtocol(peer)
-            connection = self._makeConnection(sock, Protocol() if protocol is None else protocol, peer, self.connectionLost)
+            connection = self._makeConnection(
+                sock, Protocol() if protocol is None else protocol, peer, self.connectionLost
+            )
         except BaseException as error:
             if not isinstance(error, OSError):
                 self.reactor.reportFailure(Failure(), f"buildProtocol of {self.factory!r}")

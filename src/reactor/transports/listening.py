@@ -1,10 +1,10 @@
 """ListeningPort: a listening stream socket of any family, and the accept loop.
 
-One readiness event accepts at most ACCEPT_BATCH connections, so a storm of connects does not starve the connections that
-stand. When the system cannot give a descriptor or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or accept fails without accepting
-any, the port rests for ACCEPT_REST seconds and says so at most once a LOG_INTERVAL: the clients wait in the kernel's
-queue, nothing spins, and no connection is shed. An error of the one connection that was being accepted (ECONNABORTED, EPERM, the network errors
-that Linux reports here) is not an error of the port.
+One readiness event accepts at most ACCEPT_BATCH connections, so a storm of connects does not starve the connections
+that stand. When the system cannot give a descriptor or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or accept fails
+without accepting any, the port rests for ACCEPT_REST seconds and says so at most once a LOG_INTERVAL: the clients
+wait in the kernel's queue, nothing spins, and no connection is shed. An error of the one connection that was being
+accepted (ECONNABORTED, EPERM, the network errors that Linux reports here) is not an error of the port.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class ListeningPort:
     """A listening socket and the factory of its connections. reactor.listenXXX makes one and starts it.
 
-    A subclass knows its family: how to open the socket, what the addresses look like, which transport an accepted one gets.
+    A subclass knows its family: how to open the socket, what the addresses look like, which transport an accepted one
+    gets.
     """
 
     def __init__(self, reactor: ITransportReactor, factory: IProtocolFactory, backlog: int) -> None:
@@ -99,7 +100,9 @@ class ListeningPort:
         self.startReading()
 
     def stopListening(self) -> Deferred[None] | None:
-        """Accept no more. The Deferred fires with None on the next turn, with the socket closed; None if it was closed."""
+        """Accept no more. The Deferred fires with None on the next turn, with the socket closed; None if it was
+        closed.
+        """
         if not self.connected:
             return None
         if self._stopped is None:

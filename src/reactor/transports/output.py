@@ -1,11 +1,13 @@
 """The sending half of a stream transport: what was written and not yet sent, and who must wait for it.
 
-`write` only appends. The transport is flushed when the event in which it was written to is over, or before the loop sleeps
-(DESIGN: the path of a line), so a pipelined client is answered with one packet a batch and a lone request with one send.
+`write` only appends. The transport is flushed when the event in which it was written to is over, or before the loop
+sleeps (DESIGN: the path of a line), so a pipelined client is answered with one packet a batch and a lone request with
+one send.
 
-The backlog is bounded. Above `highWater` bytes a streaming producer is paused, until everything has been sent. A backlog
-above `outputLimit` ends the connection at the next write with OutputLimitExceeded: a peer that does not read costs at most
-the limit and one write. One comparison in `write` watches both: `_mark` is the size above which something must be done.
+The backlog is bounded. Above `highWater` bytes a streaming producer is paused, until everything has been sent. A
+backlog above `outputLimit` ends the connection at the next write with OutputLimitExceeded: a peer that does not read
+costs at most the limit and one write. One comparison in `write` watches both: `_mark` is the size above which
+something must be done.
 
     _mark = -1           the next write must ask for a flush (nothing waits), or is to be dropped (the stream is over)
     _mark = highWater    a flush will come; below the mark nobody needs to know
@@ -36,8 +38,8 @@ def asBytes(data: BytesLike) -> bytes:
 class OutputStream:
     """What stream transports share: write, writeSequence, producers. A subclass sends with `_send` and ends in order.
 
-    `highWater` and `outputLimit` (bytes; 64 KiB and 16 MiB by default) are set with setOutputLimits. `bufferSize` is the
-    most that one read returns and SEND_LIMIT the most that one send is given, in bytes.
+    `highWater` and `outputLimit` (bytes; 64 KiB and 16 MiB by default) are set with setOutputLimits. `bufferSize` is
+    the most that one read returns and SEND_LIMIT the most that one send is given, in bytes.
     """
 
     __slots__ = (

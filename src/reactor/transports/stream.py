@@ -1,8 +1,8 @@
 """Connection: a connected stream socket of any family, and the protocol that lives on it.
 
-The path of a line runs through doRead: one bounded recv an event (level-triggered polling asks again, so nobody starves the
-rest), one call of dataReceived, and one send of what that call wrote. doRead takes care of its own end of stream and
-errors; what escapes from it was raised by the protocol, and the loop gives that to failConnection.
+The path of a line runs through doRead: one bounded recv an event (level-triggered polling asks again, so nobody
+starves the rest), one call of dataReceived, and one send of what that call wrote. doRead takes care of its own end of
+stream and errors; what escapes from it was raised by the protocol, and the loop gives that to failConnection.
 
 A readiness flag only wakes: recv and send tell what really happened, and no connection is closed because of a flag.
 
@@ -11,8 +11,8 @@ There are three ways to end, and all of them come through connectionLost, which 
 - abortConnection, or a backlog above the output limit: everything unsent is dropped and the peer sees a reset;
 - the peer's end of stream, an error of the socket, or an exception of the protocol.
 
-The two halves can end apart. A protocol that has readConnectionLost and writeConnectionLost is told of each half; for one
-that has not, the peer's end of stream ends the connection.
+The two halves can end apart. A protocol that has readConnectionLost and writeConnectionLost is told of each half; for
+one that has not, the peer's end of stream ends the connection.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from reactor.address import Address
@@ -243,10 +244,8 @@ class Connection(OutputStream):
         self.reactor.callLater(0, self.connectionLost, Failure(reason))
 
     def _resetOnClose(self) -> None:
-        try:
+        with suppress(OSError):  # the peer was faster, or the family knows no reset: closing is all there is to do
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        except OSError:  # the peer was faster, or the family knows no reset: closing is all there is to do
-            pass
 
     # OutputStream's questions.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from reactor.address import Address, HostnameAddress, IPv4Address, fromSocketName, isIPAddress, isIPv6Address
@@ -18,7 +19,9 @@ from reactor.transports.stream import Connection
 
 
 class TCPConnection(Connection):
-    """A TCP connection. TCP_NODELAY is on: output is gathered before it is sent, and waiting for more would only delay it."""
+    """A TCP connection. TCP_NODELAY is on: output is gathered before it is sent, and waiting for more would only
+    delay it.
+    """
 
     __slots__ = ()
 
@@ -42,7 +45,9 @@ class TCPConnection(Connection):
 class TCPPort(ListeningPort):
     """A listening TCP socket. `interface` is a literal address; "" means every IPv4 one and "::" every one."""
 
-    def __init__(self, reactor: ITransportReactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""):
+    def __init__(
+        self, reactor: ITransportReactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+    ):
         super().__init__(reactor, factory, backlog)
         self.port = checkPort(port)
         self.interface = interface
@@ -84,7 +89,9 @@ class TCPPort(ListeningPort):
 
 
 class TCPConnector(Connector):
-    """A client's handle on a TCP connection to `host`, a name or a literal address, and `port`, a number or service name."""
+    """A client's handle on a TCP connection to `host`, a name or a literal address, and `port`, a number or service
+    name.
+    """
 
     def __init__(
         self,
@@ -147,14 +154,12 @@ def checkPort(port: int) -> int:
 
 def noDelay(sock: socket.socket) -> None:
     """Set TCP_NODELAY."""
-    try:
+    with suppress(OSError):  # the peer has reset the connection already, which the first recv will tell
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-    except OSError:  # the peer has reset the connection already, which the first recv will tell
-        pass
 
 
 def socketName(host: str, port: int) -> Any:
-    """Return the socket name of a literal address; getaddrinfo reads the scope of an IPv6 one. OSError if it is none."""
+    """Return the socket name of a literal address, an IPv6 scope included. OSError if it is none."""
     if isIPAddress(host):
         return (host, port)
     return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)[0][4]
