@@ -1,0 +1,99 @@
+"""FileSender: a producer that sends a file to a consumer, as fast as the peer takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from reactor.defer import Deferred
+from reactor.failure import Failure
+
+if TYPE_CHECKING:
+    from reactor.interfaces import IConsumer
+
+__all__ = ["FileSender", "TransferStopped"]
+
+
+class ReadableFile(Protocol):
+    """The part of a binary file that a FileSender uses."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Return up to `size` bytes, none at the end."""
+
+
+class TransferStopped(Exception):
+    """The consumer asked a FileSender to stop before the end of the file: the connection was lost."""
+
+
+class FileSender:
+    """Sends a file in pieces of CHUNK_SIZE bytes, each when the consumer has sent the one before (a pull producer).
+
+    Reading blocks the reactor for as long as the file system does. The file is not closed.
+    """
+
+    CHUNK_SIZE = 2**14
+
+    deferred: Deferred[bytes] | None = None
+    lastSent = b""
+
+    def beginFileTransfer(
+        self, file: ReadableFile, consumer: IConsumer, transform: Callable[[bytes], bytes] | None = None
+    ) -> Deferred[bytes]:
+        """Send what is left of `file` to `consumer`, each piece passed through `transform` if there is one.
+
+        Returns a Deferred that fires, when everything has been handed to the consumer, with the last byte sent (b"" if
+        there was none). It fails with what `file`, `transform` or `consumer.write` raised (the consumer stays
+        connected), or with TransferStopped. RuntimeError if this sender is busy or the consumer has a producer.
+        """
+        if self.deferred is not None:
+            raise RuntimeError("this FileSender has not finished its transfer")
+        self.file, self.consumer, self.transform = file, consumer, transform
+        self.lastSent = b""
+        deferred = self.deferred = Deferred()
+        try:
+            consumer.registerProducer(self, False)
+        except BaseException:
+            self.deferred = None
+            raise
+        return deferred
+
+    def resumeProducing(self) -> None:
+        """Called by the consumer: send the next piece."""
+        if self.deferred is None:
+            return
+        try:
+            chunk = self.file.read(self.CHUNK_SIZE)
+            if chunk is None:
+                raise BlockingIOError("the file has nothing to read now, and a FileSender cannot wait for it")
+            if chunk:
+                self._send(chunk)
+                return
+        except Exception:
+            failure = Failure()
+            self.consumer.unregisterProducer()
+            self._finish().errback(failure)
+        else:
+            self.consumer.unregisterProducer()
+            self._finish().callback(self.lastSent)
+
+    def pauseProducing(self) -> None:
+        """Nothing to do: a piece is only sent when it is asked for."""
+
+    def stopProducing(self) -> None:
+        """Called by the consumer when it will take no more."""
+        if self.deferred is not None:
+            self._finish().errback(TransferStopped("the consumer asked to stop before the end of the file"))
+
+    def _send(self, chunk: bytes) -> None:
+        if self.transform is not None:
+            chunk = self.transform(chunk)
+        self.consumer.write(chunk)
+        self.lastSent = chunk[-1:]
+
+    def _finish(self) -> Deferred[bytes]:
+        # Everything is let go of before the Deferred fires: a callback may begin the next transfer.
+        deferred = self.deferred
+        assert deferred is not None
+        self.deferred = None
+        del self.file, self.consumer, self.transform
+        return deferred

@@ -1,0 +1,363 @@
+"""Protocols whose messages are strings of bytes with their length in front.
+
+    IntNStringReceiver      binary length, then the string; Int8-, Int16- and Int32StringReceiver set its width
+    NetstringReceiver       b"5:hello,"      cr.yp.to/proto/netstrings.txt
+    OctetCountedReceiver    b"5 hello"       RFC 6587, section 3.4.1: syslog over TCP
+
+They share one buffer, which costs linear time whatever the cuts: a chunk that arrives on an empty buffer is taken as it
+is, the rest of one is copied once to join the next, and a string that trickles in grows in a bytearray. A string leaves
+the buffer before it is delivered, so it is delivered once, whatever the callback raises, feeds or changes.
+"""
+
+from __future__ import annotations
+
+import logging
+from struct import calcsize, pack, unpack_from
+from typing import TYPE_CHECKING, Any
+
+from reactor._pauseable import PauseableMixin
+from reactor.protocol import Protocol
+
+if TYPE_CHECKING:
+    from reactor.interfaces import BytesLike
+
+__all__ = [
+    "FramingError",
+    "IncompleteNetstring",
+    "Int8StringReceiver",
+    "Int16StringReceiver",
+    "Int32StringReceiver",
+    "IntNStringReceiver",
+    "NetstringParseError",
+    "NetstringReceiver",
+    "OctetCountError",
+    "OctetCountedReceiver",
+    "StatefulStringProtocol",
+    "StringTooLongError",
+]
+
+log = logging.getLogger("reactor.stringreceivers")
+
+
+class FramingError(ValueError):
+    """What arrived is not framed as it should be, or longer than MAX_LENGTH: then `length` is the announced length."""
+
+    def __init__(self, message: str, length: int | None = None) -> None:
+        super().__init__(message)
+        self.length = length
+
+
+class NetstringParseError(FramingError):
+    """What arrived is no netstring, or one longer than MAX_LENGTH."""
+
+
+class OctetCountError(FramingError):
+    """What arrived is no octet-counted message, or one longer than MAX_LENGTH."""
+
+
+class IncompleteNetstring(Exception):
+    """A netstring lacks its end. Nothing here raises it: it is Twisted's name, for programs that import it."""
+
+
+class StringTooLongError(AssertionError):
+    """A string to be sent is longer than its length prefix can say."""
+
+
+class StringReceiver(PauseableMixin, Protocol):
+    """What the receivers share: the buffer, and the loop that delivers strings out of it.
+
+    `transport.disconnecting` is not looked at: strings that have arrived are delivered, also after loseConnection().
+    """
+
+    MAX_LENGTH = 99999
+
+    # What waits is `_buffer[_offset:]`. Class attributes, as subclasses may have an __init__ that does not call ours.
+    _buffer: bytes | bytearray = b""
+    _offset = 0
+    _isDelivering = False
+
+    def dataReceived(self, data: BytesLike) -> None:
+        """Called by the transport. Called from inside a callback, it stores `data` behind what waits, and returns.
+
+        An exception from a callback propagates; what follows is kept, and delivered with the next data.
+        """
+        self._store(_asBytes(data))
+        if self._isDelivering:
+            return
+        self._isDelivering = True
+        try:
+            while not self.paused:
+                string = self._takeString()
+                if string is None:
+                    break
+                self.stringReceived(string)
+        finally:
+            self._isDelivering = False
+            self._trim()
+
+    def stringReceived(self, string: bytes) -> None:
+        """Called with each string, without its framing; override it."""
+        raise NotImplementedError
+
+    def _takeString(self) -> bytes | None:
+        """Take the next string, if all of it is here; deal with what is wrong."""
+        raise NotImplementedError
+
+    def _store(self, data: bytes) -> None:
+        waiting = len(self._buffer) - self._offset
+        if not waiting:
+            self._buffer = data
+        elif isinstance(self._buffer, bytes) and waiting <= len(data):
+            # The bytes copied are no more than the new ones, and slices of bytes are cheaper than those of a bytearray.
+            self._buffer = self._buffer[self._offset :] + data
+        else:
+            if isinstance(self._buffer, bytes):
+                self._buffer = bytearray(memoryview(self._buffer)[self._offset :])
+            else:
+                del self._buffer[: self._offset]
+            self._buffer += data
+        self._offset = 0
+
+    def _trim(self) -> None:
+        # An idle connection holds no chunk that has been delivered. Copies at most as much as it drops.
+        if self._offset * 2 >= len(self._buffer):
+            self._buffer = bytes(memoryview(self._buffer)[self._offset :])
+            self._offset = 0
+
+    def _slice(self, start: int, end: int) -> bytes:
+        if isinstance(self._buffer, bytes):
+            return self._buffer[start:end]
+        return bytes(memoryview(self._buffer)[start:end])
+
+
+class IntNStringReceiver(StringReceiver):
+    """Strings behind a binary length. Subclasses set `structFormat`, for one integer, and `prefixLength`, its bytes."""
+
+    structFormat: str
+    prefixLength: int
+
+    _refusedLength: int | None = None
+
+    @property
+    def recvd(self) -> bytes:
+        """What has been received and not delivered. Assigning replaces it, from inside a callback too."""
+        return bytes(memoryview(self._buffer)[self._offset :])
+
+    @recvd.setter
+    def recvd(self, data: bytes) -> None:
+        self._buffer, self._offset = bytes(data), 0
+
+    def lengthLimitExceeded(self, length: int) -> None:
+        """Called when a string of `length`, more than MAX_LENGTH, is announced; by default closes the connection.
+
+        If it leaves MAX_LENGTH and `recvd` as they are, nothing more is delivered or kept, and it is called for each
+        further read.
+        """
+        self.transport.loseConnection()
+
+    def sendString(self, string: BytesLike) -> None:
+        """Send `string` behind its length, in one write. StringTooLongError if the prefix cannot hold the length."""
+        data = _asBytes(string)
+        if len(data) >= 1 << (8 * self.prefixLength):
+            raise StringTooLongError(f"a length prefix of {self.prefixLength} bytes cannot hold {len(data)}")
+        self.transport.write(pack(self.structFormat, len(data)) + data)
+
+    def _takeString(self) -> bytes | None:
+        if self._refusedLength is not None:
+            self.recvd = b""
+            self.lengthLimitExceeded(self._refusedLength)
+            return None
+        start = self._offset + self.prefixLength
+        if len(self._buffer) < start:
+            return None
+        length: int = unpack_from(self.structFormat, self._buffer, self._offset)[0]
+        if not 0 <= length <= self.MAX_LENGTH:
+            self._refuse(length)
+            return None
+        end = start + length
+        if len(self._buffer) < end:
+            return None
+        self._offset = end
+        return self._slice(start, end)
+
+    def _refuse(self, length: int) -> None:
+        before = self._buffer
+        self.lengthLimitExceeded(length)
+        if self._buffer is before and not 0 <= length <= self.MAX_LENGTH:
+            self._refusedLength = length
+            self.recvd = b""
+
+
+class Int8StringReceiver(IntNStringReceiver):
+    """Strings of up to 255 bytes behind one byte of length."""
+
+    structFormat = "!B"
+    prefixLength = calcsize(structFormat)
+
+
+class Int16StringReceiver(IntNStringReceiver):
+    """Strings of up to 65,535 bytes behind two bytes of length, network byte order."""
+
+    structFormat = "!H"
+    prefixLength = calcsize(structFormat)
+
+
+class Int32StringReceiver(IntNStringReceiver):
+    """Strings of up to MAX_LENGTH bytes behind four bytes of length, network byte order."""
+
+    structFormat = "!I"
+    prefixLength = calcsize(structFormat)
+
+
+class DecimalStringReceiver(StringReceiver):
+    """What netstrings and octet counting share: a decimal length, a separator, the string, a trailer."""
+
+    _separator: bytes
+    _trailer: bytes
+    _smallestLength: int
+    _errorType: type[FramingError]
+
+    _announcedLength: int | None = None
+    _isBroken = False
+
+    def _takeString(self) -> bytes | None:
+        try:
+            if not self._isBroken:
+                return self._parse()
+        except FramingError as error:
+            # The place of the next string is unknown from here on: nothing more is read.
+            self._isBroken = True
+            self._framingFailed(error)
+        self._buffer, self._offset = b"", 0
+        return None
+
+    def _parse(self) -> bytes | None:
+        length = self._announcedLength
+        if length is None:
+            length = self._takeLength()
+            if length is None:
+                return None
+        start = self._offset
+        end = start + length
+        behind = end + len(self._trailer)
+        if len(self._buffer) < behind:
+            self._announcedLength = length
+            return None
+        if self._slice(end, behind) != self._trailer:
+            raise self._errorType(f"it does not end with {self._trailer!r}")
+        self._announcedLength = None
+        self._offset = behind
+        return self._slice(start, end)
+
+    def _takeLength(self) -> int | None:
+        # Also looked at while it arrives: what is wrong is found with the first byte that cannot be right.
+        start, longest = self._offset, len(str(self.MAX_LENGTH)) + 1
+        end = self._buffer.find(self._separator, start, start + longest)
+        isComplete = end >= 0
+        digits = self._slice(start, end if isComplete else start + longest)
+        if not digits and not isComplete:
+            return None
+        if not digits.isdigit():
+            raise self._errorType("it does not begin with a length")
+        length = int(digits)
+        if length < self._smallestLength or (digits.startswith(b"0") and digits != b"0"):
+            raise self._errorType("its length begins with 0")
+        if length > self.MAX_LENGTH:
+            raise self._errorType(f"it is longer than {self.MAX_LENGTH} bytes", length if isComplete else None)
+        if not isComplete:
+            return None
+        self._offset = end + 1
+        return length
+
+    def _framingFailed(self, error: FramingError) -> None:
+        raise NotImplementedError
+
+
+class NetstringReceiver(DecimalStringReceiver):
+    """Netstrings: b"5:hello,". The first byte that is wrong, or announces more than MAX_LENGTH, closes the connection.
+
+    `brokenPeer` is 1 from then on, and what follows is dropped.
+    """
+
+    brokenPeer = 0
+
+    _separator = b":"
+    _trailer = b","
+    _smallestLength = 0
+    _errorType = NetstringParseError
+
+    def makeConnection(self, transport: Any) -> None:
+        """Begin anew, as a receiver may be connected a second time. Not for overriding."""
+        self._buffer, self._offset = b"", 0
+        self._announcedLength, self._isBroken, self.brokenPeer = None, False, 0
+        super().makeConnection(transport)
+
+    def sendString(self, string: BytesLike) -> None:
+        """Send `string`, of any length, as a netstring, in one write."""
+        data = _asBytes(string)
+        self.transport.write(b"%d:%b," % (len(data), data))
+
+    def _framingFailed(self, error: FramingError) -> None:
+        self.brokenPeer = 1
+        log.info("Closing a connection: a netstring was expected, but %s", error)
+        self.transport.loseConnection()
+
+
+class OctetCountedReceiver(DecimalStringReceiver):
+    """Syslog messages over TCP (RFC 6587, section 3.4.1): b"5 hello", the length without leading zeros, at least 1.
+
+    MAX_LENGTH is 65,536 (RFC 5425, which has the same framing, asks for 8,192).
+    """
+
+    MAX_LENGTH = 65536
+
+    _separator = b" "
+    _trailer = b""
+    _smallestLength = 1
+    _errorType = OctetCountError
+
+    def framingFailed(self, error: FramingError) -> None:
+        """Called once, at the first byte that is wrong or announces more than MAX_LENGTH; by default it closes.
+
+        Whatever it does, nothing more is delivered or kept, as the place of the next message is unknown.
+        """
+        log.info("Closing a connection: an octet-counted message was expected, but %s", error)
+        self.transport.loseConnection()
+
+    def sendString(self, string: BytesLike) -> None:
+        """Send `string`, at least one byte (ValueError), behind its length, in one write."""
+        data = _asBytes(string)
+        if not data:
+            raise ValueError("an octet-counted message has at least one byte")
+        self.transport.write(b"%d %b" % (len(data), data))
+
+    def _framingFailed(self, error: FramingError) -> None:
+        self.framingFailed(error)
+
+
+class StatefulStringProtocol:
+    """A mixin, before a string receiver: hands each string to the method of the state it is in, `proto_init` at first.
+
+    `proto_<state>(string)` returns the next state; "done" closes the connection. A string in a state without a method
+    is logged and dropped.
+    """
+
+    state = "init"
+
+    if TYPE_CHECKING:
+        transport: Any
+
+    def stringReceived(self, string: bytes) -> None:
+        """Called with each string by the receiver; not for overriding."""
+        handler = getattr(self, "proto_" + self.state, None)
+        if handler is None:
+            log.warning("A string was dropped: there is no method for the state %r", self.state)
+            return
+        self.state = handler(string)
+        if self.state == "done":
+            self.transport.loseConnection()
+
+
+def _asBytes(data: BytesLike) -> bytes:
+    # bytes() alone would take a number for a length.
+    return data if type(data) is bytes else bytes(memoryview(data))

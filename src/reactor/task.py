@@ -1,0 +1,324 @@
+"""Scheduled work: a clock for tests, repeated calls, calls later, main programs, and (from `_cooperator`) long work."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from math import inf
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+
+from reactor import _current
+from reactor._cooperator import (
+    CooperativeTask,
+    Cooperator,
+    NotPaused,
+    SchedulerError,
+    SchedulerStopped,
+    TaskDone,
+    TaskFailed,
+    TaskFinished,
+    TaskStopped,
+    coiterate,
+    cooperate,
+)
+from reactor.defer import Deferred, ensureDeferred, maybeDeferred
+from reactor.error import ReactorNotRunning
+from reactor.failure import Failure
+from reactor.timers import DelayedCall, TimerQueue
+
+if TYPE_CHECKING:
+    from reactor.interfaces import IDelayedCall, IReactorCore, IReactorTime
+
+__all__ = [
+    "Clock",
+    "CooperativeTask",
+    "Cooperator",
+    "LoopingCall",
+    "NotPaused",
+    "SchedulerError",
+    "SchedulerStopped",
+    "TaskDone",
+    "TaskFailed",
+    "TaskFinished",
+    "TaskStopped",
+    "coiterate",
+    "cooperate",
+    "deferLater",
+    "react",
+]
+
+log = logging.getLogger("reactor.task")
+
+T = TypeVar("T")
+
+
+class Clock:
+    """Time for tests: it stands still until it is advanced. Takes a reactor's place wherever only time is needed."""
+
+    rightNow = 0.0
+
+    def __init__(self) -> None:
+        self._queue = TimerQueue(self.seconds)
+
+    def seconds(self) -> float:
+        """The time, `rightNow`, in seconds."""
+        return self.rightNow
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> DelayedCall:
+        """Have `callable(*args, **kw)` called by the `advance` that reaches `delay` seconds from now.
+
+        Refuses what a reactor refuses: see TimerQueue.callLater.
+        """
+        return self._queue.callLater(delay, callable, args, kw)
+
+    def getDelayedCalls(self) -> list[DelayedCall]:
+        """The pending calls, in the order in which they would run."""
+        return self._queue.calls()
+
+    @property
+    def calls(self) -> list[DelayedCall]:
+        """The pending calls, as from getDelayedCalls."""
+        return self._queue.calls()
+
+    def advance(self, amount: float) -> None:
+        """Move the time by `amount` seconds, then run what is due, calls with delay 0 made meanwhile included.
+
+        Every call sees the new time. What one raises leaves `advance`; the rest run with the next one.
+        """
+        self.rightNow += amount
+        while (call := self._queue.popDue(self.rightNow)) is not None:
+            call.run()
+
+    def pump(self, timings: Iterable[float]) -> None:
+        """Advance by each of `timings`, one after the other."""
+        for amount in timings:
+            self.advance(amount)
+
+
+class LoopingCall:
+    """Calls `f(*a, **kw)` every so many seconds, counted from the start: being late once does not move the next.
+
+    While a Deferred or coroutine that `f` returned is not done, and when the reactor was held up, calls are left out
+    and not made up for. `running` is true from `start` to `stop` or a failure. For the thread of its clock.
+    """
+
+    call: IDelayedCall | None = None
+    interval: float | None = None
+    running = False
+    starttime: float | None = None
+
+    _clock: IReactorTime | None = None
+    _deferred: Deferred[LoopingCall] | None = None
+    _lastCount: float | None = None
+    _runsAtStart = False
+
+    def __init__(self, f: Callable[..., object], *a: object, **kw: object) -> None:
+        """`clock` may be set before `start`; it is the current reactor otherwise."""
+        self.f = f
+        self.a = a
+        self.kw = kw
+
+    @classmethod
+    def withCount(cls, countCallable: Callable[[int], object]) -> LoopingCall:
+        """Return a LoopingCall that calls `countCallable(count)`; count is the number of intervals since its last call.
+
+        That is 1, or more when calls were left out. With interval 0 it is always 1.
+        """
+
+        def counter() -> object:
+            count = loop._countIntervals()
+            return countCallable(count) if count else None
+
+        loop = cls(counter)
+        return loop
+
+    @property
+    def clock(self) -> IReactorTime:
+        """What tells and keeps the time: a reactor or a Clock."""
+        if self._clock is None:
+            self._clock = _current.current()
+        return self._clock
+
+    @clock.setter
+    def clock(self, clock: IReactorTime) -> None:
+        self._clock = clock
+
+    @property
+    def deferred(self) -> Deferred[LoopingCall] | None:
+        """What `start` returned, until it fires."""
+        return self._deferred
+
+    def start(self, interval: float, now: bool = True) -> Deferred[LoopingCall]:
+        """Call at once, if `now`, and then every `interval` seconds (0: every turn).
+
+        Returns a Deferred that fires with this LoopingCall after `stop`, or fails with what `f` failed with.
+        AssertionError if it runs already, ValueError for a negative or infinite interval.
+        """
+        if self.running:
+            raise AssertionError("this LoopingCall runs already")
+        if not 0 <= interval < inf:
+            raise ValueError(f"an interval is a number of seconds, 0 or more, not {interval!r}")
+        deferred: Deferred[LoopingCall] = Deferred()
+        self.running = True
+        self._deferred = deferred
+        self._lastCount = None
+        self._runsAtStart = now
+        self.interval = interval
+        self.starttime = self.clock.seconds()
+        if now:
+            self()
+        else:
+            self._schedule(self.starttime)
+        return deferred
+
+    def stop(self) -> None:
+        """Call no more. From inside `f`, or while its Deferred is not done, start's Deferred fires when that is done.
+
+        AssertionError if it does not run.
+        """
+        if not self.running:
+            raise AssertionError("this LoopingCall does not run")
+        self.running = False
+        if self.call is not None:
+            self.call.cancel()
+            self.call = None
+            deferred, self._deferred = self._deferred, None
+            assert deferred is not None
+            deferred.callback(self)
+
+    def reset(self) -> None:
+        """Leave out the next call, and count the intervals from now. AssertionError if it does not run."""
+        if not self.running:
+            raise AssertionError("this LoopingCall does not run")
+        if self.call is not None:
+            self.call.cancel()
+            self.starttime = self.clock.seconds()
+            self._schedule(self.starttime)
+
+    def __call__(self) -> None:
+        """Called by the clock: one call of `f`."""
+        self.call = None
+        run = self._deferred
+        assert run is not None
+        maybeDeferred(self.f, *self.a, **self.kw).addCallback(self._succeeded, run).addErrback(self._failed, run)
+
+    # `run` is the Deferred of the run that made the call: while that waited, the program may have stopped the run and
+    # started another.
+
+    def _succeeded(self, _: object, run: Deferred[LoopingCall]) -> None:
+        if run is self._deferred:
+            if self.running:
+                self._schedule(self.clock.seconds())
+                return
+            self._deferred = None
+        run.callback(self)
+
+    def _failed(self, failure: Failure, run: Deferred[LoopingCall]) -> None:
+        if run is self._deferred:
+            self._deferred = None
+            self.running = False
+        run.errback(failure)
+
+    def _schedule(self, now: float) -> None:
+        assert self.interval is not None
+        assert self.starttime is not None
+        delay = self.interval
+        if delay:
+            delay -= (now - self.starttime) % self.interval
+            if now + delay == now:
+                # The remainder is lost in rounding: the interval has ended, and the next one counts.
+                delay = self.interval
+        self.call = self.clock.callLater(delay, self)
+
+    def _countIntervals(self) -> int:
+        assert self.interval is not None
+        assert self.starttime is not None
+        now = self.clock.seconds()
+        if not self.interval:
+            return 1
+        last = self._lastCount
+        if last is None:
+            last = self.starttime - self.interval if self._runsAtStart else self.starttime
+        count = int((now - self.starttime) / self.interval) - int((last - self.starttime) / self.interval)
+        if count > 0:
+            self._lastCount = now
+        return max(count, 0)
+
+    def __repr__(self) -> str:
+        name = getattr(self.f, "__qualname__", None) or type(self.f).__qualname__
+        return f"<LoopingCall of {name}, every {self.interval} s>"
+
+
+@overload
+def deferLater(clock: IReactorTime, delay: float, callable: None = None) -> Deferred[None]: ...
+
+
+@overload
+def deferLater(
+    clock: IReactorTime, delay: float, callable: Callable[..., T], *args: object, **kw: object
+) -> Deferred[T]: ...
+
+
+def deferLater(
+    clock: IReactorTime, delay: float, callable: Callable[..., Any] | None = None, *args: object, **kw: object
+) -> Deferred[Any]:
+    """Call `callable(*args, **kw)` in `delay` seconds of `clock`; return a Deferred of what it returns.
+
+    Without a callable it fires with None. Cancelling the Deferred cancels the call.
+    """
+
+    def cancel(_: Deferred[Any]) -> None:
+        delayedCall.cancel()
+
+    def call(_: None) -> Any:
+        return None if callable is None else callable(*args, **kw)
+
+    deferred: Deferred[Any] = Deferred(cancel)
+    deferred.addCallback(call)
+    delayedCall = clock.callLater(delay, deferred.callback, None)
+    return deferred
+
+
+def react(
+    main: Callable[..., Deferred[Any] | Coroutine[Any, Any, Any]],
+    argv: Iterable[object] = (),
+    _reactor: IReactorCore | None = None,
+) -> NoReturn:
+    """Run a program: call `main(reactor, *argv)`, run the reactor until its Deferred or coroutine is done, and exit.
+
+    The exit code is 0, or that of a SystemExit which `main` failed with, or 1 for another failure, which is logged.
+    Leaves by SystemExit; what `main` raises before it returns anything leaves as it is.
+    """
+    reactor = _current.current() if _reactor is None else _reactor
+    code: Any = 0
+    isStopping = False
+
+    def shutdownBegins() -> None:
+        nonlocal isStopping
+        isStopping = True
+
+    def finish(result: object) -> None:
+        nonlocal code
+        if not isStopping:
+            with suppress(ReactorNotRunning):
+                reactor.stop()
+        if isinstance(result, Failure):
+            if result.check(SystemExit) is not None:
+                code = result.value.code  # type: ignore[attr-defined]
+            else:
+                code = 1
+                log.error("The main function failed", exc_info=(result.type, result.value, result.getTracebackObject()))
+
+    def done(result: object) -> None:
+        if isStopping:
+            finish(result)
+        else:
+            reactor.callWhenRunning(finish, result)
+
+    deferred = ensureDeferred(main(reactor, *argv))
+    reactor.addSystemEventTrigger("before", "shutdown", shutdownBegins)
+    deferred.addBoth(done)
+    reactor.run()
+    sys.exit(code)

@@ -1,0 +1,109 @@
+"""From the reactor into threads, and back.
+
+A Deferred made here fires in the thread of its reactor. Worker threads of a reactor's pool inherit it as the current
+reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import Executor, Future
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from reactor import _current
+from reactor.defer import CancelledError, Deferred, fail, maybeDeferred
+from reactor.failure import Failure
+
+if TYPE_CHECKING:
+    from reactor.interfaces import IReactorFromThreads
+
+__all__ = ["blockingCallFromThread", "callMultipleInThread", "deferToThread", "deferToThreadPool"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def deferToThread(f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+    """Call `f(*args, **kwargs)` in a thread of the current reactor's pool; return a Deferred of what it returns.
+
+    For the reactor's thread. Failures and cancelling: see `deferToThreadPool`.
+    """
+    reactor = _current.current()
+    return deferToThreadPool(reactor, reactor.getThreadPool(), f, *args, **kwargs)
+
+
+def deferToThreadPool(
+    reactor: IReactorFromThreads, threadpool: Executor, f: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> Deferred[T]:
+    """Call `f(*args, **kwargs)` in `threadpool`, any Executor; return a Deferred, fired in the thread of `reactor`.
+
+    It fails with what `f` raises, or what the pool raises that takes no more work. Cancelling it fails it at once with
+    CancelledError; a call that has not begun then never begins, one that has goes on and its result is dropped.
+    """
+    try:
+        future = threadpool.submit(f, *args, **kwargs)
+    except Exception:
+        return fail()
+
+    def cancel(_: Deferred[T]) -> None:
+        future.cancel()
+
+    deferred: Deferred[T] = Deferred(cancel)
+
+    def done(future: Future[T]) -> None:
+        reactor.callFromThread(_fire, deferred, future)
+
+    future.add_done_callback(done)
+    return deferred
+
+
+def _fire(deferred: Deferred[T], future: Future[T]) -> None:
+    if deferred.called:
+        return  # cancelled meanwhile
+    if future.cancelled():
+        deferred.errback(CancelledError())
+        return
+    error = future.exception()
+    if error is not None:
+        deferred.errback(Failure(error))
+    else:
+        deferred.callback(future.result())
+
+
+def callMultipleInThread(
+    tupleList: Iterable[tuple[Callable[..., object], Iterable[Any], Mapping[str, Any]]],
+) -> None:
+    """Call the functions of (function, args, kwargs) tuples one after the other in one thread of the current reactor.
+
+    What one raises is logged, and the rest are not called.
+    """
+    _current.current().callInThread(_runMultiple, list(tupleList))
+
+
+def _runMultiple(calls: list[tuple[Callable[..., object], Iterable[Any], Mapping[str, Any]]]) -> None:
+    for function, args, kwargs in calls:
+        function(*args, **kwargs)
+
+
+def blockingCallFromThread(
+    reactor: IReactorFromThreads,
+    f: Callable[P, Deferred[T] | Coroutine[Any, Any, T] | T],
+    *a: P.args,
+    **kw: P.kwargs,
+) -> T:
+    """Call `f(*a, **kw)` in the thread of `reactor`, wait, and return the result, of a Deferred or coroutine too.
+
+    Raises what it raised. For any thread but the reactor's, which would wait for itself. Waits for as long as it takes,
+    and for ever if the reactor stops and does not run again.
+    """
+    results: SimpleQueue[Any] = SimpleQueue()
+
+    def call() -> None:
+        maybeDeferred(f, *a, **kw).addBoth(results.put)
+
+    reactor.callFromThread(call)
+    result = results.get()
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result  # type: ignore[no-any-return]
