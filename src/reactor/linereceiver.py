@@ -34,7 +34,7 @@ def isLost(transport: Any) -> bool:
 
 
 class LineReceiver(Protocol):
-    """Receives lines or raw data, and switches between the two: Twisted's LineReceiver, and more that is off by default.
+    """Receives lines or raw data, and can switch: Twisted's LineReceiver, and more, which is off by default.
 
     Settings, as class attributes, instance attributes or properties, and effective at once when a callback changes one:
 
@@ -56,7 +56,7 @@ class LineReceiver(Protocol):
     delimiter: bytes = b"\r\n"
     MAX_LENGTH: int = 16384
     line_mode: int = 1
-    stripCR: bool = False
+    stripCR: bool = announcing("stripCR", False)
     overlong: str = "close"
     overlongCount: int = 0
     paused: bool = announcing("paused", False)
@@ -69,6 +69,7 @@ class LineReceiver(Protocol):
     _bufferClass = LineBuffer
     __buffer: LineBuffer | None = None
     __paused = False
+    __stripCR = False
     __held = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -1,0 +1,679 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+"""The compiled line core. reactor.linecore says what a LineBuffer promises; here is how it keeps it.
+
+Where the bytes are. They are, in order, those of the tail from `start` to `size`, then those of the chunk from `pos` on;
+either may be missing. The chunk is a read that was adopted as it came. When no complete line is left in it, its rest
+becomes the tail, memory of our own that grows by an eighth, so a line that trickles in costs linear time and a client that
+sits on half a line holds little more than that half. A read that follows a tail is adopted beside it, and only the
+piece that completes the tail's line is copied over; what arrives while nothing is cut is all copied to the tail.
+
+`searched` is an offset, in the tail if there is one, else in the chunk: no delimiter begins before it. It stays at a
+delimiter that was found until the line is cut, and is set back only when the delimiter changes. The search looks for the
+delimiter's last byte, with memchr, and compares the rest; that finds the leftmost match, as all matches are of one length.
+
+Nothing is lost or doubled if memory runs out: a line is made before the buffer moves past it, and bytes are copied to
+where they go before they are dropped where they were. Where a copy only saves memory, its failure is ignored.
+
+How a setting is known while lines are cut. Pointers into the bytes are never held across a Python call, and nothing is
+called here but the allocator, so a change can only happen between two steps of the iteration. There are two kinds:
+- The class, or a base of it, gets another attribute, or the owner another class. CPython gives each state of each class a
+  number of its own (tp_version_tag, 0 if there is none), so each step compares one number.
+- The instance gets an attribute. The class attributes of the settings are made to announce that: they are the same bytes
+  or int, of a subclass that has __set__ and no __get__. So reading them is what it always was, with the instance's own
+  attribute first, and setting one stores it there and marks the buffer stale, which ends the iteration. `announces`
+  puts them in place when a class has its first data, in our own subclasses only: a value from a mixin stays, and makes
+  the class one that is asked before each line, as do properties and overrides of attribute access. A value written into
+  the instance's __dict__ announces nothing.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.object cimport PyObject, PyObject_GenericGetAttr, PyObject_GenericSetAttr
+from cpython.ref cimport Py_INCREF, Py_XDECREF
+from libc.string cimport memchr, memcmp, memcpy, memmove
+
+cdef extern from *:
+    """
+    #define LINEBUF_TAG(object) (Py_TYPE(object)->tp_version_tag)
+    #define LINEBUF_TAG_OF(type) (((PyTypeObject *)(type))->tp_version_tag)
+    """
+    const char *LINEBUF_SOURCE_HASH
+    const Py_ssize_t PY_SSIZE_T_MAX
+    unsigned int LINEBUF_TAG(PyObject *)
+    unsigned int LINEBUF_TAG_OF(PyObject *)
+
+SOURCE_HASH = LINEBUF_SOURCE_HASH.decode("ascii")
+
+cdef enum:
+    KEPT = 0
+    FAST = 1
+    STALE = 2
+    EXACT = 3
+
+# A read of at most this size is copied to a tail that is there rather than adopted beside it.
+cdef enum:
+    SMALL = 256
+
+cdef Py_ssize_t UNLIMITED = PY_SSIZE_T_MAX // 2
+
+
+cdef struct Tail:
+    Py_ssize_t start
+    Py_ssize_t size
+    Py_ssize_t capacity
+
+
+cdef inline char *bytes_of(Tail *tail) noexcept:
+    return <char *>(tail + 1)
+
+
+cdef inline Py_ssize_t find(const char *text, Py_ssize_t start, Py_ssize_t size, bytes delimiter) noexcept:
+    """The offset of the first delimiter that begins at or after `start` and ends by `size`, or -1."""
+    cdef const char *wanted = PyBytes_AS_STRING(delimiter)
+    cdef Py_ssize_t before = PyBytes_GET_SIZE(delimiter) - 1
+    cdef const char *end = text + size
+    cdef const char *at
+    if before < 0 or size - start <= before:
+        return -1
+    at = text + start + before
+    while at < end:
+        at = <const char *>memchr(at, wanted[before], end - at)
+        if at == NULL:
+            return -1
+        if before == 0 or ((at - 1)[0] == wanted[before - 1] and (before == 1 or memcmp(at - before, wanted, before) == 0)):
+            return at - before - text
+        at += 1
+    return -1
+
+
+@cython.final
+cdef class LineBuffer:
+    """Bytes go in as they were read, lines come out. reactor.linecore has the contract."""
+
+    cdef bytes chunk
+    cdef bytes separator
+    cdef Tail *tail
+    cdef Py_ssize_t pos
+    cdef Py_ssize_t searched
+    cdef Py_ssize_t limit
+    cdef readonly Py_ssize_t lineCount
+    # Who is told of the lines, while busy. A reference of its own keeps it alive, as its class is read before each line.
+    cdef PyObject *owner
+    # The class for which FAST or EXACT was found out.
+    cdef unsigned int tag
+    cdef unsigned char state
+    cdef unsigned char isBusy
+    cdef unsigned char isWaiting
+    cdef unsigned char strips
+    cdef unsigned char skipping
+    cdef unsigned char spent
+
+    def __cinit__(self, delimiter=b"\r\n", maxLength=16384, stripCR=False):
+        self.state = STALE
+        self.separator = b""
+        self.delimiter = delimiter
+        self.maxLength = maxLength
+        self.stripCR = stripCR
+
+    def __dealloc__(self):
+        PyMem_Free(self.tail)
+        Py_XDECREF(self.owner)
+
+    def __len__(self):
+        return size_of(self)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.owner != NULL and (self.state != FAST or LINEBUF_TAG(self.owner) != self.tag):
+            raise StopIteration
+        if not locate(self):
+            self.spent = not is_too_long(self, size_of(self))
+            raise StopIteration
+        cdef Py_ssize_t length = length_of(self)
+        if length > self.limit:
+            raise StopIteration
+        cdef bytes line = PyBytes_FromStringAndSize(front_of(self), length)
+        advance(self)
+        return line
+
+    @property
+    def delimiter(self):
+        return self.separator
+
+    @delimiter.setter
+    def delimiter(self, value):
+        if value is self.separator or (isinstance(value, bytes) and value == self.separator):
+            return
+        self.separator = value.plain if isinstance(value, AnnouncingBytes) else as_bytes(value)
+        self.searched = self.pos if self.tail == NULL else self.tail.start
+
+    @property
+    def maxLength(self):
+        return self.limit
+
+    @maxLength.setter
+    def maxLength(self, value):
+        self.limit = UNLIMITED if value >= UNLIMITED else -UNLIMITED if value <= -UNLIMITED else int(value)
+
+    @property
+    def stripCR(self):
+        return self.strips != 0
+
+    @stripCR.setter
+    def stripCR(self, value):
+        self.strips = 1 if value else 0
+
+    @property
+    def waiting(self):
+        return self.isWaiting != 0
+
+    @waiting.setter
+    def waiting(self, value):
+        self.isWaiting = 1 if value else 0
+
+    @property
+    def busy(self):
+        return self.isBusy != 0
+
+    @busy.setter
+    def busy(self, value):
+        cdef PyObject *owner = self.owner
+        self.isBusy = 1 if value else 0
+        if not self.isBusy:
+            self.owner = NULL
+            if self.chunk is not None and self.pos == PyBytes_GET_SIZE(self.chunk):
+                drop_chunk(self)
+            Py_XDECREF(owner)
+
+    @property
+    def more(self):
+        return not self.spent
+
+    @property
+    def exceeded(self):
+        if locate(self):
+            return length_of(self) > self.limit
+        return is_too_long(self, size_of(self))
+
+    def feed(self, data):
+        add_read(self, data)
+
+    def cut(self):
+        if not locate(self):
+            return None
+        cdef bytes line = PyBytes_FromStringAndSize(front_of(self), whole_length_of(self))
+        advance(self)
+        return line
+
+    def lines(self):
+        """The batch. If memory runs out it is what was cut so far; only if that is nothing, MemoryError is raised."""
+        cdef list lines = []
+        cdef bytes line
+        cdef Py_ssize_t length
+        try:
+            while locate(self):
+                length = length_of(self)
+                if length > self.limit:
+                    break
+                line = PyBytes_FromStringAndSize(front_of(self), length)
+                lines.append(line)
+                advance(self)
+        except MemoryError:
+            if not lines:
+                raise
+        return lines
+
+    def peek(self):
+        return contents_of(self)
+
+    def take(self):
+        cdef bytes everything = contents_of(self)
+        drop_all(self)
+        return everything
+
+    def clear(self):
+        drop_all(self)
+
+    def skip(self):
+        cdef bytes dropped
+        if locate(self):
+            return self.cut()
+        dropped = contents_of(self)
+        if PyBytes_GET_SIZE(self.separator):
+            self.skipping = 1
+            locate(self)
+        else:
+            drop_all(self)
+        return dropped
+
+    def receive(self, owner, data):
+        add_read(self, data)
+        if self.isBusy or self.isWaiting:
+            return KEPT
+        self.isBusy = 1
+        self.spent = 0
+        Py_INCREF(owner)
+        self.owner = <PyObject *>owner
+        if LINEBUF_TAG(self.owner) != self.tag:
+            self.state = STALE
+        return self.state
+
+    def follow(self, owner, delimiter, maxLength, stripCR):
+        """Know the settings from now on, those of `owner`, whose class announces. False if they are none to go by."""
+        if not (isinstance(delimiter, bytes) and isinstance(maxLength, int) and delimiter):
+            self.refuse(owner)
+            return False
+        self.delimiter = delimiter
+        self.maxLength = maxLength
+        self.stripCR = stripCR
+        self.tag = LINEBUF_TAG(<PyObject *>owner)
+        self.state = FAST if self.tag else STALE
+        return self.tag != 0
+
+    def refuse(self, owner):
+        """Answer EXACT for as long as the class of `owner` is what it is, and nothing is announced."""
+        self.tag = LINEBUF_TAG(<PyObject *>owner)
+        self.state = EXACT if self.tag else STALE
+
+
+cdef bytes as_bytes(object data):
+    return <bytes>data if PyBytes_CheckExact(data) else bytes(memoryview(data))
+
+
+cdef inline Py_ssize_t size_of(LineBuffer self) noexcept:
+    cdef Py_ssize_t size = 0
+    if self.tail != NULL:
+        size = self.tail.size - self.tail.start
+    if self.chunk is not None:
+        size += PyBytes_GET_SIZE(self.chunk) - self.pos
+    return size
+
+
+cdef inline bint is_too_long(LineBuffer self, Py_ssize_t size) noexcept:
+    """Whether `size` bytes without a delimiter are more than the beginning of a line that fits and its delimiter."""
+    return size > 0 and size >= self.limit + PyBytes_GET_SIZE(self.separator) + self.strips
+
+
+cdef inline const char *front_of(LineBuffer self) noexcept:
+    if self.tail != NULL:
+        return bytes_of(self.tail) + self.tail.start
+    return PyBytes_AS_STRING(self.chunk) + self.pos
+
+
+cdef inline Py_ssize_t whole_length_of(LineBuffer self) noexcept:
+    """The length of the line at the front, which locate() has found."""
+    return self.searched - (self.pos if self.tail == NULL else self.tail.start)
+
+
+cdef inline Py_ssize_t length_of(LineBuffer self) noexcept:
+    """The same, without its CR if that is wished."""
+    cdef Py_ssize_t length = whole_length_of(self)
+    if self.strips and length and front_of(self)[length - 1] == c"\r":
+        length -= 1
+    return length
+
+
+cdef inline void advance(LineBuffer self) noexcept:
+    """Move past the line at the front, which locate() has found."""
+    self.lineCount += 1
+    self.searched += PyBytes_GET_SIZE(self.separator)
+    if self.tail == NULL:
+        self.pos = self.searched
+        return
+    self.tail.start = self.searched
+    if self.tail.start == self.tail.size:
+        drop_tail(self)
+
+
+cdef void drop_tail(LineBuffer self) noexcept:
+    PyMem_Free(self.tail)
+    self.tail = NULL
+    self.searched = self.pos
+
+
+cdef void drop_chunk(LineBuffer self) noexcept:
+    self.chunk = None
+    self.pos = 0
+    if self.tail == NULL:
+        self.searched = 0
+
+
+cdef void drop_all(LineBuffer self) noexcept:
+    self.skipping = 0
+    drop_chunk(self)
+    drop_tail(self)
+
+
+cdef bytes contents_of(LineBuffer self):
+    cdef bytes everything
+    cdef Py_ssize_t inTail
+    if self.chunk is None and self.tail == NULL:
+        return b""
+    if self.tail == NULL and self.pos == 0:
+        return self.chunk
+    if self.chunk is None or self.tail == NULL:
+        return PyBytes_FromStringAndSize(front_of(self), size_of(self))
+    everything = PyBytes_FromStringAndSize(NULL, size_of(self))
+    inTail = self.tail.size - self.tail.start
+    memcpy(PyBytes_AS_STRING(everything), front_of(self), inTail)
+    memcpy(PyBytes_AS_STRING(everything) + inTail, PyBytes_AS_STRING(self.chunk) + self.pos, size_of(self) - inTail)
+    return everything
+
+
+cdef void pack(LineBuffer self) noexcept:
+    """Move the tail's bytes to its start."""
+    cdef Tail *tail = self.tail
+    memmove(bytes_of(tail), bytes_of(tail) + tail.start, tail.size - tail.start)
+    self.searched -= tail.start
+    tail.size -= tail.start
+    tail.start = 0
+
+
+cdef bint extend(LineBuffer self, const char *text, Py_ssize_t size) noexcept:
+    """Copy to the end of the tail, or to a new one, for which `searched` must then be set. False if memory ran out."""
+    cdef Tail *tail
+    cdef Py_ssize_t needed
+    if self.tail != NULL and size > self.tail.capacity - self.tail.size and self.tail.start > self.tail.size // 2:
+        pack(self)
+    tail = self.tail
+    if tail == NULL or size > tail.capacity - tail.size:
+        needed = size if tail == NULL else tail.size + size
+        if needed >= UNLIMITED:
+            return False
+        needed += (needed >> 3) + 8
+        tail = <Tail *>PyMem_Realloc(tail, sizeof(Tail) + needed)
+        if tail == NULL:
+            return False
+        if self.tail == NULL:
+            tail.start = tail.size = 0
+        tail.capacity = needed
+        self.tail = tail
+    memcpy(bytes_of(tail) + tail.size, text, size)
+    tail.size += size
+    return True
+
+
+cdef int move_to_tail(LineBuffer self, Py_ssize_t end) except -1:
+    """Move the chunk's bytes before `end` to the end of the tail that is there."""
+    if not extend(self, PyBytes_AS_STRING(self.chunk) + self.pos, end - self.pos):
+        raise MemoryError
+    self.pos = end
+    if end == PyBytes_GET_SIZE(self.chunk):
+        drop_chunk(self)
+    return 0
+
+
+cdef bint make_tail(LineBuffer self) noexcept:
+    """Turn all of the chunk into the tail, where there is none. False if memory ran out."""
+    cdef Py_ssize_t searched = self.searched - self.pos
+    if not extend(self, PyBytes_AS_STRING(self.chunk) + self.pos, PyBytes_GET_SIZE(self.chunk) - self.pos):
+        return False
+    drop_chunk(self)
+    self.searched = searched
+    return True
+
+
+cdef int add_read(LineBuffer self, object data) except -1:
+    cdef bytes read = as_bytes(data)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(read)
+    if size == 0:
+        return 0
+    if self.chunk is not None:
+        # Somebody stopped cutting before the end of the last read. From here on the tail takes all.
+        if self.tail != NULL:
+            move_to_tail(self, PyBytes_GET_SIZE(self.chunk))
+        elif self.pos == PyBytes_GET_SIZE(self.chunk):
+            drop_chunk(self)
+        elif not make_tail(self):
+            raise MemoryError
+    if self.tail == NULL:
+        self.chunk = read
+        self.pos = self.searched = 0
+    elif size > SMALL and self.tail.size - self.searched < PyBytes_GET_SIZE(self.separator):
+        self.chunk = read
+        self.pos = 0
+    elif not extend(self, PyBytes_AS_STRING(read), size):
+        raise MemoryError
+    return 0
+
+
+cdef inline bint locate(LineBuffer self) except -1:
+    """Whether there is a delimiter. If so, its offset is `searched`, and in the tail if there is one."""
+    cdef Py_ssize_t at
+    if self.tail != NULL or self.skipping:
+        return locate_slowly(self)
+    if self.chunk is None:
+        return False
+    at = find(PyBytes_AS_STRING(self.chunk), self.searched, PyBytes_GET_SIZE(self.chunk), self.separator)
+    if at < 0:
+        settle_chunk(self)
+        return False
+    self.searched = at
+    return True
+
+
+cdef bint locate_slowly(LineBuffer self) except -1:
+    """The same, with a tail or while a line is being skipped, which ends where its delimiter is."""
+    cdef bint found
+    while self.tail != NULL or self.chunk is not None:
+        found = locate_in_chunk(self) if self.tail == NULL else locate_in_tail(self)
+        if not found or not self.skipping:
+            return found
+        self.skipping = 0
+        advance(self)
+    return False
+
+
+cdef bint locate_in_chunk(LineBuffer self) noexcept:
+    cdef Py_ssize_t at
+    at = find(PyBytes_AS_STRING(self.chunk), self.searched, PyBytes_GET_SIZE(self.chunk), self.separator)
+    if at < 0:
+        settle_chunk(self)
+        return False
+    self.searched = at
+    return True
+
+
+cdef bint locate_in_tail(LineBuffer self) except -1:
+    """The same in the tail and then in the chunk, of which the tail gets what its line needs, all if that does not end."""
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(self.separator)
+    cdef Py_ssize_t begin, across, at
+    if find_in_tail(self):
+        return True
+    if self.chunk is not None and length > 1:
+        begin = self.pos
+        across = min(length - 1, PyBytes_GET_SIZE(self.chunk) - begin)
+        move_to_tail(self, begin + across)
+        if find_in_tail(self):
+            return True
+    else:
+        begin = self.pos
+    if self.chunk is not None:
+        at = find(PyBytes_AS_STRING(self.chunk), begin, PyBytes_GET_SIZE(self.chunk), self.separator)
+        if at >= 0:
+            move_to_tail(self, at + length)
+            self.searched = self.tail.size - length
+            return True
+        move_to_tail(self, PyBytes_GET_SIZE(self.chunk))
+    settle_tail(self)
+    return False
+
+
+cdef bint find_in_tail(LineBuffer self) noexcept:
+    cdef Py_ssize_t at = find(bytes_of(self.tail), self.searched, self.tail.size, self.separator)
+    if at >= 0:
+        self.searched = at
+    return at >= 0
+
+
+cdef inline Py_ssize_t searched_to(LineBuffer self, Py_ssize_t size) noexcept:
+    """What `searched` is when all of `size` bytes were searched in vain: the end of them may begin a delimiter."""
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(self.separator)
+    return size - length + 1 if length and size - self.searched >= length else self.searched
+
+
+cdef void settle_chunk(LineBuffer self) noexcept:
+    """No delimiter is left in the chunk, and there is no tail: do not hold a large read for the sake of a small rest."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(self.chunk)
+    self.searched = searched_to(self, size)
+    if self.skipping:
+        self.pos = self.searched
+    if self.pos == size:
+        drop_chunk(self)
+    elif self.pos > size // 2:
+        make_tail(self)
+
+
+cdef void settle_tail(LineBuffer self) noexcept:
+    """No delimiter is left, and all is in the tail: do not hold what was cut or skipped."""
+    cdef Tail *tail = self.tail
+    cdef Py_ssize_t capacity
+    self.searched = searched_to(self, tail.size)
+    if self.skipping:
+        tail.start = self.searched
+    if tail.start == tail.size:
+        drop_tail(self)
+    elif tail.start > tail.size // 2:
+        pack(self)
+        capacity = tail.size + (tail.size >> 3) + 8
+        tail = <Tail *>PyMem_Realloc(tail, sizeof(Tail) + capacity)
+        if tail != NULL:
+            tail.capacity = capacity
+            self.tail = tail
+
+
+cdef str BUFFER = "_LineReceiver__buffer"
+
+
+cdef void announce(object owner):
+    buffer = getattr(owner, BUFFER, None)
+    if isinstance(buffer, LineBuffer):
+        (<LineBuffer>buffer).state = STALE
+
+
+cdef class AnnouncingAttribute:
+    """A class attribute with `default` as its value, stored in the instance under the name _LineReceiver__NAME, which must
+    exist as a class attribute too. For values of which there are no subclasses, and before there are instances.
+    """
+
+    cdef str stored
+    cdef object default
+
+    def __cinit__(self, str name, default):
+        self.stored = "_LineReceiver__" + name
+        self.default = default
+
+    def __get__(self, owner, cls):
+        return self.default if owner is None else PyObject_GenericGetAttr(owner, self.stored)
+
+    def __set__(self, owner, value):
+        PyObject_GenericSetAttr(owner, self.stored, value)
+        announce(owner)
+
+    def __delete__(self, owner):
+        object.__delattr__(owner, self.stored)
+        announce(owner)
+
+
+class Announcing:
+    """What is mixed into the type of a class attribute so that setting it on an instance is announced."""
+
+    def __new__(cls, value, name):
+        self = super().__new__(cls, value)
+        self.plain = value
+        self.name = name
+        return self
+
+    def __set_name__(self, owner, name):
+        """Under another name (`limit = LineReceiver.MAX_LENGTH` in a class) it is a value like others."""
+        if name != self.name:
+            setattr(owner, name, self.plain)
+
+    def __set__(self, owner, value):
+        owner.__dict__[self.name] = value
+        announce(owner)
+
+    def __delete__(self, owner):
+        try:
+            del owner.__dict__[self.name]
+        except KeyError:
+            raise AttributeError(self.name) from None
+        announce(owner)
+
+    def __reduce__(self):
+        return type(self.plain), (self.plain,)
+
+
+class AnnouncingBytes(Announcing, bytes):
+    """A delimiter that is a class attribute."""
+
+
+class AnnouncingInt(Announcing, int):
+    """A number that is a class attribute."""
+
+
+class AnnouncingBool(AnnouncingInt):
+    """True or False as a class attribute."""
+
+    def __repr__(self):
+        return repr(self.plain)
+
+
+cdef dict KINDS = {bytes: AnnouncingBytes, int: AnnouncingInt, bool: AnnouncingBool}
+cdef dict verdicts = {}
+
+
+def announcing(name, default):
+    """Return a class attribute for LineReceiver's body, with `default` as its value, that announces when it is set."""
+    return AnnouncingAttribute(name, default)
+
+
+def announces(cls, root, names):
+    """Return whether instances of `cls` tell their buffer when one of the attributes `names` is set.
+
+    Class attributes of `root` and its subclasses are made to do so.
+    """
+    cdef unsigned int tag = LINEBUF_TAG_OF(<PyObject *>cls)
+    verdict = verdicts.get(tag)
+    if verdict is None:
+        verdict = is_plain(cls) and all([has_announcing(cls, root, name) for name in names])
+        # That may have changed the class; looking an attribute up gives it its number.
+        getattr(cls, names[0])
+        tag = LINEBUF_TAG_OF(<PyObject *>cls)
+        if tag:
+            if len(verdicts) >= 4096:
+                verdicts.clear()
+            verdicts[tag] = verdict
+    return verdict
+
+
+cdef bint is_plain(object cls) except -1:
+    """Whether `cls` leaves the access to attributes to CPython."""
+    return (
+        cls.__getattribute__ is object.__getattribute__
+        and cls.__setattr__ is object.__setattr__
+        and cls.__delattr__ is object.__delattr__
+    )
+
+
+cdef bint has_announcing(object cls, object root, str name) except -1:
+    """Whether attribute `name` of `cls` announces, having been made to do so if it is our own subclass's."""
+    for owner in cls.__mro__:
+        if name in owner.__dict__:
+            value = owner.__dict__[name]
+            break
+    else:
+        return False
+    if isinstance(value, (Announcing, AnnouncingAttribute)):
+        return True
+    kind = KINDS.get(type(value))
+    if kind is None or root not in owner.__mro__:
+        return False
+    try:
+        setattr(owner, name, kind(value, name))
+    except (AttributeError, TypeError):
+        return False
+    return True
