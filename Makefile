@@ -74,6 +74,9 @@ coverage-report: $(VENV)/.test
 	@$(BIN)/coverage combine --quiet --keep
 	@$(BIN)/coverage report
 
+coverage-core: $(VENV)/.test
+	@$(BIN)/python .ci/corecoverage.py $(or $(ARGS),-q tests -k line)
+
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
 

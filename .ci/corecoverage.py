@@ -1,0 +1,62 @@
+"""Line coverage of the Cython line core, src/_linebuf.pyx, by the tests that drive it.
+
+    python .ci/corecoverage.py TEST...
+
+The extension is built again in build/trace/, with line tracing, which makes it slow; the one in use stays as it is.
+Cython counts lines and no branches.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TRACE = ROOT / "build" / "trace"
+
+# setup.py as it stands, with a directive that the .pyx does not set.
+BUILD = """
+import runpy, sys
+from Cython.Compiler import Options
+Options.get_directive_defaults()["linetrace"] = True
+sys.argv = ["setup.py", "--quiet", "build_ext", "--inplace"]
+runpy.run_path("setup.py", run_name="__main__")
+"""
+
+SETTINGS = """
+[run]
+plugins = Cython.Coverage
+include = src/_linebuf.pyx
+[report]
+show_missing = true
+"""
+
+
+def run(*command: str | os.PathLike[str], **environment: str) -> None:
+    subprocess.run((sys.executable, *command), check=True, cwd=TRACE, env={**os.environ, **environment})
+
+
+def main(tests: list[str]) -> None:
+    shutil.rmtree(TRACE, ignore_errors=True)
+    for name in ("src", "tests", "examples"):
+        shutil.copytree(
+            ROOT / name, TRACE / name, ignore=shutil.ignore_patterns("*.c", "*.so", "*.egg-info", "__pycache__")
+        )
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, TRACE)
+    settings = TRACE / "trace.cfg"
+    settings.write_text(SETTINGS)
+    run("-c", BUILD, CFLAGS="-O1 -DCYTHON_TRACE=1")
+    run(
+        *("-m", "coverage", "run", f"--rcfile={settings}", "-m", "pytest", *tests),
+        PYTHONPATH=str(TRACE / "src"),
+        REACTOR_EXPECT_CORE="compiled",
+    )
+    run("-m", "coverage", "report", f"--rcfile={settings}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
