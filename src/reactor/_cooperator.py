@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from reactor import _current
-from reactor.defer import Deferred, logError
+from reactor.defer import Deferred
 from reactor.failure import Failure
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ __all__ = [
     "coiterate",
     "cooperate",
 ]
+
+log = logging.getLogger("reactor.task")
 
 IteratorT = TypeVar("IteratorT", bound=Iterator[Any])
 
@@ -143,7 +146,10 @@ class CooperativeTask(Generic[IteratorT]):
 
     def _fail(self, failure: Failure) -> None:
         if not self._waiting:
-            logError(failure)
+            log.error(
+                "A cooperative task failed, and nothing waits for its result",
+                exc_info=(failure.type, failure.value, failure.getTracebackObject()),
+            )
         if self._end is None:
             self._finish(TaskFailed(), failure)
 
