@@ -201,12 +201,10 @@ cdef class LineBuffer:
     def feed(self, data):
         add_read(self, data)
 
-    def cut(self):
-        if not locate(self):
-            return None
-        cdef bytes line = PyBytes_FromStringAndSize(front_of(self), whole_length_of(self))
-        advance(self)
-        return line
+    def cut(self, delimiter):
+        if delimiter is not self.separator:
+            self.delimiter = delimiter
+        return cut_line(self) if locate(self) else None
 
     def lines(self):
         """The batch. If memory runs out it is what was cut so far; only if that is nothing, MemoryError is raised."""
@@ -240,7 +238,7 @@ cdef class LineBuffer:
     def skip(self):
         cdef bytes dropped
         if locate(self):
-            return self.cut()
+            return cut_line(self)
         dropped = contents_of(self)
         if PyBytes_GET_SIZE(self.separator):
             self.skipping = 1
@@ -345,6 +343,13 @@ cdef void drop_all(LineBuffer self) noexcept:
     self.skipping = 0
     drop_chunk(self)
     drop_tail(self)
+
+
+cdef bytes cut_line(LineBuffer self):
+    """The line at the front, which locate() has found, as it stands."""
+    cdef bytes line = PyBytes_FromStringAndSize(front_of(self), whole_length_of(self))
+    advance(self)
+    return line
 
 
 cdef bytes contents_of(LineBuffer self):

@@ -195,11 +195,10 @@ class LineReceiver(Protocol):
                 if stop:
                     return why
                 continue
-            buffer.delimiter = self.delimiter
             batchReceived = self.linesReceived
             if batchReceived is not None and (lines := self.__batch(buffer)):
                 why = batchReceived(lines)
-            elif (line := buffer.cut()) is not None:
+            elif (line := buffer.cut(self.delimiter)) is not None:
                 text = line.removesuffix(b"\r") if self.stripCR else line
                 if len(text) > self.MAX_LENGTH:
                     if not self.__skips():
@@ -223,6 +222,7 @@ class LineReceiver(Protocol):
         return None
 
     def __batch(self, buffer: LineBuffer) -> list[bytes]:
+        buffer.delimiter = self.delimiter
         buffer.maxLength = self.MAX_LENGTH
         buffer.stripCR = self.stripCR
         return buffer.lines()

@@ -13,7 +13,7 @@ A LineBuffer belongs to one thread and calls nobody back. Its contract:
   empty buffer are adopted, not copied.
 - Iterating cuts one line a step, as exact bytes, without its delimiter, and without one CR at its end if `stripCR`. It
   ends where no complete line is left or the next one is longer than `maxLength`, and may go on after any change.
-- `cut()` returns the next line as it stands, whatever its length and with its CR, or None.
+- `cut(delimiter)` sets the delimiter and returns the next line as it stands, however long, with its CR, or None.
 - `lines()` returns all that iterating would give; if it raises, nothing was cut.
 - `exceeded`: whether the line at the front is too long: a complete one longer than `maxLength`, an unfinished one of at
   least `maxLength + len(delimiter)` bytes (one more if `stripCR`: the CR counts as part of the delimiter).

@@ -101,7 +101,18 @@ class LineBuffer:
             raise StopIteration
         return self._cut(last, end)
 
-    def cut(self) -> bytes | None:
+    def cut(self, delimiter: bytes) -> bytes | None:
+        data = self._data
+        if delimiter is self._delimiter and delimiter and type(data) is bytes and not self._skipping:
+            # What follows does the same for every case; most lines need only this.
+            end = data.find(delimiter, self._searched)
+            after = end + len(delimiter)
+            if 0 <= end and after < len(data):
+                line = data[self._pos : end]
+                self._pos = self._searched = after
+                self.lineCount += 1
+                return line
+        self.delimiter = delimiter
         end = self._find()
         return None if end < 0 else self._cut(end, end)
 
