@@ -1,0 +1,86 @@
+"""A dialogue with inlineCallbacks: one side thinks of a number, the other side asks until it knows it.
+
+python examples/dialogue.py NUMBER [PATIENCE]
+
+After PATIENCE guesses the thinker hangs up.
+"""
+
+import sys
+
+import reactor
+from reactor import ClientFactory, Deferred, LineReceiver, ServerFactory, inlineCallbacks
+
+SMALLEST, LARGEST = 1, 100
+
+
+class Thinker(LineReceiver):
+    """The server: tells how a guess compares with its number."""
+
+    guesses = 0
+
+    def lineReceived(self, line):
+        self.guesses += 1
+        if self.guesses > self.factory.patience:
+            self.transport.loseConnection()
+            return
+        guess, number = int(line), self.factory.number
+        self.sendLine(b"higher" if guess < number else b"lower" if guess > number else b"right")
+
+
+class Guesser(LineReceiver):
+    """The client: ask() returns a Deferred of the answer."""
+
+    def __init__(self):
+        self.answer = None
+
+    def connectionMade(self):
+        self.factory.play(self)
+
+    def ask(self, guess):
+        self.answer = Deferred()
+        self.sendLine(b"%d" % guess)
+        return self.answer
+
+    def lineReceived(self, line):
+        answer, self.answer = self.answer, None
+        answer.callback(line)
+
+    def connectionLost(self, reason):
+        if self.answer is not None:
+            self.answer.errback(reason)
+
+
+class Game(ClientFactory):
+    protocol = Guesser
+
+    @inlineCallbacks
+    def play(self, guesser):
+        low, high = SMALLEST, LARGEST
+        try:
+            while low <= high:
+                guess = (low + high) // 2
+                answer = yield guesser.ask(guess)
+                print(guess, "is answered with", answer.decode())
+                if answer == b"right":
+                    return
+                low, high = (guess + 1, high) if answer == b"higher" else (low, guess - 1)
+            print("that is not possible")
+        except Exception as error:
+            print("the dialogue broke off:", type(error).__name__)
+        finally:
+            guesser.transport.loseConnection()
+
+    def clientConnectionLost(self, connector, reason):
+        reactor.stop()
+
+    def clientConnectionFailed(self, connector, reason):
+        print("nobody to talk to:", reason.getErrorMessage())
+        reactor.stop()
+
+
+thinkers = ServerFactory.forProtocol(Thinker)
+thinkers.number = int(sys.argv[1])
+thinkers.patience = int(sys.argv[2]) if sys.argv[2:] else LARGEST
+port = reactor.listenTCP(0, thinkers, interface="127.0.0.1")
+reactor.connectTCP("127.0.0.1", port.getHost().port, Game())
+reactor.run()

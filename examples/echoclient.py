@@ -1,0 +1,56 @@
+"""An echo client that comes back: it sends its lines one by one, and goes on where it was when the connection breaks.
+
+python examples/echoclient.py PORT LINE...
+"""
+
+import sys
+
+import reactor
+from reactor import LineReceiver, ReconnectingClientFactory
+
+
+class EchoClient(LineReceiver):
+    def connectionMade(self):
+        self.factory.resetDelay()
+        self.sendNext()
+
+    def sendNext(self):
+        if self.factory.lines:
+            self.sendLine(self.factory.lines[0])
+        else:
+            self.factory.stopTrying()
+            self.transport.loseConnection()
+
+    def lineReceived(self, line):
+        print("got back", line.decode(), flush=True)
+        self.factory.lines.pop(0)
+        self.sendNext()
+
+
+class EchoClientFactory(ReconnectingClientFactory):
+    protocol = EchoClient
+    initialDelay = 0.05
+    delay = 0.05
+    maxDelay = 1
+    maxRetries = 50
+
+    def __init__(self, lines):
+        self.lines = lines
+
+    def startedConnecting(self, connector):
+        print("connecting to", connector.getDestination().host, flush=True)
+
+    def clientConnectionFailed(self, connector, reason):
+        print("failed:", reason.getErrorMessage(), flush=True)
+        ReconnectingClientFactory.clientConnectionFailed(self, connector, reason)
+
+    def clientConnectionLost(self, connector, reason):
+        print("lost:", reason.getErrorMessage(), flush=True)
+        if self.lines:
+            ReconnectingClientFactory.clientConnectionLost(self, connector, reason)
+        else:
+            reactor.stop()
+
+
+reactor.connectTCP("127.0.0.1", int(sys.argv[1]), EchoClientFactory([line.encode() for line in sys.argv[2:]]))
+reactor.run()

@@ -1,0 +1,64 @@
+"""A poetry client: listens to several poetry servers at once, and prints each poem when it is complete.
+
+python examples/poetryclient.py PORT...
+"""
+
+import sys
+
+import reactor
+from reactor import defer, error
+from reactor.protocol import ClientFactory, Protocol
+
+LONGEST_POEM = 1_000_000
+
+
+class Listener(Protocol):
+    poem = b""
+
+    def dataReceived(self, data):
+        self.poem += data
+        if len(self.poem) > LONGEST_POEM:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason):
+        self.factory.heard(self.poem, reason)
+
+
+class ListenerFactory(ClientFactory):
+    """Makes one connection, and fires `deferred` with the poem or with the reason why there is none."""
+
+    protocol = Listener
+
+    def __init__(self, deferred):
+        self.deferred = deferred
+
+    def heard(self, poem, reason):
+        deferred, self.deferred = self.deferred, None
+        if reason.check(error.ConnectionDone):
+            deferred.callback(poem)
+        else:
+            deferred.errback(reason)
+
+    def clientConnectionFailed(self, connector, reason):
+        deferred, self.deferred = self.deferred, None
+        deferred.errback(reason)
+
+
+def getPoem(port):
+    deferred = defer.Deferred()
+    reactor.connectTCP("127.0.0.1", port, ListenerFactory(deferred), timeout=10)
+    return deferred
+
+
+def printPoem(poem):
+    print(poem.decode(), end="", flush=True)
+
+
+def printFailure(failure):
+    failure.trap(error.ConnectError, error.ConnectionClosed)
+    print("no poem:", failure.getErrorMessage(), flush=True)
+
+
+poems = [getPoem(int(port)).addCallbacks(printPoem, printFailure) for port in sys.argv[1:]]
+defer.DeferredList(poems).addCallback(lambda _: reactor.stop())
+reactor.run()

@@ -1,0 +1,57 @@
+"""A poetry server: to whom it may concern, it recites a poem, a few bytes at a time, and hangs up.
+
+python examples/poetryserver.py FILE [--port PORT] [--bytes N] [--delay SECONDS]
+"""
+
+import argparse
+
+import reactor
+from reactor import Protocol, ServerFactory
+from reactor.task import LoopingCall
+
+
+class Recital(Protocol):
+    def connectionMade(self):
+        self.rest = self.factory.poem
+        self.beat = LoopingCall(self.recite)
+        self.beat.start(self.factory.delay).addErrback(self.giveUp)
+
+    def recite(self):
+        count = self.factory.bytesAtATime
+        piece, self.rest = self.rest[:count], self.rest[count:]
+        self.transport.write(piece)
+        if not self.rest:
+            self.beat.stop()
+            self.transport.loseConnection()
+
+    def giveUp(self, failure):
+        print("a recital ended early:", failure.getErrorMessage(), flush=True)
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason):
+        if self.beat.running:
+            self.beat.stop()
+            print("a listener left before the end", flush=True)
+
+
+class RecitalFactory(ServerFactory):
+    protocol = Recital
+
+    def __init__(self, poem, bytesAtATime, delay):
+        self.poem = poem
+        self.bytesAtATime = bytesAtATime
+        self.delay = delay
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("file", type=argparse.FileType("rb"))
+parser.add_argument("--port", type=int, default=0)
+parser.add_argument("--bytes", type=int, default=10)
+parser.add_argument("--delay", type=float, default=0.01)
+options = parser.parse_args()
+with options.file:
+    factory = RecitalFactory(options.file.read(), options.bytes, options.delay)
+
+port = reactor.listenTCP(options.port, factory, interface="127.0.0.1")
+print("listening on", port.getHost().port, flush=True)
+reactor.run()

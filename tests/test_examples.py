@@ -1,0 +1,473 @@
+"""Every program of examples/ runs, over real sockets, and holds the dialogue it is meant to hold.
+
+Those that are written like a Twisted program are run by Twisted too: only their import lines are rewritten, and the
+same test must pass. Neither run can reach the other's package.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import pathlib
+import random
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from types import ModuleType
+
+import pytest
+from twisted.internet import defer, error, protocol, task, threads
+from twisted.protocols import basic
+
+EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
+PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+DEADLINE = 30.0
+
+# Where Twisted keeps what our modules, and the package itself, offer.
+TWINS: dict[str, tuple[ModuleType, ...]] = {
+    "reactor": (protocol, defer, task, threads, error, basic),
+    "reactor.defer": (defer,),
+    "reactor.error": (error,),
+    "reactor.linereceiver": (basic,),
+    "reactor.protocol": (protocol,),
+    "reactor.task": (task,),
+}
+GUARD = "import runpy, sys; _, other, *sys.argv = sys.argv; sys.modules[other] = None; "
+GUARD += "runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def importForTwisted(module: str, name: str) -> str:
+    if f"{module}.{name}" in TWINS:
+        return f"from twisted.internet import {name}"
+    homes = [twin.__name__ for twin in TWINS[module]]
+    (home,) = (
+        at
+        for at, twin in zip(homes, TWINS[module], strict=True)
+        if getattr(vars(twin).get(name), "__module__", "") == at
+    )
+    return f"from {home} import {name}"
+
+
+def isOurs(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names] == ["reactor"]
+    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "reactor"
+
+
+def rewrite(source: str, replace: Callable[[ast.stmt], list[str]]) -> str:
+    """`source` with the lines of each of its imports of ours replaced."""
+    lines = source.splitlines()
+    for node in reversed(ast.parse(source).body):
+        if isOurs(node):
+            lines[node.lineno - 1 : node.end_lineno] = replace(node)
+    return "\n".join(lines) + "\n"
+
+
+def forTwisted(source: str) -> str:
+    def replace(node: ast.stmt) -> list[str]:
+        if isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            return [importForTwisted(node.module, alias.name) for alias in node.names]
+        return ["from twisted.internet import reactor"]
+
+    return rewrite(source, replace)
+
+
+class Program:
+    """A running example. What it prints, errors included, is read a line at a time."""
+
+    def __init__(self, path: pathlib.Path, other: str, arguments: tuple[object, ...]) -> None:
+        command = [sys.executable, "-c", GUARD, other, str(path), *map(str, arguments)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert self.process.stdout is not None
+        self.output = self.process.stdout
+        self.read = b""
+
+    def line(self) -> str:
+        """The next line it prints."""
+        until = time.monotonic() + DEADLINE
+        while b"\n" not in self.read:
+            assert select.select([self.output], [], [], max(0.0, until - time.monotonic()))[0], f"only {self.read!r}"
+            data = os.read(self.output.fileno(), 65536)
+            assert data, f"the program has ended, and printed {self.read!r}"
+            self.read += data
+        line, _, self.read = self.read.partition(b"\n")
+        return line.decode()
+
+    def port(self) -> int:
+        words = self.line().split()
+        assert words[:-1] == ["listening", "on"], words
+        return int(words[-1])
+
+    def end(self) -> tuple[int, list[str]]:
+        """Wait for its end; the exit status and what it printed meanwhile."""
+        output, _ = self.process.communicate(timeout=DEADLINE)
+        return self.process.returncode, (self.read + output).decode().splitlines()
+
+    def stop(self) -> tuple[int, list[str]]:
+        self.process.send_signal(signal.SIGTERM)
+        return self.end()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+class Peer:
+    """A blocking client, or one accepted connection."""
+
+    def __init__(self, port: int, sock: socket.socket | None = None) -> None:
+        self.socket = sock or socket.create_connection(("127.0.0.1", port), DEADLINE)
+        self.socket.settimeout(DEADLINE)
+        self.file = self.socket.makefile("rb")
+
+    def send(self, *lines: str) -> None:
+        self.socket.sendall("".join(f"{line}\r\n" for line in lines).encode())
+
+    def lines(self, count: int) -> list[str]:
+        lines = [self.file.readline() for _ in range(count)]
+        assert all(line.endswith(b"\r\n") for line in lines), lines
+        return [line[:-2].decode() for line in lines]
+
+    def hasEnded(self) -> bool:
+        return self.file.read() == b""
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+
+class Stage:
+    """Starts programs under one of the two implementations, and peers; closes what is left at the end."""
+
+    def __init__(self, implementation: str, folder: pathlib.Path, left: ExitStack) -> None:
+        self.implementation = implementation
+        self.folder = folder
+        self.left = left
+
+    def run(self, name: str, *arguments: object) -> Program:
+        path, other = EXAMPLES / f"{name}.py", "twisted"
+        if self.implementation == "twisted":
+            text = forTwisted(path.read_text())
+            path, other = self.folder / f"{name}.py", "reactor"
+            path.write_text(text)
+        return self.left.enter_context(closing(Program(path, other, arguments)))
+
+    def connect(self, port: int) -> Peer:
+        return self.left.enter_context(closing(Peer(port)))
+
+    def bind(self) -> socket.socket:
+        """A socket with a port of its own, at which nobody listens yet."""
+        sock = self.left.enter_context(socket.socket())
+        sock.settimeout(DEADLINE)
+        sock.bind(("127.0.0.1", 0))
+        return sock
+
+    def accept(self, listener: socket.socket) -> Peer:
+        return self.left.enter_context(closing(Peer(0, listener.accept()[0])))
+
+
+@pytest.fixture
+def left() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(params=["reactor", "twisted"])
+def stage(request: pytest.FixtureRequest, tmp_path: pathlib.Path, left: ExitStack) -> Stage:
+    return Stage(request.param, tmp_path, left)
+
+
+@pytest.fixture(scope="module")
+def webServers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
+    """The port of the web server under each implementation."""
+    with ExitStack() as stack:
+        stages = [Stage(name, tmp_path_factory.mktemp(name), stack) for name in ("reactor", "twisted")]
+        yield {stage.implementation: stage.run("webserver").port() for stage in stages}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_onlyImportLinesChange(name: str) -> None:
+    def without(node: ast.stmt) -> list[str]:
+        return ["# an import"]
+
+    source = (EXAMPLES / f"{name}.py").read_text()
+    ported = forTwisted(source)
+    assert "from twisted.internet import reactor\n" in ported
+    assert not any(isOurs(node) for node in ast.walk(ast.parse(ported)) if isinstance(node, ast.stmt))
+    kept = [line for line in rewrite(source, without).splitlines() if line != "# an import"]
+    assert [line for line in ported.splitlines() if not line.startswith("from twisted.")] == kept
+
+
+def test_everyExampleIsTested() -> None:
+    """A program without a test of its own would be one that nobody has run."""
+    text = pathlib.Path(__file__).read_text()
+    assert [name for name in PROGRAMS if f'.run("{name}"' not in text] == []
+
+
+def test_echoServer(stage: Stage) -> None:
+    server = stage.run("echoserver")
+    port = server.port()
+    one, two = stage.connect(port), stage.connect(port)
+    one.send("hello", "", "world")
+    two.send(*map(str, range(2000)))
+    assert one.lines(3) == ["hello", "", "world"]
+    assert two.lines(2000) == [str(number) for number in range(2000)]
+    one.send("x" * 20000)
+    assert one.hasEnded()
+    two.send("still here")
+    assert two.lines(1) == ["still here"]
+    assert server.stop() == (0, [])
+    assert two.hasEnded()
+
+
+def test_chatServer(stage: Stage) -> None:
+    server = stage.run("chatserver")
+    port = server.port()
+    ann, bob, eve = (stage.connect(port) for _ in range(3))
+    assert [peer.lines(1) for peer in (ann, bob, eve)] == [["Your name?"]] * 3
+    ann.send("ann")
+    assert ann.lines(1) == ["Welcome. Here are: you"]
+    bob.send("ann", " ", "bob", "hello, ann", "how are you?")
+    assert bob.lines(3) == ["Another name, please."] * 2 + ["Welcome. Here are: ann, you"]
+    assert ann.lines(3) == ["bob has come", "bob: hello, ann", "bob: how are you?"]
+    ann.send("fine")
+    assert bob.lines(1) == ["ann: fine"]
+    eve.send("eve", "x" * 401)
+    assert eve.lines(1) == ["Welcome. Here are: ann, bob, you"]
+    assert eve.hasEnded()
+    assert bob.lines(2) == ["eve has come", "eve has left"]
+    bob.close()
+    assert ann.lines(3) == ["eve has come", "eve has left", "bob has left"]
+    assert [stage.connect(port).lines(1) for _ in range(99)] == [["Your name?"]] * 99
+    assert stage.connect(port).hasEnded()
+    assert server.stop() == (0, [])
+
+
+def test_echoClientReconnects(stage: Stage) -> None:
+    listener = stage.bind()
+    client = stage.run("echoclient", listener.getsockname()[1], "one", "two", "three")
+    assert client.line() == "connecting to 127.0.0.1"
+    assert client.line() == "failed: Connection was refused by other side: 111: Connection refused."
+    listener.listen()
+    with closing(stage.accept(listener)) as peer:
+        assert peer.lines(1) == ["one"]
+        peer.send("one")
+        peer.socket.shutdown(socket.SHUT_WR)
+        printed = [client.line()]
+        while printed[-1] != "got back one":
+            printed.append(client.line())
+        assert set(printed[:-1]) <= {
+            "connecting to 127.0.0.1",
+            "failed: Connection was refused by other side: 111: Connection refused.",
+        }
+        assert client.line() == "lost: Connection was closed cleanly."
+    assert client.line() == "connecting to 127.0.0.1"
+    peer = stage.accept(listener)
+    for word in ("two", "three"):
+        assert peer.lines(1) == [word]
+        peer.send(word)
+        assert client.line() == f"got back {word}"
+    assert peer.hasEnded()
+    assert client.end() == (0, ["lost: Connection was closed cleanly."])
+
+
+def test_oneConnection(stage: Stage) -> None:
+    listener = stage.bind()
+    port = listener.getsockname()[1]
+    refused = stage.run("oneconnection", port, "anybody there?")
+    assert refused.end() == (1, ["no answer: ConnectionRefusedError"])
+    listener.listen()
+    answered, dropped = stage.run("oneconnection", port, "where?"), stage.run("oneconnection", port, "where?")
+    peers = [stage.accept(listener), stage.accept(listener)]
+    assert [peer.lines(1) for peer in peers] == [["where?"]] * 2
+    for peer in peers:
+        peer.send("here")
+        assert peer.hasEnded()
+    assert [program.end() for program in (answered, dropped)] == [(0, ["connected to 127.0.0.1", "answer: here"])] * 2
+    silent = stage.run("oneconnection", port, "where?")
+    peer = stage.accept(listener)
+    assert peer.lines(1) == ["where?"]
+    peer.close()
+    assert silent.end() == (1, ["connected to 127.0.0.1", "no answer: ConnectionDone"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "dialogue"),
+    [
+        ((37,), ["50 is answered with lower", "25 is answered with higher", "37 is answered with right"]),
+        ((50,), ["50 is answered with right"]),
+        ((0,), [f"{guess} is answered with lower" for guess in (50, 25, 12, 6, 3, 1)] + ["that is not possible"]),
+        ((1, 2), ["50 is answered with lower", "25 is answered with lower", "the dialogue broke off: ConnectionDone"]),
+    ],
+)
+def test_dialogue(stage: Stage, arguments: tuple[int, ...], dialogue: list[str]) -> None:
+    assert stage.run("dialogue", *arguments).end() == (0, dialogue)
+
+
+def test_poetry(stage: Stage, tmp_path: pathlib.Path) -> None:
+    poems = ["A line is short,\nits end is near.\n" * 3, "Who sends it late\nis still sincere: ß.\n" * 5]
+    servers = []
+    for number, poem in enumerate(poems):
+        (tmp_path / f"{number}.txt").write_text(poem)
+        servers.append(
+            stage.run(
+                "poetryserver", tmp_path / f"{number}.txt", "--bytes", 7 + number, "--delay", 0.001 * (number + 1)
+            )
+        )
+    ports = [server.port() for server in servers]
+    silent = stage.bind()
+    client = stage.run("poetryclient", *ports, silent.getsockname()[1])
+    status, output = client.end()
+    assert status == 0
+    refused = "no poem: Connection was refused by other side: 111: Connection refused."
+    assert output.pop(output.index(refused)) == refused
+    assert "\n".join(output) + "\n" in ("".join(poems), "".join(reversed(poems)))
+    assert [server.stop() for server in servers] == [(0, [])] * 2
+
+
+def test_poetryServerLosesAListener(stage: Stage, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "long.txt").write_text("on and on " * 100_000)
+    server = stage.run("poetryserver", tmp_path / "long.txt", "--delay", 0.001)
+    peer = stage.connect(server.port())
+    assert peer.file.read(10) == b"on and on "
+    peer.close()
+    assert server.line() == "a listener left before the end"
+    assert server.stop() == (0, [])
+
+
+def test_poetryClientHearsTooMuch(stage: Stage) -> None:
+    listener = stage.bind()
+    listener.listen()
+    client = stage.run("poetryclient", listener.getsockname()[1])
+    stage.accept(listener).socket.sendall(b"x" * 1_000_001)
+    aborted = "no poem: Connection was aborted locally using ITCPTransport.abortConnection."
+    assert client.end() == (0, [aborted])
+
+
+def test_fileServer(stage: Stage, tmp_path: pathlib.Path) -> None:
+    directory = tmp_path / "files"
+    directory.mkdir()
+    files = {"big": random.Random(1).randbytes(3_000_000), "small": b"few\r\nbytes", "empty": b""}
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    with (directory / "huge").open("wb") as file:
+        file.truncate(64 * 2**20)  # more than the kernel buffers
+    (tmp_path / "secret").write_text("secret")
+    server = stage.run("fileserver", directory)
+    port = server.port()
+    leaver = stage.connect(port)
+    leaver.send("huge")
+    assert leaver.lines(1) == ["67108864"]
+    peer = stage.connect(port)
+    wanted = ["small", "big", "empty", "none", "big", "..", "../secret", ".", "", "small"]
+    peer.send(*wanted)
+    for name in wanted:
+        if name in files:
+            assert peer.lines(1) == [str(len(files[name]))]
+            assert peer.file.read(len(files[name])) == files[name]
+        else:
+            assert peer.lines(1) == ["no such file"]
+    leaver.close()
+    assert server.line() == "a transfer ended early"
+    peer.send("small")
+    assert peer.lines(2) == ["10", "few"]
+    assert server.stop() == (0, [])
+
+
+def request(target: str, body: bytes = b"", *headers: str) -> bytes:
+    length = [f"Content-Length: {len(body)}"] if body else []
+    return "\r\n".join([f"POST {target} HTTP/1.1", "Host: here", *length, *headers, "", ""]).encode() + body
+
+
+def response(text: bytes, code: bytes = b"200 OK", *headers: bytes) -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 " + code, b"Content-Length: %d" % len(text), *headers, b"", text])
+
+
+def test_webServer(stage: Stage) -> None:
+    server = stage.run("webserver")
+    port = server.port()
+    asked = request("/a") + request("/b", b"a\r\nbody\r\n\r\n") + b"\r\n" + request("/c", b"x" * 100)
+    answered = (
+        response(b"POST /a, 0 bytes: \n")
+        + response(b"POST /b, 11 bytes: a\r\nbody\r\n\r\n\n")
+        + response(b"POST /c, 100 bytes: " + b"x" * 100 + b"\n")
+    )
+    whole, trickling = stage.connect(port), stage.connect(port)
+    trickling.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for peer in (whole, trickling):
+        step = len(asked) if peer is whole else 1
+        for start in range(0, len(asked), step):
+            peer.socket.sendall(asked[start : start + step])
+        assert peer.file.read(len(answered)) == answered
+    last = response(b"POST /d, 2 bytes: me\n", b"200 OK", b"Connection: close")
+    whole.socket.sendall(request("/d", b"me", "Connection: close") + request("/e"))
+    assert whole.file.read(len(last)) == last
+    assert whole.hasEnded()
+    assert server.stop() == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (b"GET /\r\nHost: here\r\n\r\n", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\n\r\n", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nHost : here\r\n\r\n", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nHost: there\r\n\r\n", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nContent-Length: -1\r\n\r\n", b"400 Bad Request"),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nContent-Length: 1000001\r\n\r\n", b"413 Content Too Large"),
+        (
+            b"GET / HTTP/1.1\r\nHost: here\r\n" + b"".join(b"X%d: y\r\n" % n for n in range(100)),
+            b"413 Content Too Large",
+        ),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n", b"501 Not Implemented"),
+        (b"GET / HTTP/1.0\r\nHost: here\r\n\r\n", b"505 HTTP Version Not Supported"),
+    ],
+)
+def test_webServerRefuses(webServers: dict[str, int], asked: bytes, code: bytes) -> None:
+    answer = response(code.partition(b" ")[2] + b"\n", code, b"Connection: close")
+    for port in webServers.values():
+        with closing(Peer(port)) as peer:
+            peer.socket.sendall(asked)
+            assert peer.file.read(len(answer)) == answer
+            assert peer.hasEnded()
+
+
+def derived(rounds: int, password: str) -> str:
+    return hashlib.pbkdf2_hmac("sha256", password.encode(), b"salt", rounds).hex()
+
+
+def test_asyncServer(tmp_path: pathlib.Path, left: ExitStack) -> None:
+    """Slow lines first: the answers come in the order of the lines."""
+    server = Stage("reactor", tmp_path, left).run("asyncserver")
+    port = server.port()
+    peers = [Peer(port), Peer(port)]
+    for peer in peers:
+        left.enter_context(closing(peer))
+        peer.send("100000 slow", "1 quick", "nonsense", "0 none", "10 last")
+    for peer in peers:
+        assert peer.lines(5) == [
+            derived(100000, "slow"),
+            derived(1, "quick"),
+            "a number of rounds, please",
+            "a number of rounds, please",
+            derived(10, "last"),
+        ]
+    assert server.stop() == (0, [])
+
+
+def test_asyncServerNeedsUs(tmp_path: pathlib.Path, left: ExitStack) -> None:
+    """Twisted drops the coroutine, which is why this example is not one of the others."""
+    server = Stage("twisted", tmp_path, left).run("asyncserver")
+    peer = left.enter_context(closing(Peer(server.port())))
+    peer.send("1 quick", "nonsense")
+    assert server.line().endswith("RuntimeWarning: coroutine 'KeyServer.lineReceived' was never awaited")
+    server.stop()
+    assert peer.hasEnded()
