@@ -150,7 +150,7 @@ class Failure(BaseException):
 
     def _cleanFrames(self) -> list[FrameInfo]:
         return [
-            (name, file, line, [(key, _safeRepr(each)) for key, each in local], [(k, _safeRepr(v)) for k, v in shared])
+            (name, file, line, [(key, safeRepr(each)) for key, each in local], [(k, safeRepr(v)) for k, v in shared])
             for name, file, line, local, shared in self.frames
         ]
 
@@ -257,7 +257,7 @@ def _writeVerbose(write: Callable[[str], object], frame: FrameInfo, captured: bo
         for title, variables in ((" [ Locals ]\n", local), (" ( Globals )\n", shared)):
             write(title)
             for key, each in variables:
-                write(f"  {key} : {_safeRepr(each)}\n")
+                write(f"  {key} : {safeRepr(each)}\n")
 
 
 _FRAME_WRITERS: Final = {"default": _writeDefault, "brief": _writeBrief, "verbose": _writeVerbose}
@@ -306,7 +306,8 @@ def _dottedName(cls: type[object]) -> str:
     return f"{cls.__module__}.{cls.__name__}"
 
 
-def _safeRepr(thing: object) -> str:
+def safeRepr(thing: object) -> str:
+    """Return repr(thing), or what can be said of a thing whose repr fails."""
     return _safely(repr, thing)
 
 

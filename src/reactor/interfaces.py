@@ -386,7 +386,7 @@ class ITransportReactor(IReactor, Protocol):
     def closeSoon(self, sock: socket.socket) -> None:
         """Close `sock` once no event of this batch can name its descriptor any more."""
 
-    def reportFailure(self, failure: Failure, what: str) -> None:
+    def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
         """Log what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor in
         order.
         """

@@ -17,6 +17,7 @@ KeyboardInterrupt and SystemExit do more: they stop the reactor in order and the
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import time
@@ -28,7 +29,7 @@ from typing import Any
 from reactor import _current
 from reactor.defer import Deferred
 from reactor.error import ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
-from reactor.failure import Failure
+from reactor.failure import Failure, safeRepr
 from reactor.interfaces import IClientFactory, IFileDescriptor, IFlushable, IProtocolFactory, IResolver
 from reactor.loops.resolving import TIMEOUT, Targets, ThreadedResolver, lookUp, lookUpAll
 from reactor.loops.signals import SignalHandling
@@ -39,6 +40,7 @@ from reactor.transports.tcp import TCPConnector, TCPPort
 log = logging.getLogger("reactor")
 
 THREAD_POOL_SIZE = 10
+LONGEST_SLEEP = 86400.0  # seconds: what polls take as an argument is bounded, at 24 days for epoll
 
 
 class ReactorBase:
@@ -123,6 +125,7 @@ class ReactorBase:
             raise ReactorAlreadyRunning("the reactor is running already")
         self._started = self._looping = True
         self._stopping = self._shutdownBegun = self._shutDown = False
+        self._events.forget("startup", "shutdown")
         try:
             with _current.running(self):
                 self._events.fire("startup", begin=lambda: self._nowRunning(installSignalHandlers))
@@ -149,6 +152,7 @@ class ReactorBase:
     def crash(self) -> None:
         """Leave run() after this turn, without triggers: ports and connections stay as they are for the next run."""
         self._started = self.running = self._looping = False
+        self._wake()
 
     def iterate(self, delay: float = 0) -> None:
         """Turn once, sleeping no longer than `delay` seconds."""
@@ -172,8 +176,7 @@ class ReactorBase:
             self.stop()
         elif not self._shutDown:
             log.warning("received signal %d again, stopping at once", number)
-            self._endRunning()
-            self._stopLooping()
+            self._events.hurry("shutdown")
 
     def _beginShutdown(self) -> None:
         self._shutdownBegun = True
@@ -194,7 +197,7 @@ class ReactorBase:
             try:
                 transport.connectionLost(Failure(ConnectionLost()))
             except BaseException:
-                self.reportFailure(Failure(), f"connectionLost of {transport!r}")
+                self.reportFailure(Failure(), "connectionLost of", transport)
 
     # The parts of a turn.
 
@@ -209,11 +212,13 @@ class ReactorBase:
 
     def _runThreadCalls(self) -> None:
         for _ in range(len(self._threadCalls)):
+            if not self._threadCalls:  # a call has turned the loop by itself, with iterate()
+                break
             call, args, kwargs = self._threadCalls.popleft()
             try:
                 call(*args, **kwargs)
             except BaseException:
-                self.reportFailure(Failure(), f"callFromThread({call!r})")
+                self.reportFailure(Failure(), "callFromThread of", call)
 
     def _runDelayedCalls(self) -> None:
         timers = self._timers
@@ -223,23 +228,23 @@ class ReactorBase:
             try:
                 call.run()
             except BaseException:
-                self.reportFailure(Failure(), repr(call))
+                self.reportFailure(Failure(), "the delayed call", call)
 
     def _sleepTime(self) -> float | None:
         """How long the loop may sleep, in seconds; None: until woken."""
         if self._threadCalls or self._toFlush or self._stopping is not self._shutdownBegun or self._shutDown:
             return 0.0
         due = self._timers.nextTime()
-        return None if due is None else max(0.0, due - self.seconds())
+        return None if due is None else min(max(0.0, due - self.seconds()), LONGEST_SLEEP)
 
     def _finishTurn(self) -> None:
         """Send what was written outside events, and close what was closed in the batch."""
         if self._toFlush:
             self._flushOutput()
-        if self._toClose:
+        if self._toClose and not self._inBatch:
             closing, self._toClose = self._toClose, []
             for sock in closing:
-                sock.close()
+                _close(sock)
 
     def _flushOutput(self) -> None:
         # One pass: what a resumed producer writes meanwhile is sent on the next turn, so that nobody holds up the loop.
@@ -251,12 +256,15 @@ class ReactorBase:
                 transport.failConnection(Failure())
 
     def _ownerFailed(self, owner: Any, failure: Failure) -> None:
-        """doRead or doWrite of `owner` raised: it loses its descriptor."""
+        """doRead or doWrite of `owner` raised: it loses its descriptor. None: something raised between the two."""
+        if owner is None:
+            self.reportFailure(failure, "the loop")
+            return
         fail = getattr(owner, "failConnection", None)
         if fail is not None:
             fail(failure)
         else:
-            self.reportFailure(failure, repr(owner))
+            self.reportFailure(failure, "doRead or doWrite of", owner)
             self._ownerEnded(owner, failure)
 
     def _ownerEnded(self, owner: Any, reason: Any) -> None:
@@ -266,7 +274,7 @@ class ReactorBase:
         try:
             owner.connectionLost(reason if isinstance(reason, Failure) else Failure(reason))
         except BaseException:
-            self.reportFailure(Failure(), f"connectionLost of {owner!r}")
+            self.reportFailure(Failure(), "connectionLost of", owner)
 
     # Time.
 
@@ -326,15 +334,16 @@ class ReactorBase:
         """Undo addSignalHandler; whether there was anything to undo."""
         return self._signals.remove(number)
 
-    def reportFailure(self, failure: Failure, what: str) -> None:
-        """Log once what `what`, a callback, raised. KeyboardInterrupt and SystemExit stop the reactor instead."""
+    def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
+        """Log once what `what` of `about`, a callback, raised. KeyboardInterrupt and SystemExit stop the reactor."""
         value = failure.value
         if isinstance(value, (KeyboardInterrupt, SystemExit)):
             self._exit = self._exit or value
             if self._started:
                 self._stopping = True
             return
-        log.error("unhandled error in %s", what, exc_info=(type(value), value, failure.getTracebackObject()))
+        text = " ".join([what, *map(safeRepr, about)])
+        log.error("unhandled error in %s", text, exc_info=(type(value), value, failure.getTracebackObject()))
 
     # Threads.
 
@@ -351,7 +360,7 @@ class ReactorBase:
         try:
             call(*args, **kwargs)
         except BaseException:
-            log.exception("unhandled error in callInThread(%r)", call)
+            log.exception("unhandled error in callInThread of %s", safeRepr(call))
 
     def getThreadPool(self) -> Executor:
         """Return the pool of callInThread and deferToThread, made on first use; its threads inherit this reactor."""
@@ -401,7 +410,7 @@ class ReactorBase:
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> TCPPort:
         """Listen on `port` (0: one that is free, see getHost) for connections that `factory` builds protocols for.
 
-        `interface` is a literal address of this machine; "" means every IPv4 one and "::" every one. `backlog` is how
+        `interface` is an address or name of this machine; "" means every IPv4 one and "::" every one. `backlog` is how
         many connections may wait to be accepted. CannotListenError if the system refuses.
         """
         listening = TCPPort(self, port, factory, backlog, interface)
@@ -452,4 +461,9 @@ class ReactorBase:
         if self._inBatch:
             self._toClose.append(sock)
         else:
-            sock.close()
+            _close(sock)
+
+
+def _close(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # somebody may have closed the descriptor itself, behind the socket's back
+        sock.close()

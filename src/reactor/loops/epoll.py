@@ -44,22 +44,16 @@ class EpollReactor(ReactorBase):
     def addReader(self, reader: Any) -> None:
         """See ReactorBase.addReader."""
         fd = reader.fileno()
-        if fd not in self._readers:
-            if fd in self._writers:
-                self._epoll.modify(fd, IN | OUT)
-            else:
-                self._epoll.register(fd, IN)
-        self._readers[fd] = reader
+        if self._readers.get(fd) is not reader:
+            self._watch(fd, IN, OUT if fd in self._writers else 0)
+            self._readers[fd] = reader
 
     def addWriter(self, writer: Any) -> None:
         """See ReactorBase.addWriter."""
         fd = writer.fileno()
-        if fd not in self._writers:
-            if fd in self._readers:
-                self._epoll.modify(fd, IN | OUT)
-            else:
-                self._epoll.register(fd, OUT)
-        self._writers[fd] = writer
+        if self._writers.get(fd) is not writer:
+            self._watch(fd, OUT, IN if fd in self._readers else 0)
+            self._writers[fd] = writer
 
     def removeReader(self, reader: Any) -> None:
         """See ReactorBase.removeReader."""
@@ -77,12 +71,23 @@ class EpollReactor(ReactorBase):
         """See ReactorBase.getWriters."""
         return list(self._writers.values())
 
+    def _watch(self, fd: int, wanted: int, already: int) -> None:
+        if fd in self._readers or fd in self._writers:
+            try:
+                self._epoll.modify(fd, wanted | already)
+                return
+            except FileNotFoundError:
+                # What we know of this number was closed behind our back, and the number has come round again.
+                self._readers.pop(fd, None)
+                self._writers.pop(fd, None)
+        self._epoll.register(fd, wanted)
+
     def _remove(self, owner: Any, table: dict[int, Any], others: dict[int, Any], rest: int) -> None:
         fd = owner.fileno()
         if fd < 0:
             # Closed before it was removed: the kernel has forgotten the number, we find it by its owner.
             fd = next((number for number, known in table.items() if known is owner), -1)
-        if fd not in table:
+        if table.get(fd) is not owner:
             return
         del table[fd]
         try:

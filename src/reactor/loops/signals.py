@@ -36,7 +36,7 @@ class SignalHandling:
         """Undo add; whether there was anything to undo."""
         found = self._calls.pop(number, None) is not None
         if number in self._before:
-            signal.signal(number, self._before.pop(number))
+            _giveBack(number, self._before.pop(number))
         return found
 
     def install(self, stop: Callable[[int], None] | None) -> None:
@@ -66,8 +66,7 @@ class SignalHandling:
             return
         self._installed = False
         while self._before:
-            number, handler = self._before.popitem()
-            signal.signal(number, handler)
+            _giveBack(*self._before.popitem())
         signal.set_wakeup_fd(self._wakeupBefore, warn_on_full_buffer=True)
 
     def _install(self, number: int) -> None:
@@ -77,3 +76,8 @@ class SignalHandling:
 
     def _poster(self, call: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[int, FrameType | None], None]:
         return lambda number, frame: self._post(call, *args)
+
+
+def _giveBack(number: int, handler: Any) -> None:
+    if handler is not None:  # it was not installed from Python, and cannot be from here: ours stays, and does no harm
+        signal.signal(number, handler)

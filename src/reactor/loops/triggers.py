@@ -32,8 +32,9 @@ class Trigger:
 class SystemEvents:
     """The triggers of every event type. Each runs once; what one raises goes to `report` and stops nothing."""
 
-    def __init__(self, report: Callable[[Failure, str], None]) -> None:
+    def __init__(self, report: Callable[..., None]) -> None:
         self._report = report
+        self._gates: dict[str, list[Deferred[None]]] = {}
         self._triggers: dict[tuple[str, str], list[Trigger]] = {}
 
     def add(self, trigger: Trigger) -> None:
@@ -68,6 +69,16 @@ class SystemEvents:
 
         return self._runPhase(eventType, "before").addCallback(during).addCallback(after)
 
+    def hurry(self, eventType: str) -> None:
+        """Wait no longer for any Deferred of the firing under way: its phases run at once."""
+        while gates := self._gates.get(eventType):
+            gates.pop(0).callback(None)
+
+    def forget(self, *eventTypes: str) -> None:
+        """Give up the firings under way: what they wait for will not make them go on."""
+        for eventType in eventTypes:
+            self._gates.pop(eventType, None)
+
     def _runPhase(self, eventType: str, phase: str) -> Deferred[None]:
         """Call the triggers of a phase, those included that are added meanwhile; wait for their Deferreds."""
         triggers = self._triggers.get((eventType, phase), [])
@@ -77,10 +88,20 @@ class SystemEvents:
             try:
                 result = trigger.call(*trigger.args, **trigger.kwargs)
             except BaseException:
-                self._report(Failure(), repr(trigger))
+                self._report(Failure(), "the", trigger)
                 continue
             if isinstance(result, Deferred):
-                pending.append(result.addErrback(self._report, repr(trigger)))
+                pending.append(result.addErrback(self._report, "the", trigger))
         if not pending:
             return succeed(None)
-        return DeferredList(pending).addCallback(lambda _: None)
+        gate: Deferred[None] = Deferred()
+        self._gates.setdefault(eventType, []).append(gate)
+        DeferredList(pending).addCallback(lambda _: self._pass(eventType, gate))
+        return gate
+
+    def _pass(self, eventType: str, gate: Deferred[None]) -> None:
+        """What a phase waited for is there, unless nobody waits any more."""
+        gates = self._gates.get(eventType, [])
+        if gate in gates:
+            gates.remove(gate)
+            gate.callback(None)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from reactor.address import Address
-from reactor.defer import Deferred
+from reactor.defer import Deferred, maybeDeferred
 from reactor.error import ConnectBindError, ConnectError, NotConnectingError, TimeoutError, UserError, getConnectError
 from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IDelayedCall, ITransportReactor
@@ -80,6 +80,8 @@ class ConnectionAttempt:
         sock = self._socket
         assert sock is not None, "an attempt without a socket is not watched"
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not code and not _isConnected(sock):
+            return  # woken for nothing
         self.reactor.removeWriter(self)
         if code:
             self._refused(OSError(code, os.strerror(code)))
@@ -159,6 +161,14 @@ class ConnectionAttempt:
             lookup.cancel()
 
 
+def _isConnected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:  # ENOTCONN. If the peer has come and gone meanwhile, SO_ERROR holds the reset for the next call
+        return False
+    return True
+
+
 class Connector:
     """A client's handle on its connection, whatever the socket's family. reactor.connectXXX makes one and connects it.
 
@@ -207,14 +217,17 @@ class Connector:
         """Start an attempt: startFactory if need be, then startedConnecting. RuntimeError unless disconnected."""
         if self.state != "disconnected":
             raise RuntimeError(f"can't connect in this state: {self.state}")
+        attempt = ConnectionAttempt(self.reactor, self._bind(), self._succeeded, self.connectionFailed)
         self.state = "connecting"
         if not self._factoryStarted:
             self.factory.doStart()
             self._factoryStarted = True
-        attempt = self._attempt = ConnectionAttempt(self.reactor, self._bind(), self._succeeded, self.connectionFailed)
-        self.factory.startedConnecting(self)
-        if attempt is self._attempt:
-            attempt.start(self._lookUp(), self.timeout)
+        self._attempt = attempt
+        try:
+            self.factory.startedConnecting(self)
+        finally:
+            if attempt is self._attempt:
+                attempt.start(maybeDeferred(self._lookUp), self.timeout)
 
     def stopConnecting(self) -> None:
         """Stop the attempt: clientConnectionFailed(UserError), at once. NotConnectingError if there is none."""
@@ -255,13 +268,13 @@ class Connector:
         try:
             callback(self, reason)
         except BaseException:
-            self.reactor.reportFailure(Failure(), f"{name} of {self.factory!r}")
+            self.reactor.reportFailure(Failure(), f"{name} of", self.factory)
         if self.state == "disconnected" and self._factoryStarted:
             self._factoryStarted = False
             try:
                 self.factory.doStop()
             except BaseException:
-                self.reactor.reportFailure(Failure(), f"doStop of {self.factory!r}")
+                self.reactor.reportFailure(Failure(), "doStop of", self.factory)
 
     def _succeeded(self, sock: socket.socket) -> None:
         self._attempt = None
@@ -271,13 +284,14 @@ class Connector:
             connection = self._makeConnection(
                 sock, Protocol() if protocol is None else protocol, peer, self.connectionLost
             )
+            self.transport = connection
+            connection.start()
         except BaseException as error:
+            self.transport = None
             if not isinstance(error, OSError):
-                self.reactor.reportFailure(Failure(), f"buildProtocol of {self.factory!r}")
+                self.reactor.reportFailure(Failure(), "buildProtocol of", self.factory)
             self.reactor.closeSoon(sock)
             self.connectionFailed(Failure(error if isinstance(error, ConnectError) else ConnectError(string=error)))
             return
-        self.transport = connection
-        connection.start()
         if protocol is None:
             connection.loseConnection()

@@ -108,7 +108,7 @@ class ListeningPort:
         if self._stopped is None:
             self._stopped = Deferred()
             self._stopReading()
-            self.reactor.callLater(0, self.connectionLost, Failure(ConnectionDone()))
+            self.reactor.callLater(0, self._stop, self._stopped)
         return self._stopped
 
     loseConnection = stopListening
@@ -178,10 +178,14 @@ class ListeningPort:
         try:
             self.factory.doStop()
         except BaseException:
-            self.reactor.reportFailure(Failure(), f"doStop of {self.factory!r}")
+            self.reactor.reportFailure(Failure(), "doStop of", self.factory)
         stopped, self._stopped = self._stopped, None
         if stopped is not None:
             stopped.callback(None)
+
+    def _stop(self, stopped: Deferred[None]) -> None:
+        if stopped is self._stopped:  # the reactor's end may have been faster, and the port listen again by now
+            self.connectionLost(Failure(ConnectionDone()))
 
     def _released(self) -> None:
         """The socket has been given up: a family with something else to release does it here."""
@@ -198,18 +202,16 @@ class ListeningPort:
             self.reactor.removeReader(self)
 
     def _serve(self, sock: socket.socket, name: Any) -> None:
-        """Build the protocol of one accepted connection; a failure costs that connection only."""
+        """Build the protocol of one accepted connection and start it; a failure costs that connection only."""
         try:
             peer = self._peerAddress(name)
             protocol = self.factory.buildProtocol(peer)
-            transport = None if protocol is None else self._makeConnection(sock, protocol, peer)
+            if protocol is not None:
+                self._makeConnection(sock, protocol, peer).start()
+                return
         except BaseException:
-            self.reactor.reportFailure(Failure(), f"buildProtocol of {self.factory!r}")
-            transport = None
-        if transport is None:
-            self.reactor.closeSoon(sock)
-        else:
-            transport.start()
+            self.reactor.reportFailure(Failure(), "buildProtocol of", self.factory)
+        self.reactor.closeSoon(sock)
 
     def _takeRest(self, error: OSError) -> None:
         now = self.reactor.seconds()

@@ -160,7 +160,7 @@ class OutputStream:
             raise ValueError(f"output limits must be 0 <= {highWater} <= {outputLimit}")
         self.highWater = highWater
         self.outputLimit = outputLimit
-        if self._size:
+        if self._mark >= 0:
             self._mark = highWater
 
     # For the loop.

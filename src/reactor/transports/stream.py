@@ -74,9 +74,12 @@ class Connection(OutputStream):
         return f"<{type(self).__name__} of {type(self.protocol).__name__} with {self._peer}>"
 
     def start(self) -> None:
-        """Begin to read and tell the protocol. What its connectionMade raises costs the connection."""
-        self.reactor.opened(self)
+        """Begin to read and tell the protocol. What its connectionMade raises costs the connection.
+
+        OSError if the system refuses to watch one more socket, which then is the caller's to close.
+        """
         self.reactor.addReader(self)
+        self.reactor.opened(self)
         try:
             self.protocol.makeConnection(self)
         except BaseException:
@@ -145,7 +148,7 @@ class Connection(OutputStream):
 
     def startReading(self) -> None:
         """Have doRead called, if the peer can still send."""
-        if self._halves & _READ:
+        if self.connected and self._halves & _READ:
             self.reactor.addReader(self)
 
     def stopReading(self) -> None:

@@ -43,7 +43,10 @@ class TCPConnection(Connection):
 
 
 class TCPPort(ListeningPort):
-    """A listening TCP socket. `interface` is a literal address; "" means every IPv4 one and "::" every one."""
+    """A listening TCP socket. `interface` is an address or a host name, which is looked up at once.
+
+    "" means every IPv4 interface and "::" every one.
+    """
 
     def __init__(
         self, reactor: ITransportReactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
@@ -57,18 +60,21 @@ class TCPPort(ListeningPort):
     def _openSocket(self) -> socket.socket:
         sock = None
         try:
-            if self.interface and not isIPAddress(self.interface, self.addressFamily):
-                raise OSError(f"{self.interface!r} is not an IP address")
             sock = socket.socket(self.addressFamily, socket.SOCK_STREAM)
             sock.setblocking(False)
             if os.name == "posix":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(socketName(self.interface, self.port) if self.interface else ("", self.port))
+            sock.bind(self._bindName())
         except OSError as error:
             if sock is not None:
                 sock.close()
             raise self._cannotListen(error) from error
         return sock
+
+    def _bindName(self) -> Any:
+        if self.addressFamily == socket.AF_INET6:
+            return socketName(self.interface, self.port)
+        return (self.interface, self.port)
 
     def _cannotListen(self, error: OSError) -> CannotListenError:
         return CannotListenError(self.interface, self.port, error)
@@ -118,7 +124,11 @@ class TCPConnector(Connector):
             return IPv4Address("TCP", self.host, self.port)
         if isIPv6Address(self.host):
             return fromSocketName(socket.AF_INET6, socketName(self.host, self.port))
-        return HostnameAddress(self.host.encode("idna"), self.port)
+        try:
+            name = self.host.encode("idna")
+        except UnicodeError:  # it is no host name, which the look-up will say
+            name = self.host.encode("utf-8", "replace")
+        return HostnameAddress(name, self.port)
 
     def _lookUp(self) -> Deferred[list[Target]]:
         for family in (socket.AF_INET, socket.AF_INET6):
