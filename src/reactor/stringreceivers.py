@@ -167,18 +167,19 @@ class IntNStringReceiver(StringReceiver):
             self.recvd = b""
             self.lengthLimitExceeded(self._refusedLength)
             return None
+        buffer = self._buffer
         start = self._offset + self.prefixLength
-        if len(self._buffer) < start:
+        if len(buffer) < start:
             return None
-        length: int = unpack_from(self.structFormat, self._buffer, self._offset)[0]
+        length: int = unpack_from(self.structFormat, buffer, self._offset)[0]
         if not 0 <= length <= self.MAX_LENGTH:
             self._refuse(length)
             return None
         end = start + length
-        if len(self._buffer) < end:
+        if len(buffer) < end:
             return None
         self._offset = end
-        return self._slice(start, end)
+        return buffer[start:end] if type(buffer) is bytes else self._slice(start, end)
 
     def _refuse(self, length: int) -> None:
         before = self._buffer

@@ -1,0 +1,268 @@
+"""threads: on a small fake reactor, and on the real one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any
+
+import pytest
+
+from reactor import _current, defer, task, threads
+from reactor.loops.epoll import EpollReactor
+
+DEADLINE = 10.0
+
+
+class FakeReactor:
+    """A queue for calls from threads, run by the test, and a pool."""
+
+    def __init__(self) -> None:
+        self.queue: SimpleQueue[tuple[Callable[..., object], tuple[Any, ...]]] = SimpleQueue()
+        self.pool = ThreadPoolExecutor(2, initializer=_current.adopt, initargs=(self,))
+        self.inThread: list[Any] = []
+
+    def callFromThread(self, f: Callable[..., object], *args: Any) -> None:
+        self.queue.put((f, args))
+
+    def getThreadPool(self) -> Executor:
+        return self.pool
+
+    def callInThread(self, f: Callable[..., object], *args: Any) -> None:
+        self.inThread.append(self.pool.submit(f, *args))
+
+    def turn(self) -> None:
+        """Run the next call from a thread, which comes within the deadline."""
+        f, args = self.queue.get(timeout=DEADLINE)
+        f(*args)
+
+
+@pytest.fixture
+def fake() -> Iterator[Any]:
+    reactor = FakeReactor()
+    with _current.running(reactor):  # type: ignore[arg-type]
+        yield reactor
+    reactor.pool.shutdown()
+
+
+def outcome(deferred: Any) -> list[Any]:
+    got: list[Any] = []
+    deferred.addBoth(got.append)
+    return got
+
+
+def test_deferToThreadGivesTheResultInTheReactorsThread(fake: FakeReactor) -> None:
+    seen: list[Any] = []
+
+    def work(a: int, b: int) -> int:
+        seen.append((threading.current_thread(), _current.current()))
+        return a + b
+
+    got: list[Any] = []
+    threads.deferToThread(work, 1, b=2).addCallback(lambda result: got.append((result, threading.current_thread())))
+    fake.turn()
+    assert got == [(3, threading.current_thread())]
+    assert seen[0][0] is not threading.current_thread()
+    assert seen[0][1] is fake
+
+
+@pytest.mark.parametrize("kind", [KeyError, SystemExit, KeyboardInterrupt])
+def test_deferToThreadGivesTheFailureWithItsTraceback(fake: FakeReactor, kind: type[BaseException]) -> None:
+    def work() -> None:
+        raise kind("x")
+
+    got = outcome(threads.deferToThread(work))
+    fake.turn()
+    assert got[0].type is kind
+    assert traceback.extract_tb(got[0].getTracebackObject())[-1].name == "work"
+
+
+def test_nothingFiresBeforeTheReactorsTurn(fake: FakeReactor) -> None:
+    done = threading.Event()
+    got = outcome(threads.deferToThread(done.set))
+    assert done.wait(DEADLINE)
+    assert got == []
+    fake.turn()
+    assert got == [None]
+
+
+def test_deferToThreadPoolTakesAnyExecutor(fake: Any) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        got = outcome(threads.deferToThreadPool(fake, pool, "a {b}".format, b="c"))
+        fake.turn()
+    assert got == ["a c"]
+    # Forked, as the other ways to start processes leave a helper of theirs behind.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as processes:
+        got = outcome(threads.deferToThreadPool(fake, processes, divmod, 7, 2))
+        fake.turn()
+        failed = outcome(threads.deferToThreadPool(fake, processes, divmod, 7, 0))
+        fake.turn()
+    assert got == [(3, 1)]
+    assert failed[0].type is ZeroDivisionError
+
+
+def test_aPoolThatTakesNoMoreFailsTheDeferred(fake: Any) -> None:
+    # In Twisted such a Deferred never fires.
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    got = outcome(threads.deferToThreadPool(fake, pool, print))
+    assert got[0].type is RuntimeError
+
+
+def test_cancelledBeforeItBegins(fake: Any) -> None:
+    release, ran = threading.Event(), list[int]()
+    with ThreadPoolExecutor(1) as pool:
+        first = outcome(threads.deferToThreadPool(fake, pool, release.wait, DEADLINE))
+        second = threads.deferToThreadPool(fake, pool, ran.append, 1)
+        got = outcome(second)
+        second.cancel()
+        assert got[0].type is defer.CancelledError
+        release.set()
+    fake.turn()
+    fake.turn()
+    assert first == [True]
+    assert ran == []
+    assert len(got) == 1
+
+
+def test_cancelledWhileItRuns(fake: Any) -> None:
+    begun, release, ended = threading.Event(), threading.Event(), list[int]()
+
+    def work() -> None:
+        begun.set()
+        release.wait(DEADLINE)
+        ended.append(1)
+
+    deferred = threads.deferToThread(work)
+    got = outcome(deferred)
+    assert begun.wait(DEADLINE)
+    deferred.cancel()
+    assert got[0].type is defer.CancelledError
+    release.set()
+    fake.turn()
+    assert ended == [1]
+    assert len(got) == 1
+
+
+def test_workThatThePoolCancelsFails(fake: Any) -> None:
+    # As when a pool is shut down with cancel_futures.
+    release = threading.Event()
+    pool = ThreadPoolExecutor(1)
+    first = threads.deferToThreadPool(fake, pool, release.wait, DEADLINE)
+    got = outcome(threads.deferToThreadPool(fake, pool, print))
+    pool.shutdown(wait=False, cancel_futures=True)
+    release.set()
+    pool.shutdown()
+    fake.turn()
+    fake.turn()
+    assert outcome(first) == [True]
+    assert got[0].type is defer.CancelledError
+
+
+def test_callMultipleInThread(fake: FakeReactor) -> None:
+    seen: list[Any] = []
+
+    def note(*args: object, **kwargs: object) -> None:
+        seen.append((threading.current_thread().name, args, kwargs))
+        if args == ("fail",):
+            raise KeyError
+
+    threads.callMultipleInThread(iter([(note, [1, 2], {}), (note, (), {"a": 3})]))
+    threads.callMultipleInThread([(note, ["fail"], {}), (note, ["never"], {})])
+    assert fake.inThread[0].result(DEADLINE) is None
+    assert isinstance(fake.inThread[1].exception(DEADLINE), KeyError)
+    (name, *first), (otherName, *second), third = seen
+    assert (first, second) == ([(1, 2), {}], [(), {"a": 3}])
+    assert name == otherName != threading.current_thread().name
+    assert third[1:] == (("fail",), {})
+
+
+async def coroutine(value: object) -> object:
+    return await defer.succeed(value)
+
+
+def failing() -> Any:
+    return defer.fail(KeyError("x"))
+
+
+@pytest.mark.parametrize("f", [lambda a: a, defer.succeed, coroutine])
+def test_blockingCallFromThreadWaitsForTheResult(fake: Any, f: Callable[..., Any]) -> None:
+    future = fake.pool.submit(threads.blockingCallFromThread, fake, f, "result")
+    fake.turn()
+    assert future.result(DEADLINE) == "result"
+
+
+def test_blockingCallFromThreadWaitsForALateResult(fake: Any) -> None:
+    late = defer.Deferred[str]()
+    future = fake.pool.submit(threads.blockingCallFromThread, fake, lambda: late)
+    fake.turn()
+    assert not future.done()
+    late.callback("late")
+    assert future.result(DEADLINE) == "late"
+
+
+@pytest.mark.parametrize("f", [lambda: {}["x"], failing])
+def test_blockingCallFromThreadRaises(fake: Any, f: Callable[..., Any]) -> None:
+    future = fake.pool.submit(threads.blockingCallFromThread, fake, f)
+    fake.turn()
+    assert isinstance(future.exception(DEADLINE), KeyError)
+
+
+# On the real reactor
+
+
+def runUntil(reactor: EpollReactor, deferred: defer.Deferred[Any]) -> list[Any]:
+    """Run `reactor` until `deferred` fires, or the deadline."""
+    deferred.addTimeout(DEADLINE, reactor)
+    got: list[Any] = []
+
+    def done(result: Any) -> None:
+        got.append(result)
+        reactor.stop()
+
+    reactor.callWhenRunning(lambda: deferred.addBoth(done))
+    reactor.run(installSignalHandlers=False)
+    return got
+
+
+def test_onTheRealReactor() -> None:
+    loop = EpollReactor()
+    reactorThread = threading.current_thread()
+    seen: list[Any] = []
+
+    def inReactor(value: int) -> defer.Deferred[int]:
+        seen.append(threading.current_thread() is reactorThread)
+        return task.deferLater(loop, 0.01, lambda: value + 1)
+
+    def inWorker(value: int) -> int:
+        seen.append((threading.current_thread() is reactorThread, _current.current() is loop))
+        return threads.blockingCallFromThread(loop, inReactor, value) * 10
+
+    async def dialogue() -> list[int]:
+        each = [threads.deferToThread(inWorker, i) for i in range(5)]
+        return [await deferred for deferred in each]
+
+    def start() -> defer.Deferred[list[int]]:
+        return defer.ensureDeferred(dialogue())
+
+    begun: defer.Deferred[None] = defer.Deferred()
+    loop.callWhenRunning(begun.callback, None)
+    assert runUntil(loop, begun.addCallback(lambda _: start())) == [[10, 20, 30, 40, 50]]
+    assert seen.count(True) == 5
+    assert seen.count((False, True)) == 5
+
+
+def test_callMultipleInThreadOnTheRealReactor() -> None:
+    loop = EpollReactor()
+    ended: defer.Deferred[list[int]] = defer.Deferred()
+    got: list[int] = []
+
+    def end() -> None:
+        loop.callFromThread(ended.callback, got)
+
+    loop.callWhenRunning(threads.callMultipleInThread, [(got.append, [1], {}), (got.append, [2], {}), (end, [], {})])
+    assert runUntil(loop, ended) == [[1, 2]]
