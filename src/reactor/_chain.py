@@ -261,7 +261,7 @@ class CallbackChain:
                 callback, args, kwargs, errback, errArgs, errKwargs = callbacks.pop(0)
                 if isinstance(result, Failure):
                     callback, args, kwargs = errback, errArgs, errKwargs
-                if callback is passthru:
+                if callback is passthru and not isinstance(result, CallbackChain):
                     continue
                 try:
                     if callback is LINK:
@@ -320,28 +320,31 @@ class CallbackChain:
 
 def _propagate(giver: CallbackChain, taker: CallbackChain) -> None:
     """Run `taker` with what it was given, and all chains that follow from that, then what is left of `giver`."""
-    unfinished = [giver]
+    # Each with whether it is in the middle of a callback.
+    unfinished = [(giver, giver._running)]
     current = taker
+    calling = False
     try:
         while True:
-            if current.paused and not current._running:
+            if current.paused and not calling:
                 # As in Twisted, the chains that gave their result away to one that is paused stop here too, until
                 # something else makes them run.
-                while unfinished and not unfinished[-1]._running:
+                while unfinished and not unfinished[-1][1]:
                     unfinished.pop()
             else:
                 onward = current._advance()
                 if onward is not None:
-                    unfinished.append(current)
+                    unfinished.append((current, current._running))
                     current = onward
+                    calling = False
                     continue
             if not unfinished:
                 return
-            current = unfinished.pop()
-            if current._running:
+            current, calling = unfinished.pop()
+            if calling:
                 current.result = None
     except BaseException:
-        for chain in unfinished:
+        for chain, _ in unfinished:
             chain._running = False
         raise
 

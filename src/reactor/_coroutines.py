@@ -36,7 +36,7 @@ def isSteps(thing: object) -> bool:
 class Driver:
     """Runs `steps` in a copy of the current context, and gives what they return or raise to the chain `outcome`.
 
-    `outcome` is fresh; its canceller is the driver's `cancel`.
+    `outcome` is fresh; its canceller is the driver's `cancel`. Other chains that are needed are of its class.
     """
 
     __slots__ = ("_context", "_early", "_outcome", "_starting", "_steps", "_waitingOn")
@@ -62,8 +62,7 @@ class Driver:
         outcome.errback(Cancelling())
 
     def _cancelAwaited(self, cancelling: Failure) -> CallbackChain:
-        self._outcome = CallbackChain(self.cancel)
-        outcome = self._outcome
+        self._outcome = outcome = type(self._outcome)(self.cancel)
         if self._waitingOn is not None:
             self._waitingOn.cancel()
         return outcome
@@ -98,7 +97,7 @@ class Driver:
             if not isinstance(result, CallbackChain):
                 if not isSteps(result):
                     continue
-                inner = CallbackChain()
+                inner = type(self._outcome)()
                 Driver(result, inner).start()
                 result = inner
             if self._mustWaitFor(result):
