@@ -201,14 +201,23 @@ class ReactorBase:
 
     # The parts of a turn.
 
-    def _beginTurn(self) -> None:
-        """Steps 1 to 4."""
+    def _beginTurn(self) -> float | None:
+        """Steps 1 to 4. Return how long the loop may sleep then, in seconds; None: until woken."""
+        due = self._timers.nextTime()
+        if not (self._threadCalls or self._toFlush or self._toClose or self._stopping):
+            # The usual turn of a busy server: nothing to do but what the descriptors bring.
+            if due is None:
+                return None
+            wait = due - self.seconds()
+            if wait > 0:
+                return min(wait, LONGEST_SLEEP)
         if self._threadCalls:
             self._runThreadCalls()
         self._runDelayedCalls()
         if self._stopping and not self._shutdownBegun:
             self._beginShutdown()
         self._finishTurn()
+        return self._sleepTime()
 
     def _runThreadCalls(self) -> None:
         for _ in range(len(self._threadCalls)):

@@ -108,8 +108,7 @@ class EpollReactor(ReactorBase):
                 self.reportFailure(Failure(), "the loop")
 
     def _turn(self, longest: float | None) -> None:
-        self._beginTurn()
-        sleep = self._sleepTime()
+        sleep = self._beginTurn()
         if longest is not None and (sleep is None or sleep > longest):
             sleep = longest
         events = self._epoll.poll(sleep, BATCH)
@@ -118,7 +117,8 @@ class EpollReactor(ReactorBase):
             self._dispatch(events)
         finally:
             self._inBatch = False
-            self._finishTurn()
+            if self._toFlush or self._toClose:
+                self._finishTurn()
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         readers, writers = self._readers, self._writers

@@ -44,6 +44,7 @@ class OutputStream:
 
     __slots__ = (
         "_chunks",
+        "_ending",
         "_mark",
         "_over",
         "_rest",
@@ -77,6 +78,7 @@ class OutputStream:
         self._size = 0
         self._mark = -1
         self._over = False  # nothing will be sent any more: ended, aborted, or our half is closed
+        self._ending = False  # our half is to be closed once everything is sent
         self._writing = False
 
     # What a subclass supplies.
@@ -172,36 +174,32 @@ class OutputStream:
     def flush(self) -> None:
         """Send once as much as the peer takes, and do what was waiting for the end of it."""
         if self._size:
-            self._sendOnce()
-        if not self._size and not self._over:
+            data: bytes | memoryview | None = self._rest
+            if data is None:
+                chunks = self._chunks
+                data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                chunks.clear()
+            try:
+                sent = self._send(data if len(data) <= SEND_LIMIT else memoryview(data)[:SEND_LIMIT])
+            except OSError as error:
+                self._sendFailed(error)
+                return
+            self._size -= sent
+            self._rest = None if sent == len(data) else memoryview(data)[sent:]
+            if self._size:
+                if not self._writing:
+                    self._writing = True
+                    self.startWriting()
+                return
+        if self._writing or self.producer is not None or self.disconnecting or self._ending:
             self._sentAll()
-
-    def _sendOnce(self) -> None:
-        data: bytes | memoryview
-        if self._rest is None:
-            chunks = self._chunks
-            data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            chunks.clear()
-            if len(data) > SEND_LIMIT:
-                self._rest = data = memoryview(data)
-                data = data[:SEND_LIMIT]
         else:
-            data = self._rest[:SEND_LIMIT]
-        try:
-            sent = self._send(data)
-        except OSError as error:
-            self._sendFailed(error)
-            return
-        self._size -= sent
-        if self._rest is not None:
-            self._rest = self._rest[sent:] if sent < len(self._rest) else None
-        elif sent < len(data):
-            self._rest = memoryview(data)[sent:]
-        if self._size and not self._writing:
-            self._writing = True
-            self.startWriting()
+            self._mark = -1
 
     def _sentAll(self) -> None:
+        """Do what was waiting for the end of the output."""
+        if self._over:
+            return
         if self._writing:
             self._writing = False
             self.stopWriting()

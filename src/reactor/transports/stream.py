@@ -36,8 +36,8 @@ READ_SIZE = 64 * 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-# Which halves of a connection are open, and whether the writing half is about to end.
-_READ, _WRITE, _ENDING = 1, 2, 4
+# Which halves of a connection are open.
+_READ, _WRITE = 1, 2
 
 
 class Connection(OutputStream):
@@ -124,7 +124,7 @@ class Connection(OutputStream):
     def loseWriteConnection(self) -> None:
         """Send what was written, then end our half; writeConnectionLost follows. Later writes are dropped."""
         if self.connected and self._halves & _WRITE:
-            self._halves |= _ENDING
+            self._ending = True
             self._flushSoon()
 
     def pauseProducing(self) -> None:
@@ -268,11 +268,12 @@ class Connection(OutputStream):
     def _outputEnded(self) -> None:
         if self.disconnecting:
             self.connectionLost(Failure(ConnectionDone()))
-        elif self._halves & _ENDING:
+        elif self._ending:
             self._endWriting()
 
     def _endWriting(self) -> None:
-        self._halves &= ~(_WRITE | _ENDING)
+        self._halves &= ~_WRITE
+        self._ending = False
         self._over = True
         try:
             self.socket.shutdown(socket.SHUT_WR)
