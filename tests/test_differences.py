@@ -1,0 +1,554 @@
+"""The README's list of differences from Twisted, one test each: the same script on ours and on Twisted's, two answers.
+
+A reactor of Twisted's own runs here too, a new one for each test, as it cannot run twice.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import io
+import itertools
+import logging
+import socket
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import twisted.internet.defer
+import twisted.internet.epollreactor
+import twisted.internet.error
+import twisted.internet.protocol
+import twisted.protocols.basic
+from twisted.internet._resolver import GAIResolver
+from twisted.internet.tcp import _reservedFD
+from twisted.internet.testing import StringTransport
+from twisted.logger import globalLogBeginner, globalLogPublisher
+
+import reactor
+import reactor.stringreceivers
+from reactor import EpollReactor
+
+# Until logging has begun, Twisted keeps what it logs, with every object the tracebacks lead to. (It warns of a second
+# beginning, in another file of tests.) And it keeps one descriptor in reserve from its first port on.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
+_reservedFD.reserve()
+
+DEADLINE = 20.0
+HOST = "127.0.0.1"
+
+OURS = SimpleNamespace(
+    name="ours",
+    Reactor=EpollReactor,
+    protocol=reactor.protocol,
+    defer=reactor.defer,
+    error=reactor.error,
+    LineReceiver=reactor.LineReceiver,
+    FileSender=reactor.FileSender,
+    strings=reactor.stringreceivers,
+)
+TWISTED = SimpleNamespace(
+    name="twisted",
+    Reactor=twisted.internet.epollreactor.EPollReactor,
+    protocol=twisted.internet.protocol,
+    defer=twisted.internet.defer,
+    error=twisted.internet.error,
+    LineReceiver=twisted.protocols.basic.LineReceiver,
+    FileSender=twisted.protocols.basic.FileSender,
+    strings=twisted.protocols.basic,
+)
+
+
+class Model:
+    """One implementation, its reactor, and what a test notes of it."""
+
+    def __init__(self, parts: SimpleNamespace) -> None:
+        self.parts = parts
+        self.isOurs = parts is OURS
+        self.reactor = parts.Reactor()
+        self.trace: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.parts, name)
+
+    def note(self, *what: Any) -> None:
+        self.trace.append(what[0] if len(what) == 1 else what)
+
+    def run(self) -> list[Any]:
+        def tooLong() -> None:
+            self.note("too long")
+            self.reactor.stop()
+
+        late = self.reactor.callLater(DEADLINE, tooLong)
+        self.reactor.run(installSignalHandlers=False)
+        if late.active():
+            late.cancel()
+        return self.trace
+
+    def serve(self, protocol: Callable[[], Any]) -> int:
+        factory = self.protocol.ServerFactory.forProtocol(protocol)
+        factory.noisy = False
+        port: int = self.reactor.listenTCP(0, factory, interface=HOST).getHost().port
+        return port
+
+    def connect(self, port: int, protocol: Callable[[], Any], host: str = HOST, **methods: Any) -> Any:
+        factory = type("Factory", (self.protocol.ClientFactory,), {"noisy": False, **methods}).forProtocol(protocol)
+        return self.reactor.connectTCP(host, port, factory)
+
+    def soon(self, turns: int, call: Callable[[], Any]) -> None:
+        """Call after `turns` further turns of the loop."""
+        if turns:
+            self.reactor.callLater(0, self.soon, turns - 1, call)
+        else:
+            call()
+
+    def close(self) -> None:
+        """Close the reactor's own descriptors: tracebacks in log records keep it from being collected."""
+        if self.isOurs:
+            self.reactor._waker.close()
+            self.reactor._epoll.close()
+        else:
+            for reader in self.reactor._internalReaders:
+                reader.connectionLost(None)
+            self.reactor._poller.close()
+
+
+@pytest.fixture(params=[OURS, TWISTED], ids=["ours", "twisted"])
+def model(request: pytest.FixtureRequest) -> Iterator[Model]:
+    model = Model(request.param)
+    yield model
+    model.close()
+
+
+def test_asynchronousHandlers(model: Model) -> None:
+    """A Deferred from lineReceived is waited for; to Twisted it is a true value, which leaves the rest of the read."""
+    waiting = model.defer.Deferred()
+
+    class Receiver(model.LineReceiver):
+        def lineReceived(self, line: bytes) -> Any:
+            model.note(line)
+            return waiting if line == b"1" else None
+
+    receiver = Receiver()
+    receiver.makeConnection(StringTransport())
+    receiver.dataReceived(b"1\r\n2\r\n")
+    assert model.trace == [b"1"]
+    receiver.dataReceived(b"3\r\n")
+    assert model.trace == ([b"1"] if model.isOurs else [b"1", b"2", b"3"])
+    waiting.callback(None)
+    assert model.trace == [b"1", b"2", b"3"]
+
+
+def test_connectionMadeRaises(model: Model) -> None:
+    class Server(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            raise LookupError("no")
+
+        def dataReceived(self, data: bytes) -> None:
+            model.note("data")
+            self.transport.loseConnection()
+
+        def connectionLost(self, reason: Any) -> None:
+            model.note("lost", reason.type.__name__)
+            model.reactor.stop()
+
+    class Client(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            self.transport.write(b"x")
+
+    model.connect(model.serve(Server), Client)
+    assert model.run() == ([("lost", "LookupError")] if model.isOurs else ["data", ("lost", "ConnectionDone")])
+
+
+def test_connectionLostRaises(model: Model) -> None:
+    class Server(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            self.transport.loseConnection()
+
+    class Client(model.protocol.Protocol):
+        def connectionLost(self, reason: Any) -> None:
+            model.soon(3, model.reactor.stop)
+            raise LookupError("no")
+
+    model.connect(
+        model.serve(Server),
+        Client,
+        clientConnectionLost=lambda self, connector, reason: model.note("clientConnectionLost"),
+        stopFactory=lambda self: model.note("stopFactory"),
+    )
+    assert model.run() == (["clientConnectionLost", "stopFactory"] if model.isOurs else [])
+
+
+def exchange(model: Model, speak: Callable[[Any], None]) -> bytes:
+    """What a peer gets of what `speak(transport)` writes before it closes."""
+    received = []
+
+    class Server(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            speak(self.transport)
+            self.transport.loseConnection()
+
+    class Client(model.protocol.Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            received.append(data)
+
+        def connectionLost(self, reason: Any) -> None:
+            model.reactor.stop()
+
+    model.connect(model.serve(Server), Client)
+    assert model.run() == []
+    return b"".join(received)
+
+
+def test_writeSequenceOfAGenerator(model: Model) -> None:
+    def speak(transport: Any) -> None:
+        transport.writeSequence(word for word in (b"a", b"b"))
+
+    assert exchange(model, speak) == (b"ab" if model.isOurs else b"")
+
+
+def test_writeOfBytesLike(model: Model) -> None:
+    refused = []
+
+    def speak(transport: Any) -> None:
+        data = bytearray(b"abc")
+        for piece in (data, memoryview(data), "text"):
+            try:
+                transport.write(piece)
+            except TypeError:
+                refused.append(type(piece).__name__)
+        data[:] = b"xyz"
+
+    sent = exchange(model, speak)
+    if model.isOurs:
+        assert (sent, refused) == (b"abcabc", ["str"])
+    else:
+        assert (sent, refused) == (b"", ["bytearray", "memoryview", "str"])
+
+
+def test_noDelay(model: Model) -> None:
+    answers = []
+    exchange(model, lambda transport: answers.append(bool(transport.getTcpNoDelay())))
+    assert answers == [model.isOurs]
+
+
+def test_noLinesAfterAbort(model: Model) -> None:
+    class Server(model.LineReceiver):
+        def lineReceived(self, line: bytes) -> None:
+            model.note(line)
+            self.transport.abortConnection()
+
+        def connectionLost(self, reason: Any) -> None:
+            model.reactor.stop()
+
+    class Client(model.LineReceiver):
+        def connectionMade(self) -> None:
+            self.transport.write(b"1\r\n2\r\n3\r\n")
+
+    model.connect(model.serve(Server), Client)
+    assert model.run() == ([b"1"] if model.isOurs else [b"1", b"2", b"3"])
+
+
+class Producer:
+    def __init__(self, note: Callable[..., None]) -> None:
+        self.note = note
+
+    def pauseProducing(self) -> None:
+        self.note("pause")
+
+    def resumeProducing(self) -> None:
+        self.note("resume")
+
+    def stopProducing(self) -> None:
+        self.note("stop")
+
+
+def test_onePauseACrossing(model: Model) -> None:
+    calls: list[str] = []
+
+    def speak(transport: Any) -> None:
+        transport.registerProducer(Producer(calls.append), True)
+        for _ in range(3):
+            transport.write(b"x" * 70_000)
+        transport.unregisterProducer()
+
+    assert len(exchange(model, speak)) == 210_000
+    assert calls == ["pause"] * (1 if model.isOurs else 3)
+
+
+def test_outputLimit(model: Model) -> None:
+    """A peer that does not read costs 16 MiB and one write, and then the connection; Twisted keeps everything."""
+    mebibyte = b"x" * 2**20
+
+    class Server(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            for _ in range(18):
+                self.transport.write(mebibyte)
+                model.note(bool(self.transport.disconnecting))
+            self.transport.abortConnection()
+
+        def connectionLost(self, reason: Any) -> None:
+            model.note(reason.type.__name__)
+            client.transport.abortConnection()
+            model.soon(1, model.reactor.stop)
+
+    class Client(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            self.transport.pauseProducing()
+
+    client = Client()
+    model.connect(model.serve(Server), lambda: client)
+    if model.isOurs:
+        assert model.run() == [False] * 17 + [True, "OutputLimitExceeded"]
+        assert issubclass(model.error.OutputLimitExceeded, model.error.ConnectionLost)
+    else:
+        assert model.run() == [False] * 18 + ["ConnectionAborted"]
+
+
+def test_getHostAfterTheEnd(model: Model) -> None:
+    class Server(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            self.transport.loseConnection()
+
+        def connectionLost(self, reason: Any) -> None:
+            model.soon(2, self.look)
+
+        def look(self) -> None:
+            try:
+                model.note(self.transport.getHost().host)
+            except AttributeError:
+                model.note("AttributeError")
+            model.reactor.stop()
+
+    model.connect(model.serve(Server), model.protocol.Protocol)
+    assert model.run() == [HOST if model.isOurs else "AttributeError"]
+
+
+def test_halfCloseWithoutRegistration(model: Model) -> None:
+    class Server(model.protocol.Protocol):
+        def readConnectionLost(self) -> None:
+            model.note("read")
+            self.transport.write(b"answer")
+            self.transport.loseConnection()
+
+        def writeConnectionLost(self) -> None:
+            model.note("write")
+
+        def connectionLost(self, reason: Any) -> None:
+            model.note("lost")
+            model.reactor.stop()
+
+    class Client(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            self.transport.loseWriteConnection()
+
+        def readConnectionLost(self) -> None:
+            self.transport.loseConnection()
+
+        def writeConnectionLost(self) -> None:
+            pass
+
+    model.connect(model.serve(Server), Client)
+    assert model.run() == (["read", "lost"] if model.isOurs else ["lost"])
+
+
+def test_timersAreFirstInFirstOut(model: Model) -> None:
+    class Frozen(model.Reactor):  # type: ignore[name-defined,misc]
+        def seconds(self) -> float:
+            return 1.0
+
+    model.close()
+    model.reactor = Frozen()
+    for number in range(8):
+        model.reactor.callLater(0, model.note, number)
+    model.soon(2, model.reactor.stop)
+    model.reactor.run(installSignalHandlers=False)
+    assert sorted(model.trace) == list(range(8))
+    assert (model.trace == list(range(8))) is model.isOurs
+
+
+def test_runAgain(model: Model) -> None:
+    model.soon(1, model.reactor.stop)
+    model.run()
+    model.reactor.callLater(0, model.reactor.stop)
+    if model.isOurs:
+        assert model.run() == []
+    else:
+        with pytest.raises(twisted.internet.error.ReactorNotRestartable):
+            model.run()
+
+
+def test_systemExitLeaves(model: Model) -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    model.reactor.addSystemEventTrigger("after", "shutdown", model.note, "in order")
+    model.reactor.callLater(0, leave)
+    model.soon(5, lambda: model.reactor.stop() if not model.isOurs else None)
+    if model.isOurs:
+        with pytest.raises(SystemExit, match="3"):
+            model.run()
+        assert model.trace == ["in order"]
+        for call in model.reactor.getDelayedCalls():
+            call.cancel()
+    else:
+        assert model.run() == ["in order"]
+
+
+def test_stopDisconnectsLast(model: Model) -> None:
+    """ "during shutdown" triggers run with the connections still there, and their Deferreds are waited for."""
+
+    class Server(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            model.reactor.addSystemEventTrigger("during", "shutdown", during)
+            model.reactor.stop()
+
+        def connectionLost(self, reason: Any) -> None:
+            model.note("lost", reason.type.__name__)
+
+    def during() -> Any:
+        model.note("during")
+        waiting = model.defer.Deferred()
+        waiting.addCallback(lambda _: model.note("waited"))
+        model.soon(2, lambda: waiting.callback(None))
+        return waiting
+
+    model.connect(model.serve(Server), model.protocol.Protocol)
+    lost = ("lost", "ConnectionLost")
+    assert model.run() == (["during", "waited", lost] if model.isOurs else [lost, "during"])
+
+
+def test_stringsOnce(model: Model) -> None:
+    """A string is delivered once, also when its callback raises."""
+
+    class Receiver(model.strings.Int8StringReceiver):
+        def stringReceived(self, string: bytes) -> None:
+            model.note(string)
+            if len(model.trace) == 1:
+                raise LookupError("no")
+
+    receiver = Receiver()
+    receiver.makeConnection(StringTransport())
+    with pytest.raises(LookupError):
+        receiver.dataReceived(b"\1a\1b")
+    receiver.dataReceived(b"\1c")
+    assert model.trace == ([b"a", b"b", b"c"] if model.isOurs else [b"a", b"a", b"b", b"c"])
+
+
+def test_netstringFailsOnce(model: Model) -> None:
+    class Transport(StringTransport):
+        def loseConnection(self) -> None:
+            model.note("lose")
+
+    receiver = model.strings.NetstringReceiver()
+    receiver.makeConnection(Transport())
+    receiver.dataReceived(b"x")
+    receiver.dataReceived(b"5:hello,")
+    assert model.trace == ["lose"] * (1 if model.isOurs else 2)
+
+
+def test_unhandledErrorIsOneRecord(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    events: list[Any] = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        model.defer.fail(LookupError("no"))
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    records = [record for record in caplog.records if record.name == "reactor.defer"]
+    assert (len(records), len(events)) == ((1, 0) if model.isOurs else (0, 2))
+    if model.isOurs:
+        assert (records[0].levelno, records[0].exc_info[0]) == (logging.ERROR, LookupError)  # type: ignore[index]
+
+
+def test_callbacksAreReportedByLogging(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    model.reactor.callLater(0, [].pop)
+    model.soon(2, model.reactor.stop)
+    assert model.run() == []
+    records = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record.name for record in records] == (["reactor"] if model.isOurs else [])
+    assert [record.exc_info[0] for record in records if record.exc_info] == ([IndexError] if model.isOurs else [])
+
+
+def test_deepChains(model: Model) -> None:
+    """A result travels through any number of Deferreds, joined with chainDeferred; Twisted's stack ends."""
+    chain = [model.defer.Deferred() for _ in range(5000)]
+    for one, other in itertools.pairwise(chain):
+        one.chainDeferred(other)
+    chain[-1].addCallback(model.note)
+    chain[0].callback("there")
+    for deferred in chain:
+        deferred.addErrback(lambda _: None)
+    assert model.trace == (["there"] if model.isOurs else [])
+
+
+def test_stopConnection(model: Model) -> None:
+    def connected(protocol: Any) -> None:
+        model.note(hasattr(connector, "stopConnection"))
+        (connector.stopConnection if model.isOurs else connector.disconnect)()
+
+    connector = model.connect(
+        model.serve(model.protocol.Protocol),
+        type("Client", (model.protocol.Protocol,), {"connectionMade": connected}),
+        clientConnectionLost=lambda self, connector, reason: model.reactor.stop(),
+    )
+    assert model.run() == [model.isOurs]
+    connector = model.connect(
+        1, model.protocol.Protocol, clientConnectionFailed=lambda self, _, why: model.note(why.type)
+    )
+    (connector.stopConnection if model.isOurs else connector.disconnect)()
+    assert model.trace[1:] == [model.error.UserError]
+
+
+def test_everyAddressIsTried(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with two addresses, and nobody at the first."""
+
+    def answer(host: str, port: Any, *_: Any, **__: Any) -> list[Any]:
+        assert host == "two.example"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("127.0.0.2", HOST)]
+
+    port = model.serve(model.protocol.Protocol)
+    if model.isOurs:
+        monkeypatch.setattr(socket, "getaddrinfo", answer)
+    else:
+        model.reactor.installNameResolver(GAIResolver(model.reactor, model.reactor.getThreadPool, answer))
+
+    class Client(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            model.note(self.transport.getPeer().host)
+            model.reactor.stop()
+
+    def failed(factory: Any, connector: Any, reason: Any) -> None:
+        model.note(reason.value.osError)
+        model.reactor.stop()
+
+    model.connect(port, Client, "two.example", clientConnectionFailed=failed)
+    assert model.run() == [HOST if model.isOurs else errno.ECONNREFUSED]
+
+
+def test_lastByteOfAnEmptyFile(model: Model, tmp_path: Any) -> None:
+    (tmp_path / "empty").touch()
+    consumer = model.protocol.FileWrapper(io.BytesIO())
+    with (tmp_path / "empty").open("rb") as file:
+        model.FileSender().beginFileTransfer(file, consumer).addCallback(model.note)
+    assert model.trace in ([b""], [""])
+    assert isinstance(model.trace[0], bytes) is model.isOurs
+
+
+def test_threadPoolIsAnExecutor() -> None:
+    pool = EpollReactor().getThreadPool()
+    assert isinstance(pool, Executor)
+    assert pool.submit(int, "7").result(DEADLINE) == 7
+    pool.shutdown()
+
+
+def test_noZope() -> None:
+    """Interfaces are typing.Protocol: whoever has the methods provides them."""
+    both = type("Both", (), {"readConnectionLost": print, "writeConnectionLost": print})
+    assert isinstance(both(), reactor.interfaces.IHalfCloseableProtocol)
+    assert not isinstance(reactor.Protocol(), reactor.interfaces.IHalfCloseableProtocol)
