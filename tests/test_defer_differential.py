@@ -1,5 +1,7 @@
-"""Random scripts of operations on Deferreds, run on ours and on Twisted's: what is called, with what, in which order, the
-state of every Deferred after each step, and the failures that nobody handled must be the same.
+"""Random scripts of operations on Deferreds, run on ours and on Twisted's.
+
+What is called, with what, in which order, the state of every Deferred after each step, and the failures that nobody
+handled must be the same.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
 
-# Where Twisted trips over itself: cancel() on Deferreds that wait in a ring, and a second await of a failed Deferred from
-# inside its callbacks. Ours has a test for each.
+# Where Twisted trips over itself: cancel() on Deferreds that wait in a ring, and a second await of a failed Deferred
+# from inside its callbacks. test_defer.py has a test for each.
 ACCIDENTS = (RecursionError, AssertionError)
 
 
@@ -195,6 +197,7 @@ class World:
             self.note("resumed", kind, result)
             if action is not None and action[3] is not None:
                 self.step(action[3])
+        return None
 
     def put(self, index: int, deferred: Any) -> None:
         self.keep.append(deferred)

@@ -39,7 +39,7 @@ class Failure(BaseException):
     nothing to take.
     """
 
-    __slots__ = ("captureVars", "count", "tb", "type", "value")
+    __slots__ = ("__weakref__", "captureVars", "count", "tb", "type", "value")
 
     value: BaseException
     type: ExceptionClass
