@@ -11,6 +11,8 @@ import pytest
 from twisted.protocols.basic import FileSender as TwistedFileSender
 
 from reactor.filesender import FileSender, TransferStopped
+from reactor.loops.epoll import EpollReactor
+from reactor.protocol import ClientFactory, Protocol, ServerFactory
 
 
 class Consumer:
@@ -247,3 +249,49 @@ def test_aLargeFileTakesLittleMemory() -> None:
     assert got == [b"x"]
     assert consumer.count == 64 * 2**20
     assert peak < 10 * SIZE
+
+
+@pytest.mark.parametrize("isCut", [False, True])
+def test_overTCP(isCut: bool) -> None:
+    data = bytes(range(251)) * 20_000
+    loop = EpollReactor()
+    received = bytearray()
+    ends: list[Any] = []
+
+    class Server(Protocol):
+        def connectionMade(self) -> None:
+            deferred = FileSender().beginFileTransfer(io.BytesIO(data), self.transport)
+            deferred.addBoth(self.sent)
+
+        def sent(self, result: Any) -> None:
+            ends.append(result)
+            self.transport.loseConnection()
+
+    class Client(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            received.extend(data)
+            if isCut and len(received) > 100_000:
+                self.transport.abortConnection()
+
+    class Clients(ClientFactory[Client]):
+        def clientConnectionLost(self, connector: Any, reason: Any) -> None:
+            stopWhenOver()
+
+    def stopWhenOver() -> None:
+        if ends:
+            loop.stop()
+        else:
+            loop.callLater(0.001, stopWhenOver)
+
+    port = loop.listenTCP(0, ServerFactory.forProtocol(Server), interface="127.0.0.1")
+    loop.connectTCP("127.0.0.1", port.getHost().port, Clients.forProtocol(Client))
+    deadline = loop.callLater(10, loop.stop)
+    loop.run(installSignalHandlers=False)
+    assert deadline.active()
+    deadline.cancel()
+    if isCut:
+        assert ends[0].type is TransferStopped
+        assert data.startswith(received)
+    else:
+        assert received == data
+        assert ends == [data[-1:]]

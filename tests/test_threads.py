@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import reactor
 from reactor import _current, defer, task, threads
 from reactor.loops.epoll import EpollReactor
 
@@ -43,10 +44,10 @@ class FakeReactor:
 
 @pytest.fixture
 def fake() -> Iterator[Any]:
-    reactor = FakeReactor()
-    with _current.running(reactor):  # type: ignore[arg-type]
-        yield reactor
-    reactor.pool.shutdown()
+    fake = FakeReactor()
+    with _current.running(fake):  # type: ignore[arg-type]
+        yield fake
+    fake.pool.shutdown()
 
 
 def outcome(deferred: Any) -> list[Any]:
@@ -103,6 +104,13 @@ def test_deferToThreadPoolTakesAnyExecutor(fake: Any) -> None:
         fake.turn()
     assert got == [(3, 1)]
     assert failed[0].type is ZeroDivisionError
+
+
+def test_thePackageStandsForTheReactorOfTheCallingThread(fake: FakeReactor) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        got = outcome(threads.deferToThreadPool(reactor, pool, divmod, 7, 2))
+        fake.turn()
+    assert got == [(3, 1)]
 
 
 def test_aPoolThatTakesNoMoreFailsTheDeferred(fake: Any) -> None:
@@ -215,17 +223,17 @@ def test_blockingCallFromThreadRaises(fake: Any, f: Callable[..., Any]) -> None:
 # On the real reactor
 
 
-def runUntil(reactor: EpollReactor, deferred: defer.Deferred[Any]) -> list[Any]:
-    """Run `reactor` until `deferred` fires, or the deadline."""
-    deferred.addTimeout(DEADLINE, reactor)
+def runUntil(loop: EpollReactor, deferred: defer.Deferred[Any]) -> list[Any]:
+    """Run `loop` until `deferred` fires, or the deadline."""
+    deferred.addTimeout(DEADLINE, loop)
     got: list[Any] = []
 
     def done(result: Any) -> None:
         got.append(result)
-        reactor.stop()
+        loop.stop()
 
-    reactor.callWhenRunning(lambda: deferred.addBoth(done))
-    reactor.run(installSignalHandlers=False)
+    loop.callWhenRunning(lambda: deferred.addBoth(done))
+    loop.run(installSignalHandlers=False)
     return got
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from reactor import _current
@@ -41,6 +42,8 @@ def deferToThreadPool(
     It fails with what `f` raises, or what the pool raises that takes no more work. Cancelling it fails it at once with
     CancelledError; a call that has not begun then never begins, one that has goes on and its result is dropped.
     """
+    # The package itself may stand for the current reactor: that of this thread, not of the pool's.
+    target = _current.current() if isinstance(reactor, ModuleType) else reactor
     try:
         future = threadpool.submit(f, *args, **kwargs)
     except Exception:
@@ -52,7 +55,7 @@ def deferToThreadPool(
     deferred: Deferred[T] = Deferred(cancel)
 
     def done(future: Future[T]) -> None:
-        reactor.callFromThread(_fire, deferred, future)
+        target.callFromThread(_fire, deferred, future)
 
     future.add_done_callback(done)
     return deferred
