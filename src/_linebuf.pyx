@@ -442,6 +442,12 @@ cdef int add_read(LineBuffer self, object data) except -1:
         self.pos = 0
     elif not extend(self, PyBytes_AS_STRING(read), size):
         raise MemoryError
+    if self.skipping:
+        try:
+            locate(self)
+        except MemoryError:
+            # The read is in; the search will be made again.
+            pass
     return 0
 
 
@@ -550,7 +556,9 @@ cdef void settle_tail(LineBuffer self) noexcept:
             self.tail = tail
 
 
+# Attributes of LineReceiver.
 cdef str BUFFER = "_LineReceiver__buffer"
+cdef str OWN = "_LineReceiver__own"
 
 
 cdef void announce(object owner):
@@ -559,28 +567,41 @@ cdef void announce(object owner):
         (<LineBuffer>buffer).state = STALE
 
 
+cdef int delete_own(object owner, str name) except -1:
+    try:
+        del owner.__dict__[name]
+    except KeyError:
+        raise AttributeError(name) from None
+    announce(owner)
+    return 0
+
+
 cdef class AnnouncingAttribute:
-    """A class attribute with `default` as its value, stored in the instance under the name _LineReceiver__NAME, which must
-    exist as a class attribute too. For values of which there are no subclasses, and before there are instances.
+    """The same for a value of which there can be no subclass: a class attribute that reads as `default`.
+
+    An instance's own value is where it would be without this; but to look there makes CPython build a dict for the instance,
+    so that is put off until a value of its own was set. `__own` tells.
     """
 
-    cdef str stored
+    cdef str name
     cdef object default
 
     def __cinit__(self, str name, default):
-        self.stored = "_LineReceiver__" + name
+        self.name = name
         self.default = default
 
     def __get__(self, owner, cls):
-        return self.default if owner is None else PyObject_GenericGetAttr(owner, self.stored)
+        if owner is None or not PyObject_GenericGetAttr(owner, OWN):
+            return self.default
+        return owner.__dict__.get(self.name, self.default)
 
     def __set__(self, owner, value):
-        PyObject_GenericSetAttr(owner, self.stored, value)
+        owner.__dict__[self.name] = value
+        PyObject_GenericSetAttr(owner, OWN, True)
         announce(owner)
 
     def __delete__(self, owner):
-        object.__delattr__(owner, self.stored)
-        announce(owner)
+        delete_own(owner, self.name)
 
 
 class Announcing:
@@ -602,11 +623,7 @@ class Announcing:
         announce(owner)
 
     def __delete__(self, owner):
-        try:
-            del owner.__dict__[self.name]
-        except KeyError:
-            raise AttributeError(self.name) from None
-        announce(owner)
+        delete_own(owner, self.name)
 
     def __reduce__(self):
         return type(self.plain), (self.plain,)

@@ -68,8 +68,7 @@ class LineReceiver(Protocol):
 
     _bufferClass = LineBuffer
     __buffer: LineBuffer | None = None
-    __paused = False
-    __stripCR = False
+    __own = False
     __held = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -180,10 +179,10 @@ class LineReceiver(Protocol):
 
     def __follow(self, buffer: LineBuffer) -> bool:
         """Make the settings known to the buffer for as long as none of them changes. False if that cannot be."""
-        if not self.line_mode or self.paused:
-            return False
         if not announces(type(self), LineReceiver, SETTINGS) or self.linesReceived is not None:
             buffer.refuse(self)
+            return False
+        if not self.line_mode or self.paused:
             return False
         return buffer.follow(self, self.delimiter, self.MAX_LENGTH, self.stripCR)
 

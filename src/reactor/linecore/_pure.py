@@ -76,18 +76,21 @@ class LineBuffer:
         return len(self._data) - self._pos
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))
         held = len(self._data) - self._pos
         if not held:
-            self._data = data if type(data) is bytes else bytes(memoryview(data))
+            self._data = data
+            self._pos = self._searched = 0
         elif isinstance(self._data, bytearray):
             self._data += data
-            return
-        elif held <= len(data):
-            self._data = self._data[self._pos :] + data
         else:
-            self._data = bytearray(memoryview(self._data)[self._pos :]) + data
-        self._searched -= self._pos
-        self._pos = 0
+            rest = memoryview(self._data)[self._pos :]
+            self._data = b"".join((rest, data)) if held <= len(data) else bytearray(rest) + data
+            self._searched -= self._pos
+            self._pos = 0
+        if self._skipping:
+            self._find()
 
     def __iter__(self) -> LineBuffer:
         return self
@@ -143,6 +146,8 @@ class LineBuffer:
         end = self._find()
         if end >= 0:
             return self._cut(end, end)
+        if not self._delimiter:
+            return self.take()
         dropped = self.peek()
         self._skipping = True
         self._find()
