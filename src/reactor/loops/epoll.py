@@ -112,11 +112,11 @@ class EpollReactor(ReactorBase):
         if longest is not None and (sleep is None or sleep > longest):
             sleep = longest
         events = self._epoll.poll(sleep, BATCH)
-        self._inBatch = True
+        outer, self._inBatch = self._inBatch, True  # outer: a callback of a batch has called iterate()
         try:
             self._dispatch(events)
         finally:
-            self._inBatch = False
+            self._inBatch = outer
             if self._toFlush or self._toClose:
                 self._finishTurn()
 

@@ -191,6 +191,8 @@ class OutputStream:
                     self._writing = True
                     self.startWriting()
                 return
+        elif self.producer is not None and not self.streamingProducer:
+            return  # a pull producer has been asked already
         if self._writing or self.producer is not None or self.disconnecting or self._ending:
             self._sentAll()
         else:

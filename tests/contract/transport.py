@@ -1,0 +1,798 @@
+"""What every stream transport does, whatever carries it. A subclass has the fixture `world`, see tests.harness.World."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from tests.harness import Producer, World
+
+HIGH_WATER = 64 * 1024
+PIECE = b"x" * 1024
+
+
+class Boom(Exception):
+    pass
+
+
+class BaseBoom(BaseException):
+    pass
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def hook(*_: object) -> None:
+        raise error
+
+    return hook
+
+
+def lost(*protocols: Any) -> Callable[[], bool]:
+    return lambda: all(protocol.lost is not None for protocol in protocols)
+
+
+def reasonOf(protocol: Any) -> type[BaseException]:
+    kind: type[BaseException] = type(protocol.lost.value)
+    return kind
+
+
+def errorsIn(caplog: pytest.LogCaptureFixture) -> list[BaseException | None]:
+    found = [record.exc_info for record in caplog.records if record.levelno >= logging.ERROR]
+    return [info[1] if info else None for info in found]
+
+
+class Life:
+    def test_orderOfCallbacks(self, world: World) -> None:
+        server, client = world.pair()
+        for transport in (server.transport, client.transport):
+            assert (transport.connected, transport.disconnected, transport.disconnecting) == (True, False, False)
+        client.transport.write(b"hello")
+        world.until(lambda: server.received)
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+        assert server.trace == ["made", "data", ("lost", "ConnectionDone")]
+        assert client.trace == ["made", ("lost", "ConnectionDone")]
+        for protocol in (server, client):
+            transport = protocol.transport
+            assert (transport.connected, transport.disconnected) == (False, True)
+            assert protocol.connected == 1
+
+    def test_addressesAgreeAndOutliveTheConnection(self, world: World) -> None:
+        server, client = world.pair()
+        ends = [(end.transport.getHost(), end.transport.getPeer()) for end in (server, client)]
+        assert server.transport.getPeer() == client.transport.getHost()
+        assert client.transport.getPeer() == server.transport.getHost()
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+        assert ends == [(end.transport.getHost(), end.transport.getPeer()) for end in (server, client)]
+
+    def test_loseConnectionIsNeverSynchronous(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.loseConnection()
+        client.transport.loseConnection()
+        assert client.lost is None
+        assert client.transport.disconnecting
+        assert client.transport.connected
+        world.until(lost(server, client))
+        assert client.trace == ["made", ("lost", "ConnectionDone")]
+
+    def test_whatIsWrittenAfterLoseConnectionIsSent(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.write(b"A")
+        client.transport.loseConnection()
+        client.transport.write(b"B")
+        world.until(lost(server, client))
+        assert server.received == b"AB"
+
+    @pytest.mark.parametrize("size", [1, 5_000_000])
+    def test_loseConnectionSendsEverythingFirst(self, world: World, size: int) -> None:
+        server, client = world.pair()
+        client.transport.write(b"x" * size)
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+        assert len(server.received) == size
+        assert (reasonOf(server), reasonOf(client)) == (ConnectionDone, ConnectionDone)
+
+    def test_nothingIsReceivedAfterLoseConnection(self, world: World) -> None:
+        server, client = world.pair(server={"data": lambda protocol, data: protocol.transport.loseConnection()})
+        client.transport.write(b"1")
+        world.until(lambda: server.received)
+        client.transport.write(b"2")
+        world.until(lost(server, client))
+        assert server.received == b"1"
+        assert reasonOf(server) is ConnectionDone
+
+    def test_loseConnectionInConnectionMade(self, world: World) -> None:
+        def greet(protocol: Any) -> None:
+            protocol.transport.write(b"bye")
+            protocol.transport.loseConnection()
+
+        server, client = world.pair(server={"made": greet})
+        world.until(lost(server, client))
+        assert server.trace == ["made", ("lost", "ConnectionDone")]
+        assert client.received == b"bye"
+        assert client.trace[-1] == ("lost", "ConnectionDone")
+
+    def test_abortConnection(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.pauseProducing()
+        server.transport.write(b"x" * 5_000_000)
+        server.transport.abortConnection()
+        server.transport.abortConnection()
+        server.transport.write(b"dropped")
+        server.transport.loseConnection()
+        assert server.lost is None
+        assert server.transport.disconnecting
+        client.transport.resumeProducing()
+        world.until(lost(server, client))
+        assert server.trace == ["made", ("lost", "ConnectionAborted")]
+        assert client.trace[-1] == ("lost", "ConnectionLost")
+        assert b"dropped" not in client.received
+
+    def test_abortCutsLoseConnectionShort(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.pauseProducing()
+        server.transport.write(b"x" * 15_000_000)
+        server.transport.loseConnection()
+        server.transport.abortConnection()
+        world.until(lost(server))
+        assert reasonOf(server) is ConnectionAborted
+        client.transport.resumeProducing()
+        world.until(lost(client))
+        assert len(client.received) < 15_000_000
+
+    def test_noDataAfterAbort(self, world: World) -> None:
+        server, client = world.pair(server={"data": lambda protocol, data: protocol.transport.abortConnection()})
+        client.transport.write(b"x" * 1_000_000)
+        world.until(lost(server, client))
+        assert server.trace == ["made", "data", ("lost", "ConnectionAborted")]
+        assert len(server.received) <= HIGH_WATER
+
+    def test_everyMethodIsHarmlessAfterTheLoss(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+        for transport in (server.transport, client.transport):
+            callEverything(transport)
+            callEverything(transport)
+        assert server.trace == client.trace == ["made", ("lost", "ConnectionDone")]
+
+    @pytest.mark.parametrize("kind", [Boom, BaseBoom, GeneratorExit, MemoryError])
+    @pytest.mark.parametrize("where", ["made", "data"])
+    @pytest.mark.parametrize("who", ["server", "client"])
+    def test_anExceptionCostsThatConnection(
+        self, world: World, caplog: pytest.LogCaptureFixture, kind: type[BaseException], where: str, who: str
+    ) -> None:
+        error = kind("x")
+        server, client = world.pair(**{who: {where: raising(error)}})
+        for protocol in (server, client):
+            with contextlib.suppress(AttributeError):
+                protocol.transport.write(b"x")
+        world.until(lost(server, client))
+        guilty, other = (server, client) if who == "server" else (client, server)
+        assert guilty.lost.value is error
+        assert guilty.trace[-1] == ("lost", type(error).__name__)
+        assert reasonOf(other) in (ConnectionDone, ConnectionLost)
+        assert errorsIn(caplog) == [error]
+
+    @pytest.mark.parametrize("kind", [Boom, BaseBoom])
+    def test_anExceptionInConnectionLostIsLoggedOnce(
+        self, world: World, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
+    ) -> None:
+        error = kind("x")
+        server, client = world.pair(server={"lost": raising(error)})
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+        assert server.trace == ["made", ("lost", "ConnectionDone")]
+        assert errorsIn(caplog) == [error]
+
+    def test_reentrancy(self, world: World) -> None:
+        """From every callback, every method of the transport, twice; nothing is lost twice and nothing escapes."""
+        for where, first in itertools.product(("made", "data", "lost", "readLost", "writeLost"), range(len(METHODS))):
+            calls = METHODS[first:] + METHODS[:first]
+            server, client = world.pair(
+                server={where: lambda protocol, *_, calls=calls: callEverything(protocol.transport, calls)}, halves=True
+            )
+            client.transport.write(b"x")
+            if where == "writeLost":
+                server.transport.loseWriteConnection()
+            client.transport.loseWriteConnection()
+            world.until(lambda server=server: server.lost is not None or "readLost" in server.trace)
+            server.transport.loseConnection()
+            world.until(lost(server, client))
+            assert [event for event in server.trace if event[0] == "lost"] == [server.trace[-1]], (where, calls)
+            assert server.trace.count("readLost") <= 1
+            assert server.trace.count("writeLost") <= 1
+
+
+METHODS = (
+    "write",
+    "writeSequence",
+    "pauseProducing",
+    "resumeProducing",
+    "registerProducer",
+    "unregisterProducer",
+    "loseWriteConnection",
+    "getHost",
+    "getPeer",
+    "setOutputLimits",
+    "stopProducing",
+    "loseConnection",
+    "stopConsuming",
+    "abortConnection",
+)
+ARGUMENTS: dict[str, tuple[Any, ...]] = {"write": (b"again",), "writeSequence": ([b"a", b"b"],)}
+
+
+def callEverything(transport: Any, names: tuple[str, ...] = METHODS) -> None:
+    for name in names:
+        for _ in range(2):
+            arguments = (Producer(), True) if name == "registerProducer" else ARGUMENTS.get(name, ())
+            with contextlib.suppress(RuntimeError):  # registerProducer has its rule, and keeps it
+                getattr(transport, name)(*arguments)
+
+
+class Writing:
+    def test_kindsOfBytes(self, world: World) -> None:
+        server, client = world.pair()
+        changing = bytearray(b"one")
+        client.transport.write(changing)
+        changing[:] = b"ONE"
+        under = bytearray(b"t.w.o.")
+        client.transport.write(memoryview(under)[::2])
+        under[:] = b"T.W.O."
+        client.transport.write(b"")
+        client.transport.write(b"three")
+        world.until(lambda: len(server.received) == 11)
+        assert server.received == b"onetwothree"
+
+    @pytest.mark.parametrize("wrong", ["text", 3, None, ["list"], [b"list"]])
+    def test_wrongTypes(self, world: World, wrong: Any) -> None:
+        server, client = world.pair()
+        with pytest.raises(TypeError, match="bytes"):
+            client.transport.write(wrong)
+        with pytest.raises(TypeError):
+            client.transport.writeSequence([b"good", wrong])
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+        assert server.received == b""
+
+    @pytest.mark.parametrize("make", [list, tuple, iter, lambda pieces: (piece for piece in pieces)])
+    def test_writeSequenceTakesAnyIterableOnce(self, world: World, make: Callable[[list[Any]], Any]) -> None:
+        server, client = world.pair()
+        client.transport.writeSequence(make([b"a", bytearray(b"b"), memoryview(b"c"), b""]))
+        client.transport.writeSequence(make([]))
+        world.until(lambda: len(server.received) == 3)
+        assert server.received == b"abc"
+
+    def test_orderOverManyWrites(self, world: World) -> None:
+        server, client = world.pair()
+        pieces = [b"%d," % number for number in range(20_000)]
+        for piece in pieces:
+            client.transport.write(piece)
+        client.transport.loseConnection()
+        world.until(lost(server))
+        assert server.received == b"".join(pieces)
+
+    def test_anEmptyWriteChangesNothing(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.write(b"")
+        client.transport.write(b"x")
+        client.transport.write(b"")
+        world.until(lambda: server.received)
+        client.transport.write(b"")
+        client.transport.write(b"y")
+        world.until(lambda: len(server.received) == 2)
+
+    def test_writesFromEveryKindOfCallback(self, world: World) -> None:
+        """From the own events, from another connection's, from a delayed call, from another thread's call."""
+        first = world.pair()
+        second = world.pair(server={"data": lambda _, data: first[0].transport.write(data)})
+        second[1].transport.write(b"1")
+        world.until(lambda: first[1].received == b"1")
+        world.reactor.callLater(0, first[0].transport.write, b"2")
+        world.until(lambda: first[1].received == b"12")
+        world.reactor.callFromThread(first[0].transport.write, b"3")
+        world.until(lambda: first[1].received == b"123")
+
+    def test_bothDirectionsAtOnceWithPauses(self, world: World) -> None:
+        """Nothing is lost, doubled or moved: 16 MiB each way, reading paused now and then."""
+        size, piece = 16 << 20, 60_000
+        sums = {"server": hashlib.sha256(), "client": hashlib.sha256()}
+        counts = {"server": 0, "client": 0}
+
+        def receive(name: str) -> Callable[[Any, bytes], None]:
+            def hook(protocol: Any, data: bytes) -> None:
+                protocol.received.clear()
+                sums[name].update(data)
+                counts[name] += len(data)
+                if counts[name] // 500_000 != (counts[name] - len(data)) // 500_000:
+                    protocol.transport.pauseProducing()
+                    world.reactor.callLater(0, world.reactor.callLater, 0, protocol.transport.resumeProducing)
+
+            return hook
+
+        ends = world.pair(server={"data": receive("server")}, client={"data": receive("client")})
+        data = [bytes(range(256)) * (piece // 256 + 1), bytes(range(255, -1, -1)) * (piece // 256 + 1)]
+        expected = [hashlib.sha256(), hashlib.sha256()]
+        for end, content, digest in zip(ends, data, expected, strict=True):
+            end.transport.registerProducer(Streamer(end.transport, content[:piece], size, digest), True)
+            end.transport.producer.resumeProducing()
+        world.until(lambda: counts["server"] >= size and counts["client"] >= size)
+        assert counts == {"server": size // piece * piece + piece, "client": size // piece * piece + piece}
+        assert sums["server"].digest() == expected[1].digest()
+        assert sums["client"].digest() == expected[0].digest()
+        for end in ends:
+            end.transport.loseConnection()
+        world.until(lost(*ends))
+
+
+class Streamer:
+    """A push producer of `size` bytes and a little, in numbered pieces."""
+
+    def __init__(self, transport: Any, piece: bytes, size: int, digest: Any) -> None:
+        self.transport, self.piece, self.left, self.digest = transport, piece, size, digest
+        self.paused = False
+        self.number = 0
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+        while not self.paused and self.left > 0:
+            self.number += 1
+            piece = self.number.to_bytes(8, "big") + self.piece[8:]
+            self.left -= len(piece)
+            self.digest.update(piece)
+            self.transport.write(piece)
+        if self.left <= 0 and self.transport.producer is self:
+            self.transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+
+    def stopProducing(self) -> None:
+        self.left = 0
+
+
+class Reading:
+    def test_pausedReadingDeliversNothingAndLosesNothing(self, world: World) -> None:
+        server, client = world.pair(server={"data": lambda protocol, data: protocol.transport.pauseProducing()})
+        client.transport.write(b"1")
+        world.until(lambda: server.received)
+        client.transport.write(b"2" * 100_000)
+        marker = world.pair()
+        marker[0].transport.write(b"later")
+        world.until(lambda: marker[1].received)
+        assert server.received == b"1"
+        server.hooks.clear()
+        server.transport.resumeProducing()
+        world.until(lambda: len(server.received) == 100_001)
+
+    def test_pauseInConnectionMade(self, world: World) -> None:
+        server, client = world.pair(server={"made": lambda protocol: protocol.transport.pauseProducing()})
+        client.transport.write(b"1")
+        marker = world.pair()
+        marker[0].transport.write(b"later")
+        world.until(lambda: marker[1].received)
+        assert server.trace == ["made"]
+        server.transport.resumeProducing()
+        world.until(lambda: server.received == b"1")
+
+    def test_thePeersEndIsSeenAfterAPause(self, world: World) -> None:
+        server, client = world.pair()
+        server.transport.pauseProducing()
+        client.transport.write(b"last words")
+        client.transport.loseConnection()
+        world.until(lost(client))
+        assert server.lost is None
+        server.transport.resumeProducing()
+        world.until(lost(server))
+        assert server.received == b"last words"
+        assert reasonOf(server) is ConnectionDone
+
+    def test_stopProducingClosesInOrder(self, world: World) -> None:
+        server, client = world.pair()
+        server.transport.write(b"x" * 200_000)
+        server.transport.stopProducing()
+        world.until(lost(server, client))
+        assert len(client.received) == 200_000
+        assert reasonOf(server) is ConnectionDone
+
+    def test_resumeDoesNotRevokeLoseConnection(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.pauseProducing()
+        server.transport.write(b"x" * 15_000_000)
+        server.transport.loseConnection()
+        server.transport.resumeProducing()
+        client.transport.write(b"unread")
+        marker = world.pair()
+        marker[0].transport.write(b"later")
+        world.until(lambda: marker[1].received)
+        assert server.received == b""
+        client.transport.abortConnection()
+        server.transport.abortConnection()
+        world.until(lost(server, client))
+
+
+class HalfClose:
+    """loseWriteConnection and the two callbacks, which protocols have or have not."""
+
+    @pytest.mark.parametrize("queued", [0, 3_000_000])
+    @pytest.mark.parametrize("serverHalves", [False, True])
+    @pytest.mark.parametrize("clientHalves", [False, True])
+    def test_oneSideEndsItsHalf(self, world: World, queued: int, serverHalves: bool, clientHalves: bool) -> None:
+        server, client = world.pair(halves=serverHalves, clientHalves=clientHalves)
+        client.transport.write(b"c" * queued)
+        client.transport.loseWriteConnection()
+        client.transport.loseWriteConnection()
+        client.transport.write(b"" if clientHalves else b"tail")
+        if not serverHalves and clientHalves:
+            world.until(lambda: server.lost is not None and "readLost" in client.trace)
+            assert client.trace == ["made", "writeLost", "readLost"]
+            client.transport.loseConnection()
+            assert reasonOf(client) is ConnectionDone
+        elif not serverHalves:
+            world.until(lost(server, client))
+            assert reasonOf(server) is ConnectionDone
+            assert client.trace == ["made", ("lost", "ConnectionDone")]
+        else:
+            world.until(lambda: "readLost" in server.trace)
+            assert client.lost is None
+            server.transport.write(b"s" * 100_000)
+            server.transport.loseConnection()
+            world.until(lost(server) if clientHalves else lost(server, client))
+            assert server.trace == ["made", *["data"] * bool(server.received), "readLost", ("lost", "ConnectionDone")]
+            if clientHalves:
+                world.until(lambda: "readLost" in client.trace)
+                client.transport.loseConnection()
+                assert client.trace[-1] == ("lost", "ConnectionDone")
+            assert len(client.received) == 100_000
+        assert len(server.received) in (queued, queued + (0 if clientHalves else 4))
+
+    def test_writesAfterTheHalfHasEndedAreDropped(self, world: World) -> None:
+        server, client = world.pair(halves=True, clientHalves=True)
+        client.transport.write(b"before")
+        client.transport.loseWriteConnection()
+        world.until(lambda: "writeLost" in client.trace)
+        client.transport.write(b"after")
+        client.transport.writeSequence([b"after"])
+        client.transport.loseWriteConnection()
+        world.until(lambda: "readLost" in server.trace)
+        assert server.received == b"before"
+        server.transport.write(b"answer")
+        world.until(lambda: client.received == b"answer")
+        client.transport.loseConnection()
+        assert client.lost is not None  # nothing is left to wait for
+        world.until(lambda: server.transport is not None)
+        server.transport.loseConnection()
+        world.until(lost(server))
+        assert client.trace == ["made", "writeLost", "data", ("lost", "ConnectionDone")]
+
+    def test_bothHalvesEndApart(self, world: World) -> None:
+        ends = world.pair(halves=True, clientHalves=True)
+        for end in ends:
+            end.transport.loseWriteConnection()
+        world.until(lambda: all("readLost" in end.trace and "writeLost" in end.trace for end in ends))
+        assert all(end.lost is None for end in ends)
+        for end in ends:
+            end.transport.loseConnection()
+            assert reasonOf(end) is ConnectionDone
+
+    def test_loseConnectionOverridesLoseWriteConnection(self, world: World) -> None:
+        server, client = world.pair(halves=True, clientHalves=True)
+        client.transport.write(b"x" * 1_000_000)
+        client.transport.loseWriteConnection()
+        client.transport.loseConnection()
+        world.until(lost(client))
+        world.until(lambda: "readLost" in server.trace)
+        assert client.trace == ["made", ("lost", "ConnectionDone")]
+        assert len(server.received) == 1_000_000
+        server.transport.loseConnection()
+        world.until(lost(server))
+
+    @pytest.mark.parametrize("where", ["readLost", "writeLost"])
+    def test_exceptions(self, world: World, caplog: pytest.LogCaptureFixture, where: str) -> None:
+        error = Boom(where)
+        server, client = world.pair(server={where: raising(error)}, halves=True)
+        if where == "readLost":
+            client.transport.loseWriteConnection()
+        else:
+            server.transport.loseWriteConnection()
+        world.until(lost(server, client))
+        assert server.lost.value is error
+        assert server.trace == ["made", where, ("lost", "Boom")]
+        assert errorsIn(caplog) == [error]
+
+    def test_writesFromReadConnectionLostAreSent(self, world: World) -> None:
+        def answer(protocol: Any) -> None:
+            protocol.transport.write(b"sum of %d bytes" % len(protocol.received))
+            protocol.transport.loseConnection()
+
+        server, client = world.pair(server={"readLost": answer}, halves=True, clientHalves=True)
+        client.transport.write(b"x" * 1000)
+        client.transport.loseWriteConnection()
+        world.until(lambda: "readLost" in client.trace)
+        assert client.received == b"sum of 1000 bytes"
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+
+
+class Producing:
+    def test_pushProducerIsPausedOnceAboveTheMarkAndResumedWhenEmpty(self, world: World) -> None:
+        server, client = world.pair()
+        producer = Producer()
+        client.transport.pauseProducing()
+        server.transport.registerProducer(producer, True)
+        server.transport.write(b"x" * HIGH_WATER)
+        assert producer.trace == []
+        server.transport.write(b"x")
+        assert producer.trace == ["pause"]
+        for _ in range(100):
+            server.transport.write(b"x" * 100_000)
+        assert producer.trace == ["pause"]
+        client.transport.resumeProducing()
+        world.until(lambda: len(client.received) == HIGH_WATER + 1 + 10_000_000)
+        world.until(lambda: producer.trace == ["pause", "resume"])
+        server.transport.write(b"x" * (HIGH_WATER + 1))
+        assert producer.trace == ["pause", "resume", "pause"]
+        world.until(lambda: producer.trace == ["pause", "resume", "pause", "resume"])
+
+    def test_theMarkIsWatchedInDataReceivedToo(self, world: World) -> None:
+        producer = Producer()
+
+        def answer(protocol: Any, data: bytes) -> None:
+            if protocol.transport.producer is None:
+                protocol.transport.registerProducer(producer, True)
+            for _ in range(65):
+                protocol.transport.write(PIECE)
+
+        server, client = world.pair(server={"data": answer})
+        client.transport.write(b"x")
+        world.until(lambda: len(client.received) == 65 * 1024)
+        world.until(lambda: producer.trace == ["pause", "resume"])
+
+    def test_aProducerRegisteredAboveTheMarkIsPausedAtTheNextWrite(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.pauseProducing()
+        server.transport.write(b"x" * 10_000_000)
+        server.transport.write(b"x")
+        producer = Producer()
+        server.transport.registerProducer(producer, True)
+        assert producer.trace == []
+        server.transport.write(b"x")
+        assert producer.trace == ["pause"]
+        client.transport.resumeProducing()
+        world.until(lambda: producer.trace == ["pause", "resume"])
+
+    def test_pullProducerIsAskedOnceThenAtEachEmptyBuffer(self, world: World) -> None:
+        server, client = world.pair()
+        pieces = [b"%d" % number * 100_000 for number in range(5)]
+
+        def produce() -> None:
+            if pieces:
+                server.transport.write(pieces.pop(0))
+            else:
+                server.transport.unregisterProducer()
+
+        producer = Producer(resume=produce)
+        server.transport.registerProducer(producer, False)
+        assert producer.trace == ["resume"]
+        world.until(lambda: len(client.received) == 500_000 and server.transport.producer is None)
+        assert client.received == b"".join(b"%d" % number * 100_000 for number in range(5))
+        assert producer.trace == ["resume"] * 6
+
+    def test_registrationRules(self, world: World) -> None:
+        server, client = world.pair()
+        first, second = Producer(), Producer()
+        server.transport.registerProducer(first, True)
+        with pytest.raises(RuntimeError):
+            server.transport.registerProducer(second, True)
+        with pytest.raises(RuntimeError):
+            server.transport.registerProducer(first, False)
+        server.transport.unregisterProducer()
+        server.transport.unregisterProducer()
+        server.transport.registerProducer(second, False)
+        assert (first.trace, second.trace) == ([], ["resume"])
+        client.transport.abortConnection()
+        world.until(lost(server, client))
+        assert (first.trace, second.trace) == ([], ["resume", "stop"])
+        server.transport.registerProducer(first, True)
+        assert first.trace == ["stop"]
+        assert server.transport.producer is None
+
+    def test_stopProducingComesBeforeConnectionLost(self, world: World) -> None:
+        order: list[str] = []
+        server, client = world.pair(server={"lost": lambda *_: order.append("lost")})
+        server.transport.registerProducer(Producer(stop=lambda: order.append("stop")), True)
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+        assert order == ["stop", "lost"]
+
+    @pytest.mark.parametrize("word", ["resume", "stop"])
+    def test_exceptionsOfProducers(self, world: World, caplog: pytest.LogCaptureFixture, word: str) -> None:
+        error = Boom(word)
+        server, client = world.pair()
+        server.transport.registerProducer(Producer(**{word: raising(error)}), True)
+        server.transport.write(b"x" * (HIGH_WATER + 1))
+        if word == "stop":
+            client.transport.loseConnection()
+        world.until(lost(server, client))
+        assert server.lost.value is error if word == "resume" else reasonOf(server) is not Boom
+        assert errorsIn(caplog) == [error]
+        assert len([event for event in server.trace if event[0] == "lost"]) == 1
+
+    def test_loseConnectionWaitsForAPullProducer(self, world: World) -> None:
+        server, client = world.pair()
+        pieces = [b"a" * 70_000, b"b" * 70_000, b"c" * 70_000]
+
+        def produce() -> None:
+            if pieces:
+                server.transport.write(pieces.pop(0))
+            else:
+                server.transport.unregisterProducer()
+
+        producer = Producer(resume=produce)
+        server.transport.registerProducer(producer, False)
+        server.transport.loseConnection()
+        world.until(lost(server, client))
+        assert len(client.received) == 210_000
+        assert "stop" not in producer.trace
+
+    def test_loseConnectionWaitsForAPausedPushProducer(self, world: World) -> None:
+        server, client = world.pair()
+
+        def finish() -> None:
+            server.transport.write(b"the end")
+            server.transport.unregisterProducer()
+
+        producer = Producer(resume=finish)
+        server.transport.registerProducer(producer, True)
+        server.transport.write(b"x" * 100_000)
+        server.transport.loseConnection()
+        world.until(lost(server, client))
+        assert client.received.endswith(b"xthe end")
+        assert producer.trace == ["pause", "resume"]
+
+    def test_loseConnectionDoesNotWaitForAPushProducerThatIsNotPaused(self, world: World) -> None:
+        server, client = world.pair()
+        producer = Producer()
+        server.transport.registerProducer(producer, True)
+        server.transport.write(b"x")
+        server.transport.loseConnection()
+        world.until(lost(server, client))
+        assert producer.trace == ["stop"]
+        assert client.received == b"x"
+
+    def test_stopConsumingDetachesAndCloses(self, world: World) -> None:
+        server, client = world.pair()
+        producer = Producer()
+        server.transport.registerProducer(producer, False)
+        server.transport.write(b"x")
+        server.transport.stopConsuming()
+        world.until(lost(server, client))
+        assert producer.trace == ["resume"]
+        assert (client.received, reasonOf(server)) == (b"x", ConnectionDone)
+
+
+class OutputLimit:
+    """The hard cap: a peer that does not read costs the cap and one write, on every way out."""
+
+    CAP = 100_000
+
+    @pytest.mark.parametrize("how", ["write", "writeSequence", "inDataReceived"])
+    def test_aBacklogAboveTheCapEndsTheConnection(
+        self, world: World, caplog: pytest.LogCaptureFixture, how: str
+    ) -> None:
+        sizes: list[int] = []
+
+        def write(transport: Any) -> None:
+            if how == "writeSequence":
+                transport.writeSequence([PIECE[:512], PIECE[512:]])
+            else:
+                transport.write(PIECE)
+            sizes.append(transport._size)
+
+        def flood(protocol: Any, _: bytes) -> None:
+            transport = protocol.transport
+            transport.setOutputLimits(highWater=10_000, outputLimit=self.CAP)
+            while not transport.disconnecting:
+                write(transport)
+
+        server, client = world.pair(server={"data": flood} if how == "inDataReceived" else {})
+        client.transport.pauseProducing()
+        if how == "inDataReceived":
+            client.transport.write(b"go")
+            world.until(lambda: sizes)
+        else:
+            flood(server, b"")
+        assert server.lost is None
+        assert self.CAP < max(sizes) <= self.CAP + len(PIECE)
+        assert sizes[-1] == 0  # let go of at once
+        write(server.transport)
+        assert sizes[-1] == 0
+        world.until(lost(server))
+        client.transport.resumeProducing()
+        world.until(lost(client))
+        assert reasonOf(server) is OutputLimitExceeded
+        assert isinstance(server.lost.value, ConnectionLost)
+        assert reasonOf(client) is ConnectionLost
+        assert [record.levelno for record in caplog.records if record.levelno >= logging.WARNING] == [logging.WARNING]
+
+    def test_oneWriteAboveTheCapIsSent(self, world: World) -> None:
+        server, client = world.pair()
+        server.transport.setOutputLimits(highWater=0, outputLimit=0)
+        server.transport.write(b"x" * 1_000_000)
+        world.until(lambda: len(client.received) == 1_000_000)
+        server.transport.write(b"y")
+        world.until(lambda: client.received.endswith(b"y"))
+        assert server.lost is None
+
+    def test_defaults(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.pauseProducing()
+        assert (server.transport.highWater, server.transport.outputLimit) == (65536, 16 * 1024 * 1024)
+        server.transport.write(b"x" * (16 * 1024 * 1024))
+        server.transport.write(b"x")
+        assert not server.transport.disconnecting
+        server.transport.write(b"x")
+        assert server.transport.disconnecting
+        world.until(lost(server))
+        assert reasonOf(server) is OutputLimitExceeded
+        client.transport.abortConnection()
+        world.until(lost(client))
+
+    def test_aProducerThatListensNeverMeetsIt(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.pauseProducing()
+        server.transport.setOutputLimits(highWater=10_000, outputLimit=20_000)
+        written: list[int] = []
+
+        def produce() -> None:
+            while server.transport.producer is not None and not server.transport.producerPaused:
+                server.transport.write(PIECE)
+                written.append(server.transport._size)
+                if len(written) == 2000:
+                    server.transport.unregisterProducer()
+                    server.transport.loseConnection()
+
+        producer = Producer(resume=produce)
+        server.transport.registerProducer(producer, True)
+        produce()
+        client.transport.resumeProducing()
+        world.until(lost(server, client))
+        assert len(client.received) == 2000 * 1024
+        assert max(written) <= 10_000 + 1024
+        assert reasonOf(server) is ConnectionDone
+
+    @pytest.mark.parametrize("limits", [(-1, 5), (6, 5)])
+    def test_wrongLimits(self, world: World, limits: tuple[int, int]) -> None:
+        server, client = world.pair()
+        with pytest.raises(ValueError, match="output limits"):
+            server.transport.setOutputLimits(*limits)
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+
+    def test_limitsCountAtOnce(self, world: World) -> None:
+        server, client = world.pair()
+        client.transport.pauseProducing()
+        producer = Producer()
+        server.transport.registerProducer(producer, True)
+        server.transport.write(b"x" * 1000)
+        server.transport.setOutputLimits(highWater=500, outputLimit=2000)
+        server.transport.write(b"x")
+        assert producer.trace == ["pause"]
+        server.transport.write(b"x" * 1000)
+        server.transport.setOutputLimits()
+        server.transport.write(b"x" * 60_000)
+        assert not server.transport.disconnecting
+        client.transport.resumeProducing()
+        world.until(lambda: len(client.received) == 62_001)
+
+
+class TransportContract(Life, Writing, Reading, HalfClose, Producing, OutputLimit):
+    """All of it. A subclass has the fixture `world`."""
