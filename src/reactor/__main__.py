@@ -1,0 +1,34 @@
+"""The `linereactor` command; `python -m reactor` is the same."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import cast
+
+from reactor._current import current
+from reactor.loops.base import ReactorBase
+from reactor.serving.errors import CommandError
+from reactor.serving.load import load
+from reactor.serving.options import makeParser, programName
+from reactor.serving.server import serve
+
+COMMANDS = {"serve": serve, "load": load}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments` (None: the process's own) on the current reactor; return its exit code.
+
+    What goes wrong is one line on standard error, and exit code 1, or 2 if the arguments are to blame (SystemExit, if
+    they cannot even be parsed).
+    """
+    options = makeParser().parse_args(arguments)
+    try:
+        return COMMANDS[options.command](options, cast("ReactorBase", current()))
+    except CommandError as error:
+        print(f"{programName()} {options.command}: {error}", file=sys.stderr, flush=True)
+        return error.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""From the name of an application to a factory for its connections."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from reactor.linereceiver import LineReceiver
+from reactor.protocol import Factory, ServerFactory
+from reactor.serving.chat import Room
+from reactor.serving.collect import Collection, LineFile
+from reactor.serving.echo import Echo
+from reactor.serving.errors import USAGE, CommandError, reasonOf
+from reactor.serving.logs import escaped
+from reactor.serving.options import Delimiter
+
+BUILT_IN = ("echo", "chat", "collect")
+
+
+@dataclass
+class Application:
+    """What is served: the factory, what to do with each protocol it builds, a command to try it, and what ends it."""
+
+    factory: Any
+    prepare: Callable[[Any], None] | None
+    hint: str
+    close: Callable[[], None] = lambda: None
+
+
+def lineSettings(delimiter: Delimiter | None, maxLine: int | None, overlong: str | None) -> dict[str, Any]:
+    """Return the attributes that a LineReceiver is to have; None is nothing said."""
+    settings: dict[str, Any] = {}
+    if delimiter is not None:
+        settings |= delimiter._asdict()
+    if maxLine is not None:
+        settings["MAX_LENGTH"] = maxLine
+    if overlong is not None:
+        settings["overlong"] = overlong
+    return settings
+
+
+def makeApplication(
+    name: str, settings: dict[str, Any], output: str | None, fail: Callable[[CommandError], object]
+) -> Application:
+    """Return the application called `name`, its lines as `settings` has it. CommandError if there is none.
+
+    `fail` is called later, with a CommandError, if it cannot go on.
+    """
+    if (output is not None) != (name == "collect"):
+        raise CommandError("collect needs --output FILE" if output is None else "--output is for collect only", USAGE)
+    if name == "echo":
+        return Application(
+            tuned(ServerFactory.forProtocol(Echo), settings), None, r"printf 'hello\r\n' | nc -q1 {host} {port}"
+        )
+    if name == "chat":
+        return Application(tuned(Room(), settings), None, "nc {host} {port}")
+    if output is not None:
+        file = LineFile(output)
+        factory = tuned(Collection(file, fail), settings)
+        return Application(factory, None, "nc -N {host} {port} < FILE", file.close)
+    factory = asFactory(findApplication(name), name)
+    prepare = None
+    if settings:
+        tuned(factory, settings)
+        prepare = _Setter(settings, name)
+        plain = getattr(type(factory), "buildProtocol", None) is Factory.buildProtocol
+        if plain and inspect.isclass(factory.protocol) and not isLineReceiver(factory.protocol):
+            raise prepare.refusal(factory.protocol)
+    return Application(factory, prepare, "nc {host} {port}")
+
+
+def tuned(factory: Any, settings: dict[str, Any]) -> Any:
+    """Have `factory` build a subclass of its protocol with `settings`, if that is a LineReceiver class; return it."""
+    protocol: Any = getattr(factory, "protocol", None)
+    if settings and isLineReceiver(protocol):
+        namespace = {**settings, "__module__": protocol.__module__, "__qualname__": protocol.__qualname__}
+        factory.protocol = type(protocol.__name__, (protocol,), namespace)
+    return factory
+
+
+def isLineReceiver(thing: Any) -> bool:
+    """Whether `thing` is a LineReceiver class."""
+    return inspect.isclass(thing) and issubclass(thing, LineReceiver)
+
+
+class _Setter:
+    """Gives `settings` to LineReceivers that come out of a factory in a way of its own. CommandError for others."""
+
+    def __init__(self, settings: dict[str, Any], name: str) -> None:
+        self._settings = settings
+        self._name = name
+
+    def __call__(self, protocol: Any) -> None:
+        if not isinstance(protocol, LineReceiver):
+            raise self.refusal(type(protocol))
+        for key, value in self._settings.items():
+            if getattr(protocol, key) != value:
+                setattr(protocol, key, value)
+
+    def refusal(self, protocol: type) -> CommandError:
+        """Return the error for an application whose protocol has no such settings."""
+        options = "--delimiter, --max-line and --overlong"
+        return CommandError(f"{options} are for LineReceivers, and {self._name} serves {protocol.__name__}", USAGE)
+
+
+def findApplication(name: str) -> Any:
+    """Return the object that `package.module:name` is, from a module that may lie in the current directory."""
+    moduleName, colon, path = name.partition(":")
+    if not (colon and moduleName and path):
+        built = ", ".join(BUILT_IN)
+        raise CommandError(f"no application {name!r}: it is one of {built}, or package.module:name", USAGE)
+    if (here := os.getcwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    found: Any = _import(moduleName)
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise CommandError(f"{moduleName} has no {path!r}", USAGE) from None
+    return found
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name == missing or name.startswith(missing + "."):
+            raise CommandError(f"no module named {missing!r} (looked in {os.getcwd()} too)", USAGE) from None
+        raise CommandError(f"cannot import {name}: {_told(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise CommandError(f"cannot import {name}: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    """Return a module's own error in one line: where it happened last, its type, and what it says."""
+    if isinstance(error, SyntaxError):
+        return escaped(f"{type(error).__name__}: {error}")
+    told = f"{type(error).__name__}: {reasonOf(error)}"
+    frames = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if f.filename != __file__ and not f.filename.startswith("<")
+    ]
+    return escaped(f"{told} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else told)
+
+
+def asFactory(thing: Any, name: str) -> Any:
+    """Return the factory that `thing` is or leads to: a protocol class, a factory, its class, or a callable that
+    returns one, which is called once, without arguments.
+    """
+    factory = _directFactory(thing, name)
+    if factory is None and callable(thing):
+        factory = _directFactory(_call(thing, name), name)
+    if factory is None:
+        raise CommandError(f"{name} is no Protocol class, no Factory, and no callable that returns one", USAGE)
+    return factory
+
+
+def _directFactory(thing: Any, name: str) -> Any:
+    if not inspect.isclass(thing):
+        return thing if hasattr(thing, "buildProtocol") else None
+    if hasattr(thing, "buildProtocol"):
+        return _call(thing, name)
+    return ServerFactory.forProtocol(thing) if hasattr(thing, "makeConnection") else None
+
+
+def _call(thing: Any, name: str) -> Any:
+    try:
+        return thing()
+    except Exception as error:
+        raise CommandError(f"{name} failed: {_told(error)}") from error

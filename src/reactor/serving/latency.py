@@ -1,0 +1,54 @@
+"""Counting latencies, and a bar that shows how far things have come."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+BAR_WIDTH = 40
+
+
+class Latencies:
+    """How often which latency occurred, to the microsecond; memory goes with how many different ones there are."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._times: dict[int, int] = {}
+
+    def add(self, seconds: float, count: int) -> None:
+        """Count a latency of `seconds`, `count` times."""
+        key = round(seconds * 1_000_000)
+        self.count += count
+        self._times[key] = self._times.get(key, 0) + count
+
+    def percentile(self, share: float) -> float:
+        """Return the latency, in seconds, that `share` per cent of all do not exceed; 0 if there are none."""
+        wanted = self.count * share / 100
+        passed = 0
+        for key in sorted(self._times):
+            passed += self._times[key]
+            if passed >= wanted:
+                return key / 1_000_000
+        return 0.0
+
+
+class ProgressBar:
+    """One line on a terminal that is written over and over; silent if `stream` is no terminal."""
+
+    def __init__(self, stream: TextIO, total: int) -> None:
+        self._stream = stream
+        self._total = total
+        self._shows = stream.isatty()
+
+    def show(self, done: int, text: str) -> None:
+        """Draw the bar for `done` of the total, with `text` behind it."""
+        if self._shows:
+            share = done / self._total
+            bar = ("#" * int(share * BAR_WIDTH)).ljust(BAR_WIDTH, ".")
+            self._stream.write(f"\r[{bar}] {share:4.0%} {text}\033[K")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if self._shows:
+            self._stream.write("\r\033[K")
+            self._stream.flush()

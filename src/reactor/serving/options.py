@@ -1,0 +1,219 @@
+"""The command's arguments: what there is to say, and what each thing said must look like."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import math
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+from reactor.linecore import IMPLEMENTATION
+from reactor.serving.errors import USAGE
+from reactor.serving.logs import LEVELS, escaped
+
+HOST = "127.0.0.1"
+PORT = 7000
+LINE_LENGTH = 32
+MIN_LINE_LENGTH = 16
+
+SERVE_HELP = """\
+APP is one of
+  echo     sends each line back (the default)
+  chat     one room: each line goes to all others
+  collect  every line of every client goes to --output
+or package.module:name, looked up from the current directory too: a Protocol class, a Factory class or instance, or a
+callable that returns one of these.
+
+Lines of the built-in applications end in LF, and a CR before it is part of the line, so clients that end lines in
+CRLF are served as well. An APP of your own keeps its own settings, except for those given here.
+
+Nothing but this machine can connect, unless --host or a --listen with an interface says so.
+SIGINT or SIGTERM: no more connections; what was read is answered, what is owed is sent (5 seconds at most), exit 0.
+A second one stops at once."""
+
+LOAD_HELP = """\
+Each connection has up to P lines under way, all different. Each reply must be the line that was sent, in order: the
+first that is not ends the run with exit code 1, as does one that does not come.
+Latency is from writing a line to having its reply, for every line, with P lines under way on each connection: a slow
+server is also asked less often. Lines are sent with CRLF; replies may end in LF or CRLF."""
+
+
+class Delimiter(NamedTuple):
+    """What ends a line, and whether a CR before it is not part of the line."""
+
+    delimiter: bytes
+    stripCR: bool = False
+
+
+DELIMITERS = {
+    "crlf": Delimiter(b"\r\n"),
+    "lf": Delimiter(b"\n"),
+    "newline": Delimiter(b"\n", True),
+    "nul": Delimiter(b"\0"),
+}
+
+
+class Target(NamedTuple):
+    """Where a load goes."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return where(self.host, self.port)
+
+
+def where(host: str, port: int) -> str:
+    """Return host and port as one writes them; an IPv6 address stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with USAGE."""
+        self.exit(USAGE, f"{self.prog}: {escaped(message)} (see {self.prog} --help)\n")
+
+
+def wholeNumber(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """Return a converter to whole numbers from `low` to `high`."""
+
+    def convert(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            wanted = f"from {low} to {high}" if high < math.inf else f"of at least {low}"
+            raise argparse.ArgumentTypeError(f"a whole number {wanted} is needed, not {text!r}")
+        return number
+
+    return convert
+
+
+def seconds(text: str) -> float:
+    """Convert a positive number of seconds."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"a positive number of seconds is needed, not {text!r}")
+    return number
+
+
+def delimiter(text: str) -> Delimiter:
+    """Convert a delimiter's name, or its bytes in hexadecimal."""
+    known = DELIMITERS.get(text.lower())
+    if known is not None:
+        return known
+    try:
+        octets = bytes.fromhex(text)
+    except ValueError:
+        octets = b""
+    if not octets:
+        names = ", ".join(DELIMITERS)
+        raise argparse.ArgumentTypeError(
+            f"a delimiter is one of {names}, or bytes in hexadecimal as 0d0a, not {text!r}"
+        )
+    return Delimiter(octets)
+
+
+def host(text: str) -> str:
+    """Convert a host: an empty one would mean every interface, and is more likely a variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("an address is needed; 0.0.0.0 is every IPv4 address of this machine")
+    return text
+
+
+def target(text: str) -> Target:
+    """Convert HOST:PORT, or [IPv6]:PORT."""
+    name, colon, number = text.rpartition(":")
+    literal = name.startswith("[") and name.endswith("]")
+    inner = name[1:-1] if literal else name
+    if not colon or not inner or (":" in inner and not literal):
+        raise argparse.ArgumentTypeError(f"HOST:PORT is needed, or [IPv6]:PORT, not {text!r}")
+    port = int(number) if number.isdecimal() and len(number) <= 5 else -1
+    if not 0 < port <= 65535:
+        raise argparse.ArgumentTypeError(f"the port in {text!r} is no number from 1 to 65535")
+    return Target(inner, port)
+
+
+def version() -> str:
+    """Return the version of the installed distribution."""
+    try:
+        return importlib.metadata.version("linereactor")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def programName() -> str:
+    """Return how the command was called."""
+    return "python -m reactor" if sys.argv[0].endswith("__main__.py") else "linereactor"
+
+
+def makeParser() -> Parser:
+    """Return the parser of the whole command line; the result's `command` is "serve" or "load"."""
+    parser = Parser(prog=programName(), description="Line servers on the Twisted network model, and a load for them.")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"linereactor {version()}, line core {IMPLEMENTATION}, Python {sys.version.split()[0]}",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | load")
+    _addServe(commands.add_parser("serve", **_texts("run a line server", SERVE_HELP)))
+    _addLoad(commands.add_parser("load", **_texts("drive an echo server and check every reply", LOAD_HELP)))
+    return parser
+
+
+def _texts(short: str, long: str) -> dict[str, Any]:
+    return {
+        "help": short,
+        "description": short[0].upper() + short[1:] + ".",
+        "epilog": long,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _addServe(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("app", nargs="?", default="echo", metavar="APP", help="what to serve, see below")
+    add("--host", type=host, help=f"address to listen on (default {HOST})")
+    add("--port", type=wholeNumber(0, 65535), help=f"port to listen on, 0 for one that is free (default {PORT})")
+    add(
+        "--listen",
+        action="append",
+        default=[],
+        metavar="ENDPOINT",
+        help="instead, or besides if --host or --port is given: tcp:PORT:interface=ADDRESS, or tcp6:PORT:interface="
+        r"\:\:1 (a colon in a value is escaped); without an interface, the loopback one; may be repeated",
+    )
+    add("--max-line", type=wholeNumber(1), metavar="N", help="longest line, in bytes (16384; collect 1048576)")
+    add(
+        "--delimiter",
+        type=delimiter,
+        metavar="D",
+        help="what ends a line: crlf, lf, newline (LF, or CRLF), nul, or HEX",
+    )
+    add("--overlong", choices=("close", "skip"), help="what a longer line costs: its connection, or only itself")
+    add("--idle-timeout", type=seconds, metavar="S", help="close who completes no line for S seconds (up to 5/4 of it)")
+    add("--output", metavar="FILE", help='for collect: where to append the lines; "-" is standard output')
+    add("--log-level", choices=LEVELS, default="warning", help="what to log on standard error (default warning)")
+
+
+def _addLoad(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("target", type=target, metavar="HOST:PORT", help="the echo server")
+    add("--connections", type=wholeNumber(1), default=50, metavar="C", help="connections (default 50)")
+    add("--pipeline", type=wholeNumber(1), default=16, metavar="P", help="lines under way on each (default 16)")
+    add("--lines", type=wholeNumber(1), default=100_000, metavar="N", help="lines in all (default 100000)")
+    add(
+        "--line-length",
+        type=wholeNumber(MIN_LINE_LENGTH),
+        default=LINE_LENGTH,
+        metavar="L",
+        help=f"bytes in a line, without its ending (default {LINE_LENGTH}, at least {MIN_LINE_LENGTH})",
+    )

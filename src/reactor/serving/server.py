@@ -1,0 +1,166 @@
+"""`linereactor serve`: one application, on one or more ports, until a signal says stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import resource
+import socket
+import sys
+import weakref
+from contextlib import suppress
+from typing import Any
+
+from reactor.address import IPv4Address, IPv6Address
+from reactor.defer import Deferred, maybeDeferred
+from reactor.endpoints import serverArguments
+from reactor.error import CannotListenError, ReactorNotRunning
+from reactor.failure import Failure
+from reactor.linecore import IMPLEMENTATION
+from reactor.loops.base import ReactorBase
+from reactor.serving.apps import Application, lineSettings, makeApplication
+from reactor.serving.drain import Drain
+from reactor.serving.errors import USAGE, CommandError, reasonOf
+from reactor.serving.logs import logTo
+from reactor.serving.options import HOST, PORT, version, where
+from reactor.serving.watch import IdleSweep, WatchedFactory
+
+log = logging.getLogger("reactor.serving")
+
+LOOPBACK = {"tcp": "127.0.0.1", "tcp6": "::1"}
+BACKLOG = 511
+
+
+def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
+    """Serve until the reactor stops; return the exit code. CommandError if it cannot begin or could not go on."""
+    logTo(options.log_level)
+    allowDescriptors()
+    broken: list[CommandError] = []
+
+    def fail(error: CommandError) -> None:
+        broken.append(error)
+        server.abort()
+        with suppress(ReactorNotRunning):  # it may be stopping already
+            reactor.stop()
+
+    settings = lineSettings(options.delimiter, options.max_line, options.overlong)
+    endpoints = endpointsOf(options, reactor)
+    application = makeApplication(options.app, settings, options.output, fail)
+    server = Server(reactor, application, options.idle_timeout)
+    try:
+        for endpoint in endpoints:
+            server.listen(endpoint)
+        announce(options.app, application.hint, server.addresses())
+        server.run()
+    finally:
+        server.close()
+        if broken:
+            with suppress(CommandError):
+                application.close()
+        else:
+            application.close()
+    if broken:
+        raise broken[0]
+    return 0
+
+
+def endpointsOf(options: argparse.Namespace, reactor: ReactorBase) -> list[Any]:
+    """Return the endpoints to listen on: those of --listen; with --host or --port, or without --listen, their one too.
+
+    A server endpoint that names no interface gets the loopback one: only who names another opens the door.
+    """
+    found = []
+    for description in options.listen:
+        try:
+            kind, make, arguments = serverArguments(description)
+        except ValueError as error:
+            raise CommandError(f"--listen: {error}", USAGE) from None
+        found.append(make(reactor, **{**arguments, "interface": arguments.get("interface") or LOOPBACK[kind]}))
+    if not found or options.host is not None or options.port is not None:
+        address = literalAddress(options.host or HOST)
+        _kind, make, _arguments = serverArguments("tcp:0")
+        found.append(make(reactor, PORT if options.port is None else options.port, BACKLOG, address))
+    return found
+
+
+def literalAddress(host: str) -> str:
+    """Return the address of `host`, a name or an address; IPv4 if it has one. CommandError if it has none."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise CommandError(f"--host: no address for {host!r}: {reasonOf(error)}", USAGE) from None
+    return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
+
+
+def announce(name: str, hint: str, addresses: list[IPv4Address | IPv6Address]) -> None:
+    """Say on standard error what is served where, and how to talk to it. (Standard output may be for lines.)"""
+    places = " and ".join(where(address.host, address.port) for address in addresses)
+    first = addresses[0]
+    tryHost = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(first.host, first.host)
+    print(f"linereactor {version()}: {name} on {places} (line core: {IMPLEMENTATION})", file=sys.stderr)
+    print(f"try:  {hint.format(host=tryHost, port=first.port)}", file=sys.stderr, flush=True)
+
+
+def allowDescriptors() -> None:
+    """Raise the soft limit on open files to the hard one: each connection takes one."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class Server:
+    """The ports and connections of one application."""
+
+    def __init__(self, reactor: ReactorBase, application: Application, idleTimeout: float | None) -> None:
+        self._reactor = reactor
+        self._factory = WatchedFactory(application.factory, self._met, application.prepare)
+        self._ports: list[Any] = []
+        self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._sweep = None if idleTimeout is None else IdleSweep(reactor, idleTimeout, reactor.getReaders)
+
+    def listen(self, endpoint: Any) -> None:
+        """Listen on `endpoint`. CommandError if that is not possible."""
+        failed: list[Failure] = []
+        endpoint.listen(self._factory).addCallbacks(self._ports.append, failed.append)
+        for failure in failed:
+            error = failure.value
+            if isinstance(error, CannotListenError):
+                place = where(error.interface or "0.0.0.0", int(error.port))
+                raise CommandError(f"cannot listen on {place}: {reasonOf(error.socketError)}") from None
+            raise CommandError(f"cannot listen: {reasonOf(error)}", USAGE) from None
+
+    def addresses(self) -> list[IPv4Address | IPv6Address]:
+        """Return where it listens."""
+        return [port.getHost() for port in self._ports]
+
+    def run(self) -> None:
+        """Run the reactor until it is stopped."""
+        self._reactor.addSystemEventTrigger("before", "shutdown", self.stop)
+        if self._sweep is not None:
+            self._sweep.start()
+        self._reactor.run()
+
+    def stop(self) -> Deferred[Any]:
+        """Accept no more, and end every connection in order. The Deferred fires when all have gone."""
+        self.close()
+        return Drain(self._reactor, self._connections).done
+
+    def abort(self) -> None:
+        """Reset every connection."""
+        for transport in list(self._connections):
+            transport.abortConnection()
+
+    def close(self) -> None:
+        """Accept no more, and sweep no more. Later calls do nothing."""
+        if self._sweep is not None:
+            self._sweep.stop()
+        ports, self._ports = self._ports, []
+        for port in ports:
+            maybeDeferred(port.stopListening)
+        if ports and not self._reactor.running:
+            self._reactor.iterate()
+
+    def _met(self, transport: Any) -> None:
+        self._connections.add(transport)
+        if self._sweep is not None:
+            self._sweep.watch(transport)
