@@ -52,7 +52,7 @@ class Driver:
 
     def start(self) -> None:
         """Run up to the first thing to wait for."""
-        outcome = self._resume(None)
+        outcome = self._resume(None, None)
         if outcome is not None:
             outcome._runCallbacks()
 
@@ -67,22 +67,22 @@ class Driver:
             self._waitingOn.cancel()
         return outcome
 
-    def _resumeFrom(self, giver: CallbackChain, result: Any) -> CallbackChain | None:
-        """The link that is put into a chain the steps wait for."""
+    # One frame, not two: the frames of an exception keep those that called them, and their variables.
+    def _resume(self, giver: CallbackChain | None, result: Any) -> CallbackChain | None:
+        """The link that is put into what the steps wait for: run them with `result`, the giver's.
+
+        At the end of the steps return the chain that has got the outcome, if it has.
+        """
         if self._starting:
             self._starting = False
             self._early = result
             return None
-        return self._resume(result)
-
-    def _resume(self, result: Any) -> CallbackChain | None:
-        """Run on with `result`. At the end return the chain that has got its outcome, if it has."""
         steps = self._steps
         run = self._context.run
         while True:
             try:
                 if isinstance(result, Failure):
-                    result = run(result.throwExceptionIntoGenerator, steps)
+                    result = run(steps.throw, result.value.with_traceback(result.tb))
                 else:
                     result = run(steps.send, result)
             except StopIteration as stop:
@@ -91,9 +91,12 @@ class Driver:
                 _warnIfForeign(returned.__traceback__, steps)
                 return self._finish(returned.value)
             except BaseException:
-                # The new Failure refers to this frame, which therefore must not refer to a Failure.
+                # The new Failure refers to this frame, which therefore must not lead to a Failure.
                 result = None
-                return self._finish(Failure(captureVars=self._outcome.debug))
+                try:
+                    return self._finish(Failure(captureVars=self._outcome.debug))
+                finally:
+                    del self
             if not isinstance(result, CallbackChain):
                 if not isSteps(result):
                     continue
@@ -110,7 +113,7 @@ class Driver:
     def _mustWaitFor(self, other: CallbackChain) -> bool:
         """Link to the chain that was yielded. False if that gave its result at once, in `_early`."""
         self._starting = True
-        other._addLink(self._resumeFrom)
+        other._addLink(self._resume)
         if other.called:
             other._runCallbacks()
         if not self._starting:

@@ -176,12 +176,15 @@ class Deferred(CallbackChain, Generic[T]):
     def __iter__(self) -> Generator[Deferred[T], None, T]:
         while not self.called or self.paused:
             yield self
-        result = self.result
-        if isinstance(result, Failure):
+        if isinstance(self.result, Failure):
             if self._debugInfo is not None:
                 self._debugInfo.failResult = None
-            result.raiseException()
-        return cast(T, result)
+            try:
+                raise self.result.value.with_traceback(self.result.tb)
+            finally:
+                # The traceback refers to this frame, and this Deferred to the exception: a cycle otherwise.
+                del self
+        return cast(T, self.result)
 
     __await__ = __iter__
 
