@@ -1,4 +1,4 @@
-"""The three line buffers under one contract, and what only the shipped ones promise: cost, memory, and which one it is."""
+"""The three line buffers under one contract, and what only the shipped ones promise: cost, memory, which one it is."""
 
 from __future__ import annotations
 

@@ -20,6 +20,9 @@ from reactor.protocol import Protocol
 
 log = logging.getLogger("reactor.linereceiver")
 
+# What a handler fails with if it is cancelled, say because the connection has gone.
+CANCELLED = (CancelledError, "twisted.internet.defer.CancelledError")
+
 SETTINGS = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
 
 
@@ -73,7 +76,7 @@ class LineReceiver(Protocol):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if isinstance(cls.overlong, str):
+        if not hasattr(cls.overlong, "__get__"):
             checkOverlong(cls.overlong)
 
     def dataReceived(self, data: bytes) -> Any:
@@ -291,14 +294,15 @@ class LineReceiver(Protocol):
         buffer.waiting = True
         buffer.clear()
         transport = self.transport
-        if getattr(transport, "disconnected", False) and failure.check(CancelledError):
+        gone = transport is None or getattr(transport, "disconnected", False)
+        if gone and failure.check(*CANCELLED):
             return
-        if hasattr(transport, "failConnection"):
+        if not gone and hasattr(transport, "failConnection"):
             transport.failConnection(failure)
             return
         log.error("A handler of %s failed", type(self).__name__, exc_info=failure.value)
-        if transport is not None:
-            getattr(transport, "abortConnection", transport.loseConnection)()
+        if not gone:
+            (transport.abortConnection if hasattr(transport, "abortConnection") else transport.loseConnection)()
 
 
 class LineOnlyReceiver(Protocol):

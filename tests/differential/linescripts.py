@@ -2,7 +2,7 @@
 
 A script is data: settings and how they are set, reads, what each callback does, and what is done between the reads.
 
-    python -m tests.differential.linescripts lines SEED        run one script, print both traces, and minimise a mismatch
+    python -m tests.differential.linescripts lines SEED     runs one script, prints both traces, minimises a mismatch
 """
 
 from __future__ import annotations
