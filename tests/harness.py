@@ -1,7 +1,7 @@
 """Worlds to test the network in: a reactor with recording protocols on it, on our side or on Twisted's.
 
-A test drives the reactor turn by turn until what it waits for is true, or fails at a deadline; it never sleeps. Both sides
-take the same scripts, so the traces of their callbacks can be compared.
+A test drives the reactor turn by turn until what it waits for is true, or fails at a deadline; it never sleeps. Both
+sides take the same scripts, so the traces of their callbacks can be compared.
 """
 
 from __future__ import annotations
@@ -69,7 +69,11 @@ def dial(port: Any, host: str = LOOPBACK, receiveBuffer: int | None = None) -> s
     if receiveBuffer is not None:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receiveBuffer)
     peer.settimeout(DEADLINE)
-    peer.connect((host, number))
+    try:
+        peer.connect((host, number))
+    except OSError:
+        peer.close()
+        raise
     return peer
 
 
@@ -89,7 +93,7 @@ def readAll(peer: socket.socket) -> bytes:
 
 @contextlib.contextmanager
 def silentServer(backlog: int = 0) -> Iterator[tuple[str, int]]:
-    """The address of a socket that listens, accepts nothing, and whose queue is full, so that a connect() to it hangs."""
+    """The address of a socket that accepts nothing and whose queue is full, so that a connect() to it hangs."""
     with socket.socket() as listening, contextlib.ExitStack() as queue:
         listening.bind((LOOPBACK, 0))
         listening.listen(backlog)
@@ -165,7 +169,7 @@ SIDES = (OURS, TWISTED)
 
 
 class _Recording:
-    """The callbacks of a protocol: each is written down, then its hook is called, if it has one, with the protocol first."""
+    """The callbacks of a protocol: each is written down, then its hook called, with the protocol first."""
 
     def __init__(self, whole: list[Any], hooks: Hooks) -> None:
         self.trace: list[Any] = []
@@ -299,12 +303,6 @@ class World:
         self.until(lambda: servers.built and clients.built and "made" in servers.trace and "made" in clients.trace)
         port.stopListening()
         return servers.only, clients.only
-
-
-def tell(protocol: Any, name: str) -> Callable[..., Any]:
-    """The method `name` of the protocol's transport."""
-    method: Callable[..., Any] = getattr(protocol.transport, name)
-    return method
 
 
 class Producer:

@@ -1,4 +1,4 @@
-"""What every stream transport does, whatever carries it. A subclass has the fixture `world`, see tests.harness.World."""
+"""What every stream transport does, whatever carries it. A subclass has the fixture `world`, a tests.harness.World."""
 
 from __future__ import annotations
 
@@ -551,7 +551,7 @@ class Producing:
             for _ in range(65):
                 protocol.transport.write(PIECE)
 
-        server, client = world.pair(server={"data": answer})
+        _, client = world.pair(server={"data": answer})
         client.transport.write(b"x")
         world.until(lambda: len(client.received) == 65 * 1024)
         world.until(lambda: producer.trace == ["pause", "resume"])
