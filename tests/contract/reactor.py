@@ -679,7 +679,7 @@ class Threads:
         for _ in range(3):
             reactor.callInThread(lambda: seen.append(gate.wait() >= 0))
         runUntil(reactor, lambda: len(seen) == 8)
-        assert sorted(seen[:5]) == [0, 1, 2, 3, 4] or set(seen) == {0, 1, 2, 3, 4, True}
+        assert sorted(seen) == [0, 1, True, True, True, 2, 3, 4]
         with pytest.raises(ValueError, match="at least one"):
             reactor.suggestThreadPoolSize(0)
 
@@ -843,18 +843,16 @@ class Descriptors:
         assert reactor.getReaders() == reactor.getWriters() == []
 
     def test_everyDescriptorIsClosedOnExec(self, make: Make) -> None:
+        before = set(openFiles().values())
         reactor = make()
         port = reactor.listenTCP(0, ServerFactory.forProtocol(Protocol), interface=LOOPBACK)
         ClientCreator(reactor, Protocol).connectTCP(LOOPBACK, port.getHost().port)
         turnUntil(reactor, lambda: len(reactor.getReaders()) == 3)
-        ours = {os.readlink(f"/proc/self/fd/{reader.fileno()}") for reader in reactor.getReaders()}
-        ours |= {what for what in openFiles().values() if "eventpoll" in what or "eventfd" in what}
+        ours = set(openFiles().values()) - before
         assert len(ours) >= 4
-        # The pipe of the child's own output is the only one that it may have.
         command = ["ls", "-l", "/proc/self/fd"]
         child = subprocess.run(command, close_fds=False, capture_output=True, text=True, check=True)
-        assert not [what for what in ours if what in child.stdout], child.stdout
-        assert child.stdout.count("pipe:") == 2, child.stdout
+        assert not [what for what in ours if what in child.stdout]
         reactor.disconnectAll()
 
 
