@@ -10,10 +10,13 @@ import gc
 import io
 import itertools
 import logging
+import os
+import resource
 import socket
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import ExitStack, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -529,6 +532,36 @@ def test_everyAddressIsTried(model: Model, monkeypatch: pytest.MonkeyPatch) -> N
 
     model.connect(port, Client, "two.example", clientConnectionFailed=failed)
     assert model.run() == [HOST if model.isOurs else errno.ECONNREFUSED]
+
+
+def test_noDescriptorLeft(model: Model) -> None:
+    class Server(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            self.transport.write(b"hello")
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def look(turn: int) -> None:
+        if turn == 10:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        try:
+            model.note(client.recv(10))
+        except BlockingIOError:
+            model.reactor.callLater(0, look, turn + 1)
+        else:
+            model.reactor.stop()
+
+    port = model.serve(Server)
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        client = stack.enter_context(socket.create_connection((HOST, port)))
+        client.setblocking(False)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
+        with suppress(OSError):  # the gaps below
+            while True:
+                stack.callback(os.close, os.dup(client.fileno()))
+        model.reactor.callLater(0, look, 0)
+        assert model.run() == [b"hello" if model.isOurs else b""]
 
 
 def test_lastByteOfAnEmptyFile(model: Model, tmp_path: Any) -> None:
