@@ -92,6 +92,7 @@ class World:
         self.lock = defer.DeferredLock()
 
     def show(self, thing: Any) -> Any:
+        """What `thing` is, in words that are the same for both implementations."""
         if isinstance(thing, self.failure.Failure):
             return ("failure", self.show(thing.value))
         if isinstance(thing, self.defer.FirstError):

@@ -45,7 +45,7 @@ class Driver:
         self._steps = steps
         self._outcome = outcome
         self._context = copy_context()
-        self._waitingOn: CallbackChain | None = None
+        self._waitingOn = outcome
         self._starting = False
         self._early: Any = None
         outcome._canceller = self.cancel
@@ -63,8 +63,7 @@ class Driver:
 
     def _cancelAwaited(self, cancelling: Failure) -> CallbackChain:
         self._outcome = outcome = type(self._outcome)(self.cancel)
-        if self._waitingOn is not None:
-            self._waitingOn.cancel()
+        self._waitingOn.cancel()
         return outcome
 
     # One frame, not two: the frames of an exception keep those that called them, and their variables.
