@@ -48,11 +48,10 @@ else:
     if os.environ.get("REACTOR_PURE") != "1":
         try:
             from reactor._linebuf import LineBuffer, announces, announcing
-        except ModuleNotFoundError as error:
-            if error.name != "reactor._linebuf":
-                raise
         except ImportError as error:
-            warnings.warn(f"the compiled line core cannot be used: {error}", RuntimeWarning, stacklevel=2)
+            # Not there is what a pure build is like; there and unusable is a fault.
+            if not isinstance(error, ModuleNotFoundError) or error.name != "reactor._linebuf":
+                warnings.warn(f"the compiled line core cannot be used: {error}", RuntimeWarning, stacklevel=2)
         else:
             IMPLEMENTATION = "compiled"
 
