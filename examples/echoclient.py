@@ -46,9 +46,8 @@ class EchoClientFactory(ReconnectingClientFactory):
 
     def clientConnectionLost(self, connector, reason):
         print("lost:", reason.getErrorMessage(), flush=True)
-        if self.lines:
-            ReconnectingClientFactory.clientConnectionLost(self, connector, reason)
-        else:
+        ReconnectingClientFactory.clientConnectionLost(self, connector, reason)
+        if not self.continueTrying:
             reactor.stop()
 
 

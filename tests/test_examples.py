@@ -245,7 +245,10 @@ def test_chatServer(stage: Stage) -> None:
     assert bob.lines(2) == ["eve has come", "eve has left"]
     bob.close()
     assert ann.lines(3) == ["eve has come", "eve has left", "bob has left"]
-    assert [stage.connect(port).lines(1) for _ in range(99)] == [["Your name?"]] * 99
+    heir = stage.connect(port)
+    heir.send("bob")
+    assert heir.lines(2) == ["Your name?", "Welcome. Here are: ann, you"]
+    assert [stage.connect(port).lines(1) for _ in range(98)] == [["Your name?"]] * 98
     assert stage.connect(port).hasEnded()
     assert server.stop() == (0, [])
 
@@ -460,6 +463,11 @@ def test_asyncServer(tmp_path: pathlib.Path, left: ExitStack) -> None:
             "a number of rounds, please",
             derived(10, "last"),
         ]
+    busy, other = peers
+    busy.send(*["1000000 slow"] * 10)
+    other.send("1 quick")
+    assert other.lines(1) == [derived(1, "quick")]
+    assert len(busy.socket.recv(65536)) < 10 * len(derived(1, "slow"))
     assert server.stop() == (0, [])
 
 
