@@ -70,13 +70,14 @@ def sweep(steps: list[Step], isOnce: bool) -> int:
             try:
                 _testcapi.set_nomemory(count, count + 1 if isOnce else 0)
                 try:
-                    results.append(step(buffer))
+                    result = step(buffer)
                 finally:
                     _testcapi.remove_mem_hooks()
             except MemoryError:
                 noticed += 1
                 # As if nothing had happened, now that there is memory.
-                results.append(step(buffer))
+                result = step(buffer)
+            results.append(result)
             if step is batch:
                 results.append(buffer.lines())
         assert flat(results) == expected, (count, flat(results), expected)

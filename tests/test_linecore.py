@@ -218,7 +218,7 @@ def test_aReadIsAdoptedAndLetGo(make: Maker) -> None:
 
 
 def test_halfALineHoldsLittleMore(make: Maker) -> None:
-    """A client that sits on half a line, having sent it in pieces: not twice its size, and nothing of what was before."""
+    """A client that sits on half a line, sent in pieces: not twice its size, and nothing of what was before."""
     count = 10
     tracemalloc.start()
     try:
