@@ -128,6 +128,8 @@ class ConnectionAttempt:
                 self._bindTo(sock)
             except OSError as error:
                 raise ConnectBindError(error.errno, error.strerror) from error
+            except (TypeError, OverflowError) as error:  # an address of another family, a number that is no port
+                raise ConnectBindError(string=error) from error
         code = sock.connect_ex(address)
         if code and code not in _UNDER_WAY:
             raise OSError(code, os.strerror(code))
