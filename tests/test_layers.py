@@ -35,6 +35,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (3, ("reactor.transports.listening", "reactor.transports.connecting")),
     (4, ("reactor.transports.tcp",)),
     (5, ("reactor.loops.resolving", "reactor.loops.signals", "reactor.loops.triggers", "reactor.loops.waker")),
+    (5, ("reactor.loops.sockets", "reactor.loops.workers")),
     (5, ("reactor.loops.base",)),
     (6, ("reactor.loops.epoll", "reactor.endpoints")),
     (7, ("reactor.serving.errors", "reactor.serving.latency", "reactor.serving.lines", "reactor.serving.logs")),

@@ -23,30 +23,28 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 from reactor import _current
-from reactor.defer import Deferred
 from reactor.error import ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
 from reactor.failure import Failure, safeRepr
-from reactor.interfaces import IClientFactory, IFileDescriptor, IFlushable, IProtocolFactory, IResolver
-from reactor.loops.resolving import TIMEOUT, Targets, ThreadedResolver, lookUp, lookUpAll
+from reactor.interfaces import IFileDescriptor, IFlushable
 from reactor.loops.signals import SignalHandling
+from reactor.loops.sockets import SocketServices
 from reactor.loops.triggers import SystemEvents, Trigger
+from reactor.loops.workers import ThreadServices
 from reactor.timers import DelayedCall, TimerQueue
-from reactor.transports.tcp import TCPConnector, TCPPort
 
 log = logging.getLogger("reactor")
 
-THREAD_POOL_SIZE = 10
 LONGEST_SLEEP = 86400.0  # seconds: what polls take as an argument is bounded, at 24 days for epoll
 
 
-class ReactorBase:
+class ReactorBase(SocketServices, ThreadServices):
     """A reactor without its loop. Unless a docstring says otherwise, every method is for the thread that runs it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.running = False
         self._started = False
         self._stopping = False
@@ -62,10 +60,6 @@ class ReactorBase:
         self._toFlush: list[IFlushable] = []
         self._toClose: list[socket.socket] = []
         self._inBatch = False
-        self._threadPool: ThreadPoolExecutor | None = None
-        self._threadPoolSize = THREAD_POOL_SIZE
-        self._ownResolver = ThreadedResolver(self)
-        self._resolver: IResolver | ThreadedResolver = self._ownResolver
 
     # What a subclass supplies.
 
@@ -360,88 +354,6 @@ class ReactorBase:
         """Have the reactor's thread make the call, in order, on its next turn. Any thread, and signal handlers."""
         self._threadCalls.append((callable, args, kwargs))
         self._wake()
-
-    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Have a thread of the pool make the call; what it raises is logged."""
-        self.getThreadPool().submit(self._runInThread, callable, args, kwargs)
-
-    def _runInThread(self, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        try:
-            call(*args, **kwargs)
-        except BaseException:
-            log.exception("unhandled error in callInThread of %s", safeRepr(call))
-
-    def getThreadPool(self) -> Executor:
-        """Return the pool of callInThread and deferToThread, made on first use; its threads inherit this reactor."""
-        if self._threadPool is None:
-            self._threadPool = ThreadPoolExecutor(
-                self._threadPoolSize, thread_name_prefix="reactor", initializer=_current.adopt, initargs=(self,)
-            )
-        return self._threadPool
-
-    def suggestThreadPoolSize(self, size: int) -> None:
-        """Have up to `size` threads in the pool. Work under way goes on; new work meets the new size."""
-        if size < 1:
-            raise ValueError(f"a thread pool has at least one thread, not {size}")
-        if size != self._threadPoolSize:
-            self._threadPoolSize = size
-            pool, self._threadPool = self._threadPool, None
-            if pool is not None:
-                pool.shutdown(wait=False)
-
-    def _releaseThreads(self) -> None:
-        """Let idle threads end. Queued work is still done; its results wait for the next run."""
-        pool, self._threadPool = self._threadPool, None
-        if pool is not None:
-            pool.shutdown(wait=False)
-        self._ownResolver.close()
-
-    # Names.
-
-    def resolve(self, name: str, timeout: Any = TIMEOUT) -> Deferred[str]:
-        """Return a Deferred of one address of `name` as text, IPv4 if it has one.
-
-        It fails with DNSLookupError, at the latest after the sum of `timeout`, in seconds.
-        """
-        return lookUp(self._resolver, name, timeout)
-
-    def resolveAll(self, name: str, port: int) -> Deferred[Targets]:
-        """Return a Deferred of every (address family, socket address) of `name`, best first."""
-        return lookUpAll(self._resolver, name, port)
-
-    def installResolver(self, resolver: IResolver) -> IResolver | ThreadedResolver:
-        """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
-        before, self._resolver = self._resolver, resolver
-        return before
-
-    # TCP.
-
-    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> TCPPort:
-        """Listen on `port` (0: one that is free, see getHost) for connections that `factory` builds protocols for.
-
-        `interface` is an address or name of this machine; "" means every IPv4 one and "::" every one. `backlog` is how
-        many connections may wait to be accepted. CannotListenError if the system refuses.
-        """
-        listening = TCPPort(self, port, factory, backlog, interface)
-        listening.startListening()
-        return listening
-
-    def connectTCP(
-        self,
-        host: str,
-        port: int | str,
-        factory: IClientFactory,
-        timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
-    ) -> TCPConnector:
-        """Connect to `host`, a name or a literal address, and `port`, a number or service name; never blocks.
-
-        Every address of a name is tried in turn, within `timeout` seconds in all (None: as long as the system takes),
-        from `bindAddress` (host, port) if given. How it went is told to `factory`.
-        """
-        connector = TCPConnector(self, host, port, factory, timeout, bindAddress)
-        connector.connect()
-        return connector
 
     # For transports.
 
