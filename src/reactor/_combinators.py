@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Generic, Literal, TypeVar, overload
+from typing import Any, Final, Generic, Literal, TypeVar, cast, overload
 
 from reactor._chain import logFailure
 from reactor._deferred import Deferred
@@ -92,7 +92,7 @@ class DeferredList(Deferred[R], Generic[R]):
         self.consumeErrors = consumeErrors
         self.finishedCount = 0
         if not self._deferredList and not fireOnOneCallback:
-            self.callback(self.resultList)
+            self.callback(cast("R", self.resultList))
         for index, deferred in enumerate(self._deferredList):
             deferred.addCallbacks(
                 self._oneFinished, self._oneFinished, callbackArgs=(index, SUCCESS), errbackArgs=(index, FAILURE)
@@ -108,7 +108,7 @@ class DeferredList(Deferred[R], Generic[R]):
             elif not succeeded and self.fireOnOneErrback:
                 self.errback(FirstError(*first))
             elif self.finishedCount == len(self.resultList):
-                self.callback(self.resultList)
+                self.callback(cast("R", self.resultList))
         return result if succeeded or not self.consumeErrors else None
 
     def cancel(self) -> None:

@@ -26,7 +26,7 @@ class Turns(ABC):
     """What a lock and a semaphore share: `waiting`, those that wait for acquire(), in order; run(); `async with`."""
 
     def __init__(self) -> None:
-        self.waiting: deque[Deferred[Self]] = deque()
+        self.waiting: deque[Deferred[Any]] = deque()
 
     @abstractmethod
     def acquire(self) -> Deferred[Self]:
