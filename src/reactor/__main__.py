@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import cast
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CommandError as error:
         print(f"{programName()} {options.command}: {error}", file=sys.stderr, flush=True)
         return error.code
+    except KeyboardInterrupt:  # before the reactor took over the signal, or when it had given it back
+        return 128 + signal.SIGINT
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
     try:
         for endpoint in endpoints:
             server.listen(endpoint)
-        announce(options.app, application.hint, server.addresses())
+        reactor.callWhenRunning(announce, options.app, application.hint, server.addresses())
         server.run()
     finally:
         server.close()
@@ -93,7 +93,10 @@ def literalAddress(host: str) -> str:
 
 
 def announce(name: str, hint: str, addresses: list[IPv4Address | IPv6Address]) -> None:
-    """Say on standard error what is served where, and how to talk to it. (Standard output may be for lines.)"""
+    """Say on standard error what is served where, and how to talk to it. (Standard output may be for lines.)
+
+    Whoever reads it may send a signal at once, so it is called when the reactor runs.
+    """
     places = " and ".join(where(address.host, address.port) for address in addresses)
     first = addresses[0]
     tryHost = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(first.host, first.host)

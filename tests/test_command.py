@@ -1,0 +1,497 @@
+"""The command as its users meet it: a process, real clients, signals, and what it prints when something is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO
+
+import pytest
+
+from reactor.linecore import IMPLEMENTATION
+
+DEADLINE = 30.0
+COMMAND = [sys.executable, "-m", "reactor"]
+LINES = 50_000
+CLIENTS = 8
+
+
+def run(*arguments: str, cwd: pathlib.Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=DEADLINE, check=False, cwd=cwd
+    )
+
+
+def netcat() -> str:
+    """OpenBSD's nc; the others have other options."""
+    path = shutil.which("nc")
+    if (
+        path is None
+        or "OpenBSD" not in subprocess.run([path, "-h"], capture_output=True, text=True, check=False).stderr
+    ):
+        pytest.skip("nc of OpenBSD is not installed (Debian's netcat-openbsd)")
+    return path
+
+
+class Served:
+    """A running `serve`, and what it said when it began."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        stderr: IO[bytes] | None = process.stderr
+        assert stderr is not None
+        self.said = stderr.readline().decode()
+        self.hint = stderr.readline().decode()
+        self.addresses = [(host, int(port)) for host, port in re.findall(r" \[?([\w.:]+?)\]?:(\d+)(?= )", self.said)]
+        self.log = b""
+        self.code: int | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.addresses[0]
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self.address, timeout=DEADLINE)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for the end; then `log` has the rest of standard error."""
+        _out, self.log = self.process.communicate(timeout=DEADLINE)
+        self.code = self.process.returncode
+        return self.code
+
+
+@contextlib.contextmanager
+def serving(*arguments: str, cwd: pathlib.Path | None = None, stdout: IO[bytes] | None = None) -> Iterator[Served]:
+    """Run `serve` on a free port. At the end it is stopped, if it was not yet, and must exit with 0 and say nothing."""
+    port = [] if "--listen" in arguments or "--port" in arguments else ["--port", "0"]
+    process = subprocess.Popen(
+        [*COMMAND, "serve", *arguments, *port], stdout=stdout or subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=cwd
+    )
+    with process:
+        served = Served(process)
+        try:
+            yield served
+            if served.code is None:
+                served.stop()
+                assert served.wait() == 0
+                assert served.log == b""
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def readAll(client: socket.socket) -> bytes:
+    """Read until the end; a reset raises."""
+    parts = []
+    while part := client.recv(1 << 20):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def isListening(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=DEADLINE).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+def readLine(client: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        got = client.recv(1)
+        assert got, line
+        line += got
+    return line
+
+
+# Errors are one line. (tests/test_serving.py has the rest of them.)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "the following arguments are required"),
+        (("serve", "nothing"), 2, "no application 'nothing': it is one of echo, chat, collect, or package.module:name"),
+        (("load", "here"), 2, "HOST:PORT is needed, or [IPv6]:PORT, not 'here'"),
+    ],
+)
+def test_anErrorIsOneLine(arguments: tuple[str, ...], code: int, message: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
+    assert done.stderr.startswith("python -m reactor")
+    assert message in done.stderr
+
+
+def test_portInUse() -> None:
+    with serving() as served:
+        host, port = served.address
+        done = run("serve", "--port", str(port))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"python -m reactor serve: cannot listen on {host}:{port}: Address already in use\n"
+
+
+def test_helpAndVersion() -> None:
+    assert re.fullmatch(
+        rf"linereactor \d\S*, line core {IMPLEMENTATION}, Python 3\.\d+\.\d+\n", run("--version").stdout
+    )
+    assert "package.module:name" in run("serve", "--help").stdout
+
+
+def test_theScriptIsTheSameCommand() -> None:
+    """Both names lead to one function; only the name in messages differs."""
+    code = "import sys; sys.argv[0] = 'linereactor'; from reactor.__main__ import main; sys.exit(main(['serve', 'x']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("linereactor serve: no application 'x'")
+
+
+# Serving.
+
+
+def test_printfToNc() -> None:
+    """What the README shows, by the very words that the server prints."""
+    netcat()
+    with serving() as served:
+        host, port = served.address
+        assert served.said == re.sub(r":\d+ ", f":{port} ", served.said)
+        assert re.fullmatch(rf"linereactor \S+: echo on {host}:{port} \(line core: {IMPLEMENTATION}\)\n", served.said)
+        assert served.hint == rf"try:  printf 'hello\r\n' | nc -q1 {host} {port}" + "\n"
+        shown = served.hint.removeprefix("try:  ").strip()
+        done = subprocess.run(["sh", "-c", shown], capture_output=True, timeout=DEADLINE, check=False)
+        assert done.stdout == b"hello\r\n"
+        done = subprocess.run([netcat(), "-N", host, str(port)], input=b"a\nb\n", capture_output=True, timeout=DEADLINE)
+        assert (done.returncode, done.stdout) == (0, b"a\nb\n")
+
+
+def test_onlyLoopbackListens() -> None:
+    endpoints = ["--listen", "tcp:0", "--listen", "tcp6:0", "--listen", "tcp:0:interface="]
+    with serving(*endpoints) as served:
+        assert [host for host, _port in served.addresses] == ["127.0.0.1", "::1", "127.0.0.1"]
+    with serving(*endpoints[:2], "--port", "0", "--host", "localhost") as served:
+        assert [host for host, _port in served.addresses] == ["127.0.0.1", "127.0.0.1"]
+    with serving("--listen", "tcp:0:interface=0.0.0.0") as served:
+        assert [host for host, _port in served.addresses] == ["0.0.0.0"]
+        assert "nc -q1 127.0.0.1 " in served.hint
+
+
+def fill(client: socket.socket, data: bytes) -> int:
+    """Send of `data` as much as the server takes without being read from; return how much that is."""
+    sent = 0
+    while sent < len(data) and select.select([], [client], [], 0.3)[1]:
+        sent += client.send(data[sent : sent + 100_000])
+    return sent
+
+
+def test_anAnswerLargerThanAllBuffers() -> None:
+    """A client that reads late is waited for: it gets everything, also what it is owed when it has ended its half."""
+    data = b"".join(b"%099d\n" % number for number in range(300_000))
+    with serving() as served, served.connect() as client:
+        sent = fill(client, data)
+        assert 100_000 < sent < len(data)
+        half = data[: data.rindex(b"\n", 0, sent + 100) + 1]
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(readAll, client)
+            client.sendall(half[sent:])
+            client.shutdown(socket.SHUT_WR)
+            assert reading.result(DEADLINE) == half
+
+
+def test_anOverlongLineCloses() -> None:
+    with serving("--max-line", "3") as served:
+        with served.connect() as client:
+            client.sendall(b"abc\nabcd\n")
+            assert readAll(client) == b"abc\n"
+        served.stop()
+        assert served.wait() == 0
+        assert b"sent a line of more than 3 bytes, connection closed" in served.log
+
+
+OWN = """
+from reactor import LineReceiver
+
+class Shout(LineReceiver):
+    def lineReceived(self, line):
+        self.sendLine(line.upper())
+"""
+
+
+def test_anApplicationOfOnesOwn(tmp_path: pathlib.Path) -> None:
+    """Its own delimiter stands, unless the command says otherwise."""
+    (tmp_path / "own.py").write_text(OWN)
+    with serving("own:Shout", cwd=tmp_path) as served, served.connect() as client:
+        client.sendall(b"a\nb\r\n")
+        assert readLine(client) + readLine(client) == b"A\nB\r\n"
+    with serving("own:Shout", "--delimiter", "newline", cwd=tmp_path) as served, served.connect() as client:
+        client.sendall(b"a\nb\r\n")
+        assert readLine(client) + readLine(client) == b"A\nB\n"
+
+
+# Stopping.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_whatWasSentBeforeTheSignalIsAnswered(number: int) -> None:
+    """Twenty clients have sent their lines and read nothing. Each gets every answer, and an end that is no reset."""
+    with serving() as served, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(served.connect()) for _ in range(20)]
+        for number_, client in enumerate(clients):
+            client.sendall(b"".join(b"%d %d\r\n" % (number_, line) for line in range(2000)))
+        served.stop(number)
+        for number_, client in enumerate(clients):
+            assert readAll(client) == b"".join(b"%d %d\r\n" % (number_, line) for line in range(2000))
+        assert served.wait() == 0
+        assert served.log == b""
+
+
+def test_aClientThatNeverStopsIsCutAtAWholeLine() -> None:
+    """It sends as fast as it can, before, during and after the signal. Its answers are a beginning of what it sent."""
+    with serving() as served, served.connect() as client:
+        chunks = (b"".join(b"%d\n" % line for line in range(first, first + 1000)) for first in itertools.count(0, 1000))
+        client.setblocking(False)
+        got, sent, chunk = bytearray(), bytearray(), b""
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            chunk = chunk or next(chunks)
+            with contextlib.suppress(BlockingIOError):
+                count = client.send(chunk)
+                sent += chunk[:count]
+                chunk = chunk[count:]
+            with contextlib.suppress(BlockingIOError):
+                part = client.recv(1 << 20)
+                if not part:
+                    break
+                if not got:
+                    served.stop()
+                got += part
+        assert served.wait() == 0
+        assert got.endswith(b"\n")
+        assert sent.startswith(got)
+
+
+def test_idleClientsDoNotHoldItUp() -> None:
+    """Far less than the deadline: nothing is owed to them."""
+    with serving() as served, served.connect() as first, served.connect() as second:
+        first.sendall(b"x\nunfinished")
+        assert readLine(first) == b"x\n"
+        begun = time.monotonic()
+        served.stop()
+        assert (readAll(first), readAll(second)) == (b"", b"")
+        assert served.wait() == 0
+        assert time.monotonic() - begun < 4
+
+
+def test_aSecondSignalHurries() -> None:
+    """A client that does not take what it is owed is not waited for."""
+    with serving() as served, served.connect() as client:
+        fill(client, (b"x" * 999 + b"\n") * 50_000)
+        begun = time.monotonic()
+        served.stop()
+        while isListening(served.address):
+            assert time.monotonic() - begun < DEADLINE
+        served.stop()
+        assert served.wait() == 0
+        assert b"received signal 15 again" in served.log
+        assert time.monotonic() - begun < 4
+
+
+# Idle clients.
+
+
+def test_slowlorisIsEvictedAndTheActiveClientStays() -> None:
+    timeout = 0.4
+    with serving("--idle-timeout", str(timeout)) as served, served.connect() as active, served.connect() as slow:
+        begun = time.monotonic()
+        slow.settimeout(timeout / 10)
+        evicted = False
+        while not evicted:
+            active.sendall(b"x\n")
+            assert readLine(active) == b"x\n"
+            try:
+                evicted = slow.recv(1) == b""
+            except TimeoutError:
+                with contextlib.suppress(ConnectionError):
+                    slow.sendall(b"y")
+            except ConnectionResetError:
+                evicted = True
+            assert time.monotonic() - begun < DEADLINE
+        assert time.monotonic() - begun >= timeout
+        active.sendall(b"x\n")
+        assert readLine(active) == b"x\n"
+
+
+# Collecting.
+
+
+def sources() -> Iterator[bytes]:
+    """The lines of the Python installation's own sources, without their ends. A CR is a character like any other."""
+    for path in sorted(pathlib.Path(sysconfig.get_path("stdlib")).rglob("*.py")):
+        if "site-packages" not in path.parts:
+            yield from path.read_bytes().split(b"\n")[:-1]
+
+
+def test_eightNcClientsIntoCollect(tmp_path: pathlib.Path) -> None:
+    """Real text, each line marked with its client: the output is those lines, each client's in order."""
+    lines = itertools.cycle(sources())
+    files = []
+    for number in range(CLIENTS):
+        files.append(tmp_path / f"{number}.txt")
+        files[-1].write_bytes(b"".join(b"%d:%b\n" % (number, next(lines)) for _ in range(LINES + number)))
+    output = tmp_path / "collected"
+    with serving("collect", "--output", str(output)) as served, contextlib.ExitStack() as stack:
+        host, port = served.address
+        assert served.hint == f"try:  nc -N {host} {port} < FILE\n"
+        inputs = [stack.enter_context(path.open("rb")) for path in files]
+        clients = [subprocess.Popen([netcat(), "-N", host, str(port)], stdin=file) for file in inputs]
+        assert [client.wait(DEADLINE) for client in clients] == [0] * CLIENTS
+    collected: list[list[bytes]] = [[] for _ in files]
+    for line in output.read_bytes().split(b"\n")[:-1]:
+        collected[int(line[:1])].append(line)
+    for path, got in zip(files, collected, strict=True):
+        assert got == path.read_bytes().split(b"\n")[:-1]
+
+
+def test_collectWhatWasSentBeforeTheSignal(tmp_path: pathlib.Path) -> None:
+    """The clients have gone already. Their lines are kept, the last of them too, which has no end."""
+    output = tmp_path / "collected"
+    output.write_bytes(b"from before")
+    with serving("collect", "--output", str(output)) as served:
+        for number in range(30):
+            with served.connect() as client:
+                client.sendall(b"%d\n%d\r\nend %d" % (number, number, number))
+                client.shutdown(socket.SHUT_WR)
+                assert readAll(client) == b""
+    expected = [b"from before"]
+    for number in range(30):
+        expected += [b"%d" % number, b"%d\r" % number, b"end %d" % number]
+    assert output.read_bytes() == b"\n".join([*expected, b""])
+
+
+def test_collectToStandardOutput(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "out"
+    with path.open("wb") as out, serving("collect", "--output", "-", stdout=out) as served, served.connect() as client:
+        client.sendall(b"one\ntwo\n")
+        client.shutdown(socket.SHUT_WR)
+        assert readAll(client) == b""
+    assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_twoCollectorsOfOneFile(tmp_path: pathlib.Path) -> None:
+    output = str(tmp_path / "collected")
+    with serving("collect", "--output", output):
+        done = run("serve", "collect", "--output", output, "--port", "0")
+        assert done.returncode == 1
+        assert f"another program has locked {output}" in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_aFullDisk() -> None:
+    """One clear line, exit code 1; no client is left to think that its lines were taken."""
+    with serving("collect", "--output", "/dev/full") as served, served.connect() as client, served.connect() as other:
+        client.sendall(b"line\n" * 10)
+        for lost in (client, other):
+            with contextlib.suppress(ConnectionResetError):
+                assert lost.recv(100) == b""
+        assert served.wait() == 1
+        assert served.log == b"python -m reactor serve: cannot write to /dev/full: No space left on device\n"
+
+
+# Chat.
+
+
+def test_chatWithNc() -> None:
+    with serving("chat") as served, served.connect() as first:
+        host, port = served.address
+        assert served.hint == f"try:  nc {host} {port}\n"
+        assert readLine(first) == b"* your name, please\n"
+        first.sendall(b"ann\r\n")
+        assert readLine(first).startswith(b"* welcome, ann; here: nobody else")
+        done = subprocess.Popen([netcat(), "-N", host, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        out, _err = done.communicate(b"bob\nhi \x1b[2Jall\n", timeout=DEADLINE)
+        assert out.startswith(b"* your name, please\n* welcome, bob; here: ann; ")
+        heard = [readLine(first) for _ in range(3)]
+        assert heard == [b"* bob has joined\r\n", b"bob: hi \xef\xbf\xbd[2Jall\r\n", b"* bob has left\r\n"]
+
+
+def test_aSlowMemberHoldsNobodyUp() -> None:
+    """It never reads. The others hear everything, and then that it is gone."""
+    said = b"x" * 10_000
+    with serving("chat", "--log-level", "error") as served, served.connect() as slow:
+        slow.sendall(b"slow\n")
+        with served.connect() as speaker, served.connect() as listener:
+            for client, name in ((speaker, b"speaker"), (listener, b"listener")):
+                client.sendall(name + b"\n")
+                assert readLine(client) == b"* your name, please\n"
+                assert readLine(client).startswith(b"* welcome, " + name)
+            buffered = listener.makefile("rb")
+            gone = False
+            deadline = time.monotonic() + DEADLINE
+            while not gone and time.monotonic() < deadline:
+                speaker.sendall(said + b"\n")
+                line = buffered.readline()
+                if line.startswith(b"* slow"):
+                    assert line == b"* slow was dropped: did not read\n"
+                    gone = True
+                    line = buffered.readline()
+                assert line == b"speaker: " + said + b"\n"
+            buffered.close()
+            assert gone
+
+
+# Load.
+
+
+def test_loadAgainstServe() -> None:
+    with serving() as served:
+        host, port = served.address
+        where = f"{host}:{port}"
+        done = run(
+            "load", where, "--connections", "200", "--pipeline", "20", "--lines", "100003", "--line-length", "50"
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        first, rate, latency = done.stdout.splitlines()
+        assert first == "100003 lines of 50 bytes, 200 connections, 20 deep: every reply right"
+        assert re.fullmatch(r"[1-9]\d* lines/s \([\d.]+ s\)", rate)
+        times = re.fullmatch(r"latency p50 ([\d.]+) ms, p99 ([\d.]+) ms, p99.9 ([\d.]+) ms", latency)
+        assert times is not None
+        assert 0 < float(times[1]) <= float(times[2]) <= float(times[3])
+
+
+def test_loadWithNobodyThere() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+    done = run("load", f"127.0.0.1:{port}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"python -m reactor load: cannot connect to 127.0.0.1:{port}: Connection refused\n"
+
+
+def test_loadInterrupted() -> None:
+    """The server takes everything and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"127.0.0.1:{server.getsockname()[1]}"
+        command = [*COMMAND, "load", where, "--connections", "1", "--lines", "10"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            client, _address = server.accept()
+            with client:
+                client.settimeout(DEADLINE)
+                assert client.recv(10)
+                process.send_signal(signal.SIGINT)
+                _out, said = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 1
+        assert said == "python -m reactor load: interrupted (0 of 10 replies were right)\n"
