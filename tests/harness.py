@@ -23,7 +23,9 @@ import twisted.internet.epollreactor
 import twisted.internet.error
 import twisted.internet.interfaces
 import twisted.internet.protocol
+import twisted.internet.reactor
 import twisted.internet.task
+import twisted.internet.tcp
 from zope.interface import classImplements
 
 import reactor.defer
@@ -35,6 +37,10 @@ from reactor.loops.epoll import EpollReactor
 DEADLINE = 20.0
 LOOPBACK = "127.0.0.1"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Twisted makes its reactor at import, and keeps a descriptor in reserve from its first listening on: both are opened
+# here, so that no single test is taken for their owner.
+twisted.internet.tcp._reservedFD.reserve()
 
 Hooks = dict[str, Callable[..., object]]
 
@@ -130,6 +136,7 @@ def runProgram(
 
 
 def _closeTwisted(each: Any) -> None:
+    each.iterate(0)
     each.disconnectAll()
     each.iterate(0)
     for waker in list(each._internalReaders):
