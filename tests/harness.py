@@ -26,12 +26,14 @@ import twisted.internet.protocol
 import twisted.internet.reactor
 import twisted.internet.task
 import twisted.internet.tcp
+import uvloop
 from zope.interface import classImplements
 
 import reactor.defer
 import reactor.error
 import reactor.protocol
 import reactor.task
+from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.epoll import EpollReactor
 
 DEADLINE = 20.0
@@ -39,8 +41,9 @@ LOOPBACK = "127.0.0.1"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # Twisted makes its reactor at import, and keeps a descriptor in reserve from its first listening on: both are opened
-# here, so that no single test is taken for their owner.
+# here, so that no single test is taken for their owner. So does libuv, for signals, with the first event loop.
 twisted.internet.tcp._reservedFD.reserve()
+uvloop.new_event_loop().close()
 
 Hooks = dict[str, Callable[..., object]]
 
@@ -149,9 +152,12 @@ def _closeTwisted(each: Any) -> None:
 def _closeOurs(each: Any) -> None:
     each.disconnectAll()
     each.iterate(0)
-    each._releaseThreads()
-    each._epoll.close()
-    each._waker.close()
+    each.close()
+
+
+def _closeUvloop(each: Any) -> None:
+    _closeOurs(each)
+    each.eventloop.close()
 
 
 OURS = SimpleNamespace(
@@ -163,6 +169,17 @@ OURS = SimpleNamespace(
     makeReactor=EpollReactor,
     close=_closeOurs,
 )
+# The same on other loops.
+ASYNCIO = SimpleNamespace(**{**vars(OURS), "name": "asyncio", "makeReactor": AsyncioReactor})
+UVLOOP = SimpleNamespace(
+    **{
+        **vars(OURS),
+        "name": "uvloop",
+        "makeReactor": lambda: AsyncioReactor(uvloop.new_event_loop()),
+        "close": _closeUvloop,
+    }
+)
+LOOPS = (OURS, ASYNCIO, UVLOOP)
 TWISTED = SimpleNamespace(
     name="twisted",
     protocol=twisted.internet.protocol,

@@ -113,8 +113,7 @@ class Model:
     def close(self) -> None:
         """Close the reactor's own descriptors: tracebacks in log records keep it from being collected."""
         if self.isOurs:
-            self.reactor._waker.close()
-            self.reactor._epoll.close()
+            self.reactor.close()
         else:
             for reader in self.reactor._internalReaders:
                 reader.connectionLost(None)

@@ -37,7 +37,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (5, ("reactor.loops.resolving", "reactor.loops.signals", "reactor.loops.triggers", "reactor.loops.waker")),
     (5, ("reactor.loops.sockets", "reactor.loops.workers")),
     (5, ("reactor.loops.base",)),
-    (6, ("reactor.loops.epoll", "reactor.endpoints")),
+    (6, ("reactor.loops.epoll", "reactor.loops.asyncioloop", "reactor.endpoints")),
     (7, ("reactor.serving.errors", "reactor.serving.latency", "reactor.serving.lines", "reactor.serving.logs")),
     (7, ("reactor.serving.chat", "reactor.serving.collect", "reactor.serving.echo")),
     (7, ("reactor.serving.options", "reactor.serving.watch")),

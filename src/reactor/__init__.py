@@ -8,7 +8,7 @@ runs the reactor.
 
 from __future__ import annotations
 
-import sys
+import select
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, cast
@@ -36,6 +36,7 @@ from reactor.defer import (
 from reactor.failure import Failure
 from reactor.filesender import FileSender
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
+from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.base import ReactorBase
 from reactor.protocol import (
     BaseProtocol,
@@ -68,10 +69,12 @@ if TYPE_CHECKING:
 
     running: bool
 
-if sys.platform == "linux":
+if hasattr(select, "epoll"):
     from reactor.loops.epoll import EpollReactor
 
     registerMaker(EpollReactor)
+else:
+    registerMaker(AsyncioReactor)
 
 __version__ = "0.1.0"
 
@@ -236,6 +239,7 @@ def connectTCP(
 
 __all__ = [
     "AlreadyCalledError",
+    "AsyncioReactor",
     "BaseProtocol",
     "CancelledError",
     "ClientCreator",
@@ -248,7 +252,6 @@ __all__ = [
     "DeferredLock",
     "DeferredQueue",
     "DeferredSemaphore",
-    "EpollReactor",
     "Factory",
     "Failure",
     "FileSender",
@@ -318,3 +321,5 @@ __all__ = [
     "succeed",
     "suggestThreadPoolSize",
 ]
+if hasattr(select, "epoll"):
+    __all__ += ["EpollReactor"]

@@ -101,12 +101,17 @@ class DelayedCall:
 
 
 class TimerQueue:
-    """The pending calls of one clock: `seconds` is a function that returns the time, in seconds. One thread only."""
+    """The pending calls of one clock: `seconds` is a function that returns the time, in seconds. One thread only.
 
-    __slots__ = ("_deadlines", "_due", "_heldBack", "_heldBarrier", "_turn", "seconds")
+    `sooner`, if set, is called whenever a deadline comes before all others. It is for a loop that sleeps on behalf of
+    others too, and so does not ask for the next deadline each time.
+    """
+
+    __slots__ = ("_deadlines", "_due", "_heldBack", "_heldBarrier", "_turn", "seconds", "sooner")
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self.seconds = seconds
+        self.sooner: Callable[[], None] | None = None
         self._deadlines: list[float] = []
         self._due: dict[float, DelayedCall | dict[DelayedCall, None]] = {}
         # Deadlines whose calls are all behind the barrier of the turn that runs now; back to the heap when it is over.
@@ -129,6 +134,8 @@ class TimerQueue:
         call = DelayedCall(self, time, self._turn, function, args, kwargs or NO_KEYWORDS)
         if self._due.setdefault(time, call) is call:
             heappush(self._deadlines, time)
+            if self.sooner is not None and self._deadlines[0] == time:
+                self.sooner()
         else:
             self._share(call)
         return call
@@ -189,6 +196,8 @@ class TimerQueue:
         call.turn = self._turn
         if self._due.setdefault(time, call) is call:
             heappush(self._deadlines, time)
+            if self.sooner is not None and self._deadlines[0] == time:
+                self.sooner()
         else:
             self._share(call)
 

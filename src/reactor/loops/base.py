@@ -55,11 +55,12 @@ class ReactorBase(SocketServices, ThreadServices):
         self._timers = TimerQueue(self.seconds)
         self._events = SystemEvents(self.reportFailure)
         self._threadCalls: deque[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = deque()
-        self._signals = SignalHandling(self.callFromThread, self._wakeupFd())
+        self._signals = SignalHandling(self.callFromThread, self._wakeupFd)
         self._open: dict[IFileDescriptor, None] = {}
         self._toFlush: list[IFlushable] = []
         self._toClose: list[socket.socket] = []
         self._inBatch = False
+        self._closed = False
 
     # What a subclass supplies.
 
@@ -77,6 +78,10 @@ class ReactorBase(SocketServices, ThreadServices):
 
     def _wakeupFd(self) -> int:
         """Return a non-blocking descriptor; a byte written to it by a signal ends the loop's sleep."""
+        raise NotImplementedError
+
+    def _closeLoop(self) -> None:
+        """Give back the descriptors of the loop itself."""
         raise NotImplementedError
 
     def addReader(self, reader: Any) -> None:
@@ -115,22 +120,30 @@ class ReactorBase(SocketServices, ThreadServices):
         In the main thread SIGINT and SIGTERM then call stop(), unless `installSignalHandlers` is false; the handlers
         from before come back at the end. SIGINT is left alone if the program has a handler of its own.
         """
-        if self._started:
-            raise ReactorAlreadyRunning("the reactor is running already")
-        self._started = self._looping = True
-        self._stopping = self._shutdownBegun = self._shutDown = False
-        self._events.forget("startup", "shutdown")
+        self._begin()
         try:
             with _current.running(self):
-                self._events.fire("startup", begin=lambda: self._nowRunning(installSignalHandlers))
+                self._startUp(installSignalHandlers)
                 self._loop()
                 self._finishTurn()
         finally:
-            self._signals.restore()
-            self._started = self.running = self._looping = False
-            if self._shutDown:
-                self._releaseThreads()
+            self._end()
         self._raiseExit()
+
+    def close(self) -> None:
+        """Give back descriptors and threads; the reactor is of no use afterwards. ReactorAlreadyRunning if it runs.
+
+        Ports and connections that are left are closed with ConnectionLost; delayed calls are not made any more. Again:
+        nothing.
+        """
+        if self._started:
+            raise ReactorAlreadyRunning("the reactor is running: it is closed after it has stopped")
+        if not self._closed:
+            self._closed = True
+            self.disconnectAll()
+            self._finishTurn()
+            self._releaseThreads()
+            self._closeLoop()
 
     def stop(self) -> None:
         """Leave run() in order, on this turn or the next.
@@ -158,6 +171,22 @@ class ReactorBase(SocketServices, ThreadServices):
         leaving, self._exit = self._exit, None
         if leaving is not None:
             raise leaving
+
+    def _begin(self) -> None:
+        if self._started:
+            raise ReactorAlreadyRunning("the reactor is running already")
+        self._started = self._looping = True
+        self._stopping = self._shutdownBegun = self._shutDown = False
+        self._events.forget("startup", "shutdown")
+
+    def _startUp(self, installSignalHandlers: bool) -> None:
+        self._events.fire("startup", begin=lambda: self._nowRunning(installSignalHandlers))
+
+    def _end(self) -> None:
+        self._signals.restore()
+        self._started = self.running = self._looping = False
+        if self._shutDown:
+            self._releaseThreads()
 
     def _nowRunning(self, installSignalHandlers: bool) -> None:
         self.running = True

@@ -41,6 +41,10 @@ class EpollReactor(ReactorBase):
     def _wakeupFd(self) -> int:
         return self._waker.writeFd
 
+    def _closeLoop(self) -> None:
+        self._epoll.close()
+        self._waker.close()
+
     def addReader(self, reader: Any) -> None:
         """See ReactorBase.addReader."""
         fd = reader.fileno()

@@ -16,9 +16,11 @@ STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SI
 
 
 class SignalHandling:
-    """The signals of one reactor: `post(call, *args)` queues a call for its loop from anywhere."""
+    """The signals of one reactor: `post(call, *args)` queues a call for its loop from anywhere, `wakeupFd()` is the
+    descriptor that wakes it.
+    """
 
-    def __init__(self, post: Callable[..., None], wakeupFd: int) -> None:
+    def __init__(self, post: Callable[..., None], wakeupFd: Callable[[], int]) -> None:
         self._post = post
         self._wakeupFd = wakeupFd
         self._calls: dict[int, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
@@ -44,7 +46,7 @@ class SignalHandling:
         if threading.current_thread() is not threading.main_thread():
             return
         self._installed = True
-        self._wakeupBefore = signal.set_wakeup_fd(self._wakeupFd, warn_on_full_buffer=False)
+        self._wakeupBefore = signal.set_wakeup_fd(self._wakeupFd(), warn_on_full_buffer=False)
         for number in list(self._calls):
             self._install(number)
         if stop is None:

@@ -1,8 +1,11 @@
-"""A pipe through which other threads and signals wake a loop that sleeps."""
+"""A pair of sockets through which other threads and signals wake a loop that sleeps.
+
+Sockets and not a pipe: every kind of loop, on every system, can watch them.
+"""
 
 from __future__ import annotations
 
-import os
+import socket
 from contextlib import suppress
 
 
@@ -10,9 +13,9 @@ class Waker:
     """Readable for the loop as soon as wake() has been called, from any thread or signal handler."""
 
     def __init__(self) -> None:
-        self._fd, self.writeFd = os.pipe()
-        os.set_blocking(self._fd, False)
-        os.set_blocking(self.writeFd, False)
+        self._reading, self._writing = socket.socketpair()
+        self._reading.setblocking(False)
+        self._writing.setblocking(False)
         self._awake = False
 
     def wake(self) -> None:
@@ -20,27 +23,31 @@ class Waker:
         if not self._awake:
             self._awake = True
             with suppress(BlockingIOError):  # full of signals: the loop will wake
-                os.write(self.writeFd, b"w")
+                self._writing.send(b"w")
 
     def fileno(self) -> int:
         """Return the end that becomes readable."""
-        return self._fd
+        return self._reading.fileno()
+
+    @property
+    def writeFd(self) -> int:
+        """The other end: a byte written to it wakes too."""
+        return self._writing.fileno()
 
     def doRead(self) -> None:
         """Take what woke the loop, which then looks at its queues.
 
-        The pipe is emptied before the flag falls: a wake() in between is not lost, because what it announces is queued.
+        They are emptied before the flag falls: a wake() in between is not lost, because what it announces is queued.
         """
         with suppress(BlockingIOError):
-            while len(os.read(self._fd, 4096)) == 4096:
+            while len(self._reading.recv(4096)) == 4096:
                 pass
         self._awake = False
 
     def close(self) -> None:
         """Close both ends."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            os.close(self.writeFd)
-            self._fd = self.writeFd = -1
+        self._reading.close()
+        self._writing.close()
 
+    # A reactor that nobody closes gives its descriptors back without a warning.
     __del__ = close

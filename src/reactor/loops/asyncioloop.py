@@ -1,0 +1,370 @@
+"""AsyncioReactor: the loop is asyncio's, or any that has its add_reader, uvloop among them.
+
+The event loop belongs to others too: asyncio libraries run in it beside our protocols. So it is not for us to say when
+it sleeps, and what an EpollReactor does between two sleeps (steps 1 to 4 of a turn, see ReactorBase) is a callback
+here, `_tick`. Whoever leaves something for it to do says so with `_turnSoon`: flushSoon, stop, a failure that ends the
+reactor, a deadline before all others, and, through the waker, other threads and signals. Descriptors are watched by
+the event loop itself, each with a callback of its own.
+
+- An event loop forgets the events of a descriptor when it is told to watch it no longer, those of the present batch
+  too. So sockets are closed at once, without waiting for the end of a batch.
+- It does not notice when a number has come to stand for another file behind its back, and then would watch nothing
+  (asyncio) or wake a stranger (uvloop). Hence `_files`: what each number stood for when it was first watched.
+- There are three ways to run. run() runs the event loop. start() lives in one that runs already. iterate() lets it
+  poll once, and is refused inside it: event loops do not nest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from types import TracebackType
+from typing import Any
+
+from reactor import _current
+from reactor.error import ReactorAlreadyRunning
+from reactor.failure import Failure
+from reactor.interfaces import IFlushable
+from reactor.loops.base import ReactorBase
+from reactor.loops.waker import Waker
+
+
+class AsyncioReactor(ReactorBase):
+    """A reactor on `eventloop`, which must have add_reader and is not closed by close().
+
+    Without an argument it takes the event loop that runs in this thread, else it makes one of its own, of the kind that
+    asyncio's policy says, whose tasks close() cancels. `eventloop` is an attribute too. iterate() inside the event loop
+    raises ReactorAlreadyRunning.
+    """
+
+    def __init__(self, eventloop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._runner: asyncio.Runner | None = None
+        if eventloop is None:
+            eventloop = asyncio._get_running_loop() or self._makeLoop()
+        self.eventloop = eventloop
+        self._readers: dict[int, Any] = {}
+        self._writers: dict[int, Any] = {}
+        self._files: dict[int, tuple[int, int]] = {}
+        self._attached = False
+        self._polling = False
+        self._inTick = False
+        self._soon: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timerDue = 0.0
+        self._life: ExitStack | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._waker = Waker()
+        super().__init__()
+        self._timers.sooner = self._turnSoon
+        eventloop.add_reader(self._waker.fileno(), self._woken)
+
+    def _makeLoop(self) -> asyncio.AbstractEventLoop:
+        # On Windows the usual event loop cannot watch descriptors.
+        factory = asyncio.SelectorEventLoop if sys.platform == "win32" else asyncio.new_event_loop
+        self._runner = asyncio.Runner(loop_factory=factory)
+        return self._runner.get_loop()
+
+    # Running.
+
+    def run(self, installSignalHandlers: bool = True) -> None:
+        """See ReactorBase.run. ReactorAlreadyRunning also if the event loop runs already: that is for start().
+
+        If a program stops the event loop, that stops the reactor in order.
+        """
+        if self.eventloop.is_running():
+            raise ReactorAlreadyRunning("the event loop is running already: start() is for that")
+        super().run(installSignalHandlers)
+
+    def start(self) -> asyncio.Future[None]:
+        """Run until stop() inside the event loop that runs this; return a Future of the end, at once.
+
+        So `await reactor.start()` is run() for coroutines. Signals are left to whoever runs the event loop. What a
+        callback raises to leave run() (KeyboardInterrupt, SystemExit) is the Future's exception; cancelling the Future
+        stops the reactor. RuntimeError in another event loop or none, ReactorAlreadyRunning if it runs already.
+        """
+        if asyncio._get_running_loop() is not self.eventloop:
+            raise RuntimeError("start() is for a coroutine or callback of the reactor's own event loop")
+        self._begin()
+        self._life = ExitStack()
+        self._life.enter_context(_current.running(self))
+        self._ended = ended = self.eventloop.create_future()
+        ended.add_done_callback(self._abandoned)
+        self._startUp(False)
+        self._attach()
+        return ended
+
+    async def __aenter__(self) -> AsyncioReactor:
+        """start()."""
+        self._entered = self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """stop(), if it still runs, wait for the end, and close()."""
+        if self._started and not self._stopping:
+            self.stop()
+        await self._entered
+        self.close()
+
+    def stop(self) -> None:
+        """See ReactorBase.stop."""
+        super().stop()
+        self._turnSoon()
+
+    def flushSoon(self, transport: IFlushable) -> None:
+        """See ReactorBase.flushSoon."""
+        self._toFlush.append(transport)
+        self._turnSoon()
+
+    def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
+        """See ReactorBase.reportFailure."""
+        super().reportFailure(failure, what, *about)
+        if self._exit is not None:
+            self._turnSoon()
+
+    def _startUp(self, installSignalHandlers: bool) -> None:
+        with self._insideLoop():
+            super()._startUp(installSignalHandlers)
+
+    def _loop(self) -> None:
+        self._attach()
+        try:
+            while self._looping:
+                try:
+                    self.eventloop.run_forever()
+                    if self._looping and not self._stopping:
+                        self.stop()
+                except (KeyboardInterrupt, SystemExit):
+                    self.reportFailure(Failure(), "the loop")
+        finally:
+            self._detach()
+
+    def _turn(self, longest: float | None) -> None:
+        eventloop = self.eventloop
+        if eventloop.is_running():
+            raise ReactorAlreadyRunning("the event loop is running, and cannot be turned from inside")
+        with self._insideLoop():
+            sleep = self._beginTurn()
+        if longest is not None and (sleep is None or sleep > longest):
+            sleep = longest
+        timer = None
+        if not sleep:
+            eventloop.stop()  # which lets it poll once
+        else:
+            timer = eventloop.call_later(sleep, self._stopPolling)
+            self._polling = True
+        try:
+            eventloop.run_forever()
+        finally:
+            self._polling = False
+            if timer is not None:
+                timer.cancel()
+        with self._insideLoop():
+            self._finishTurn()
+
+    def _stopPolling(self) -> None:
+        if self._polling:  # once only: uvloop would remember the second stop() for the next time
+            self._polling = False
+            self.eventloop.stop()
+
+    @contextmanager
+    def _insideLoop(self) -> Iterator[None]:
+        """Callbacks may ask asyncio for the running event loop; here is one who calls them without running it."""
+        before = asyncio._get_running_loop()
+        asyncio._set_running_loop(self.eventloop)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(before)
+
+    def _attach(self) -> None:
+        self._attached = True
+        self._turnSoon()
+
+    def _detach(self) -> None:
+        self._attached = False
+        for handle in (self._soon, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._soon = self._timer = None
+
+    def _turnSoon(self) -> None:
+        if self._soon is None and self._attached and not self._inTick:
+            self._soon = self.eventloop.call_soon(self._tick)
+
+    def _tick(self) -> None:
+        """What is to be done between two polls; then have it done again when there will be something."""
+        self._soon = None
+        sleep = None
+        if self._looping:
+            self._inTick = True
+            try:
+                sleep = self._beginTurn()
+            finally:
+                self._inTick = False
+        if not self._looping:
+            self._leave()
+        elif sleep == 0:
+            self._turnSoon()
+        elif sleep is not None:
+            self._tickLater(sleep)
+
+    def _tickLater(self, sleep: float) -> None:
+        due = self._timers.nextTime()
+        assert due is not None, "a reactor that sleeps for a time has a delayed call"
+        if self._timer is not None:
+            if self._timerDue <= due:
+                return  # at worst it comes too early, for a call that was cancelled meanwhile
+            self._timer.cancel()
+        self._timerDue = due
+        # Some loops round to milliseconds: rounded up, the call is not met by a loop that comes too early and spins.
+        self._timer = self.eventloop.call_later(math.ceil(sleep * 1000) / 1000, self._timeIsUp)
+
+    def _timeIsUp(self) -> None:
+        self._timer = None
+        self._tick()
+
+    def _leave(self) -> None:
+        """The reactor has ended; the event loop has, too, if we run it."""
+        self._detach()
+        if self._life is None or self._ended is None:
+            self.eventloop.stop()
+            return
+        self._finishTurn()
+        self._life.close()
+        self._end()
+        ended, self._ended, self._life = self._ended, None, None
+        leaving, self._exit = self._exit, None
+        if ended.cancelled():
+            return
+        if leaving is None:
+            ended.set_result(None)
+        else:
+            ended.set_exception(leaving)
+
+    def _abandoned(self, ended: asyncio.Future[None]) -> None:
+        if ended.cancelled() and ended is self._ended and not self._stopping:
+            self.stop()
+
+    # Wake-up.
+
+    def _wake(self) -> None:
+        self._waker.wake()
+
+    def _woken(self) -> None:
+        self._waker.doRead()
+        self._turnSoon()
+        if self._polling:
+            self._stopPolling()
+
+    def _wakeupFd(self) -> int:
+        # The program may have signal handlers in the event loop, which has its own descriptor for them: it wakes too.
+        before = signal.set_wakeup_fd(-1)
+        if before == -1:
+            return self._waker.writeFd
+        signal.set_wakeup_fd(before)
+        return before
+
+    def _closeLoop(self) -> None:
+        if not self.eventloop.is_closed():
+            self.eventloop.remove_reader(self._waker.fileno())
+        self._waker.close()
+        if self._runner is not None:
+            self._runner.close()
+
+    # Interest.
+
+    def addReader(self, reader: Any) -> None:
+        """See ReactorBase.addReader."""
+        fd = reader.fileno()
+        if self._readers.get(fd) is not reader:
+            self._know(fd)
+            self.eventloop.add_reader(fd, self._read, reader)
+            self._readers[fd] = reader
+
+    def addWriter(self, writer: Any) -> None:
+        """See ReactorBase.addWriter."""
+        fd = writer.fileno()
+        if self._writers.get(fd) is not writer:
+            self._know(fd)
+            self.eventloop.add_writer(fd, self._write, writer)
+            self._writers[fd] = writer
+
+    def removeReader(self, reader: Any) -> None:
+        """See ReactorBase.removeReader."""
+        fd = _numberOf(reader, self._readers)
+        if self._readers.get(fd) is reader:
+            self._forget(fd, self._readers)
+
+    def removeWriter(self, writer: Any) -> None:
+        """See ReactorBase.removeWriter."""
+        fd = _numberOf(writer, self._writers)
+        if self._writers.get(fd) is writer:
+            self._forget(fd, self._writers)
+
+    def getReaders(self) -> list[Any]:
+        """See ReactorBase.getReaders."""
+        return list(self._readers.values())
+
+    def getWriters(self) -> list[Any]:
+        """See ReactorBase.getWriters."""
+        return list(self._writers.values())
+
+    def _know(self, fd: int) -> None:
+        """`fd` is to be watched. Forget who watched it when it stood for another file."""
+        file = _fileOf(fd)
+        if self._files.setdefault(fd, file) != file:
+            for table in (self._readers, self._writers):
+                if fd in table:
+                    self._forget(fd, table)
+            self._files[fd] = file
+
+    def _forget(self, fd: int, table: dict[int, Any]) -> None:
+        del table[fd]
+        if fd not in self._readers and fd not in self._writers:
+            del self._files[fd]
+        if self.eventloop.is_closed():
+            return
+        with suppress(OSError):  # it was closed behind our back, and the kernel has forgotten it
+            (self.eventloop.remove_reader if table is self._readers else self.eventloop.remove_writer)(fd)
+
+    def _read(self, owner: Any) -> None:
+        try:
+            result = owner.doRead()
+            if result is not None:
+                self._ownerEnded(owner, result)
+        except BaseException:
+            self._ownerFailed(owner, Failure())
+        if self._polling:
+            self._stopPolling()
+
+    def _write(self, owner: Any) -> None:
+        try:
+            result = owner.doWrite()
+            if result is not None:
+                self._ownerEnded(owner, result)
+        except BaseException:
+            self._ownerFailed(owner, Failure())
+        if self._polling:
+            self._stopPolling()
+
+
+def _fileOf(fd: int) -> tuple[int, int]:
+    """What `fd` stands for, as far as the system says: add_reader will find out if that is nothing."""
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return (0, 0)
+    return (status.st_dev, status.st_ino)
+
+
+def _numberOf(owner: Any, table: dict[int, Any]) -> int:
+    """The number under which `owner` is watched: its own, unless it was closed before it was removed."""
+    fd: int = owner.fileno()
+    return fd if fd >= 0 else next((number for number, known in table.items() if known is owner), -1)
