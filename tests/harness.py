@@ -150,9 +150,10 @@ def _closeTwisted(each: Any) -> None:
 
 
 def _closeOurs(each: Any) -> None:
-    each.disconnectAll()
-    each.iterate(0)
-    each.close()
+    if not each._closed:
+        each.disconnectAll()
+        each.iterate(0)
+        each.close()
 
 
 def _closeUvloop(each: Any) -> None:

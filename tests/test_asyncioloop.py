@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import uvloop
 
+from reactor import AsyncioReactor, ClientCreator, Deferred, Protocol, ServerFactory, current
+from reactor.error import ConnectionLost, ReactorAlreadyRunning
 from tests.contract.reactor import ReactorContract
 from tests.contract.transport import TransportContract
-from tests.harness import ASYNCIO, UVLOOP, World
+from tests.harness import ASYNCIO, DEADLINE, LOOPBACK, UVLOOP, World, dial, runProgram, turnUntil
 
 SIDES = [pytest.param(side, id=side.name) for side in (ASYNCIO, UVLOOP)]
 
@@ -37,3 +45,403 @@ class TestTransport(TransportContract):
         world = World(request.param)
         yield world
         world.close()
+
+
+@contextlib.contextmanager
+def newLoop(side: Any) -> Iterator[asyncio.AbstractEventLoop]:
+    eventloop = uvloop.new_event_loop() if side is UVLOOP else asyncio.new_event_loop()
+    yield eventloop
+    eventloop.close()
+
+
+@pytest.fixture(params=SIDES)
+def eventloop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
+    with newLoop(request.param) as made:
+        yield made
+
+
+class Echo(Protocol):
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(data.upper())
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.factory.lost.append(type(reason.value))
+
+
+def echoFactory() -> Any:
+    factory: Any = ServerFactory.forProtocol(Echo)
+    factory.lost = []
+    return factory
+
+
+class TestBesideAsyncio:
+    """What belongs to asyncio runs beside what is ours, whoever runs the event loop."""
+
+    def test_insideARunningLoop(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        order: list[Any] = []
+        factory = echoFactory()
+
+        async def main() -> None:
+            async with AsyncioReactor() as reactor:
+                assert reactor.eventloop is eventloop
+                assert reactor.running
+                assert current() is reactor
+                port = reactor.listenTCP(0, factory, interface=LOOPBACK)
+                reading, writing = await asyncio.open_connection(LOOPBACK, port.getHost().port)
+                writing.write(b"hello")
+                order.append(await reading.readexactly(5))
+                reactor.addSystemEventTrigger("before", "shutdown", order.append, "shutdown")
+            assert await reading.read() == b""
+            writing.close()
+            await writing.wait_closed()
+            assert not reactor.running
+            order.append("after")
+
+        eventloop.run_until_complete(main())
+        assert order == [b"HELLO", "shutdown", "after"]
+        assert factory.lost == [ConnectionLost]
+
+    def test_startIsRunForCoroutines(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        reactor = AsyncioReactor(eventloop)
+        seen: list[Any] = []
+
+        async def main() -> None:
+            reactor.callWhenRunning(seen.append, "startup")
+            ended = reactor.start()
+            seen.append("started")
+            with pytest.raises(ReactorAlreadyRunning):
+                reactor.start()
+            for refused in (reactor.run, reactor.iterate, reactor.close):
+                with pytest.raises(ReactorAlreadyRunning):
+                    refused()
+            reactor.callLater(0.001, reactor.stop)
+            await ended
+
+        for _ in range(2):
+            eventloop.run_until_complete(main())
+            assert not reactor.running
+        assert seen == ["startup", "started"] * 2
+        reactor.close()
+
+    def test_startIsForTheOwnLoop(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        reactor = AsyncioReactor(eventloop)
+
+        async def main() -> None:
+            reactor.start()
+
+        with pytest.raises(RuntimeError, match="own event loop"):
+            reactor.start()
+        with pytest.raises(RuntimeError, match="own event loop"):
+            asyncio.run(main())
+        reactor.close()
+
+    def test_cancellingTheFutureStops(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        reactor = AsyncioReactor(eventloop)
+        stopped = []
+
+        async def main() -> None:
+            reactor.addSystemEventTrigger("after", "shutdown", stopped.append, True)
+            task = asyncio.ensure_future(asyncio.wait_for(reactor.start(), 0.002))
+            with pytest.raises(asyncio.TimeoutError):
+                await task
+            while not stopped:
+                await asyncio.sleep(0)
+
+        eventloop.run_until_complete(main())
+        assert not reactor.running
+        reactor.close()
+
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+    def test_exitsGoThroughTheFuture(self, eventloop: asyncio.AbstractEventLoop, kind: type[BaseException]) -> None:
+        reactor, leaving, stopped = AsyncioReactor(eventloop), kind("now"), list[Any]()
+
+        def leave() -> None:
+            raise leaving
+
+        async def main() -> None:
+            reactor.addSystemEventTrigger("before", "shutdown", stopped.append, True)
+            reactor.callLater(0, leave)
+            await reactor.start()
+
+        with pytest.raises(kind) as caught:
+            eventloop.run_until_complete(main())
+        assert caught.value is leaving
+        assert stopped == [True]
+        assert not reactor.running
+        reactor.close()
+
+    def test_anExitThatNobodyWaitsFor(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        reactor = AsyncioReactor(eventloop)
+
+        def leave() -> None:
+            raise SystemExit
+
+        async def main() -> None:
+            ended = reactor.start()
+            reactor.callLater(0, leave)
+            ended.cancel()
+            while reactor._started:
+                await asyncio.sleep(0)
+
+        eventloop.run_until_complete(main())
+        reactor.close()
+
+    def test_crashDuringStartup(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        reactor = AsyncioReactor(eventloop)
+
+        async def main() -> None:
+            reactor.callWhenRunning(reactor.crash)
+            await reactor.start()
+
+        eventloop.run_until_complete(main())
+        assert not reactor.running
+        reactor.close()
+
+    def test_aStoppedReactorLeavesTheBlock(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        async def main() -> None:
+            async with AsyncioReactor() as reactor:
+                reactor.stop()
+                await asyncio.sleep(0.001)
+
+        eventloop.run_until_complete(main())
+
+    def test_tasksRunBesideProtocols(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        """A delayed call makes a task, the task makes a delayed call sooner than all others, and so on."""
+        reactor, order = AsyncioReactor(eventloop), list[str]()
+        late = reactor.callLater(1000, order.append, "never")
+
+        async def work() -> str:
+            order.append("task")
+            await asyncio.sleep(0.001)
+            late.reset(0.001)
+            done: Deferred[str] = Deferred()
+            reactor.callLater(0.002, done.callback, "result")
+            return await done.asFuture(eventloop)
+
+        def begin() -> None:
+            assert asyncio.get_running_loop() is eventloop
+            task = asyncio.ensure_future(work())
+            Deferred.fromFuture(task).addCallback(order.append).addBoth(lambda _: reactor.stop())
+
+        reactor.callWhenRunning(begin)
+        reactor.run(installSignalHandlers=False)
+        assert order == ["task", "never", "result"]
+        reactor.close()
+
+    def test_whatATaskWritesIsSent(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        """Written outside every event of ours, while the reactor has nothing else to do."""
+        reactor = AsyncioReactor(eventloop)
+        received: list[bytes] = []
+
+        class Ask(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                received.append(data)
+                reactor.stop()
+
+        async def work() -> None:
+            port = reactor.listenTCP(0, echoFactory(), interface=LOOPBACK)
+            asking = ClientCreator(reactor, Ask).connectTCP(LOOPBACK, port.getHost().port)
+            client = await asking.asFuture(eventloop)
+            await asyncio.sleep(0.001)
+            client.transport.write(b"late")
+
+        reactor.callWhenRunning(lambda: tasks.append(asyncio.ensure_future(work())))
+        tasks: list[Any] = []
+        reactor.run(installSignalHandlers=False)
+        assert received == [b"LATE"]
+        reactor.close()
+
+    def test_iterateAndStartupAreInsideTheLoop(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        reactor, seen = AsyncioReactor(eventloop), list[Any]()
+
+        def look() -> None:
+            seen.append(asyncio.get_running_loop() is eventloop)
+
+        reactor.callLater(0, look)
+        reactor.iterate(0)
+        reactor.callWhenRunning(look)
+        reactor.callLater(0, reactor.stop)
+        reactor.run(installSignalHandlers=False)
+        assert seen == [True, True]
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()
+        reactor.close()
+
+    def test_whoStopsTheLoopStopsTheReactor(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        reactor, order = AsyncioReactor(eventloop), list[str]()
+        reactor.addSystemEventTrigger("before", "shutdown", order.append, "shutdown")
+        reactor.callLater(0, eventloop.stop)
+        reactor.run(installSignalHandlers=False)
+        assert order == ["shutdown"]
+        reactor.close()
+
+    @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+    def test_exitsFromACallbackOfAsyncio(self, eventloop: asyncio.AbstractEventLoop, kind: type[BaseException]) -> None:
+        reactor, order = AsyncioReactor(eventloop), list[str]()
+
+        def leave() -> None:
+            raise kind
+
+        reactor.addSystemEventTrigger("before", "shutdown", order.append, "shutdown")
+        eventloop.call_soon(leave)
+        with pytest.raises(kind):
+            reactor.run(installSignalHandlers=False)
+        assert order == ["shutdown"]
+        reactor.close()
+
+    def test_aLoopThatWasClosed(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        reactor, factory = AsyncioReactor(eventloop), echoFactory()
+        port = reactor.listenTCP(0, factory, interface=LOOPBACK)
+        with dial(port):
+            turnUntil(reactor, lambda: len(reactor.getReaders()) == 2)
+            eventloop.close()
+            reactor.close()
+        assert factory.lost == [ConnectionLost]
+
+    def test_manyTimersNeedOneTimerOfTheLoop(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        reactor, made = AsyncioReactor(eventloop), list[float]()
+        later = eventloop.call_later
+
+        def callLater(delay: float, *call: Any) -> Any:
+            made.append(delay)
+            return later(delay, *call)
+
+        class Spy:
+            def __getattr__(self, name: str) -> Any:
+                return callLater if name == "call_later" else getattr(eventloop, name)
+
+        reactor.eventloop = Spy()  # type: ignore[assignment]
+        for number in range(50):
+            reactor.callLater(1000 + number, print)
+        reactor.callWhenRunning(lambda: [reactor.callFromThread(print, end="") for _ in range(50)])
+        soonest = reactor.callLater(0.003, reactor.stop)
+        reactor.run(installSignalHandlers=False)
+        assert not soonest.active()
+        assert len(made) <= 3
+        reactor.eventloop = eventloop
+        reactor.close()
+
+
+class TestClose:
+    def test_tasksOfAnOwnLoopAreCancelled(self) -> None:
+        reactor, told = AsyncioReactor(), list[str]()
+
+        async def work() -> None:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                told.append("cancelled")
+                raise
+
+        task = reactor.eventloop.create_task(work())
+        reactor.callLater(0.001, reactor.stop)
+        reactor.run(installSignalHandlers=False)
+        assert told == []
+        reactor.close()
+        assert task.cancelled()
+        assert told == ["cancelled"]
+        assert reactor.eventloop.is_closed()
+
+    def test_aLoopWithoutDescriptors(self) -> None:
+        """Windows' proactor is one. Nothing is left behind."""
+
+        class Blind(asyncio.SelectorEventLoop):
+            def add_reader(self, *_: Any) -> None:
+                raise NotImplementedError
+
+        blind = Blind()
+        with pytest.raises(NotImplementedError):
+            AsyncioReactor(blind)
+        blind.close()
+
+
+SIGNALS = """
+import asyncio, os, signal, sys
+from reactor import AsyncioReactor
+import uvloop
+def loop():
+    return uvloop.new_event_loop() if sys.argv[1] == "uvloop" else asyncio.new_event_loop()
+"""
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+class TestSignals:
+    @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+    def test_aSignalStops(self, kind: str, number: str) -> None:
+        program = f"""
+reactor = AsyncioReactor(loop())
+reactor.callWhenRunning(lambda: os.kill(os.getpid(), signal.{number}))
+reactor.addSystemEventTrigger("before", "shutdown", print, "shutdown")
+before = signal.getsignal(signal.{number})
+reactor.run()
+assert signal.getsignal(signal.{number}) is before
+print(signal.set_wakeup_fd(-1))
+"""
+        result = runProgram(SIGNALS + program, kind)
+        assert (result.stdout, result.stderr, result.returncode) == ("shutdown\n-1\n", "", 0)
+
+    def test_aSignalFromOutsideEndsTheSleep(self, kind: str) -> None:
+        program = """
+reactor = AsyncioReactor(loop())
+reactor.addSignalHandler(signal.SIGUSR1, reactor.stop)
+reactor.callWhenRunning(os.write, 1, b"ready\\n")
+reactor.run()
+print("stopped")
+"""
+        command = [sys.executable, "-c", SIGNALS + program, kind]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            process.send_signal(signal.SIGUSR1)
+            assert process.communicate(timeout=DEADLINE) == (b"stopped\n", None)
+
+    def test_handlersOfTheLoopGoOn(self, kind: str) -> None:
+        program = """
+eventloop = loop()
+reactor = AsyncioReactor(eventloop)
+def usr1():
+    print("the loop's")
+    os.kill(os.getpid(), signal.SIGTERM)
+eventloop.add_signal_handler(signal.SIGUSR1, usr1)
+reactor.callLater(0.001, os.kill, os.getpid(), signal.SIGUSR1)
+reactor.run()
+eventloop.remove_signal_handler(signal.SIGUSR1)
+print("stopped")
+"""
+        result = runProgram(SIGNALS + program, kind)
+        assert (result.stdout, result.stderr, result.returncode) == ("the loop's\nstopped\n", "", 0)
+
+
+def test_theDefaultWithoutEpoll() -> None:
+    """As on a system without epoll, fcntl, or UNIX sockets: everything can be imported, and serves."""
+    program = """
+import _socket, select, sys
+for name in [name for name in dir(select) if name.lower().startswith("epoll")]:
+    delattr(select, name)
+del _socket.AF_UNIX, _socket.socketpair
+import asyncio, socket, subprocess, tempfile
+for name in ("fcntl", "grp", "pwd", "pty", "resource", "syslog", "termios", "tty"):
+    sys.modules[name] = None
+assert not hasattr(socket, "AF_UNIX")
+
+from reactor import *
+import reactor
+
+class Echo(LineReceiver):
+    def lineReceived(self, line):
+        self.sendLine(line)
+
+class Ask(LineReceiver):
+    def connectionMade(self):
+        self.sendLine(b"hello")
+    def lineReceived(self, line):
+        print(line, type(reactor.current()).__name__, "EpollReactor" in globals(), hasattr(reactor, "EpollReactor"))
+        reactor.stop()
+
+port = reactor.listenTCP(0, ServerFactory.forProtocol(Echo), interface="127.0.0.1")
+ClientCreator(reactor, Ask).connectTCP("127.0.0.1", port.getHost().port)
+reactor.run()
+reactor.current().close()
+"""
+    result = runProgram(program)
+    assert (result.stdout, result.stderr) == ("b'hello' AsyncioReactor False False\n", "")

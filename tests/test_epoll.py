@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from reactor.loops.epoll import EpollReactor
+from tests.conftest import openFiles
 from tests.contract.reactor import ReactorContract
 from tests.harness import OURS
 
@@ -26,3 +27,11 @@ def make() -> Iterator[Callable[[], EpollReactor]]:
 
 class TestContract(ReactorContract):
     pass
+
+
+def test_closeGivesBackEveryDescriptor() -> None:
+    before = openFiles()
+    reactor = EpollReactor()
+    assert len(openFiles()) == len(before) + 3
+    reactor.close()
+    assert openFiles() == before

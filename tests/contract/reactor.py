@@ -394,6 +394,41 @@ class Running:
             reactor.disconnectAll()
 
 
+    def test_closeEndsEverythingAndGivesItBack(self, make: Make) -> None:
+        lost = list[Any]()
+
+        class Server(Protocol):
+            def connectionLost(self, reason: Any = None) -> None:
+                lost.append(type(reason.value))
+
+        reactor = make()
+        reactor.callLater(1000, boom)
+        reactor.callInThread(lost.append, "thread")
+        port = reactor.listenTCP(0, ServerFactory.forProtocol(Server), interface=LOOPBACK)
+        peer = dial(port)
+        turnUntil(reactor, lambda: len(reactor.getReaders()) == 2 and lost)
+        reactor.close()
+        reactor.close()
+        assert lost == ["thread", ConnectionLost]
+        assert readAll(peer) == b""
+        peer.close()
+        with pytest.raises(ConnectionRefusedError):
+            dial(port.getHost().port)
+
+    def test_closeIsRefusedWhileRunning(self, make: Make) -> None:
+        reactor, refused = make(), list[bool]()
+
+        def close() -> None:
+            with pytest.raises(ReactorAlreadyRunning):
+                reactor.close()
+            refused.append(reactor.running)
+            reactor.stop()
+
+        reactor.callLater(0, close)
+        start(reactor)
+        assert refused == [True]
+
+
 class Triggers:
     def test_phasesInOrder(self, make: Make) -> None:
         reactor, order = make(), []

@@ -59,9 +59,9 @@ class AsyncioReactor(ReactorBase):
         self._life: ExitStack | None = None
         self._ended: asyncio.Future[None] | None = None
         self._waker = Waker()
+        eventloop.add_reader(self._waker.fileno(), self._woken)
         super().__init__()
         self._timers.sooner = self._turnSoon
-        eventloop.add_reader(self._waker.fileno(), self._woken)
 
     def _makeLoop(self) -> asyncio.AbstractEventLoop:
         # On Windows the usual event loop cannot watch descriptors.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
+from reactor.interfaces import IClientFactory, IDatagramProtocol, IProtocolFactory, ITransportReactor
 from reactor.transports.tcp import TCPConnector, TCPPort
+from reactor.transports.udp import MulticastPort, UDPPort, adoptedPort
+from reactor.transports.unix import Path, UNIXConnector, UNIXPort
+from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
 
 
 class SocketServices:
@@ -37,3 +40,115 @@ class SocketServices:
         connector = TCPConnector(self, host, port, factory, timeout, bindAddress)
         connector.connect()
         return connector
+
+    def listenUNIX(
+        self: ITransportReactor,
+        address: Path,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        mode: int = 0o600,
+        wantPID: bool = True,
+    ) -> UNIXPort:
+        """Listen on the UNIX socket `address` for connections that `factory` builds protocols for.
+
+        `address` is a path of at most 107 bytes, or an abstract name, which begins with a NUL and is open to every local
+        user. The file has `mode` from its first moment and is removed at the end. With `wantPID` a lock file, `address`
+        and ".lock", says that the owner lives: the path of a dead one is taken over, a live one's never; without it
+        nothing is taken over. CannotListenError for whatever is in the way.
+        """
+        listening = UNIXPort(self, address, factory, backlog, mode, wantPID)
+        listening.startListening()
+        return listening
+
+    def connectUNIX(
+        self: ITransportReactor,
+        address: Path,
+        factory: IClientFactory,
+        timeout: float | None = 30,
+        checkPID: bool = False,
+    ) -> UNIXConnector:
+        """Connect to the UNIX socket `address` within `timeout` seconds (None: no limit), and tell `factory` how it went.
+
+        With `checkPID` it fails with BadFileError if nobody holds the lock of the path, see listenUNIX.
+        """
+        connector = UNIXConnector(self, address, factory, timeout, checkPID)
+        connector.connect()
+        return connector
+
+    def listenUNIXDatagram(
+        self: ITransportReactor,
+        address: Path | None,
+        protocol: IDatagramProtocol,
+        maxPacketSize: int = 8192,
+        mode: int = 0o600,
+        wantPID: bool = True,
+    ) -> UNIXDatagramPort:
+        """Give `protocol` the datagrams that are sent to the UNIX socket `address`, see listenUNIX; None: to none.
+
+        One longer than `maxPacketSize` goes to datagramLengthExceeded. CannotListenError for whatever is in the way.
+        """
+        port = UNIXDatagramPort(self, address, protocol, maxPacketSize, mode, wantPID)
+        port.startListening()
+        return port
+
+    def connectUNIXDatagram(
+        self: ITransportReactor,
+        address: Path,
+        protocol: IDatagramProtocol,
+        maxPacketSize: int = 8192,
+        mode: int = 0o600,
+        bindAddress: Path | None = None,
+        wantPID: bool = True,
+    ) -> ConnectedUNIXDatagramPort:
+        """Exchange datagrams with the UNIX socket `address` for `protocol`, a ConnectedDatagramProtocol.
+
+        The peer can only answer if there is a `bindAddress`, whose file `mode` and `wantPID` are about. If it fails,
+        connectionFailed of `protocol` is called, before this returns.
+        """
+        port = ConnectedUNIXDatagramPort(self, address, protocol, maxPacketSize, mode, bindAddress, wantPID)
+        port.startListening()
+        return port
+
+    def listenUDP(
+        self: ITransportReactor,
+        port: int,
+        protocol: IDatagramProtocol,
+        interface: str = "",
+        maxPacketSize: int = 8192,
+    ) -> UDPPort:
+        """Give `protocol` the datagrams that come to UDP `port` (0: one that is free, see getHost) of `interface`.
+
+        `interface` is a literal address of this machine; "" means every IPv4 one and "::" every one. A datagram longer
+        than `maxPacketSize` goes to datagramLengthExceeded. CannotListenError if the system refuses.
+        """
+        listening = UDPPort(self, port, protocol, interface, maxPacketSize)
+        listening.startListening()
+        return listening
+
+    def listenMulticast(
+        self: ITransportReactor,
+        port: int,
+        protocol: IDatagramProtocol,
+        interface: str = "",
+        maxPacketSize: int = 8192,
+        listenMultiple: bool = False,
+    ) -> MulticastPort:
+        """As listenUDP; the port can join multicast groups. With `listenMultiple` others may listen on it too."""
+        listening = MulticastPort(self, port, protocol, interface, maxPacketSize, listenMultiple)
+        listening.startListening()
+        return listening
+
+    def adoptDatagramPort(
+        self: ITransportReactor,
+        fileDescriptor: int,
+        addressFamily: int,
+        protocol: IDatagramProtocol,
+        maxPacketSize: int = 8192,
+    ) -> UDPPort:
+        """As listenUDP, on a duplicate of `fileDescriptor`, a bound UDP socket of AF_INET or AF_INET6.
+
+        The descriptor itself stays the caller's. UnsupportedAddressFamily or UnsupportedSocketType if it is another.
+        """
+        listening = adoptedPort(self, fileDescriptor, addressFamily, protocol, maxPacketSize)
+        listening.startListening()
+        return listening
