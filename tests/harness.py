@@ -7,12 +7,14 @@ sides take the same scripts, so the traces of their callbacks can be compared.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pathlib
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -281,6 +283,7 @@ class World:
     """One reactor of one side, and what runs on it over TCP. Every party's trace is a list of names, or of tuples."""
 
     host = LOOPBACK
+    afterReset = "ConnectionLost"  # what the peer of an aborted connection is told
 
     def __init__(self, side: Any = OURS) -> None:
         self.side = side
@@ -328,6 +331,31 @@ class World:
         self.until(lambda: servers.built and clients.built and "made" in servers.trace and "made" in clients.trace)
         port.stopListening()
         return servers.only, clients.only
+
+
+class UNIXWorld(World):
+    """The same over UNIX sockets, whose files are in a directory of their own."""
+
+    afterReset = "ConnectionDone"  # the kernel has no reset for them
+
+    def __init__(self, side: Any = OURS) -> None:
+        super().__init__(side)
+        self.directory = tempfile.TemporaryDirectory()
+        self._numbers = itertools.count()
+
+    def close(self) -> None:
+        super().close()
+        self.directory.cleanup()
+
+    def path(self) -> str:
+        """A path at which there is nothing yet."""
+        return f"{self.directory.name}/{next(self._numbers)}"
+
+    def listen(self, factory: Any) -> Any:
+        return self.reactor.listenUNIX(self.path(), factory)
+
+    def connect(self, port: Any, factory: Any) -> Any:
+        return self.reactor.connectUNIX(os.fsdecode(port.getHost().name), factory)
 
 
 class Producer:

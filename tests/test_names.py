@@ -54,7 +54,7 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
         "protocol",
         twisted.internet.protocol,
         """BaseProtocol ClientCreator ClientFactory Factory Protocol ServerFactory connectionDone
-        AbstractDatagramProtocol DatagramProtocol FileWrapper ProcessProtocol ReconnectingClientFactory""",
+        AbstractDatagramProtocol ConnectedDatagramProtocol DatagramProtocol FileWrapper ProcessProtocol ReconnectingClientFactory""",
     ),
     (
         "defer",
@@ -85,7 +85,8 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
 )
 
 # What the reactor, and the package for it, answers today.
-REACTOR_METHODS = """listenTCP connectTCP callLater getDelayedCalls seconds callWhenRunning callFromThread callInThread
+REACTOR_METHODS = """listenTCP connectTCP listenUNIX connectUNIX listenUNIXDatagram connectUNIXDatagram listenUDP
+    listenMulticast adoptDatagramPort callLater getDelayedCalls seconds callWhenRunning callFromThread callInThread
     suggestThreadPoolSize getThreadPool addReader addWriter removeReader removeWriter removeAll getReaders getWriters
     addSystemEventTrigger removeSystemEventTrigger fireSystemEvent run stop crash iterate resolve installResolver"""
 
@@ -96,7 +97,10 @@ OWN_WORDS = frozenset({"MESSAGE"})
 # reads, or begins.
 DIFFERENT: dict[str, str] = {
     "protocol.ClientCreator has no connectSSL": "comes with the TLS transport",
-    "protocol.ClientCreator has no connectUNIX": "comes with the UNIX transport",
+    "EpollReactor.listenUNIX(mode=384)": "0o600, for the owner only",
+    "EpollReactor.listenUNIX(wantPID=True)": "a dead owner's path is taken over",
+    "EpollReactor.listenUNIXDatagram(mode=384)": "0o600, for the owner only",
+    "EpollReactor.connectUNIXDatagram(mode=384)": "0o600, for the owner only",
     "EpollReactor.callFromThread(callable)": "as IReactorFromThreads names it",
     "EpollReactor.callInThread(callable)": "as IReactorInThreads names it",
     "filesender.FileSender.lastSent": "bytes, as all that is sent",

@@ -22,6 +22,9 @@ from reactor.loops.base import ReactorBase
 from reactor.serving.options import makeParser
 from reactor.timers import DelayedCall
 from reactor.transports.tcp import TCPConnection, TCPConnector, TCPPort
+from reactor.transports.udp import MulticastPort
+from reactor.transports.unix import UNIXConnection, UNIXConnector, UNIXPort
+from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
 from tests.test_layers import ROWS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -213,7 +216,9 @@ def publicMethods(cls: type) -> set[str]:
 def test_everyMethodHasItsThread() -> None:
     """docs/semantics.md says for each public function and method which thread may call it."""
     functions = {name for name in reactor.__all__ if inspect.isfunction(vars(reactor).get(name))}
-    classes = (ReactorBase, TCPConnection, TCPPort, TCPConnector, DelayedCall, reactor.Deferred)
+    streams = (TCPConnection, TCPPort, TCPConnector, UNIXConnection, UNIXPort, UNIXConnector)
+    datagrams = (MulticastPort, UNIXDatagramPort, ConnectedUNIXDatagramPort)
+    classes = (ReactorBase, *streams, *datagrams, DelayedCall, reactor.Deferred)
     known = functions.union(*map(publicMethods, classes))
     named = set(re.findall(r"`(\w+)`", between(SEMANTICS, "threads")))
     assert named - {"running", "LineBuffer"} == known

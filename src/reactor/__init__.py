@@ -42,6 +42,7 @@ from reactor.protocol import (
     BaseProtocol,
     ClientCreator,
     ClientFactory,
+    ConnectedDatagramProtocol,
     DatagramProtocol,
     Factory,
     FileWrapper,
@@ -66,6 +67,9 @@ if TYPE_CHECKING:
     from reactor.loops.triggers import Trigger
     from reactor.timers import DelayedCall
     from reactor.transports.tcp import TCPConnector, TCPPort
+    from reactor.transports.udp import MulticastPort, UDPPort
+    from reactor.transports.unix import UNIXConnector, UNIXPort
+    from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
 
     running: bool
 
@@ -237,6 +241,52 @@ def connectTCP(
     return _reactor().connectTCP(host, port, factory, timeout, bindAddress)
 
 
+def listenUNIX(address: Any, factory: Any, backlog: int = 50, mode: int = 0o600, wantPID: bool = True) -> UNIXPort:
+    """Listen on the UNIX socket `address` for `factory`. See ReactorBase.listenUNIX."""
+    return _reactor().listenUNIX(address, factory, backlog, mode, wantPID)
+
+
+def connectUNIX(address: Any, factory: Any, timeout: float | None = 30, checkPID: bool = False) -> UNIXConnector:
+    """Connect to the UNIX socket `address`, and tell `factory` how it went. See ReactorBase.connectUNIX."""
+    return _reactor().connectUNIX(address, factory, timeout, checkPID)
+
+
+def listenUNIXDatagram(
+    address: Any, protocol: Any, maxPacketSize: int = 8192, mode: int = 0o600, wantPID: bool = True
+) -> UNIXDatagramPort:
+    """Give `protocol` the datagrams for the UNIX socket `address`. See ReactorBase.listenUNIXDatagram."""
+    return _reactor().listenUNIXDatagram(address, protocol, maxPacketSize, mode, wantPID)
+
+
+def connectUNIXDatagram(
+    address: Any,
+    protocol: Any,
+    maxPacketSize: int = 8192,
+    mode: int = 0o600,
+    bindAddress: Any = None,
+    wantPID: bool = True,
+) -> ConnectedUNIXDatagramPort:
+    """Exchange datagrams with the UNIX socket `address`. See ReactorBase.connectUNIXDatagram."""
+    return _reactor().connectUNIXDatagram(address, protocol, maxPacketSize, mode, bindAddress, wantPID)
+
+
+def listenUDP(port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> UDPPort:
+    """Give `protocol` the datagrams that come to UDP `port` of `interface`. See ReactorBase.listenUDP."""
+    return _reactor().listenUDP(port, protocol, interface, maxPacketSize)
+
+
+def listenMulticast(
+    port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192, listenMultiple: bool = False
+) -> MulticastPort:
+    """As listenUDP; the port can join multicast groups. See ReactorBase.listenMulticast."""
+    return _reactor().listenMulticast(port, protocol, interface, maxPacketSize, listenMultiple)
+
+
+def adoptDatagramPort(fileDescriptor: int, addressFamily: int, protocol: Any, maxPacketSize: int = 8192) -> UDPPort:
+    """As listenUDP, on a duplicate of a descriptor that is a bound UDP socket. See ReactorBase.adoptDatagramPort."""
+    return _reactor().adoptDatagramPort(fileDescriptor, addressFamily, protocol, maxPacketSize)
+
+
 __all__ = [
     "AlreadyCalledError",
     "AsyncioReactor",
@@ -245,6 +295,7 @@ __all__ = [
     "ClientCreator",
     "ClientFactory",
     "Clock",
+    "ConnectedDatagramProtocol",
     "Cooperator",
     "DatagramProtocol",
     "Deferred",
@@ -278,6 +329,7 @@ __all__ = [
     "addSignalHandler",
     "addSystemEventTrigger",
     "addWriter",
+    "adoptDatagramPort",
     "blockingCallFromThread",
     "callFromThread",
     "callInThread",
@@ -285,6 +337,8 @@ __all__ = [
     "callMultipleInThread",
     "callWhenRunning",
     "connectTCP",
+    "connectUNIX",
+    "connectUNIXDatagram",
     "connectionDone",
     "cooperate",
     "crash",
@@ -304,7 +358,11 @@ __all__ = [
     "install",
     "installResolver",
     "iterate",
+    "listenMulticast",
     "listenTCP",
+    "listenUDP",
+    "listenUNIX",
+    "listenUNIXDatagram",
     "maybeDeferred",
     "race",
     "react",

@@ -112,6 +112,114 @@ class ITCPTransport(IStreamTransport, Protocol):
         """Set or clear SO_KEEPALIVE."""
 
 
+class IUNIXTransport(IStreamTransport, Protocol):
+    """A connection over a UNIX socket."""
+
+    def getPeerCredentials(self) -> tuple[int, int, int]:
+        """Return the process, user and group of the other side, as the kernel noted them."""
+
+
+class IDatagramPort(Protocol):
+    """What every port for datagrams offers. The counts are of datagrams."""
+
+    oversizedCount: int
+    unsentCount: int
+
+    def getHost(self) -> Any:
+        """Return the address of this side."""
+
+    def stopListening(self) -> Deferred[None] | None:
+        """Close the socket. The Deferred fires with None when it is closed; None if it was already."""
+
+    def getDroppedCount(self) -> int:
+        """Return how many datagrams the kernel has dropped because its receive buffer was full."""
+
+    def getReceiveBufferSize(self) -> int:
+        """Return how many bytes the kernel keeps until they are read."""
+
+    def setReceiveBufferSize(self, size: int) -> int:
+        """Ask for `size` bytes; return what was granted."""
+
+
+class IUDPTransport(IDatagramPort, Protocol):
+    """A UDP port."""
+
+    def write(self, datagram: BytesLike, addr: tuple[str, int] | None = None) -> None:
+        """Send `datagram` to `addr`, (literal address, port); a connected port needs none."""
+
+    def connect(self, host: str, port: int) -> None:
+        """Exchange datagrams with this peer only."""
+
+    def setBroadcastAllowed(self, enabled: bool) -> None:
+        """Allow or forbid sending to broadcast addresses."""
+
+    def getBroadcastAllowed(self) -> bool:
+        """Whether that is allowed."""
+
+
+class IMulticastTransport(IUDPTransport, Protocol):
+    """A UDP port with the options of multicast."""
+
+    def joinGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+        """Receive what is sent to group `addr`; the Deferred may fail with MulticastJoinError."""
+
+    def leaveGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+        """Undo joinGroup."""
+
+    def getTTL(self) -> int:
+        """Return how many routers a datagram to a group may pass, plus one."""
+
+    def setTTL(self, ttl: int) -> None:
+        """Set that number, 0 to 255."""
+
+    def getLoopbackMode(self) -> bool:
+        """Whether this machine receives what the port sends to groups."""
+
+    def setLoopbackMode(self, mode: bool | int) -> None:
+        """Set or clear that."""
+
+    def getOutgoingInterface(self) -> str | int:
+        """Return from where datagrams to groups leave: an IPv4 address, or an interface's index for IPv6."""
+
+    def setOutgoingInterface(self, addr: str | int) -> Deferred[int]:
+        """Set that; the Deferred has 1."""
+
+
+class IUNIXDatagramTransport(IDatagramPort, Protocol):
+    """A UNIX datagram port."""
+
+    def write(self, datagram: BytesLike, address: Any) -> None:
+        """Send `datagram` to `address`, a path or abstract name."""
+
+
+class IUNIXDatagramConnectedTransport(IDatagramPort, Protocol):
+    """A UNIX datagram port with one peer."""
+
+    def write(self, datagram: BytesLike) -> None:
+        """Send `datagram` to the peer."""
+
+    def getPeer(self) -> Any:
+        """Return the address of the other side."""
+
+
+class IDatagramProtocol(Protocol):
+    """What a port for datagrams calls. One that is longer than it should be goes to datagramLengthExceeded(datagram,
+    addr), if there is such a method.
+    """
+
+    def makeConnection(self, transport: Any) -> None:
+        """The port is open."""
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """A datagram, whole, from 0 to maxPacketSize bytes; `addr` is what transport.write takes for an answer."""
+
+    def connectionRefused(self) -> None:
+        """A connected port's peer does not listen."""
+
+    def doStop(self) -> None:
+        """The port is closed."""
+
+
 class IProtocol(Protocol):
     """What a transport calls. The order is makeConnection, dataReceived any number of times, connectionLost once."""
 
@@ -357,6 +465,57 @@ class IReactorTCP(Protocol):
         """Connect to `host`, a name or an address, within `timeout` seconds; return the Connector at once."""
 
 
+class IReactorUNIX(Protocol):
+    """Streams over UNIX sockets. An address is a path, or an abstract name, which begins with a NUL."""
+
+    def listenUNIX(self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o600, wantPID: bool = True) -> Any:
+        """Listen at `address` for `factory`; the file has `mode`. With `wantPID` a dead owner's path is taken over."""
+
+    def connectUNIX(self, address: Any, factory: Any, timeout: float | None = 30, checkPID: bool = False) -> Any:
+        """Connect to `address` within `timeout` seconds; return the Connector at once."""
+
+
+class IReactorUNIXDatagram(Protocol):
+    """Datagrams over UNIX sockets."""
+
+    def listenUNIXDatagram(
+        self, address: Any, protocol: Any, maxPacketSize: int = 8192, mode: int = 0o600, wantPID: bool = True
+    ) -> Any:
+        """Give `protocol` the datagrams that are sent to `address`."""
+
+    def connectUNIXDatagram(
+        self,
+        address: Any,
+        protocol: Any,
+        maxPacketSize: int = 8192,
+        mode: int = 0o600,
+        bindAddress: Any = None,
+        wantPID: bool = True,
+    ) -> Any:
+        """Exchange datagrams with `address` for `protocol`, a ConnectedDatagramProtocol."""
+
+
+class IReactorUDP(Protocol):
+    """UDP."""
+
+    def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> Any:
+        """Give `protocol` the datagrams that come to `port` (0: a free one) of `interface` ("": all IPv4 ones)."""
+
+    def adoptDatagramPort(
+        self, fileDescriptor: int, addressFamily: int, protocol: Any, maxPacketSize: int = 8192
+    ) -> Any:
+        """As listenUDP, on a duplicate of a descriptor that is a bound UDP socket."""
+
+
+class IReactorMulticast(Protocol):
+    """Multicast over UDP."""
+
+    def listenMulticast(
+        self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192, listenMultiple: bool = False
+    ) -> Any:
+        """As listenUDP; the port can join multicast groups."""
+
+
 class IReactorNames(Protocol):
     """Host names."""
 
@@ -364,7 +523,19 @@ class IReactorNames(Protocol):
         """Return a Deferred of `name`'s address as text, failing with DNSLookupError. Never blocks."""
 
 
-class IReactor(IReactorCore, IReactorTime, IReactorThreads, IReactorFDSet, IReactorTCP, IReactorNames, Protocol):
+class IReactor(
+    IReactorCore,
+    IReactorTime,
+    IReactorThreads,
+    IReactorFDSet,
+    IReactorTCP,
+    IReactorUNIX,
+    IReactorUNIXDatagram,
+    IReactorUDP,
+    IReactorMulticast,
+    IReactorNames,
+    Protocol,
+):
     """Everything that a reactor offers to programs. The package `reactor` is one too."""
 
 

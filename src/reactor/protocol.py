@@ -271,6 +271,12 @@ class ClientCreator(Generic[P]):
             lambda factory: self.reactor.connectTCP(host, port, factory, timeout=timeout, bindAddress=bindAddress)
         )
 
+    def connectUNIX(self, address: Any, timeout: float | None = 30, checkPID: bool = False) -> Deferred[P]:
+        """Connect as reactor.connectUNIX does, within `timeout` seconds."""
+        return self._connect(
+            lambda factory: self.reactor.connectUNIX(address, factory, timeout=timeout, checkPID=checkPID)
+        )
+
     def _connect(self, start: Callable[[ClientFactory[P]], IConnector]) -> Deferred[P]:
         def giveUp(_: Deferred[P]) -> None:
             connector.disconnect()
@@ -325,7 +331,16 @@ class AbstractDatagramProtocol:
         self.doStart()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Called with each datagram, whole, and the (host, port) it came from."""
+        """Called with each datagram, whole, and the (host, port) it came from.
+
+        From a UNIX socket: with the path or abstract name of the sender, None if it has none.
+        """
+
+    def datagramLengthExceeded(self, datagram: bytes, addr: Any) -> None:
+        """Called instead if it is longer than the port's maxPacketSize. The port has counted and logged it.
+
+        `datagram` is whole; only over a UNIX socket may it be longer still than the 64 KiB that are read at least.
+        """
 
 
 class DatagramProtocol(AbstractDatagramProtocol):
@@ -337,6 +352,19 @@ class DatagramProtocol(AbstractDatagramProtocol):
 
     def connectionRefused(self) -> None:
         """Called on a connected port when an earlier datagram was answered with "port unreachable" (RFC 1122)."""
+
+
+class ConnectedDatagramProtocol(DatagramProtocol):
+    """Base of protocols over a UNIX datagram socket with one peer."""
+
+    def datagramReceived(self, datagram: bytes) -> None:  # type: ignore[override]  # the model has it so
+        """Called with each datagram from the peer, whole."""
+
+    def datagramLengthExceeded(self, datagram: bytes) -> None:  # type: ignore[override]  # as above
+        """Called instead if it is longer than the port's maxPacketSize."""
+
+    def connectionFailed(self, failure: Failure) -> None:
+        """Called once, instead of startProtocol, if there is nobody to connect to: an OSError or CannotListenError."""
 
 
 class ProcessProtocol(BaseProtocol):

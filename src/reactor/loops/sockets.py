@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reactor.interfaces import IClientFactory, IDatagramProtocol, IProtocolFactory, ITransportReactor
 from reactor.transports.tcp import TCPConnector, TCPPort
 from reactor.transports.udp import MulticastPort, UDPPort, adoptedPort
@@ -51,10 +53,10 @@ class SocketServices:
     ) -> UNIXPort:
         """Listen on the UNIX socket `address` for connections that `factory` builds protocols for.
 
-        `address` is a path of at most 107 bytes, or an abstract name, which begins with a NUL and is open to every local
-        user. The file has `mode` from its first moment and is removed at the end. With `wantPID` a lock file, `address`
-        and ".lock", says that the owner lives: the path of a dead one is taken over, a live one's never; without it
-        nothing is taken over. CannotListenError for whatever is in the way.
+        `address` is a path of at most 107 bytes, or an abstract name, which begins with a NUL and is open to every
+        local user. The file has `mode` from its first moment and is removed at the end. With `wantPID` a lock file
+        (`address` and ".lock") says that the owner lives: the path of a dead one is taken over, a live one's never;
+        without it nothing is taken over. CannotListenError for whatever is in the way.
         """
         listening = UNIXPort(self, address, factory, backlog, mode, wantPID)
         listening.startListening()
@@ -67,7 +69,7 @@ class SocketServices:
         timeout: float | None = 30,
         checkPID: bool = False,
     ) -> UNIXConnector:
-        """Connect to the UNIX socket `address` within `timeout` seconds (None: no limit), and tell `factory` how it went.
+        """Connect to the UNIX socket `address` within `timeout` seconds (None: no limit); `factory` is told how it went.
 
         With `checkPID` it fails with BadFileError if nobody holds the lock of the path, see listenUNIX.
         """
@@ -94,7 +96,7 @@ class SocketServices:
     def connectUNIXDatagram(
         self: ITransportReactor,
         address: Path,
-        protocol: IDatagramProtocol,
+        protocol: Any,
         maxPacketSize: int = 8192,
         mode: int = 0o600,
         bindAddress: Path | None = None,

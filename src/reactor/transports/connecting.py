@@ -26,7 +26,11 @@ from reactor.protocol import Protocol
 from reactor.transports.stream import Connection
 
 Target = tuple[int, Any]
+
+CONNECT_REST = 0.01  # seconds before a UNIX socket whose queue was full is tried again: nothing tells when it is not
+
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY})
+_INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
 class ConnectionAttempt:
@@ -49,6 +53,7 @@ class ConnectionAttempt:
         self._targets: list[Target] = []
         self._socket: socket.socket | None = None
         self._lookup: Deferred[None] | None = None
+        self._rest: IDelayedCall | None = None
         self._timeout: IDelayedCall | None = None
         self._finished = False
 
@@ -131,10 +136,19 @@ class ConnectionAttempt:
             except (TypeError, OverflowError) as error:  # an address of another family, a number that is no port
                 raise ConnectBindError(string=error) from error
         code = sock.connect_ex(address)
+        if code == errno.EAGAIN and family not in _INTERNET:
+            self._targets.insert(0, (family, address))
+            self._rest = self.reactor.callLater(CONNECT_REST, self._tryAgain)
+            return
         if code and code not in _UNDER_WAY:
             raise OSError(code, os.strerror(code))
         # A socket that is connected at once is writable at once, so both cases go on in doWrite.
         self.reactor.addWriter(self)
+
+    def _tryAgain(self) -> None:
+        self._rest = None
+        self._dropSocket()
+        self._tryNext(ConnectError())
 
     def _refused(self, error: OSError) -> None:
         self._dropSocket()
@@ -154,9 +168,11 @@ class ConnectionAttempt:
     def _finish(self) -> None:
         self._finished = True
         self.reactor.closed(self)
-        timeout, self._timeout = self._timeout, None
-        if timeout is not None and timeout.active():
-            timeout.cancel()
+        timeout, rest = self._timeout, self._rest
+        self._timeout = self._rest = None
+        for call in (timeout, rest):
+            if call is not None and call.active():
+                call.cancel()
         lookup, self._lookup = self._lookup, None
         if lookup is not None:
             lookup.addErrback(lambda _: None)

@@ -86,6 +86,7 @@ class ListeningPort:
             sock.listen(self.backlog)
         except OSError as error:
             sock.close()
+            self._released()
             raise self._cannotListen(error) from error
         self.socket = sock
         self._host = self._describe(sock)
@@ -93,6 +94,7 @@ class ListeningPort:
             self.factory.doStart()
         except BaseException:
             sock.close()
+            self._released()
             raise
         self.connected = True
         self.disconnected = False
@@ -172,8 +174,8 @@ class ListeningPort:
         self.disconnected = True
         self._stopReading()
         self.reactor.closed(self)
-        self.reactor.closeSoon(self._listener())
         self._released()
+        self.reactor.closeSoon(self._listener())
         self.socket = None
         try:
             self.factory.doStop()
@@ -188,7 +190,7 @@ class ListeningPort:
             self.connectionLost(Failure(ConnectionDone()))
 
     def _released(self) -> None:
-        """The socket has been given up: a family with something else to release does it here."""
+        """The socket is given up: a family with something else to release does it here."""
 
     def _listener(self) -> socket.socket:
         assert self.socket is not None, "the port is not listening"

@@ -158,7 +158,7 @@ class TCPConnector(Connector):
 def checkPort(port: int) -> int:
     """Return `port`. ValueError unless it is a number from 0 to 65535."""
     if not isinstance(port, int) or not 0 <= port <= 65535:
-        raise ValueError(f"a TCP port is a number from 0 to 65535, not {port!r}")
+        raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
     return port
 
 

@@ -1,0 +1,318 @@
+"""DatagramPort: a datagram socket of any family, and the protocol that lives on it.
+
+One readiness event takes at most RECEIVE_BATCH datagrams, so that a flood leaves their turns to the others;
+level-triggered polling asks again. What the protocol raises is logged, and costs nothing else.
+
+Nothing is cut, and nothing lost without a count:
+- Every datagram is read whole. One that is longer than `maxPacketSize` is not delivered: datagramLengthExceeded of the
+  protocol gets it, `oversizedCount` counts it, and the log tells of it.
+- What the kernel drops, because its receive buffer is full, getDroppedCount() tells; setReceiveBufferSize() gives more.
+- What cannot be sent at this moment, because a buffer or the receiver's queue is full, is dropped, as datagrams may be,
+  and so is an answer to a peer that gave no address: `unsentCount` counts them, and the log tells of them. Not chosen:
+  to queue them, as they would be old when they leave; to raise, as then a peer decides whether write() does.
+
+The log tells at most once a LOG_INTERVAL: who floods a port must not fill a disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from reactor.address import Address
+from reactor.defer import Deferred
+from reactor.error import ConnectionDone, MessageLengthError
+from reactor.failure import Failure
+from reactor.interfaces import BytesLike, IDelayedCall, ITransportReactor
+
+log = logging.getLogger("reactor.transports")
+
+RECEIVE_BATCH = 64
+RECEIVE_SIZE = 64 * 1024  # bytes, which is more than a UDP datagram can have
+RECEIVE_REST = 0.1
+LOG_INTERVAL = 1.0
+
+_NOT_NOW = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOMEM})
+_SO_MEMINFO, _MEMINFO = 55, struct.Struct("9I")  # linux/sock_diag.h; the last number counts the drops
+
+
+class DatagramPort:
+    """A datagram socket and its protocol. reactor.listenXXX makes one and starts it.
+
+    `oversizedCount` and `unsentCount` count datagrams, from the port's making on.
+    """
+
+    def __init__(self, reactor: ITransportReactor, protocol: Any, maxPacketSize: int) -> None:
+        if maxPacketSize < 0:
+            raise ValueError(f"maxPacketSize is a number of bytes, not {maxPacketSize}")
+        self.reactor = reactor
+        self.protocol = protocol
+        self.maxPacketSize = maxPacketSize
+        self.connected = False
+        self.disconnected = False
+        self.socket: socket.socket | None = None
+        self.oversizedCount = 0
+        self.unsentCount = 0
+        self._droppedCount = 0
+        # One byte more than may come tells what the kernel has cut.
+        self._buffer = memoryview(bytearray(max(RECEIVE_SIZE, maxPacketSize + 1)))
+        self._host: Address | None = None
+        self._reading = False
+        self._stopped: Deferred[None] | None = None
+        self._rest: IDelayedCall | None = None
+        self._nextLog = float("-inf")
+
+    def __repr__(self) -> str:
+        where = self._host if self.connected else "(not listening)"
+        return f"<{type(self).__name__} of {type(self.protocol).__name__} on {where}>"
+
+    # What a family supplies.
+
+    def _openSocket(self) -> socket.socket:
+        """Return a bound, non-blocking socket. CannotListenError if the system refuses."""
+        raise NotImplementedError
+
+    def _describe(self, sock: socket.socket) -> Address:
+        """Return the address that `sock` is bound to."""
+        raise NotImplementedError
+
+    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> None:
+        """Call `callback` with a datagram, and who sent it as the family puts it."""
+        raise NotImplementedError
+
+    def _released(self) -> None:
+        """The socket is given up: a family with something else to release does it here."""
+
+    # For programs.
+
+    def startListening(self) -> None:
+        """Bind and tell the protocol. CannotListenError if the system refuses; the protocol then hears nothing."""
+        if self.connected:
+            return
+        sock = self._openSocket()
+        self.socket = sock
+        self._host = self._describe(sock)
+        self.connected = True
+        self.disconnected = False
+        self.reactor.opened(self)
+        try:
+            self.startReading()
+            self.protocol.makeConnection(self)
+        except BaseException:
+            self._close()
+            self.protocol.transport = None
+            raise
+
+    def stopListening(self) -> Deferred[None] | None:
+        """Receive no more. The Deferred fires with None on the next turn, with the socket closed; None if it was."""
+        if not self.connected:
+            return None
+        if self._stopped is None:
+            self._stopped = Deferred()
+            self.stopReading()
+            self.reactor.callLater(0, self._stop, self._stopped)
+        return self._stopped
+
+    loseConnection = stopListening
+
+    def getHost(self) -> Address:
+        """Return the address of this side, with the port number that the system chose for port 0."""
+        if self.socket is not None:
+            with suppress(OSError):  # somebody may have closed the descriptor behind our back
+                self._host = self._describe(self.socket)  # connect() may have changed it
+        if self._host is None:
+            raise RuntimeError("the port has never listened")
+        return self._host
+
+    def getHandle(self) -> socket.socket:
+        """Return the socket itself. It is non-blocking, and it stays the port's."""
+        return self._sock()
+
+    def logPrefix(self) -> str:
+        """Return the protocol's name for log messages."""
+        name = getattr(self.protocol, "logPrefix", None)
+        return str(name()) if name is not None else type(self.protocol).__name__
+
+    def getDroppedCount(self) -> int:
+        """Return how many datagrams the kernel has dropped before this port could read them, as its buffer was full.
+
+        The number that SO_RXQ_OVFL (socket(7)) would give with the next datagram, but of this moment (SO_MEMINFO);
+        0 where the system does not count.
+        """
+        if self.socket is not None:
+            with suppress(OSError, struct.error):
+                data = self.socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+                self._droppedCount = _MEMINFO.unpack(data)[8]
+        return self._droppedCount
+
+    def getReceiveBufferSize(self) -> int:
+        """Return how many bytes the kernel keeps for this port until they are read, its own overhead included."""
+        return self._sock().getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+    def setReceiveBufferSize(self, size: int) -> int:
+        """Ask for `size` bytes of SO_RCVBUF. Return what was granted: the system has a least and a most.
+
+        Linux doubles what it is asked for, to pay for its overhead; the most is in net.core.rmem_max.
+        """
+        self._sock().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        return self.getReceiveBufferSize()
+
+    def pauseProducing(self) -> None:
+        """Receive nothing until resumeProducing: the kernel keeps what its buffer takes, and drops the rest."""
+        self.stopReading()
+
+    def resumeProducing(self) -> None:
+        """Receive again."""
+        if self.connected and self._stopped is None:
+            self.startReading()
+
+    # For the loop.
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, -1 if there is none."""
+        return -1 if self.socket is None else self.socket.fileno()
+
+    def startReading(self) -> None:
+        """Have doRead called."""
+        if not self._reading and self._rest is None:
+            self.reactor.addReader(self)
+            self._reading = True
+
+    def stopReading(self) -> None:
+        """Undo startReading."""
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        if self._reading:
+            self._reading = False
+            self.reactor.removeReader(self)
+
+    def doRead(self) -> None:
+        """Receive what waits, a bounded batch."""
+        sock, buffer, failed = self._sock(), self._buffer, False
+        for _ in range(RECEIVE_BATCH):
+            try:
+                size, name = sock.recvfrom_into(buffer)
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionRefusedError:
+                self._refused()
+            except OSError as error:
+                # An error of the network is told once, and there may be datagrams behind it; one that comes again at
+                # once is an error of the socket.
+                self._warn("%r cannot receive: %s", self, error)
+                if failed:
+                    self._takeRest()
+                    return
+                failed = True
+            else:
+                failed = False
+                self._deliver(bytes(buffer[:size]), name)
+            if not self._reading:
+                return
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close the socket and tell the protocol. Later calls do nothing."""
+        if not self.connected:
+            return
+        self._close()
+        self._tell("doStop", self.protocol.doStop)
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            stopped.callback(None)
+
+    def _sock(self) -> socket.socket:
+        if self.socket is None:
+            raise RuntimeError("the port is not listening")
+        return self.socket
+
+    def _close(self) -> None:
+        self.getHost()
+        self.getDroppedCount()
+        self.connected = False
+        self.disconnected = True
+        self.stopReading()
+        self.reactor.closed(self)
+        self._released()
+        self.reactor.closeSoon(self._sock())
+        self.socket = None
+
+    def _stop(self, stopped: Deferred[None]) -> None:
+        if stopped is self._stopped:  # the reactor's end may have been faster, and the port open again by now
+            self.connectionLost(Failure(ConnectionDone()))
+
+    def _deliver(self, datagram: bytes, name: Any) -> None:
+        protocol = self.protocol
+        try:
+            if len(datagram) <= self.maxPacketSize:
+                self._received(protocol.datagramReceived, datagram, name)
+                return
+            self.oversizedCount += 1
+            self._warn("%r: over %d bytes in a datagram (%d so far)", self, self.maxPacketSize, self.oversizedCount)
+            callback = getattr(protocol, "datagramLengthExceeded", None)
+            if callback is not None:
+                self._received(callback, datagram, name)
+        except BaseException:
+            self.reactor.reportFailure(Failure(), "a callback of", protocol)
+
+    def _refused(self) -> None:
+        """The peer of a connected socket does not listen."""
+        self._tell("connectionRefused", self.protocol.connectionRefused)
+
+    def _tell(self, name: str, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except BaseException:
+            self.reactor.reportFailure(Failure(), f"{name} of", self.protocol)
+
+    def _takeRest(self) -> None:
+        self.stopReading()
+        self._rest = self.reactor.callLater(RECEIVE_REST, self._endRest)
+
+    def _endRest(self) -> None:
+        self._rest = None
+        self.startReading()
+
+    # Sending.
+
+    def _send(self, datagram: BytesLike, name: Any = None) -> None:
+        """Send to `name`, or to the peer of a connected socket. OSError as the system tells, but see above."""
+        if self.socket is None:
+            return
+        refused = False
+        for _ in range(2):
+            try:
+                if name is None:
+                    self.socket.send(datagram)
+                else:
+                    self.socket.sendto(datagram, name)
+                break
+            except ConnectionRefusedError:
+                # The peer of a connected socket refused an earlier datagram, and this one has not been sent: once more.
+                if name is not None:
+                    raise
+                refused = True
+            except OSError as error:
+                if error.errno == errno.EMSGSIZE:
+                    raise MessageLengthError(f"{memoryview(datagram).nbytes} bytes") from error
+                if error.errno not in _NOT_NOW:
+                    raise
+                self._unsent(str(error))
+                break
+        if refused:
+            self._refused()
+
+    def _unsent(self, why: str) -> None:
+        self.unsentCount += 1
+        self._warn("%r: a datagram is dropped unsent, %s (%d so far)", self, why, self.unsentCount)
+
+    def _warn(self, text: str, *arguments: object) -> None:
+        now = self.reactor.seconds()
+        if now >= self._nextLog:
+            self._nextLog = now + LOG_INTERVAL
+            log.warning(text, *arguments)

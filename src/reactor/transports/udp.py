@@ -1,0 +1,265 @@
+"""UDP over IPv4 and IPv6: ports, connected ports, multicast."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from reactor.address import Address, fromSocketName, isIPAddress, isIPv6Address
+from reactor.defer import Deferred, maybeDeferred
+from reactor.error import (
+    AlreadyListened,
+    CannotListenError,
+    InvalidAddressError,
+    MulticastJoinError,
+    UnsupportedAddressFamily,
+    UnsupportedSocketType,
+)
+from reactor.interfaces import BytesLike, ITransportReactor
+from reactor.transports.datagram import DatagramPort
+from reactor.transports.tcp import checkPort
+
+BROADCAST = "<broadcast>"
+
+
+class UDPPort(DatagramPort):
+    """A UDP socket. `interface` is a literal address of this machine, "" for every IPv4 one, "::" for every one."""
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        port: int,
+        protocol: Any,
+        interface: str = "",
+        maxPacketSize: int = 8192,
+        adopted: socket.socket | None = None,
+    ) -> None:
+        super().__init__(reactor, protocol, maxPacketSize)
+        self.port = checkPort(port)
+        self.interface = interface
+        if interface and not isIPAddress(interface) and not isIPv6Address(interface):
+            raise InvalidAddressError(interface, "not an IPv4 or IPv6 address")
+        self.addressFamily = socket.AF_INET6 if isIPv6Address(interface) else socket.AF_INET
+        self._adopted = adopted
+        self._wasAdopted = adopted is not None
+        self._peer: tuple[str, int] | None = None
+
+    # For programs.
+
+    def write(self, datagram: BytesLike, addr: tuple[str, int] | None = None) -> None:
+        """Send `datagram` to `addr`, (literal address or "<broadcast>", port); a connected port needs none.
+
+        MessageLengthError if it is longer than UDP takes (65,507 bytes over IPv4); InvalidAddressError for a name, an
+        address of the other family, or another than the peer's; OSError if the system refuses. Dropped, and counted in
+        `unsentCount`, if a buffer is full, or if the port is 0, as that of a peer that wants no answer (RFC 768).
+        """
+        if self._peer is not None:
+            if addr is not None and tuple(addr) != self._peer:
+                raise InvalidAddressError(str(addr), f"the port is connected to {self._peer}")
+            self._send(datagram)
+            return
+        if addr is None:
+            raise InvalidAddressError("", "a port that is not connected needs an address")
+        host, number = addr
+        self._checkHost(host)
+        if number:
+            self._send(datagram, (host, number))
+        else:
+            self._unsent("there is no port 0")
+
+    def connect(self, host: str, port: int) -> None:
+        """Exchange datagrams with this peer only, a literal address; connectionRefused tells if it does not listen.
+
+        RuntimeError if connected; InvalidAddressError for anything but an address of the port's family.
+        """
+        if self._peer is not None:
+            raise RuntimeError("already connected, and a port connects once")
+        self._checkHost(host)
+        if host == BROADCAST:
+            raise InvalidAddressError(host, "not an IPv4 or IPv6 address")
+        self._sock().connect((host, port))
+        self._peer = (host, port)
+
+    def setBroadcastAllowed(self, enabled: bool) -> None:
+        """Set or clear SO_BROADCAST, without which sending to a broadcast address fails. It is clear at first."""
+        self._sock().setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, bool(enabled))
+
+    def getBroadcastAllowed(self) -> bool:
+        """Whether SO_BROADCAST is set."""
+        return bool(self._sock().getsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST))
+
+    def logPrefix(self) -> str:
+        """Return the protocol's name for log messages."""
+        return f"{super().logPrefix()} (UDP)"
+
+    # DatagramPort's questions.
+
+    def _openSocket(self) -> socket.socket:
+        self._peer = None
+        sock, self._adopted = self._adopted, None
+        if sock is not None:
+            return sock
+        if self._wasAdopted:
+            raise AlreadyListened("an adopted descriptor can be listened on once")
+        try:
+            sock = socket.socket(self.addressFamily, socket.SOCK_DGRAM)
+            sock.setblocking(False)
+            self._setOptions(sock)
+            sock.bind((self.interface, self.port))
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise CannotListenError(self.interface, self.port, error) from error
+        return sock
+
+    def _setOptions(self, sock: socket.socket) -> None:
+        """Prepare a socket that is not bound yet."""
+
+    def _describe(self, sock: socket.socket) -> Address:
+        return fromSocketName(self.addressFamily, sock.getsockname(), "UDP")
+
+    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> None:
+        callback(datagram, name[:2])
+
+    def _refused(self) -> None:
+        if self._peer is not None:
+            super()._refused()
+
+    def _checkHost(self, host: str) -> None:
+        """A name would be looked up, and block the loop; an address of the other family could only fail."""
+        if isIPv6Address(host):
+            if self.addressFamily != socket.AF_INET6:
+                raise InvalidAddressError(host, "an IPv4 port does not reach IPv6 addresses")
+        elif not isIPAddress(host) and host != BROADCAST:
+            raise InvalidAddressError(host, "not an IPv4 or IPv6 address")
+        elif self.addressFamily != socket.AF_INET:
+            raise InvalidAddressError(host, "an IPv6 port does not reach IPv4 addresses, or broadcast")
+
+
+def adoptedPort(
+    reactor: ITransportReactor, fileDescriptor: int, addressFamily: int, protocol: Any, maxPacketSize: int
+) -> UDPPort:
+    """Return a port on a duplicate of a descriptor that is a bound UDP socket. It can be started once.
+
+    UnsupportedAddressFamily or UnsupportedSocketType if it is something else.
+    """
+    if addressFamily not in (socket.AF_INET, socket.AF_INET6):
+        raise UnsupportedAddressFamily(addressFamily)
+    sock = socket.fromfd(fileDescriptor, addressFamily, socket.SOCK_DGRAM)
+    try:
+        kind = sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+        if kind != socket.SOCK_DGRAM:
+            raise UnsupportedSocketType(kind)
+        sock.setblocking(False)
+        host, number = sock.getsockname()[:2]
+        return UDPPort(reactor, number, protocol, host, maxPacketSize, sock)
+    except BaseException:
+        sock.close()
+        raise
+
+
+class MulticastPort(UDPPort):
+    """A UDP socket with the options of multicast (RFC 1112, RFC 3493). With `listenMultiple` others may share its port.
+
+    Host names of groups and interfaces are looked up with reactor.resolve.
+    """
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        port: int,
+        protocol: Any,
+        interface: str = "",
+        maxPacketSize: int = 8192,
+        listenMultiple: bool = False,
+    ) -> None:
+        super().__init__(reactor, port, protocol, interface, maxPacketSize)
+        self.listenMultiple = bool(listenMultiple)
+
+    def joinGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+        """Receive what is sent to group `addr`. The Deferred has None, or fails with MulticastJoinError.
+
+        `interface` is an address of this machine for IPv4, a name or index for IPv6, "" for the system's choice.
+        """
+        return maybeDeferred(self._change, socket.IP_ADD_MEMBERSHIP, socket.IPV6_JOIN_GROUP, addr, interface)
+
+    def leaveGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+        """Undo joinGroup with the same arguments. The Deferred has None, or fails with MulticastJoinError."""
+        return maybeDeferred(self._change, socket.IP_DROP_MEMBERSHIP, socket.IPV6_LEAVE_GROUP, addr, interface)
+
+    def getTTL(self) -> int:
+        """Return how many routers a datagram to a group may pass, plus one: 1, at first, keeps it in this network."""
+        return self._sock().getsockopt(*self._option(socket.IP_MULTICAST_TTL, socket.IPV6_MULTICAST_HOPS))
+
+    def setTTL(self, ttl: int) -> None:
+        """See getTTL. ValueError unless it is a number from 0, for this machine only, to 255."""
+        if not 0 <= ttl <= 255:
+            raise ValueError(f"a TTL is a number from 0 to 255, not {ttl!r}")
+        self._sock().setsockopt(*self._option(socket.IP_MULTICAST_TTL, socket.IPV6_MULTICAST_HOPS), ttl)
+
+    def getLoopbackMode(self) -> bool:
+        """Whether this machine receives what the port sends to groups that it has joined. It does at first."""
+        return bool(self._sock().getsockopt(*self._option(socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP)))
+
+    def setLoopbackMode(self, mode: bool | int) -> None:
+        """See getLoopbackMode."""
+        self._sock().setsockopt(*self._option(socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP), bool(mode))
+
+    def getOutgoingInterface(self) -> str | int:
+        """Return from where datagrams to groups leave: an address for IPv4, "0.0.0.0" if the system chooses; an
+        interface's index for IPv6, 0 if the system chooses.
+        """
+        if self.addressFamily == socket.AF_INET6:
+            return self._sock().getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF)
+        return socket.inet_ntoa(self._sock().getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, 4))
+
+    def setOutgoingInterface(self, addr: str | int) -> Deferred[int]:
+        """See getOutgoingInterface. The Deferred has 1, or fails: with OSError if there is no such interface."""
+        return maybeDeferred(self._setOutgoing, addr)
+
+    def _setOptions(self, sock: socket.socket) -> None:
+        if self.listenMultiple:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "SO_REUSEPORT"):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+    def _option(self, forIPv4: int, forIPv6: int) -> tuple[int, int]:
+        if self.addressFamily == socket.AF_INET6:
+            return socket.IPPROTO_IPV6, forIPv6
+        return socket.IPPROTO_IP, forIPv4
+
+    async def _setOutgoing(self, addr: str | int) -> int:
+        if self.addressFamily == socket.AF_INET6:
+            self._sock().setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self._index(addr))
+        else:
+            packed = self._pack(await self._resolved(str(addr)))
+            self._sock().setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, packed)
+        return 1
+
+    async def _change(self, forIPv4: int, forIPv6: int, addr: str, interface: str) -> None:
+        group = self._pack(await self._resolved(addr))
+        try:
+            if self.addressFamily == socket.AF_INET6:
+                where = struct.pack("@I", self._index(interface))
+            else:
+                where = self._pack(await self._resolved(interface or "0.0.0.0"))
+            self._sock().setsockopt(*self._option(forIPv4, forIPv6), group + where)
+        except OSError as error:
+            raise MulticastJoinError(addr, interface, *error.args) from error
+
+    async def _resolved(self, host: str) -> str:
+        return host if isIPAddress(host) or isIPv6Address(host) else await self.reactor.resolve(host)
+
+    def _pack(self, host: str) -> bytes:
+        try:
+            return socket.inet_pton(self.addressFamily, host)
+        except OSError as error:
+            raise MulticastJoinError(f"not an address of the port's family: {host!r}") from error
+
+    def _index(self, interface: str | int) -> int:
+        """The index of an interface of IPv6: a number, a name, or "" or "::" for the system's choice."""
+        if isinstance(interface, int) or interface.isdecimal():
+            return int(interface)
+        return socket.if_nametoindex(interface) if interface not in ("", "::") else 0

@@ -1,0 +1,160 @@
+"""Streams over UNIX sockets: ports, connectors, and what such a connection knows of its peer."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from reactor.address import Address, UNIXAddress
+from reactor.defer import Deferred, fail, succeed
+from reactor.error import BadFileError, CannotListenError, ConnectError
+from reactor.failure import Failure
+from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
+from reactor.transports.connecting import Connector, Target
+from reactor.transports.listening import ListeningPort
+from reactor.transports.stream import Connection
+from reactor.transports.unixpath import BoundPath, PathLock, checkName, isAbstract, openSocket
+
+Path: TypeAlias = str | bytes | os.PathLike[str]
+
+_CREDENTIALS = struct.Struct("iII")
+
+
+class PeerCredentials(NamedTuple):
+    """Who is at the other end: process, user and group, as the kernel noted them."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class UNIXConnection(Connection):
+    """A connection over a UNIX stream socket.
+
+    The kernel has no reset for it: a peer sees an abortConnection() of this side as an end of stream.
+    """
+
+    __slots__ = ()
+
+    def getPeerCredentials(self) -> PeerCredentials:
+        """Return who called connect() (asked on the accepting side), or listen() (SO_PEERCRED, unix(7)).
+
+        The kernel vouches for it. OSError after the connection's end.
+        """
+        data = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return PeerCredentials(*_CREDENTIALS.unpack(data))
+
+    def getTcpNoDelay(self) -> bool:
+        """False: here for programs that take every transport for TCP's, as in Twisted."""
+        return False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing: there is no delay."""
+
+    def getTcpKeepAlive(self) -> bool:
+        """False."""
+        return False
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Nothing: a peer on the same machine is not lost in silence."""
+
+
+class UNIXPort(ListeningPort):
+    """A listening UNIX stream socket at `address`, a path or, if it begins with a NUL, an abstract name."""
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        address: Path,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        mode: int = 0o600,
+        wantPID: bool = True,
+    ) -> None:
+        super().__init__(reactor, factory, backlog)
+        self.address = UNIXAddress(address)
+        self.mode = mode
+        self.wantPID = bool(wantPID)
+        self._bound: BoundPath | None = None
+
+    def _openSocket(self) -> socket.socket:
+        sock, bound = openBound(socket.SOCK_STREAM, self.address, self.mode, self.wantPID)
+        self._bound = bound
+        return sock
+
+    def _cannotListen(self, error: OSError) -> CannotListenError:
+        return cannotListen(self.address, error)
+
+    def _describe(self, sock: socket.socket) -> Address:
+        return UNIXAddress(sock.getsockname())
+
+    def _peerAddress(self, name: Any) -> Address:
+        return UNIXAddress(name or None)
+
+    def _makeConnection(self, sock: socket.socket, protocol: Any, peer: Address) -> Connection:
+        return UNIXConnection(self.reactor, sock, protocol, self.getHost(), peer)
+
+    def _released(self) -> None:
+        bound, self._bound = self._bound, None
+        if bound is not None:
+            bound.release()
+
+
+class UNIXConnector(Connector):
+    """A client's handle on a UNIX stream connection to `address`, a path or an abstract name."""
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        address: Path,
+        factory: IClientFactory,
+        timeout: float | None = 30,
+        checkPID: bool = False,
+    ) -> None:
+        super().__init__(reactor, factory, timeout)
+        self.address = UNIXAddress(address)
+        self.checkPID = bool(checkPID)
+
+    def getDestination(self) -> Address:
+        """Return the address asked for."""
+        return self.address
+
+    def _lookUp(self) -> Deferred[list[Target]]:
+        try:
+            name = checkName(self.address.name)
+        except OSError as error:
+            return fail(ConnectError(error.errno, error.strerror))
+        if self.checkPID and not isAbstract(name) and not PathLock(name).isHeld():
+            return fail(BadFileError(string=f"no live process holds the lock of {os.fsdecode(name)}"))
+        return succeed([(socket.AF_UNIX, name)])
+
+    def _bind(self) -> Callable[[socket.socket], None] | None:
+        return None
+
+    def _peerOf(self, sock: socket.socket) -> Address:
+        return self.address
+
+    def _makeConnection(
+        self, sock: socket.socket, protocol: Any, peer: Address, ended: Callable[[Failure], None]
+    ) -> Connection:
+        return UNIXConnection(self.reactor, sock, protocol, UNIXAddress(None), peer, ended)
+
+
+def openBound(kind: int, address: UNIXAddress, mode: int, wantLock: bool) -> tuple[socket.socket, BoundPath]:
+    """Return a non-blocking socket bound to `address`, and what is to be released with it. CannotListenError."""
+    sock = openSocket(kind)
+    try:
+        bound = BoundPath(checkName(address.name), wantLock)
+        bound.bind(sock, mode)
+    except OSError as error:
+        sock.close()
+        raise cannotListen(address, error) from error
+    return sock, bound
+
+
+def cannotListen(address: UNIXAddress, error: OSError) -> CannotListenError:
+    """Return the error that names `address` and what is wrong with it."""
+    return CannotListenError("unix", "" if address.name is None else os.fsdecode(address.name), error)

@@ -1,0 +1,130 @@
+"""Datagrams over UNIX sockets: whole, in order, and never lost on the way."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from reactor.address import Address, UNIXAddress
+from reactor.failure import Failure
+from reactor.interfaces import BytesLike, ITransportReactor
+from reactor.transports.datagram import DatagramPort
+from reactor.transports.unix import Path, openBound
+from reactor.transports.unixpath import BoundPath, checkName, openSocket
+
+
+class _UNIXDatagramSocket(DatagramPort):
+    """What both kinds share: a socket that may have a file."""
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        address: Path | None,
+        protocol: Any,
+        maxPacketSize: int,
+        mode: int,
+        wantPID: bool,
+    ) -> None:
+        super().__init__(reactor, protocol, maxPacketSize)
+        self.address = UNIXAddress(address)
+        self.mode = mode
+        self.wantPID = bool(wantPID)
+        self._bound: BoundPath | None = None
+
+    def _openSocket(self) -> socket.socket:
+        if self.address.name is None:
+            return openSocket(socket.SOCK_DGRAM)
+        sock, self._bound = openBound(socket.SOCK_DGRAM, self.address, self.mode, self.wantPID)
+        return sock
+
+    def _describe(self, sock: socket.socket) -> Address:
+        return UNIXAddress(sock.getsockname() or None)
+
+    def _released(self) -> None:
+        bound, self._bound = self._bound, None
+        if bound is not None:
+            bound.release()
+
+
+class UNIXDatagramPort(_UNIXDatagramSocket):
+    """A UNIX datagram socket at `address`, a path or, if it begins with a NUL, an abstract name; None: at none."""
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        address: Path | None,
+        protocol: Any,
+        maxPacketSize: int = 8192,
+        mode: int = 0o600,
+        wantPID: bool = True,
+    ) -> None:
+        super().__init__(reactor, address, protocol, maxPacketSize, mode, wantPID)
+
+    def write(self, datagram: BytesLike, address: Path | None) -> None:
+        """Send `datagram` to `address`, a path or abstract name.
+
+        MessageLengthError if it is longer than the send buffer; OSError if nobody is there or permission is lacking.
+        Dropped, and counted in `unsentCount`, if the receiver's queue is full (net.unix.max_dgram_qlen), or if
+        `address` is None, as that of a peer without a name.
+        """
+        if address is None:
+            self._unsent("its receiver has no address")
+        else:
+            self._send(datagram, os.fsencode(address))
+
+    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> None:
+        callback(datagram, name)
+
+
+class ConnectedUNIXDatagramPort(_UNIXDatagramSocket):
+    """A UNIX datagram socket that is connected to `address`, and bound to `bindAddress` if one is given.
+
+    The protocol's datagramReceived gets a datagram alone, as only one can send any.
+    """
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        address: Path,
+        protocol: Any,
+        maxPacketSize: int = 8192,
+        mode: int = 0o600,
+        bindAddress: Path | None = None,
+        wantPID: bool = True,
+    ) -> None:
+        super().__init__(reactor, bindAddress, protocol, maxPacketSize, mode, wantPID)
+        self.remoteAddress = UNIXAddress(address)
+
+    def startListening(self) -> None:
+        """Bind, connect, and tell the protocol: makeConnection, or connectionFailed with a Failure, at once."""
+        try:
+            super().startListening()
+        except Exception:
+            self.protocol.connectionFailed(Failure())
+
+    def write(self, datagram: BytesLike) -> None:
+        """Send `datagram` to the peer. MessageLengthError if it is longer than the send buffer.
+
+        Dropped, and counted in `unsentCount`, if the peer's queue is full (net.unix.max_dgram_qlen). If the peer has
+        gone, connectionRefused of the protocol is called.
+        """
+        self._send(datagram)
+
+    def getPeer(self) -> Address:
+        """Return the address of the other side."""
+        return self.remoteAddress
+
+    def _openSocket(self) -> socket.socket:
+        sock = super()._openSocket()
+        try:
+            sock.connect(checkName(self.remoteAddress.name))
+        except BaseException:
+            sock.close()
+            self._released()
+            raise
+        return sock
+
+    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> None:
+        callback(datagram)
