@@ -1,0 +1,231 @@
+"""Two protocols that talk to each other until one of them closes the connection."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from reactor import _current
+from reactor.address import IPv4Address
+from reactor.defer import Deferred
+from reactor.error import ConnectionDone
+from reactor.failure import Failure
+from reactor.interfaces import BytesLike
+from reactor.protocol import ClientFactory, ServerFactory
+from reactor.transports.output import asBytes
+
+PumpPolicy = Callable[["LoopbackQueue", Any], None]
+
+
+class LoopbackQueue:
+    """What one side wrote and the other has not got: true while there is something, `get()` takes the next piece.
+
+    None stands for the end of the connection.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: deque[bytes | None] = deque()
+        self.disconnect = False
+        self.changed: Callable[[], None] = lambda: None
+
+    def __bool__(self) -> bool:
+        return bool(self._pieces)
+
+    def get(self) -> bytes | None:
+        """Return the next piece, and take it out."""
+        return self._pieces.popleft()
+
+    def put(self, piece: bytes | None) -> None:
+        """Append a piece."""
+        self._pieces.append(piece)
+        self.changed()
+
+
+def identityPumpPolicy(queue: LoopbackQueue, target: Any) -> None:
+    """Deliver each piece as it was written."""
+    while queue and (piece := queue.get()) is not None:
+        target.dataReceived(piece)
+
+
+def collapsingPumpPolicy(queue: LoopbackQueue, target: Any) -> None:
+    """Deliver all pieces joined."""
+    pieces = []
+    while queue and (piece := queue.get()) is not None:
+        pieces.append(piece)
+    if pieces:
+        target.dataReceived(b"".join(pieces))
+
+
+class _LoopbackTransport:
+    """The transport of loopbackAsync: what is written goes into a queue."""
+
+    connected = True
+    disconnected = False
+    disconnecting = False
+    producer: Any = None
+    streamingProducer = False
+
+    def __init__(self, queue: LoopbackQueue, host: IPv4Address, peer: IPv4Address) -> None:
+        self._queue = queue
+        self._host = host
+        self._peer = peer
+
+    def write(self, data: BytesLike) -> None:
+        self._queue.put(asBytes(data))
+
+    def writeSequence(self, iovec: Iterable[BytesLike]) -> None:
+        self.write(b"".join(iovec))
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+        self._queue.disconnect = True
+        self._queue.put(None)
+
+    abortConnection = loseConnection
+
+    def getPeer(self) -> IPv4Address:
+        return self._peer
+
+    def getHost(self) -> IPv4Address:
+        return self._host
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        if self.producer is not None:
+            raise RuntimeError(f"cannot register producer {producer!r}: {self.producer!r} was never unregistered")
+        self.producer = producer
+        self.streamingProducer = streaming
+        self.askProducer()
+
+    def unregisterProducer(self) -> None:
+        self.producer = None
+
+    def askProducer(self) -> None:
+        """Everything written has been delivered."""
+        if self.producer is not None and not self.streamingProducer:
+            self.producer.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        """Nothing is held up: what is written is delivered."""
+
+    def resumeProducing(self) -> None:
+        """See pauseProducing."""
+
+    def end(self, protocol: Any) -> None:
+        self.connected = False
+        self.disconnected = True
+        protocol.connectionLost(Failure(ConnectionDone()))
+
+
+class _Loopback:
+    """One connection of loopbackAsync. It works in calls of the current reactor, never inside a write."""
+
+    def __init__(self, server: Any, client: Any, pumpPolicy: PumpPolicy) -> None:
+        self.ended: Deferred[None] = Deferred()
+        self._policy = pumpPolicy
+        self._reactor = _current.current()
+        addresses = [IPv4Address("TCP", "127.0.0.1", port) for port in (7000, 7001)]
+        # (who wrote, the queue it wrote to, who is to get it)
+        self._ways = [(server, LoopbackQueue(), client), (client, LoopbackQueue(), server)]
+        self._awake = True
+        for (writer, queue, _target), host, peer in zip(self._ways, addresses, reversed(addresses), strict=True):
+            queue.changed = self._wake
+            writer.makeConnection(_LoopbackTransport(queue, host, peer))
+        self._run()
+
+    def _wake(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self._reactor.callLater(0, self._runLater)
+
+    def _runLater(self) -> None:
+        try:
+            self._run()
+        except Exception:
+            self.ended.errback(Failure())
+
+    def _run(self) -> None:
+        """Deliver until nobody writes any more or somebody closes."""
+        while sum(self._deliver(*way) for way in self._ways):
+            closing = next((way for way in self._ways if way[1].disconnect), None)
+            if closing is not None:
+                self._deliver(*closing)
+                for protocol, _queue, _target in self._ways:
+                    protocol.transport.end(protocol)
+                self.ended.callback(None)
+                return
+        self._awake = False
+
+    def _deliver(self, writer: Any, queue: LoopbackQueue, target: Any) -> bool:
+        if not queue:
+            return False
+        self._policy(queue, target)
+        if not queue:
+            writer.transport.askProducer()
+        return True
+
+
+def loopbackAsync(server: Any, client: Any, pumpPolicy: PumpPolicy = identityPumpPolicy) -> Deferred[None]:
+    """Connect two protocols in memory; the Deferred fires with None when both have been told of the connection's end.
+
+    `pumpPolicy(queue, protocol)` takes what one side wrote out of a LoopbackQueue and gives it to the other. What is
+    written when everything has been delivered is delivered on the current reactor's next turn. What a protocol raises
+    passes through, at first, and fails the Deferred later.
+    """
+    return _Loopback(server, client, pumpPolicy).ended
+
+
+class _LoopbackClientFactory(ClientFactory[Any]):
+    def __init__(self, protocol: Any, noisy: bool) -> None:
+        self.noisy = noisy
+        self._protocol = protocol
+        self.ended: Deferred[None] = Deferred()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return self._protocol
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self.ended.errback(reason)
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        self.ended.callback(None)
+
+
+class _LoopbackServerFactory(ServerFactory[Any]):
+    def __init__(self, protocol: Any, noisy: bool) -> None:
+        self.noisy = noisy
+        self._protocol = protocol
+        self.ended: Deferred[None] = Deferred()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return _Telling(self._protocol, self.ended)
+
+
+class _Telling:
+    """Passes everything on to a protocol, and fires a Deferred after its connectionLost."""
+
+    def __init__(self, protocol: Any, ended: Deferred[None]) -> None:
+        self._protocol = protocol
+        self._ended = ended
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol, name)
+
+    def connectionLost(self, reason: Failure) -> None:
+        try:
+            self._protocol.connectionLost(reason)
+        finally:
+            self._ended.callback(None)
+
+
+def loopbackTCP(server: Any, client: Any, port: int = 0, noisy: bool = True) -> Deferred[None]:
+    """Connect two protocols over TCP on 127.0.0.1, in the current reactor.
+
+    The Deferred fires with None when both have been told of the connection's end and nobody listens any more.
+    """
+    reactor = _current.current()
+    serving, asking = _LoopbackServerFactory(server, noisy), _LoopbackClientFactory(client, noisy)
+    listening = reactor.listenTCP(port, serving, interface="127.0.0.1")
+    reactor.connectTCP("127.0.0.1", listening.getHost().port, asking)
+    lost = asking.ended.addCallback(lambda _: serving.ended)
+    return lost.addBoth(lambda result: listening.stopListening().addCallback(lambda _: result))
