@@ -151,7 +151,7 @@ class BoundPath:
             self._lock.acquire()
         try:
             if self._lock is not None:
-                _removeStale(self._path, sock.type)
+                _removeStale(self._name, sock.type)
             _bindWithMode(sock, self._name, mode)
             self._identity = _identityOf(self._path)
             _addModeBits(self._path, self._identity, mode)
@@ -179,18 +179,15 @@ def _identityOf(path: bytes) -> Identity | None:
     return (status.st_dev, status.st_ino)
 
 
-def _removeStale(path: bytes, kind: int) -> None:
+def _removeStale(name: bytes, kind: int) -> None:
     """Remove a socket behind which nobody lives. OSError if there is anything else."""
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(status.st_mode):
-        raise OSError(errno.EADDRINUSE, "there is a file that is no socket")
-    with openSocket(kind) as probe:
-        if probe.connect_ex(path) != errno.ECONNREFUSED:
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    os.unlink(path)
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(name).st_mode):
+            raise OSError(errno.EADDRINUSE, "there is a file that is no socket")
+        with openSocket(kind) as probe:
+            if probe.connect_ex(name) not in (errno.ECONNREFUSED, errno.ENOENT):
+                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        os.unlink(name)
 
 
 def _bindWithMode(sock: socket.socket, name: bytes, mode: int) -> None:
