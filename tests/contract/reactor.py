@@ -234,6 +234,11 @@ class Running:
         reactor.iterate(0.01)
         assert 0.005 < time.monotonic() - started < DEADLINE
         assert not reactor.running
+        reactor.callLater(0, reactor.stop)
+        start(reactor)
+        started = time.monotonic()
+        reactor.iterate(0.01)  # sleeps after a run, too
+        assert 0.005 < time.monotonic() - started < DEADLINE
 
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
     @pytest.mark.parametrize(

@@ -176,7 +176,6 @@ class ReactorBase(SocketServices, ThreadServices):
         if self._started:
             raise ReactorAlreadyRunning("the reactor is running already")
         self._started = self._looping = True
-        self._stopping = self._shutdownBegun = self._shutDown = False
         self._events.forget("startup", "shutdown")
 
     def _startUp(self, installSignalHandlers: bool) -> None:
@@ -187,6 +186,7 @@ class ReactorBase(SocketServices, ThreadServices):
         self._started = self.running = self._looping = False
         if self._shutDown:
             self._releaseThreads()
+        self._stopping = self._shutdownBegun = self._shutDown = False
 
     def _nowRunning(self, installSignalHandlers: bool) -> None:
         self.running = True

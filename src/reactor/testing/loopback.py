@@ -123,7 +123,6 @@ class _Loopback:
     def __init__(self, server: Any, client: Any, pumpPolicy: PumpPolicy) -> None:
         self.ended: Deferred[None] = Deferred()
         self._policy = pumpPolicy
-        self._reactor = _current.current()
         addresses = [IPv4Address("TCP", "127.0.0.1", port) for port in (7000, 7001)]
         # (who wrote, the queue it wrote to, who is to get it)
         self._ways = [(server, LoopbackQueue(), client), (client, LoopbackQueue(), server)]
@@ -136,7 +135,7 @@ class _Loopback:
     def _wake(self) -> None:
         if not self._awake:
             self._awake = True
-            self._reactor.callLater(0, self._runLater)
+            _current.current().callLater(0, self._runLater)
 
     def _runLater(self) -> None:
         try:
