@@ -25,9 +25,12 @@ import twisted.internet.epollreactor
 import twisted.internet.error
 import twisted.internet.protocol
 import twisted.internet.task
+import twisted.internet.testing
 import twisted.internet.threads
 import twisted.protocols.basic
+import twisted.protocols.loopback
 import twisted.python.failure
+import twisted.test.iosim
 
 import reactor
 from reactor.loops.epoll import EpollReactor
@@ -82,6 +85,19 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
         NetstringParseError NetstringReceiver StatefulStringProtocol StringTooLongError""",
     ),
     ("filesender", twisted.protocols.basic, "FileSender"),
+    (
+        "testing",
+        twisted.internet.testing,
+        """AccumulatingProtocol FakeDatagramTransport LineSendingProtocol MemoryReactor MemoryReactorClock
+        NonStreamingProducer RaisingMemoryReactor StringIOWithoutClosing StringTransport StringTransportWithDisconnection
+        waitUntilAllDisconnected""",
+    ),
+    (
+        "testing",
+        twisted.test.iosim,
+        "ConnectionCompleter FakeTransport IOPump connect connectedServerAndClient makeFakeClient makeFakeServer",
+    ),
+    ("testing", twisted.protocols.loopback, "collapsingPumpPolicy identityPumpPolicy loopbackAsync loopbackTCP"),
 )
 
 # What the reactor, and the package for it, answers today.
@@ -104,11 +120,24 @@ DIFFERENT: dict[str, str] = {
     "EpollReactor.callFromThread(callable)": "as IReactorFromThreads names it",
     "EpollReactor.callInThread(callable)": "as IReactorInThreads names it",
     "filesender.FileSender.lastSent": "bytes, as all that is sent",
+    "testing.AccumulatingProtocol.connectionLost(reason=": "connectionDone, as Protocol has it, in both",
+    "testing.LineSendingProtocol.connectionLost(reason=": "the same",
+    "testing.FakeTransport has no closed": "`disconnected`, as every transport",
+    "testing.FakeTransport has no startTLS": "comes with the TLS transport",
+    "testing.FakeTransport has no tls": "there is no pretended TLS",
+    "testing.IOPump(debug=False)": "may be left out",
+    "testing.MemoryReactor has no installNameResolver": "names are 127.0.0.1, through resolve and resolveAll",
+    "testing.MemoryReactorClock has no installNameResolver": "the same",
+    "testing.RaisingMemoryReactor has no installNameResolver": "the same",
     "protocol.ReconnectingClientFactory.clientConnectionLost(connector, reason)": "as ClientFactory has it, in both",
 }
 
 # Arguments for those whose instances are looked at: where Twisted has a class attribute and we have a slot.
-ARGUMENTS: dict[str, tuple[Any, ...]] = {"defer.DeferredList": ([],)}
+ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "defer.DeferredList": ([],),
+    "testing.LineSendingProtocol": ([],),
+    "testing.FakeTransport": (None, True),
+}
 
 TWINS = [
     pytest.param(ours, theirs, name, id=f"{ours}.{name}") for ours, theirs, names in MODEL for name in names.split()
@@ -323,7 +352,7 @@ def test_noModuleIsCalledAsyncio() -> None:
 
 
 # Public names of Twisted's that are not in its own camelCase; they are kept.
-FOREIGN = frozenset({"line_mode", "exc_value", "exc_type", "exc_tb"})
+FOREIGN = frozenset({"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"})
 CAMEL = re.compile(r"_{0,2}[a-z][a-zA-Z0-9]*_?")
 
 
