@@ -227,7 +227,12 @@ cdef class LineBuffer:
     def peek(self):
         return contents_of(self)
 
-    def take(self):
+    def take(self, count=None):
+        cdef Py_ssize_t size = size_of(self) if count is None else count
+        if size < 0:
+            raise ValueError(f"cannot take {count} bytes")
+        if size < size_of(self):
+            return take_front(self, size)
         cdef bytes everything = contents_of(self)
         drop_all(self)
         return everything
@@ -352,6 +357,27 @@ cdef bytes cut_line(LineBuffer self):
     return line
 
 
+cdef bytes take_front(LineBuffer self, Py_ssize_t count):
+    """Take the first bytes, fewer than there are, whatever they are part of."""
+    cdef Py_ssize_t inTail
+    cdef bytes taken
+    if self.tail != NULL:
+        inTail = self.tail.size - self.tail.start
+        if count > inTail:
+            move_to_tail(self, self.pos + count - inTail)
+    taken = PyBytes_FromStringAndSize(front_of(self), count)
+    self.skipping = 0
+    if self.tail == NULL:
+        self.pos += count
+        self.searched = max(self.searched, self.pos)
+        return taken
+    self.tail.start += count
+    self.searched = max(self.searched, self.tail.start)
+    if self.tail.start == self.tail.size:
+        drop_tail(self)
+    return taken
+
+
 cdef bytes contents_of(LineBuffer self):
     cdef bytes everything
     cdef Py_ssize_t inTail
@@ -423,9 +449,19 @@ cdef bint make_tail(LineBuffer self) noexcept:
 
 cdef int add_read(LineBuffer self, object data) except -1:
     cdef bytes read = as_bytes(data)
+    if PyBytes_GET_SIZE(read):
+        append(self, read)
+    if self.skipping:
+        try:
+            locate(self)
+        except MemoryError:
+            # The read is in; the search will be made again.
+            pass
+    return 0
+
+
+cdef int append(LineBuffer self, bytes read) except -1:
     cdef Py_ssize_t size = PyBytes_GET_SIZE(read)
-    if size == 0:
-        return 0
     if self.chunk is not None:
         # Somebody stopped cutting before the end of the last read. From here on the tail takes all.
         if self.tail != NULL:
@@ -442,12 +478,6 @@ cdef int add_read(LineBuffer self, object data) except -1:
         self.pos = 0
     elif not extend(self, PyBytes_AS_STRING(read), size):
         raise MemoryError
-    if self.skipping:
-        try:
-            locate(self)
-        except MemoryError:
-            # The read is in; the search will be made again.
-            pass
     return 0
 
 

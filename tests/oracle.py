@@ -72,10 +72,14 @@ class LineBuffer:
     def peek(self) -> bytes:
         return self.data
 
-    def take(self) -> bytes:
+    def take(self, count: int | None = None) -> bytes:
+        if count is not None and count < 0:
+            raise ValueError(count)
         data = self.data
         self.clear()
-        return data
+        if count is not None:
+            self.data = data[count:]
+        return data[:count]
 
     def clear(self) -> None:
         self.data = b""

@@ -19,7 +19,8 @@ A LineBuffer belongs to one thread and calls nobody back. Its contract:
   least `maxLength + len(delimiter)` bytes (one more if `stripCR`: the CR counts as part of the delimiter).
 - `skip()` returns what is there of the line at the front and drops it, up to and including its delimiter; if that is
   yet to come, so is what the line goes on with, as it comes, while only the possible start of a delimiter is held.
-- `take()` returns all bytes and empties the buffer, `clear()` empties it; both end a skip. `peek()` returns all bytes.
+- `take()` returns all bytes and empties the buffer, `take(count)` only the first `count` (ValueError if negative);
+  `clear()` empties it. All three end a skip. `peek()` returns all bytes.
 - `len(buffer)`: the bytes held. `lineCount`: how many lines ended so far, cut or skipped.
 - Each byte is searched once and copied a bounded number of times, whatever the cuts of the input.
 

@@ -132,9 +132,22 @@ class LineBuffer:
     def peek(self) -> bytes:
         return bytes(memoryview(self._data)[self._pos :]) if self._pos or type(self._data) is not bytes else self._data
 
-    def take(self) -> bytes:
+    def take(self, count: int | None = None) -> bytes:
+        if count is not None and count < len(self):
+            return self._takeFront(count)
         taken = self.peek()
         self.clear()
+        return taken
+
+    def _takeFront(self, count: int) -> bytes:
+        if count < 0:
+            raise ValueError(f"cannot take {count} bytes")
+        end = self._pos + count
+        searched = max(0, self._searched - end)
+        taken = bytes(memoryview(self._data)[self._pos : end])
+        self._drop(end)
+        self._searched = self._pos + searched
+        self._skipping = False
         return taken
 
     def clear(self) -> None:
