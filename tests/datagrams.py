@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from tests.harness import DEADLINE, LOOPBACK, OURS, turnUntil
 
 Hooks = dict[str, Callable[..., object]]
@@ -133,3 +135,10 @@ def worldOf(side: SimpleNamespace) -> Iterator[DatagramWorld]:
         yield world
     finally:
         world.close()
+
+
+def leavingSockets(test: Any) -> Any:
+    """For a test after which a socket of Twisted's is left to the garbage collector."""
+    for ignored in ("ignore:unclosed <socket:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"):
+        test = pytest.mark.filterwarnings(ignored)(test)
+    return test

@@ -30,7 +30,7 @@ from reactor.error import (
 from reactor.transports import datagram
 from reactor.transports.datagram import RECEIVE_BATCH, RECEIVE_REST
 from reactor.transports.udp import UDPPort
-from tests.datagrams import DatagramWorld, nameOf, refusedName, stopped, worldOf
+from tests.datagrams import DatagramWorld, leavingSockets, nameOf, refusedName, stopped, worldOf
 from tests.harness import DEADLINE, LOOPBACK, LOOPS, OURS, TWISTED, dial
 
 GROUP = "239.255.42.7"
@@ -73,13 +73,6 @@ def warningsIn(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def echo(protocol: Any, datagram: bytes, addr: Any) -> None:
     protocol.transport.write(datagram, addr)
-
-
-def leavingSockets(test: Any) -> Any:
-    """For a test after which a socket of Twisted's is left to the garbage collector."""
-    for ignored in ("ignore:unclosed <socket:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"):
-        test = pytest.mark.filterwarnings(ignored)(test)
-    return test
 
 
 class TestLikeTwisted:

@@ -20,6 +20,7 @@ from reactor import ClientCreator, DatagramProtocol, Failure, LineReceiver, Prot
 from reactor.error import BadFileError, CannotListenError, ConnectError
 from reactor.transports.connecting import CONNECT_REST
 from tests.contract.transport import TransportContract
+from tests.datagrams import leavingSockets
 from tests.harness import DEADLINE, LOOPS, TWISTED, UNIXWorld, runProgram
 
 SIDES = [pytest.param(side, id=side.name) for side in LOOPS]
@@ -145,8 +146,7 @@ class TestLikeTwisted:
         number = error.socketError.errno if isinstance(error.socketError, OSError) else None
         return os.fsdecode(error.port) == path, number if prepare != "live" else None, "stop" in factory.trace
 
-    @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # Twisted's, which is left to the collector
-    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    @leavingSockets
     @pytest.mark.parametrize("prepare", ["file", "no directory", "live"])
     def test_refusal(self, world: UNIXWorld, twisted: UNIXWorld, prepare: str) -> None:
         assert self.refusal(world, prepare) == self.refusal(twisted, prepare)

@@ -284,28 +284,17 @@ class DatagramPort:
         """Send to `name`, or to the peer of a connected socket. OSError as the system tells, but see above."""
         if self.socket is None:
             return
-        refused = False
-        for _ in range(2):
-            try:
-                if name is None:
-                    self.socket.send(datagram)
-                else:
-                    self.socket.sendto(datagram, name)
-                break
-            except ConnectionRefusedError:
-                # The peer of a connected socket refused an earlier datagram, and this one has not been sent: once more.
-                if name is not None:
-                    raise
-                refused = True
-            except OSError as error:
-                if error.errno == errno.EMSGSIZE:
-                    raise MessageLengthError(f"{memoryview(datagram).nbytes} bytes") from error
-                if error.errno not in _NOT_NOW:
-                    raise
-                self._unsent(str(error))
-                break
-        if refused:
-            self._refused()
+        try:
+            if name is None:
+                self.socket.send(datagram)
+            else:
+                self.socket.sendto(datagram, name)
+        except OSError as error:
+            if error.errno == errno.EMSGSIZE:
+                raise MessageLengthError(f"{memoryview(datagram).nbytes} bytes") from error
+            if error.errno not in _NOT_NOW:
+                raise
+            self._unsent(str(error))
 
     def _unsent(self, why: str) -> None:
         self.unsentCount += 1

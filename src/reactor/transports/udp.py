@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from reactor.address import Address, fromSocketName, isIPAddress, isIPv6Address
@@ -58,7 +59,7 @@ class UDPPort(DatagramPort):
         if self._peer is not None:
             if addr is not None and tuple(addr) != self._peer:
                 raise InvalidAddressError(str(addr), f"the port is connected to {self._peer}")
-            self._send(datagram)
+            self._sendToPeer(datagram)
             return
         if addr is None:
             raise InvalidAddressError("", "a port that is not connected needs an address")
@@ -126,6 +127,15 @@ class UDPPort(DatagramPort):
     def _refused(self) -> None:
         if self._peer is not None:
             super()._refused()
+
+    def _sendToPeer(self, datagram: BytesLike) -> None:
+        try:
+            self._send(datagram)
+        except ConnectionRefusedError:
+            # That was said of an earlier datagram, and this one has not been sent.
+            with suppress(ConnectionRefusedError):
+                self._send(datagram)
+            self._refused()
 
     def _checkHost(self, host: str) -> None:
         """A name would be looked up, and block the loop; an address of the other family could only fail."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from reactor.interfaces import BytesLike, ITransportReactor
 from reactor.transports.datagram import DatagramPort
 from reactor.transports.unix import Path, openBound
 from reactor.transports.unixpath import BoundPath, checkName, openSocket
+
+_GONE = frozenset({errno.ECONNREFUSED, errno.ENOTCONN})
 
 
 class _UNIXDatagramSocket(DatagramPort):
@@ -108,13 +111,26 @@ class ConnectedUNIXDatagramPort(_UNIXDatagramSocket):
         """Send `datagram` to the peer. MessageLengthError if it is longer than the send buffer.
 
         Dropped, and counted in `unsentCount`, if the peer's queue is full (net.unix.max_dgram_qlen). If the peer has
-        gone, connectionRefused of the protocol is called.
+        gone, it goes to whoever is at the address by now; if nobody is, connectionRefused of the protocol is called.
         """
-        self._send(datagram)
+        try:
+            self._send(datagram)
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
+            self._sendToNext(datagram)
 
     def getPeer(self) -> Address:
         """Return the address of the other side."""
         return self.remoteAddress
+
+    def _sendToNext(self, datagram: BytesLike) -> None:
+        """The peer has gone, and the kernel has undone the connection: connect to the next."""
+        try:
+            self._sock().connect(checkName(self.remoteAddress.name))
+            self._send(datagram)
+        except OSError:
+            self._refused()
 
     def _openSocket(self) -> socket.socket:
         sock = super()._openSocket()
