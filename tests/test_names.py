@@ -101,10 +101,11 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
 )
 
 # What the reactor, and the package for it, answers today.
-REACTOR_METHODS = """listenTCP connectTCP listenUNIX connectUNIX listenUNIXDatagram connectUNIXDatagram listenUDP
-    listenMulticast adoptDatagramPort callLater getDelayedCalls seconds callWhenRunning callFromThread callInThread
-    suggestThreadPoolSize getThreadPool addReader addWriter removeReader removeWriter removeAll getReaders getWriters
-    addSystemEventTrigger removeSystemEventTrigger fireSystemEvent run stop crash iterate resolve installResolver"""
+REACTOR_METHODS = """listenTCP connectTCP listenSSL connectSSL listenUNIX connectUNIX listenUNIXDatagram
+    connectUNIXDatagram listenUDP listenMulticast adoptDatagramPort callLater getDelayedCalls seconds callWhenRunning
+    callFromThread callInThread suggestThreadPoolSize getThreadPool addReader addWriter removeReader removeWriter
+    removeAll getReaders getWriters addSystemEventTrigger removeSystemEventTrigger fireSystemEvent run stop crash
+    iterate resolve installResolver"""
 
 # Texts for a person to read: there must be one, in our words.
 OWN_WORDS = frozenset({"MESSAGE"})
@@ -112,7 +113,6 @@ OWN_WORDS = frozenset({"MESSAGE"})
 # Members of a class, or parameters of a call, that are not Twisted's, each with the reason. A key is how the difference
 # reads, or begins.
 DIFFERENT: dict[str, str] = {
-    "protocol.ClientCreator has no connectSSL": "comes with the TLS transport",
     "EpollReactor.listenUNIX(mode=384)": "0o600, for the owner only",
     "EpollReactor.listenUNIX(wantPID=True)": "a dead owner's path is taken over",
     "EpollReactor.listenUNIXDatagram(mode=384)": "0o600, for the owner only",
@@ -123,7 +123,7 @@ DIFFERENT: dict[str, str] = {
     "testing.AccumulatingProtocol.connectionLost(reason=": "connectionDone, as Protocol has it, in both",
     "testing.LineSendingProtocol.connectionLost(reason=": "the same",
     "testing.FakeTransport has no closed": "`disconnected`, as every transport",
-    "testing.FakeTransport has no startTLS": "comes with the TLS transport",
+    "testing.FakeTransport.startTLS(contextFactory, normal": "as TCP's has it, in both",
     "testing.FakeTransport has no tls": "there is no pretended TLS",
     "testing.IOPump(debug=False)": "may be left out",
     "testing.MemoryReactor has no installNameResolver": "names are 127.0.0.1, through resolve and resolveAll",

@@ -22,6 +22,7 @@ from reactor.loops.base import ReactorBase
 from reactor.serving.options import makeParser
 from reactor.timers import DelayedCall
 from reactor.transports.tcp import TCPConnection, TCPConnector, TCPPort
+from reactor.transports.tls import TLSConnection
 from reactor.transports.udp import MulticastPort
 from reactor.transports.unix import UNIXConnection, UNIXConnector, UNIXPort
 from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
@@ -216,7 +217,7 @@ def publicMethods(cls: type) -> set[str]:
 def test_everyMethodHasItsThread() -> None:
     """docs/semantics.md says for each public function and method which thread may call it."""
     functions = {name for name in reactor.__all__ if inspect.isfunction(vars(reactor).get(name))}
-    streams = (TCPConnection, TCPPort, TCPConnector, UNIXConnection, UNIXPort, UNIXConnector)
+    streams = (TCPConnection, TLSConnection, TCPPort, TCPConnector, UNIXConnection, UNIXPort, UNIXConnector)
     datagrams = (MulticastPort, UNIXDatagramPort, ConnectedUNIXDatagramPort)
     classes = (ReactorBase, *streams, *datagrams, DelayedCall, reactor.Deferred)
     known = functions.union(*map(publicMethods, classes))

@@ -61,12 +61,15 @@ from reactor.stringreceivers import (
 )
 from reactor.task import Clock, Cooperator, LoopingCall, cooperate, deferLater, react
 from reactor.threads import blockingCallFromThread, callMultipleInThread, deferToThread
+from reactor.tlsoptions import CertificateOptions, ServerNameOptions, optionsForClientTLS
 
 if TYPE_CHECKING:
     from reactor.interfaces import IResolver
     from reactor.loops.triggers import Trigger
     from reactor.timers import DelayedCall
+    from reactor.tlsoptions import ContextFactory
     from reactor.transports.tcp import TCPConnector, TCPPort
+    from reactor.transports.tlsports import TLSConnector
     from reactor.transports.udp import MulticastPort, UDPPort
     from reactor.transports.unix import UNIXConnector, UNIXPort
     from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
@@ -241,6 +244,25 @@ def connectTCP(
     return _reactor().connectTCP(host, port, factory, timeout, bindAddress)
 
 
+def listenSSL(
+    port: int, factory: Any, contextFactory: ContextFactory, backlog: int = 50, interface: str = ""
+) -> TCPPort:
+    """Listen for TLS on `port` of `interface` for `factory`. See ReactorBase.listenSSL."""
+    return _reactor().listenSSL(port, factory, contextFactory, backlog, interface)
+
+
+def connectSSL(
+    host: str,
+    port: int | str,
+    factory: Any,
+    contextFactory: ContextFactory | None,
+    timeout: float | None = 30,
+    bindAddress: tuple[str, int] | None = None,
+) -> TLSConnector:
+    """Connect to `host` and `port` with TLS, and tell `factory` how it went. See ReactorBase.connectSSL."""
+    return _reactor().connectSSL(host, port, factory, contextFactory, timeout, bindAddress)
+
+
 def listenUNIX(address: Any, factory: Any, backlog: int = 50, mode: int = 0o600, wantPID: bool = True) -> UNIXPort:
     """Listen on the UNIX socket `address` for `factory`. See ReactorBase.listenUNIX."""
     return _reactor().listenUNIX(address, factory, backlog, mode, wantPID)
@@ -292,6 +314,7 @@ __all__ = [
     "AsyncioReactor",
     "BaseProtocol",
     "CancelledError",
+    "CertificateOptions",
     "ClientCreator",
     "ClientFactory",
     "Clock",
@@ -324,6 +347,7 @@ __all__ = [
     "ReactorBase",
     "ReconnectingClientFactory",
     "ServerFactory",
+    "ServerNameOptions",
     "UNIXAddress",
     "addReader",
     "addSignalHandler",
@@ -336,6 +360,7 @@ __all__ = [
     "callLater",
     "callMultipleInThread",
     "callWhenRunning",
+    "connectSSL",
     "connectTCP",
     "connectUNIX",
     "connectUNIXDatagram",
@@ -359,11 +384,13 @@ __all__ = [
     "installResolver",
     "iterate",
     "listenMulticast",
+    "listenSSL",
     "listenTCP",
     "listenUDP",
     "listenUNIX",
     "listenUNIXDatagram",
     "maybeDeferred",
+    "optionsForClientTLS",
     "race",
     "react",
     "removeAll",

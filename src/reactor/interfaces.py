@@ -13,6 +13,8 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
+    import ssl
+
     from reactor.address import Address
     from reactor.defer import Deferred
     from reactor.failure import Failure
@@ -110,6 +112,45 @@ class ITCPTransport(IStreamTransport, Protocol):
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Set or clear SO_KEEPALIVE."""
+
+
+class ITLSTransport(IStreamTransport, Protocol):
+    """A connection that can go on with TLS."""
+
+    def startTLS(self, contextFactory: Any = None, normal: bool = True, hostname: str | None = None) -> None:
+        """Go on with TLS. `protocol.transport` is another object from now on, an ISSLTransport."""
+
+
+class ISSLTransport(IStreamTransport, Protocol):
+    """A TLS connection."""
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """What ALPN has agreed on, None if nothing."""
+
+    def getPeerCertificate(self, parsed: bool = False) -> Any:
+        """Return the peer's certificate: None, or DER bytes, or, `parsed`, a dict as ssl has it."""
+
+
+class ILowerTransport(IStreamTransport, Protocol):
+    """What TLS asks of the transport that carries it."""
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be sent."""
+
+    def flush(self) -> None:
+        """Send what the peer takes of them."""
+
+    def failConnection(self, failure: Failure) -> None:
+        """Log `failure` and end the connection with it."""
+
+
+class IContextFactory(Protocol):
+    """Somebody who knows the ssl.SSLContext for a new TLS connection."""
+
+    def getContext(self) -> ssl.SSLContext:
+        """Return the context. Called for each connection, in the reactor's thread."""
 
 
 class IUNIXTransport(IStreamTransport, Protocol):
@@ -233,6 +274,13 @@ class IProtocol(Protocol):
         """The connection is over; `reason` holds ConnectionDone, ConnectionLost or a subclass, or what a callback
         raised.
         """
+
+
+class IHandshakeListener(IProtocol, Protocol):
+    """A protocol that wants to know when TLS is there. It is recognised by having this method."""
+
+    def handshakeCompleted(self) -> None:
+        """The handshake is done, the peer verified: after connectionMade, or some time after startTLS."""
 
 
 @runtime_checkable
@@ -465,6 +513,24 @@ class IReactorTCP(Protocol):
         """Connect to `host`, a name or an address, within `timeout` seconds; return the Connector at once."""
 
 
+class IReactorSSL(Protocol):
+    """TLS over TCP."""
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Listen as listenTCP does, for TLS with the contexts of `contextFactory`."""
+
+    def connectSSL(
+        self,
+        host: str,
+        port: int | str,
+        factory: Any,
+        contextFactory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> Any:
+        """Connect as connectTCP does, then with TLS; return the Connector at once."""
+
+
 class IReactorUNIX(Protocol):
     """Streams over UNIX sockets. An address is a path, or an abstract name, which begins with a NUL."""
 
@@ -529,6 +595,7 @@ class IReactor(
     IReactorThreads,
     IReactorFDSet,
     IReactorTCP,
+    IReactorSSL,
     IReactorUNIX,
     IReactorUNIXDatagram,
     IReactorUDP,

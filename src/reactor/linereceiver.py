@@ -10,7 +10,7 @@ quick loop asks for after each line is the transport's `disconnecting`, which no
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 from reactor.defer import CancelledError, ensureDeferred
@@ -318,6 +318,7 @@ class LineOnlyReceiver(Protocol):
 
     _bufferClass = LineBuffer
     __buffer: LineBuffer | None = None
+    __lines: Iterator[bytes] = iter(())
 
     def dataReceived(self, data: bytes) -> Any:
         """Called by the transport with what was read. Returns what lineLengthExceeded returned, if that was called."""
@@ -328,7 +329,8 @@ class LineOnlyReceiver(Protocol):
         if not buffer.delimiter:
             raise ValueError("the delimiter is empty")
         buffer.feed(data)
-        for line in buffer.lines():
+        self.__lines = iter(buffer.lines())
+        for line in self.__lines:
             if self.transport.disconnecting:
                 return None
             if len(line) > self.MAX_LENGTH:
@@ -345,6 +347,11 @@ class LineOnlyReceiver(Protocol):
     def lineLengthExceeded(self, line: bytes) -> Any:
         """Called with a line, or the beginning of one, of more than MAX_LENGTH bytes. Closes the connection."""
         return self.transport.loseConnection()
+
+    def takeUndelivered(self) -> bytes:
+        """Return what was received and not delivered, and forget it. startTLS asks: what it returns was plain."""
+        lines = b"".join(line + self.delimiter for line in self.__lines)
+        return lines if self.__buffer is None else lines + self.__buffer.take()
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter."""

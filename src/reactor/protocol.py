@@ -271,6 +271,21 @@ class ClientCreator(Generic[P]):
             lambda factory: self.reactor.connectTCP(host, port, factory, timeout=timeout, bindAddress=bindAddress)
         )
 
+    def connectSSL(
+        self,
+        host: str,
+        port: int,
+        contextFactory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> Deferred[P]:
+        """Connect as reactor.connectSSL does, within `timeout` seconds."""
+        return self._connect(
+            lambda factory: self.reactor.connectSSL(
+                host, port, factory, contextFactory, timeout=timeout, bindAddress=bindAddress
+            )
+        )
+
     def connectUNIX(self, address: Any, timeout: float | None = 30, checkPID: bool = False) -> Deferred[P]:
         """Connect as reactor.connectUNIX does, within `timeout` seconds."""
         return self._connect(

@@ -99,6 +99,12 @@ class StringReceiver(PauseableMixin, Protocol):
         """Called with each string, without its framing; override it."""
         raise NotImplementedError
 
+    def takeUndelivered(self) -> bytes:
+        """Return what was received and not delivered, and forget it. startTLS asks: what it returns was plain."""
+        taken = bytes(memoryview(self._buffer)[self._offset :])
+        self._buffer, self._offset = b"", 0
+        return taken
+
     def _takeString(self) -> bytes | None:
         """Take the next string, if all of it is here; deal with what is wrong."""
         raise NotImplementedError
@@ -220,6 +226,12 @@ class DecimalStringReceiver(StringReceiver):
 
     _announcedLength: int | None = None
     _isBroken = False
+
+    def takeUndelivered(self) -> bytes:
+        """See StringReceiver. A length that was read belongs to it."""
+        length, self._announcedLength = self._announcedLength, None
+        announced = b"" if length is None else b"%d" % length + self._separator
+        return announced + super().takeUndelivered()
 
     def _takeString(self) -> bytes | None:
         try:

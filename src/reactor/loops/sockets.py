@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from reactor.interfaces import IClientFactory, IDatagramProtocol, IProtocolFactory, ITransportReactor
+from reactor.tlsoptions import ContextFactory
 from reactor.transports.tcp import TCPConnector, TCPPort
+from reactor.transports.tlsports import TLSConnector, TLSFactory
 from reactor.transports.udp import MulticastPort, UDPPort, adoptedPort
 from reactor.transports.unix import Path, UNIXConnector, UNIXPort
 from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
@@ -40,6 +42,42 @@ class SocketServices:
         from `bindAddress` (host, port) if given. How it went is told to `factory`.
         """
         connector = TCPConnector(self, host, port, factory, timeout, bindAddress)
+        connector.connect()
+        return connector
+
+    def listenSSL(
+        self: ITransportReactor,
+        port: int,
+        factory: IProtocolFactory,
+        contextFactory: ContextFactory,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> TCPPort:
+        """Listen as listenTCP does, for TLS: `factory` is asked for a protocol after each good handshake.
+
+        `contextFactory` is an ssl.SSLContext for servers, or has getContext(), asked for each connection: a
+        reactor.tlsoptions.CertificateOptions say. The handshake has a deadline of its own, 10 s by default.
+        """
+        listening = TCPPort(self, port, TLSFactory(self, factory, contextFactory), backlog, interface)
+        listening.startListening()
+        return listening
+
+    def connectSSL(
+        self: ITransportReactor,
+        host: str,
+        port: int | str,
+        factory: IClientFactory,
+        contextFactory: ContextFactory | None,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> TLSConnector:
+        """Connect as connectTCP does, then with TLS; `factory` is asked for a protocol after the handshake.
+
+        `contextFactory` is an ssl.SSLContext for clients, or has getContext(), a reactor.tlsoptions.optionsForClientTLS
+        say; None verifies with the system's trust. Who is verified is its `hostname`, if it has one, else `host`. If
+        TLS fails, clientConnectionFailed gets error.SSLError; TimeoutError after the handshake's own deadline.
+        """
+        connector = TLSConnector(self, host, port, factory, contextFactory, timeout, bindAddress)
         connector.connect()
         return connector
 

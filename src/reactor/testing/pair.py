@@ -39,6 +39,10 @@ class FakeTransport(TCPConnection):
         self.wire = MemorySocket()
         super().__init__(PumpReactor(), cast("Any", self.wire), protocol, host, peer)
 
+    @property
+    def _hasConnected(self) -> bool:
+        return not self.isServer
+
     def __repr__(self) -> str:
         side = "S" if self.isServer else "C"
         return f"<{type(self).__name__} {side}{self.serial} of {type(self.protocol).__name__}>"

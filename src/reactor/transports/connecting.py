@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from reactor.address import Address
 from reactor.defer import Deferred, maybeDeferred
 from reactor.error import ConnectBindError, ConnectError, NotConnectingError, TimeoutError, UserError, getConnectError
 from reactor.failure import Failure
-from reactor.interfaces import IClientFactory, IDelayedCall, ITransportReactor
+from reactor.interfaces import IClientFactory, IDelayedCall, IStreamTransport, ITransportReactor
 from reactor.protocol import Protocol
 from reactor.transports.stream import Connection
 
@@ -187,6 +188,13 @@ def _isConnected(sock: socket.socket) -> bool:
     return True
 
 
+class IHandshake(typing.Protocol):
+    """What comes between a connected socket and its protocol, TLS say."""
+
+    def fail(self, error: BaseException) -> None:
+        """Give up: connectionFailed is told of `error`."""
+
+
 class Connector:
     """A client's handle on its connection, whatever the socket's family. reactor.connectXXX makes one and connects it.
 
@@ -198,8 +206,8 @@ class Connector:
         self.factory = factory
         self.timeout = timeout
         self.state: Literal["disconnected", "connecting", "connected"] = "disconnected"
-        self.transport: Connection | None = None
-        self._attempt: ConnectionAttempt | None = None
+        self.transport: IStreamTransport | None = None
+        self._attempt: ConnectionAttempt | IHandshake | None = None
         self._factoryStarted = False
 
     def __repr__(self) -> str:
@@ -224,7 +232,7 @@ class Connector:
         raise NotImplementedError
 
     def _makeConnection(
-        self, sock: socket.socket, protocol: Any, peer: Address, ended: Callable[[Failure], None]
+        self, sock: socket.socket, protocol: Any, peer: Address, ended: Callable[[Failure], None] | None
     ) -> Connection:
         """Return the transport of a connected socket."""
         raise NotImplementedError
@@ -297,19 +305,19 @@ class Connector:
     def _succeeded(self, sock: socket.socket) -> None:
         self._attempt = None
         try:
-            peer = self._peerOf(sock)
-            protocol = self.buildProtocol(peer)
-            connection = self._makeConnection(
-                sock, Protocol() if protocol is None else protocol, peer, self.connectionLost
-            )
-            self.transport = connection
-            connection.start()
+            self._begin(sock, self._peerOf(sock))
         except BaseException as error:
             self.transport = None
             if not isinstance(error, OSError):
                 self.reactor.reportFailure(Failure(), "buildProtocol of", self.factory)
             self.reactor.closeSoon(sock)
             self.connectionFailed(Failure(error if isinstance(error, ConnectError) else ConnectError(string=error)))
-            return
+
+    def _begin(self, sock: socket.socket, peer: Address) -> None:
+        """Have a protocol built for a connected socket. What is raised before the connection starts is a failure."""
+        protocol = self.buildProtocol(peer)
+        connection = self._makeConnection(sock, Protocol() if protocol is None else protocol, peer, self.connectionLost)
+        self.transport = connection
+        connection.start()
         if protocol is None:
             connection.loseConnection()

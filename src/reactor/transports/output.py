@@ -81,6 +81,11 @@ class OutputStream:
         self._ending = False  # our half is to be closed once everything is sent
         self._writing = False
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be sent."""
+        return self._size
+
     # What a subclass supplies.
 
     def _send(self, data: bytes | memoryview) -> int:

@@ -15,10 +15,11 @@ from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
 from reactor.transports.connecting import Connector, Target
 from reactor.transports.listening import ListeningPort
+from reactor.transports.starttls import StartTLSMixin
 from reactor.transports.stream import Connection
 
 
-class TCPConnection(Connection):
+class TCPConnection(StartTLSMixin, Connection):
     """A TCP connection. TCP_NODELAY is on: output is gathered before it is sent, and waiting for more would only
     delay it.
     """
@@ -40,6 +41,14 @@ class TCPConnection(Connection):
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Set or clear SO_KEEPALIVE: the kernel probes a silent peer (RFC 1122, 4.2.3.6)."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
+
+
+class TCPClientConnection(TCPConnection):
+    """A connection that this side has made. `hostname` is whom it was to reach, a name or a literal address."""
+
+    __slots__ = ("hostname",)
+
+    hostname: str
 
 
 class TCPPort(ListeningPort):
@@ -149,10 +158,13 @@ class TCPConnector(Connector):
         return fromSocketName(sock.family, sock.getpeername())
 
     def _makeConnection(
-        self, sock: socket.socket, protocol: Any, peer: Address, ended: Callable[[Failure], None]
+        self, sock: socket.socket, protocol: Any, peer: Address, ended: Callable[[Failure], None] | None
     ) -> Connection:
         noDelay(sock)
-        return TCPConnection(self.reactor, sock, protocol, fromSocketName(sock.family, sock.getsockname()), peer, ended)
+        host = fromSocketName(sock.family, sock.getsockname())
+        connection = TCPClientConnection(self.reactor, sock, protocol, host, peer, ended)
+        connection.hostname = self.host
+        return connection
 
 
 def checkPort(port: int) -> int:

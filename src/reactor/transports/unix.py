@@ -15,6 +15,7 @@ from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
 from reactor.transports.connecting import Connector, Target
 from reactor.transports.listening import ListeningPort
+from reactor.transports.starttls import StartTLSMixin
 from reactor.transports.stream import Connection
 from reactor.transports.unixpath import BoundPath, PathLock, checkName, isAbstract, openSocket
 
@@ -31,7 +32,7 @@ class PeerCredentials(NamedTuple):
     gid: int
 
 
-class UNIXConnection(Connection):
+class UNIXConnection(StartTLSMixin, Connection):
     """A connection over a UNIX stream socket.
 
     The kernel has no reset for it: a peer sees an abortConnection() of this side as an end of stream.
@@ -138,7 +139,7 @@ class UNIXConnector(Connector):
         return self.address
 
     def _makeConnection(
-        self, sock: socket.socket, protocol: Any, peer: Address, ended: Callable[[Failure], None]
+        self, sock: socket.socket, protocol: Any, peer: Address, ended: Callable[[Failure], None] | None
     ) -> Connection:
         return UNIXConnection(self.reactor, sock, protocol, UNIXAddress(None), peer, ended)
 

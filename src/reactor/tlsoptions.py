@@ -1,0 +1,254 @@
+"""Contexts for TLS with good settings: what listenSSL, connectSSL and startTLS take as their `contextFactory`.
+
+A context factory is an `ssl.SSLContext`, or an object with `getContext()`, which is asked for each new connection. It
+may have `hostname` (whom a client verifies), `handshakeTimeout` and `closeTimeout` (seconds).
+
+The settings: TLS 1.2 is the floor; suites of TLS 1.2 have forward secrecy and authenticated encryption; there is no
+renegotiation and no compression; a client verifies the certificate and the host's name, never the common name.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import ssl
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+from reactor.interfaces import IContextFactory
+
+log = logging.getLogger("reactor.tls")
+
+HANDSHAKE_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 10.0
+RELOAD_INTERVAL = 1.0  # seconds between two looks at the files of a certificate
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+Path: TypeAlias = str | os.PathLike[str]
+TrustRoot: TypeAlias = Path | bytes | None
+
+
+ContextFactory: TypeAlias = ssl.SSLContext | IContextFactory
+
+
+def contextOf(contextFactory: ContextFactory) -> ssl.SSLContext:
+    """Return the context of `contextFactory`. It never renegotiates from now on (RFC 5746 and TLS 1.3 are why)."""
+    context = contextFactory if isinstance(contextFactory, ssl.SSLContext) else contextFactory.getContext()
+    if not context.options & ssl.OP_NO_RENEGOTIATION:
+        context.options |= ssl.OP_NO_RENEGOTIATION
+    return context
+
+
+class CertificateOptions:
+    """A certificate and its key, in PEM files, for a server (or a client that is asked for one); and who is trusted.
+
+    `certificate` is a path; behind the certificate itself the file holds the chain up to, and without, the root.
+    `privateKey` is a path, or None if the key stands in the same file; `password` decrypts it. With a `trustRoot` (see
+    optionsForClientTLS) clients must show a certificate of theirs that leads to it, or, with `requireCertificate`
+    false, may; `revoked`, a path to a CRL, excludes some. `acceptableProtocols` are the ALPN names in order of
+    preference. OSError (ssl.SSLError is one) if the files cannot be used.
+
+    The files may be replaced while connections stand and come. getContext() sees that, RELOAD_INTERVAL at the latest
+    after the last look, and new connections get the new certificate. If the new files do not hold together, the
+    certificate from before stays, with one warning in the log for each state of the files.
+    """
+
+    def __init__(
+        self,
+        certificate: Path,
+        privateKey: Path | None = None,
+        *,
+        password: str | bytes | None = None,
+        trustRoot: TrustRoot = None,
+        requireCertificate: bool = True,
+        revoked: Path | None = None,
+        acceptableProtocols: Iterable[bytes | str] = (),
+        minimumVersion: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
+        handshakeTimeout: float = HANDSHAKE_TIMEOUT,
+        closeTimeout: float = CLOSE_TIMEOUT,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if revoked is not None and trustRoot is None:
+            raise ValueError("a revocation list needs a trustRoot")
+        self.certificate = certificate
+        self.privateKey = privateKey
+        self.trustRoot = trustRoot
+        self.requireCertificate = requireCertificate
+        self.revoked = revoked
+        self.acceptableProtocols = tuple(acceptableProtocols)
+        self.minimumVersion = minimumVersion
+        self.handshakeTimeout = handshakeTimeout
+        self.closeTimeout = closeTimeout
+        self._password = password
+        self._seconds = seconds
+        self._state: list[tuple[int, int, int] | None] = []
+        self._nextLook = 0.0
+        self.reload()
+
+    def getContext(self) -> ssl.SSLContext:
+        """Return the context for a new connection, made anew if the files have changed."""
+        now = self._seconds()
+        if now >= self._nextLook:
+            self._nextLook = now + RELOAD_INTERVAL
+            if (state := self._stateOfFiles()) != self._state:
+                self._state = state
+                try:
+                    self._context = self._makeContext()
+                except (OSError, ValueError) as error:
+                    log.warning("%s is not fit for use, the certificate from before stays: %s", self.certificate, error)
+        return self._context
+
+    def reload(self) -> None:
+        """Read the files now. OSError or ValueError if they do not hold together; the context from before stays."""
+        state = self._stateOfFiles()
+        self._context = self._makeContext()
+        self._state = state
+        self._nextLook = self._seconds() + RELOAD_INTERVAL
+
+    def _stateOfFiles(self) -> list[tuple[int, int, int] | None]:
+        return [_stateOf(path) for path in (self.certificate, self.privateKey, self.revoked) if path is not None]
+
+    def _makeContext(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        _harden(context, self.minimumVersion, self.acceptableProtocols)
+        context.load_cert_chain(self.certificate, self.privateKey, self._askPassword)
+        if self.trustRoot is not None:
+            _trust(context, self.trustRoot)
+            context.verify_mode = ssl.CERT_REQUIRED if self.requireCertificate else ssl.CERT_OPTIONAL
+        if self.revoked is not None:
+            context.load_verify_locations(self.revoked)
+            context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+        return context
+
+    def _askPassword(self) -> str | bytes:
+        """Called for an encrypted key: without a password, say so; asking on the terminal would block the loop."""
+        if self._password is None:
+            raise ValueError(f"the key of {self.certificate} is encrypted, and there is no password")
+        return self._password
+
+
+class ServerNameOptions:
+    """Several certificates on one port, chosen by the name that a client asks for (SNI, RFC 6066).
+
+    `others` is a mapping from names to context factories, where "*.example.org" stands for any one label, or a function
+    that returns a context factory or None for a name. A client that asks for no name, or for one that is not known, or
+    for one whose context raises (which is logged), gets `default`, whose rules for client certificates hold for all.
+    """
+
+    def __init__(
+        self,
+        default: ContextFactory,
+        others: Mapping[str, ContextFactory] | Callable[[str], ContextFactory | None],
+    ) -> None:
+        self.default = default
+        self.others = others
+        self.handshakeTimeout: float = getattr(default, "handshakeTimeout", HANDSHAKE_TIMEOUT)
+        self.closeTimeout: float = getattr(default, "closeTimeout", CLOSE_TIMEOUT)
+
+    def getContext(self) -> ssl.SSLContext:
+        """Return the default's context, which will ask for another when it knows the name."""
+        context = contextOf(self.default)
+        if context.sni_callback != self._choose:
+            context.sni_callback = self._choose
+        return context
+
+    def _choose(self, sslObject: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        try:
+            found = None if name is None else self._find(name.lower())
+            if found is not None:
+                sslObject.context = contextOf(found)
+        except Exception:
+            log.exception("no context for the server name %r: the default serves", name)
+
+    def _find(self, name: str) -> ContextFactory | None:
+        if not isinstance(self.others, Mapping):
+            return self.others(name)
+        found = self.others.get(name)
+        return self.others.get("*." + name.partition(".")[2]) if found is None else found
+
+
+class ClientOptions:
+    """What optionsForClientTLS returns: a context for clients, and the `hostname` that the server must prove."""
+
+    def __init__(self, hostname: str, context: ssl.SSLContext, handshakeTimeout: float, closeTimeout: float) -> None:
+        self.hostname = hostname
+        self.handshakeTimeout = handshakeTimeout
+        self.closeTimeout = closeTimeout
+        self._context = context
+
+    def getContext(self) -> ssl.SSLContext:
+        """Return the one context."""
+        return self._context
+
+
+def optionsForClientTLS(
+    hostname: str,
+    trustRoot: TrustRoot = None,
+    clientCertificate: Path | tuple[Path, Path] | None = None,
+    acceptableProtocols: Iterable[bytes | str] = (),
+    *,
+    minimumVersion: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
+    handshakeTimeout: float = HANDSHAKE_TIMEOUT,
+    closeTimeout: float = CLOSE_TIMEOUT,
+) -> ClientOptions:
+    """Return a context factory for connections to `hostname`, a name or a literal address, which is verified.
+
+    `trustRoot` says whose certificates count: a path to a PEM file or a directory in OpenSSL's form, PEM text as bytes,
+    or None for those of the system. `clientCertificate` is a path to a certificate with its key, or the two paths, for
+    servers that ask. `acceptableProtocols` are the ALPN names in order of preference.
+    """
+    if not isinstance(hostname, str) or not hostname:
+        raise TypeError(f"a host name is text, not {hostname!r}")
+    context = _clientContext(minimumVersion, acceptableProtocols)
+    _trust(context, trustRoot)
+    if clientCertificate is not None:
+        context.load_cert_chain(*clientCertificate) if isinstance(clientCertificate, tuple) else (
+            context.load_cert_chain(clientCertificate)
+        )
+    return ClientOptions(hostname, context, handshakeTimeout, closeTimeout)
+
+
+@functools.cache
+def defaultClientContext() -> ssl.SSLContext:
+    """Return the context of clients that name none: the system's trust, read once."""
+    context = _clientContext(ssl.TLSVersion.TLSv1_2, ())
+    _trust(context, None)
+    return context
+
+
+def _clientContext(minimumVersion: ssl.TLSVersion, protocols: Iterable[bytes | str]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.hostname_checks_common_name = False
+    _harden(context, minimumVersion, protocols)
+    return context
+
+
+def _harden(context: ssl.SSLContext, minimumVersion: ssl.TLSVersion, protocols: Iterable[bytes | str]) -> None:
+    context.minimum_version = minimumVersion
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.set_ciphers(CIPHERS)
+    names = [name.decode("ascii") if isinstance(name, bytes) else name for name in protocols]
+    if names:
+        context.set_alpn_protocols(names)
+
+
+def _trust(context: ssl.SSLContext, trustRoot: TrustRoot) -> None:
+    if trustRoot is None:
+        context.load_default_certs()
+    elif isinstance(trustRoot, bytes):
+        context.load_verify_locations(cadata=trustRoot.decode("ascii"))
+    elif os.path.isdir(trustRoot):
+        context.load_verify_locations(capath=trustRoot)
+    else:
+        context.load_verify_locations(trustRoot)
+
+
+def _stateOf(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

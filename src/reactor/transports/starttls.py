@@ -1,0 +1,141 @@
+"""startTLS for transports: the connection goes on, TLS from here on.
+
+What was read so far was plain, and must not count as protected (CVE-2011-0411): if the protocol still has some of it
+to deliver, the connection is refused. So it is if plain bytes come where the handshake should.
+
+The transport that the protocol had becomes two. A copy of it keeps the socket and what is still to be sent, in plain,
+and carries the TLS connection. The old object becomes an alias of the TLS connection: whoever still holds it, a
+producer say, writes and pauses there. A reference that went on writing plain bytes between the records would be worse
+than one that does nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import Any, cast
+
+from reactor.error import SSLError
+from reactor.tlsoptions import ContextFactory, defaultClientContext
+from reactor.transports.stream import _READ, _WRITE, Connection
+from reactor.transports.tls import TLSConnection
+from reactor.transports.tlslayer import PLAIN_BYTES, undelivered
+
+
+class StartTLSMixin:
+    """startTLS for the Connection of a family. `hostname`, if a client's connection has it, is whom it was to reach."""
+
+    __slots__ = ()
+
+    TLS = False
+
+    @property
+    def _hasConnected(self) -> bool:
+        """Whether this side has connected, not accepted: then a Connector follows the connection."""
+        return cast("Connection", self)._ended is not None
+
+    def startTLS(
+        self, contextFactory: ContextFactory | None = None, normal: bool = True, hostname: str | None = None
+    ) -> None:
+        """Go on with TLS, as client if this side has connected and as server if it has accepted (not `normal`: the
+        other way round). What was written before is sent in plain, what is written from now on in TLS.
+
+        `contextFactory` is a context or what has getContext() (see reactor.tlsoptions); None for a client means the
+        system's trust. A client verifies `hostname`, else that of the factory, else the host it has connected to. After
+        the handshake the protocol's handshakeCompleted() is called, if it has one. If there is no good handshake,
+        connectionLost gets SSLError, or TimeoutError after the handshake's deadline.
+
+        The connection is refused, with SSLError, if the protocol has bytes that it received and has not delivered: they
+        are plain. It is asked by its method takeUndelivered() or clearLineBuffer(), which return such bytes and forget
+        them; a protocol of yours that keeps bytes should have one.
+
+        `protocol.transport` is another object from now on. RuntimeError if there is TLS already or the connection is
+        ending; nothing happens if it has ended. ValueError without what is needed to begin.
+        """
+        beginTLS(cast("Connection", self), contextFactory, self._hasConnected == normal, hostname)
+
+
+def beginTLS(
+    connection: Connection, contextFactory: ContextFactory | None, isClient: bool, hostname: str | None
+) -> None:
+    """Do what startTLS says."""
+    if connection.disconnected:
+        return
+    if connection.disconnecting or connection._ending or connection._halves != _READ | _WRITE:
+        raise RuntimeError("the connection is ending, it is too late for TLS")
+    known = getattr(connection, "hostname", None)
+    layer = TLSConnection(
+        connection.reactor,
+        contextFor(contextFactory, isClient),
+        isClient,
+        (hostname or hostOf(contextFactory, known)) if isClient else None,
+        build=None,
+        failed=None,
+        ended=connection._ended,
+    )
+    protocol = layer.protocol = connection.protocol
+    layer.setOutputLimits(connection.highWater, connection.outputLimit)
+    layer._paused = all(reader is not connection for reader in connection.reactor.getReaders())
+    layer.producer = connection.producer
+    layer.streamingProducer = connection.streamingProducer
+    layer.producerPaused = connection.producerPaused
+    lower = _replace(connection, layer)
+    protocol.transport = layer
+    if undelivered(protocol):
+        layer.lower = lower
+        layer._abort(SSLError(string=PLAIN_BYTES))
+    else:
+        layer.makeConnection(lower)
+
+
+def contextFor(contextFactory: ContextFactory | None, isClient: bool) -> ContextFactory:
+    """Return `contextFactory`, or what None stands for. ValueError for a server that has none."""
+    if contextFactory is None:
+        if not isClient:
+            raise ValueError("a server needs a context with a certificate")
+        return defaultClientContext()
+    return contextFactory
+
+
+def hostOf(contextFactory: ContextFactory | None, known: str | None) -> str | None:
+    """Return whom a client verifies: the factory's `hostname` if it has one, else the one that is `known`."""
+    return getattr(contextFactory, "hostname", None) or known
+
+
+def _replace(connection: Connection, layer: TLSConnection) -> Connection:
+    """Return a copy of `connection` that owns its socket and carries `layer`, and make an alias of the old object."""
+    reactor = connection.reactor
+    reactor.removeReader(connection)
+    reactor.removeWriter(connection)
+    reactor.closed(connection)
+    lower = copy.copy(connection)
+    lower.protocol = layer
+    lower.producer = None
+    lower.producerPaused = False
+    lower._ended = None
+    connection.protocol = layer
+    kind: Any = type(connection)
+    connection.__class__ = _aliasClass(kind)
+    reactor.opened(lower)
+    reactor.addReader(lower)
+    lower._writing = False
+    lower._flushSoon()
+    return lower
+
+
+class _Alias:
+    """What makes an object stand for another, the TLS connection in its slot `protocol`."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "protocol"), name)
+
+    def __repr__(self) -> str:
+        return repr(object.__getattribute__(self, "protocol"))
+
+
+@functools.cache
+def _aliasClass(kind: Any) -> Any:
+    # The same layout as `kind`, which is what lets an object change from one to the other.
+    return type(f"{kind.__name__}UnderTLS", (_Alias, kind), {"__slots__": ()})

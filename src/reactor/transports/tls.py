@@ -1,0 +1,122 @@
+"""TLSConnection: what protocols see of TLS. How it works stands in tlslayer.py and tlsengine.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from reactor.address import Address
+from reactor.error import ConnectionAborted, ConnectionDone
+from reactor.failure import Failure
+from reactor.tlsoptions import ContextFactory
+from reactor.transports.tlsengine import RECORD
+from reactor.transports.tlslayer import TLSLayer
+
+
+class TLSConnection(TLSLayer):
+    """The transport of one TLS connection. A TLSFactory, a TLSConnector or startTLS makes it.
+
+    It offers what the transport below offers, TCP's options say. `handshakeTimeout` and `closeTimeout` are in seconds.
+    """
+
+    __slots__ = ()
+
+    TLS = True
+    bufferSize = 4 * RECORD
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """What ALPN has agreed on (RFC 7301), None if nothing."""
+        return self._engine.negotiatedProtocol
+
+    @overload
+    def getPeerCertificate(self, parsed: Literal[False] = False) -> bytes | None: ...
+    @overload
+    def getPeerCertificate(self, parsed: Literal[True]) -> dict[str, Any] | None: ...
+    def getPeerCertificate(self, parsed: bool = False) -> bytes | dict[str, Any] | None:
+        """Return the peer's certificate in DER, None if it has shown none.
+
+        With `parsed`, return the dict of ssl.SSLSocket.getpeercert(), which is empty if it was not verified.
+        """
+        return self._engine.getPeerCertificateFields() if parsed else self._engine.getPeerCertificate()
+
+    def getCipher(self) -> tuple[str, str, int] | None:
+        """Return the cipher suite, the version of TLS that defines it, and the number of secret bits."""
+        return self._engine.cipher
+
+    def getTLSVersion(self) -> str | None:
+        """Return "TLSv1.3" or "TLSv1.2"; None before the handshake."""
+        return self._engine.version
+
+    def getHost(self) -> Address:
+        """Return the address of this side, also after the connection's end."""
+        host: Address = self.lower.getHost()
+        return host
+
+    def getPeer(self) -> Address:
+        """Return the address of the other side, also after the connection's end."""
+        peer: Address = self.lower.getPeer()
+        return peer
+
+    def logPrefix(self) -> str:
+        """Return the protocol's name for log messages."""
+        name: str = self.protocol.logPrefix() if hasattr(self.protocol, "logPrefix") else type(self.protocol).__name__
+        return name
+
+    def startTLS(
+        self, contextFactory: ContextFactory | None = None, normal: bool = True, hostname: str | None = None
+    ) -> None:
+        """RuntimeError: there is TLS already."""
+        raise RuntimeError("TLS has been started already")
+
+    def loseConnection(self) -> None:
+        """Read no more, send what was written and close_notify, await the peer's, then close.
+
+        connectionLost(ConnectionDone) comes later, never from here, unless our half has been closed already by
+        loseWriteConnection. Calling it again does nothing.
+        """
+        if not self.connected or self.disconnecting:
+            return
+        self.disconnecting = True
+        self._held.clear()
+        if self._over:
+            self._finish(Failure(ConnectionDone()))
+        elif not self._handshaking:
+            self._beginClosing()
+            self._flushSoon()
+
+    def abortConnection(self) -> None:
+        """Drop what was not sent and reset the connection. connectionLost(ConnectionAborted) comes on the next turn."""
+        self._abort(ConnectionAborted())
+
+    def loseWriteConnection(self) -> None:
+        """Send what was written, then close_notify; writeConnectionLost follows. Later writes are dropped."""
+        if self.connected and not self._over:
+            self._ending = True
+            self._flushSoon()
+
+    def pauseProducing(self) -> None:
+        """Read nothing until resumeProducing."""
+        if self.connected and not self.disconnecting:
+            self._paused = True
+            if not self._handshaking:
+                self.lower.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read again, unless the connection is closing."""
+        if self.connected and not self.disconnecting:
+            self._paused = False
+            self.lower.resumeProducing()
+            if self._held or (self._engine.ended is not None and not self._endTold):
+                self.reactor.callLater(0, self._deliverLater)
+
+    def stopProducing(self) -> None:
+        """loseConnection(), in the words of a producer."""
+        self.loseConnection()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """What the transport below adds: getHandle, setTcpNoDelay, ..."""
+            if name.startswith("_") or name == "lower":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return getattr(self.lower, name)

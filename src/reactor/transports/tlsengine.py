@@ -1,0 +1,118 @@
+"""TLSEngine: the handshake and the records of one TLS connection, without a transport.
+
+Bytes go in and bytes come out; it calls nobody. An `ssl.SSLObject` between two memory BIOs does the work.
+
+What is fed is decrypted at once, all of it, so the incoming BIO never holds a whole record. close() relies on that:
+OpenSSL reads when it closes, and data found then would be an error.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+from typing import Any
+
+from reactor.error import ConnectionClosed, ConnectionDone, ConnectionLost, SSLError
+from reactor.tlsoptions import ContextFactory, contextOf
+
+RECORD = 16 * 1024
+IDLE_LIMIT = 64 * 1024
+
+# Records that carry no data (key updates, empty ones) are cheap to send and dear to answer. They count towards
+# IDLE_LIMIT, data counts against it: by the length of the longest record that carries one byte (TLS 1.2, AES-CBC).
+_RECORD_OF_ONE_BYTE = 72
+
+
+class TLSEngine:
+    """One side of a TLS connection. `hostname`, a name or a literal address, is whom a client verifies.
+
+    `ended` is None, or why the peer's direction is over: ConnectionDone (close_notify), or ConnectionLost with what was
+    wrong. ValueError, OSError, or what getContext raises, if the context does not fit.
+    """
+
+    __slots__ = ("_idle", "_incoming", "_object", "_outgoing", "ended")
+
+    def __init__(self, contextFactory: ContextFactory, isClient: bool, hostname: str | None) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        if hostname is not None:
+            hostname = hostname.partition("%")[0].removesuffix(".")  # no zone of an IPv6 address, no root of a name
+        self._object = contextOf(contextFactory).wrap_bio(self._incoming, self._outgoing, not isClient, hostname)
+        self._idle = 0
+        self.ended: ConnectionClosed | None = None
+
+    def handshake(self, data: bytes = b"") -> bool:
+        """Take `data` from the peer and go on; return whether the handshake is done.
+
+        Data behind it waits for decrypt(). error.SSLError if it failed; an alert for the peer may be waiting in take().
+        """
+        self._incoming.write(data)
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except (OSError, ValueError) as error:
+            raise SSLError(error) from error
+        return True
+
+    def decrypt(self, data: bytes = b"") -> list[bytes]:
+        """Take `data` from the peer; return the plaintext in pieces. Nothing more once `ended` is set."""
+        pieces: list[bytes] = []
+        if self.ended is not None:
+            return pieces
+        self._incoming.write(data)
+        read = self._object.read
+        try:
+            while piece := read(RECORD):
+                pieces.append(piece)
+            self.ended = ConnectionDone()
+        except ssl.SSLWantReadError:
+            self._idle = max(0, self._idle + len(data) - sum(map(len, pieces)) * _RECORD_OF_ONE_BYTE)
+            if self._idle > IDLE_LIMIT:
+                self.ended = ConnectionLost(f"more than {IDLE_LIMIT} bytes of TLS without data")
+        except ssl.SSLZeroReturnError:  # close_notify again, with ours sent
+            self.ended = ConnectionDone()
+        except OSError as error:
+            self.ended = ConnectionLost(str(error))
+        return pieces
+
+    def encrypt(self, data: bytes | memoryview) -> int:
+        """Encrypt `data`; return how much was taken: all, if nothing must come from the peer first. OSError."""
+        sent = 0
+        with suppress(ssl.SSLWantReadError), memoryview(data) as view:
+            while sent < len(view):
+                sent += self._object.write(view[sent:])
+        return sent
+
+    def close(self) -> None:
+        """Say close_notify. Nothing can be encrypted from now on; decrypting goes on."""
+        with suppress(OSError):  # the peer's has not come yet; or TLS has failed, and there is nothing to say
+            self._object.unwrap()
+
+    def take(self) -> bytes:
+        """Return, and forget, what is to be sent to the peer."""
+        return self._outgoing.read()
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """What ALPN has agreed on (RFC 7301), None if nothing."""
+        name = self._object.selected_alpn_protocol()
+        return None if name is None else name.encode("ascii")
+
+    @property
+    def version(self) -> str | None:
+        """ "TLSv1.3" or "TLSv1.2"; None before the handshake."""
+        return self._object.version()
+
+    @property
+    def cipher(self) -> tuple[str, str, int] | None:
+        """The cipher suite, the version of TLS that defines it, and the number of secret bits."""
+        return self._object.cipher()
+
+    def getPeerCertificate(self) -> bytes | None:
+        """Return the peer's certificate in DER, None if it has shown none."""
+        return self._object.getpeercert(True)
+
+    def getPeerCertificateFields(self) -> dict[str, Any] | None:
+        """Return the peer's certificate as ssl.SSLSocket.getpeercert() does; empty if it was not verified."""
+        return self._object.getpeercert(False)

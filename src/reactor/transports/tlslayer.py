@@ -1,0 +1,448 @@
+"""TLSLayer: TLS between a transport and a protocol. To the one it is the protocol, to the other it is the transport.
+
+    protocol  --write-->  TLSLayer (plaintext waits)  --encrypted-->  the transport below (ciphertext waits)
+    protocol  <--data---  TLSLayer                    <--ciphertext--  the transport below
+
+So it works over any stream transport of this package. TLSEngine does the work in between.
+
+The handshake comes first. Before it is done, certificates verified, there is no protocol (or, after startTLS, none that
+is told anything), nothing is delivered, and what is written waits. It has a deadline.
+
+Output. Plaintext waits in OutputStream, with its marks and its cap, as over TCP. It is encrypted in pieces of at most
+SEND_LIMIT bytes, and only while the transport below has sent most of what it was given: a producer of ours on that
+transport is paused above its high-water mark. So the ciphertext that waits is bounded by that mark and one piece.
+
+Input. What arrives is decrypted at once. While the protocol has paused us, the plaintext of one read is kept, and the
+transport below is paused.
+
+The end. TLS ends with close_notify, each direction on its own (RFC 8446, 6.1).
+- loseConnection: everything is encrypted, then close_notify sent; then we wait for the peer's and drop what comes
+  before it, since a socket that is closed with unread input resets the connection and may destroy output on its way.
+- The peer's close_notify is its end of stream: ConnectionDone, unless the protocol is half-closeable. It is answered.
+- An end of stream without it is a truncation: ConnectionLost. After our loseConnection it is not, as nobody reads.
+- One deadline watches closing: a peer that for `closeTimeout` seconds neither takes output nor answers is left.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from reactor import protocol as protocols
+from reactor.error import (
+    ConnectError,
+    ConnectionClosed,
+    ConnectionDone,
+    ConnectionLost,
+    OutputLimitExceeded,
+    SSLError,
+    TimeoutError,
+)
+from reactor.failure import Failure
+from reactor.interfaces import IDelayedCall, IHalfCloseableProtocol, ILowerTransport, ITransportReactor
+from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
+from reactor.transports.output import OutputStream
+from reactor.transports.tlsengine import TLSEngine
+
+log = logging.getLogger("reactor.tls")
+
+TRUNCATED = "the peer's stream ended without close_notify"
+PLAIN_BYTES = "plain bytes that came before TLS were still to be read"
+
+
+class _Valve:
+    """Our producer on the transport below: it stops encryption while enough ciphertext waits there."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: TLSLayer) -> None:
+        self._connection = connection
+
+    def pauseProducing(self) -> None:
+        self._connection._blocked = True
+
+    def resumeProducing(self) -> None:
+        self._connection._blocked = False
+        self._connection._encrypt()
+
+    def stopProducing(self) -> None:
+        """Nothing: connectionLost tells the same."""
+
+
+class TLSLayer(OutputStream):
+    """One TLS connection over the transport `lower`, without the methods that are for protocols only.
+
+    `build` is called after the handshake and returns the protocol, or None to close; `failed` is told the reason if it
+    comes to no protocol; `ended` is told it after the protocol's connectionLost. The other arguments are TLSEngine's.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_aborting",
+        "_blocked",
+        "_build",
+        "_endTold",
+        "_ended",
+        "_engine",
+        "_failed",
+        "_handshaking",
+        "_held",
+        "_paused",
+        "_reason",
+        "_sent",
+        "_timer",
+        "closeTimeout",
+        "handshakeTimeout",
+        "lower",
+        "protocol",
+    )
+
+    lower: ILowerTransport
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        contextFactory: ContextFactory,
+        isClient: bool,
+        hostname: str | None,
+        build: Callable[[TLSLayer], Any] | None,
+        failed: Callable[[TLSLayer, Failure], None] | None,
+        ended: Callable[[Failure], None] | None = None,
+    ) -> None:
+        super().__init__(reactor)
+        self._engine = TLSEngine(contextFactory, isClient, hostname)
+        self.handshakeTimeout: float = getattr(contextFactory, "handshakeTimeout", HANDSHAKE_TIMEOUT)
+        self.closeTimeout: float = getattr(contextFactory, "closeTimeout", CLOSE_TIMEOUT)
+        self.protocol: Any = None
+        self._build = build
+        self._failed = failed
+        self._ended = ended
+        self._handshaking = True
+        self._blocked = False
+        self._paused = False
+        self._aborting = False
+        self._held: list[bytes] = []  # decrypted and not delivered
+        self._endTold = False  # the protocol knows that the peer's direction is over
+        self._reason: Failure | None = None  # what the end of the transport below will mean
+        self._sent = 0  # bytes encrypted
+        self._timer: IDelayedCall | None = None
+
+    def __repr__(self) -> str:
+        peer = self.lower.getPeer() if hasattr(self, "lower") else "nobody yet"
+        return f"<{type(self).__name__} of {type(self.protocol).__name__} with {peer}>"
+
+    # For the transport below.
+
+    def makeConnection(self, transport: ILowerTransport) -> None:
+        """Called when it stands: begins the handshake."""
+        self.lower = transport
+        transport.registerProducer(_Valve(self), True)
+        self._timer = self.reactor.callLater(self.handshakeTimeout, self.fail, TimeoutError(string="TLS handshake"))
+        self._handshake(b"")
+
+    def dataReceived(self, data: bytes) -> None:
+        """Called with ciphertext."""
+        if self._handshaking:
+            self._handshake(data)
+            data = b""
+            if self._handshaking:
+                return
+        if not self.disconnected:
+            self._held += self._engine.decrypt(data)
+            self._passOn()
+            self._deliver()
+
+    def readConnectionLost(self) -> None:
+        """Called at the end of the peer's stream."""
+        if self._handshaking:
+            self.fail(SSLError(string="the peer's stream ended during the TLS handshake"))
+        elif self._engine.ended is None:
+            self._engine.ended = ConnectionLost(TRUNCATED)
+            self._deliver()
+
+    def writeConnectionLost(self) -> None:
+        """Never called, as we end no half below; but having it tells that we can do with readConnectionLost."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Called when it has ended."""
+        self._stopTimer()
+        self._finish(self._meaningOf(reason))
+
+    # For the reactor and connectors.
+
+    def flush(self) -> None:
+        """Encrypt what waits, and have it sent."""
+        if not self.disconnected:
+            self._encrypt()
+            self.lower.flush()
+
+    def failConnection(self, failure: Failure) -> None:
+        """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
+        self.lower.failConnection(failure)
+
+    def fail(self, error: BaseException) -> None:
+        """Give the handshake up: `failed` is told of `error`, or the protocol that has called startTLS."""
+        if self._handshaking:
+            self._finish(Failure(error))
+
+    def startWriting(self) -> None:
+        """Nothing: _encrypt sees to it that it is called again."""
+
+    def stopWriting(self) -> None:
+        """Nothing."""
+
+    # The handshake.
+
+    def _handshake(self, data: bytes) -> None:
+        try:
+            done = self._engine.handshake(data)
+        except SSLError as error:
+            self._passOn()  # an alert, which tells the peer why
+            self.fail(error)
+            return
+        self._passOn()
+        if done:
+            self._stopTimer()
+            self._handshaking = False
+            if self.protocol is None:
+                self._attach()
+            elif undelivered(self.protocol):
+                self._abort(SSLError(string=PLAIN_BYTES))
+            else:
+                self._handshakeDone()
+
+    def _attach(self) -> None:
+        """Have the protocol built, and tell it that the connection stands."""
+        build, self._build = self._build, None
+        assert build is not None
+        try:
+            protocol = build(self)
+        except BaseException as error:
+            self.reactor.reportFailure(Failure(), "buildProtocol for", self)
+            self._finish(Failure(ConnectError(string=error)))
+            return
+        self._failed = None
+        if protocol is None:
+            self.protocol = protocols.Protocol()
+            self.loseConnection()
+        else:
+            self.protocol = protocol
+            try:
+                protocol.makeConnection(self)
+            except BaseException:
+                self.lower.flush()  # the end of the handshake, so that it does not fail for the peer
+                raise
+            self._handshakeDone()
+
+    def _handshakeDone(self) -> None:
+        """Tell the protocol, then do what had to wait."""
+        completed = getattr(self.protocol, "handshakeCompleted", None)
+        if completed is not None and not self.disconnecting:
+            completed()
+        if self.disconnected:
+            return
+        if self._paused:
+            self.lower.pauseProducing()
+        if self.disconnecting and not self._aborting:
+            self._beginClosing()
+        if self._size:
+            self.flush()
+        else:
+            self._sentAll()
+
+    # Output.
+
+    def _encrypt(self) -> None:
+        """Hand the transport below as much as it should have."""
+        if self._handshaking or self.disconnected:
+            return
+        super().flush()
+        if self._size and not self._blocked:
+            self._flushSoon()
+
+    def _send(self, data: bytes | memoryview) -> int:
+        if self._blocked:
+            return 0
+        sent = self._engine.encrypt(data)
+        self._sent += sent
+        self._passOn()
+        return sent
+
+    def _passOn(self) -> None:
+        """Give the transport below what TLS has written."""
+        if data := self._engine.take():
+            self.lower.write(data)
+
+    def _flushSoon(self) -> None:
+        self.reactor.flushSoon(self)
+
+    def _sendFailed(self, error: OSError) -> None:
+        self._finish(Failure(ConnectionLost(str(error))))
+
+    def _outputOverflowed(self) -> None:
+        log.warning("%r: the peer does not read; dropped at %d unsent bytes", self, self._size)
+        self._abort(OutputLimitExceeded(f"{self._size} bytes"))
+
+    # Input.
+
+    def _deliver(self) -> None:
+        """Give the protocol what it may have: what is held, then the end of it. Send what it wrote."""
+        if self.disconnecting:
+            self._held.clear()
+        elif self._held and not self._paused:
+            data = b"".join(self._held)
+            self._held.clear()
+            if self._mark < 0:
+                self._mark = self.highWater
+            self.protocol.dataReceived(data)
+        end = self._engine.ended
+        if end is not None and not (self._endTold or self._paused or self.disconnected):
+            self._endTold = True
+            self._inputEnded(end)
+        if self._size:
+            self.flush()
+        else:
+            self._mark = -1
+
+    def _deliverLater(self) -> None:
+        try:
+            self._deliver()
+        except BaseException:
+            self.failConnection(Failure())
+
+    def _inputEnded(self, end: ConnectionClosed) -> None:
+        if self.disconnecting:
+            if self._reason is not None:
+                self._closeLower()
+        elif isinstance(end, ConnectionLost):
+            self._finish(Failure(end))
+        elif isHalfCloseable(self.protocol):
+            self.protocol.readConnectionLost()
+        else:
+            self._sayGoodbye()
+            self._finish(Failure(end))
+
+    # The end.
+
+    def _outputEnded(self) -> None:
+        if self.disconnecting:
+            self._sayGoodbye()
+            self._reason = Failure(ConnectionDone())
+            if self._engine.ended is not None:
+                self._closeLower()
+            else:
+                self._stopTimer()
+                self._watchClosing()
+        elif self._ending:
+            self._ending = False
+            self._sayGoodbye()
+            if isHalfCloseable(self.protocol):
+                self.protocol.writeConnectionLost()
+
+    def _sayGoodbye(self) -> None:
+        self._over = True
+        self._engine.close()
+        self._passOn()
+
+    def _beginClosing(self) -> None:
+        """Read on, for the peer's answer, and watch that closing gets on."""
+        self._paused = False
+        self.lower.resumeProducing()
+        self._watchClosing()
+
+    def _watchClosing(self) -> None:
+        self._timer = self.reactor.callLater(self.closeTimeout, self._stillClosing, (self._sent, self.lower.unsent))
+
+    def _stillClosing(self, before: tuple[int, int]) -> None:
+        """closeTimeout seconds have gone by since `before`, what was sent, and unsent below, then."""
+        self._timer = None
+        unsent = self._size + self.lower.unsent
+        if self._over and not (unsent or self.disconnected):
+            self._closeLower()  # everything is sent, and the peer does not answer
+        elif (self._sent, self.lower.unsent) != before or not (unsent or self._over):
+            self._watchClosing()  # it moves, or a producer is waited for
+        elif self.disconnected:
+            self.lower.abortConnection()
+        else:
+            self._abort(ConnectionLost(f"closing: the peer took nothing for {self.closeTimeout:g} s"))
+
+    def _stopTimer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _closeLower(self) -> None:
+        # First the producer: as long as it is there, and paused, the transport below would wait for it.
+        self.lower.unregisterProducer()
+        self.lower.loseConnection()
+
+    def _abort(self, reason: BaseException) -> None:
+        if self.disconnected or self._aborting:
+            return
+        self._aborting = True
+        self._over = True
+        self.disconnecting = True
+        self._reason = Failure(reason)
+        self._held.clear()
+        self._discardOutput()
+        self.lower.abortConnection()
+
+    def _meaningOf(self, reason: Failure) -> Failure:
+        """What it means for the protocol that the transport below has ended with `reason`."""
+        if not isinstance(reason.value, ConnectionClosed):
+            return reason  # raised by a callback
+        if self._reason is not None:
+            return self._reason
+        if self._handshaking:
+            return Failure(SSLError(string="the connection ended during the TLS handshake"))
+        return Failure(ConnectionLost(TRUNCATED)) if reason.check(ConnectionDone) else reason
+
+    def _finish(self, reason: Failure) -> None:
+        """Tell everybody, once. The transport below may live a little longer, to send what it has."""
+        if self.disconnected:
+            return
+        self.disconnected = True
+        self.connected = False
+        self._over = True
+        self._handshaking = False
+        self._held.clear()
+        self._discardOutput()
+        self._stopTimer()
+        if self.lower.connected:
+            self._closeLower()
+            self._watchClosing()
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            self._tell(producer.stopProducing, "stopProducing")
+        protocol, failed, ended = self.protocol, self._failed, self._ended
+        self._build = self._failed = self._ended = None
+        if protocol is not None:
+            self._tell(protocol.connectionLost, "connectionLost", reason)
+            if ended is not None:
+                ended(reason)
+        elif failed is not None:
+            failed(self, reason)
+        self.protocol = None  # breaks the cycle with protocol.transport, which stays
+
+    def _tell(self, callback: Callable[..., object], name: str, *args: object) -> None:
+        try:
+            callback(*args)
+        except BaseException:
+            self.reactor.reportFailure(Failure(), f"{name} of {self!r}")
+
+
+def undelivered(protocol: Any) -> bytes:
+    """Take from `protocol` what it has received and not delivered, and return it.
+
+    It is asked by its method takeUndelivered, or clearLineBuffer; a wrapper has the protocol in `wrappedProtocol`.
+    """
+    while (inner := getattr(protocol, "wrappedProtocol", None)) is not None:
+        protocol = inner
+    take = getattr(protocol, "takeUndelivered", None) or getattr(protocol, "clearLineBuffer", None)
+    return b"" if take is None else take()
+
+
+def isHalfCloseable(protocol: object) -> bool:
+    """Whether `protocol` is told of halves."""
+    return isinstance(protocol, IHalfCloseableProtocol)
