@@ -34,6 +34,8 @@ from twisted.logger import globalLogBeginner, globalLogPublisher
 import reactor
 import reactor.stringreceivers
 from reactor import EpollReactor
+from tests.datagrams import leavingSockets
+from tests.harness import turnUntil
 
 # Until logging has begun, Twisted keeps what it logs, with every object the tracebacks lead to. (It warns of a second
 # beginning, in another file of tests.) And it keeps one descriptor in reserve from its first port on.
@@ -584,3 +586,174 @@ def test_noZope() -> None:
     both = type("Both", (), {"readConnectionLost": print, "writeConnectionLost": print})
     assert isinstance(both(), reactor.interfaces.IHalfCloseableProtocol)
     assert not isinstance(reactor.Protocol(), reactor.interfaces.IHalfCloseableProtocol)
+
+
+@pytest.fixture
+def path(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The path of a UNIX socket, short enough wherever the tests run."""
+    monkeypatch.chdir(tmp_path)
+    return "socket"
+
+
+def leaveDead(path: str) -> None:
+    """Leave a path behind which nobody lives, as a server does that is killed."""
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(path)
+
+
+def listenUNIX(model: Model, path: str) -> Any:
+    return model.reactor.listenUNIX(path, model.protocol.ServerFactory())
+
+
+def stopPort(model: Model, port: Any) -> None:
+    stopped: list[Any] = []
+    port.stopListening().addCallback(stopped.append)
+    turnUntil(model.reactor, lambda: stopped)
+
+
+def test_unixMode(model: Model, path: str) -> None:
+    port = listenUNIX(model, path)
+    assert os.stat(path).st_mode & 0o777 == (0o600 if model.isOurs else 0o666)
+    stopPort(model, port)
+
+
+@leavingSockets
+def test_stalePath(model: Model, path: str) -> None:
+    leaveDead(path)
+    if model.isOurs:
+        stopPort(model, listenUNIX(model, path))
+    else:
+        with pytest.raises(model.error.CannotListenError):
+            listenUNIX(model, path)
+
+
+def test_onlyTheOwnPathIsRemoved(model: Model, path: str) -> None:
+    port = listenUNIX(model, path)
+    os.unlink(path)
+    with open(path, "wb") as file:
+        file.write(b"precious")
+    stopPort(model, port)
+    assert os.path.exists(path) is model.isOurs
+
+
+def datagrams(model: Model, kind: str = "DatagramProtocol") -> Any:
+    """A protocol for datagrams that notes what it is told."""
+
+    def received(self: Any, datagram: bytes, addr: Any = None) -> None:
+        model.note("received", len(datagram))
+
+    methods: dict[str, Any] = {
+        "noisy": False,
+        "datagramReceived": received,
+        "datagramLengthExceeded": lambda self, datagram, addr: model.note("exceeded", len(datagram)),
+        "connectionRefused": lambda self: model.note("refused"),
+        "stopProtocol": lambda self: model.note("stopped"),
+    }
+    return type("Datagrams", (getattr(model.protocol, kind),), methods)()
+
+
+def test_datagramsAreNotCut(model: Model) -> None:
+    port = model.reactor.listenUDP(0, datagrams(model), HOST)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.sendto(b"x" * 8193, (HOST, port.getHost().port))
+    turnUntil(model.reactor, lambda: model.trace)
+    assert model.trace == [("exceeded", 8193) if model.isOurs else ("received", 8192)]
+    stopPort(model, port)
+
+
+def nobodyThere() -> tuple[str, int]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind((HOST, 0))
+        return HOST, free.getsockname()[1]
+
+
+def test_aRefusalLeavesThePortOpen(model: Model) -> None:
+    """Twisted's epoll reactor takes the error that it is told for the port's end."""
+    port = model.reactor.listenUDP(0, datagrams(model), HOST)
+    port.connect(*nobodyThere())
+    port.write(b"x")
+    turnUntil(model.reactor, lambda: model.trace)
+    assert model.trace == ["refused" if model.isOurs else "stopped"]
+    assert bool(port.connected) is model.isOurs
+    if model.isOurs:
+        stopPort(model, port)
+
+
+def test_theFirstAfterARefusalIsSent(model: Model) -> None:
+    port, name = model.reactor.listenUDP(0, datagrams(model), HOST), nobodyThere()
+    port.connect(*name)
+    port.write(b"refused")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as late:
+        late.bind(name)
+        late.setblocking(False)
+        port.write(b"not refused")
+        if model.isOurs:
+            assert late.recv(100) == b"not refused"
+        else:
+            with pytest.raises(BlockingIOError):
+                late.recv(100)
+    assert model.trace == ["refused"]
+    stopPort(model, port)
+
+
+def test_whatCannotBeSentIsCounted(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full buffer, and the port 0 of a peer that wants no answer: Twisted raises."""
+
+    def full(*_: Any) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    port = model.reactor.listenUDP(0, datagrams(model), HOST)
+
+    def send(number: int) -> None:
+        try:
+            port.write(b"x", (HOST, number))
+        except OSError as error:
+            model.note(error.errno)
+
+    send(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "sendto", full)
+        send(9)
+    if model.isOurs:
+        assert (model.trace, port.unsentCount) == ([], 2)
+    else:
+        assert model.trace == [errno.EINVAL, errno.EAGAIN]
+    stopPort(model, port)
+
+
+def test_hopsOfIPv6(model: Model) -> None:
+    """On an IPv6 port Twisted sets what counts for IPv4."""
+    port = model.reactor.listenMulticast(0, datagrams(model), "::1")
+    port.setTTL(7)
+    hops = port.getHandle().getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS)
+    assert hops == (7 if model.isOurs else 1)
+    stopPort(model, port)
+
+
+def test_pathsOfDatagramsAreRemoved(model: Model, path: str) -> None:
+    stopPort(model, model.reactor.listenUNIXDatagram(path, datagrams(model)))
+    assert os.path.exists(path) is not model.isOurs
+
+
+def test_aRestartedPeerIsFound(model: Model, path: str) -> None:
+    """Over a UNIX socket, the kernel undoes the connection when the peer ends; Twisted's port stays without."""
+
+    def listening() -> socket.socket:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sock.bind(path)
+        return sock
+
+    with listening():
+        port = model.reactor.connectUNIXDatagram(path, datagrams(model, "ConnectedDatagramProtocol"))
+    port.write(b"to nobody")
+    with listening() as peer:
+        if model.isOurs:
+            port.write(b"to the next")
+            assert peer.recv(100) == b"to the next"
+        else:
+            with pytest.raises(OSError, match="not connected"):
+                port.write(b"to the next")
+    assert model.trace == ["refused"]
+    stopPort(model, port)
