@@ -303,8 +303,8 @@ class TestPeerThatGoes:
             raise OSError(errno.EPERM, "no")
 
         client = connect(world, listen(world))
-        with monkeypatch.context() as patch, pytest.raises(PermissionError):
-            patch.setattr(socket.socket, "send", refuse)
+        monkeypatch.setattr(socket.socket, "send", refuse)
+        with pytest.raises(PermissionError):
             client.transport.write(b"x")
         assert client.trace == ["start"]
 

@@ -107,7 +107,7 @@ class SocketServices:
         timeout: float | None = 30,
         checkPID: bool = False,
     ) -> UNIXConnector:
-        """Connect to the UNIX socket `address` within `timeout` seconds (None: no limit); `factory` is told how it went.
+        """Connect to the UNIX socket `address` within `timeout` seconds (None: no limit); `factory` hears how it went.
 
         With `checkPID` it fails with BadFileError if nobody holds the lock of the path, see listenUNIX.
         """
