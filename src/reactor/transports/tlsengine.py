@@ -37,7 +37,10 @@ class TLSEngine:
         self._outgoing = ssl.MemoryBIO()
         if hostname is not None:
             hostname = hostname.partition("%")[0].removesuffix(".")  # no zone of an IPv6 address, no root of a name
-        self._object = contextOf(contextFactory).wrap_bio(self._incoming, self._outgoing, not isClient, hostname)
+        context = contextOf(contextFactory)
+        if isClient and context.check_hostname and not hostname:  # OpenSSL would verify no name at all
+            raise ValueError("a client that verifies host names needs to know the host's name")
+        self._object = context.wrap_bio(self._incoming, self._outgoing, not isClient, hostname)
         self._idle = 0
         self.ended: ConnectionClosed | None = None
 

@@ -1,0 +1,151 @@
+"""TLSEngine, and what a peer can do to it with records."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from reactor import error
+from reactor.transports.tlsengine import IDLE_LIMIT, TLSEngine
+from tests.rawtls import HANDSHAKE, Attacker, peerContext
+from tests.tlsharness import HOST, clientOptions, serverOptions
+
+
+def engines() -> tuple[TLSEngine, TLSEngine]:
+    """A server's and a client's, shaken hands."""
+    ends = TLSEngine(serverOptions(), False, None), TLSEngine(clientOptions(), True, HOST)
+    done = [False, False]
+    while not all(done):
+        for number, end in enumerate(ends):
+            done[number] = end.handshake(ends[1 - number].take()) or done[number]
+    ends[1].decrypt(ends[0].take())
+    return ends
+
+
+class TestEngine:
+    def test_bothWays(self) -> None:
+        server, client = engines()
+        assert server.version == client.version == "TLSv1.3"
+        assert server.cipher == client.cipher == ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
+        assert client.encrypt(b"x" * 100_000) == 100_000
+        assert b"".join(server.decrypt(client.take())) == b"x" * 100_000
+        assert server.encrypt(memoryview(b"answer")) == 6
+        assert client.decrypt(server.take()) == [b"answer"]
+        assert server.getPeerCertificate() is None
+
+    def test_eachDirectionEndsOnItsOwn(self) -> None:
+        server, client = engines()
+        client.close()
+        assert server.decrypt(client.take()) == []
+        assert isinstance(server.ended, error.ConnectionDone)
+        assert client.ended is None
+        server.encrypt(b"more")
+        assert client.decrypt(server.take()) == [b"more"]
+        server.encrypt(b"last")
+        server.close()
+        assert client.decrypt(server.take()) == [b"last"]
+        assert isinstance(client.ended, error.ConnectionDone)
+        with pytest.raises(OSError, match="shutdown"):
+            client.encrypt(b"too late")
+        assert client.decrypt(b"whatever") == []
+        client.close()
+
+    def test_aRecordMayArriveInPieces(self) -> None:
+        server, client = engines()
+        client.encrypt(b"slowly")
+        pieces = [server.decrypt(bytes([byte])) for byte in client.take()]
+        assert [piece for piece in pieces if piece] == [[b"slowly"]]
+
+    def test_closeWithHalfARecordWaiting(self) -> None:
+        """The close reads, and must not lose or mistake what it finds."""
+        server, client = engines()
+        client.encrypt(b"a message")
+        record = client.take()
+        server.decrypt(record[:20])
+        server.close()
+        assert server.decrypt(record[20:]) == [b"a message"]
+        assert server.ended is None
+
+    def test_aForgedRecord(self) -> None:
+        server, client = engines()
+        client.encrypt(b"good")
+        first = client.take()
+        client.encrypt(b"forged")
+        second = bytearray(client.take())
+        second[-1] ^= 1
+        assert server.decrypt(first + second) == [b"good"]
+        assert isinstance(server.ended, error.ConnectionLost)
+        assert "bad record mac" in str(server.ended).lower().replace("_", " ")
+        assert server.take()  # an alert
+
+    def test_wrongName(self) -> None:
+        server, client = TLSEngine(serverOptions(), False, None), TLSEngine(clientOptions(), True, "other.test")
+        client.handshake()
+        assert not server.handshake(client.take())
+        with pytest.raises(error.SSLError, match="Hostname mismatch") as caught:
+            client.handshake(server.take())
+        assert isinstance(caught.value.osError, ssl.SSLCertVerificationError)
+        assert client.take()
+
+    @pytest.mark.parametrize("name", [HOST + ".", "127.0.0.1", "::1%lo"])
+    def test_waysToNameAHost(self, name: str) -> None:
+        server, client = TLSEngine(serverOptions(), False, None), TLSEngine(clientOptions(), True, name)
+        client.handshake()
+        server.handshake(client.take())
+        assert client.handshake(server.take())
+
+    def test_aClientNeedsAName(self) -> None:
+        """For ssl.SSLObject no name means no verification of it, and no word about that."""
+        for name in (None, ""):
+            with pytest.raises(ValueError, match="needs to know the host's name"):
+                TLSEngine(clientOptions(), True, name)
+
+    def test_foreignContextsNeverRenegotiate(self) -> None:
+        context = peerContext(isClient=False)
+        assert not context.options & ssl.OP_NO_RENEGOTIATION
+        TLSEngine(context, False, None)
+        assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+class TestFloods:
+    def test_theAttackerIsUnderstood(self) -> None:
+        attacker = Attacker()
+        attacker.wire.send(attacker.record(b"hello ") + attacker.keyUpdate() + attacker.record(b"world"))
+        assert attacker.wire.protocol.received == b"hello world"
+        attacker.wire.protocol.transport.write(b"answer")
+        assert attacker.wire.hear() == b"answer"  # behind a key update, the one that was asked for
+
+    @pytest.mark.parametrize("requested", [False, True])
+    def test_keyUpdates(self, requested: bool) -> None:
+        attacker = Attacker()
+        sent = 0
+        while attacker.wire.protocol.events[-1] == "handshake":
+            updates = b"".join(attacker.keyUpdate(requested) for _ in range(100))
+            sent += len(updates)
+            attacker.wire.send(updates)
+            assert attacker.wire.lower.unsent < 1000
+        assert attacker.wire.protocol.events == ["made", "handshake", "ConnectionLost"]
+        assert sent < 2 * IDLE_LIMIT
+        assert attacker.wire.raw.ended
+
+    def test_aFewKeyUpdatesAreFine(self) -> None:
+        attacker = Attacker()
+        for _ in range(1000):
+            attacker.wire.send(attacker.keyUpdate() + attacker.record(b"x"))
+        assert attacker.wire.protocol.received == b"x" * 1000
+
+    def test_emptyRecords(self) -> None:
+        attacker = Attacker()
+        attacker.wire.send(b"".join(attacker.record(b"") for _ in range(5000)))
+        assert attacker.wire.protocol.events == ["made", "handshake", "ConnectionLost"]
+
+    def test_recordsOfOneByteAreData(self) -> None:
+        attacker = Attacker()
+        attacker.wire.send(b"".join(attacker.record(b"x") for _ in range(20_000)))
+        assert attacker.wire.protocol.received == b"x" * 20_000
+
+    def test_handshakeMessagesThatHaveNoPlace(self) -> None:
+        attacker = Attacker()
+        attacker.wire.send(attacker.record(bytes([1, 0, 0, 1, 0]), HANDSHAKE))  # a ClientHello
+        assert attacker.wire.protocol.events[-1] == "ConnectionLost"

@@ -1,0 +1,517 @@
+"""Contexts: their settings, certificates that change under way, names that choose one, and what clients refuse."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import logging
+import os
+import pathlib
+import socket
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from reactor import CertificateOptions, ClientCreator, ServerNameOptions, error, optionsForClientTLS
+from reactor.tlsoptions import RELOAD_INTERVAL, contextOf, defaultClientContext
+from reactor.transports.tlsports import TLSFactory
+from tests.harness import LOOPBACK, World
+from tests.rawtls import Recorder, Wire, peerContext
+from tests.tlsharness import CA, CERTIFICATE, HOST, TRUST, certificatePath, pemOf, write
+
+NOW = datetime.datetime.now(datetime.UTC)
+DAY = datetime.timedelta(days=1)
+
+
+class TestSettings:
+    def test_ofServers(self) -> None:
+        check(CertificateOptions(certificatePath()).getContext())
+
+    def test_ofClients(self) -> None:
+        for context in (optionsForClientTLS(HOST, TRUST).getContext(), defaultClientContext()):
+            check(context)
+            assert context.check_hostname
+            assert context.verify_mode is ssl.CERT_REQUIRED
+            assert not context.hostname_checks_common_name
+        assert defaultClientContext() is defaultClientContext()
+
+    def test_contextsAndFactories(self) -> None:
+        context = peerContext(isClient=True)
+        assert contextOf(context) is context
+        options = CertificateOptions(certificatePath())
+        assert contextOf(options) is options.getContext() is options.getContext()
+
+    def test_wrongArguments(self, tmp_path: pathlib.Path) -> None:
+        with pytest.raises(ValueError, match="trustRoot"):
+            CertificateOptions(certificatePath(), revoked="list.pem")
+        with pytest.raises(OSError, match="No such file"):
+            CertificateOptions(tmp_path / "none.pem")
+        for name in ("", None, b"bytes"):
+            with pytest.raises(TypeError):
+                optionsForClientTLS(name)  # type: ignore[arg-type]
+
+    def test_keysInFilesOfTheirOwn(self) -> None:
+        certificate = write("alone.pem", *(blob.bytes() for blob in CERTIFICATE.cert_chain_pems))
+        key = write("alone.key", CERTIFICATE.private_key_pem.bytes())
+        assert Wire(options=CertificateOptions(certificate, key)).handshake().protocol.events
+
+    def test_encryptedKeys(self) -> None:
+        key = serialization.load_pem_private_key(CERTIFICATE.private_key_pem.bytes(), None)
+        sealed = write(
+            "sealed.key",
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(b"sesame"),
+            ),
+        )
+        assert CertificateOptions(certificatePath(), sealed, password="sesame").getContext()
+        with pytest.raises(ValueError, match="no password"):
+            CertificateOptions(certificatePath(), sealed)
+        with pytest.raises(ssl.SSLError):
+            CertificateOptions(certificatePath(), sealed, password="wrong")
+
+    def test_clientCertificates(self) -> None:
+        mine = CA.issue_cert("client.test")
+        together = write("together.pem", pemOf(mine))
+        apart = (
+            write("apart.pem", *(blob.bytes() for blob in mine.cert_chain_pems)),
+            write("apart.key", mine.private_key_pem.bytes()),
+        )
+        for certificate in (together, apart):
+            context = optionsForClientTLS(HOST, TRUST, certificate).getContext()
+            wire = Wire(options=CertificateOptions(certificatePath(), trustRoot=TRUST), context=context).handshake()
+            assert wire.protocol.events == ["made", "handshake"]
+
+    def test_alpnOfClients(self) -> None:
+        context = peerContext(isClient=False)
+        context.set_alpn_protocols(["one", "two"])
+        options = optionsForClientTLS(HOST, TRUST, acceptableProtocols=["two", b"three"])
+        wire = Wire(options=options, context=context, weAreClient=True).handshake()
+        assert wire.ours.negotiatedProtocol == b"two"
+
+    def test_waysToTrust(self, tmp_path: pathlib.Path) -> None:
+        path = write("root.pem", TRUST)
+        for trust in (TRUST, path, pathlib.Path(path)):
+            assert Wire(options=optionsForClientTLS(HOST, trust), weAreClient=True).handshake().protocol.events
+        with pytest.raises(OSError, match=r"certificate|PEM"):
+            optionsForClientTLS(HOST, write("no.pem", b"no certificate"))
+        (tmp_path / f"{nameHash(path)}.0").write_bytes(TRUST)
+        assert Wire(options=optionsForClientTLS(HOST, tmp_path), weAreClient=True).handshake().protocol.events
+
+
+def nameHash(path: str) -> str:
+    """What OpenSSL calls a certificate in a directory."""
+    command = ["openssl", "x509", "-noout", "-subject_hash", "-in", path]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def check(context: ssl.SSLContext) -> None:
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+    assert context.options & ssl.OP_NO_COMPRESSION
+    for cipher in context.get_ciphers():
+        assert cipher["aead"], cipher
+        assert cipher["protocol"] == "TLSv1.3" or cipher["kea"] == "kx-ecdhe", cipher
+
+
+class Files:
+    """A certificate's files, options that read them, and a clock that says when they may look."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.certificate, self.key = folder / "certificate.pem", folder / "key.pem"
+        self.time = 0.0
+        self.put(CERTIFICATE)
+        self.options = CertificateOptions(self.certificate, self.key, seconds=lambda: self.time)
+
+    def put(self, issued: trustme.LeafCert, key: bool = True) -> None:
+        self.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        if key:
+            self.key.write_bytes(issued.private_key_pem.bytes())
+
+    def wait(self) -> None:
+        self.time += RELOAD_INTERVAL
+
+    def served(self) -> bytes:
+        """The certificate that a new client sees."""
+        wire = Wire(options=self.options).handshake()
+        shown = wire.peer.getpeercert(True)
+        assert shown is not None
+        return shown
+
+
+def derOf(issued: trustme.LeafCert) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
+
+
+class TestReload:
+    """T12: a certificate that changes while connections stand and come."""
+
+    def test_aNewCertificate(self, tmp_path: pathlib.Path) -> None:
+        files, renewed = Files(tmp_path), CA.issue_cert(HOST)
+        old = Wire(options=files.options).handshake()
+        assert files.served() == derOf(CERTIFICATE)
+        files.put(renewed)
+        assert files.served() == derOf(CERTIFICATE)  # it has just looked
+        files.wait()
+        assert files.served() == derOf(renewed)
+        old.say(b"still here")
+        assert old.protocol.received == b"still here"
+
+    def test_underWay(self, tmp_path: pathlib.Path) -> None:
+        """A handshake that has begun ends with the certificate that it began with."""
+        files = Files(tmp_path)
+        wire = Wire(options=files.options)
+        files.put(CA.issue_cert(HOST))
+        files.wait()
+        files.options.getContext()
+        assert wire.handshake().peer.getpeercert(True) == derOf(CERTIFICATE)
+
+    @pytest.mark.parametrize("harm", ["broken", "mismatch", "missing", "empty"])
+    def test_whatDoesNotHoldTogether(self, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, harm: str) -> None:
+        files, renewed = Files(tmp_path), CA.issue_cert(HOST)
+        match harm:
+            case "broken":
+                files.certificate.write_bytes(b"-----BEGIN CERTIFICATE-----\nnonsense\n")
+            case "mismatch":
+                files.put(renewed, key=False)
+            case "missing":
+                files.key.unlink()
+            case "empty":
+                files.certificate.write_bytes(b"")
+        for _ in range(3):
+            files.wait()
+            assert files.served() == derOf(CERTIFICATE)
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+        with pytest.raises((OSError, ValueError)):
+            files.options.reload()
+        assert files.served() == derOf(CERTIFICATE)
+        files.put(renewed)
+        files.wait()
+        assert files.served() == derOf(renewed)
+
+    def test_reloadAtOnce(self, tmp_path: pathlib.Path) -> None:
+        files, renewed = Files(tmp_path), CA.issue_cert(HOST)
+        files.put(renewed)
+        files.options.reload()
+        assert files.served() == derOf(renewed)
+
+    def test_underLoad(self, tmp_path: pathlib.Path) -> None:
+        """New certificates, good and broken, between any two handshakes: every client is served, none is cut off."""
+        files = Files(tmp_path)
+        wires = []
+        for number in range(60):
+            if number % 3 == 0:
+                files.put(CA.issue_cert(HOST), key=number % 2 == 0)
+            files.wait()
+            wires.append(Wire(options=files.options).handshake())
+        for number, wire in enumerate(wires):
+            wire.say(b"%d" % number)
+            assert wire.protocol.received == b"%d" % number
+
+
+class TestServerNames:
+    def served(self, options: Any, name: str) -> bytes:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=TRUST.decode())
+        context.check_hostname = False
+        wire = Wire(options=options, context=context)
+        if name:
+            wire.peer = context.wrap_bio(wire._in, wire._out, False, name)
+        else:
+            wire.peer = context.wrap_bio(wire._in, wire._out, False, None)
+        shown = wire.handshake().peer.getpeercert(True)
+        assert shown is not None
+        assert wire.protocol.events == ["made", "handshake"]
+        return shown
+
+    def test_theNameChooses(self) -> None:
+        others = {name: CA.issue_cert(name) for name in ("one.test", "*.wild.test")}
+        table = {
+            name: CertificateOptions(write(f"sni{number}.pem", pemOf(issued)))
+            for number, (name, issued) in enumerate(others.items())
+        }
+        options = ServerNameOptions(CertificateOptions(certificatePath(), closeTimeout=3, handshakeTimeout=4), table)
+        assert (options.closeTimeout, options.handshakeTimeout) == (3, 4)
+        assert self.served(options, "one.test") == derOf(others["one.test"])
+        assert self.served(options, "ONE.test") == derOf(others["one.test"])
+        assert self.served(options, "any.wild.test") == derOf(others["*.wild.test"])
+        for name in ("", "unknown.test", "a.b.wild.test", "wild.test", LOOPBACK):
+            assert self.served(options, name) == derOf(CERTIFICATE)
+
+    def test_aFunctionChooses(self, caplog: pytest.LogCaptureFixture) -> None:
+        special = CA.issue_cert("special.test")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        special.configure_cert(context)
+        asked: list[str] = []
+
+        def choose(name: str) -> Any:
+            asked.append(name)
+            if name == "bad.test":
+                raise LookupError(name)
+            return context if name == "special.test" else None
+
+        options = ServerNameOptions(CertificateOptions(certificatePath()), choose)
+        assert self.served(options, "special.test") == derOf(special)
+        assert self.served(options, "other.test") == derOf(CERTIFICATE)
+        assert self.served(options, "bad.test") == derOf(CERTIFICATE)  # the default serves, and the log tells
+        assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [LookupError]
+        assert asked == ["special.test", "other.test", "bad.test"]
+
+
+# T1 and T3: certificates of every kind.
+
+
+class Authority:
+    """A root that signs what it is asked to. RSA where the kind of key matters, else what is quick."""
+
+    def __init__(self, name: str = "root", issuer: Authority | None = None, isCA: bool = True) -> None:
+        self.key: Any = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        basic = x509.BasicConstraints(ca=isCA, path_length=None)
+        builder = self.builder(self.name, self.key.public_key(), issuer or self).add_extension(basic, True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False)
+        self.certificate = builder.sign((issuer or self).key, hashes.SHA256())
+
+    @staticmethod
+    def builder(
+        subject: x509.Name, key: Any, issuer: Authority, begin: datetime.datetime = NOW - DAY, days: float = 30
+    ) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer.name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(begin)
+            .not_valid_after(begin + days * DAY)
+        )
+
+    def issue(
+        self,
+        names: list[x509.GeneralName],
+        common: str = "leaf",
+        begin: datetime.datetime = NOW - DAY,
+        days: float = 30,
+        key: Any = None,
+        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
+        chain: tuple[Authority, ...] = (),
+    ) -> bytes:
+        """Certificate, chain and key in PEM."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+        builder = self.builder(subject, key.public_key(), self, begin, days)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
+        certificates = [builder.sign(self.key, hashes.SHA256()), *(each.certificate for each in chain)]
+        pem = serialization.Encoding.PEM
+        return b"".join(certificate.public_bytes(pem) for certificate in certificates) + privatePem(key)
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+ROOT = Authority()
+FOREIGN = Authority("foreign")
+MIDDLE = Authority("middle", ROOT)
+NO_CA = Authority("no authority", ROOT, isCA=False)
+
+
+def dns(*names: str) -> list[x509.GeneralName]:
+    return [x509.DNSName(name) for name in names]
+
+
+def selfSigned() -> bytes:
+    lone = Authority(HOST)
+    lone.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")])
+    return lone.issue(dns(HOST), key=lone.key)
+
+
+def sha1Signed() -> bytes:
+    """What libraries refuse to sign nowadays, and the openssl of a distribution does."""
+    root, key = write("sha1-root.pem", ROOT.pem), write("sha1-root.key", privatePem(ROOT.key))
+    leaf, leafKey = (write(name, b"") for name in ("sha1.pem", "sha1.key"))
+    names = ("-subj", "/CN=leaf", "-addext", f"subjectAltName=DNS:{HOST}")
+    made = ("-newkey", "rsa:2048", "-nodes", "-keyout", leafKey, "-out", leaf, "-days", "9")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-sha1", "-CA", root, "-CAkey", key, *names, *made], capture_output=True, check=True
+    )
+    pem = pathlib.Path(leaf).read_bytes()
+    algorithm = x509.load_pem_x509_certificate(pem).signature_hash_algorithm
+    assert algorithm is not None
+    assert algorithm.name == "sha1"
+    return pem + pathlib.Path(leafKey).read_bytes()
+
+
+def privatePem(key: Any) -> bytes:
+    encoded: bytes = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return encoded
+
+
+def address(text: str) -> list[x509.GeneralName]:
+    return [x509.IPAddress(ipaddress.ip_address(text))]
+
+
+BAD: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "self-signed": (HOST, selfSigned),
+    "unknown authority": (HOST, lambda: FOREIGN.issue(dns(HOST))),
+    "expired": (HOST, lambda: ROOT.issue(dns(HOST), begin=NOW - 9 * DAY, days=8)),
+    "not yet valid": (HOST, lambda: ROOT.issue(dns(HOST), begin=NOW + DAY)),
+    "another host": (HOST, lambda: ROOT.issue(dns("other.test"))),
+    "common name only": (HOST, lambda: ROOT.issue([], common=HOST)),
+    "wildcard of everything": (HOST, lambda: ROOT.issue(dns("*.test"))),
+    "partial wildcard": ("www.server.test", lambda: ROOT.issue(dns("w*.server.test"))),
+    "wildcard of two labels": ("a.b.server.test", lambda: ROOT.issue(dns("*.server.test"))),
+    "another address": (LOOPBACK, lambda: ROOT.issue(address("127.0.0.2"))),
+    "an address as a name": (LOOPBACK, lambda: ROOT.issue(dns(LOOPBACK))),
+    "NUL in a name": (HOST, lambda: ROOT.issue(dns(HOST + "\0.evil.test"))),
+    "for clients only": (HOST, lambda: ROOT.issue(dns(HOST), usage=ExtendedKeyUsageOID.CLIENT_AUTH)),
+    "issuer is no authority": (HOST, lambda: NO_CA.issue(dns(HOST), chain=(NO_CA,))),
+    "weak key": (HOST, lambda: ROOT.issue(dns(HOST), key=rsa.generate_private_key(65537, 1024))),
+    "SHA-1": (HOST, sha1Signed),
+    "missing intermediate": (HOST, lambda: MIDDLE.issue(dns(HOST))),
+}
+GOOD: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "plain": (HOST, lambda: ROOT.issue(dns("other.test", HOST))),
+    "wildcard": ("www.server.test", lambda: ROOT.issue(dns("*.server.test"))),
+    "address": (LOOPBACK, lambda: ROOT.issue(address(LOOPBACK))),
+    "with its intermediate": (HOST, lambda: MIDDLE.issue(dns(HOST), chain=(MIDDLE,))),
+    "IPv6 address": ("::1", lambda: ROOT.issue(address("::1"))),
+}
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    world = World()
+    yield world
+    world.close()
+
+
+def weakServer(pem: bytes) -> ssl.SSLContext:
+    """A context that would show anything."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.load_cert_chain(write("shown.pem", pem))
+    return context
+
+
+def visit(world: World, monkeypatch: pytest.MonkeyPatch, host: str, pem: bytes) -> tuple[Any, Any]:
+    """A client without any options connects to `host`, who shows `pem`; the system trusts our root."""
+    monkeypatch.setenv("SSL_CERT_FILE", write("trusted.pem", ROOT.pem))
+    defaultClientContext.cache_clear()
+    servers = world.serverFactory()
+    port = world.reactor.listenTCP(
+        0, TLSFactory(world.reactor, servers, weakServer(pem)), interface="::1" if ":" in host else LOOPBACK
+    )
+    if "test" in host:
+        target = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (LOOPBACK, port.getHost().port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [target])
+    clients = world.clientFactory(hooks={"made": lambda protocol: protocol.transport.write(b"secret")})
+    clients.reasons = []
+    clients.hooks["failed"] = lambda factory, connector, reason: factory.reasons.append(reason.value)
+    world.reactor.connectSSL(host, port.getHost().port, clients, None)
+    world.until(lambda: clients.trace[-1] in ("made", "stop"))
+    defaultClientContext.cache_clear()
+    return servers, clients
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_badCertificates(world: World, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    host, make = BAD[kind]
+    servers, clients = visit(world, monkeypatch, host, make())
+    assert clients.trace == ["start", ("started", "connecting"), ("failed", "disconnected", "SSLError"), "stop"]
+    assert isinstance(clients.reasons[0].osError, ssl.SSLCertVerificationError)
+    world.until(lambda: not world.reactor._open.keys() - {*world.reactor.getReaders()})
+    assert "data" not in servers.trace
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_goodCertificates(world: World, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    host, make = GOOD[kind]
+    servers, clients = visit(world, monkeypatch, host, make())
+    assert clients.trace[2:] == ["build", "made"]
+    world.until(lambda: servers.built and servers.only.received == b"secret")
+
+
+class TestMutual:
+    """T3: no callback of a protocol before its client has proved itself."""
+
+    def options(self, **more: Any) -> CertificateOptions:
+        return CertificateOptions(certificatePath(), trustRoot=ROOT.pem, **more)
+
+    def visit(self, pem: bytes | None, **more: Any) -> Wire:
+        context = peerContext(isClient=True)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        if pem is not None:
+            context.load_cert_chain(write("visitor.pem", pem))
+        wire = Wire(options=self.options(**more), context=context).handshake()
+        wire.say(b"words")
+        return wire
+
+    def test_right(self) -> None:
+        wire = self.visit(ROOT.issue(dns("client.test"), usage=ExtendedKeyUsageOID.CLIENT_AUTH))
+        assert wire.protocol.events == ["made", "handshake", "data"]
+        shown = wire.ours.getPeerCertificate(True)
+        assert shown is not None
+        assert shown["subjectAltName"] == (("DNS", "client.test"),)
+
+    @pytest.mark.parametrize("kind", ["none", "foreign", "expired", "for servers only", "weak"])
+    def test_wrong(self, kind: str) -> None:
+        clients = ExtendedKeyUsageOID.CLIENT_AUTH
+        pem = {
+            "none": lambda: None,
+            "foreign": lambda: FOREIGN.issue(dns("c"), usage=clients),
+            "expired": lambda: ROOT.issue(dns("c"), usage=clients, begin=NOW - 9 * DAY, days=8),
+            "for servers only": lambda: ROOT.issue(dns("c")),
+            "weak": lambda: ROOT.issue(dns("c"), usage=clients, key=rsa.generate_private_key(65537, 1024)),
+        }[kind]()
+        wire = self.visit(pem)
+        assert wire.protocol.events == []
+        assert [type(failure.value) for failure in wire.failures] == [error.SSLError]
+        assert wire.raw.ended
+
+    def test_revoked(self) -> None:
+        good = ROOT.issue(dns("good"), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+        bad = ROOT.issue(dns("bad"), usage=ExtendedKeyUsageOID.CLIENT_AUTH)
+        revoked = x509.RevokedCertificateBuilder().serial_number(x509.load_pem_x509_certificate(bad).serial_number)
+        entry = revoked.revocation_date(NOW - DAY).build()
+        listed = x509.CertificateRevocationListBuilder().issuer_name(ROOT.name).last_update(NOW - DAY)
+        crl = listed.next_update(NOW + DAY).add_revoked_certificate(entry).sign(ROOT.key, hashes.SHA256())
+        path = write("revoked.pem", crl.public_bytes(serialization.Encoding.PEM))
+        assert self.visit(good, revoked=path).protocol.events == ["made", "handshake", "data"]
+        wire = self.visit(bad, revoked=path)
+        assert wire.protocol.events == []
+        assert "revoked" in str(wire.failures[0].value)
+
+    def test_notRequired(self) -> None:
+        assert self.visit(None, requireCertificate=False).protocol.events == ["made", "handshake", "data"]
+        assert self.visit(FOREIGN.issue(dns("c")), requireCertificate=False).protocol.events == []
+
+
+def test_clientCreator(world: World) -> None:
+    port = world.reactor.listenSSL(0, world.serverFactory(), CertificateOptions(certificatePath()), interface=LOOPBACK)
+    made: list[Any] = []
+    creator = ClientCreator(world.reactor, Recorder)
+    deferred = creator.connectSSL(LOOPBACK, port.getHost().port, optionsForClientTLS(HOST, TRUST))
+    deferred.addCallback(made.append)
+    world.until(lambda: made)
+    assert made[0].events == ["made", "handshake"]
+    failures: list[Any] = []
+    creator.connectSSL(LOOPBACK, port.getHost().port, optionsForClientTLS("other.test", TRUST)).addErrback(
+        failures.append
+    )
+    world.until(lambda: failures)
+    assert failures[0].check(error.SSLError)
+    assert os.path.exists(certificatePath())
