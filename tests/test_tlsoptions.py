@@ -364,24 +364,28 @@ def address(text: str) -> list[x509.GeneralName]:
     return [x509.IPAddress(ipaddress.ip_address(text))]
 
 
-BAD: dict[str, tuple[str, Callable[[], bytes]]] = {
-    "self-signed": (HOST, selfSigned),
-    "unknown authority": (HOST, lambda: FOREIGN.issue(dns(HOST))),
-    "expired": (HOST, lambda: ROOT.issue(dns(HOST), begin=NOW - 9 * DAY, days=8)),
-    "not yet valid": (HOST, lambda: ROOT.issue(dns(HOST), begin=NOW + DAY)),
-    "another host": (HOST, lambda: ROOT.issue(dns("other.test"))),
-    "common name only": (HOST, lambda: ROOT.issue([], common=HOST)),
-    "wildcard of everything": (HOST, lambda: ROOT.issue(dns("*.test"))),
-    "partial wildcard": ("www.server.test", lambda: ROOT.issue(dns("w*.server.test"))),
-    "wildcard of two labels": ("a.b.server.test", lambda: ROOT.issue(dns("*.server.test"))),
-    "another address": (LOOPBACK, lambda: ROOT.issue(address("127.0.0.2"))),
-    "an address as a name": (LOOPBACK, lambda: ROOT.issue(dns(LOOPBACK))),
-    "NUL in a name": (HOST, lambda: ROOT.issue(dns(HOST + "\0.evil.test"))),
-    "for clients only": (HOST, lambda: ROOT.issue(dns(HOST), usage=ExtendedKeyUsageOID.CLIENT_AUTH)),
-    "issuer is no authority": (HOST, lambda: NO_CA.issue(dns(HOST), chain=(NO_CA,))),
-    "weak key": (HOST, lambda: ROOT.issue(dns(HOST), key=rsa.generate_private_key(65537, 1024))),
-    "SHA-1": (HOST, sha1Signed),
-    "missing intermediate": (HOST, lambda: MIDDLE.issue(dns(HOST))),
+BAD: dict[str, tuple[str, str, Callable[[], bytes]]] = {
+    "self-signed": (HOST, "self-signed certificate", selfSigned),
+    "unknown authority": (HOST, "unable to get local issuer", lambda: FOREIGN.issue(dns(HOST))),
+    "expired": (HOST, "has expired", lambda: ROOT.issue(dns(HOST), begin=NOW - 9 * DAY, days=8)),
+    "not yet valid": (HOST, "not yet valid", lambda: ROOT.issue(dns(HOST), begin=NOW + DAY)),
+    "another host": (HOST, "Hostname mismatch", lambda: ROOT.issue(dns("other.test"))),
+    "common name only": (HOST, "Hostname mismatch", lambda: ROOT.issue([], common=HOST)),
+    "wildcard of everything": (HOST, "Hostname mismatch", lambda: ROOT.issue(dns("*.test"))),
+    "partial wildcard": ("www.server.test", "Hostname mismatch", lambda: ROOT.issue(dns("w*.server.test"))),
+    "wildcard of two labels": ("a.b.server.test", "Hostname mismatch", lambda: ROOT.issue(dns("*.server.test"))),
+    "another address": (LOOPBACK, "IP address mismatch", lambda: ROOT.issue(address("127.0.0.2"))),
+    "an address as a name": (LOOPBACK, "IP address mismatch", lambda: ROOT.issue(dns(LOOPBACK))),
+    "NUL in a name": (HOST, "Hostname mismatch", lambda: ROOT.issue(dns(HOST + "\0.evil.test"))),
+    "for clients only": (
+        HOST,
+        "unsuitable certificate purpose",
+        lambda: ROOT.issue(dns(HOST), usage=ExtendedKeyUsageOID.CLIENT_AUTH),
+    ),
+    "issuer is no authority": (HOST, "invalid CA certificate", lambda: NO_CA.issue(dns(HOST), chain=(NO_CA,))),
+    "weak key": (HOST, "key too weak", lambda: ROOT.issue(dns(HOST), key=rsa.generate_private_key(65537, 1024))),
+    "SHA-1": (HOST, "digest algorithm too weak", sha1Signed),
+    "missing intermediate": (HOST, "unable to get local issuer", lambda: MIDDLE.issue(dns(HOST))),
 }
 GOOD: dict[str, tuple[str, Callable[[], bytes]]] = {
     "plain": (HOST, lambda: ROOT.issue(dns("other.test", HOST))),
@@ -429,10 +433,11 @@ def visit(world: World, monkeypatch: pytest.MonkeyPatch, host: str, pem: bytes) 
 
 @pytest.mark.parametrize("kind", BAD)
 def test_badCertificates(world: World, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    host, make = BAD[kind]
+    host, why, make = BAD[kind]
     servers, clients = visit(world, monkeypatch, host, make())
     assert clients.trace == ["start", ("started", "connecting"), ("failed", "disconnected", "SSLError"), "stop"]
     assert isinstance(clients.reasons[0].osError, ssl.SSLCertVerificationError)
+    assert why in str(clients.reasons[0])
     world.until(lambda: not world.reactor._open.keys() - {*world.reactor.getReaders()})
     assert "data" not in servers.trace
 
