@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import logging
-import os
 import pathlib
 import socket
 import ssl
@@ -519,4 +518,3 @@ def test_clientCreator(world: World) -> None:
     )
     world.until(lambda: failures)
     assert failures[0].check(error.SSLError)
-    assert os.path.exists(certificatePath())

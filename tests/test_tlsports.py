@@ -1,0 +1,387 @@
+"""listenSSL and connectSSL on sockets: what factories and connectors are told, crossed wires, deaf peers, renewal."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import reactor
+from reactor import CertificateOptions, LineReceiver, Protocol, error, optionsForClientTLS
+from reactor.transports.tls import TLSConnection
+from reactor.transports.tlsports import TLSConnector, TLSFactory
+from tests.harness import LOOPBACK, LOOPS, World, dial, readAll, refusedPort, reset, silentServer
+from tests.tlsharness import CA, HOST, TRUST, TLSWorld, certificatePath, clientOptions, pemOf, serverOptions
+
+SIDES = [pytest.param(side, id=side.name) for side in LOOPS]
+
+
+@pytest.fixture(params=SIDES)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    world = TLSWorld(request.param)
+    yield world
+    world.close()
+
+
+def ended(factory: Any) -> Any:
+    return lambda: factory.trace and factory.trace[-1] == "stop"
+
+
+def patient() -> CertificateOptions:
+    return CertificateOptions(certificatePath())
+
+
+class TestFactories:
+    def test_orderOnBothSides(self, world: World) -> None:
+        servers, clients = world.serverFactory(), world.clientFactory()
+        port = world.listen(servers)
+        connector = world.connect(port, clients)
+        assert servers.trace == ["start"]
+        assert clients.trace == ["start", ("started", "connecting")]
+        world.until(lambda: "made" in servers.trace and "made" in clients.trace)
+        assert servers.trace == ["start", "build", "made"]
+        assert clients.trace == ["start", ("started", "connecting"), "build", "made"]
+        assert connector.state == "connected"
+        assert connector.transport is clients.only.transport
+        assert isinstance(connector, TLSConnector)
+        assert isinstance(clients.only.transport, TLSConnection)
+        connector.disconnect()
+        world.until(ended(clients))
+        lost = [("lost", "ConnectionDone"), ("connectorLost", "disconnected", "ConnectionDone"), "stop"]
+        assert clients.trace[4:] == lost
+        world.until(lambda: servers.trace[-1] == ("lost", "ConnectionDone"))
+        port.stopListening()
+        world.until(ended(servers))
+
+    def test_connectAgain(self, world: World) -> None:
+        servers, clients = world.serverFactory(), world.clientFactory()
+        clients.hooks["connectorLost"] = lambda factory, connector, _: len(factory.built) < 3 and connector.connect()
+        connector = world.connect(world.listen(servers), clients)
+        for number in range(3):
+            world.until(lambda count=number: len(clients.built) > count and clients.built[count].trace == ["made"])
+            connector.disconnect()
+        world.until(ended(clients))
+        assert len(clients.built) == 3
+        assert world.reactor.getDelayedCalls() == []
+
+    def test_theServersFactoryBuildsNothing(self, world: World) -> None:
+        servers, clients = world.serverFactory(build=lambda *_: None), world.clientFactory()
+        world.connect(world.listen(servers), clients)
+        world.until(ended(clients))
+        assert clients.trace[-3:] == [
+            ("lost", "ConnectionDone"),
+            ("connectorLost", "disconnected", "ConnectionDone"),
+            "stop",
+        ]
+
+    def test_theClientsFactoryBuildsNothing(self, world: World) -> None:
+        servers, clients = world.serverFactory(), world.clientFactory(build=lambda *_: None)
+        world.connect(world.listen(servers), clients)
+        world.until(ended(clients))
+        assert clients.trace[2:] == ["build", ("connectorLost", "disconnected", "ConnectionDone"), "stop"]
+        world.until(lambda: servers.trace[-1] == ("lost", "ConnectionDone"))
+
+    @pytest.mark.parametrize("who", ["server", "client"])
+    def test_buildProtocolRaises(self, world: World, caplog: pytest.LogCaptureFixture, who: str) -> None:
+        hook = {"build": lambda *_: 1 / 0}
+        servers = world.serverFactory(**(hook if who == "server" else {}))
+        clients = world.clientFactory(**(hook if who == "client" else {}))
+        world.connect(world.listen(servers), clients)
+        world.until(ended(clients))
+        if who == "client":
+            assert clients.trace[2:] == ["build", ("failed", "disconnected", "ConnectError"), "stop"]
+        else:
+            assert clients.trace[-2] == ("connectorLost", "disconnected", "ConnectionLost")
+        assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+    def test_theWrapper(self, world: World) -> None:
+        factory = TLSFactory(world.reactor, world.serverFactory(), serverOptions())
+        assert factory.logPrefix() == "Server (TLS)"
+        factory.wrappedFactory = object()  # type: ignore[assignment]
+        assert factory.logPrefix() == "object (TLS)"
+        with pytest.raises(ValueError, match="certificate"):
+            world.reactor.listenSSL(0, world.serverFactory(), None, interface=LOOPBACK)
+
+    def test_theModuleIsAReactorToo(self) -> None:
+        """The functions of the package speak to the current reactor."""
+        made: list[Any] = []
+
+        class Greeting(Protocol):
+            def connectionMade(self) -> None:
+                made.append(self)
+                self.transport.loseConnection()
+
+        port = reactor.listenSSL(0, reactor.ServerFactory.forProtocol(Protocol), serverOptions(), interface=LOOPBACK)
+        clients = reactor.ClientFactory.forProtocol(Greeting)
+        clients.clientConnectionLost = lambda *_: reactor.stop()  # type: ignore[method-assign]
+        reactor.connectSSL(LOOPBACK, port.getHost().port, clients, clientOptions())
+        reactor.run(installSignalHandlers=False)
+        assert len(made) == 1
+        reactor.current().close()  # type: ignore[attr-defined]
+
+
+class TestFailures:
+    def failed(self, world: World, clients: Any) -> BaseException:
+        reasons: list[Any] = []
+        clients.hooks["failed"] = lambda factory, connector, reason: reasons.append(reason.value)
+        world.until(ended(clients))
+        assert clients.trace[:2] == ["start", ("started", "connecting")]
+        assert clients.built == []
+        world.until(lambda: not world.reactor.getDelayedCalls())
+        (reason,) = reasons
+        assert isinstance(reason, BaseException)
+        return reason
+
+    def test_refused(self, world: World) -> None:
+        clients = world.clientFactory()
+        world.reactor.connectSSL(LOOPBACK, refusedPort(), clients, clientOptions())
+        assert isinstance(self.failed(world, clients), error.ConnectionRefusedError)
+
+    def test_theKernelsTimeout(self, world: World) -> None:
+        with silentServer() as (host, port):
+            clients = world.clientFactory()
+            world.reactor.connectSSL(host, port, clients, clientOptions(), timeout=0.01)
+            assert isinstance(self.failed(world, clients), error.TimeoutError)
+
+    def test_aServerThatSaysNothing(self, world: World) -> None:
+        port = world.reactor.listenTCP(0, world.serverFactory(), interface=LOOPBACK)
+        clients = world.clientFactory()
+        options = optionsForClientTLS(HOST, TRUST, handshakeTimeout=0.05)
+        world.reactor.connectSSL(LOOPBACK, port.getHost().port, clients, options)
+        assert isinstance(self.failed(world, clients), error.TimeoutError)
+
+    @pytest.mark.parametrize("how", ["lose", "abort", "plain"])
+    def test_aServerThatHasNoTLS(self, world: World, how: str) -> None:
+        def answer(protocol: Any, _: bytes) -> None:
+            if how == "plain":
+                protocol.transport.write(b"400 Bad Request\r\n")
+            else:
+                getattr(protocol.transport, how + "Connection")()
+
+        port = world.reactor.listenTCP(0, world.serverFactory({"data": answer}), interface=LOOPBACK)
+        clients = world.clientFactory()
+        connector = world.connect(port, clients)
+        assert isinstance(self.failed(world, clients), error.SSLError)
+        assert connector.state == "disconnected"
+        assert connector.transport is None
+
+    def test_stopConnectingDuringTheHandshake(self, world: World) -> None:
+        servers = world.serverFactory()
+        port = world.reactor.listenTCP(0, servers, interface=LOOPBACK)
+        for stop in ("stopConnecting", "disconnect"):
+            clients = world.clientFactory()
+            connector = world.connect(port, clients)
+            world.until(lambda: servers.built and "data" in servers.built[-1].trace)
+            assert connector.state == "connecting"
+            getattr(connector, stop)()
+            assert clients.trace[-2:] == [("failed", "disconnected", "UserError"), "stop"]
+            world.until(lambda: servers.built[-1].lost is not None)
+            servers.built.clear()
+            with pytest.raises(error.NotConnectingError):
+                connector.stopConnecting()
+
+    def test_theReactorStopsDuringTheHandshake(self, world: World) -> None:
+        servers = world.serverFactory()
+        port = world.reactor.listenTCP(0, servers, interface=LOOPBACK)
+        clients = world.clientFactory()
+        world.connect(port, clients)
+        world.until(lambda: servers.built and "data" in servers.built[-1].trace)
+        world.reactor.disconnectAll()
+        assert clients.trace[-2:] == [("failed", "disconnected", "SSLError"), "stop"]
+
+    def test_noContext(self, world: World) -> None:
+        class Broken:
+            def getContext(self) -> ssl.SSLContext:
+                raise FileNotFoundError("no such certificate")
+
+        clients = world.clientFactory()
+        world.reactor.connectSSL(LOOPBACK, world.listen(world.serverFactory()).getHost().port, clients, Broken())
+        assert isinstance(self.failed(world, clients), error.ConnectError)
+
+    def test_noContextOnTheServer(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """That connection is lost, and the port listens on."""
+
+        class Broken:
+            broken = True
+
+            def getContext(self) -> ssl.SSLContext:
+                if self.broken:
+                    raise FileNotFoundError("no such certificate")
+                return serverOptions().getContext()
+
+        options = Broken()
+        servers, clients = world.serverFactory(), world.clientFactory()
+        port = world.reactor.listenSSL(0, servers, options, interface=LOOPBACK)
+        world.connect(port, clients)
+        assert isinstance(self.failed(world, clients), error.SSLError)
+        assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [FileNotFoundError]
+        options.broken = False
+        clients = world.clientFactory()
+        world.connect(port, clients)
+        world.until(lambda: clients.built)
+
+
+class TestCrossedWires:
+    """T4."""
+
+    @pytest.mark.parametrize(
+        "words", [b"hello\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x80\x2e\x01\x00\x02" + bytes(65531)]
+    )
+    def test_plainBytesOnATLSPort(self, world: World, caplog: pytest.LogCaptureFixture, words: bytes) -> None:
+        caplog.set_level(logging.INFO, "reactor.tls")
+        servers = world.serverFactory()
+        port = world.reactor.listenSSL(0, servers, patient(), interface=LOOPBACK)
+        with dial(port) as peer:
+            peer.sendall(words)
+            peer.setblocking(False)
+            begin, said = time.monotonic(), b""
+            while True:
+                world.reactor.iterate(0.01)
+                try:
+                    piece = peer.recv(1000)
+                except BlockingIOError:
+                    continue
+                except ConnectionResetError:
+                    break
+                if not piece:
+                    break
+                said += piece
+            took = time.monotonic() - begin
+        assert took < 0.1
+        assert said[:1] in (b"", b"\x15")  # at most an alert
+        assert [record.levelname for record in caplog.records if record.name == "reactor.tls"] == ["INFO"]
+        assert caplog.records[-1].getMessage().startswith("no TLS with IPv4Address")
+        assert servers.built == []
+
+    def test_aClientHelloOnAPlainPort(self, world: World) -> None:
+        """It is a line that never ends, or one that nobody understands."""
+        lost: list[Any] = []
+
+        class Lines(LineReceiver):
+            MAX_LENGTH = 100
+
+            def lineReceived(self, line: bytes) -> None:
+                self.transport.loseConnection()
+
+            def connectionLost(self, reason: Any = None) -> None:
+                lost.append(reason)
+
+        port = world.reactor.listenTCP(0, reactor.ServerFactory.forProtocol(Lines), interface=LOOPBACK)
+        clients = world.clientFactory()
+        world.connect(port, clients)
+        world.until(ended(clients))
+        assert clients.trace[2] == ("failed", "disconnected", "SSLError")
+        world.until(lambda: lost)
+
+    @pytest.mark.parametrize("how", ["close", "reset"])
+    def test_bytesThenTheEnd(self, world: World, caplog: pytest.LogCaptureFixture, how: str) -> None:
+        caplog.set_level(logging.INFO, "reactor.tls")
+        servers = world.serverFactory()
+        options = CertificateOptions(certificatePath(), handshakeTimeout=1.0)
+        port = world.reactor.listenSSL(0, servers, options, interface=LOOPBACK)
+        peer = dial(port)
+        peer.sendall(b"\x16\x03")
+        peer.close() if how == "close" else reset(peer)
+        world.until(lambda: caplog.records)
+        assert servers.built == []
+
+    def test_silenceIsEndedInTime(self, world: World) -> None:
+        options = CertificateOptions(certificatePath(), handshakeTimeout=0.05)
+        port = world.reactor.listenSSL(0, world.serverFactory(), options, interface=LOOPBACK)
+        with dial(port) as silent, dial(port) as half:
+            half.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+            world.until(lambda: len(world.reactor.getReaders()) == 3)
+            world.until(lambda: len(world.reactor.getReaders()) == 1)
+            assert readAll(silent) == readAll(half) == b""
+            assert world.reactor.getDelayedCalls() == []
+
+
+class TestDeafPeers:
+    """T6, with a peer that is a plain socket under a TLS of its own."""
+
+    def peer(self, world: World, port: Any, receiveBuffer: int | None = None) -> ssl.SSLSocket:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=TRUST.decode())
+        tls = context.wrap_socket(
+            dial(port, receiveBuffer=receiveBuffer), server_hostname=HOST, do_handshake_on_connect=False
+        )
+        tls.setblocking(False)
+        while True:
+            try:
+                tls.do_handshake()
+                return tls
+            except ssl.SSLWantReadError:
+                world.reactor.iterate(0.01)
+
+    @pytest.mark.parametrize("unread", [0, 30_000_000])
+    def test_loseConnection(self, world: World, unread: int) -> None:
+        options = CertificateOptions(certificatePath(), closeTimeout=0.1)
+        servers = world.serverFactory()
+        port = world.reactor.listenSSL(0, servers, options, interface=LOOPBACK)
+        with self.peer(world, port, receiveBuffer=4096):
+            world.until(lambda: servers.built and servers.only.trace == ["made"])
+            transport = servers.only.transport
+            transport.setOutputLimits(outputLimit=1 << 30)
+            transport.write(b"x" * unread)
+            transport.loseConnection()
+            world.until(lambda: servers.only.lost is not None)
+            world.until(lambda: transport.lower.disconnected)
+            assert servers.only.trace[-1] == ("lost", "ConnectionLost" if unread else "ConnectionDone")
+        assert world.reactor.getDelayedCalls() == []
+
+    def test_unreadInputDoesNotDestroyOutput(self, world: World) -> None:
+        """The peer keeps talking while it is sent the last of what it asked for: a close would reset it."""
+        servers = world.serverFactory()
+        port = world.reactor.listenSSL(0, servers, patient(), interface=LOOPBACK)
+        with self.peer(world, port) as peer:
+            world.until(lambda: servers.built and servers.only.trace == ["made"])
+            servers.only.transport.write(b"x" * 5_000_000)
+            servers.only.transport.loseConnection()
+            heard = 0
+            while True:
+                with contextlib.suppress(ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                    peer.send(b"y" * 100)
+                world.reactor.iterate(0)
+                try:
+                    piece = peer.recv(65536)
+                except ssl.SSLWantReadError:
+                    continue
+                if not piece:
+                    break
+                heard += len(piece)
+            assert heard == 5_000_000
+            peer.setblocking(True)
+            peer.shutdown(socket.SHUT_RDWR)
+        world.until(lambda: servers.only.lost is not None)
+        assert servers.only.trace[-1] == ("lost", "ConnectionDone")
+
+
+def test_renewalUnderLoad(world: World, tmp_path: Any) -> None:
+    """T12: clients connect and talk while the files change, to good and to bad: none fails, none is cut off."""
+    path = tmp_path / "server.pem"
+    certificates = [pemOf(CA.issue_cert(HOST)) for _ in range(3)]
+    path.write_bytes(certificates[0])
+    now = [0.0]
+    servers = world.serverFactory({"data": lambda protocol, data: protocol.transport.write(data)})
+    options = CertificateOptions(path, seconds=lambda: now[0], closeTimeout=1.0)
+    port = world.reactor.listenSSL(0, servers, options, interface=LOOPBACK)
+    clients = world.clientFactory({"made": lambda protocol: protocol.transport.write(b"hello")})
+    seen = set()
+    for number in range(30):
+        if number % 3 == 0:
+            path.write_bytes(b"nonsense" * (number + 1) if number % 2 else certificates[number // 3 % 3])
+        now[0] += 2
+        world.connect(port, clients)
+        world.until(lambda count=number: len(clients.built) > count and clients.built[count].received == b"hello")
+        seen.add(clients.built[-1].transport.getPeerCertificate())
+    for client in clients.built:
+        client.transport.write(b" again")
+    world.until(lambda: all(client.received == b"hello again" for client in clients.built))
+    assert len(seen) == 3
+    assert not [event for event in clients.trace if event[0] == "failed"]
