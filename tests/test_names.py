@@ -351,8 +351,11 @@ def test_noModuleIsCalledAsyncio() -> None:
     assert not any(path.stem == "asyncio" or path.parent.name == "asyncio" for path in SOURCES)
 
 
-# Public names of Twisted's that are not in its own camelCase; they are kept.
-FOREIGN = frozenset({"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"})
+# Public names of Twisted's that are not in its own camelCase, and what asyncio calls and calls things; they are kept.
+FOREIGN = frozenset({"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"}) | frozenset(
+    """connection_made data_received eof_received pause_writing resume_writing connection_lost at_eof feed_data feed_eof
+    wait_closed is_closing can_write_eof write_eof get_extra_info""".split()
+)
 CAMEL = re.compile(r"_{0,2}[a-z][a-zA-Z0-9]*_?")
 
 

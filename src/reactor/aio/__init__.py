@@ -1,0 +1,23 @@
+"""Protocols and lines inside asyncio, without a reactor of ours.
+
+- `ProtocolFactory`: any factory of ours, served by `loop.create_server` and its like.
+- `openConnection`, `startServer`: streams of lines, a reader and a writer with the look of asyncio's.
+"""
+
+from __future__ import annotations
+
+from reactor.aio.connecting import openConnection, startServer
+from reactor.aio.serving import AsyncioConnection, LoopServices, ProtocolAdapter, ProtocolFactory
+from reactor.aio.streams import LineReader, LineTooLong, LineWriter
+
+__all__ = [
+    "AsyncioConnection",
+    "LineReader",
+    "LineTooLong",
+    "LineWriter",
+    "LoopServices",
+    "ProtocolAdapter",
+    "ProtocolFactory",
+    "openConnection",
+    "startServer",
+]

@@ -1,0 +1,353 @@
+"""Streams of lines for coroutines: what asyncio's streams look like, on the line core, and with limits that hold.
+
+    reader, writer = await openConnection("127.0.0.1", 7000)
+    async for line in reader:
+        writer.write(line.upper())
+        await writer.drain()
+
+Methods have asyncio's names and meaning. What differs:
+
+- Lines that have arrived are cut without asking the event loop, by the same buffer that LineReceiver has.
+- What is written is gathered, and sent when the event loop comes round or when there is a good deal of it: a hundred
+  answers are one packet, also with a drain() after each. Output that nobody reads is bounded, as on every connection
+  (OUTPUT_LIMIT), also for who does not drain().
+- A line that is too long closes the connection and raises LineTooLong, or is dropped and counted (`overlong="skip"`).
+- When the connection breaks, lines that had arrived are still read; the error comes after them.
+
+For the coroutines of one event loop; one at a time may read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Literal
+
+from reactor.error import OutputLimitExceeded
+from reactor.interfaces import BytesLike
+from reactor.linecore import LineBuffer
+from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT, asBytes
+
+log = logging.getLogger("reactor.aio")
+
+LIMIT = 64 * 1024
+
+Overlong = Literal["close", "skip"]
+
+
+class LineTooLong(ValueError):
+    """A line is longer than the reader's limit, and the connection has been closed."""
+
+
+class LineReader:
+    """The reading half: asyncio.StreamReader's look.
+
+    `delimiter` ends a line. `limit` is the longest line, in bytes without its delimiter; beyond it `overlong` says what
+    happens: "close", or "skip", which drops the line, counts it in `overlongCount`, and goes on. With `keepEnds`, as
+    asyncio has it, lines come with their delimiter; without, `async for` and readlines() are quicker.
+    """
+
+    def __init__(
+        self, limit: int = LIMIT, delimiter: bytes = b"\n", overlong: Overlong = "close", keepEnds: bool = True
+    ) -> None:
+        if overlong not in ("close", "skip"):
+            raise ValueError(f'overlong must be "close" or "skip", not {overlong!r}')
+        if not delimiter:
+            raise ValueError("the delimiter is empty")
+        self.delimiter = bytes(delimiter)
+        self.limit = limit
+        self.overlong = overlong
+        self.keepEnds = keepEnds
+        self.overlongCount = 0
+        self._buffer = LineBuffer(self.delimiter, limit)
+        self._end = self.delimiter if keepEnds else b""
+        self._highWater = max(2 * limit, HIGH_WATER)
+        self._transport: Any = None
+        self._paused = False
+        self._ended = False
+        self._exception: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<LineReader of {self._transport!r}, {len(self._buffer)} bytes held>"
+
+    # Reading.
+
+    async def readline(self) -> bytes:
+        """Return the next line and its delimiter; at the end of the stream what is left, then b"" for ever.
+
+        Always with the delimiter: else an empty line would look like the end. LineTooLong, OSError as said above.
+        """
+        for line in self._buffer:
+            return line + self.delimiter
+        found = await self._nextLine()
+        return self._buffer.take() if found is None else found + self.delimiter
+
+    async def readlines(self) -> list[bytes]:
+        """Return all complete lines that have arrived, at least one; an empty list at the end of the stream.
+
+        What is left there without a delimiter is the last line.
+        """
+        lines = self._buffer.lines()
+        if not lines:
+            line = await self._nextLine()
+            if line is None:
+                rest = self._buffer.take()
+                return [rest] if rest else []
+            lines = [line, *self._buffer.lines()]
+        return [line + self.delimiter for line in lines] if self.keepEnds else lines
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Each line in turn; what is left at the end of the stream is the last."""
+        buffer, end, bare = self._buffer, self.delimiter, not self.keepEnds
+        while True:
+            if bare:
+                for line in buffer:
+                    yield line
+            else:
+                for line in buffer:
+                    yield line + end
+            found = await self._nextLine()
+            if found is None:
+                break
+            yield found if bare else found + end
+        rest = buffer.take()
+        if rest:
+            yield rest
+
+    async def readuntil(self, separator: bytes = b"\n") -> bytes:
+        """Return everything up to and with `separator`.
+
+        asyncio.LimitOverrunError if that is more than the limit (it stays, to be read otherwise), IncompleteReadError
+        with what there is at the end of the stream.
+        """
+        if not separator:
+            raise ValueError("the separator is empty")
+        buffer = self._buffer
+        buffer.delimiter = separator
+        try:
+            while True:
+                if buffer.exceeded:
+                    raise asyncio.LimitOverrunError("the separator is not found within the limit", len(buffer))
+                found = buffer.cut(separator)
+                if found is not None:
+                    return found + separator
+                if not await self._more():
+                    raise asyncio.IncompleteReadError(buffer.take(), None)
+        finally:
+            buffer.delimiter = self.delimiter
+
+    async def read(self, n: int = -1) -> bytes:
+        """Return up to `n` bytes, as soon as there are any; b"" at the end. With -1, everything up to the end."""
+        if n < 0:
+            pieces = [self._buffer.take()]
+            while await self._more():
+                pieces.append(self._buffer.take())
+            return b"".join(pieces)
+        if n and not self._buffer:
+            await self._more()
+        return self._buffer.take(n)
+
+    async def readexactly(self, n: int) -> bytes:
+        """Return `n` bytes. asyncio.IncompleteReadError with what there is if the stream ends before."""
+        if n < 0:
+            raise ValueError("readexactly size can not be less than zero")
+        buffer = self._buffer
+        while len(buffer) < n:
+            if not await self._more():
+                raise asyncio.IncompleteReadError(buffer.take(), n)
+        return buffer.take(n)
+
+    def at_eof(self) -> bool:
+        """Whether the stream has ended and all of it has been read."""
+        return self._ended and not self._buffer
+
+    def exception(self) -> BaseException | None:
+        """Return what broke the connection, if anything did."""
+        return self._exception
+
+    async def _nextLine(self) -> bytes | None:
+        """The next line without its delimiter, when the buffer has given none; None at the end of the stream."""
+        buffer = self._buffer
+        while True:
+            for line in buffer:
+                return line
+            if buffer.exceeded:
+                self._tooLong()
+            elif not await self._more():
+                return None
+
+    def _tooLong(self) -> None:
+        if self.overlong == "skip":
+            self.overlongCount += 1
+            self._buffer.skip()
+            return
+        error = LineTooLong(f"a line has more than {self.limit} bytes")
+        self._buffer.clear()
+        self.broken(error)
+        if self._transport is not None:
+            self._transport.abort()
+        raise error
+
+    async def _more(self) -> bool:
+        """Wait for data. False at the end of the stream."""
+        if self._exception is not None:
+            raise self._exception
+        if self._ended:
+            return False
+        if self._waiter is not None:
+            raise RuntimeError("another coroutine is already waiting for incoming data")
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        return True
+
+    # For the transport, and for tests.
+
+    def attach(self, transport: Any) -> None:
+        """The stream comes from `transport`, which is told to pause when more is held than twice the limit."""
+        self._transport = transport
+
+    def feed_data(self, data: bytes) -> None:
+        """`data` has arrived."""
+        if self._exception is not None:
+            return
+        buffer = self._buffer
+        buffer.feed(data)
+        self._wake()
+        if len(buffer) > self._highWater and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def feed_eof(self) -> None:
+        """The stream has ended."""
+        self._ended = True
+        self._wake()
+
+    def broken(self, error: BaseException) -> None:
+        """The connection has broken: reading raises `error` when what has arrived is used up."""
+        if self._exception is None:
+            self._exception = error
+        self.feed_eof()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class LineWriter:
+    """The writing half: asyncio.StreamWriter's look. `transport` is asyncio's, and stays to be used for the rest."""
+
+    def __init__(self, transport: Any, reader: LineReader, eventloop: asyncio.AbstractEventLoop) -> None:
+        self.transport = transport
+        self._reader = reader
+        self._eventloop = eventloop
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._blocked = False
+        self._drained: asyncio.Future[None] | None = None
+        self._closed: asyncio.Future[None] = eventloop.create_future()
+
+    def __repr__(self) -> str:
+        return f"<LineWriter to {self.transport!r}>"
+
+    def write(self, data: BytesLike) -> None:
+        """Have `data` sent, in order; dropped once the connection is closing. TypeError unless it is bytes-like."""
+        if type(data) is not bytes:
+            data = asBytes(data)
+        if not self._pieces:
+            self._eventloop.call_soon(self.flush)
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > HIGH_WATER:
+            self.flush()
+
+    def writelines(self, data: Iterable[BytesLike]) -> None:
+        """Have the pieces of any iterable sent."""
+        self.write(b"".join(data))
+
+    async def drain(self) -> None:
+        """Wait while the peer does not read. What broke the connection is raised."""
+        self._raiseBroken()
+        if self.transport.is_closing():
+            await asyncio.sleep(0)  # so that a loop of write and drain ends when the connection has
+        while self._blocked and not self._closed.done():
+            if self._drained is None:
+                self._drained = self._eventloop.create_future()
+            await asyncio.shield(self._drained)
+            self._raiseBroken()
+
+    def _raiseBroken(self) -> None:
+        error = self._reader.exception()
+        if error is not None:
+            raise error
+
+    def flush(self) -> None:
+        """Send what was gathered, as far as the peer takes it."""
+        if not self._size:
+            self._pieces.clear()
+            return
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        transport = self.transport
+        if transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > OUTPUT_LIMIT:
+            log.warning("%r: the peer does not read; dropped", self)
+            self._reader.broken(OutputLimitExceeded(f"{transport.get_write_buffer_size()} bytes"))
+            transport.abort()
+            return
+        transport.write(data)
+
+    def close(self) -> None:
+        """Send what was written, then close."""
+        self.flush()
+        self.transport.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is closed. What broke it is raised."""
+        await asyncio.shield(self._closed)
+        self._raiseBroken()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return bool(self.transport.is_closing())
+
+    def can_write_eof(self) -> bool:
+        """Whether our half can end alone: not with TLS."""
+        return bool(self.transport.can_write_eof())
+
+    def write_eof(self) -> None:
+        """Send what was written, then end our half."""
+        self.flush()
+        self.transport.write_eof()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what asyncio's transport knows under `name`: "peername", "sockname", "socket", "ssl_object"."""
+        return self.transport.get_extra_info(name, default)
+
+    # For the transport.
+
+    def block(self) -> None:
+        """The peer does not read."""
+        self._blocked = True
+
+    def unblock(self) -> None:
+        """The peer reads again."""
+        self._blocked = False
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.set_result(None)
+
+    def lost(self) -> None:
+        """The connection is closed."""
+        if not self._closed.done():
+            self._closed.set_result(None)
+        self.unblock()
