@@ -202,12 +202,12 @@ class Attacker:
         self._iv = int.from_bytes(expandLabel(secret, b"iv", 12), "big")
         self._number = 0
 
-    def record(self, content: bytes, kind: int = APPLICATION_DATA) -> bytes:
-        size = len(content) + 1 + 16
+    def record(self, content: bytes, kind: int = APPLICATION_DATA, padding: int = 0) -> bytes:
+        size = len(content) + 1 + padding + 16
         header = bytes([23, 3, 3]) + size.to_bytes(2, "big")
         nonce = (self._iv ^ self._number).to_bytes(12, "big")
         self._number += 1
-        return header + self._cipher.encrypt(nonce, content + bytes([kind]), header)
+        return header + self._cipher.encrypt(nonce, content + bytes([kind]) + bytes(padding), header)
 
     def keyUpdate(self, requested: bool = True) -> bytes:
         record = self.record(bytes([24, 0, 0, 1, requested]), HANDSHAKE)

@@ -121,19 +121,36 @@ class TestFloods:
         attacker = Attacker()
         sent = 0
         while attacker.wire.protocol.events[-1] == "handshake":
-            updates = b"".join(attacker.keyUpdate(requested) for _ in range(100))
-            sent += len(updates)
-            attacker.wire.send(updates)
+            sent += 100
+            attacker.wire.send(b"".join(attacker.keyUpdate(requested) for _ in range(100)))
             assert attacker.wire.lower.unsent < 1000
         assert attacker.wire.protocol.events == ["made", "handshake", "ConnectionLost"]
-        assert sent < 2 * IDLE_LIMIT
+        assert sent == IDLE_LIMIT + 100
         assert attacker.wire.raw.ended
+
+    def test_keyUpdatesAmongData(self) -> None:
+        attacker = Attacker()
+        sent = 0
+        while attacker.wire.protocol.events[-1] in ("handshake", "data"):
+            sent += 1
+            attacker.wire.send(attacker.keyUpdate() + attacker.record(b"x"))
+        assert attacker.wire.protocol.events[-1] == "ConnectionLost"
+        assert IDLE_LIMIT < sent < 1.1 * IDLE_LIMIT
 
     def test_aFewKeyUpdatesAreFine(self) -> None:
         attacker = Attacker()
-        for _ in range(1000):
-            attacker.wire.send(attacker.keyUpdate() + attacker.record(b"x"))
-        assert attacker.wire.protocol.received == b"x" * 1000
+        data = b"".join(attacker.keyUpdate() + b"".join(attacker.record(b"x") for _ in range(16)) for _ in range(3000))
+        for at in range(0, len(data), 997):  # records cut anywhere, headers too
+            attacker.wire.send(data[at : at + 997])
+        assert attacker.wire.protocol.received == b"x" * 48_000
+        assert attacker.wire.ours._engine._idle <= 2 * 16
+
+    def test_paddedRecordsAreData(self) -> None:
+        """Each as long as a record may be, for one byte."""
+        attacker = Attacker()
+        for _ in range(2 * IDLE_LIMIT):
+            attacker.wire.send(attacker.record(b"x", padding=16_000))
+        assert attacker.wire.protocol.received == b"x" * 2 * IDLE_LIMIT
 
     def test_emptyRecords(self) -> None:
         attacker = Attacker()
@@ -144,6 +161,9 @@ class TestFloods:
         attacker = Attacker()
         attacker.wire.send(b"".join(attacker.record(b"x") for _ in range(20_000)))
         assert attacker.wire.protocol.received == b"x" * 20_000
+        for byte in b"".join(attacker.record(b"y") for _ in range(2 * IDLE_LIMIT)):
+            attacker.wire.ours.dataReceived(bytes([byte]))
+        assert attacker.wire.protocol.received == b"x" * 20_000 + b"y" * 2 * IDLE_LIMIT
 
     def test_handshakeMessagesThatHaveNoPlace(self) -> None:
         attacker = Attacker()

@@ -16,11 +16,13 @@ from reactor.error import ConnectionClosed, ConnectionDone, ConnectionLost, SSLE
 from reactor.tlsoptions import ContextFactory, contextOf
 
 RECORD = 16 * 1024
-IDLE_LIMIT = 64 * 1024
+HEADER = 5
 
-# Records that carry no data (key updates, empty ones) are cheap to send and dear to answer. They count towards
-# IDLE_LIMIT, data counts against it: by the length of the longest record that carries one byte (TLS 1.2, AES-CBC).
-_RECORD_OF_ONE_BYTE = 72
+# Records that bring no data (key updates, empty ones) are cheap to send and dear to take, a key update as dear as 25
+# records of one byte. IDLE_LIMIT is how many are borne; _PER_IDLE records with data make up for one of them. So a peer
+# that mixes them can triple the cost of a record, no more. Bytes would be no measure: records may be padded.
+IDLE_LIMIT = 1000
+_PER_IDLE = 16
 
 
 class TLSEngine:
@@ -30,7 +32,7 @@ class TLSEngine:
     wrong. ValueError, OSError, or what getContext raises, if the context does not fit.
     """
 
-    __slots__ = ("_idle", "_incoming", "_object", "_outgoing", "ended")
+    __slots__ = ("_head", "_idle", "_incoming", "_object", "_outgoing", "_records", "_skip", "ended")
 
     def __init__(self, contextFactory: ContextFactory, isClient: bool, hostname: str | None) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -41,6 +43,9 @@ class TLSEngine:
         if isClient and context.check_hostname and not hostname:  # OpenSSL would verify no name at all
             raise ValueError("a client that verifies host names needs to know the host's name")
         self._object = context.wrap_bio(self._incoming, self._outgoing, not isClient, hostname)
+        self._head = b""  # the beginning of a record's header
+        self._skip = 0  # how far away the next header is
+        self._records = 0  # begun since the last decrypt()
         self._idle = 0
         self.ended: ConnectionClosed | None = None
 
@@ -49,13 +54,14 @@ class TLSEngine:
 
         Data behind it waits for decrypt(). error.SSLError if it failed; an alert for the peer may be waiting in take().
         """
-        self._incoming.write(data)
+        self._feed(data)
         try:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             return False
         except (OSError, ValueError) as error:
             raise SSLError(error) from error
+        self._records = 0
         return True
 
     def decrypt(self, data: bytes = b"") -> list[bytes]:
@@ -63,21 +69,35 @@ class TLSEngine:
         pieces: list[bytes] = []
         if self.ended is not None:
             return pieces
-        self._incoming.write(data)
+        self._feed(data)
         read = self._object.read
         try:
             while piece := read(RECORD):
                 pieces.append(piece)
             self.ended = ConnectionDone()
         except ssl.SSLWantReadError:
-            self._idle = max(0, self._idle + len(data) - sum(map(len, pieces)) * _RECORD_OF_ONE_BYTE)
-            if self._idle > IDLE_LIMIT:
-                self.ended = ConnectionLost(f"more than {IDLE_LIMIT} bytes of TLS without data")
+            useful = len(pieces)
+            self._idle = max(0, self._idle + (self._records - useful) * _PER_IDLE - useful)
+            self._records = 0
+            if self._idle > IDLE_LIMIT * _PER_IDLE:
+                self.ended = ConnectionLost(f"more than {IDLE_LIMIT} TLS records without data")
         except ssl.SSLZeroReturnError:  # close_notify again, with ours sent
             self.ended = ConnectionDone()
         except OSError as error:
             self.ended = ConnectionLost(str(error))
         return pieces
+
+    def _feed(self, data: bytes) -> None:
+        """Hand ciphertext to OpenSSL, and count its records: their headers are plain (RFC 8446, 5.1)."""
+        self._incoming.write(data)
+        if self._head:
+            data = self._head + data
+        at, end = self._skip, len(data)
+        while at + HEADER <= end:
+            at += HEADER + (data[at + 3] << 8 | data[at + 4])
+            self._records += 1
+        self._head = data[at:]
+        self._skip = max(0, at - end)
 
     def encrypt(self, data: bytes | memoryview) -> int:
         """Encrypt `data`; return how much was taken: all, if nothing must come from the peer first. OSError."""
