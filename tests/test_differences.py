@@ -13,6 +13,7 @@ import logging
 import os
 import resource
 import socket
+import ssl
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -33,9 +34,12 @@ from twisted.logger import globalLogBeginner, globalLogPublisher
 
 import reactor
 import reactor.stringreceivers
-from reactor import EpollReactor
+from reactor import CertificateOptions, EpollReactor, optionsForClientTLS
+from reactor.testing import connectedServerAndClient
 from tests.datagrams import leavingSockets
 from tests.harness import turnUntil
+from tests.rawtls import Wire
+from tests.tlsharness import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
 
 # Until logging has begun, Twisted keeps what it logs, with every object the tracebacks lead to. (It warns of a second
 # beginning, in another file of tests.) And it keeps one descriptor in reserve from its first port on.
@@ -757,3 +761,81 @@ def test_aRestartedPeerIsFound(model: Model, path: str) -> None:
                 port.write(b"to the next")
     assert model.trace == ["refused"]
     stopPort(model, port)
+
+
+# TLS of Twisted's needs pyOpenSSL, so these run on ours alone.
+
+
+@pytest.fixture
+def tls() -> Iterator[TLSWorld]:
+    world = TLSWorld()
+    yield world
+    world.close()
+
+
+def test_contextFactories(tls: TLSWorld) -> None:
+    class Factory:
+        def getContext(self) -> ssl.SSLContext:
+            return serverOptions().getContext()
+
+    for server in (serverOptions().getContext(), Factory()):
+        port = tls.reactor.listenSSL(0, tls.serverFactory(), server, interface=HOST)
+        clients = tls.clientFactory()
+        tls.reactor.connectSSL(HOST, port.getHost().port, clients, clientOptions().getContext())
+        tls.until(lambda: clients.built and clients.only.trace == ["made"])  # noqa: B023
+    clients = tls.clientFactory()
+    tls.reactor.connectSSL(HOST, port.getHost().port, clients, None)  # nobody's trust but the tests' leads there
+    tls.until(lambda: clients.trace[-1] == "stop")
+    assert clients.trace[2] == ("failed", "disconnected", "SSLError")
+
+
+def test_handshakeComesFirst(tls: TLSWorld) -> None:
+    servers, clients = tls.serverFactory(), tls.clientFactory()
+    port = tls.reactor.listenSSL(0, servers, serverOptions(), interface=HOST)
+    tls.reactor.connectSSL(HOST, port.getHost().port, clients, optionsForClientTLS("other.test", TRUST))
+    tls.until(lambda: clients.trace[-1] == "stop" and tls.reactor.getReaders() == [port])
+    assert servers.trace == ["start"]
+    assert clients.trace[2:] == [("failed", "disconnected", "SSLError"), "stop"]
+
+
+def test_startTLSRefusesPlainBytes() -> None:
+    class Upgrading(reactor.LineReceiver):
+        lines: tuple[bytes, ...] = ()
+
+        def lineReceived(self, line: bytes) -> None:
+            self.lines += (line,)
+            self.transport.startTLS(serverOptions())
+
+        def connectionLost(self, reason: Any = None) -> None:
+            self.reason = reason
+
+    client, server, pump = connectedServerAndClient(Upgrading, reactor.Protocol)
+    client.transport.write(b"STARTTLS\r\ninjected\r\n")
+    pump.flush()
+    pump.reactor.clock.advance(0)
+    pump.flush()
+    assert server.lines == (b"STARTTLS",)
+    assert server.reason.check(reactor.error.SSLError)
+
+
+def test_startTLSReplacesTheTransport() -> None:
+    _, server, pump = connectedServerAndClient(reactor.LineReceiver, reactor.Protocol)
+    server.transport.startTLS(serverOptions())
+    assert server.transport is not pump.serverIO
+    assert pump.serverIO.TLS
+
+
+def test_tlsClosesInTime() -> None:
+    wire = Wire(options=CertificateOptions(certificatePath())).handshake()
+    wire.ours.loseConnection()
+    wire.flush()
+    wire.advance(9.9)
+    assert wire.protocol.events == ["made", "handshake"]
+    wire.advance(0.1)
+    assert wire.protocol.events == ["made", "handshake", "ConnectionDone"]
+
+
+def test_peerCertificate() -> None:
+    wire = Wire(weAreClient=True).handshake()
+    assert isinstance(wire.ours.getPeerCertificate(), bytes)
+    assert isinstance(wire.ours.getPeerCertificate(True), dict)
