@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from reactor.address import IPv4Address, IPv6Address
-from reactor.defer import Deferred, maybeDeferred
+from reactor.defer import Deferred, gatherResults, maybeDeferred
 from reactor.endpoints import serverArguments
 from reactor.error import CannotListenError, ReactorNotRunning
 from reactor.failure import Failure
@@ -145,23 +145,23 @@ class Server:
 
     def stop(self) -> Deferred[Any]:
         """Accept no more, and end every connection in order. The Deferred fires when all have gone."""
-        self.close()
-        return Drain(self._reactor, self._connections).done
+        closed = self.close()
+        return gatherResults([closed, Drain(self._reactor, self._connections).done])
 
     def abort(self) -> None:
         """Reset every connection."""
         for transport in list(self._connections):
             transport.abortConnection()
 
-    def close(self) -> None:
-        """Accept no more, and sweep no more. Later calls do nothing."""
+    def close(self) -> Deferred[Any]:
+        """Accept no more, and sweep no more; the Deferred fires when the ports are closed. Later calls do nothing."""
         if self._sweep is not None:
             self._sweep.stop()
         ports, self._ports = self._ports, []
-        for port in ports:
-            maybeDeferred(port.stopListening)
+        closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
         if ports and not self._reactor.running:
             self._reactor.iterate()
+        return closed
 
     def _met(self, transport: Any) -> None:
         self._connections.add(transport)
