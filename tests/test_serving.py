@@ -702,6 +702,51 @@ def test_whoIsBeingClosedAlready(loop: EpollReactor) -> None:
     assert drained(loop, Farewell, talk) == 8_000_000
 
 
+def test_whoWaitsToBeAcceptedIsAnswered(loop: EpollReactor) -> None:
+    """The kernel has let them in before the stop: they are served like everybody, also more than one event accepts."""
+    clients: list[socket.socket] = []
+
+    def talk(address: tuple[str, int]) -> list[bytes]:
+        def connectAndStop() -> None:
+            # In the loop's own thread: it cannot accept meanwhile.
+            for number in range(100):
+                clients.append(socket.create_connection(address, timeout=DEADLINE))
+                clients[-1].sendall(b"%d\n" % number)
+            loop.stop()
+
+        with socket.create_connection(address, timeout=DEADLINE) as first:
+            loop.callFromThread(connectAndStop)
+            assert reads(first) == b""
+        return [reads(client) for client in clients]
+
+    try:
+        assert drained(loop, Echo, talk) == [b"%d\n" % number for number in range(100)]
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_aPortThatRestsIsLeftInPeace(loop: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has no descriptors just now: nothing is accepted at the stop either."""
+    asked: list[Any] = []
+    monkeypatch.setattr(server, "acceptWaiting", asked.append)
+    loop.callWhenRunning(lambda: loop._open and [port.pauseProducing() for port in list(loop._open)])
+    assert drained(loop, Echo, lambda address: None) is None
+    assert asked == []
+
+
+def test_noMoreThanABoundIsAccepted(pair: Any) -> None:
+    """A port that is always ready does not hold up the stop."""
+    ours, theirs = pair
+    theirs.send(b"x")
+    rounds: list[int] = []
+    monitored = FakeTransport(None, ours)
+    monitored.fileno = ours.fileno  # type: ignore[attr-defined]
+    monitored.doRead = lambda: rounds.append(1)  # type: ignore[attr-defined]
+    server.acceptWaiting(monitored)
+    assert len(rounds) == server.ACCEPT_ROUNDS
+
+
 def test_whoHasEndedItsHalf(loop: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
     """The protocol is told, if it was told everything before."""
     events: list[str] = []
