@@ -271,6 +271,19 @@ cdef class LineBuffer:
         self.state = FAST if self.tag else STALE
         return self.tag != 0
 
+    def ended(self, owner, line):
+        """Return line + owner.delimiter, sooner than `owner` could: the delimiter may be known here."""
+        cdef bytes whole
+        cdef Py_ssize_t size, more
+        if self.state != FAST or LINEBUF_TAG(<PyObject *>owner) != self.tag or not PyBytes_CheckExact(line):
+            return line + owner.delimiter
+        size = PyBytes_GET_SIZE(<bytes>line)
+        more = PyBytes_GET_SIZE(self.separator)
+        whole = PyBytes_FromStringAndSize(NULL, size + more)
+        memcpy(PyBytes_AS_STRING(whole), PyBytes_AS_STRING(<bytes>line), size)
+        memcpy(PyBytes_AS_STRING(whole) + size, PyBytes_AS_STRING(self.separator), more)
+        return whole
+
     def refuse(self, owner):
         """Answer EXACT for as long as the class of `owner` is what it is, and nothing is announced."""
         self.tag = LINEBUF_TAG(<PyObject *>owner)

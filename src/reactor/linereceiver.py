@@ -23,6 +23,9 @@ log = logging.getLogger("reactor.linereceiver")
 # What a handler fails with if it is cancelled, say because the connection has gone.
 CANCELLED = (CancelledError, "twisted.internet.defer.CancelledError")
 
+# What a receiver has for a buffer before it gets data: always empty.
+UNUSED = LineBuffer()
+
 SETTINGS = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
 
 
@@ -70,7 +73,7 @@ class LineReceiver(Protocol):
     linesReceived: Callable[[list[bytes]], Any] | None = None
 
     _bufferClass = LineBuffer
-    __buffer: LineBuffer | None = None
+    __buffer: LineBuffer = UNUSED
     __own = False
     __held = False
 
@@ -87,7 +90,7 @@ class LineReceiver(Protocol):
         rest stays for the next call.
         """
         buffer = self.__buffer
-        if buffer is None:
+        if buffer is UNUSED:
             buffer = self.__buffer = self._bufferClass()
         how = buffer.receive(self, data)
         if not how:
@@ -128,7 +131,7 @@ class LineReceiver(Protocol):
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter in one write, which must not itself contain the delimiter: nobody checks."""
-        return self.transport.write(line + self.delimiter)
+        return self.transport.write(self.__buffer.ended(self, line))
 
     def sendLines(self, lines: Iterable[bytes]) -> Any:
         """Send each of `lines` with the delimiter after it, in one write; none if there are no lines."""
@@ -153,14 +156,12 @@ class LineReceiver(Protocol):
 
     def clearLineBuffer(self) -> bytes:
         """Return all that was received and not delivered, and forget it."""
-        buffer = self.__buffer
-        return b"" if buffer is None else buffer.take()
+        return self.__buffer.take()
 
     @property
     def lineCount(self) -> int:
         """How many lines have ended on this connection, delivered or skipped."""
-        buffer = self.__buffer
-        return 0 if buffer is None else buffer.lineCount
+        return self.__buffer.lineCount
 
     def pauseProducing(self) -> None:
         """Deliver nothing more, beginning with the next line, and pause the transport."""
@@ -276,7 +277,6 @@ class LineReceiver(Protocol):
     def __goOn(self, result: Any) -> Any:
         """The awaited result is there. The transport stays paused while more is delivered: a wait may follow."""
         buffer = self.__buffer
-        assert buffer is not None
         buffer.waiting = False
         if not buffer.busy and not isLost(self.transport):
             try:
@@ -290,7 +290,6 @@ class LineReceiver(Protocol):
     def __giveUp(self, failure: Any) -> None:
         """A handler has failed: that costs the connection. `waiting` stays set, so nothing more is delivered."""
         buffer = self.__buffer
-        assert buffer is not None
         buffer.waiting = True
         buffer.clear()
         transport = self.transport
@@ -317,12 +316,12 @@ class LineOnlyReceiver(Protocol):
     MAX_LENGTH: int = 16384
 
     _bufferClass = LineBuffer
-    __buffer: LineBuffer | None = None
+    __buffer: LineBuffer = UNUSED
 
     def dataReceived(self, data: bytes) -> Any:
         """Called by the transport with what was read. Returns what lineLengthExceeded returned, if that was called."""
         buffer = self.__buffer
-        if buffer is None:
+        if buffer is UNUSED:
             buffer = self.__buffer = self._bufferClass(maxLength=UNLIMITED)
         buffer.delimiter = self.delimiter
         if not buffer.delimiter:

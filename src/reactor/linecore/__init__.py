@@ -27,7 +27,8 @@ For LineReceiver alone there are `busy` and `waiting` (while one is set, the buf
 `receive(owner, data)`: it feeds, and says how to go on: KEPT, nothing to do now; else it has set `busy`, and EXACT: ask
 for each setting before each line; FAST: iterate, for each setting is known and iteration ends if one changes; STALE:
 find out whether FAST is possible, and say so with `follow` or `refuse`. `more` then tells whether iteration left
-something to do. The pure buffer always answers EXACT, so it has none of these three.
+something to do. The pure buffer always answers EXACT, so it has none of these three. `ended(owner, line)` is what
+`line + owner.delimiter` is.
 """
 
 from __future__ import annotations
