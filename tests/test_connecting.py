@@ -105,7 +105,7 @@ class TestFailures:
         factory = world.clientFactory()
         world.reactor.connectTCP("empty.example", 80, factory)
         world.until(ended(factory))
-        assert factory.trace[2] == ("failed", "disconnected", "ConnectError")
+        assert factory.trace[2] == ("failed", "disconnected", "DNSLookupError")
 
     def test_timeoutWhileTheNameIsLookedUp(self, world: World) -> None:
         class Hung:
