@@ -154,6 +154,7 @@ def test_anInstalledResolver(reactor: EpollReactor) -> None:
 def test_theThreadsEndWithTheRun(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
     answers(monkeypatch, [V4])
     for _ in range(2):
+        results: list[Any] = []
         reactor.resolve("x.example").addBoth(results.append)
         runUntil(reactor, results.copy)
         assert results == ["192.0.2.7"]
