@@ -23,7 +23,7 @@ MADE := $(VENV)/.made-$(TAG)
 
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 
-.PHONY: help serve test suite-compiled suite-pure lint types coverage coverage-core bench wheel clean
+.PHONY: help serve test suite-compiled suite-pure lint types coverage coverage-report coverage-core bench wheel clean
 
 help:
 	@echo 'make serve          a line server on 127.0.0.1:7000 (ARGS="chat --port 7001", for another)'
@@ -46,10 +46,11 @@ serve: $(VENV)/.run
 
 # Two cores, two runs at once; each prints its output whole when it ends.
 test: $(VENV)/.test
-	@$(if $(COVERAGE),rm -f .coverage.*)
+	@$(if $(COVERAGE),rm -f .coverage .coverage.*)
 	@echo 'The suite runs on the compiled and on the pure line core, side by side; each prints when it ends.'
 	@$(MAKE) --no-print-directory --keep-going -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
 	    suite-compiled suite-pure
+	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
 
 suite-compiled:
 	@REACTOR_EXPECT_CORE=compiled $(PYTEST) $(ARGS)
@@ -68,10 +69,7 @@ coverage:
 	@$(MAKE) --no-print-directory test COVERAGE=1
 	@$(MAKE) --no-print-directory coverage-report
 
-.PHONY: coverage-report
 coverage-report: $(VENV)/.test
-	@rm -f .coverage
-	@$(BIN)/coverage combine --quiet --keep
 	@$(BIN)/coverage report
 
 coverage-core: $(VENV)/.test
