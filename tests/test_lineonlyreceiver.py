@@ -1,4 +1,4 @@
-"""LineOnlyReceiver: what Twisted's does. Random scripts are in differential/, Twisted's tests in test_linereceiver.py."""
+"""LineOnlyReceiver: what Twisted's does. Random scripts are in differential/, Twisted's tests in test_linereceiver."""
 
 from __future__ import annotations
 
