@@ -73,7 +73,7 @@ coverage-report: $(VENV)/.test
 	@$(BIN)/coverage report
 
 coverage-core: $(VENV)/.test
-	@$(BIN)/python .ci/corecoverage.py $(or $(ARGS),-q tests -k line)
+	@$(BIN)/python .ci/corecoverage.py -q $(or $(ARGS),tests/test_linecore.py tests/test_linereceiver.py tests/test_lineonlyreceiver.py)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m bench $(ARGS)
