@@ -2,7 +2,7 @@
 """The compiled line core. reactor.linecore says what a LineBuffer promises; here is how it keeps it.
 
 Where the bytes are. They are, in order, those of the tail from `start` to `size`, then those of the chunk from `pos`
-on; either may be missing. The chunk is a read that was adopted as it came. When no complete line is left in it, its rest
+on; either may be missing. The chunk is a read that was adopted as it came. When no complete line is left, its rest
 becomes the tail, memory of our own that grows by an eighth, so a line that trickles in costs linear time and a client
 that sits on half a line holds little more than that half. A read that follows a tail is adopted beside it, and only the
 piece that completes the tail's line is copied over; what arrives while nothing is cut is all copied to the tail.
