@@ -40,7 +40,6 @@ help:
 
 # Where there is a terminal, the server gets a process group of its own: Ctrl-C is for it, it ends with 0, and so does make.
 serve: $(VENV)/.run
-	@$(if $(ARGS),,printf '%s\n' "In another terminal:  printf 'hello\r\n' | nc -q1 127.0.0.1 7000" 'Ctrl-C here stops it.')
 	@if $(BIN)/python -c 'import os, sys; sys.exit(os.tcgetpgrp(0) != os.getpgrp())' 2>/dev/null; \
 	then set -m; $(BIN)/python -m reactor serve $(ARGS); \
 	else exec $(BIN)/python -m reactor serve $(ARGS); fi
