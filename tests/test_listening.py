@@ -471,6 +471,20 @@ class TestTrouble:
         assert lines <= 2
 
 
+def test_whatAFamilySupplies() -> None:
+    bare = ListeningPort(FakeReactor(), ServerFactory(), 5)  # type: ignore[arg-type]
+    nothing: Any = None
+    for method, args in [
+        (bare._openSocket, ()),
+        (bare._describe, (nothing,)),
+        (bare._cannotListen, (OSError(),)),
+        (bare._peerAddress, (nothing,)),
+        (bare._makeConnection, (nothing, nothing, nothing)),
+    ]:
+        with pytest.raises(NotImplementedError):
+            method(*args)  # type: ignore[operator]
+
+
 STARVED = """
 import logging, os, resource, socket, time
 from reactor.loops.epoll import EpollReactor

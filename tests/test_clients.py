@@ -1,4 +1,4 @@
-"""ReconnectingClientFactory and ClientCreator beside Twisted's."""
+"""ReconnectingClientFactory and ClientCreator, beside Twisted's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Connector:
         raise self.side.error.NotConnectingError
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(60))
 def test_reconnecting(seed: int) -> None:
     """Random scripts of failures, losses, resets and time passing: the same delays, the same connects."""
     traces = []
