@@ -106,6 +106,22 @@ def test_withoutHandlersSigintLeavesInOrder(reactor: EpollReactor) -> None:
     assert order == ["shutdown"]
 
 
+def test_withoutHandlersASecondSigintDoesNotWait(reactor: EpollReactor) -> None:
+    order: list[str] = []
+
+    def never(phase: str) -> Deferred[None]:
+        order.append(phase)
+        reactor.callLater(0, send, signal.SIGINT)
+        return Deferred()
+
+    reactor.addSystemEventTrigger("before", "shutdown", never, "before")
+    reactor.addSystemEventTrigger("after", "shutdown", order.append, "after")
+    reactor.callWhenRunning(send, signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        reactor.run(installSignalHandlers=False)
+    assert order == ["before", "after"]
+
+
 def test_sigchldWakesTheLoop(reactor: EpollReactor) -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     reactor.addSignalHandler(signal.SIGCHLD, reactor.stop)

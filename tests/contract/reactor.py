@@ -842,6 +842,30 @@ class Descriptors:
         reactor.removeWriter(ear)
         assert reactor.getReaders() == reactor.getWriters() == []
 
+    @pytest.mark.parametrize("how", ["return", "raise"])
+    def test_aReaderThatClosesItsFile(self, make: Make, pipe: tuple[int, int], how: str) -> None:
+        """fileno() of a closed file raises; the reader is ended all the same, and run() goes on."""
+        reactor, told = make(), list[Any]()
+
+        class FileEar(Ear):
+            file = os.fdopen(pipe[0], "rb")
+
+            def fileno(self) -> int:
+                return self.file.fileno()
+
+            def doRead(self) -> Any:
+                self.file.close()
+                if how == "raise":
+                    raise Boom
+                return Boom()
+
+        reactor.addReader(FileEar(pipe[0], told))
+        os.write(pipe[1], b"x")
+        reactor.callLater(0.002, reactor.stop)
+        start(reactor)
+        assert told == [("lost", Boom)]
+        assert reactor.getReaders() == []
+
     def test_everyDescriptorIsClosedOnExec(self, make: Make) -> None:
         before = set(openFiles().values())
         reactor = make()
