@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import hashlib
 import os
 import random
 import socket
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,10 +17,11 @@ import pytest
 
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from reactor.failure import Failure
+from reactor.protocol import ClientFactory, Protocol
 from reactor.transports.stream import READ_SIZE
 from tests.conftest import openFiles
 from tests.contract.transport import METHODS, callEverything
-from tests.harness import World, dial, readAll, reset
+from tests.harness import LOOPBACK, World, dial, readAll, refusedPort, reset
 
 
 @pytest.fixture
@@ -272,6 +275,37 @@ class TestStorms:
         assert world.reactor.getWriters() == []
         assert len(world.reactor._open) == 1
         assert len(openFiles()) == files
+
+    def test_nothingIsLeftForTheCollector(self, world: World) -> None:
+        """Connections, attempts, connectors and ports are freed when they are over, without the garbage collector."""
+        port = world.listen(world.serverFactory())
+        port.factory.buildProtocol = lambda addr: Protocol()
+        refs: list[Any] = []
+
+        class Client(Protocol):
+            def connectionMade(self) -> None:
+                refs.append(weakref.ref(self.transport))
+                (self.transport.loseConnection if len(refs) % 2 else self.transport.abortConnection)()
+
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(20):
+                factory: Any = ClientFactory.forProtocol(Client)
+                factory.noisy = False
+                where = port.getHost().port if number % 3 else refusedPort()
+                refs.append(weakref.ref(world.reactor.connectTCP(LOOPBACK, where, factory)))
+                refs.append(weakref.ref(factory))
+                del factory
+            other = world.listen(world.serverFactory())
+            refs.append(weakref.ref(other))
+            other.stopListening()
+            del other
+            world.until(lambda: not [ref for ref in refs if ref() is not None])
+        finally:
+            gc.enable()
+        assert len(refs) == 41 + 13
+        world.until(lambda: len(world.reactor._open) == 1)
 
     def test_tokensDoNotCross(self, world: World) -> None:
         """Clients with secrets come and go in every way while numbers of descriptors are re-used at once."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from tests.harness import Producer, World
 
 HIGH_WATER = 64 * 1024
@@ -685,15 +686,23 @@ class OutputLimit:
 
     CAP = 100_000
 
-    @pytest.mark.parametrize("how", ["write", "writeSequence", "inDataReceived"])
+    @pytest.mark.parametrize(
+        "how", ["write", "writeSequence", "sendLine", "sendLines", "sendLine of lines only", "inDataReceived"]
+    )
     def test_aBacklogAboveTheCapEndsTheConnection(
         self, world: World, caplog: pytest.LogCaptureFixture, how: str
     ) -> None:
         sizes: list[int] = []
 
         def write(transport: Any) -> None:
+            lines = LineOnlyReceiver() if "only" in how else LineReceiver()
+            lines.transport = transport
             if how == "writeSequence":
                 transport.writeSequence([PIECE[:512], PIECE[512:]])
+            elif how == "sendLines":
+                lines.sendLines([PIECE[:500], PIECE[:520]])
+            elif "sendLine" in how:
+                lines.sendLine(PIECE[:-2])
             else:
                 transport.write(PIECE)
             sizes.append(transport._size)
