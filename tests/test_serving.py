@@ -14,14 +14,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import reactor.__main__ as command
 from reactor.address import IPv4Address
 from reactor.defer import Deferred
-from reactor.error import ConnectError, TimeoutError
+from reactor.error import ConnectError, ConnectionDone, TimeoutError
 from reactor.failure import Failure
 from reactor.linereceiver import LineReceiver
 from reactor.loops.epoll import EpollReactor
@@ -700,6 +700,63 @@ def test_whoIsBeingClosedAlready(loop: EpollReactor) -> None:
             return got + len(reads(client))
 
     assert drained(loop, Farewell, talk) == 8_000_000
+
+
+class FakeReactor(Clock):
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[Any] = []
+
+    def getReaders(self) -> list[Any]:
+        return self.readers
+
+
+class EndingTransport(FakeTransport):
+    """Has nothing left to send, so each half's end is told at once."""
+
+    def loseWriteConnection(self) -> None:
+        self.events.append("end")
+        self.protocol.writeConnectionLost()
+
+    def loseConnection(self) -> None:
+        super().loseConnection()
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+
+def ending(pair: Any) -> tuple[FakeReactor, EndingTransport, list[int]]:
+    """A drain of one connection, whose half has just been ended; and what the drain's Deferred will have fired with."""
+    clock, done = FakeReactor(), []
+    transport = EndingTransport(Protocol(), pair[0])
+    clock.readers.append(transport)
+    drain.Drain(cast("Any", clock), [transport]).done.addCallback(done.append)
+    assert transport.events == ["end"]
+    return clock, transport, done
+
+
+def test_whoHasEverythingAndIsSilentIsClosedAtOnce(pair: Any) -> None:
+    clock, transport, done = ending(pair)
+    clock.advance(drain.TICK)
+    assert (transport.events, done) == (["end", "lose"], [0])
+    assert clock.getDelayedCalls() == []
+
+
+def test_whoHasNotTakenEverythingIsWaitedFor(pair: Any) -> None:
+    pair[0].send(b"owed")
+    clock, transport, done = ending(pair)
+    clock.advance(drain.TICK)
+    assert done == []
+    assert pair[1].recv(100) == b"owed"
+    clock.advance(drain.TICK)
+    assert (transport.events, done) == (["end", "lose"], [0])
+
+
+def test_whoGoesOnSendingIsClosedAfterAWhile(pair: Any) -> None:
+    clock, transport, done = ending(pair)
+    pair[1].send(b"more")
+    clock.pump([drain.TICK] * int(drain.LINGER / drain.TICK - 1))
+    assert done == []
+    clock.pump([drain.TICK] * 2)
+    assert (transport.events, done) == (["end", "lose"], [0])
 
 
 def test_whoWaitsToBeAcceptedIsAnswered(loop: EpollReactor) -> None:
