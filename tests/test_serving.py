@@ -759,6 +759,25 @@ def test_whoGoesOnSendingIsClosedAfterAWhile(pair: Any) -> None:
     assert (transport.events, done) == (["end", "lose"], [0])
 
 
+@pytest.mark.parametrize("isRead", [True, False])
+def test_whatWaitsInTheKernelIsReadFirst(pair: Any, isRead: bool) -> None:
+    """By the protocol itself; for no longer than READ_GRACE."""
+    clock, protocol = FakeReactor(), Protocol()
+    transport = EndingTransport(protocol, pair[0])
+    clock.readers.append(transport)
+    pair[1].send(b"unread")
+    drain.Drain(cast("Any", clock), [transport])
+    clock.advance(drain.TICK)
+    assert (transport.protocol, transport.events) == (protocol, [])
+    if isRead:
+        pair[0].recv(100)
+        clock.advance(drain.TICK)
+    else:
+        clock.pump([drain.TICK] * int(drain.READ_GRACE / drain.TICK))
+    assert transport.events == ["end"]
+    assert transport.protocol is not protocol
+
+
 def test_whoWaitsToBeAcceptedIsAnswered(loop: EpollReactor) -> None:
     """The kernel has let them in before the stop: they are served like everybody, also more than one event accepts."""
     clients: list[socket.socket] = []
