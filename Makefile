@@ -6,7 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS :=
 COVERAGE :=
-BENCH := bench/parse.py bench/defer.py bench/redis_ping.py
 
 # What the caller's shell is set up for, an active environment or the other line core, is not meant for our .venv.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONINSPECT PYTHONOPTIMIZE PYTHONWARNINGS
@@ -33,7 +32,7 @@ help:
 	@echo 'make types          mypy, strict, on src/'
 	@echo 'make coverage       make test under coverage, and the gate on branches'
 	@echo 'make coverage-core  line coverage of the Cython line core'
-	@echo 'make bench          the measurements of bench/ (BENCH=bench/parse.py, for one)'
+	@echo 'make bench          the measurements of bench/ (ARGS=parse, for one)'
 	@echo 'make wheel          sdist and wheel into dist/, each installed and tried in a fresh environment'
 	@echo 'make clean          remove what these made, .venv included'
 	@echo 'PYTHON=python3.13 makes .venv with that Python.'
@@ -76,7 +75,7 @@ coverage-core: $(VENV)/.test
 	@$(BIN)/python .ci/corecoverage.py -q $(or $(ARGS),tests/test_linecore.py tests/test_linereceiver.py tests/test_lineonlyreceiver.py)
 
 bench: $(VENV)/.bench
-	@for script in $(BENCH); do echo "== $$script $(ARGS)"; $(BIN)/python $$script $(ARGS) || exit 1; done
+	@$(BIN)/python -m bench $(ARGS)
 
 wheel: $(VENV)/.test
 	@$(BIN)/python .ci/checkdist.py
