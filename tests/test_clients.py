@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +14,13 @@ import reactor as package
 from tests.harness import LOOPBACK, OURS, SIDES, World, refusedPort, silentServer
 
 ENDINGS = ("Failed", "Lost")
+
+
+@pytest.fixture(autouse=True)
+def _noErrors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing here raises where nobody looks."""
+    yield
+    assert [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 
 
 class Connector:
@@ -64,6 +71,16 @@ def test_reconnecting(seed: int) -> None:
             trace.append((action, delays, round(factory.delay, 9), factory.retries, bool(factory.continueTrying)))
         traces.append(trace)
     assert traces[0] == traces[1]
+
+
+def test_jitterNeverGoesBackInTime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "normalvariate", lambda mean, deviation: -1.0)
+    factory: Any = package.ReconnectingClientFactory()
+    factory.noisy, factory.clock = False, OURS.task.Clock()
+    trace: list[Any] = []
+    factory.clientConnectionFailed(Connector(OURS, trace), None)
+    factory.clock.advance(0)
+    assert trace == ["connect"]
 
 
 def test_delaysOfReconnecting() -> None:

@@ -283,6 +283,7 @@ class TestAccepting:
         assert first.recv(1) == b""
         first.close()
         assert factory.only.trace == []  # never connected, so never lost
+        assert list(world.reactor._open) == [port]
         second = dial(port)
         world.until(lambda: len(factory.built) == 2 and factory.built[1].trace == ["made"])
         second.close()

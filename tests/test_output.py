@@ -96,7 +96,7 @@ def test_asBytes() -> None:
 
 
 def test_everythingOfATurnGoesInOneSend(output: Output) -> None:
-    for piece in (b"a", b"b", bytearray(b"c")):
+    for piece in (b"a", memoryview(b"b.")[::2], bytearray(b"c")):
         output.write(piece)
     output.writeSequence([b"d", memoryview(b"e")])
     assert (output.sent, output.asked) == (b"", 1)
@@ -113,7 +113,7 @@ def test_emptyWrites(output: Output) -> None:
         output.write(b"")
     output.writeSequence([])
     assert output.asked == 0
-    assert output._chunks == []
+    assert output._output == b""
 
 
 def test_shortSends(output: Output) -> None:
@@ -153,8 +153,7 @@ def test_randomWritesAndRoom() -> None:
                 (output.doWrite if output.watched else output.turn)()
             else:
                 output.turn()
-            assert output.sent + bytes(output._rest or b"") + b"".join(output._chunks) == written
-            assert output._size == len(written) - len(output.sent)
+            assert output.sent + output._output == written
         output.room = 1 << 40
         output.turn()
         while output.watched:
@@ -172,10 +171,10 @@ def test_aBrokenStream(output: Output, way: str) -> None:
         output.write(b"ab")
     output.broken = ConnectionResetError()
     getattr(output, way)()
-    assert (output._size, output.ended) == (0, 0)
+    assert (output.unsent, output.ended) == (0, 0)
     output.write(b"c")
     output.flush()
-    assert (output._size, output.ended, bytes(output.sent)) == (0, 0, b"a" * (way == "doWrite"))
+    assert (output.unsent, output.ended, bytes(output.sent)) == (0, 0, b"a" * (way == "doWrite"))
 
 
 class TestProducers:
@@ -265,6 +264,16 @@ class TestProducers:
         output.turn()
         assert (first.trace, second.trace) == (["pause"], ["pause", "resume"])
 
+    def test_pausedOnceWhateverTheLimitsBecome(self, output: Output) -> None:
+        producer = Producer()
+        output.room = 0
+        output.registerProducer(producer, True)
+        output.write(b"x" * (HIGH_WATER + 1))
+        output.setOutputLimits(highWater=5)
+        output.write(b"x")
+        output.write(b"x")
+        assert producer.trace == ["pause"]
+
     def test_onADeadTransport(self, output: Output) -> None:
         output.disconnected = True
         producer = Producer()
@@ -276,7 +285,7 @@ class TestProducers:
         output.room = 0
         output.registerProducer(Producer(pause=lambda: output.write(b"!")), True)
         output.write(b"x" * (HIGH_WATER + 1))
-        assert output._size == HIGH_WATER + 2
+        assert output.unsent == HIGH_WATER + 2
         output.unregisterProducer()
         producer = Producer(pause=lambda: output.unregisterProducer())
         output.registerProducer(producer, True)
@@ -293,13 +302,13 @@ class TestLimits:
         write(output, b"x" * 100)
         output.turn()
         write(output, b"x" * 50)
-        assert (output._size, output._over) == (150, False)
+        assert (output.unsent, output._over) == (150, False)
         write(output, b"")
-        assert not output._over or output._size == 0
+        assert not output._over or output.unsent == 0
         write(output, b"x")
-        assert (output._size, output._over) == (0, True)
+        assert (output.unsent, output._over) == (0, True)
         write(output, b"x" * 1000)
-        assert (output._size, output._chunks) == (0, [])
+        assert output._output == b""
 
     def test_nothingLeavesTheMarksWrong(self) -> None:
         """Random sizes, limits and sends: never above the cap and one write, and cut off only above the cap."""
@@ -313,12 +322,12 @@ class TestLimits:
                     high, limit = sorted((rng.randrange(2000), rng.randrange(3000)))
                     output.setOutputLimits(high, limit)
                 elif action < 0.8:
-                    size, before = rng.choice([1, 10, 500]), output._size
+                    size, before = rng.choice([1, 10, 500]), output.unsent
                     output.write(b"x" * size)
                     assert output._over == (before > limit)
                     if output._over:
                         break
-                    assert output._size == before + size <= limit + size
+                    assert output.unsent == before + size <= limit + size
                 else:
                     output.room = rng.choice([0, 5, 2000])
                     output.turn()

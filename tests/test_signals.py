@@ -150,7 +150,8 @@ def test_handlersOfTheProgram(reactor: EpollReactor) -> None:
     reactor.addSignalHandler(signal.SIGUSR1, note, "replaced")
     reactor.addSignalHandler(signal.SIGUSR1, note, 1)
     reactor.addSignalHandler(signal.SIGTERM, note, "instead of stopping")
-    reactor.callWhenRunning(reactor.addSignalHandler, signal.SIGUSR2, note, 2)
+    for argument in ("replaced", 2):
+        reactor.callWhenRunning(reactor.addSignalHandler, signal.SIGUSR2, note, argument)
     reactor.callLater(0, lambda: [send(number) for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)])
     runUntilSignals(reactor, lambda: len(seen) == 3)
     assert sorted(seen, key=str) == sorted(

@@ -117,6 +117,9 @@ class TestEndings:
             protocol.transport.failConnection(Failure(ConnectionLost()))
         assert protocol.trace == ["made", ("lost", "ConnectionDone")]
         assert protocol.transport.fileno() == -1
+        protocol.transport.startReading()
+        protocol.transport.stopReading()
+        assert protocol.transport not in world.reactor.getReaders()
         assert protocol.transport.protocol is None
         assert protocol.transport.logPrefix() == "NoneType"
 

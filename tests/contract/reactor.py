@@ -822,6 +822,7 @@ class Descriptors:
         assert ours.fileno() == number
         theirs.send(b"x")
         getattr(reactor, fresh)(Ear(number, told))
+        assert old not in reactor.getReaders() + reactor.getWriters()
         reactor.removeReader(old)
         reactor.removeWriter(old)
         reactor.iterate(0)

@@ -705,7 +705,7 @@ class OutputLimit:
                 lines.sendLine(PIECE[:-2])
             else:
                 transport.write(PIECE)
-            sizes.append(transport._size)
+            sizes.append(transport.unsent)
 
         def flood(protocol: Any, _: bytes) -> None:
             transport = protocol.transport
@@ -732,6 +732,17 @@ class OutputLimit:
         assert isinstance(server.lost.value, ConnectionLost)
         assert reasonOf(client) is ConnectionLost
         assert [record.levelno for record in caplog.records if record.levelno >= logging.WARNING] == [logging.WARNING]
+
+    def test_limitsSetInDataReceivedCountForItsOwnWrites(self, world: World) -> None:
+        def flood(protocol: Any, data: bytes) -> None:
+            protocol.transport.setOutputLimits(highWater=10, outputLimit=100)
+            for _ in range(3):
+                protocol.transport.write(b"x" * 100)
+
+        server, client = world.pair(server={"data": flood})
+        client.transport.write(b"go")
+        world.until(lost(server, client))
+        assert reasonOf(server) is OutputLimitExceeded
 
     def test_oneWriteAboveTheCapIsSent(self, world: World) -> None:
         server, client = world.pair()
@@ -765,7 +776,7 @@ class OutputLimit:
         def produce() -> None:
             while server.transport.producer is not None and not server.transport.producerPaused:
                 server.transport.write(PIECE)
-                written.append(server.transport._size)
+                written.append(server.transport.unsent)
                 if len(written) == 2000:
                     server.transport.unregisterProducer()
                     server.transport.loseConnection()
