@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from typing import Any, Self
 
 from reactor.defer import CancelledError, ensureDeferred
 from reactor.failure import Failure
@@ -73,9 +73,17 @@ class LineReceiver(Protocol):
     linesReceived: Callable[[list[bytes]], Any] | None = None
 
     _bufferClass = LineBuffer
-    __buffer: LineBuffer = UNUSED
+    # A slot for the reason that BaseProtocol.transport is one.
+    __slots__ = ("__buffer",)
+    __buffer: LineBuffer
     __own = False
     __held = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """See BaseProtocol."""
+        self = super().__new__(cls)
+        self.__buffer = UNUSED
+        return self
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -316,7 +324,9 @@ class LineOnlyReceiver(Protocol):
     MAX_LENGTH: int = 16384
 
     _bufferClass = LineBuffer
-    __buffer: LineBuffer = UNUSED
+    # A slot for the reason that BaseProtocol.transport is one.
+    __slots__ = ("__buffer",)
+    __buffer: LineBuffer
 
     def dataReceived(self, data: bytes) -> Any:
         """Called by the transport with what was read. Returns what lineLengthExceeded returned, if that was called."""
