@@ -73,15 +73,14 @@ class LineReceiver(Protocol):
     linesReceived: Callable[[list[bytes]], Any] | None = None
 
     _bufferClass = LineBuffer
-    # A slot for the reason that BaseProtocol.transport is one.
-    __slots__ = ("__buffer",)
+    # An attribute of instances only, for the reason that BaseProtocol.transport is.
     __buffer: LineBuffer
     __own = False
     __held = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """See BaseProtocol."""
-        self = super().__new__(cls)
+        self = super().__new__(cls, *args, **kwargs)
         self.__buffer = UNUSED
         return self
 
@@ -324,9 +323,7 @@ class LineOnlyReceiver(Protocol):
     MAX_LENGTH: int = 16384
 
     _bufferClass = LineBuffer
-    # A slot for the reason that BaseProtocol.transport is one.
-    __slots__ = ("__buffer",)
-    __buffer: LineBuffer
+    __buffer: LineBuffer = UNUSED
 
     def dataReceived(self, data: bytes) -> Any:
         """Called by the transport with what was read. Returns what lineLengthExceeded returned, if that was called."""

@@ -35,15 +35,14 @@ class BaseProtocol:
     `connected` becomes 1 with the connection and stays 1 after it, as `transport` stays set.
     """
 
-    # A slot, as an attribute of the instance that hides one of the class is slow to read from CPython 3.12 on.
-    __slots__ = ("__dict__", "__weakref__", "transport")
-
     connected = 0
+    # An attribute of instances only: one that hides an attribute of the class is slow to read from CPython 3.12 on.
     transport: IStreamTransport
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Return an instance whose `transport` is None, whatever a subclass's __init__ takes or does."""
-        self = super().__new__(cls)
+        new: Any = super().__new__
+        self: Self = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
         self.transport = cast("IStreamTransport", None)
         return self
 
