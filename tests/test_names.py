@@ -103,7 +103,9 @@ DIFFERENT: dict[str, str] = {
     "protocol.ReconnectingClientFactory.clientConnectionLost(connector, reason)": "as ClientFactory has it, in both",
 }
 
-# Arguments for those whose instances are looked at: where Twisted has a class attribute and we have a slot.
+MISSING = object()
+
+# Arguments for those whose instances are looked at.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {"defer.DeferredList": ([],)}
 
 TWINS = [
@@ -163,14 +165,14 @@ def membersOf(cls: type) -> set[str]:
 
 def classDifferences(where: str, ours: type, theirs: type) -> Iterator[str]:
     for name in sorted(membersOf(theirs)):
-        if not hasattr(ours, name):
-            yield f"{where} has no {name}"
-            continue
-        mine, model = inspect.getattr_static(ours, name), inspect.getattr_static(theirs, name)
-        if inspect.isdatadescriptor(mine) and isPlain(model):
+        mine, model = (inspect.getattr_static(cls, name, MISSING) for cls in (ours, theirs))
+        if isPlain(model) and (mine is MISSING or inspect.isdatadescriptor(mine)):
+            # Where Twisted has a class attribute to begin with, we may have one of each instance, or a slot.
             arguments = ARGUMENTS.get(where, ())
-            mine, model = getattr(ours(*arguments), name), getattr(theirs(*arguments), name)
-        if isinstance(model, types.FunctionType | classmethod | staticmethod):
+            mine, model = getattr(ours(*arguments), name, MISSING), getattr(theirs(*arguments), name)
+        if mine is MISSING:
+            yield f"{where} has no {name}"
+        elif isinstance(model, types.FunctionType | classmethod | staticmethod):
             yield from callDifferences(f"{where}.{name}", getattr(ours, name), getattr(theirs, name))
         elif isPlain(model) and mine != model and name not in OWN_WORDS:
             yield f"{where}.{name} is {mine!r}, Twisted's {model!r}"
