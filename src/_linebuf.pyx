@@ -27,6 +27,7 @@ called here but the allocator, so a change can only happen between two steps of 
 """
 
 cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject, PyObject_GenericGetAttr, PyObject_GenericSetAttr
@@ -572,6 +573,39 @@ cdef void settle_tail(LineBuffer self) noexcept:
         if tail != NULL:
             tail.capacity = capacity
             self.tail = tail
+
+
+cdef class OutputBuffer:
+    """What was written and not yet sent: `_output`, with `_mark`, the size above which a write calls `_passedMark`.
+
+    Base of the transports that gather output. It is compiled because a short write costs a third of what it does in
+    Python, and there is one for each answered line.
+    """
+
+    cdef readonly bytearray _output
+    cdef public Py_ssize_t _mark
+
+    def __cinit__(self, *args, **kwargs):
+        self._output = bytearray()
+        self._mark = -1
+
+    def write(self, data):
+        """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
+        cdef bytearray output = self._output
+        cdef bytes added = <bytes>data if PyBytes_CheckExact(data) else content_of(data)
+        cdef Py_ssize_t before = PyByteArray_GET_SIZE(output)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(added)
+        PyByteArray_Resize(output, before + size)
+        memcpy(PyByteArray_AS_STRING(output) + before, PyBytes_AS_STRING(added), <size_t>size)
+        if before + size > self._mark:
+            self._passedMark(size)
+
+
+cdef bytes content_of(object data):
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
 
 
 # Attributes of LineReceiver.

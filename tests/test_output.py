@@ -10,7 +10,8 @@ import pytest
 
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
-from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT, SEND_LIMIT, OutputStream, asBytes
+from reactor.linecore import asBytes
+from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT, SEND_LIMIT, OutputStream
 from tests.harness import Producer
 
 

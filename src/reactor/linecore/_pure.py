@@ -8,7 +8,7 @@ copied a bounded number of times, whatever the cuts.
 from __future__ import annotations
 
 import sys
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 KEPT: Final = 0
 FAST: Final = 1
@@ -29,6 +29,41 @@ def announcing(name: str, default: T) -> T:
 def announces(cls: type, root: type, names: tuple[str, ...]) -> bool:
     """Return whether each of `names` that is set on an instance of `cls` is announced to its buffer. Here: never."""
     return False
+
+
+def asBytes(data: bytes | bytearray | memoryview) -> bytes:
+    """Return the content of a bytes-like object, bytes as they are. TypeError for anything else, str included."""
+    if type(data) is bytes:
+        return data
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
+
+
+class OutputBuffer:
+    """What was written and not yet sent. The package's docstring is the contract."""
+
+    __slots__ = ("_mark", "_output")
+    _mark: int
+    _output: bytearray
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self._output = bytearray()
+        self._mark = -1
+        return self
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
+        output = self._output
+        added = asBytes(data)
+        output += added
+        if len(output) > self._mark:
+            self._passedMark(len(added))
+
+    def _passedMark(self, added: int) -> None:
+        raise NotImplementedError
 
 
 class LineBuffer:

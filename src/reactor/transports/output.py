@@ -1,8 +1,8 @@
 """The sending half of a stream transport: what was written and not yet sent, and who must wait for it.
 
-`write` only appends, to one bytearray: that copies, refuses what is not bytes-like and knows the size, all in one step.
-The transport is flushed when the event in which it was written to is over, or before the loop sleeps (DESIGN: the path
-of a line), so a pipelined client is answered with one packet a batch and a lone request with one send.
+`write`, which is the line core's (OutputBuffer), only appends to one bytearray. The transport is flushed when the event
+in which it was written to is over, or before the loop sleeps (DESIGN: the path of a line), so a pipelined client is
+answered with one packet a batch and a lone request with one send.
 
 The backlog is bounded. Above `highWater` bytes a streaming producer is paused, until everything has been sent. A
 backlog above `outputLimit` ends the connection at the next write with OutputLimitExceeded: a peer that does not read
@@ -21,21 +21,14 @@ from typing import Any
 
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, ITransportReactor
+from reactor.linecore import OutputBuffer
 
 HIGH_WATER = 64 * 1024
 OUTPUT_LIMIT = 16 * 1024 * 1024
 SEND_LIMIT = 128 * 1024
 
 
-def asBytes(data: BytesLike) -> bytes:
-    """Return the content of a bytes-like object. TypeError for anything else, str included."""
-    try:
-        return bytes(memoryview(data))
-    except TypeError:
-        raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
-
-
-class OutputStream:
+class OutputStream(OutputBuffer):
     """What stream transports share: write, writeSequence, producers. A subclass sends with `_send` and ends in order.
 
     `highWater` and `outputLimit` (bytes; 64 KiB and 16 MiB by default) are set with setOutputLimits. `bufferSize` is
@@ -44,8 +37,6 @@ class OutputStream:
 
     __slots__ = (
         "_ending",
-        "_mark",
-        "_output",
         "_over",
         "_writing",
         "connected",
@@ -71,8 +62,6 @@ class OutputStream:
         self.streamingProducer = False
         self.highWater = HIGH_WATER
         self.outputLimit = OUTPUT_LIMIT
-        self._output = bytearray()
-        self._mark = -1
         self._over = False  # nothing will be sent any more: ended, aborted, or our half is closed
         self._ending = False  # our half is to be closed once everything is sent
         self._writing = False
@@ -113,16 +102,6 @@ class OutputStream:
         raise NotImplementedError
 
     # For protocols.
-
-    def write(self, data: BytesLike) -> None:
-        """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
-        output = self._output
-        try:
-            output += data
-        except (TypeError, BufferError):  # no bytes at all, or bytes that do not lie side by side
-            output += asBytes(data)
-        if len(output) > self._mark:
-            self._passedMark(data)
 
     def writeSequence(self, iovec: Iterable[BytesLike]) -> None:
         """Send the pieces of any iterable, in order, as one write."""
@@ -215,8 +194,8 @@ class OutputStream:
         else:
             self._outputEnded()
 
-    def _passedMark(self, added: BytesLike) -> None:
-        """The write of `added` has brought the backlog above `_mark`."""
+    def _passedMark(self, added: int) -> None:
+        """A write of `added` bytes has brought the backlog above `_mark`."""
         if self._over:
             self._discardOutput()
             return
@@ -226,7 +205,7 @@ class OutputStream:
         if self._mark < 0:
             self._flushSoon()
             self._mark = self.highWater
-        if size - memoryview(added).nbytes > self.outputLimit:
+        if size - added > self.outputLimit:
             self._outputOverflowed()
         elif size > self.highWater:
             self._mark = self.outputLimit
