@@ -7,7 +7,7 @@ import logging
 import pathlib
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 from twisted.internet import protocol as theirs
@@ -239,14 +239,14 @@ class TestFileWrapper:
     def test_errors(self, caplog: pytest.LogCaptureFixture) -> None:
         """A failing file is reported, and closes nothing by itself; an override can do more."""
 
-        class Full(io.BytesIO):
+        class Full:
             def write(self, data: Any) -> int:
                 raise OSError(28, "No space left on device")
 
             def close(self) -> None:
                 raise OSError(5, "Input/output error")
 
-        wrapper = ours.FileWrapper(Full())
+        wrapper = ours.FileWrapper(cast(BinaryIO, Full()))
         wrapper.write(b"x")
         assert not wrapper.closed
         wrapper.loseConnection()
