@@ -23,7 +23,7 @@ MADE := $(VENV)/.made-$(TAG)
 
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 
-.PHONY: help serve test suite-compiled suite-pure lint types coverage coverage-core bench wheel clean
+.PHONY: help serve test suite-compiled suite-pure lint types coverage coverage-report coverage-core bench wheel clean
 
 help:
 	@echo 'make serve          a line server on 127.0.0.1:7000 (ARGS="chat --port 7001", for another)'
@@ -32,24 +32,24 @@ help:
 	@echo 'make types          mypy, strict, on src/'
 	@echo 'make coverage       make test under coverage, and the gate on branches'
 	@echo 'make coverage-core  line coverage of the Cython line core'
-	@echo 'make bench          the measurements of bench/'
+	@echo 'make bench          the measurements of bench/ (ARGS=parse, for one)'
 	@echo 'make wheel          sdist and wheel into dist/, each installed and tried in a fresh environment'
 	@echo 'make clean          remove what these made, .venv included'
 	@echo 'PYTHON=python3.13 makes .venv with that Python.'
 
 # Where there is a terminal, the server gets a process group of its own: Ctrl-C is for it, it ends with 0, and so does make.
 serve: $(VENV)/.run
-	@$(if $(ARGS),,printf '%s\n' "In another terminal:  printf 'hello\r\n' | nc -q1 127.0.0.1 7000" 'Ctrl-C here stops it.')
 	@if $(BIN)/python -c 'import os, sys; sys.exit(os.tcgetpgrp(0) != os.getpgrp())' 2>/dev/null; \
 	then set -m; $(BIN)/python -m reactor serve $(ARGS); \
 	else exec $(BIN)/python -m reactor serve $(ARGS); fi
 
 # Two cores, two runs at once; each prints its output whole when it ends.
 test: $(VENV)/.test
-	@$(if $(COVERAGE),rm -f .coverage.*)
+	@$(if $(COVERAGE),rm -f .coverage .coverage.*)
 	@echo 'The suite runs on the compiled and on the pure line core, side by side; each prints when it ends.'
 	@$(MAKE) --no-print-directory --keep-going -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
 	    suite-compiled suite-pure
+	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
 
 suite-compiled:
 	@REACTOR_EXPECT_CORE=compiled $(PYTEST) $(ARGS)
@@ -68,17 +68,14 @@ coverage:
 	@$(MAKE) --no-print-directory test COVERAGE=1
 	@$(MAKE) --no-print-directory coverage-report
 
-.PHONY: coverage-report
 coverage-report: $(VENV)/.test
-	@rm -f .coverage
-	@$(BIN)/coverage combine --quiet --keep
 	@$(BIN)/coverage report
 
 coverage-core: $(VENV)/.test
-	@$(BIN)/python .ci/corecoverage.py $(or $(ARGS),-q tests -k line)
+	@$(BIN)/python .ci/corecoverage.py -q $(or $(ARGS),tests/test_linecore.py tests/test_linereceiver.py tests/test_lineonlyreceiver.py)
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench $(ARGS)
 
 wheel: $(VENV)/.test
 	@$(BIN)/python .ci/checkdist.py

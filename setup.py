@@ -1,8 +1,9 @@
-"""Builds the one extension, the line core. REACTOR_PURE=1 builds none; then the line core in Python is used."""
+"""Builds the one extension, the line core. REACTOR_PURE=1 builds none, nor does a Python that is not CPython."""
 
 import hashlib
 import os
 import pathlib
+import sys
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -24,5 +25,5 @@ def lineCore():
     return Extension("reactor._linebuf", [SOURCE], define_macros=[("LINEBUF_SOURCE_HASH", f'"{digest}"')])
 
 
-pure = os.environ.get("REACTOR_PURE") == "1"
+pure = os.environ.get("REACTOR_PURE") == "1" or sys.implementation.name != "cpython"
 setup(ext_modules=[] if pure else [lineCore()], cmdclass={"build_ext": BuildLineCore})

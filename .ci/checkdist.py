@@ -60,7 +60,8 @@ def tryWheel(wheel: pathlib.Path, core: str, work: pathlib.Path) -> None:
 def checkSdist(sdist: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
     """Compare the archive with what is under version control; returns the unpacked tree."""
     with tarfile.open(sdist) as archive:
-        archive.extractall(work, filter="data")
+        # Our own archive, just made. Python 3.11 knows filters from 3.11.4 on, and from 3.14 on wants one named.
+        archive.extractall(work, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     tree = work / sdist.name.removesuffix(".tar.gz")
     shipped = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
     generated = sorted(name for name in shipped if name.endswith(GENERATED))

@@ -41,12 +41,7 @@ def run(*command: str | os.PathLike[str], **environment: str) -> None:
 
 def main(tests: list[str]) -> None:
     shutil.rmtree(TRACE, ignore_errors=True)
-    for name in ("src", "tests", "examples"):
-        shutil.copytree(
-            ROOT / name, TRACE / name, ignore=shutil.ignore_patterns("*.c", "*.so", "*.egg-info", "__pycache__")
-        )
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, TRACE)
+    shutil.copytree(ROOT, TRACE, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "*.c", "*.so"))
     settings = TRACE / "trace.cfg"
     settings.write_text(SETTINGS)
     run("-c", BUILD, CFLAGS="-O1 -DCYTHON_TRACE=1")

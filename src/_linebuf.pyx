@@ -1,32 +1,33 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
 """The compiled line core. reactor.linecore says what a LineBuffer promises; here is how it keeps it.
 
-Where the bytes are. They are, in order, those of the tail from `start` to `size`, then those of the chunk from `pos` on;
-either may be missing. The chunk is a read that was adopted as it came. When no complete line is left in it, its rest
-becomes the tail, memory of our own that grows by an eighth, so a line that trickles in costs linear time and a client that
-sits on half a line holds little more than that half. A read that follows a tail is adopted beside it, and only the
+Where the bytes are. They are, in order, those of the tail from `start` to `size`, then those of the chunk from `pos`
+on; either may be missing. The chunk is a read that was adopted as it came. When no complete line is left, its rest
+becomes the tail, memory of our own that grows by an eighth, so a line that trickles in costs linear time and a client
+that sits on half a line holds little more than that half. A read that follows a tail is adopted beside it, and only the
 piece that completes the tail's line is copied over; what arrives while nothing is cut is all copied to the tail.
 
 `searched` is an offset, in the tail if there is one, else in the chunk: no delimiter begins before it. It stays at a
-delimiter that was found until the line is cut, and is set back only when the delimiter changes. The search looks for the
-delimiter's last byte, with memchr, and compares the rest; that finds the leftmost match, as all matches are of one length.
+delimiter that was found until the line is cut, and is set back only when the delimiter changes. The search looks for
+the delimiter's last byte, with memchr, and compares the rest; as all matches are of one length, the first is leftmost.
 
 Nothing is lost or doubled if memory runs out: a line is made before the buffer moves past it, and bytes are copied to
 where they go before they are dropped where they were. Where a copy only saves memory, its failure is ignored.
 
 How a setting is known while lines are cut. Pointers into the bytes are never held across a Python call, and nothing is
 called here but the allocator, so a change can only happen between two steps of the iteration. There are two kinds:
-- The class, or a base of it, gets another attribute, or the owner another class. CPython gives each state of each class a
-  number of its own (tp_version_tag, 0 if there is none), so each step compares one number.
-- The instance gets an attribute. The class attributes of the settings are made to announce that: they are the same bytes
-  or int, of a subclass that has __set__ and no __get__. So reading them is what it always was, with the instance's own
-  attribute first, and setting one stores it there and marks the buffer stale, which ends the iteration. `announces`
-  puts them in place when a class has its first data, in our own subclasses only: a value from a mixin stays, and makes
-  the class one that is asked before each line, as do properties and overrides of attribute access. A value written into
-  the instance's __dict__ announces nothing.
+- The class, or a base of it, gets another attribute, or the owner another class. CPython gives each state of each class
+  a number of its own (tp_version_tag, 0 if there is none), so each step compares one number.
+- The instance gets an attribute. The class attributes of the settings are made to announce that: they are the same
+  bytes or int, of a subclass that has __set__ and no __get__. So reading them is what it always was, with the
+  instance's own attribute first, and setting one stores it there and marks the buffer stale, which ends the iteration.
+  `announces` puts them in place when a class has its first data, in LineReceiver and its subclasses only: a value from
+  a mixin stays as it is, and makes the class one that is asked before each line, as do properties and overrides of
+  attribute access. A value written straight into the instance's __dict__ announces nothing.
 """
 
 cimport cython
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject, PyObject_GenericGetAttr, PyObject_GenericSetAttr
@@ -68,6 +69,10 @@ cdef inline char *bytes_of(Tail *tail) noexcept:
     return <char *>(tail + 1)
 
 
+cdef inline bint is_same(const char *text, const char *other, Py_ssize_t size) noexcept:
+    return size == 0 or memcmp(text, other, <size_t>size) == 0
+
+
 cdef inline Py_ssize_t find(const char *text, Py_ssize_t start, Py_ssize_t size, bytes delimiter) noexcept:
     """The offset of the first delimiter that begins at or after `start` and ends by `size`, or -1."""
     cdef const char *wanted = PyBytes_AS_STRING(delimiter)
@@ -78,10 +83,10 @@ cdef inline Py_ssize_t find(const char *text, Py_ssize_t start, Py_ssize_t size,
         return -1
     at = text + start + before
     while at < end:
-        at = <const char *>memchr(at, wanted[before], end - at)
+        at = <const char *>memchr(at, wanted[before], <size_t>(end - at))
         if at == NULL:
             return -1
-        if before == 0 or ((at - 1)[0] == wanted[before - 1] and (before == 1 or memcmp(at - before, wanted, before) == 0)):
+        if before == 0 or ((at - 1)[0] == wanted[before - 1] and is_same(at - before, wanted, before - 1)):
             return at - before - text
         at += 1
     return -1
@@ -98,7 +103,7 @@ cdef class LineBuffer:
     cdef Py_ssize_t searched
     cdef Py_ssize_t limit
     cdef readonly Py_ssize_t lineCount
-    # Who is told of the lines, while busy. A reference of its own keeps it alive, as its class is read before each line.
+    # Who is told of the lines, while busy. A reference of our own keeps it alive: its class is read before each line.
     cdef PyObject *owner
     # The class for which FAST or EXACT was found out.
     cdef unsigned int tag
@@ -273,13 +278,26 @@ cdef class LineBuffer:
         self.maxLength = maxLength
         self.stripCR = stripCR
         self.tag = LINEBUF_TAG(<PyObject *>owner)
-        self.state = FAST if self.tag else STALE
+        self.state = <unsigned char>(FAST if self.tag else STALE)
         return self.tag != 0
+
+    def ended(self, owner, line):
+        """Return line + owner.delimiter, sooner than `owner` could: the delimiter may be known here."""
+        cdef bytes whole
+        cdef Py_ssize_t size, more
+        if self.state != FAST or LINEBUF_TAG(<PyObject *>owner) != self.tag or not PyBytes_CheckExact(line):
+            return line + owner.delimiter
+        size = PyBytes_GET_SIZE(<bytes>line)
+        more = PyBytes_GET_SIZE(self.separator)
+        whole = PyBytes_FromStringAndSize(NULL, size + more)
+        memcpy(PyBytes_AS_STRING(whole), PyBytes_AS_STRING(<bytes>line), <size_t>size)
+        memcpy(PyBytes_AS_STRING(whole) + size, PyBytes_AS_STRING(self.separator), <size_t>more)
+        return whole
 
     def refuse(self, owner):
         """Answer EXACT for as long as the class of `owner` is what it is, and nothing is announced."""
         self.tag = LINEBUF_TAG(<PyObject *>owner)
-        self.state = EXACT if self.tag else STALE
+        self.state = <unsigned char>(EXACT if self.tag else STALE)
 
 
 cdef bytes as_bytes(object data):
@@ -380,7 +398,7 @@ cdef bytes take_front(LineBuffer self, Py_ssize_t count):
 
 cdef bytes contents_of(LineBuffer self):
     cdef bytes everything
-    cdef Py_ssize_t inTail
+    cdef Py_ssize_t inTail, inChunk
     if self.chunk is None and self.tail == NULL:
         return b""
     if self.tail == NULL and self.pos == 0:
@@ -389,15 +407,16 @@ cdef bytes contents_of(LineBuffer self):
         return PyBytes_FromStringAndSize(front_of(self), size_of(self))
     everything = PyBytes_FromStringAndSize(NULL, size_of(self))
     inTail = self.tail.size - self.tail.start
-    memcpy(PyBytes_AS_STRING(everything), front_of(self), inTail)
-    memcpy(PyBytes_AS_STRING(everything) + inTail, PyBytes_AS_STRING(self.chunk) + self.pos, size_of(self) - inTail)
+    memcpy(PyBytes_AS_STRING(everything), front_of(self), <size_t>inTail)
+    inChunk = size_of(self) - inTail
+    memcpy(PyBytes_AS_STRING(everything) + inTail, PyBytes_AS_STRING(self.chunk) + self.pos, <size_t>inChunk)
     return everything
 
 
 cdef void pack(LineBuffer self) noexcept:
     """Move the tail's bytes to its start."""
     cdef Tail *tail = self.tail
-    memmove(bytes_of(tail), bytes_of(tail) + tail.start, tail.size - tail.start)
+    memmove(bytes_of(tail), bytes_of(tail) + tail.start, <size_t>(tail.size - tail.start))
     self.searched -= tail.start
     tail.size -= tail.start
     tail.start = 0
@@ -415,14 +434,14 @@ cdef bint extend(LineBuffer self, const char *text, Py_ssize_t size) noexcept:
         if needed >= UNLIMITED:
             return False
         needed += (needed >> 3) + 8
-        tail = <Tail *>PyMem_Realloc(tail, sizeof(Tail) + needed)
+        tail = <Tail *>PyMem_Realloc(tail, sizeof(Tail) + <size_t>needed)
         if tail == NULL:
             return False
         if self.tail == NULL:
             tail.start = tail.size = 0
         tail.capacity = needed
         self.tail = tail
-    memcpy(bytes_of(tail) + tail.size, text, size)
+    memcpy(bytes_of(tail) + tail.size, text, <size_t>size)
     tail.size += size
     return True
 
@@ -519,7 +538,7 @@ cdef bint locate_in_chunk(LineBuffer self) noexcept:
 
 
 cdef bint locate_in_tail(LineBuffer self) except -1:
-    """The same in the tail and then in the chunk, of which the tail gets what its line needs, all if that does not end."""
+    """The same in the tail, then in the chunk, of which the tail gets what its line needs: all if that does not end."""
     cdef Py_ssize_t length = PyBytes_GET_SIZE(self.separator)
     cdef Py_ssize_t begin, across, at
     if find_in_tail(self):
@@ -557,7 +576,7 @@ cdef inline Py_ssize_t searched_to(LineBuffer self, Py_ssize_t size) noexcept:
 
 
 cdef void settle_chunk(LineBuffer self) noexcept:
-    """No delimiter is left in the chunk, and there is no tail: do not hold a large read for the sake of a small rest."""
+    """No delimiter is left in the chunk, and there is no tail: do not hold a large read for a small rest's sake."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(self.chunk)
     self.searched = searched_to(self, size)
     if self.skipping:
@@ -580,10 +599,43 @@ cdef void settle_tail(LineBuffer self) noexcept:
     elif tail.start > tail.size // 2:
         pack(self)
         capacity = tail.size + (tail.size >> 3) + 8
-        tail = <Tail *>PyMem_Realloc(tail, sizeof(Tail) + capacity)
+        tail = <Tail *>PyMem_Realloc(tail, sizeof(Tail) + <size_t>capacity)
         if tail != NULL:
             tail.capacity = capacity
             self.tail = tail
+
+
+cdef class OutputBuffer:
+    """What was written and not yet sent: `_output`, with `_mark`, the size above which a write calls `_passedMark`.
+
+    Base of the transports that gather output. It is compiled because a short write costs a third of what it does in
+    Python, and there is one for each answered line.
+    """
+
+    cdef readonly bytearray _output
+    cdef public Py_ssize_t _mark
+
+    def __cinit__(self, *args, **kwargs):
+        self._output = bytearray()
+        self._mark = -1
+
+    def write(self, data):
+        """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
+        cdef bytearray output = self._output
+        cdef bytes added = <bytes>data if PyBytes_CheckExact(data) else content_of(data)
+        cdef Py_ssize_t before = PyByteArray_GET_SIZE(output)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(added)
+        PyByteArray_Resize(output, before + size)
+        memcpy(PyByteArray_AS_STRING(output) + before, PyBytes_AS_STRING(added), <size_t>size)
+        if before + size > self._mark:
+            self._passedMark(size)
+
+
+cdef bytes content_of(object data):
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
 
 
 # Attributes of LineReceiver.
@@ -607,10 +659,10 @@ cdef int delete_own(object owner, str name) except -1:
 
 
 cdef class AnnouncingAttribute:
-    """The same for a value of which there can be no subclass: a class attribute that reads as `default`.
+    """A class attribute that reads as `default`, of whose type there can be no subclass, and announces when it is set.
 
-    An instance's own value is where it would be without this; but to look there makes CPython build a dict for the instance,
-    so that is put off until a value of its own was set. `__own` tells.
+    An instance's own value is where it would be without this; but to look there makes CPython build a dict for the
+    instance, so that is put off until it has got a value of its own. `__own` tells.
     """
 
     cdef str name

@@ -142,6 +142,7 @@ def runProgram(
 
 def _closeTwisted(each: Any) -> None:
     each.iterate(0)
+    each.iterate(0)  # ports that have been asked to stop close now, and not twice
     each.disconnectAll()
     each.iterate(0)
     for waker in list(each._internalReaders):

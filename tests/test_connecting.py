@@ -105,7 +105,7 @@ class TestFailures:
         factory = world.clientFactory()
         world.reactor.connectTCP("empty.example", 80, factory)
         world.until(ended(factory))
-        assert factory.trace[2] == ("failed", "disconnected", "ConnectError")
+        assert factory.trace[2] == ("failed", "disconnected", "DNSLookupError")
 
     def test_timeoutWhileTheNameIsLookedUp(self, world: World) -> None:
         class Hung:
@@ -482,3 +482,17 @@ class TestAddresses:
     def test_wrongPorts(self, world: World, port: Any) -> None:
         with pytest.raises(ValueError, match="0 to 65535"):
             world.reactor.connectTCP(LOOPBACK, port, world.clientFactory())
+
+
+def test_whatAFamilySupplies() -> None:
+    nothing: Any = None
+    bare = connecting.Connector(nothing, nothing, None)
+    for method, args in [
+        (bare.getDestination, ()),
+        (bare._lookUp, ()),
+        (bare._bind, ()),
+        (bare._peerOf, (nothing,)),
+        (bare._makeConnection, (nothing, nothing, nothing, nothing)),
+    ]:
+        with pytest.raises(NotImplementedError):
+            method(*args)  # type: ignore[operator]

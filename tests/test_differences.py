@@ -14,27 +14,39 @@ import os
 import resource
 import socket
 import ssl
+import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from contextlib import ExitStack, suppress
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext, suppress
+from math import inf, nan
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import twisted.internet.defer
+import twisted.internet.endpoints
 import twisted.internet.epollreactor
 import twisted.internet.error
 import twisted.internet.protocol
+import twisted.internet.reactor  # a LoopingCall of Twisted's makes it; here, so that no test leaves it behind
+import twisted.internet.task
+import twisted.internet.threads
 import twisted.protocols.basic
 from twisted.internet._resolver import GAIResolver
 from twisted.internet.tcp import _reservedFD
 from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogBeginner, globalLogPublisher
+from twisted.python.threadpool import ThreadPool
 
 import reactor
+import reactor.endpoints
 import reactor.stringreceivers
 from reactor import CertificateOptions, EpollReactor, optionsForClientTLS
+from reactor.linecore import IMPLEMENTATION
+from reactor.serving.options import makeParser
+from reactor.serving.server import endpointsOf
 from reactor.testing import connectedServerAndClient
 from tests.datagrams import leavingSockets
 from tests.harness import turnUntil
@@ -60,6 +72,9 @@ OURS = SimpleNamespace(
     LineReceiver=reactor.LineReceiver,
     FileSender=reactor.FileSender,
     strings=reactor.stringreceivers,
+    endpoints=reactor.endpoints,
+    task=reactor.task,
+    threads=reactor.threads,
 )
 TWISTED = SimpleNamespace(
     name="twisted",
@@ -70,6 +85,9 @@ TWISTED = SimpleNamespace(
     LineReceiver=twisted.protocols.basic.LineReceiver,
     FileSender=twisted.protocols.basic.FileSender,
     strings=twisted.protocols.basic,
+    endpoints=twisted.internet.endpoints,
+    task=twisted.internet.task,
+    threads=twisted.internet.threads,
 )
 
 
@@ -150,6 +168,28 @@ def test_asynchronousHandlers(model: Model) -> None:
     assert model.trace == ([b"1"] if model.isOurs else [b"1", b"2", b"3"])
     waiting.callback(None)
     assert model.trace == [b"1", b"2", b"3"]
+
+
+def test_transportIsEachInstancesOwn(model: Model) -> None:
+    for cls in (model.protocol.Protocol, model.LineReceiver):
+        assert hasattr(cls, "transport") is not model.isOurs
+        assert cls().transport is None
+
+
+def test_insideOfLineReceiver(model: Model) -> None:
+    class Receiver(model.LineReceiver):
+        def lineReceived(self, line: bytes) -> None:
+            model.note(line)
+
+    receiver = Receiver()
+    receiver.makeConnection(StringTransport())
+    receiver.dataReceived(b"1\r\n")
+    receiver.__dict__["delimiter"] = b"\n"
+    receiver.dataReceived(b"2\n3\n\r\n4")
+    isNoticed = not model.isOurs or IMPLEMENTATION == "pure"
+    assert model.trace == ([b"1", b"2", b"3", b"\r"] if isNoticed else [b"1", b"2\n3\n"])
+    assert hasattr(receiver, "_buffer") is not model.isOurs
+    assert receiver.clearLineBuffer() == b"4"
 
 
 def test_connectionMadeRaises(model: Model) -> None:
@@ -318,6 +358,20 @@ def test_outputLimit(model: Model) -> None:
         assert model.run() == [False] * 18 + ["ConnectionAborted"]
 
 
+@pytest.mark.parametrize("isRaised", [False, True])
+def test_muchInOneCallback(model: Model, isRaised: bool) -> None:
+    """Nothing is sent before the callback ends, so a peer that reads cannot help."""
+    mebibyte = b"x" * 2**20
+
+    def speak(transport: Any) -> None:
+        if model.isOurs and isRaised:
+            transport.setOutputLimits(outputLimit=18 * 2**20)
+        for _ in range(18):
+            transport.write(mebibyte)
+
+    assert len(exchange(model, speak)) == (0 if model.isOurs and not isRaised else 18 * 2**20)
+
+
 def test_getHostAfterTheEnd(model: Model) -> None:
     class Server(model.protocol.Protocol):
         def connectionMade(self) -> None:
@@ -460,6 +514,67 @@ def test_netstringFailsOnce(model: Model) -> None:
     assert model.trace == ["lose"] * (1 if model.isOurs else 2)
 
 
+def test_netstringsToTheLetter(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    class Transport(StringTransport):
+        def loseConnection(self) -> None:
+            model.note("lose")
+
+    class Receiver(model.strings.NetstringReceiver):
+        def stringReceived(self, string: bytes) -> None:
+            model.note(string)
+
+    caplog.set_level(logging.INFO, "reactor.stringreceivers")
+    receiver = Receiver()
+    receiver.makeConnection(Transport())
+    receiver.dataReceived(b"5\n")
+    assert (model.trace, len(caplog.records)) == ((["lose"], 1) if model.isOurs else ([], 0))
+    receiver = Receiver()
+    receiver.MAX_LENGTH = 0
+    receiver.makeConnection(Transport())
+    with nullcontext() if model.isOurs else pytest.raises(ValueError, match=r"math domain|positive"):
+        receiver.dataReceived(b"0:,")
+    assert model.trace == (["lose", b""] if model.isOurs else [])
+
+
+@pytest.mark.parametrize("kind", ["Int8StringReceiver", "NetstringReceiver"])
+def test_stringsFedInsideACallback(model: Model, kind: str) -> None:
+    """What a callback feeds waits for its turn, and any number of times."""
+    count = 1000
+
+    class Receiver(getattr(model.strings, kind)):  # type: ignore[misc]
+        def stringReceived(self, string: bytes) -> None:
+            model.note(string)
+            if len(model.trace) < count:
+                self.dataReceived(b"\1x" if kind == "Int8StringReceiver" else b"1:x,")
+
+    receiver = Receiver()
+    receiver.makeConnection(StringTransport())
+    with nullcontext() if model.isOurs else pytest.raises(RecursionError):
+        receiver.dataReceived(b"\1a\1b" if kind == "Int8StringReceiver" else b"1:a,1:b,")
+    if model.isOurs:
+        assert model.trace == [b"a", b"b"] + [b"x"] * (count - 1)
+
+
+def test_negativeLengths(model: Model) -> None:
+    class Receiver(model.strings.IntNStringReceiver):
+        structFormat = "!b"
+        prefixLength = 1
+
+        def stringReceived(self, string: bytes) -> None:
+            model.note(string)
+            if len(model.trace) == 3:
+                raise LookupError("for ever")
+
+        def lengthLimitExceeded(self, length: int) -> None:
+            model.note("refused", length)
+
+    receiver = Receiver()
+    receiver.makeConnection(StringTransport())
+    with nullcontext() if model.isOurs else pytest.raises(LookupError):
+        receiver.dataReceived(b"\xffabc")
+    assert model.trace == ([("refused", -1)] if model.isOurs else [b""] * 3)
+
+
 def test_unhandledErrorIsOneRecord(model: Model, caplog: pytest.LogCaptureFixture) -> None:
     events: list[Any] = []
     globalLogPublisher.addObserver(events.append)
@@ -495,6 +610,137 @@ def test_deepChains(model: Model) -> None:
     assert model.trace == (["there"] if model.isOurs else [])
 
 
+def test_cancelOfARing(model: Model) -> None:
+    one, other = model.defer.Deferred(), model.defer.Deferred()
+    one.addCallback(lambda _: other)
+    other.addCallback(lambda _: one)
+    one.callback(None)
+    other.callback(None)
+    with nullcontext() if model.isOurs else pytest.raises(RecursionError):
+        one.cancel()
+
+
+def test_awaitInsideAnErrback(model: Model) -> None:
+    """A coroutine that waits for a failed Deferred, begun by one of that Deferred's errbacks."""
+
+    async def wait() -> None:
+        try:
+            await deferred
+        except Exception as error:
+            model.note(type(error))
+
+    def begin(_: Any) -> None:
+        model.defer.ensureDeferred(wait())
+
+    deferred = model.defer.Deferred().addErrback(begin)
+    deferred.errback(LookupError("no"))
+    assert model.trace == [LookupError if model.isOurs else AssertionError]
+
+
+def test_whatDeferredsShow(model: Model) -> None:
+    deferred = model.defer.Deferred().addCallback(model.note)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Twisted will hide it
+        deferred.callbacks.clear()
+    deferred.callback("called")
+    assert model.trace == (["called"] if model.isOurs else [])
+    queue = model.defer.DeferredQueue()
+    waiting = [queue.pending, queue.waiting, model.defer.DeferredLock().waiting]
+    assert {type(line) for line in waiting} == {deque if model.isOurs else list}
+
+
+def test_clocksRefuseWhatReactorsDo(model: Model) -> None:
+    with pytest.raises(AssertionError):
+        model.reactor.callLater(-1, model.note)
+    with pytest.raises(AssertionError) if model.isOurs else nullcontext():
+        model.task.Clock().callLater(-1, model.note)
+    for interval in (nan, inf):
+        call = model.task.LoopingCall(model.note)
+        call.clock = model.task.Clock()
+        with pytest.raises(ValueError, match="interval") if model.isOurs else nullcontext():
+            call.start(interval, now=False)
+
+
+def test_loopingCallStartedAgain(model: Model) -> None:
+    clock = model.task.Clock()
+    counting = model.task.LoopingCall.withCount(model.note)
+    waiting = [model.defer.Deferred() for _ in range(3)]
+    slow = model.task.LoopingCall(iter(waiting).__next__)
+    counting.clock = slow.clock = clock
+    counting.start(1)
+    counting.stop()
+    clock.advance(10)
+    counting.start(1)
+    counting.stop()
+    assert model.trace == [1, 1 if model.isOurs else 10]
+    for name in ("first", "second"):
+        slow.start(1).addCallback(lambda _, name=name: model.note(name))
+        if name == "first":
+            slow.stop()
+    waiting[0].callback(None)
+    waiting[1].callback(None)
+    assert (model.trace[2:], len(clock.getDelayedCalls())) == ((["first"], 1) if model.isOurs else ([], 2))
+
+
+class Turns:
+    """A cooperator, and its turns, which end with every item."""
+
+    def __init__(self, model: Model) -> None:
+        self.turns: list[Callable[[], None]] = []
+        self.cooperator = model.task.Cooperator(lambda: lambda: True, self.schedule)
+
+    def schedule(self, turn: Callable[[], None]) -> Any:
+        self.turns.append(turn)
+        return SimpleNamespace(cancel=self.turns.clear)
+
+    def run(self) -> None:
+        while self.turns:
+            self.turns.pop()()
+
+
+def test_cooperatorEndsTasks(model: Model) -> None:
+    turns = Turns(model)
+    for number in range(3):
+        task = turns.cooperator.cooperate(iter(range(9)))
+        task.whenDone().addErrback(lambda failure, number=number: model.note(number))
+    turns.cooperator.stop()
+    assert model.trace == ([0, 1, 2] if model.isOurs else [0, 2])
+
+    def work() -> Iterator[None]:
+        yield
+        ending.stop()
+
+    turns = Turns(model)
+    ending = turns.cooperator.cooperate(work())
+    ending.whenDone().addErrback(lambda failure: model.note(failure.type.__name__))
+    with nullcontext() if model.isOurs else pytest.raises(ValueError, match="x not in list"):
+        turns.run()
+    assert model.trace[-1] == "TaskStopped"
+
+
+def test_cooperatorTellsOfErrors(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    def work(error: BaseException) -> Iterator[None]:
+        yield
+        raise error
+
+    events: list[Any] = []
+    globalLogPublisher.addObserver(events.append)
+    try:
+        turns = Turns(model)
+        turns.cooperator.cooperate(work(LookupError("no")))
+        turns.run()
+        gc.collect()
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert events == []
+    assert [record.name for record in caplog.records] == (["reactor.task"] if model.isOurs else [])
+    turns = Turns(model)
+    turns.cooperator.cooperate(work(SystemExit(3))).whenDone().addErrback(lambda failure: model.note(failure.type))
+    with pytest.raises(SystemExit) if model.isOurs else nullcontext():
+        turns.run()
+    assert model.trace == [SystemExit]
+
+
 def test_stopConnection(model: Model) -> None:
     def connected(protocol: Any) -> None:
         model.note(hasattr(connector, "stopConnection"))
@@ -511,6 +757,57 @@ def test_stopConnection(model: Model) -> None:
     )
     (connector.stopConnection if model.isOurs else connector.disconnect)()
     assert model.trace[1:] == [model.error.UserError]
+
+
+def test_connectErrorOfBuildProtocol(model: Model) -> None:
+    mine = model.error.ConnectionRefusedError("mine")
+
+    def refuse(factory: Any, addr: Any) -> None:
+        raise mine
+
+    def failed(factory: Any, connector: Any, reason: Any) -> None:
+        model.note(reason.value is mine, isinstance(reason.value, model.error.ConnectError))
+        model.reactor.stop()
+
+    port = model.serve(model.protocol.Protocol)
+    model.connect(port, model.protocol.Protocol, buildProtocol=refuse, clientConnectionFailed=failed)
+    assert model.run() == [(model.isOurs, True)]
+
+
+@pytest.mark.parametrize("description", ["tcp", "tcp:1:2:3:4:5", "tcp:1:nothing=3", "tcp:1\\"])
+def test_badEndpoints(model: Model, description: str) -> None:
+    for read in (model.endpoints.serverFromString, model.endpoints.clientFromString):
+        with pytest.raises(ValueError if model.isOurs else (TypeError, RuntimeError)):
+            read(model.reactor, description)
+
+
+def test_endpointsConnectionMadeRaises(model: Model) -> None:
+    class Client(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            model.soon(2, self.transport.loseConnection)
+            raise LookupError("no")
+
+        def connectionLost(self, reason: Any) -> None:
+            model.soon(2, model.reactor.stop)
+
+    factory = model.protocol.Factory.forProtocol(Client)
+    factory.noisy = False
+    endpoint = model.endpoints.TCP4ClientEndpoint(model.reactor, HOST, model.serve(model.protocol.Protocol))
+    endpoint.connect(factory).addErrback(lambda failure: model.note(failure.type))
+    assert model.run() == ([LookupError] if model.isOurs else [])
+
+
+def test_commandListensOnLoopback(model: Model) -> None:
+    """What an endpoint's string means is the same in both; the command, which Twisted's `twist` is like, adds to it."""
+    endpoints = [model.endpoints.serverFromString(model.reactor, "tcp:0")]
+    if model.isOurs:
+        endpoints += endpointsOf(makeParser().parse_args(["serve", "--listen", "tcp:0"]), model.reactor)
+    factory = model.protocol.Factory()
+    factory.noisy = False
+    for endpoint in endpoints:
+        endpoint.listen(factory).addCallback(lambda port: model.note(port.getHost().host))
+    model.soon(1, model.reactor.stop)
+    assert model.run() == (["0.0.0.0", HOST] if model.isOurs else ["0.0.0.0"])
 
 
 def test_everyAddressIsTried(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -578,11 +875,101 @@ def test_lastByteOfAnEmptyFile(model: Model, tmp_path: Any) -> None:
     assert isinstance(model.trace[0], bytes) is model.isOurs
 
 
+def test_fileWrapperTells(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(errno.ENOSPC, "no space")
+
+    wrapper = model.protocol.FileWrapper(Full())
+    wrapper.write(b"x")
+    assert [record.name for record in caplog.records] == (["reactor.protocol"] if model.isOurs else [])
+    assert not wrapper.disconnecting
+    wrapper.loseConnection()
+    assert bool(wrapper.disconnecting) is model.isOurs
+
+
+def test_fileSenderErrors(model: Model) -> None:
+    """A file of which the second piece cannot be read."""
+    pieces = iter([b"piece"])
+
+    class Server(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            file = SimpleNamespace(read=lambda size: next(pieces))
+            model.FileSender().beginFileTransfer(file, self.transport).addErrback(self.failed)
+
+        def failed(self, failure: Any) -> None:
+            model.note(failure.type.__name__)
+            self.transport.write(b", sorry")
+            self.transport.loseConnection()
+
+        def connectionLost(self, reason: Any) -> None:
+            model.note(reason.type.__name__)
+
+    class Client(model.protocol.Protocol):
+        received = b""
+
+        def dataReceived(self, data: bytes) -> None:
+            self.received += data
+
+        def connectionLost(self, reason: Any) -> None:
+            model.note(self.received)
+            model.soon(2, model.reactor.stop)
+
+    model.connect(model.serve(Server), Client)
+    told = ["StopIteration", "ConnectionDone", b"piece, sorry"] if model.isOurs else ["Exception", "StopIteration"]
+    assert model.run()[: len(told)] == told
+
+
+def test_fileSenderAgain(model: Model) -> None:
+    """The next transfer, begun by the callback of the one before."""
+
+    class Consumer:
+        producer: Any = None
+
+        def registerProducer(self, producer: Any, streaming: bool) -> None:
+            self.producer = producer
+
+        def unregisterProducer(self) -> None:
+            self.producer = None
+
+        def write(self, data: bytes) -> None:
+            model.note(data)
+
+    consumer = Consumer()
+    sender = model.FileSender()
+
+    def send(data: bytes) -> Any:
+        return sender.beginFileTransfer(io.BytesIO(data), consumer)
+
+    send(b"first").addCallback(lambda _: send(b"second")).addCallback(lambda _: model.note("done"))
+    while consumer.producer is not None:
+        consumer.producer.resumeProducing()
+    assert model.trace == [b"first", b"second", *(["done"] if model.isOurs else [])]
+
+
 def test_threadPoolIsAnExecutor() -> None:
     pool = EpollReactor().getThreadPool()
     assert isinstance(pool, Executor)
     assert pool.submit(int, "7").result(DEADLINE) == 7
     pool.shutdown()
+
+
+def test_callsOfAThreadPool(model: Model) -> None:
+    """A call that is cancelled while it waits for its thread, and one for a pool that takes no more."""
+    free = threading.Event()
+    pool: Any = ThreadPoolExecutor(1) if model.isOurs else ThreadPool(1, 1)
+    if not model.isOurs:
+        pool.start()
+    model.threads.deferToThreadPool(model.reactor, pool, free.wait, DEADLINE)
+    second = model.threads.deferToThreadPool(model.reactor, pool, model.note, "called")
+    second.addErrback(lambda failure: model.note(failure.type.__name__)).cancel()
+    free.set()
+    (pool.shutdown if model.isOurs else pool.stop)()
+    assert model.trace == (["CancelledError"] if model.isOurs else ["CancelledError", "called"])
+    late = model.threads.deferToThreadPool(model.reactor, pool, model.note, "late")
+    late.addErrback(lambda failure: model.note(failure.type))
+    model.soon(2, model.reactor.stop)
+    assert model.run()[1:] == ([RuntimeError] if model.isOurs else ["called"])
 
 
 def test_noZope() -> None:

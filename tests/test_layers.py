@@ -43,7 +43,15 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (5, ("reactor.loops.resolving", "reactor.loops.signals", "reactor.loops.triggers", "reactor.loops.waker")),
     (5, ("reactor.loops.sockets", "reactor.loops.workers")),
     (5, ("reactor.loops.base",)),
-    (6, ("reactor.testing.doubles", "reactor.testing.loopback", "reactor.testing.memoryreactor", "reactor.testing.wire")),
+    (
+        6,
+        (
+            "reactor.testing.doubles",
+            "reactor.testing.loopback",
+            "reactor.testing.memoryreactor",
+            "reactor.testing.wire",
+        ),
+    ),
     (6, ("reactor.testing.pair",)),
     (6, ("reactor.aio.serving", "reactor.aio.streams")),
     (6, ("reactor.aio.connecting",)),

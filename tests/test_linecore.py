@@ -258,7 +258,7 @@ def choice(monkeypatch: pytest.MonkeyPatch, environment: str | None, extension: 
 
 def working() -> types.ModuleType:
     extension = types.ModuleType("reactor._linebuf")
-    vars(extension).update(LineBuffer=Owner, announces=None, announcing=None)
+    vars(extension).update(LineBuffer=Owner, OutputBuffer=Owner, announces=None, announcing=None)
     return extension
 
 
@@ -277,6 +277,7 @@ def test_aPureBuildIsSilent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_anExtensionThatCannotBeImportedIsWarnedOf(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = types.ModuleType("reactor._linebuf")
+    vars(broken).update(LineBuffer=Owner)
     assert choice(monkeypatch, None, broken) == ("pure", _pure.LineBuffer, [RuntimeWarning])
 
 

@@ -1,4 +1,4 @@
-"""LineOnlyReceiver: what Twisted's does. Random scripts are in differential/, Twisted's own tests in test_linereceiver.py."""
+"""LineOnlyReceiver: what Twisted's does. Random scripts are in differential/, Twisted's tests in test_linereceiver."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_anExceptionLosesTheRestOfTheRead(base: Any) -> None:
             raise ValueError
 
     protocol, trace = connected(base, lineReceived=lineReceived)
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         protocol.dataReceived(b"bad\r\n1\r\n2")
     protocol.dataReceived(b"3\r\n")
     assert trace == [b"bad", b"23"]

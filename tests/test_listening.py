@@ -283,6 +283,7 @@ class TestAccepting:
         assert first.recv(1) == b""
         first.close()
         assert factory.only.trace == []  # never connected, so never lost
+        assert list(world.reactor._open) == [port]
         second = dial(port)
         world.until(lambda: len(factory.built) == 2 and factory.built[1].trace == ["made"])
         second.close()
@@ -469,6 +470,20 @@ class TestTrouble:
         assert recovery < 1.0
         assert cpu < 0.1  # of 0.5 s; ten tries and ten rests cost a millisecond or two
         assert lines <= 2
+
+
+def test_whatAFamilySupplies() -> None:
+    bare = ListeningPort(FakeReactor(), ServerFactory(), 5)  # type: ignore[arg-type]
+    nothing: Any = None
+    for method, args in [
+        (bare._openSocket, ()),
+        (bare._describe, (nothing,)),
+        (bare._cannotListen, (OSError(),)),
+        (bare._peerAddress, (nothing,)),
+        (bare._makeConnection, (nothing, nothing, nothing)),
+    ]:
+        with pytest.raises(NotImplementedError):
+            method(*args)  # type: ignore[operator]
 
 
 STARVED = """

@@ -57,7 +57,8 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
         "protocol",
         twisted.internet.protocol,
         """BaseProtocol ClientCreator ClientFactory Factory Protocol ServerFactory connectionDone
-        AbstractDatagramProtocol ConnectedDatagramProtocol DatagramProtocol FileWrapper ProcessProtocol ReconnectingClientFactory""",
+        AbstractDatagramProtocol ConnectedDatagramProtocol DatagramProtocol FileWrapper ProcessProtocol
+        ReconnectingClientFactory""",
     ),
     (
         "defer",
@@ -89,7 +90,8 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
         "testing",
         twisted.internet.testing,
         """AccumulatingProtocol FakeDatagramTransport LineSendingProtocol MemoryReactor MemoryReactorClock
-        NonStreamingProducer RaisingMemoryReactor StringIOWithoutClosing StringTransport StringTransportWithDisconnection
+        NonStreamingProducer RaisingMemoryReactor StringIOWithoutClosing StringTransport
+        StringTransportWithDisconnection
         waitUntilAllDisconnected""",
     ),
     (
@@ -131,6 +133,8 @@ DIFFERENT: dict[str, str] = {
     "testing.RaisingMemoryReactor has no installNameResolver": "the same",
     "protocol.ReconnectingClientFactory.clientConnectionLost(connector, reason)": "as ClientFactory has it, in both",
 }
+
+MISSING = object()
 
 # Arguments for those whose instances are looked at: where Twisted has a class attribute and we have a slot.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
@@ -196,14 +200,14 @@ def membersOf(cls: type) -> set[str]:
 
 def classDifferences(where: str, ours: type, theirs: type) -> Iterator[str]:
     for name in sorted(membersOf(theirs)):
-        if not hasattr(ours, name):
-            yield f"{where} has no {name}"
-            continue
-        mine, model = inspect.getattr_static(ours, name), inspect.getattr_static(theirs, name)
-        if inspect.isdatadescriptor(mine) and isPlain(model):
+        mine, model = (inspect.getattr_static(cls, name, MISSING) for cls in (ours, theirs))
+        if isPlain(model) and (mine is MISSING or inspect.isdatadescriptor(mine)):
+            # Where Twisted has a class attribute to begin with, we may have one of each instance, or a slot.
             arguments = ARGUMENTS.get(where, ())
-            mine, model = getattr(ours(*arguments), name), getattr(theirs(*arguments), name)
-        if isinstance(model, types.FunctionType | classmethod | staticmethod):
+            mine, model = getattr(ours(*arguments), name, MISSING), getattr(theirs(*arguments), name)
+        if mine is MISSING:
+            yield f"{where} has no {name}"
+        elif isinstance(model, types.FunctionType | classmethod | staticmethod):
             yield from callDifferences(f"{where}.{name}", getattr(ours, name), getattr(theirs, name))
         elif isPlain(model) and mine != model and name not in OWN_WORDS:
             yield f"{where}.{name} is {mine!r}, Twisted's {model!r}"
@@ -353,8 +357,22 @@ def test_noModuleIsCalledAsyncio() -> None:
 
 # Public names of Twisted's that are not in its own camelCase, and what asyncio calls and calls things; they are kept.
 FOREIGN = frozenset({"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"}) | frozenset(
-    """connection_made data_received eof_received pause_writing resume_writing connection_lost at_eof feed_data feed_eof
-    wait_closed is_closing can_write_eof write_eof get_extra_info""".split()
+    [
+        "connection_made",
+        "data_received",
+        "eof_received",
+        "pause_writing",
+        "resume_writing",
+        "connection_lost",
+        "at_eof",
+        "feed_data",
+        "feed_eof",
+        "wait_closed",
+        "is_closing",
+        "can_write_eof",
+        "write_eof",
+        "get_extra_info",
+    ]
 )
 CAMEL = re.compile(r"_{0,2}[a-z][a-zA-Z0-9]*_?")
 

@@ -316,6 +316,18 @@ def test_aNewlineInALengthIsWrongAtOnce() -> None:
     assert trace == ["chunk", "lose"]
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("NetstringReceiver", "a netstring"), (ALL[-1], "an octet-counted message")]
+)
+def test_theReasonForClosingIsLogged(name: str, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "reactor")
+    protocol, _ = receiver(getattr(ours, name), MAX_LENGTH=10)
+    protocol.dataReceived(b"11")
+    assert [record.getMessage() for record in caplog.records if record.name == "reactor.stringreceivers"] == [
+        f"Closing a connection: {kind} was expected, but it is longer than 10 bytes"
+    ]
+
+
 def test_netstringFailsOnce() -> None:
     # Twisted parses what follows a break again, and fails again.
     protocol, trace = receiver(ours.NetstringReceiver)
@@ -480,6 +492,7 @@ def test_afterTheLimitNothingIsDeliveredAgainOrKept() -> None:
         ours.Int16StringReceiver, MAX_LENGTH=10, lengthLimitExceeded=lambda self, n: said.append(n)
     )
     protocol.dataReceived(framed("Int16StringReceiver", b"ok") + b"\x00\x0b" + b"x" * 100)
+    assert protocol.recvd == b""
     for _ in range(3):
         protocol.dataReceived(b"y" * 1000)
         assert protocol.recvd == b""

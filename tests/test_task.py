@@ -461,8 +461,19 @@ def test_loopingCallFailureOfAnOldRunDoesNotStopTheNewOne() -> None:
     old.errback(KeyError())
     assert ends == [KeyError]
     assert loop.running
-    assert loop.deferred is not None
     assert len(clock.calls) == 1
+    loop.stop()
+    assert loop.deferred is None
+    assert ends == [KeyError, loop]
+
+
+@pytest.mark.parametrize("isFailing", [False, True])
+def test_loopingCallLetsGoOfItsDeferred(isFailing: bool) -> None:
+    loop = task.LoopingCall(lambda: 1 / 0 if isFailing else loop.stop())
+    loop.clock = task.Clock()
+    started = loop.start(1)
+    assert loop.deferred is None
+    started.addErrback(lambda failure: failure.trap(ZeroDivisionError))
 
 
 def test_loopingCallUsesTheCurrentReactorAndSaysSo() -> None:
@@ -533,6 +544,7 @@ class FakeReactor:
             f()
         self.duringRun()
         if self.running:
+            self.say("nobody stopped it")
             self.stop()
         self.say("ran")
 
@@ -576,6 +588,7 @@ def test_reactExitsWithZero() -> None:
     assert trace[0] == ("main", ("a", 2), False)
     assert trace[-1] == ("exit", 0)
     assert trace.count(("stop",)) == 1
+    assert ("nobody stopped it",) not in trace
 
 
 def test_reactRunsACoroutine() -> None:

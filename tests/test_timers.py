@@ -192,6 +192,9 @@ def test_newCallsWithEarlierDeadlinesDoNotHoldUpOldOnes(time: Time) -> None:
     assert time.turn() == ["a", "b"]
     assert time.queue.calls()[0] is late
     assert time.queue.nextTime() == -900.0
+    deadlines = len(time.queue._deadlines)
+    assert time.queue.nextTime() == -900.0
+    assert len(time.queue._deadlines) == deadlines
     assert time.turn() == ["late", "new"]
 
 

@@ -223,6 +223,8 @@ class AlreadyCancelled(_Described, ValueError):
 class ProcessDone(ConnectionDone):
     """A child process ended with exit code 0."""
 
+    MESSAGE = "A process has ended without apparent errors"
+
     def __init__(self, status: int) -> None:
         Exception.__init__(self, "process finished with exit code 0")
         self.exitCode = 0
@@ -232,6 +234,8 @@ class ProcessDone(ConnectionDone):
 
 class ProcessTerminated(ConnectionLost):
     """A child process ended with an `exitCode` other than 0 or by a `signal`; `status` is what wait() gave."""
+
+    MESSAGE = "A process has ended with a probable error condition"
 
     def __init__(self, exitCode: int | None = None, signal: int | None = None, status: int | None = None) -> None:
         self.exitCode = exitCode

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from reactor.defer import CancelledError, ensureDeferred
 from reactor.failure import Failure
@@ -22,6 +22,9 @@ log = logging.getLogger("reactor.linereceiver")
 
 # What a handler fails with if it is cancelled, say because the connection has gone.
 CANCELLED = (CancelledError, "twisted.internet.defer.CancelledError")
+
+# What a receiver has for a buffer before it gets data: always empty.
+UNUSED = LineBuffer()
 
 SETTINGS = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
 
@@ -70,9 +73,16 @@ class LineReceiver(Protocol):
     linesReceived: Callable[[list[bytes]], Any] | None = None
 
     _bufferClass = LineBuffer
-    __buffer: LineBuffer | None = None
+    # An attribute of instances only, for the reason that BaseProtocol.transport is.
+    __buffer: LineBuffer
     __own = False
     __held = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """See BaseProtocol."""
+        self = super().__new__(cls, *args, **kwargs)
+        self.__buffer = UNUSED
+        return self
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -87,7 +97,7 @@ class LineReceiver(Protocol):
         rest stays for the next call.
         """
         buffer = self.__buffer
-        if buffer is None:
+        if buffer is UNUSED:
             buffer = self.__buffer = self._bufferClass()
         how = buffer.receive(self, data)
         if not how:
@@ -128,7 +138,7 @@ class LineReceiver(Protocol):
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter in one write, which must not itself contain the delimiter: nobody checks."""
-        return self.transport.write(line + self.delimiter)
+        return self.transport.write(self.__buffer.ended(self, line))
 
     def sendLines(self, lines: Iterable[bytes]) -> Any:
         """Send each of `lines` with the delimiter after it, in one write; none if there are no lines."""
@@ -153,14 +163,12 @@ class LineReceiver(Protocol):
 
     def clearLineBuffer(self) -> bytes:
         """Return all that was received and not delivered, and forget it."""
-        buffer = self.__buffer
-        return b"" if buffer is None else buffer.take()
+        return self.__buffer.take()
 
     @property
     def lineCount(self) -> int:
         """How many lines have ended on this connection, delivered or skipped."""
-        buffer = self.__buffer
-        return 0 if buffer is None else buffer.lineCount
+        return self.__buffer.lineCount
 
     def pauseProducing(self) -> None:
         """Deliver nothing more, beginning with the next line, and pause the transport."""
@@ -276,7 +284,6 @@ class LineReceiver(Protocol):
     def __goOn(self, result: Any) -> Any:
         """The awaited result is there. The transport stays paused while more is delivered: a wait may follow."""
         buffer = self.__buffer
-        assert buffer is not None
         buffer.waiting = False
         if not buffer.busy and not isLost(self.transport):
             try:
@@ -290,7 +297,6 @@ class LineReceiver(Protocol):
     def __giveUp(self, failure: Any) -> None:
         """A handler has failed: that costs the connection. `waiting` stays set, so nothing more is delivered."""
         buffer = self.__buffer
-        assert buffer is not None
         buffer.waiting = True
         buffer.clear()
         transport = self.transport
@@ -317,13 +323,13 @@ class LineOnlyReceiver(Protocol):
     MAX_LENGTH: int = 16384
 
     _bufferClass = LineBuffer
-    __buffer: LineBuffer | None = None
+    __buffer: LineBuffer = UNUSED
     __lines: Iterator[bytes] = iter(())
 
     def dataReceived(self, data: bytes) -> Any:
         """Called by the transport with what was read. Returns what lineLengthExceeded returned, if that was called."""
         buffer = self.__buffer
-        if buffer is None:
+        if buffer is UNUSED:
             buffer = self.__buffer = self._bufferClass(maxLength=UNLIMITED)
         buffer.delimiter = self.delimiter
         if not buffer.delimiter:

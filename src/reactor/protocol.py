@@ -36,7 +36,15 @@ class BaseProtocol:
     """
 
     connected = 0
-    transport: IStreamTransport = cast("IStreamTransport", None)
+    # An attribute of instances only: one that hides an attribute of the class is slow to read from CPython 3.12 on.
+    transport: IStreamTransport
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Return an instance whose `transport` is None, whatever a subclass's __init__ takes or does."""
+        new: Any = super().__new__
+        self: Self = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
+        self.transport = cast("IStreamTransport", None)
+        return self
 
     def makeConnection(self, transport: Any) -> None:
         """Called once, when the connection stands: sets `transport`, calls connectionMade. Not for overriding."""

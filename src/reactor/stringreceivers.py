@@ -16,6 +16,7 @@ from struct import calcsize, pack, unpack_from
 from typing import TYPE_CHECKING, Any
 
 from reactor._pauseable import PauseableMixin
+from reactor.linecore import asBytes
 from reactor.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class StringReceiver(PauseableMixin, Protocol):
 
         An exception from a callback propagates; what follows is kept, and delivered with the next data.
         """
-        self._store(_asBytes(data))
+        self._store(asBytes(data))
         if self._isDelivering:
             return
         self._isDelivering = True
@@ -163,7 +164,7 @@ class IntNStringReceiver(StringReceiver):
 
     def sendString(self, string: BytesLike) -> None:
         """Send `string` behind its length, in one write. StringTooLongError if the prefix cannot hold the length."""
-        data = _asBytes(string)
+        data = asBytes(string)
         if len(data) >= 1 << (8 * self.prefixLength):
             raise StringTooLongError(f"a length prefix of {self.prefixLength} bytes cannot hold {len(data)}")
         self.transport.write(pack(self.structFormat, len(data)) + data)
@@ -307,7 +308,7 @@ class NetstringReceiver(DecimalStringReceiver):
 
     def sendString(self, string: BytesLike) -> None:
         """Send `string`, of any length, as a netstring, in one write."""
-        data = _asBytes(string)
+        data = asBytes(string)
         self.transport.write(b"%d:%b," % (len(data), data))
 
     def _framingFailed(self, error: FramingError) -> None:
@@ -339,7 +340,7 @@ class OctetCountedReceiver(DecimalStringReceiver):
 
     def sendString(self, string: BytesLike) -> None:
         """Send `string`, at least one byte (ValueError), behind its length, in one write."""
-        data = _asBytes(string)
+        data = asBytes(string)
         if not data:
             raise ValueError("an octet-counted message has at least one byte")
         self.transport.write(b"%d %b" % (len(data), data))
@@ -369,8 +370,3 @@ class StatefulStringProtocol:
         self.state = handler(string)
         if self.state == "done":
             self.transport.loseConnection()
-
-
-def _asBytes(data: BytesLike) -> bytes:
-    # bytes() alone would take a number for a length.
-    return data if type(data) is bytes else bytes(memoryview(data))

@@ -212,7 +212,6 @@ class TimerQueue:
         if len(self._deadlines) > 2 * len(self._due) + MIN_STALE:
             self._deadlines[:] = self._due
             heapify(self._deadlines)
-            self._heldBack.clear()
 
     def _share(self, call: DelayedCall) -> None:
         due = self._due[call.time]

@@ -398,7 +398,6 @@ class Running:
             loud.close()
             reactor.disconnectAll()
 
-
     def test_closeEndsEverythingAndGivesItBack(self, make: Make) -> None:
         lost = list[Any]()
 
@@ -862,6 +861,7 @@ class Descriptors:
         assert ours.fileno() == number
         theirs.send(b"x")
         getattr(reactor, fresh)(Ear(number, told))
+        assert old not in reactor.getReaders() + reactor.getWriters()
         reactor.removeReader(old)
         reactor.removeWriter(old)
         reactor.iterate(0)
@@ -881,6 +881,30 @@ class Descriptors:
         reactor.removeWriter(ear)
         reactor.removeWriter(ear)
         assert reactor.getReaders() == reactor.getWriters() == []
+
+    @pytest.mark.parametrize("how", ["return", "raise"])
+    def test_aReaderThatClosesItsFile(self, make: Make, pipe: tuple[int, int], how: str) -> None:
+        """fileno() of a closed file raises; the reader is ended all the same, and run() goes on."""
+        reactor, told = make(), list[Any]()
+
+        class FileEar(Ear):
+            file = os.fdopen(pipe[0], "rb")
+
+            def fileno(self) -> int:
+                return self.file.fileno()
+
+            def doRead(self) -> Any:
+                self.file.close()
+                if how == "raise":
+                    raise Boom
+                return Boom()
+
+        reactor.addReader(FileEar(pipe[0], told))
+        os.write(pipe[1], b"x")
+        reactor.callLater(0.002, reactor.stop)
+        start(reactor)
+        assert told == [("lost", Boom)]
+        assert reactor.getReaders() == []
 
     def test_everyDescriptorIsClosedOnExec(self, make: Make) -> None:
         before = set(openFiles().values())

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from tests.harness import Producer, World
 
 HIGH_WATER = 64 * 1024
@@ -685,18 +686,26 @@ class OutputLimit:
 
     CAP = 100_000
 
-    @pytest.mark.parametrize("how", ["write", "writeSequence", "inDataReceived"])
+    @pytest.mark.parametrize(
+        "how", ["write", "writeSequence", "sendLine", "sendLines", "sendLine of lines only", "inDataReceived"]
+    )
     def test_aBacklogAboveTheCapEndsTheConnection(
         self, world: World, caplog: pytest.LogCaptureFixture, how: str
     ) -> None:
         sizes: list[int] = []
 
         def write(transport: Any) -> None:
+            lines = LineOnlyReceiver() if "only" in how else LineReceiver()
+            lines.transport = transport
             if how == "writeSequence":
                 transport.writeSequence([PIECE[:512], PIECE[512:]])
+            elif how == "sendLines":
+                lines.sendLines([PIECE[:500], PIECE[:520]])
+            elif "sendLine" in how:
+                lines.sendLine(PIECE[:-2])
             else:
                 transport.write(PIECE)
-            sizes.append(transport._size)
+            sizes.append(transport.unsent)
 
         def flood(protocol: Any, _: bytes) -> None:
             transport = protocol.transport
@@ -723,6 +732,17 @@ class OutputLimit:
         assert isinstance(server.lost.value, ConnectionLost)
         assert reasonOf(client).__name__ == world.afterReset
         assert [record.levelno for record in caplog.records if record.levelno >= logging.WARNING] == [logging.WARNING]
+
+    def test_limitsSetInDataReceivedCountForItsOwnWrites(self, world: World) -> None:
+        def flood(protocol: Any, data: bytes) -> None:
+            protocol.transport.setOutputLimits(highWater=10, outputLimit=100)
+            for _ in range(3):
+                protocol.transport.write(b"x" * 100)
+
+        server, client = world.pair(server={"data": flood})
+        client.transport.write(b"go")
+        world.until(lost(server, client))
+        assert reasonOf(server) is OutputLimitExceeded
 
     def test_oneWriteAboveTheCapIsSent(self, world: World) -> None:
         server, client = world.pair()
@@ -756,7 +776,7 @@ class OutputLimit:
         def produce() -> None:
             while server.transport.producer is not None and not server.transport.producerPaused:
                 server.transport.write(PIECE)
-                written.append(server.transport._size)
+                written.append(server.transport.unsent)
                 if len(written) == 2000:
                     server.transport.unregisterProducer()
                     server.transport.loseConnection()

@@ -275,8 +275,8 @@ def guarded(trace: list[Any], function: Callable[..., Any], *arguments: Any) -> 
 
 def leftIn(protocol: Any) -> bytes:
     if isinstance(protocol, LineOnlyReceiver):
-        buffer = protocol._LineOnlyReceiver__buffer  # type: ignore[attr-defined]
-        return b"" if buffer is None else buffer.peek()
+        left: bytes = protocol._LineOnlyReceiver__buffer.peek()  # type: ignore[attr-defined]
+        return left
     if isinstance(protocol, LineReceiver):
         return protocol.clearLineBuffer()
     return bytes(protocol._buffer)

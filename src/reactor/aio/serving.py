@@ -168,12 +168,12 @@ class _Channel:
             return b""
         raise BlockingIOError(errno.EAGAIN, "nothing has been received")
 
-    def send(self, data: bytes | memoryview) -> int:
+    def send(self, data: bytearray | memoryview) -> int:
         if self.blocked:
             raise BlockingIOError(errno.EAGAIN, "asyncio still holds what came before")
         if self.transport.is_closing():
             raise ConnectionResetError(errno.ECONNRESET, "the transport is closing")
-        self.transport.write(data)
+        self.transport.write(bytes(data))  # ours will be changed, and some loops keep what they get
         return len(data)
 
     def shutdown(self, how: int) -> None:
@@ -221,7 +221,7 @@ class AsyncioConnection(TCPConnection):
     def taken(self) -> None:
         """asyncio has sent what it held."""
         handedOver, self._handedOver = self._handedOver, False
-        if self._size:
+        if self._output:
             self.flush()
         elif handedOver:
             self._sentAll()

@@ -26,8 +26,8 @@ from typing import Any, Literal
 
 from reactor.error import OutputLimitExceeded
 from reactor.interfaces import BytesLike
-from reactor.linecore import LineBuffer
-from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT, asBytes
+from reactor.linecore import LineBuffer, asBytes
+from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT
 
 log = logging.getLogger("reactor.aio")
 

@@ -28,7 +28,12 @@ For LineReceiver alone there are `busy` and `waiting` (while one is set, the buf
 `receive(owner, data)`: it feeds, and says how to go on: KEPT, nothing to do now; else it has set `busy`, and EXACT: ask
 for each setting before each line; FAST: iterate, for each setting is known and iteration ends if one changes; STALE:
 find out whether FAST is possible, and say so with `follow` or `refuse`. `more` then tells whether iteration left
-something to do. The pure buffer always answers EXACT, so it has none of these three.
+something to do. The pure buffer always answers EXACT, so it has none of these three. `ended(owner, line)` is what
+`line + owner.delimiter` is.
+
+The way out has a buffer too, for transports alone: `OutputBuffer`, a base class whose `write(data)` appends what is in
+a bytes-like object (TypeError for others) to the bytearray `_output`, and calls `_passedMark(size of data)` if that has
+become longer than `_mark`, which is -1 at first.
 """
 
 from __future__ import annotations
@@ -37,23 +42,35 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-from reactor.linecore import _pure
-from reactor.linecore._pure import EXACT, FAST, KEPT, STALE, UNLIMITED
+from reactor.linecore._pure import EXACT, FAST, KEPT, STALE, UNLIMITED, asBytes
 
 IMPLEMENTATION = "pure"
 
 if TYPE_CHECKING:
-    from reactor._linebuf import LineBuffer, announces, announcing
+    from reactor._linebuf import LineBuffer, OutputBuffer, announces, announcing
 else:
-    LineBuffer, announces, announcing = _pure.LineBuffer, _pure.announces, _pure.announcing
     if os.environ.get("REACTOR_PURE") != "1":
         try:
-            from reactor._linebuf import LineBuffer, announces, announcing
+            from reactor._linebuf import LineBuffer, OutputBuffer, announces, announcing
         except ImportError as error:
             # Not there is what a pure build is like; there and unusable is a fault.
             if not isinstance(error, ModuleNotFoundError) or error.name != "reactor._linebuf":
                 warnings.warn(f"the compiled line core cannot be used: {error}", RuntimeWarning, stacklevel=2)
         else:
             IMPLEMENTATION = "compiled"
+    if IMPLEMENTATION == "pure":
+        from reactor.linecore._pure import LineBuffer, OutputBuffer, announces, announcing
 
-__all__ = ["EXACT", "FAST", "IMPLEMENTATION", "KEPT", "STALE", "UNLIMITED", "LineBuffer", "announces", "announcing"]
+__all__ = [
+    "EXACT",
+    "FAST",
+    "IMPLEMENTATION",
+    "KEPT",
+    "STALE",
+    "UNLIMITED",
+    "LineBuffer",
+    "OutputBuffer",
+    "announces",
+    "announcing",
+    "asBytes",
+]

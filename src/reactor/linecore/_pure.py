@@ -8,7 +8,7 @@ copied a bounded number of times, whatever the cuts.
 from __future__ import annotations
 
 import sys
-from typing import Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 KEPT: Final = 0
 FAST: Final = 1
@@ -29,6 +29,41 @@ def announcing(name: str, default: T) -> T:
 def announces(cls: type, root: type, names: tuple[str, ...]) -> bool:
     """Return whether each of `names` that is set on an instance of `cls` is announced to its buffer. Here: never."""
     return False
+
+
+def asBytes(data: bytes | bytearray | memoryview) -> bytes:
+    """Return the content of a bytes-like object, bytes as they are. TypeError for anything else, str included."""
+    if type(data) is bytes:
+        return data
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
+
+
+class OutputBuffer:
+    """What was written and not yet sent. The package's docstring is the contract."""
+
+    __slots__ = ("_mark", "_output")
+    _mark: int
+    _output: bytearray
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self._output = bytearray()
+        self._mark = -1
+        return self
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
+        output = self._output
+        added = asBytes(data)
+        output += added
+        if len(output) > self._mark:
+            self._passedMark(len(added))
+
+    def _passedMark(self, added: int) -> None:
+        raise NotImplementedError
 
 
 class LineBuffer:
@@ -66,11 +101,11 @@ class LineBuffer:
 
     @delimiter.setter
     def delimiter(self, delimiter: bytes) -> None:
-        if delimiter is not self._delimiter:
+        if type(delimiter) is not bytes:
             delimiter = bytes(memoryview(delimiter))
-            if delimiter != self._delimiter:
-                self._delimiter = delimiter
-                self._searched = self._pos
+        if delimiter != self._delimiter:
+            self._searched = self._pos
+        self._delimiter = delimiter
 
     def __len__(self) -> int:
         return len(self._data) - self._pos
@@ -110,7 +145,7 @@ class LineBuffer:
             # What follows does the same for every case; most lines need only this.
             end = data.find(delimiter, self._searched)
             after = end + len(delimiter)
-            if 0 <= end and after < len(data):
+            if end >= 0 and after < len(data):
                 line = data[self._pos : end]
                 self._pos = self._searched = after
                 self.lineCount += 1
@@ -120,7 +155,14 @@ class LineBuffer:
         return None if end < 0 else self._cut(end, end)
 
     def lines(self) -> list[bytes]:
-        return list(self)
+        if self.maxLength < UNLIMITED or self.stripCR or self._find() < 0:
+            return list(self)
+        *lines, rest = self.peek().split(self._delimiter)
+        self._data = rest
+        self._pos = 0
+        self._searched = max(0, len(rest) - len(self._delimiter) + 1)
+        self.lineCount += len(lines)
+        return lines
 
     @property
     def exceeded(self) -> bool:
@@ -172,6 +214,10 @@ class LineBuffer:
             return KEPT
         self.busy = True
         return EXACT
+
+    def ended(self, owner: Any, line: bytes) -> bytes:
+        whole: bytes = line + owner.delimiter
+        return whole
 
     def _find(self) -> int:
         """The start of the next delimiter, or -1. Ends a skipped line as soon as its delimiter is there."""

@@ -373,6 +373,8 @@ class ReactorBase(SocketServices, ThreadServices):
             self._exit = self._exit or value
             if self._started:
                 self._stopping = True
+            if self._shutdownBegun and isinstance(value, KeyboardInterrupt):
+                self.callFromThread(self._events.hurry, "shutdown")
             return
         text = " ".join([what, *map(safeRepr, about)])
         log.error("unhandled error in %s", text, exc_info=(type(value), value, failure.getTracebackObject()))

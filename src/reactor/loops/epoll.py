@@ -87,7 +87,10 @@ class EpollReactor(ReactorBase):
         self._epoll.register(fd, wanted)
 
     def _remove(self, owner: Any, table: dict[int, Any], others: dict[int, Any], rest: int) -> None:
-        fd = owner.fileno()
+        try:
+            fd = owner.fileno()
+        except Exception:
+            fd = -1  # a closed file's fileno() raises
         if fd < 0:
             # Closed before it was removed: the kernel has forgotten the number, we find it by its owner.
             fd = next((number for number, known in table.items() if known is owner), -1)

@@ -63,8 +63,9 @@ class _Lookup:
         answer: Targets | DNSLookupError
         try:
             found = socket.getaddrinfo(*self._question, type=socket.SOCK_STREAM)
-            answer = [(family, address) for family, _, _, _, address in found]
-        except (OSError, UnicodeError) as error:
+            targets: Targets = [(family, address) for family, _, _, _, address in found]
+            answer = targets or DNSLookupError(f"{self._question[0]!r} has no address")
+        except Exception as error:  # whatever it is, the one who asked waits for an answer
             answer = DNSLookupError(f"{self._question[0]!r}: {error}")
         self._reactor.callFromThread(self._answered, answer)
 

@@ -106,8 +106,6 @@ class Drain:
 
     def _letGo(self, leaving: Leaving, reads: bool, now: float) -> None:
         transport = leaving.transport
-        if transport.disconnecting:
-            return
         if not leaving.ending:
             if reads:
                 leaving.ending = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import resource
+import select
 import socket
 import sys
 import weakref
@@ -12,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from reactor.address import IPv4Address, IPv6Address
-from reactor.defer import Deferred, maybeDeferred
+from reactor.defer import Deferred, gatherResults, maybeDeferred
 from reactor.endpoints import serverArguments
 from reactor.error import CannotListenError, ReactorNotRunning
 from reactor.failure import Failure
@@ -29,6 +30,7 @@ log = logging.getLogger("reactor.serving")
 
 LOOPBACK = {"tcp": "127.0.0.1", "tcp6": "::1"}
 BACKLOG = 511
+ACCEPT_ROUNDS = 16
 
 
 def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
@@ -111,6 +113,16 @@ def allowDescriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def acceptWaiting(port: Any) -> None:
+    """Accept the connections that wait in a port's queue, a bounded number."""
+    poll = select.poll()
+    poll.register(port.fileno(), select.POLLIN)
+    for _ in range(ACCEPT_ROUNDS):
+        if not poll.poll(0):
+            return
+        port.doRead()
+
+
 class Server:
     """The ports and connections of one application."""
 
@@ -144,24 +156,31 @@ class Server:
         self._reactor.run()
 
     def stop(self) -> Deferred[Any]:
-        """Accept no more, and end every connection in order. The Deferred fires when all have gone."""
-        self.close()
-        return Drain(self._reactor, self._connections).done
+        """Accept no more, and end every connection in order. The Deferred fires when all have gone.
+
+        Clients that the kernel has let in already are accepted first: closing the socket would reset them.
+        """
+        readers = self._reactor.getReaders()
+        for port in self._ports:
+            if port in readers:
+                acceptWaiting(port)
+        closed = self.close()
+        return gatherResults([closed, Drain(self._reactor, self._connections).done])
 
     def abort(self) -> None:
         """Reset every connection."""
         for transport in list(self._connections):
             transport.abortConnection()
 
-    def close(self) -> None:
-        """Accept no more, and sweep no more. Later calls do nothing."""
+    def close(self) -> Deferred[Any]:
+        """Accept no more, and sweep no more; the Deferred fires when the ports are closed. Later calls do nothing."""
         if self._sweep is not None:
             self._sweep.stop()
         ports, self._ports = self._ports, []
-        for port in ports:
-            maybeDeferred(port.stopListening)
+        closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
         if ports and not self._reactor.running:
             self._reactor.iterate()
+        return closed
 
     def _met(self, transport: Any) -> None:
         self._connections.add(transport)

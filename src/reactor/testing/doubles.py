@@ -11,9 +11,9 @@ from reactor.defer import Deferred
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
+from reactor.linecore import asBytes
 from reactor.linereceiver import LineReceiver
 from reactor.protocol import Protocol, connectionDone
-from reactor.transports.output import asBytes
 
 
 class StringTransport:

@@ -12,8 +12,8 @@ from reactor.defer import Deferred
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
+from reactor.linecore import asBytes
 from reactor.protocol import ClientFactory, ServerFactory
-from reactor.transports.output import asBytes
 
 PumpPolicy = Callable[["LoopbackQueue", Any], None]
 

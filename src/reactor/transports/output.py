@@ -1,8 +1,8 @@
 """The sending half of a stream transport: what was written and not yet sent, and who must wait for it.
 
-`write` only appends. The transport is flushed when the event in which it was written to is over, or before the loop
-sleeps (DESIGN: the path of a line), so a pipelined client is answered with one packet a batch and a lone request with
-one send.
+`write`, which is the line core's (OutputBuffer), only appends to one bytearray. The transport is flushed when the event
+in which it was written to is over, or before the loop sleeps (DESIGN: the path of a line), so a pipelined client is
+answered with one packet a batch and a lone request with one send.
 
 The backlog is bounded. Above `highWater` bytes a streaming producer is paused, until everything has been sent. A
 backlog above `outputLimit` ends the connection at the next write with OutputLimitExceeded: a peer that does not read
@@ -21,21 +21,14 @@ from typing import Any
 
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, ITransportReactor
+from reactor.linecore import OutputBuffer
 
 HIGH_WATER = 64 * 1024
 OUTPUT_LIMIT = 16 * 1024 * 1024
 SEND_LIMIT = 128 * 1024
 
 
-def asBytes(data: BytesLike) -> bytes:
-    """Return a copy of a bytes-like object that nobody can change. TypeError for anything else, str included."""
-    try:
-        return bytes(memoryview(data))
-    except TypeError:
-        raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
-
-
-class OutputStream:
+class OutputStream(OutputBuffer):
     """What stream transports share: write, writeSequence, producers. A subclass sends with `_send` and ends in order.
 
     `highWater` and `outputLimit` (bytes; 64 KiB and 16 MiB by default) are set with setOutputLimits. `bufferSize` is
@@ -43,12 +36,8 @@ class OutputStream:
     """
 
     __slots__ = (
-        "_chunks",
         "_ending",
-        "_mark",
         "_over",
-        "_rest",
-        "_size",
         "_writing",
         "connected",
         "disconnected",
@@ -73,22 +62,18 @@ class OutputStream:
         self.streamingProducer = False
         self.highWater = HIGH_WATER
         self.outputLimit = OUTPUT_LIMIT
-        self._chunks: list[bytes] = []
-        self._rest: memoryview | None = None
-        self._size = 0
-        self._mark = -1
         self._over = False  # nothing will be sent any more: ended, aborted, or our half is closed
         self._ending = False  # our half is to be closed once everything is sent
         self._writing = False
 
     @property
     def unsent(self) -> int:
-        """How many bytes wait to be sent."""
-        return self._size
+        """How many bytes were written that the kernel has not taken yet."""
+        return len(self._output)
 
     # What a subclass supplies.
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _send(self, data: bytearray | memoryview) -> int:
         """Hand `data` to the peer; return how many bytes were taken. OSError if the stream is broken."""
         raise NotImplementedError
 
@@ -118,15 +103,6 @@ class OutputStream:
 
     # For protocols.
 
-    def write(self, data: BytesLike) -> None:
-        """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
-        if type(data) is not bytes:
-            data = asBytes(data)
-        self._chunks.append(data)
-        self._size = size = self._size + len(data)
-        if size > self._mark:
-            self._passedMark(len(data))
-
     def writeSequence(self, iovec: Iterable[BytesLike]) -> None:
         """Send the pieces of any iterable, in order, as one write."""
         self.write(b"".join(iovec))
@@ -141,7 +117,7 @@ class OutputStream:
         self.producer = producer
         self.streamingProducer = bool(streaming)
         self.producerPaused = False
-        if self._size:
+        if self._output:
             self._mark = min(self._mark, self.highWater)
         if not streaming:
             producer.resumeProducing()
@@ -178,30 +154,30 @@ class OutputStream:
 
     def flush(self) -> None:
         """Send once as much as the peer takes, and do what was waiting for the end of it."""
-        if self._size:
-            data: bytes | memoryview | None = self._rest
-            if data is None:
-                chunks = self._chunks
-                data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                chunks.clear()
+        output = self._output
+        if output:
             try:
-                sent = self._send(data if len(data) <= SEND_LIMIT else memoryview(data)[:SEND_LIMIT])
+                sent = self._send(output) if len(output) <= SEND_LIMIT else self._sendSome()
             except OSError as error:
                 self._sendFailed(error)
                 return
-            self._size -= sent
-            self._rest = None if sent == len(data) else memoryview(data)[sent:]
-            if self._size:
+            if sent < len(output):
+                del output[:sent]
                 if not self._writing:
                     self._writing = True
                     self.startWriting()
                 return
+            output.clear()
         elif self.producer is not None and not self.streamingProducer:
             return  # a pull producer has been asked already
         if self._writing or self.producer is not None or self.disconnecting or self._ending:
             self._sentAll()
         else:
             self._mark = -1
+
+    def _sendSome(self) -> int:
+        with memoryview(self._output) as everything, everything[:SEND_LIMIT] as first:
+            return self._send(first)
 
     def _sentAll(self) -> None:
         """Do what was waiting for the end of the output."""
@@ -219,28 +195,26 @@ class OutputStream:
             self._outputEnded()
 
     def _passedMark(self, added: int) -> None:
-        """A write has brought the backlog above `_mark`."""
+        """A write of `added` bytes has brought the backlog above `_mark`."""
         if self._over:
             self._discardOutput()
             return
-        if not self._size:
-            self._chunks.clear()
+        size = len(self._output)
+        if not size:
             return
         if self._mark < 0:
             self._flushSoon()
             self._mark = self.highWater
-        if self._size - added > self.outputLimit:
+        if size - added > self.outputLimit:
             self._outputOverflowed()
-        elif self._size > self.highWater:
+        elif size > self.highWater:
             self._mark = self.outputLimit
             if self.producer is not None and self.streamingProducer and not self.producerPaused:
                 self.producerPaused = True
                 self.producer.pauseProducing()
 
     def _discardOutput(self) -> None:
-        self._chunks.clear()
-        self._rest = None
-        self._size = 0
+        self._output.clear()
         self._mark = -1
 
     def _flushSoon(self) -> None:

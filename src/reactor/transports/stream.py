@@ -178,7 +178,7 @@ class Connection(OutputStream):
         if self._mark < 0:
             self._mark = self.highWater
         self.protocol.dataReceived(data)
-        if self._size:
+        if self._output:
             self.flush()
         else:
             self._mark = -1
@@ -232,7 +232,7 @@ class Connection(OutputStream):
         self._halves &= ~_READ
         self.stopReading()
         self.protocol.readConnectionLost()
-        if self._size:
+        if self._output:
             self.flush()
 
     def _abort(self, reason: ConnectionLost) -> None:
@@ -252,7 +252,7 @@ class Connection(OutputStream):
 
     # OutputStream's questions.
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _send(self, data: bytearray | memoryview) -> int:
         try:
             return self.socket.send(data)
         except (BlockingIOError, InterruptedError):
@@ -262,8 +262,8 @@ class Connection(OutputStream):
         self.connectionLost(Failure(ConnectionLost(str(error))))
 
     def _outputOverflowed(self) -> None:
-        log.warning("%r: the peer does not read; dropped at %d unsent bytes", self, self._size)
-        self._abort(OutputLimitExceeded(f"{self._size} bytes"))
+        log.warning("%r: the peer does not read; dropped at %d unsent bytes", self, self.unsent)
+        self._abort(OutputLimitExceeded(f"{self.unsent} bytes"))
 
     def _outputEnded(self) -> None:
         if self.disconnecting:

@@ -99,7 +99,7 @@ class TLSEngine:
         self._head = data[at:]
         self._skip = max(0, at - end)
 
-    def encrypt(self, data: bytes | memoryview) -> int:
+    def encrypt(self, data: bytearray | memoryview) -> int:
         """Encrypt `data`; return how much was taken: all, if nothing must come from the peer first. OSError."""
         sent = 0
         with suppress(ssl.SSLWantReadError), memoryview(data) as view:

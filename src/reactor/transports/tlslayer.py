@@ -246,7 +246,7 @@ class TLSLayer(OutputStream):
             self.lower.pauseProducing()
         if self.disconnecting and not self._aborting:
             self._beginClosing()
-        if self._size:
+        if self._output:
             self.flush()
         else:
             self._sentAll()
@@ -258,10 +258,10 @@ class TLSLayer(OutputStream):
         if self._handshaking or self.disconnected:
             return
         super().flush()
-        if self._size and not self._blocked:
+        if self._output and not self._blocked:
             self._flushSoon()
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _send(self, data: bytearray | memoryview) -> int:
         if self._blocked:
             return 0
         sent = self._engine.encrypt(data)
@@ -281,8 +281,8 @@ class TLSLayer(OutputStream):
         self._finish(Failure(ConnectionLost(str(error))))
 
     def _outputOverflowed(self) -> None:
-        log.warning("%r: the peer does not read; dropped at %d unsent bytes", self, self._size)
-        self._abort(OutputLimitExceeded(f"{self._size} bytes"))
+        log.warning("%r: the peer does not read; dropped at %d unsent bytes", self, self.unsent)
+        self._abort(OutputLimitExceeded(f"{self.unsent} bytes"))
 
     # Input.
 
@@ -300,7 +300,7 @@ class TLSLayer(OutputStream):
         if end is not None and not (self._endTold or self._paused or self.disconnected):
             self._endTold = True
             self._inputEnded(end)
-        if self._size:
+        if self._output:
             self.flush()
         else:
             self._mark = -1
@@ -357,7 +357,7 @@ class TLSLayer(OutputStream):
     def _stillClosing(self, before: tuple[int, int]) -> None:
         """closeTimeout seconds have gone by since `before`, what was sent, and unsent below, then."""
         self._timer = None
-        unsent = self._size + self.lower.unsent
+        unsent = self.unsent + self.lower.unsent
         if self._over and not (unsent or self.disconnected):
             self._closeLower()  # everything is sent, and the peer does not answer
         elif (self._sent, self.lower.unsent) != before or not (unsent or self._over):

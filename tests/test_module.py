@@ -1,0 +1,212 @@
+"""The functions of the package: each speaks to the current reactor, so the package can stand for a reactor."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import reactor
+from reactor import _current
+from reactor.loops.base import ReactorBase
+from reactor.loops.epoll import EpollReactor
+from tests.harness import DEADLINE, LOOPBACK, OURS, dial, runProgram
+
+NAMES = sorted(
+    name
+    for name, value in vars(reactor).items()
+    if inspect.isfunction(value) and not name.startswith("_") and hasattr(ReactorBase, name)
+)
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[EpollReactor]:
+    """A reactor of the test's own as the default; what was the default comes back."""
+    made = EpollReactor()
+    monkeypatch.setattr(_current, "_default", made)
+    yield made
+    OURS.close(made)
+
+
+def test_everyMethodOfReactorsHasAFunction() -> None:
+    methods = {name for name, value in inspect.getmembers(ReactorBase, inspect.isfunction) if not name.startswith("_")}
+    # What transports and backends need, and programs do not.
+    inner = {"closeSoon", "closed", "disconnectAll", "flushSoon", "opened", "reportFailure", "resolveAll"}
+    assert methods - inner == set(NAMES)
+    for name in NAMES:
+        ours = list(inspect.signature(getattr(reactor, name)).parameters.values())
+        theirs = list(inspect.signature(getattr(ReactorBase, name)).parameters.values())[1:]
+        assert [(p.name, p.kind, p.default) for p in ours] == [(p.name, p.kind, p.default) for p in theirs], name
+        assert getattr(reactor, name).__doc__
+
+
+class Noting:
+    """A reactor that notes its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.running = "whether it runs"
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: self.calls.append((name, args, kwargs)) or name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_eachSpeaksToTheCurrentReactor(name: str) -> None:
+    noting: Any = Noting()
+    parameters = list(inspect.signature(getattr(reactor, name)).parameters.values())
+    args = [object() for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    rest = [object()] if any(p.kind is p.VAR_POSITIONAL for p in parameters) else []
+    kwargs = {"key": object()} if any(p.kind is p.VAR_KEYWORD for p in parameters) else {}
+    with _current.running(noting):
+        result = getattr(reactor, name)(*args, *rest, **kwargs)
+        assert reactor.running == noting.running
+    assert noting.calls == [(name, (*args, *rest), kwargs)]
+    annotation = inspect.signature(getattr(reactor, name)).return_annotation
+    assert result == (None if annotation == "None" else name)
+
+
+def test_unknownNames() -> None:
+    with pytest.raises(AttributeError, match="noSuchName"):
+        reactor.noSuchName  # noqa: B018
+    with pytest.raises(ImportError):
+        from reactor import noSuchName  # type: ignore[attr-defined] # noqa: F401
+
+
+def test_thePackageAsAReactor(own: EpollReactor) -> None:
+    """The README's kind of program, with the package where a reactor is asked for."""
+    order: list[Any] = []
+
+    class Echo(reactor.LineReceiver):
+        def lineReceived(self, line: bytes) -> None:
+            self.sendLine(line)
+
+    class Ask(reactor.LineReceiver):
+        def connectionMade(self) -> None:
+            self.sendLine(b"hello")
+
+        def lineReceived(self, line: bytes) -> None:
+            order.append((line, reactor.running, reactor.current() is own))
+            reactor.stop()
+
+    assert reactor.running is False
+    port = reactor.listenTCP(0, reactor.ServerFactory.forProtocol(Echo), interface=LOOPBACK)
+    package: Any = reactor
+    creator: Any = reactor.ClientCreator(package, Ask)
+    creator.connectTCP(LOOPBACK, port.getHost().port).addCallback(lambda protocol: order.append(type(protocol)))
+    reactor.run(installSignalHandlers=False)
+    assert order == [Ask, (b"hello", True, True)]
+    assert reactor.running is False
+
+
+def test_signalsAndThreads(own: EpollReactor) -> None:
+    order: list[Any] = []
+    reactor.addSignalHandler(signal.SIGUSR1, order.append, "signal")
+    reactor.callWhenRunning(signal.raise_signal, signal.SIGUSR1)
+
+    def work() -> None:
+        # A worker thread inherits the reactor that started it.
+        reactor.callFromThread(order.append, reactor.current() is own)
+        reactor.callFromThread(reactor.stop)
+
+    reactor.callLater(0.001, reactor.callInThread, work)
+    reactor.run()
+    assert reactor.removeSignalHandler(signal.SIGUSR1)
+    assert order == ["signal", True]
+
+
+def test_aThreadOfNobodysReachesTheDefault(own: EpollReactor) -> None:
+    thread = threading.Thread(target=lambda: reactor.callFromThread(reactor.stop))
+    reactor.callWhenRunning(thread.start)
+    reactor.run(installSignalHandlers=False)
+    thread.join(DEADLINE)
+
+
+def test_theOneThatRunsGoesFirst(own: EpollReactor) -> None:
+    other, order = EpollReactor(), list[Any]()
+    other.callLater(0, lambda: order.append(reactor.current() is other))
+    other.callLater(0, lambda: reactor.stop())
+    other.run(installSignalHandlers=False)
+    assert order == [True]
+    OURS.close(other)
+
+
+def test_iterateAndTimers(own: EpollReactor) -> None:
+    order: list[int] = []
+    call = reactor.callLater(0, order.append, 1)
+    assert reactor.getDelayedCalls() == [call]
+    reactor.iterate()
+    assert order == [1]
+    assert reactor.seconds() > 0
+
+
+def test_connectAndDescriptors(own: EpollReactor) -> None:
+    port = reactor.listenTCP(0, reactor.ServerFactory.forProtocol(reactor.Protocol), interface=LOOPBACK)
+    factory = reactor.ClientFactory.forProtocol(reactor.Protocol)
+    connector = reactor.connectTCP(LOOPBACK, port.getHost().port, factory, timeout=5)
+    assert connector.timeout == 5
+    assert reactor.getReaders() == [port]
+    with dial(port):
+        while connector.state != "connected":
+            reactor.iterate(0.01)
+    connector.disconnect()
+    ours, theirs = socket.socketpair()
+
+    class Ear:
+        def fileno(self) -> int:
+            return ours.fileno()
+
+    ear = Ear()
+    reactor.addReader(ear)
+    reactor.addWriter(ear)
+    assert ear in reactor.getReaders()
+    assert ear in reactor.getWriters()
+    assert ear in reactor.removeAll()
+    ours.close()
+    theirs.close()
+    own.addReader(port)
+
+
+def test_nothingIsMadeAtImport() -> None:
+    """No reactor, no thread, no descriptor; the default comes with the first use."""
+    done = runProgram(
+        """
+import os, threading
+before = set(os.listdir("/proc/self/fd"))
+import reactor
+from reactor import _current
+assert _current._default is None
+assert threading.active_count() == 1
+assert set(os.listdir("/proc/self/fd")) == before
+assert reactor.running is False
+assert type(_current._default) is reactor.EpollReactor
+assert reactor.current() is _current._default
+try:
+    reactor.install(reactor.EpollReactor())
+except AssertionError:
+    print("fine")
+"""
+    )
+    assert done.stdout == "fine\n", done.stderr
+
+
+def test_install() -> None:
+    done = runProgram(
+        """
+import reactor
+own = reactor.EpollReactor()
+reactor.install(own)
+assert reactor.current() is own
+reactor.callWhenRunning(reactor.stop)
+reactor.run()
+reactor.callWhenRunning(print, "again")
+reactor.callWhenRunning(reactor.crash)
+reactor.run()
+"""
+    )
+    assert done.stdout == "again\n", done.stderr
