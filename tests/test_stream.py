@@ -46,6 +46,19 @@ def lost(protocol: Any) -> Any:
 
 
 class TestEndings:
+    def test_theLastWordIsReadAlthoughWeHaveNotRead(self, world: World) -> None:
+        """A refusal that is sent while the peer still sends: closing does not reset what the peer has yet to read."""
+
+        def refuse(protocol: Any, data: bytes) -> None:
+            protocol.transport.write(b"too much")
+            protocol.transport.loseConnection()
+
+        with server(world, {"data": refuse}) as (protocol, peer):
+            peer.sendall(b"x" * 500_000)
+            world.until(lost(protocol))
+            assert readAll(peer) == b"too much"
+        assert protocol.trace == ["made", "data", ("lost", "ConnectionDone")]
+
     def test_peerCloses(self, world: World) -> None:
         with server(world) as (protocol, peer):
             peer.sendall(b"last words")

@@ -202,6 +202,10 @@ class Connection(OutputStream):
         reactor.closed(self)
         if self._aborting:
             self._resetOnClose()
+        elif self.disconnecting:
+            # Without it, closing while there is unread input resets the connection before the peer has read our last.
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
         reactor.closeSoon(self.socket)
         self._fd = -1
         producer, self.producer = self.producer, None
@@ -262,7 +266,7 @@ class Connection(OutputStream):
         self.connectionLost(Failure(ConnectionLost(str(error))))
 
     def _outputOverflowed(self) -> None:
-        log.warning("%r: the peer does not read; dropped at %d unsent bytes", self, self.unsent)
+        log.warning("%r: more than the limit is unsent, %d bytes; the connection is reset", self, self.unsent)
         self._abort(OutputLimitExceeded(f"{self.unsent} bytes"))
 
     def _outputEnded(self) -> None:
