@@ -620,7 +620,9 @@ cdef class OutputBuffer:
         self._mark = -1
 
     def write(self, data):
-        """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
+        """write($self, data, /)\n--\n
+        Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end.
+        """
         cdef bytearray output = self._output
         cdef bytes added = <bytes>data if PyBytes_CheckExact(data) else content_of(data)
         cdef Py_ssize_t before = PyByteArray_GET_SIZE(output)

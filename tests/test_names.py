@@ -124,6 +124,7 @@ DIFFERENT: dict[str, str] = {
     "filesender.FileSender.lastSent": "bytes, as all that is sent",
     "testing.AccumulatingProtocol.connectionLost(reason=": "connectionDone, as Protocol has it, in both",
     "testing.LineSendingProtocol.connectionLost(reason=": "the same",
+    "testing.FakeTransport.write: data is positional-only": "it is compiled, and quicker so",
     "testing.FakeTransport has no closed": "`disconnected`, as every transport",
     "testing.FakeTransport.startTLS(contextFactory, normal": "as TCP's has it, in both",
     "testing.FakeTransport has no tls": "there is no pretended TLS",

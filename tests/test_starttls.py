@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,7 +25,6 @@ from reactor.interfaces import ITLSTransport
 from reactor.testing import IOPump, connectedServerAndClient
 from reactor.tlsoptions import HANDSHAKE_TIMEOUT, CertificateOptions, defaultClientContext
 from reactor.transports.tcp import TCPConnection
-from reactor.transports.tls import TLSConnection
 from tests.harness import Producer, UNIXWorld, World, dial, readAll
 from tests.tlsharness import HOST, TRUST, certificatePath, clientOptions, serverOptions, write
 
@@ -452,10 +450,6 @@ class TestOldReferences:
         server.transport.setOutputLimits(11, 22)
         server.transport.startTLS(serverOptions())
         assert (server.transport.highWater, server.transport.outputLimit) == (11, 22)
-
-    def test_aliasesAreNotCopied(self) -> None:
-        pump = memory()[2]
-        assert isinstance(copy.copy(pump.serverIO), TLSConnection)
 
 
 class Quiet(Caller):

@@ -54,7 +54,7 @@ class OutputBuffer:
         self._mark = -1
         return self
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
+    def write(self, data: bytes | bytearray | memoryview, /) -> None:
         """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
         output = self._output
         added = asBytes(data)

@@ -30,7 +30,7 @@ from reactor import _current
 from reactor.error import ReactorAlreadyRunning
 from reactor.failure import Failure
 from reactor.interfaces import IFlushable
-from reactor.loops.base import ReactorBase
+from reactor.loops.base import ReactorBase, numberOf
 from reactor.loops.waker import Waker
 
 
@@ -298,13 +298,13 @@ class AsyncioReactor(ReactorBase):
 
     def removeReader(self, reader: Any) -> None:
         """See ReactorBase.removeReader."""
-        fd = _numberOf(reader, self._readers)
+        fd = numberOf(reader, self._readers)
         if self._readers.get(fd) is reader:
             self._forget(fd, self._readers)
 
     def removeWriter(self, writer: Any) -> None:
         """See ReactorBase.removeWriter."""
-        fd = _numberOf(writer, self._writers)
+        fd = numberOf(writer, self._writers)
         if self._writers.get(fd) is writer:
             self._forget(fd, self._writers)
 
@@ -362,9 +362,3 @@ def _fileOf(fd: int) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return (status.st_dev, status.st_ino)
-
-
-def _numberOf(owner: Any, table: dict[int, Any]) -> int:
-    """The number under which `owner` is watched: its own, unless it was closed before it was removed."""
-    fd: int = owner.fileno()
-    return fd if fd >= 0 else next((number for number, known in table.items() if known is owner), -1)

@@ -419,3 +419,12 @@ class ReactorBase(SocketServices, ThreadServices):
 def _close(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):  # somebody may have closed the descriptor itself, behind the socket's back
         sock.close()
+
+
+def numberOf(owner: Any, table: dict[int, Any]) -> int:
+    """The number under which `owner` is watched: its own, unless it was closed before it was removed."""
+    try:
+        fd: int = owner.fileno()
+    except Exception:
+        fd = -1  # a closed file's fileno() raises
+    return fd if fd >= 0 else next((number for number, known in table.items() if known is owner), -1)

@@ -16,7 +16,7 @@ import select
 from typing import Any
 
 from reactor.failure import Failure
-from reactor.loops.base import ReactorBase
+from reactor.loops.base import ReactorBase, numberOf
 from reactor.loops.waker import Waker
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
@@ -87,13 +87,7 @@ class EpollReactor(ReactorBase):
         self._epoll.register(fd, wanted)
 
     def _remove(self, owner: Any, table: dict[int, Any], others: dict[int, Any], rest: int) -> None:
-        try:
-            fd = owner.fileno()
-        except Exception:
-            fd = -1  # a closed file's fileno() raises
-        if fd < 0:
-            # Closed before it was removed: the kernel has forgotten the number, we find it by its owner.
-            fd = next((number for number, known in table.items() if known is owner), -1)
+        fd = numberOf(owner, table)
         if table.get(fd) is not owner:
             return
         del table[fd]

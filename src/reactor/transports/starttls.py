@@ -11,7 +11,6 @@ than one that does nothing.
 
 from __future__ import annotations
 
-import copy
 import functools
 from typing import Any, cast
 
@@ -108,7 +107,7 @@ def _replace(connection: Connection, layer: TLSConnection) -> Connection:
     reactor.removeReader(connection)
     reactor.removeWriter(connection)
     reactor.closed(connection)
-    lower = copy.copy(connection)
+    lower = _copyOf(connection)
     lower.protocol = layer
     lower.producer = None
     lower.producerPaused = False
@@ -121,6 +120,20 @@ def _replace(connection: Connection, layer: TLSConnection) -> Connection:
     lower._writing = False
     lower._flushSoon()
     return lower
+
+
+def _copyOf(connection: Connection) -> Connection:
+    """Return another object in the same state. The output is a copy of its own."""
+    kind = type(connection)
+    other = kind.__new__(kind)
+    slots = {name for each in kind.__mro__ for name in getattr(each, "__slots__", ())}
+    for name in slots - {"__weakref__", "__dict__", "_output"}:
+        setattr(other, name, getattr(connection, name))
+    if hasattr(connection, "__dict__"):  # a class of somebody's own
+        vars(other).update(vars(connection))
+    other._output.extend(connection._output)
+    other._mark = connection._mark
+    return other
 
 
 class _Alias:

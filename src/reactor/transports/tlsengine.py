@@ -104,7 +104,8 @@ class TLSEngine:
         sent = 0
         with suppress(ssl.SSLWantReadError), memoryview(data) as view:
             while sent < len(view):
-                sent += self._object.write(view[sent:])
+                with view[sent:] as rest:  # released at once: an error's traceback would hold on to it
+                    sent += self._object.write(rest)
         return sent
 
     def close(self) -> None:
