@@ -14,12 +14,15 @@ import random
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 from twisted.internet import defer, error, protocol, task, threads
@@ -479,3 +482,54 @@ def test_asyncServerNeedsUs(tmp_path: pathlib.Path, left: ExitStack) -> None:
     assert server.line().endswith("RuntimeWarning: coroutine 'KeyServer.lineReceived' was never awaited")
     server.stop()
     assert peer.hasEnded()
+
+
+class NameServer(threading.Thread):
+    """Answers questions for the addresses of known names (RFC 1035), over UDP, until it is closed; never for "silent"."""
+
+    ADDRESSES: ClassVar = {b"one.example": ["192.0.2.1"], b"two.example": ["192.0.2.9", "192.0.2.2"]}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            query, peer = self.socket.recvfrom(4096)
+            if not query:
+                return
+            end = query.index(b"\0", 12) + 5  # of the question: the name's labels, type and class
+            labels, at = [], 12
+            while query[at]:
+                labels.append(query[at + 1 : at + 1 + query[at]])
+                at += 1 + query[at]
+            found = self.ADDRESSES.get(b".".join(labels), [])
+            header = query[:2] + struct.pack("!6H", 0x8180 if found else 0x8183, 1, len(found), 0, 0, 0)[:10]
+            records = [struct.pack("!3HIH", 0xC00C, 1, 1, 60, 4) + socket.inet_aton(each) for each in found]
+            if labels[0] != b"silent":
+                self.socket.sendto(header + query[12:end] + b"".join(records), peer)
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"", ("127.0.0.1", self.port))
+        self.join()
+        self.socket.close()
+
+
+def test_lookupServer(tmp_path: pathlib.Path, left: ExitStack) -> None:
+    """An asyncio library answers, in the order of the lines, and while one waits the others are served."""
+    names = left.enter_context(closing(NameServer()))
+    server = Stage("reactor", tmp_path, left).run("lookupserver", 0, "127.0.0.1", names.port)
+    port = server.port()
+    one, other = (left.enter_context(closing(Peer(port))) for _ in range(2))
+    one.send("two.example", "nowhere.example", "one.example", "silent.example", "one.example")
+    answers = one.lines(3)
+    assert (answers[0], answers[2]) == ("192.0.2.2 192.0.2.9", "192.0.2.1")
+    assert answers[1].startswith("? The DNS query name does not exist: nowhere.example.")
+    other.send("one.example")
+    assert other.lines(1) == ["192.0.2.1"]
+    assert server.stop() == (0, [])
+    assert one.hasEnded()
