@@ -485,7 +485,7 @@ def test_asyncServerNeedsUs(tmp_path: pathlib.Path, left: ExitStack) -> None:
 
 
 class NameServer(threading.Thread):
-    """Answers questions for the addresses of known names (RFC 1035), over UDP, until it is closed; never for "silent"."""
+    """Answers questions for the addresses of known names (RFC 1035), over UDP; never those for "silent"."""
 
     ADDRESSES: ClassVar = {b"one.example": ["192.0.2.1"], b"two.example": ["192.0.2.9", "192.0.2.2"]}
 
@@ -507,7 +507,7 @@ class NameServer(threading.Thread):
                 labels.append(query[at + 1 : at + 1 + query[at]])
                 at += 1 + query[at]
             found = self.ADDRESSES.get(b".".join(labels), [])
-            header = query[:2] + struct.pack("!6H", 0x8180 if found else 0x8183, 1, len(found), 0, 0, 0)[:10]
+            header = query[:2] + struct.pack("!5H", 0x8180 if found else 0x8183, 1, len(found), 0, 0)
             records = [struct.pack("!3HIH", 0xC00C, 1, 1, 60, 4) + socket.inet_aton(each) for each in found]
             if labels[0] != b"silent":
                 self.socket.sendto(header + query[12:end] + b"".join(records), peer)

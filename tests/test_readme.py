@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 import reactor
-from reactor.loops.base import ReactorBase
 from reactor.serving.options import makeParser
 from reactor.timers import DelayedCall
 from reactor.transports.tcp import TCPConnection, TCPConnector, TCPPort
@@ -123,6 +122,12 @@ def test_beyondTwisted(start: Start) -> None:
     stop(server)
 
 
+def test_insideAsyncio(start: Start) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", between(SEMANTICS, "asyncio"), re.DOTALL)
+    process, _ = start(program)
+    assert process.communicate(timeout=DEADLINE)[0] == b"b'HELLO\\r\\n'\n" * 2
+
+
 def test_commandsOfMake() -> None:
     """The two commands come first, and every target that is named exists."""
     targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -219,7 +224,7 @@ def test_everyMethodHasItsThread() -> None:
     functions = {name for name in reactor.__all__ if inspect.isfunction(vars(reactor).get(name))}
     streams = (TCPConnection, TLSConnection, TCPPort, TCPConnector, UNIXConnection, UNIXPort, UNIXConnector)
     datagrams = (MulticastPort, UNIXDatagramPort, ConnectedUNIXDatagramPort)
-    classes = (ReactorBase, *streams, *datagrams, DelayedCall, reactor.Deferred)
+    classes = (reactor.AsyncioReactor, *streams, *datagrams, DelayedCall, reactor.Deferred)
     known = functions.union(*map(publicMethods, classes))
     named = set(re.findall(r"`(\w+)`", between(SEMANTICS, "threads")))
     assert named - {"running", "LineBuffer"} == known
