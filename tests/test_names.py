@@ -29,6 +29,7 @@ import twisted.internet.testing
 import twisted.internet.threads
 import twisted.protocols.basic
 import twisted.protocols.loopback
+import twisted.protocols.policies
 import twisted.python.failure
 import twisted.test.iosim
 
@@ -86,6 +87,13 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
     ),
     ("filesender", twisted.protocols.basic, "FileSender"),
     (
+        "policies",
+        twisted.protocols.policies,
+        """LimitConnectionsByPeer LimitTotalConnectionsFactory ProtocolWrapper SpewingFactory SpewingProtocol
+        ThrottlingFactory ThrottlingProtocol TimeoutFactory TimeoutMixin TimeoutProtocol TrafficLoggingFactory
+        TrafficLoggingProtocol WrappingFactory""",
+    ),
+    (
         "testing",
         twisted.internet.testing,
         """AccumulatingProtocol FakeDatagramTransport LineSendingProtocol MemoryReactor MemoryReactorClock
@@ -102,7 +110,7 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
 
 # What the reactor, and the package for it, answers today.
 REACTOR_METHODS = """listenTCP connectTCP listenSSL connectSSL listenUNIX connectUNIX listenUNIXDatagram
-    connectUNIXDatagram listenUDP listenMulticast adoptDatagramPort callLater getDelayedCalls seconds callWhenRunning
+    connectUNIXDatagram listenUDP listenMulticast adoptDatagramPort adoptStreamPort adoptStreamConnection callLater getDelayedCalls seconds callWhenRunning
     callFromThread callInThread suggestThreadPoolSize getThreadPool addReader addWriter removeReader removeWriter
     removeAll getReaders getWriters addSystemEventTrigger removeSystemEventTrigger fireSystemEvent run stop crash
     iterate resolve installResolver"""
@@ -137,6 +145,11 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "defer.DeferredList": ([],),
     "testing.LineSendingProtocol": ([],),
     "testing.FakeTransport": (None, True),
+    "policies.ProtocolWrapper": (None, None),
+    "policies.SpewingProtocol": (None, None),
+    "policies.ThrottlingProtocol": (None, None),
+    "policies.TimeoutProtocol": (None, None, None),
+    "policies.TrafficLoggingProtocol": (None, None, None),
 }
 
 TWINS = [
@@ -352,10 +365,11 @@ def test_noModuleIsCalledAsyncio() -> None:
 
 
 # Public names of Twisted's that are not in its own camelCase, and what asyncio calls and calls things; they are kept.
-FOREIGN = frozenset({"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"}) | frozenset(
-    """connection_made data_received eof_received pause_writing resume_writing connection_lost at_eof feed_data feed_eof
-    wait_closed is_closing can_write_eof write_eof get_extra_info""".split()
-)
+TWISTED_NAMES = {"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"}
+ASYNCIO_NAMES = {"connection_made", "data_received", "eof_received", "pause_writing", "resume_writing"}
+ASYNCIO_NAMES |= {"connection_lost", "at_eof", "feed_data", "feed_eof", "wait_closed", "is_closing", "can_write_eof"}
+ASYNCIO_NAMES |= {"write_eof", "get_extra_info"}
+FOREIGN = TWISTED_NAMES | ASYNCIO_NAMES
 CAMEL = re.compile(r"_{0,2}[a-z][a-zA-Z0-9]*_?")
 
 

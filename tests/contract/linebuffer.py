@@ -315,7 +315,12 @@ def randomStep(rng: random.Random, delimiters: list[bytes], size: int) -> tuple[
         return name, rng.choice(delimiters) if rng.random() < 0.2 else None
     if name == "rare":
         name = rng.choice(("take", "takeSome", "clear", "peek", "skip", "skip", "delimiter", "maxLength", "stripCR"))
-        values = {"takeSome": list(range(-1, 9)), "delimiter": delimiters, "maxLength": [*range(12), ENDLESS], "stripCR": [False, True]}
+        values = {
+            "takeSome": list(range(-1, 9)),
+            "delimiter": delimiters,
+            "maxLength": [*range(12), ENDLESS],
+            "stripCR": [False, True],
+        }
         return name, rng.choice(values.get(name, [None]))
     return name, None
 
