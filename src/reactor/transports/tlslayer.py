@@ -40,7 +40,7 @@ from reactor.error import (
     TimeoutError,
 )
 from reactor.failure import Failure
-from reactor.interfaces import IDelayedCall, IHalfCloseableProtocol, ILowerTransport, ITransportReactor
+from reactor.interfaces import IDelayedCall, ILowerTransport, ITransportReactor
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
 from reactor.transports.output import OutputStream
 from reactor.transports.tlsengine import TLSEngine
@@ -444,5 +444,5 @@ def undelivered(protocol: Any) -> bytes:
 
 
 def isHalfCloseable(protocol: object) -> bool:
-    """Whether `protocol` is told of halves."""
-    return isinstance(protocol, IHalfCloseableProtocol)
+    """Whether `protocol` is told of halves. (From Python 3.12 on isinstance does not see what a wrapper passes on.)"""
+    return hasattr(protocol, "readConnectionLost") and hasattr(protocol, "writeConnectionLost")
