@@ -21,6 +21,7 @@ from typing import Any, Generic
 import pytest
 import twisted.internet.address
 import twisted.internet.defer
+import twisted.internet.endpoints
 import twisted.internet.epollreactor
 import twisted.internet.error
 import twisted.internet.protocol
@@ -78,6 +79,14 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
         twisted.internet.threads,
         "blockingCallFromThread callMultipleInThread deferToThread deferToThreadPool",
     ),
+    (
+        "endpoints",
+        twisted.internet.endpoints,
+        """AdoptedStreamServerEndpoint HostnameEndpoint SSL4ClientEndpoint SSL4ServerEndpoint StandardIOEndpoint
+        TCP4ClientEndpoint TCP4ServerEndpoint TCP6ClientEndpoint TCP6ServerEndpoint UNIXClientEndpoint
+        UNIXServerEndpoint clientFromString connectProtocol quoteStringArgument serverFromString wrapClientTLS
+        wrapServerTLS""",
+    ),
     ("linereceiver", twisted.protocols.basic, "LineReceiver LineOnlyReceiver"),
     (
         "stringreceivers",
@@ -110,10 +119,11 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
 
 # What the reactor, and the package for it, answers today.
 REACTOR_METHODS = """listenTCP connectTCP listenSSL connectSSL listenUNIX connectUNIX listenUNIXDatagram
-    connectUNIXDatagram listenUDP listenMulticast adoptDatagramPort adoptStreamPort adoptStreamConnection callLater getDelayedCalls seconds callWhenRunning
-    callFromThread callInThread suggestThreadPoolSize getThreadPool addReader addWriter removeReader removeWriter
-    removeAll getReaders getWriters addSystemEventTrigger removeSystemEventTrigger fireSystemEvent run stop crash
-    iterate resolve installResolver"""
+    connectUNIXDatagram listenUDP listenMulticast adoptDatagramPort adoptStreamPort
+    adoptStreamConnection callLater getDelayedCalls seconds callWhenRunning callFromThread
+    callInThread suggestThreadPoolSize getThreadPool addReader addWriter removeReader removeWriter
+    removeAll getReaders getWriters addSystemEventTrigger removeSystemEventTrigger fireSystemEvent run
+    stop crash iterate resolve installResolver"""
 
 # Texts for a person to read: there must be one, in our words.
 OWN_WORDS = frozenset({"MESSAGE"})
@@ -125,6 +135,8 @@ DIFFERENT: dict[str, str] = {
     "EpollReactor.listenUNIX(wantPID=True)": "a dead owner's path is taken over",
     "EpollReactor.listenUNIXDatagram(mode=384)": "0o600, for the owner only",
     "EpollReactor.connectUNIXDatagram(mode=384)": "0o600, for the owner only",
+    "endpoints.UNIXServerEndpoint(mode=384)": "as listenUNIX has it",
+    "endpoints.UNIXServerEndpoint(wantPID=True)": "the same",
     "EpollReactor.callFromThread(callable)": "as IReactorFromThreads names it",
     "EpollReactor.callInThread(callable)": "as IReactorInThreads names it",
     "filesender.FileSender.lastSent": "bytes, as all that is sent",

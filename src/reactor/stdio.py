@@ -134,7 +134,7 @@ class _Input:
 
 
 class StandardIO(OutputStream):
-    """Connects `protocol` to the descriptors `stdin` and `stdout`, at once.
+    """Connects `proto`, a protocol, to the descriptors `stdin` and `stdout`, at once.
 
     The end of the input is the end of the connection, after everything written has been sent, unless the protocol is
     half-closeable: see IHalfCloseableProtocol. A reader of our output that has gone is noticed at the next write.
@@ -146,11 +146,11 @@ class StandardIO(OutputStream):
 
     bufferSize = READ_SIZE
 
-    def __init__(self, protocol: IProtocol, stdin: int = 0, stdout: int = 1, *, reactor: Any = None) -> None:
+    def __init__(self, proto: IProtocol, stdin: int = 0, stdout: int = 1, *, reactor: Any = None) -> None:
         # The package stands for the current reactor, but has not what transports ask of one.
         real = cast("ITransportReactor", reactor if hasattr(reactor, "flushSoon") else _current.current())
         super().__init__(real)
-        self.protocol: Any = protocol
+        self.protocol: Any = proto
         self.ended: Callable[[Failure], None] | None = None
         self._aborting = False
         self._watched = False
@@ -164,7 +164,7 @@ class StandardIO(OutputStream):
         self._input.start()
         real.opened(self)
         try:
-            protocol.makeConnection(self)
+            proto.makeConnection(self)
         except BaseException:
             self.failConnection(Failure())
 
