@@ -387,6 +387,111 @@ def test_fileServer(stage: Stage, tmp_path: pathlib.Path) -> None:
     assert server.stop() == (0, [])
 
 
+def residentBytes(process: subprocess.Popen[bytes]) -> int:
+    """How much memory a process has in use."""
+    pages = pathlib.Path(f"/proc/{process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def transfer(sender: Peer, receiver: Peer, content: bytes, halt: Callable[[int], None]) -> Callable[[], bytes]:
+    """Send in a thread, receive in another, where `halt` is called with each count; what waits for both: the digest."""
+    digest = hashlib.sha256()
+
+    def receive() -> None:
+        count = 0
+        while count < len(content):
+            data = receiver.socket.recv(min(65536, len(content) - count))
+            assert data
+            digest.update(data)
+            count += len(data)
+            halt(count)
+
+    sides = [threading.Thread(target=sender.socket.sendall, args=(content,)), threading.Thread(target=receive)]
+    for side in sides:
+        side.start()
+
+    def wait() -> bytes:
+        for side in sides:
+            side.join(DEADLINE)
+        assert not any(side.is_alive() for side in sides)
+        return digest.digest()
+
+    return wait
+
+
+def test_portForward(stage: Stage) -> None:
+    """Big transfers both ways at once. Each stands still while the other goes on, and meanwhile the peer does not read
+    most of what it is sent; the forwarder must not keep it for it.
+    """
+    listener = stage.bind()
+    listener.listen()
+    forwarder = stage.run("portforward", listener.getsockname()[1])
+    near = stage.connect(forwarder.port())
+    far = stage.accept(listener)
+    near.send("first")
+    assert far.lines(1) == ["first"]
+    out, back = (random.Random(seed).randbytes(32 << 20) for seed in (1, 2))
+    before = residentBytes(forwarder.process)
+    most = [before]
+    isHalfOut, isAllBack = threading.Event(), threading.Event()
+
+    def haltOut(count: int) -> None:
+        if count >= len(out) // 2 and not isHalfOut.is_set():
+            most.append(residentBytes(forwarder.process))
+            isHalfOut.set()
+            assert isAllBack.wait(DEADLINE)
+
+    def haltBack(count: int) -> None:
+        if count >= 1 << 20:
+            assert isHalfOut.wait(DEADLINE)
+        if count == len(back):
+            most.append(residentBytes(forwarder.process))
+            isAllBack.set()
+
+    waits = [transfer(near, far, out, haltOut), transfer(far, near, back, haltBack)]
+    assert [wait() for wait in waits] == [hashlib.sha256(content).digest() for content in (out, back)]
+    assert max(most) - before < 8 << 20
+    far.socket.sendall(b"last words")
+    far.close()
+    assert near.file.read() == b"last words"
+    assert forwarder.stop() == (0, [])
+
+
+def test_portForwardSendsTheRestOfWhoHasGone(stage: Stage) -> None:
+    """The end of one side ends the other, with everything that was read sent first, however slowly it is taken."""
+    listener = stage.bind()
+    listener.listen()
+    forwarder = stage.run("portforward", listener.getsockname()[1])
+    number = forwarder.port()
+    content = random.Random(3).randbytes(64 << 20)
+    for isReset in (False, True):
+        near = stage.connect(number)
+        far = stage.accept(listener)
+        sent = 0
+        while select.select([], [far.socket], [], 0.1)[1]:  # until nothing fits anywhere
+            sent += far.socket.send(content[sent : sent + 65536])
+        assert 65536 < sent < len(content)
+        if isReset:
+            far.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+        if isReset:
+            near.send("this finds out")
+        got = near.file.read()
+        assert len(got) > 65536
+        assert content.startswith(got)
+        assert isReset or len(got) == sent
+    other = stage.connect(number)
+    other.send("going")
+    far = stage.accept(listener)
+    assert far.lines(1) == ["going"]
+    other.close()
+    assert far.hasEnded()
+    listener.close()
+    assert stage.connect(number).hasEnded()
+    assert forwarder.line() == "no connection: ConnectionRefusedError"
+    assert forwarder.stop() == (0, [])
+
+
 def request(target: str, body: bytes = b"", *headers: str) -> bytes:
     length = [f"Content-Length: {len(body)}"] if body else []
     return "\r\n".join([f"POST {target} HTTP/1.1", "Host: here", *length, *headers, "", ""]).encode() + body

@@ -1,4 +1,4 @@
-"""Policies: the same scripts on ours and on Twisted's, the contract of transports seen through wrappers, real limits."""
+"""Policies: the same scripts on ours and on Twisted's, the contract of transports through wrappers, limits exactly."""
 
 from __future__ import annotations
 
