@@ -27,12 +27,15 @@ import twisted.internet.epollreactor
 import twisted.internet.error
 import twisted.internet.protocol
 import twisted.protocols.basic
+import twisted.protocols.policies
+import twisted.python.failure
 from twisted.internet._resolver import GAIResolver
 from twisted.internet.tcp import _reservedFD
 from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogBeginner, globalLogPublisher
 
 import reactor
+import reactor.policies
 import reactor.stringreceivers
 from reactor import CertificateOptions, EpollReactor, optionsForClientTLS
 from reactor.testing import connectedServerAndClient
@@ -60,6 +63,8 @@ OURS = SimpleNamespace(
     LineReceiver=reactor.LineReceiver,
     FileSender=reactor.FileSender,
     strings=reactor.stringreceivers,
+    policies=reactor.policies,
+    Failure=reactor.Failure,
 )
 TWISTED = SimpleNamespace(
     name="twisted",
@@ -70,6 +75,8 @@ TWISTED = SimpleNamespace(
     LineReceiver=twisted.protocols.basic.LineReceiver,
     FileSender=twisted.protocols.basic.FileSender,
     strings=twisted.protocols.basic,
+    policies=twisted.protocols.policies,
+    Failure=twisted.python.failure.Failure,
 )
 
 
@@ -81,6 +88,7 @@ class Model:
         self.isOurs = parts is OURS
         self.reactor = parts.Reactor()
         self.trace: list[Any] = []
+        self.clock: Any = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.parts, name)
@@ -839,3 +847,84 @@ def test_peerCertificate() -> None:
     wire = Wire(weAreClient=True).handshake()
     assert isinstance(wire.ours.getPeerCertificate(), bytes)
     assert isinstance(wire.ours.getPeerCertificate(True), dict)
+
+
+def wrapped(model: Model, factory: Any, protocol: Any = None, transport: Any = None, addr: Any = None) -> Any:
+    """A connected wrapper of a policy's factory around `protocol`."""
+    factory.wrappedFactory.protocol = protocol or model.protocol.Protocol
+    factory.noisy = factory.wrappedFactory.noisy = False
+    factory.callLater = model.clock.callLater
+    wrapper = factory.buildProtocol(addr)
+    wrapper.makeConnection(transport or StringTransport())
+    return wrapper
+
+
+@pytest.fixture
+def policed(model: Model) -> Model:
+    model.clock = reactor.Clock()
+    return model
+
+
+def test_wrappersPassEverythingOn(policed: Model) -> None:
+    class Halves(policed.protocol.Protocol):
+        def readConnectionLost(self) -> None: ...
+
+        def writeConnectionLost(self) -> None: ...
+
+    factory = policed.policies.WrappingFactory(policed.protocol.ServerFactory())
+    wrapper = wrapped(policed, factory, Halves)
+    assert hasattr(wrapper, "readConnectionLost") == policed.isOurs
+    wrapper.wrappedProtocol.transport.abortConnection()
+    assert bool(wrapper.disconnecting) == policed.isOurs
+
+
+def test_wrappedRefusals(policed: Model) -> None:
+    class Refusing(policed.protocol.ServerFactory):
+        def buildProtocol(self, addr: Any) -> None: ...
+
+    factory = policed.policies.ThrottlingFactory(Refusing())
+    assert (factory.buildProtocol(None) is None) == policed.isOurs
+    assert factory.connectionCount == (0 if policed.isOurs else 1)
+
+
+def test_limitByPeer(policed: Model) -> None:
+    address = reactor.IPv4Address("TCP", "10.0.0.7", 1)
+    factory = policed.policies.LimitConnectionsByPeer(policed.protocol.ServerFactory())
+    factory.startFactory()
+    with suppress(TypeError):
+        wrapped(policed, factory, addr=address, transport=StringTransport(peerAddress=address))
+    assert factory.peerConnections == ({"10.0.0.7": 1} if policed.isOurs else {})
+
+
+def test_throttlingKeepsPauses(policed: Model) -> None:
+    factory = policed.policies.ThrottlingFactory(policed.protocol.ServerFactory(), readLimit=10)
+    busy = wrapped(policed, factory)
+    paused = wrapped(policed, factory)
+    paused.wrappedProtocol.transport.pauseProducing()
+    busy.dataReceived(b"x" * 20)
+    policed.clock.advance(1)
+    late = wrapped(policed, factory)
+    assert late.transport.producerState == ("paused" if policed.isOurs else "producing")
+    policed.clock.advance(1)
+    states = [wrapper.transport.producerState for wrapper in (busy, paused, late)]
+    assert states == ["producing", "paused" if policed.isOurs else "producing", "producing"]
+
+
+def test_trafficLogs(policed: Model, tmp_path: Any) -> None:
+    factory = policed.policies.TrafficLoggingFactory(policed.protocol.ServerFactory(), str(tmp_path / "log"), 15)
+    wrapper = wrapped(policed, factory)
+    with suppress(TypeError):
+        wrapper.dataReceived(b"x" * 16)
+    wrapper.connectionLost(policed.Failure(policed.error.ConnectionDone()))
+    isClosed = wrapper.logfile.closed
+    wrapper.logfile.close()
+    assert isClosed == policed.isOurs
+    assert ("xxx<... elided>" in (tmp_path / "log-1").read_text()) == policed.isOurs
+
+
+def test_writingAfterTheTimeout(policed: Model) -> None:
+    wrapper = wrapped(policed, policed.policies.TimeoutFactory(policed.protocol.ServerFactory(), 5))
+    policed.clock.advance(5)
+    with suppress(ValueError):  # AlreadyCalled
+        wrapper.write(b"good-bye")
+    assert wrapper.transport.value() == (b"good-bye" if policed.isOurs else b"")

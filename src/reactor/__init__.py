@@ -39,6 +39,16 @@ from reactor.interfaces import NO_ENVIRONMENT
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.base import ReactorBase
+from reactor.policies import (
+    LimitConnectionsByPeer,
+    LimitTotalConnectionsFactory,
+    ProtocolWrapper,
+    ThrottlingFactory,
+    TimeoutFactory,
+    TimeoutMixin,
+    TrafficLoggingFactory,
+    WrappingFactory,
+)
 from reactor.protocol import (
     BaseProtocol,
     ClientCreator,
@@ -373,6 +383,8 @@ __all__ = [
     "Int8StringReceiver",
     "Int16StringReceiver",
     "Int32StringReceiver",
+    "LimitConnectionsByPeer",
+    "LimitTotalConnectionsFactory",
     "LineOnlyReceiver",
     "LineReceiver",
     "LoopingCall",
@@ -380,11 +392,17 @@ __all__ = [
     "OctetCountedReceiver",
     "ProcessProtocol",
     "Protocol",
+    "ProtocolWrapper",
     "ReactorBase",
     "ReconnectingClientFactory",
     "ServerFactory",
     "ServerNameOptions",
+    "ThrottlingFactory",
+    "TimeoutFactory",
+    "TimeoutMixin",
+    "TrafficLoggingFactory",
     "UNIXAddress",
+    "WrappingFactory",
     "addReader",
     "addSignalHandler",
     "addSystemEventTrigger",
