@@ -28,6 +28,7 @@ import twisted.internet.protocol
 import twisted.internet.task
 import twisted.internet.testing
 import twisted.internet.threads
+import twisted.internet.utils
 import twisted.protocols.basic
 import twisted.protocols.loopback
 import twisted.protocols.policies
@@ -95,6 +96,8 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
         NetstringParseError NetstringReceiver StatefulStringProtocol StringTooLongError""",
     ),
     ("filesender", twisted.protocols.basic, "FileSender"),
+    ("utils", twisted.internet.utils, "getProcessOutput getProcessOutputAndValue getProcessValue"),
+    ("processendpoint", twisted.internet.endpoints, "ProcessEndpoint"),
     (
         "policies",
         twisted.protocols.policies,
@@ -119,7 +122,7 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
 
 # What the reactor, and the package for it, answers today.
 REACTOR_METHODS = """listenTCP connectTCP listenSSL connectSSL listenUNIX connectUNIX listenUNIXDatagram
-    connectUNIXDatagram listenUDP listenMulticast adoptDatagramPort adoptStreamPort
+    connectUNIXDatagram listenUDP listenMulticast spawnProcess adoptDatagramPort adoptStreamPort
     adoptStreamConnection callLater getDelayedCalls seconds callWhenRunning callFromThread
     callInThread suggestThreadPoolSize getThreadPool addReader addWriter removeReader removeWriter
     removeAll getReaders getWriters addSystemEventTrigger removeSystemEventTrigger fireSystemEvent run
