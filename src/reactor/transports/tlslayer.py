@@ -332,7 +332,6 @@ class TLSLayer(OutputStream):
             if self._engine.ended is not None:
                 self._closeLower()
             else:
-                self._stopTimer()
                 self._watchClosing()
         elif self._ending:
             self._ending = False
@@ -352,6 +351,7 @@ class TLSLayer(OutputStream):
         self._watchClosing()
 
     def _watchClosing(self) -> None:
+        self._stopTimer()
         self._timer = self.reactor.callLater(self.closeTimeout, self._stillClosing, (self._sent, self.lower.unsent))
 
     def _stillClosing(self, before: tuple[int, int]) -> None:
