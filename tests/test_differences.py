@@ -30,6 +30,7 @@ import twisted.protocols.basic
 import twisted.protocols.policies
 import twisted.python.failure
 from twisted.internet._resolver import GAIResolver
+from twisted.internet.process import unregisterReapProcessHandler
 from twisted.internet.tcp import _reservedFD
 from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogBeginner, globalLogPublisher
@@ -39,8 +40,9 @@ import reactor.policies
 import reactor.stringreceivers
 from reactor import CertificateOptions, EpollReactor, optionsForClientTLS
 from reactor.testing import connectedServerAndClient
+from tests.children import children
 from tests.datagrams import leavingSockets
-from tests.harness import turnUntil
+from tests.harness import SIDES, turnUntil
 from tests.rawtls import Wire
 from tests.tlsharness import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
 
@@ -928,3 +930,70 @@ def test_writingAfterTheTimeout(policed: Model) -> None:
     with suppress(ValueError):  # AlreadyCalled
         wrapper.write(b"good-bye")
     assert wrapper.transport.value() == (b"good-bye" if policed.isOurs else b"")
+
+
+eachSide = pytest.mark.parametrize("side", SIDES, ids=lambda side: side.name)
+
+
+@eachSide
+def test_childThatCannotBeStarted(side: Any, tmp_path: Any) -> None:
+    with children(side) as world:
+        for options in ({"path": str(tmp_path)}, {"usePTY": True}):
+            if side.name == "ours":
+                with pytest.raises(FileNotFoundError):
+                    world.spawn("/nowhere/program", **options)
+            else:
+                assert world.ended(world.spawn("/nowhere/program", **options))["how"][0] == "ProcessTerminated"
+
+
+@eachSide
+def test_childWithoutArguments(side: Any) -> None:
+    with children(side) as world:
+        protocol = world.kind({})
+        if side.name == "ours":
+            world.reactor.spawnProcess(protocol, "/bin/true")
+            assert world.ended(protocol)["how"][1] == 0
+        else:
+            with pytest.raises(ValueError, match="empty"):
+                world.reactor.spawnProcess(protocol, "/bin/true")
+
+
+def gated(world: Any) -> Any:
+    """A child without pipes, which exits after spawnProcess has returned."""
+    theirs, gate = os.pipe()
+    child = world.shell("read x; exit 3", childFDs={0: theirs})
+    os.close(theirs)
+    os.close(gate)
+    return child
+
+
+@eachSide
+def test_childrenWithoutSignals(side: Any) -> None:
+    with children(side) as world:
+        child = gated(world)
+        os.waitid(os.P_PID, child.transport.pid, os.WEXITED | os.WNOWAIT)
+        for _ in range(3):
+            world.reactor.iterate(0)
+        assert (child.ended is not None) == (side.name == "ours")
+        assert world.ended(child)["how"][1] == 3
+
+
+@eachSide
+def test_childThatWasWaitedFor(side: Any) -> None:
+    with children(side) as world:
+        child = gated(world)
+        assert os.waitpid(child.transport.pid, 0)[1] == 3 << 8
+        for _ in range(3):
+            world.reactor.iterate(0)
+        assert (child.ended is not None) == (side.name == "ours")
+        if side.name == "ours":
+            assert child.ended.exitCode is None
+        else:
+            unregisterReapProcessHandler(child.transport.pid, child.transport)
+
+
+@eachSide
+def test_descriptorsLeftOut(side: Any) -> None:
+    with children(side) as world:
+        child = world.shell("test -e /proc/$$/fd/0; echo $?", childFDs={1: "r"})
+        assert world.ended(child)["received"] == {1: b"0\n" if side.name == "ours" else b"1\n"}

@@ -20,6 +20,7 @@ import pytest
 import reactor
 from reactor.serving.options import makeParser
 from reactor.timers import DelayedCall
+from reactor.transports.process import PTYProcess
 from reactor.transports.tcp import TCPConnection, TCPConnector, TCPPort
 from reactor.transports.tls import TLSConnection
 from reactor.transports.udp import MulticastPort
@@ -224,7 +225,7 @@ def test_everyMethodHasItsThread() -> None:
     functions = {name for name in reactor.__all__ if inspect.isfunction(vars(reactor).get(name))}
     streams = (TCPConnection, TLSConnection, TCPPort, TCPConnector, UNIXConnection, UNIXPort, UNIXConnector)
     datagrams = (MulticastPort, UNIXDatagramPort, ConnectedUNIXDatagramPort)
-    classes = (reactor.AsyncioReactor, *streams, *datagrams, DelayedCall, reactor.Deferred)
+    classes = (reactor.AsyncioReactor, *streams, *datagrams, PTYProcess, DelayedCall, reactor.Deferred)
     known = functions.union(*map(publicMethods, classes))
     named = set(re.findall(r"`(\w+)`", between(SEMANTICS, "threads")))
     assert named - {"running", "LineBuffer"} == known
