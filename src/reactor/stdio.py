@@ -154,12 +154,10 @@ class StandardIO(OutputStream):
         self.ended: Callable[[Failure], None] | None = None
         self._aborting = False
         self._watched = False
+        for fd in (stdin, stdout):
+            os.fstat(fd)  # before any is opened, which could get the number of one that is not
         self._inputFd = _Descriptor(stdin, os.O_RDONLY)
-        try:
-            self._outputFd = _Descriptor(stdout, os.O_WRONLY)
-        except BaseException:
-            self._inputFd.close(giveWay=False)
-            raise
+        self._outputFd = _Descriptor(stdout, os.O_WRONLY)
         self._input: _Input | None = _Input(self, self._inputFd)
         self._input.start()
         real.opened(self)

@@ -6,7 +6,7 @@ from typing import Any
 
 from reactor.interfaces import IClientFactory, IDatagramProtocol, IProtocolFactory, ITransportReactor
 from reactor.tlsoptions import ContextFactory
-from reactor.transports.adopting import AdoptedPort, adoptConnection, adoptedPort
+from reactor.transports.adopting import AdoptedConnection, AdoptedPort, adoptConnection, adoptedPort
 from reactor.transports.tcp import TCPConnector, TCPPort
 from reactor.transports.tlsports import TLSConnector, TLSFactory
 from reactor.transports.udp import MulticastPort, UDPPort
@@ -210,10 +210,11 @@ class SocketServices:
 
     def adoptStreamConnection(
         self: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
-    ) -> Any:
-        """Return the protocol that `factory` builds for a duplicate of `fileDescriptor`, a connected stream socket.
+    ) -> AdoptedConnection | None:
+        """Have `factory` build a protocol for a duplicate of `fileDescriptor`, a connected stream socket.
 
-        None if it builds none. The descriptor itself stays the caller's, who should close it: a reset by this side
-        reaches the peer only when nobody else has the socket. The errors are those of adoptStreamPort.
+        Return its transport, None if there is no protocol. The descriptor itself stays the caller's, who should close
+        it: a reset by this side reaches the peer only when nobody else has the socket. The errors are those of
+        adoptStreamPort.
         """
         return adoptConnection(self, fileDescriptor, addressFamily, factory)

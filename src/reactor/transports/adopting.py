@@ -93,6 +93,7 @@ class AdoptedUNIXConnection(_ShutDownAtTheEnd, UNIXConnection):
 
 
 AdoptedPort: TypeAlias = AdoptedTCPPort | AdoptedUNIXPort
+AdoptedConnection: TypeAlias = AdoptedTCPConnection | AdoptedUNIXConnection
 
 
 def adoptedPort(
@@ -113,11 +114,11 @@ def adoptedPort(
 
 def adoptConnection(
     reactor: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
-) -> Any:
+) -> AdoptedConnection | None:
     """Have `factory` build a protocol for a duplicate of a descriptor that is a connected stream socket.
 
-    Return the protocol, connected, or None if there is none, and then the duplicate is closed. It raises as
-    adoptedPort does.
+    Return its transport, or None if there is no protocol, and then the duplicate is closed. It raises as adoptedPort
+    does.
     """
     sock = _duplicate(fileDescriptor, addressFamily)
     try:
@@ -129,8 +130,9 @@ def adoptConnection(
         if addressFamily in _INTERNET:
             noDelay(sock)
         make = AdoptedTCPConnection if addressFamily in _INTERNET else AdoptedUNIXConnection
-        make(reactor, sock, protocol, host, peer).start()
-        return protocol
+        connection: AdoptedConnection = make(reactor, sock, protocol, host, peer)
+        connection.start()
+        return connection
     except BaseException:
         sock.close()
         raise
