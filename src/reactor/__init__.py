@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from reactor.loops.triggers import Trigger
     from reactor.timers import DelayedCall
     from reactor.tlsoptions import ContextFactory
-    from reactor.transports.adopting import AdoptedPort
+    from reactor.transports.adopting import AdoptedConnection, AdoptedPort
     from reactor.transports.process import Process
     from reactor.transports.tcp import TCPConnector, TCPPort
     from reactor.transports.tlsports import TLSConnector
@@ -347,8 +347,8 @@ def adoptStreamPort(fileDescriptor: int, addressFamily: int, factory: Any) -> Ad
     return _reactor().adoptStreamPort(fileDescriptor, addressFamily, factory)
 
 
-def adoptStreamConnection(fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
-    """Return the protocol that `factory` builds for a duplicate of a connected socket's descriptor.
+def adoptStreamConnection(fileDescriptor: int, addressFamily: int, factory: Any) -> AdoptedConnection | None:
+    """Have `factory` build a protocol for a duplicate of a connected socket's descriptor; return its transport.
 
     See ReactorBase.adoptStreamConnection.
     """

@@ -609,7 +609,7 @@ class IReactorSocket(Protocol):
         """Accept connections for `factory` on a listening socket; return the port."""
 
     def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
-        """Return the protocol that `factory` builds for a connected socket."""
+        """Have `factory` build a protocol for a connected socket; return its transport."""
 
 
 class IReactorUNIXDatagram(Protocol):
