@@ -140,6 +140,16 @@ def test_files(world: World, wires: Wires, tmp_path: pathlib.Path) -> None:
     assert world.reactor.getDelayedCalls() == []
 
 
+def test_muchIntoAFile(world: World, wires: Wires, tmp_path: pathlib.Path) -> None:
+    """More than one send is given, into what epoll does not watch."""
+    (stdin, _toUs), stdout = wires.pipe(), wires.file(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    data = os.urandom(500_000)
+    protocol = begin(world, stdin, stdout, {"made": lambda protocol: protocol.transport.write(data)})
+    protocol.transport.loseConnection()
+    world.until(lambda: protocol.lost is not None)
+    assert (tmp_path / "out").read_bytes() == data
+
+
 def test_filesPause(world: World, wires: Wires, tmp_path: pathlib.Path) -> None:
     (tmp_path / "in").write_bytes(bytes(200_000))
     stdin = wires.file(tmp_path / "in", os.O_RDONLY)
