@@ -42,6 +42,7 @@ from reactor.task import Clock
 from reactor.testing import StringTransport
 from tests.contract.transport import TransportContract
 from tests.harness import Producer, World, dial, readAll, reset, runUntil, turnUntil
+from tests.tlsharness import TLSWorld, clientOptions, serverOptions
 
 OURS = SimpleNamespace(
     policies=policies,
@@ -83,11 +84,36 @@ class WrappedWorld(World):
         return super().connect(port, self.wrap(factory))
 
 
+class WrappedTLSWorld(WrappedWorld, TLSWorld):
+    """The same over TLS."""
+
+
 class TestTheContractThroughWrappers(TransportContract):
-    @pytest.fixture
-    def world(self) -> Iterator[World]:
-        world = WrappedWorld()
+    @pytest.fixture(params=[WrappedWorld, WrappedTLSWorld])
+    def world(self, request: pytest.FixtureRequest) -> Iterator[World]:
+        world = request.param()
         yield world
+        world.close()
+
+
+def test_startTLSThroughWrappers() -> None:
+    world = WrappedWorld()
+    try:
+        server, client = world.pair()
+        told: list[str] = []
+        server.handshakeCompleted = lambda: told.append("handshake")
+        wrapper = server.transport
+        server.transport.startTLS(serverOptions())
+        client.transport.startTLS(clientOptions())
+        client.transport.write(b"secret")
+        world.until(lambda: server.received == b"secret")
+        assert told == ["handshake"]
+        assert server.transport is wrapper
+        assert wrapper.getTLSVersion() == client.transport.getTLSVersion() == "TLSv1.3"
+        client.transport.loseConnection()
+        world.until(lambda: server.lost is not None and client.lost is not None)
+        assert server.lost.check(ConnectionDone)
+    finally:
         world.close()
 
 
