@@ -39,11 +39,14 @@ import reactor
 import reactor.policies
 import reactor.stringreceivers
 from reactor import CertificateOptions, EpollReactor, optionsForClientTLS
+from reactor.endpoints import clientFromString
+from reactor.stdio import StandardIO
 from reactor.testing import connectedServerAndClient
 from tests.children import children
 from tests.datagrams import leavingSockets
-from tests.harness import SIDES, turnUntil
+from tests.harness import SIDES, World, turnUntil
 from tests.rawtls import Wire
+from tests.test_hostname import FOUR, Names
 from tests.tlsharness import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
 
 # Until logging has begun, Twisted keeps what it logs, with every object the tracebacks lead to. (It warns of a second
@@ -997,3 +1000,34 @@ def test_descriptorsLeftOut(side: Any) -> None:
     with children(side) as world:
         child = world.shell("test -e /proc/$$/fd/0; echo $?", childFDs={1: "r"})
         assert world.ended(child)["received"] == {1: b"0\n" if side.name == "ours" else b"1\n"}
+
+
+def test_stringsVerify() -> None:
+    options = clientFromString(None, "ssl:host.example:1")._sslContextFactory
+    assert options.hostname == "host.example"
+    assert options.getContext().check_hostname
+
+
+def test_theNextAddressAtOnce() -> None:
+    names = Names(*FOUR)
+    names.begin()
+    names.attempts[0].fail()
+    assert names.trace == ["resolve name.example", "0.00 ::1", "0.00 1.1.1.1"]
+
+
+def test_outputAfterTheInputEnds() -> None:
+    world = World()
+    (stdin, toUs), (fromUs, stdout) = os.pipe(), os.pipe()
+    protocol = world.serverFactory({"made": lambda made: made.transport.write(b"x" * 100_000)}).buildProtocol(None)
+    StandardIO(protocol, stdin, stdout, reactor=world.reactor)
+    os.close(toUs)
+    world.until(lambda: len(protocol.trace) == 1 and protocol.transport.disconnecting)
+    found = b""
+    while len(found) < 100_000:
+        world.reactor.iterate(0)
+        found += os.read(fromUs, 65536)
+    world.until(lambda: protocol.lost is not None)
+    assert [os.fstat(fd).st_rdev for fd in (stdin, stdout)] == [os.stat(os.devnull).st_rdev] * 2
+    world.close()
+    for fd in (stdin, stdout, fromUs):
+        os.close(fd)
