@@ -22,6 +22,10 @@ from tests.harness import ASYNCIO, DEADLINE, LOOPBACK, UVLOOP, World, dial, runP
 SIDES = [pytest.param(side, id=side.name) for side in (ASYNCIO, UVLOOP)]
 
 
+class IPv6World(World):
+    host = "::1"
+
+
 @pytest.fixture(params=SIDES)
 def make(request: pytest.FixtureRequest) -> Iterator[Callable[[], Any]]:
     made: list[Any] = []
@@ -43,6 +47,14 @@ class TestTransport(TransportContract):
     @pytest.fixture(params=SIDES)
     def world(self, request: pytest.FixtureRequest) -> Iterator[World]:
         world = World(request.param)
+        yield world
+        world.close()
+
+
+class TestIPv6(TransportContract):
+    @pytest.fixture(params=SIDES)
+    def world(self, request: pytest.FixtureRequest) -> Iterator[World]:
+        world = IPv6World(request.param)
         yield world
         world.close()
 

@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -22,6 +23,8 @@ from typing import IO
 import pytest
 
 from reactor.linecore import IMPLEMENTATION
+from tests.harness import LOOPBACK
+from tests.tlsharness import HOST, TRUST, certificatePath
 
 DEADLINE = 30.0
 COMMAND = [sys.executable, "-m", "reactor"]
@@ -189,6 +192,59 @@ def test_onlyLoopbackListens() -> None:
     with serving("--listen", "tcp:0:interface=0.0.0.0") as served:
         assert [host for host, _port in served.addresses] == ["0.0.0.0"]
         assert "nc -q1 127.0.0.1 " in served.hint
+
+
+def test_listenOnAUnixSocket(tmp_path: pathlib.Path) -> None:
+    """The hint works; the idle are closed, and what is owed is sent at the end, as over TCP."""
+    netcat()
+    path = tmp_path / "lines"
+    with serving("--listen", f"unix:{path}", "--idle-timeout", "0.5") as served:
+        assert f": echo on {path} (line core" in served.said
+        shown = served.hint.removeprefix("try:  ").strip()
+        done = subprocess.run(["sh", "-c", shown], capture_output=True, timeout=DEADLINE, check=False)
+        assert done.stdout == b"hello\r\n"
+        with socket.socket(socket.AF_UNIX) as idle, socket.socket(socket.AF_UNIX) as busy:
+            for client in (idle, busy):
+                client.settimeout(DEADLINE)
+                client.connect(str(path))
+            assert idle.recv(1) == b""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(DEADLINE)
+            client.connect(str(path))
+            client.sendall(b"last\n")
+            assert client.recv(100) == b"last\n"
+            served.stop()
+            assert client.recv(1) == b""
+        assert served.wait() == 0
+        assert not path.exists()
+    done = run("serve", "--listen", f"unix:{tmp_path}/none/lines")
+    assert done.stderr.endswith(f"cannot listen on {tmp_path}/none/lines: No such file or directory\n")
+
+
+def test_listenWithTLS() -> None:
+    """The hint is for openssl; the idle are closed, and the end is in order: a close_notify, no reset."""
+    context = ssl.create_default_context(cadata=TRUST.decode())
+    with serving("--listen", f"ssl:0:privateKey={certificatePath()}", "--idle-timeout", "0.5") as served:
+        host, port = served.address
+        assert host == LOOPBACK
+        assert served.hint == rf"try:  printf 'hello\r\n' | openssl s_client -quiet -connect {host}:{port}" + "\n"
+
+        def connected() -> ssl.SSLSocket:
+            return context.wrap_socket(
+                socket.create_connection(served.address, DEADLINE), server_hostname=HOST, suppress_ragged_eofs=False
+            )
+
+        with connected() as idle:
+            assert idle.recv(1) == b""
+        with connected() as client:
+            client.sendall(b"last\n")
+            assert client.recv(100) == b"last\n"
+            served.stop()
+            assert client.recv(1) == b""
+        assert served.wait() == 0
+    done = run("serve", "--listen", "ssl:0:privateKey=/nowhere.pem")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--listen: No such file or directory" in done.stderr
 
 
 def fill(client: socket.socket, data: bytes) -> int:

@@ -34,7 +34,10 @@ import twisted.internet.reactor  # a LoopingCall of Twisted's makes it; here, so
 import twisted.internet.task
 import twisted.internet.threads
 import twisted.protocols.basic
+import twisted.protocols.policies
+import twisted.python.failure
 from twisted.internet._resolver import GAIResolver
+from twisted.internet.process import unregisterReapProcessHandler
 from twisted.internet.tcp import _reservedFD
 from twisted.internet.testing import StringTransport
 from twisted.logger import globalLogBeginner, globalLogPublisher
@@ -42,15 +45,20 @@ from twisted.python.threadpool import ThreadPool
 
 import reactor
 import reactor.endpoints
+import reactor.policies
 import reactor.stringreceivers
 from reactor import CertificateOptions, EpollReactor, optionsForClientTLS
+from reactor.endpoints import clientFromString
 from reactor.linecore import IMPLEMENTATION
 from reactor.serving.options import makeParser
 from reactor.serving.server import endpointsOf
+from reactor.stdio import StandardIO
 from reactor.testing import connectedServerAndClient
+from tests.children import children
 from tests.datagrams import leavingSockets
-from tests.harness import turnUntil
+from tests.harness import SIDES, World, turnUntil
 from tests.rawtls import Wire
+from tests.test_hostname import FOUR, Names
 from tests.tlsharness import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
 
 # Until logging has begun, Twisted keeps what it logs, with every object the tracebacks lead to. (It warns of a second
@@ -75,6 +83,8 @@ OURS = SimpleNamespace(
     endpoints=reactor.endpoints,
     task=reactor.task,
     threads=reactor.threads,
+    policies=reactor.policies,
+    Failure=reactor.Failure,
 )
 TWISTED = SimpleNamespace(
     name="twisted",
@@ -88,6 +98,8 @@ TWISTED = SimpleNamespace(
     endpoints=twisted.internet.endpoints,
     task=twisted.internet.task,
     threads=twisted.internet.threads,
+    policies=twisted.protocols.policies,
+    Failure=twisted.python.failure.Failure,
 )
 
 
@@ -99,6 +111,7 @@ class Model:
         self.isOurs = parts is OURS
         self.reactor = parts.Reactor()
         self.trace: list[Any] = []
+        self.clock: Any = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.parts, name)
@@ -1226,3 +1239,182 @@ def test_peerCertificate() -> None:
     wire = Wire(weAreClient=True).handshake()
     assert isinstance(wire.ours.getPeerCertificate(), bytes)
     assert isinstance(wire.ours.getPeerCertificate(True), dict)
+
+
+def wrapped(model: Model, factory: Any, protocol: Any = None, transport: Any = None, addr: Any = None) -> Any:
+    """A connected wrapper of a policy's factory around `protocol`."""
+    factory.wrappedFactory.protocol = protocol or model.protocol.Protocol
+    factory.noisy = factory.wrappedFactory.noisy = False
+    factory.callLater = model.clock.callLater
+    wrapper = factory.buildProtocol(addr)
+    wrapper.makeConnection(transport or StringTransport())
+    return wrapper
+
+
+@pytest.fixture
+def policed(model: Model) -> Model:
+    model.clock = reactor.Clock()
+    return model
+
+
+def test_wrappersPassEverythingOn(policed: Model) -> None:
+    class Halves(policed.protocol.Protocol):
+        def readConnectionLost(self) -> None: ...
+
+        def writeConnectionLost(self) -> None: ...
+
+    factory = policed.policies.WrappingFactory(policed.protocol.ServerFactory())
+    wrapper = wrapped(policed, factory, Halves)
+    assert hasattr(wrapper, "readConnectionLost") == policed.isOurs
+    wrapper.wrappedProtocol.transport.abortConnection()
+    assert bool(wrapper.disconnecting) == policed.isOurs
+
+
+def test_wrappedRefusals(policed: Model) -> None:
+    class Refusing(policed.protocol.ServerFactory):
+        def buildProtocol(self, addr: Any) -> None: ...
+
+    factory = policed.policies.ThrottlingFactory(Refusing())
+    assert (factory.buildProtocol(None) is None) == policed.isOurs
+    assert factory.connectionCount == (0 if policed.isOurs else 1)
+
+
+def test_limitByPeer(policed: Model) -> None:
+    address = reactor.IPv4Address("TCP", "10.0.0.7", 1)
+    factory = policed.policies.LimitConnectionsByPeer(policed.protocol.ServerFactory())
+    factory.startFactory()
+    with suppress(TypeError):
+        wrapped(policed, factory, addr=address, transport=StringTransport(peerAddress=address))
+    assert factory.peerConnections == ({"10.0.0.7": 1} if policed.isOurs else {})
+
+
+def test_throttlingKeepsPauses(policed: Model) -> None:
+    factory = policed.policies.ThrottlingFactory(policed.protocol.ServerFactory(), readLimit=10)
+    busy = wrapped(policed, factory)
+    paused = wrapped(policed, factory)
+    paused.wrappedProtocol.transport.pauseProducing()
+    busy.dataReceived(b"x" * 20)
+    policed.clock.advance(1)
+    late = wrapped(policed, factory)
+    assert late.transport.producerState == ("paused" if policed.isOurs else "producing")
+    policed.clock.advance(1)
+    states = [wrapper.transport.producerState for wrapper in (busy, paused, late)]
+    assert states == ["producing", "paused" if policed.isOurs else "producing", "producing"]
+
+
+def test_trafficLogs(policed: Model, tmp_path: Any) -> None:
+    factory = policed.policies.TrafficLoggingFactory(policed.protocol.ServerFactory(), str(tmp_path / "log"), 15)
+    wrapper = wrapped(policed, factory)
+    with suppress(TypeError):
+        wrapper.dataReceived(b"x" * 16)
+    wrapper.connectionLost(policed.Failure(policed.error.ConnectionDone()))
+    isClosed = wrapper.logfile.closed
+    wrapper.logfile.close()
+    assert isClosed == policed.isOurs
+    assert ("xxx<... elided>" in (tmp_path / "log-1").read_text()) == policed.isOurs
+
+
+def test_writingAfterTheTimeout(policed: Model) -> None:
+    wrapper = wrapped(policed, policed.policies.TimeoutFactory(policed.protocol.ServerFactory(), 5))
+    policed.clock.advance(5)
+    with suppress(ValueError):  # AlreadyCalled
+        wrapper.write(b"good-bye")
+    assert wrapper.transport.value() == (b"good-bye" if policed.isOurs else b"")
+
+
+eachSide = pytest.mark.parametrize("side", SIDES, ids=lambda side: side.name)
+
+
+@eachSide
+def test_childThatCannotBeStarted(side: Any, tmp_path: Any) -> None:
+    with children(side) as world:
+        for options in ({"path": str(tmp_path)}, {"usePTY": True}):
+            if side.name == "ours":
+                with pytest.raises(FileNotFoundError):
+                    world.spawn("/nowhere/program", **options)
+            else:
+                assert world.ended(world.spawn("/nowhere/program", **options))["how"][0] == "ProcessTerminated"
+
+
+@eachSide
+def test_childWithoutArguments(side: Any) -> None:
+    with children(side) as world:
+        protocol = world.kind({})
+        if side.name == "ours":
+            world.reactor.spawnProcess(protocol, "/bin/true")
+            assert world.ended(protocol)["how"][1] == 0
+        else:
+            with pytest.raises(ValueError, match="empty"):
+                world.reactor.spawnProcess(protocol, "/bin/true")
+
+
+def gated(world: Any) -> Any:
+    """A child without pipes, which exits after spawnProcess has returned."""
+    theirs, gate = os.pipe()
+    child = world.shell("read x; exit 3", childFDs={0: theirs})
+    os.close(theirs)
+    os.close(gate)
+    return child
+
+
+@eachSide
+def test_childrenWithoutSignals(side: Any) -> None:
+    with children(side) as world:
+        child = gated(world)
+        os.waitid(os.P_PID, child.transport.pid, os.WEXITED | os.WNOWAIT)
+        for _ in range(3):
+            world.reactor.iterate(0)
+        assert (child.ended is not None) == (side.name == "ours")
+        assert world.ended(child)["how"][1] == 3
+
+
+@eachSide
+def test_childThatWasWaitedFor(side: Any) -> None:
+    with children(side) as world:
+        child = gated(world)
+        assert os.waitpid(child.transport.pid, 0)[1] == 3 << 8
+        for _ in range(3):
+            world.reactor.iterate(0)
+        assert (child.ended is not None) == (side.name == "ours")
+        if side.name == "ours":
+            assert child.ended.exitCode is None
+        else:
+            unregisterReapProcessHandler(child.transport.pid, child.transport)
+
+
+@eachSide
+def test_descriptorsLeftOut(side: Any) -> None:
+    with children(side) as world:
+        child = world.shell("test -e /proc/$$/fd/0; echo $?", childFDs={1: "r"})
+        assert world.ended(child)["received"] == {1: b"0\n" if side.name == "ours" else b"1\n"}
+
+
+def test_stringsVerify() -> None:
+    options = clientFromString(None, "ssl:host.example:1")._sslContextFactory
+    assert options.hostname == "host.example"
+    assert options.getContext().check_hostname
+
+
+def test_theNextAddressAtOnce() -> None:
+    names = Names(*FOUR)
+    names.begin()
+    names.attempts[0].fail()
+    assert names.trace == ["resolve name.example", "0.00 ::1", "0.00 1.1.1.1"]
+
+
+def test_outputAfterTheInputEnds() -> None:
+    world = World()
+    (stdin, toUs), (fromUs, stdout) = os.pipe(), os.pipe()
+    protocol = world.serverFactory({"made": lambda made: made.transport.write(b"x" * 100_000)}).buildProtocol(None)
+    StandardIO(protocol, stdin, stdout, reactor=world.reactor)
+    os.close(toUs)
+    world.until(lambda: len(protocol.trace) == 1 and protocol.transport.disconnecting)
+    found = b""
+    while len(found) < 100_000:
+        world.reactor.iterate(0)
+        found += os.read(fromUs, 65536)
+    world.until(lambda: protocol.lost is not None)
+    assert [os.fstat(fd).st_rdev for fd in (stdin, stdout)] == [os.stat(os.devnull).st_rdev] * 2
+    world.close()
+    for fd in (stdin, stdout, fromUs):
+        os.close(fd)

@@ -14,12 +14,15 @@ import random
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 from twisted.internet import defer, error, protocol, task, threads
@@ -384,6 +387,111 @@ def test_fileServer(stage: Stage, tmp_path: pathlib.Path) -> None:
     assert server.stop() == (0, [])
 
 
+def residentBytes(process: subprocess.Popen[bytes]) -> int:
+    """How much memory a process has in use."""
+    pages = pathlib.Path(f"/proc/{process.pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def transfer(sender: Peer, receiver: Peer, content: bytes, halt: Callable[[int], None]) -> Callable[[], bytes]:
+    """Send in a thread, receive in another, where `halt` is called with each count; what waits for both: the digest."""
+    digest = hashlib.sha256()
+
+    def receive() -> None:
+        count = 0
+        while count < len(content):
+            data = receiver.socket.recv(min(65536, len(content) - count))
+            assert data
+            digest.update(data)
+            count += len(data)
+            halt(count)
+
+    sides = [threading.Thread(target=sender.socket.sendall, args=(content,)), threading.Thread(target=receive)]
+    for side in sides:
+        side.start()
+
+    def wait() -> bytes:
+        for side in sides:
+            side.join(DEADLINE)
+        assert not any(side.is_alive() for side in sides)
+        return digest.digest()
+
+    return wait
+
+
+def test_portForward(stage: Stage) -> None:
+    """Big transfers both ways at once. Each stands still while the other goes on, and meanwhile the peer does not read
+    most of what it is sent; the forwarder must not keep it for it.
+    """
+    listener = stage.bind()
+    listener.listen()
+    forwarder = stage.run("portforward", listener.getsockname()[1])
+    near = stage.connect(forwarder.port())
+    far = stage.accept(listener)
+    near.send("first")
+    assert far.lines(1) == ["first"]
+    out, back = (random.Random(seed).randbytes(32 << 20) for seed in (1, 2))
+    before = residentBytes(forwarder.process)
+    most = [before]
+    isHalfOut, isAllBack = threading.Event(), threading.Event()
+
+    def haltOut(count: int) -> None:
+        if count >= len(out) // 2 and not isHalfOut.is_set():
+            most.append(residentBytes(forwarder.process))
+            isHalfOut.set()
+            assert isAllBack.wait(DEADLINE)
+
+    def haltBack(count: int) -> None:
+        if count >= 1 << 20:
+            assert isHalfOut.wait(DEADLINE)
+        if count == len(back):
+            most.append(residentBytes(forwarder.process))
+            isAllBack.set()
+
+    waits = [transfer(near, far, out, haltOut), transfer(far, near, back, haltBack)]
+    assert [wait() for wait in waits] == [hashlib.sha256(content).digest() for content in (out, back)]
+    assert max(most) - before < 8 << 20
+    far.socket.sendall(b"last words")
+    far.close()
+    assert near.file.read() == b"last words"
+    assert forwarder.stop() == (0, [])
+
+
+def test_portForwardSendsTheRestOfWhoHasGone(stage: Stage) -> None:
+    """The end of one side ends the other, with everything that was read sent first, however slowly it is taken."""
+    listener = stage.bind()
+    listener.listen()
+    forwarder = stage.run("portforward", listener.getsockname()[1])
+    number = forwarder.port()
+    content = random.Random(3).randbytes(64 << 20)
+    for isReset in (False, True):
+        near = stage.connect(number)
+        far = stage.accept(listener)
+        sent = 0
+        while select.select([], [far.socket], [], 0.1)[1]:  # until nothing fits anywhere
+            sent += far.socket.send(content[sent : sent + 65536])
+        assert 65536 < sent < len(content)
+        if isReset:
+            far.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        far.close()
+        if isReset:
+            near.send("this finds out")
+        got = near.file.read()
+        assert len(got) > 65536
+        assert content.startswith(got)
+        assert isReset or len(got) == sent
+    other = stage.connect(number)
+    other.send("going")
+    far = stage.accept(listener)
+    assert far.lines(1) == ["going"]
+    other.close()
+    assert far.hasEnded()
+    listener.close()
+    assert stage.connect(number).hasEnded()
+    assert forwarder.line() == "no connection: ConnectionRefusedError"
+    assert forwarder.stop() == (0, [])
+
+
 def request(target: str, body: bytes = b"", *headers: str) -> bytes:
     length = [f"Content-Length: {len(body)}"] if body else []
     return "\r\n".join([f"POST {target} HTTP/1.1", "Host: here", *length, *headers, "", ""]).encode() + body
@@ -479,3 +587,54 @@ def test_asyncServerNeedsUs(tmp_path: pathlib.Path, left: ExitStack) -> None:
     assert server.line().endswith("RuntimeWarning: coroutine 'KeyServer.lineReceived' was never awaited")
     server.stop()
     assert peer.hasEnded()
+
+
+class NameServer(threading.Thread):
+    """Answers questions for the addresses of known names (RFC 1035), over UDP; never those for "silent"."""
+
+    ADDRESSES: ClassVar = {b"one.example": ["192.0.2.1"], b"two.example": ["192.0.2.9", "192.0.2.2"]}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            query, peer = self.socket.recvfrom(4096)
+            if not query:
+                return
+            end = query.index(b"\0", 12) + 5  # of the question: the name's labels, type and class
+            labels, at = [], 12
+            while query[at]:
+                labels.append(query[at + 1 : at + 1 + query[at]])
+                at += 1 + query[at]
+            found = self.ADDRESSES.get(b".".join(labels), [])
+            header = query[:2] + struct.pack("!5H", 0x8180 if found else 0x8183, 1, len(found), 0, 0)
+            records = [struct.pack("!3HIH", 0xC00C, 1, 1, 60, 4) + socket.inet_aton(each) for each in found]
+            if labels[0] != b"silent":
+                self.socket.sendto(header + query[12:end] + b"".join(records), peer)
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as waker:
+            waker.sendto(b"", ("127.0.0.1", self.port))
+        self.join()
+        self.socket.close()
+
+
+def test_lookupServer(tmp_path: pathlib.Path, left: ExitStack) -> None:
+    """An asyncio library answers, in the order of the lines, and while one waits the others are served."""
+    names = left.enter_context(closing(NameServer()))
+    server = Stage("reactor", tmp_path, left).run("lookupserver", 0, "127.0.0.1", names.port)
+    port = server.port()
+    one, other = (left.enter_context(closing(Peer(port))) for _ in range(2))
+    one.send("two.example", "nowhere.example", "one.example", "silent.example", "one.example")
+    answers = one.lines(3)
+    assert (answers[0], answers[2]) == ("192.0.2.2 192.0.2.9", "192.0.2.1")
+    assert answers[1].startswith("? The DNS query name does not exist: nowhere.example.")
+    other.send("one.example")
+    assert other.lines(1) == ["192.0.2.1"]
+    assert server.stop() == (0, [])
+    assert one.hasEnded()

@@ -21,14 +21,17 @@ from typing import Any, Generic
 import pytest
 import twisted.internet.address
 import twisted.internet.defer
+import twisted.internet.endpoints
 import twisted.internet.epollreactor
 import twisted.internet.error
 import twisted.internet.protocol
 import twisted.internet.task
 import twisted.internet.testing
 import twisted.internet.threads
+import twisted.internet.utils
 import twisted.protocols.basic
 import twisted.protocols.loopback
+import twisted.protocols.policies
 import twisted.python.failure
 import twisted.test.iosim
 
@@ -78,6 +81,14 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
         twisted.internet.threads,
         "blockingCallFromThread callMultipleInThread deferToThread deferToThreadPool",
     ),
+    (
+        "endpoints",
+        twisted.internet.endpoints,
+        """AdoptedStreamServerEndpoint HostnameEndpoint SSL4ClientEndpoint SSL4ServerEndpoint StandardIOEndpoint
+        TCP4ClientEndpoint TCP4ServerEndpoint TCP6ClientEndpoint TCP6ServerEndpoint UNIXClientEndpoint
+        UNIXServerEndpoint clientFromString connectProtocol quoteStringArgument serverFromString wrapClientTLS
+        wrapServerTLS""",
+    ),
     ("linereceiver", twisted.protocols.basic, "LineReceiver LineOnlyReceiver"),
     (
         "stringreceivers",
@@ -86,6 +97,15 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
         NetstringParseError NetstringReceiver StatefulStringProtocol StringTooLongError""",
     ),
     ("filesender", twisted.protocols.basic, "FileSender"),
+    ("utils", twisted.internet.utils, "getProcessOutput getProcessOutputAndValue getProcessValue"),
+    ("processendpoint", twisted.internet.endpoints, "ProcessEndpoint"),
+    (
+        "policies",
+        twisted.protocols.policies,
+        """LimitConnectionsByPeer LimitTotalConnectionsFactory ProtocolWrapper SpewingFactory SpewingProtocol
+        ThrottlingFactory ThrottlingProtocol TimeoutFactory TimeoutMixin TimeoutProtocol TrafficLoggingFactory
+        TrafficLoggingProtocol WrappingFactory""",
+    ),
     (
         "testing",
         twisted.internet.testing,
@@ -104,10 +124,11 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
 
 # What the reactor, and the package for it, answers today.
 REACTOR_METHODS = """listenTCP connectTCP listenSSL connectSSL listenUNIX connectUNIX listenUNIXDatagram
-    connectUNIXDatagram listenUDP listenMulticast adoptDatagramPort callLater getDelayedCalls seconds callWhenRunning
-    callFromThread callInThread suggestThreadPoolSize getThreadPool addReader addWriter removeReader removeWriter
-    removeAll getReaders getWriters addSystemEventTrigger removeSystemEventTrigger fireSystemEvent run stop crash
-    iterate resolve installResolver"""
+    connectUNIXDatagram listenUDP listenMulticast spawnProcess adoptDatagramPort adoptStreamPort
+    adoptStreamConnection callLater getDelayedCalls seconds callWhenRunning callFromThread
+    callInThread suggestThreadPoolSize getThreadPool addReader addWriter removeReader removeWriter
+    removeAll getReaders getWriters addSystemEventTrigger removeSystemEventTrigger fireSystemEvent run
+    stop crash iterate resolve installResolver"""
 
 # Texts for a person to read: there must be one, in our words.
 OWN_WORDS = frozenset({"MESSAGE"})
@@ -119,9 +140,16 @@ DIFFERENT: dict[str, str] = {
     "EpollReactor.listenUNIX(wantPID=True)": "a dead owner's path is taken over",
     "EpollReactor.listenUNIXDatagram(mode=384)": "0o600, for the owner only",
     "EpollReactor.connectUNIXDatagram(mode=384)": "0o600, for the owner only",
+    "endpoints.UNIXServerEndpoint(mode=384)": "as listenUNIX has it",
+    "endpoints.UNIXServerEndpoint(wantPID=True)": "the same",
     "EpollReactor.callFromThread(callable)": "as IReactorFromThreads names it",
     "EpollReactor.callInThread(callable)": "as IReactorInThreads names it",
     "filesender.FileSender.lastSent": "bytes, as all that is sent",
+    "policies.ProtocolWrapper.connectionLost(reason=": "as Protocol has it, in both",
+    "policies.SpewingProtocol.connectionLost(reason=": "as Protocol has it, in both",
+    "policies.ThrottlingProtocol.connectionLost(reason=": "as Protocol has it, in both",
+    "policies.TimeoutProtocol.connectionLost(reason=": "as Protocol has it, in both",
+    "policies.TrafficLoggingProtocol.connectionLost(reason=": "as Protocol has it, in both",
     "testing.AccumulatingProtocol.connectionLost(reason=": "connectionDone, as Protocol has it, in both",
     "testing.LineSendingProtocol.connectionLost(reason=": "the same",
     "testing.FakeTransport.write: data is positional-only": "it is compiled, and quicker so",
@@ -142,6 +170,11 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "defer.DeferredList": ([],),
     "testing.LineSendingProtocol": ([],),
     "testing.FakeTransport": (None, True),
+    "policies.ProtocolWrapper": (None, None),
+    "policies.SpewingProtocol": (None, None),
+    "policies.ThrottlingProtocol": (None, None),
+    "policies.TimeoutProtocol": (None, None, None),
+    "policies.TrafficLoggingProtocol": (None, None, None),
 }
 
 TWINS = [
@@ -357,24 +390,11 @@ def test_noModuleIsCalledAsyncio() -> None:
 
 
 # Public names of Twisted's that are not in its own camelCase, and what asyncio calls and calls things; they are kept.
-FOREIGN = frozenset({"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"}) | frozenset(
-    [
-        "connection_made",
-        "data_received",
-        "eof_received",
-        "pause_writing",
-        "resume_writing",
-        "connection_lost",
-        "at_eof",
-        "feed_data",
-        "feed_eof",
-        "wait_closed",
-        "is_closing",
-        "can_write_eof",
-        "write_eof",
-        "get_extra_info",
-    ]
-)
+TWISTED_NAMES = {"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"}
+ASYNCIO_NAMES = {"connection_made", "data_received", "eof_received", "pause_writing", "resume_writing"}
+ASYNCIO_NAMES |= {"connection_lost", "at_eof", "feed_data", "feed_eof", "wait_closed", "is_closing", "can_write_eof"}
+ASYNCIO_NAMES |= {"write_eof", "get_extra_info"}
+FOREIGN = TWISTED_NAMES | ASYNCIO_NAMES
 CAMEL = re.compile(r"_{0,2}[a-z][a-zA-Z0-9]*_?")
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 import reactor
-from reactor.loops.base import ReactorBase
 from reactor.serving.options import makeParser
 from reactor.timers import DelayedCall
+from reactor.transports.process import PTYProcess
 from reactor.transports.tcp import TCPConnection, TCPConnector, TCPPort
 from reactor.transports.tls import TLSConnection
 from reactor.transports.udp import MulticastPort
@@ -123,6 +123,12 @@ def test_beyondTwisted(start: Start) -> None:
     stop(server)
 
 
+def test_insideAsyncio(start: Start) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", between(SEMANTICS, "asyncio"), re.DOTALL)
+    process, _ = start(program)
+    assert process.communicate(timeout=DEADLINE)[0] == b"b'HELLO\\r\\n'\n" * 2
+
+
 def test_commandsOfMake() -> None:
     """The two commands come first, and every target that is named exists."""
     targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -172,7 +178,7 @@ def test_linksLeadSomewhere(page: str) -> None:
 def test_portingTable() -> None:
     """Every import line of it works."""
     rows = re.findall(r"^\| `(from twisted[^`]+)` \| `([^`]+)` \|$", README, re.MULTILINE)
-    assert len(rows) == 6
+    assert len(rows) == 7
     program = "".join(line.replace(", ...", "") + "\n" for row in rows for line in row)
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).stderr == b""
 
@@ -219,7 +225,7 @@ def test_everyMethodHasItsThread() -> None:
     functions = {name for name in reactor.__all__ if inspect.isfunction(vars(reactor).get(name))}
     streams = (TCPConnection, TLSConnection, TCPPort, TCPConnector, UNIXConnection, UNIXPort, UNIXConnector)
     datagrams = (MulticastPort, UNIXDatagramPort, ConnectedUNIXDatagramPort)
-    classes = (ReactorBase, *streams, *datagrams, DelayedCall, reactor.Deferred)
+    classes = (reactor.AsyncioReactor, *streams, *datagrams, PTYProcess, DelayedCall, reactor.Deferred)
     known = functions.union(*map(publicMethods, classes))
     named = set(re.findall(r"`(\w+)`", between(SEMANTICS, "threads")))
     assert named - {"running", "LineBuffer"} == known

@@ -434,3 +434,20 @@ def test_workDoesNotGrowWithTheNumberOfCalls(monkeypatch: pytest.MonkeyPatch) ->
     time.now += 1000
     assert time.turn() == [name for _, name in expected]
     assert sum(counts.values()) < 4 * total
+
+
+def test_soonerIsToldOfDeadlinesBeforeAllOthers() -> None:
+    """For a loop that sleeps until the deadline it knows of: it hears of each one before that, however it came."""
+    told: list[float] = []
+    queue = TimerQueue(lambda: 0.0)
+    queue.sooner = lambda: told.append(queue.nextTime() or 0.0)
+    late = queue.callLater(10, print, (), {})
+    queue.callLater(20, print, (), {})
+    early = queue.callLater(5, print, (), {})
+    late.delay(1)
+    late.reset(30)
+    late.reset(4)
+    late.delay(-1)
+    early.cancel()
+    queue.callLater(3, print, (), {})
+    assert told == [10, 5, 4, 3]

@@ -24,8 +24,8 @@ TRUST = CA.cert_pem.bytes()
 
 MEMORY = SimpleNamespace(**{**vars(OURS), "name": "memory", "makeReactor": PumpReactor})
 
-# A second is an age for two ends in one thread, and short where a test has to wait for it.
-CLOSE_TIMEOUT = 1.0
+# An age for two ends in one thread, and short where a test has to wait for it.
+CLOSE_TIMEOUT = 0.5
 
 
 @functools.cache

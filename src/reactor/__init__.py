@@ -35,9 +35,20 @@ from reactor.defer import (
 )
 from reactor.failure import Failure
 from reactor.filesender import FileSender
+from reactor.interfaces import NO_ENVIRONMENT
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.base import ReactorBase
+from reactor.policies import (
+    LimitConnectionsByPeer,
+    LimitTotalConnectionsFactory,
+    ProtocolWrapper,
+    ThrottlingFactory,
+    TimeoutFactory,
+    TimeoutMixin,
+    TrafficLoggingFactory,
+    WrappingFactory,
+)
 from reactor.protocol import (
     BaseProtocol,
     ClientCreator,
@@ -68,6 +79,8 @@ if TYPE_CHECKING:
     from reactor.loops.triggers import Trigger
     from reactor.timers import DelayedCall
     from reactor.tlsoptions import ContextFactory
+    from reactor.transports.adopting import AdoptedConnection, AdoptedPort
+    from reactor.transports.process import Process
     from reactor.transports.tcp import TCPConnector, TCPPort
     from reactor.transports.tlsports import TLSConnector
     from reactor.transports.udp import MulticastPort, UDPPort
@@ -227,6 +240,11 @@ def resolve(name: str, timeout: Any = (1, 3, 11, 45)) -> Deferred[str]:
     return _reactor().resolve(name, timeout)
 
 
+def resolveAll(name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
+    """Return a Deferred of every (address family, socket address) of `name`, best first. Never blocks."""
+    return _reactor().resolveAll(name, port)
+
+
 def installResolver(resolver: IResolver) -> Any:
     """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
     return _reactor().installResolver(resolver)
@@ -304,9 +322,37 @@ def listenMulticast(
     return _reactor().listenMulticast(port, protocol, interface, maxPacketSize, listenMultiple)
 
 
+def spawnProcess(
+    processProtocol: Any,
+    executable: Any,
+    args: Any = (),
+    env: Any = NO_ENVIRONMENT,
+    path: Any = None,
+    uid: int | None = None,
+    gid: int | None = None,
+    usePTY: Any = False,
+    childFDs: Any = None,
+) -> Process:
+    """Run `executable` with `args` as a child process for `processProtocol`. See ReactorBase.spawnProcess."""
+    return _reactor().spawnProcess(processProtocol, executable, args, env, path, uid, gid, usePTY, childFDs)
+
+
 def adoptDatagramPort(fileDescriptor: int, addressFamily: int, protocol: Any, maxPacketSize: int = 8192) -> UDPPort:
     """As listenUDP, on a duplicate of a descriptor that is a bound UDP socket. See ReactorBase.adoptDatagramPort."""
     return _reactor().adoptDatagramPort(fileDescriptor, addressFamily, protocol, maxPacketSize)
+
+
+def adoptStreamPort(fileDescriptor: int, addressFamily: int, factory: Any) -> AdoptedPort:
+    """Accept for `factory` on a duplicate of a listening socket's descriptor. See ReactorBase.adoptStreamPort."""
+    return _reactor().adoptStreamPort(fileDescriptor, addressFamily, factory)
+
+
+def adoptStreamConnection(fileDescriptor: int, addressFamily: int, factory: Any) -> AdoptedConnection | None:
+    """Have `factory` build a protocol for a duplicate of a connected socket's descriptor; return its transport.
+
+    See ReactorBase.adoptStreamConnection.
+    """
+    return _reactor().adoptStreamConnection(fileDescriptor, addressFamily, factory)
 
 
 __all__ = [
@@ -337,6 +383,8 @@ __all__ = [
     "Int8StringReceiver",
     "Int16StringReceiver",
     "Int32StringReceiver",
+    "LimitConnectionsByPeer",
+    "LimitTotalConnectionsFactory",
     "LineOnlyReceiver",
     "LineReceiver",
     "LoopingCall",
@@ -344,16 +392,24 @@ __all__ = [
     "OctetCountedReceiver",
     "ProcessProtocol",
     "Protocol",
+    "ProtocolWrapper",
     "ReactorBase",
     "ReconnectingClientFactory",
     "ServerFactory",
     "ServerNameOptions",
+    "ThrottlingFactory",
+    "TimeoutFactory",
+    "TimeoutMixin",
+    "TrafficLoggingFactory",
     "UNIXAddress",
+    "WrappingFactory",
     "addReader",
     "addSignalHandler",
     "addSystemEventTrigger",
     "addWriter",
     "adoptDatagramPort",
+    "adoptStreamConnection",
+    "adoptStreamPort",
     "blockingCallFromThread",
     "callFromThread",
     "callInThread",
@@ -399,9 +455,11 @@ __all__ = [
     "removeSystemEventTrigger",
     "removeWriter",
     "resolve",
+    "resolveAll",
     "run",
     "running",
     "seconds",
+    "spawnProcess",
     "stop",
     "succeed",
     "suggestThreadPoolSize",

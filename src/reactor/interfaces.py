@@ -7,9 +7,9 @@ that runs the reactor, and may be called from inside any callback.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from reactor.failure import Failure
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
+
+# What the system's calls take as paths and arguments, and the environment of a program.
+Text: TypeAlias = str | bytes
+Environment: TypeAlias = Mapping[str, str] | Mapping[bytes, bytes]
+NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
 class IProducer(Protocol):
@@ -294,6 +299,55 @@ class IHalfCloseableProtocol(Protocol):
         """Our half has ended after loseWriteConnection(): everything written was handed to the kernel."""
 
 
+class IProcessProtocol(Protocol):
+    """What the transport of a child process calls, processEnded last."""
+
+    def makeConnection(self, transport: Any) -> None:
+        """The child has been started; `transport` is an IProcessTransport."""
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """The child has written to its descriptor `childFD`."""
+
+    def childConnectionLost(self, childFD: int) -> None:
+        """The pipe to or from the child's descriptor `childFD` is closed. Called once for each."""
+
+    def processExited(self, reason: Failure) -> None:
+        """The child has exited; `reason` holds ProcessDone or ProcessTerminated. What it wrote may still come."""
+
+    def processEnded(self, reason: Failure) -> None:
+        """It has exited, and all its pipes are closed."""
+
+
+class IProcessTransport(IConsumer, Protocol):
+    """A child process. As a consumer it is its standard input."""
+
+    pid: int | None
+
+    def writeSequence(self, seq: Iterable[BytesLike]) -> None:
+        """Send the pieces of `seq` to standard input, as one write."""
+
+    def writeToChild(self, childFD: int, data: BytesLike) -> None:
+        """Send `data` to the child's descriptor `childFD`. KeyError if there is no pipe to it."""
+
+    def closeChildFD(self, descriptor: int) -> None:
+        """Close the pipe to or from the child's `descriptor`, after what was written."""
+
+    def closeStdin(self) -> None:
+        """closeChildFD(0)."""
+
+    def closeStdout(self) -> None:
+        """closeChildFD(1)."""
+
+    def closeStderr(self) -> None:
+        """closeChildFD(2)."""
+
+    def loseConnection(self) -> None:
+        """Close all three."""
+
+    def signalProcess(self, signalID: str | int) -> None:
+        """Send a signal, by name ("KILL") or number. ProcessExitedAlready if the child has exited."""
+
+
 class IProtocolFactory(Protocol):
     """What a listening port or connector asks for protocols."""
 
@@ -390,6 +444,13 @@ class IWriteDescriptor(IFileDescriptor, Protocol):
 
     def doWrite(self) -> Any:
         """The descriptor may be writable: None to go on; an exception object ends it with connectionLost."""
+
+
+class IClosable(Protocol):
+    """A socket, or a raw file."""
+
+    def close(self) -> None:
+        """Give the descriptor back."""
 
 
 class IFlushable(Protocol):
@@ -541,6 +602,16 @@ class IReactorUNIX(Protocol):
         """Connect to `address` within `timeout` seconds; return the Connector at once."""
 
 
+class IReactorSocket(Protocol):
+    """Streams on sockets that somebody else has opened. The descriptor is duplicated and stays the caller's."""
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+        """Accept connections for `factory` on a listening socket; return the port."""
+
+    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+        """Have `factory` build a protocol for a connected socket; return its transport."""
+
+
 class IReactorUNIXDatagram(Protocol):
     """Datagrams over UNIX sockets."""
 
@@ -582,11 +653,32 @@ class IReactorMulticast(Protocol):
         """As listenUDP; the port can join multicast groups."""
 
 
+class IReactorProcess(Protocol):
+    """Child processes."""
+
+    def spawnProcess(
+        self,
+        processProtocol: Any,
+        executable: Any,
+        args: Any = (),
+        env: Any = ...,
+        path: Any = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        usePTY: Any = False,
+        childFDs: Any = None,
+    ) -> Any:
+        """Run `executable` with `args`, in the directory `path`; return the child's IProcessTransport."""
+
+
 class IReactorNames(Protocol):
     """Host names."""
 
     def resolve(self, name: str, timeout: Any = ...) -> Deferred[str]:
         """Return a Deferred of `name`'s address as text, failing with DNSLookupError. Never blocks."""
+
+    def resolveAll(self, name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
+        """Return a Deferred of every (address family, socket address) of `name`, best first."""
 
 
 class IReactor(
@@ -597,9 +689,11 @@ class IReactor(
     IReactorTCP,
     IReactorSSL,
     IReactorUNIX,
+    IReactorSocket,
     IReactorUNIXDatagram,
     IReactorUDP,
     IReactorMulticast,
+    IReactorProcess,
     IReactorNames,
     Protocol,
 ):
@@ -608,9 +702,6 @@ class IReactor(
 
 class ITransportReactor(IReactor, Protocol):
     """What transports ask of their reactor besides."""
-
-    def resolveAll(self, name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
-        """Return a Deferred of every (address family, socket address) of `name`, best first."""
 
     def opened(self, transport: IFileDescriptor) -> None:
         """`transport` lives: stop() will close it."""
@@ -621,8 +712,8 @@ class ITransportReactor(IReactor, Protocol):
     def flushSoon(self, transport: IFlushable) -> None:
         """Call transport.flush() once before the loop sleeps."""
 
-    def closeSoon(self, sock: socket.socket) -> None:
-        """Close `sock` once no event of this batch can name its descriptor any more."""
+    def closeSoon(self, file: IClosable) -> None:
+        """Close `file` once no event of this batch can name its descriptor any more."""
 
     def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
         """Log what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor in

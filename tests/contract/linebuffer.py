@@ -240,6 +240,28 @@ class LineBufferContract:
             buffer.clear()
             assert (buffer.peek(), buffer.lines(), buffer.lineCount) == (b"", [], 2)
 
+    def test_takeSome(self, make: Maker) -> None:
+        """The first bytes, whatever lines they are part of, and wherever reads and searches ended."""
+        text = b"a\r\nbc\r\nd" + b"x" * 100 + b"\r\ne"
+        for reads in cuttings(text[:12]):
+            for count in range(14):
+                buffer = fed(make, reads)
+                assert buffer.take(count) == text[:12][:count]
+                assert len(buffer) == max(0, 12 - count)
+                buffer.feed(text[12:])
+                rest = text[count:] if count < 12 else text[12:]
+                assert (buffer.lines(), buffer.take()) == (rest.split(b"\r\n")[:-1], rest.split(b"\r\n")[-1])
+        with pytest.raises(ValueError, match="-1"):
+            buffer.take(-1)
+
+    def test_linesAndBytesInTurn(self, make: Maker) -> None:
+        """A length on a line, then that many bytes, as many protocols have it."""
+        bodies = [b"\r\n" * size for size in (0, 1, 7, 3000)] * 20
+        buffer = fed(make, pieces(b"".join(b"%d\r\n%b" % (len(body), body) for body in bodies), 1000))
+        for body in bodies:
+            assert buffer.take(int(next(buffer))) == body
+        assert len(buffer) == 0
+
     def test_itMayBeFedAndClearedWhileIterating(self, make: Maker) -> None:
         buffer = fed(make, [b"1\r\n2\r\n3"])
         lines = []
@@ -283,7 +305,7 @@ class LineBufferContract:
 
 
 def randomStep(rng: random.Random, delimiters: list[bytes], size: int) -> tuple[str, Any]:
-    name = rng.choice(("feed",) * 9 + ("next",) * 5 + ("lines", "lines", "cut", "cut", "exceeded", "rare"))
+    name = rng.choice(("feed",) * 9 + ("next",) * 5 + ("lines", "lines", "cut", "cut", "exceeded", "rare", "rare"))
     if name == "feed":
         data = b"".join(rng.choice([b"a", b"b", b"\r", b"x", *delimiters]) for _ in range(rng.randrange(size * 3)))
         if rng.random() < 0.04:
@@ -292,8 +314,13 @@ def randomStep(rng: random.Random, delimiters: list[bytes], size: int) -> tuple[
     if name == "cut":
         return name, rng.choice(delimiters) if rng.random() < 0.2 else None
     if name == "rare":
-        name = rng.choice(("take", "clear", "peek", "skip", "skip", "delimiter", "maxLength", "stripCR"))
-        values = {"delimiter": delimiters, "maxLength": [*range(12), ENDLESS], "stripCR": [False, True]}
+        name = rng.choice(("take", "takeSome", "clear", "peek", "skip", "skip", "delimiter", "maxLength", "stripCR"))
+        values = {
+            "takeSome": list(range(-1, 9)),
+            "delimiter": delimiters,
+            "maxLength": [*range(12), ENDLESS],
+            "stripCR": [False, True],
+        }
         return name, rng.choice(values.get(name, [None]))
     return name, None
 
@@ -311,6 +338,11 @@ def perform(step: tuple[str, Any], buffer: Any) -> Any:
             return buffer.exceeded
         case "delimiter" | "maxLength" | "stripCR":
             return setattr(buffer, name, value)
+        case "takeSome":
+            try:
+                return buffer.take(value)
+            except ValueError:
+                return "refused"
         case _:
             return getattr(buffer, name)()
 

@@ -681,6 +681,54 @@ class Producing:
         assert (client.received, reasonOf(server)) == (b"x", ConnectionDone)
 
 
+class Proxying:
+    def test_aTransportIsTheProducerOfAnother(self, world: World) -> None:
+        """A proxy: who does not read stops who sends, two connections away; little is kept, nothing lost, and the other
+        direction goes on. The end of one connection is the end of the other.
+        """
+        joined: dict[Any, Any] = {}
+        digest, count = hashlib.sha256(), 0
+
+        def passOn(protocol: Any, data: bytes) -> None:
+            protocol.received.clear()
+            joined[protocol].transport.write(data)
+
+        def take(protocol: Any, data: bytes) -> None:
+            nonlocal count
+            protocol.received.clear()
+            digest.update(data)
+            count += len(data)
+
+        inner, source = world.pair(server={"data": passOn})
+        sink, outer = world.pair(server={"data": take}, client={"data": passOn})
+        for one, other in ((inner, outer), (outer, inner)):
+            joined[one] = other
+            one.transport.registerProducer(other.transport, True)
+        sink.transport.pauseProducing()
+        piece, expected = bytes(60_000), hashlib.sha256()
+        streamer = Streamer(source.transport, piece, 64 << 20, expected)
+        source.transport.registerProducer(streamer, True)
+        streamer.resumeProducing()
+        seen: list[tuple[int, int]] = []
+
+        def standsStill() -> bool:
+            seen.append((streamer.number, outer.transport.unsent))
+            return streamer.paused and outer.transport.producerPaused and len(seen) > 10 and len(set(seen[-10:])) == 1
+
+        world.until(standsStill)
+        assert max(end.transport.unsent for end in (inner, outer)) < 4 * HIGH_WATER
+        sink.transport.write(b"answer")
+        world.until(lambda: source.received == b"answer")
+        streamer.left = 1 << 20
+        sink.transport.resumeProducing()
+        world.until(lambda: streamer.left <= 0 and count >= streamer.number * len(piece))
+        assert count == streamer.number * len(piece)
+        assert digest.digest() == expected.digest()
+        source.transport.loseConnection()
+        world.until(lost(source, inner, outer, sink))
+        assert {reasonOf(end) for end in (source, inner, outer, sink)} == {ConnectionDone}
+
+
 class OutputLimit:
     """The hard cap: a peer that does not read costs the cap and one write, on every way out."""
 
@@ -815,5 +863,5 @@ class OutputLimit:
         world.until(lambda: len(client.received) == 62_001)
 
 
-class TransportContract(Life, Writing, Reading, HalfClose, Producing, OutputLimit):
+class TransportContract(Life, Writing, Reading, HalfClose, Producing, Proxying, OutputLimit):
     """All of it. A subclass has the fixture `world`."""

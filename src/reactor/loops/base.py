@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -28,7 +27,8 @@ from typing import Any
 from reactor import _current
 from reactor.error import ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
 from reactor.failure import Failure, safeRepr
-from reactor.interfaces import IFileDescriptor, IFlushable
+from reactor.interfaces import IClosable, IFileDescriptor, IFlushable
+from reactor.loops.children import ProcessServices
 from reactor.loops.signals import SignalHandling
 from reactor.loops.sockets import SocketServices
 from reactor.loops.triggers import SystemEvents, Trigger
@@ -40,7 +40,7 @@ log = logging.getLogger("reactor")
 LONGEST_SLEEP = 86400.0  # seconds: what polls take as an argument is bounded, at 24 days for epoll
 
 
-class ReactorBase(SocketServices, ThreadServices):
+class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     """A reactor without its loop. Unless a docstring says otherwise, every method is for the thread that runs it."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class ReactorBase(SocketServices, ThreadServices):
         self._signals = SignalHandling(self.callFromThread, self._wakeupFd)
         self._open: dict[IFileDescriptor, None] = {}
         self._toFlush: list[IFlushable] = []
-        self._toClose: list[socket.socket] = []
+        self._toClose: list[IClosable] = []
         self._inBatch = False
         self._closed = False
 
@@ -275,8 +275,8 @@ class ReactorBase(SocketServices, ThreadServices):
             self._flushOutput()
         if self._toClose and not self._inBatch:
             closing, self._toClose = self._toClose, []
-            for sock in closing:
-                _close(sock)
+            for file in closing:
+                _close(file)
 
     def _flushOutput(self) -> None:
         # One pass: what a resumed producer writes meanwhile is sent on the next turn, so that nobody holds up the loop.
@@ -408,17 +408,17 @@ class ReactorBase(SocketServices, ThreadServices):
         """Call transport.flush() once before the loop sleeps."""
         self._toFlush.append(transport)
 
-    def closeSoon(self, sock: socket.socket) -> None:
-        """Close `sock` once no event of this batch can name its descriptor any more."""
+    def closeSoon(self, file: IClosable) -> None:
+        """Close `file` once no event of this batch can name its descriptor any more."""
         if self._inBatch:
-            self._toClose.append(sock)
+            self._toClose.append(file)
         else:
-            _close(sock)
+            _close(file)
 
 
-def _close(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # somebody may have closed the descriptor itself, behind the socket's back
-        sock.close()
+def _close(file: IClosable) -> None:
+    with contextlib.suppress(OSError):  # somebody may have closed the descriptor itself, behind the object's back
+        file.close()
 
 
 def numberOf(owner: Any, table: dict[int, Any]) -> int:

@@ -6,9 +6,11 @@ from typing import Any
 
 from reactor.interfaces import IClientFactory, IDatagramProtocol, IProtocolFactory, ITransportReactor
 from reactor.tlsoptions import ContextFactory
+from reactor.transports.adopting import AdoptedConnection, AdoptedPort, adoptConnection, adoptedPort
 from reactor.transports.tcp import TCPConnector, TCPPort
 from reactor.transports.tlsports import TLSConnector, TLSFactory
-from reactor.transports.udp import MulticastPort, UDPPort, adoptedPort
+from reactor.transports.udp import MulticastPort, UDPPort
+from reactor.transports.udp import adoptedPort as adoptedDatagramPort
 from reactor.transports.unix import Path, UNIXConnector, UNIXPort
 from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
 
@@ -189,6 +191,30 @@ class SocketServices:
 
         The descriptor itself stays the caller's. UnsupportedAddressFamily or UnsupportedSocketType if it is another.
         """
-        listening = adoptedPort(self, fileDescriptor, addressFamily, protocol, maxPacketSize)
+        listening = adoptedDatagramPort(self, fileDescriptor, addressFamily, protocol, maxPacketSize)
         listening.startListening()
         return listening
+
+    def adoptStreamPort(
+        self: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
+    ) -> AdoptedPort:
+        """Accept for `factory` on a duplicate of `fileDescriptor`, a listening socket of AF_INET, AF_INET6 or AF_UNIX.
+
+        The descriptor itself stays the caller's, and may be closed; the socket becomes non-blocking. At the end it is
+        closed and not shut down: other processes may listen on it. UnsupportedAddressFamily or UnsupportedSocketType
+        if it is another, CannotListenError if it does not listen.
+        """
+        listening = adoptedPort(self, fileDescriptor, addressFamily, factory)
+        listening.startListening()
+        return listening
+
+    def adoptStreamConnection(
+        self: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
+    ) -> AdoptedConnection | None:
+        """Have `factory` build a protocol for a duplicate of `fileDescriptor`, a connected stream socket.
+
+        Return its transport, None if there is no protocol. The descriptor itself stays the caller's, who should close
+        it: a reset by this side reaches the peer only when nobody else has the socket. The errors are those of
+        adoptStreamPort.
+        """
+        return adoptConnection(self, fileDescriptor, addressFamily, factory)

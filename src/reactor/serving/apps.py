@@ -57,14 +57,14 @@ def makeApplication(
         raise CommandError("collect needs --output FILE" if output is None else "--output is for collect only", USAGE)
     if name == "echo":
         return Application(
-            tuned(ServerFactory.forProtocol(Echo), settings), None, r"printf 'hello\r\n' | nc -q1 {host} {port}"
+            tuned(ServerFactory.forProtocol(Echo), settings), None, r"printf 'hello\r\n' | nc -q1 {place}"
         )
     if name == "chat":
-        return Application(tuned(Room(), settings), None, "nc {host} {port}")
+        return Application(tuned(Room(), settings), None, "nc {place}")
     if output is not None:
         file = LineFile(output)
         factory = tuned(Collection(file, fail), settings)
-        return Application(factory, None, "nc -N {host} {port} < FILE", file.close)
+        return Application(factory, None, "nc -N {place} < FILE", file.close)
     factory = asFactory(findApplication(name), name)
     prepare = None
     if settings:
@@ -73,7 +73,7 @@ def makeApplication(
         plain = getattr(type(factory), "buildProtocol", None) is Factory.buildProtocol
         if plain and inspect.isclass(factory.protocol) and not isLineReceiver(factory.protocol):
             raise prepare.refusal(factory.protocol)
-    return Application(factory, prepare, "nc {host} {port}")
+    return Application(factory, prepare, "nc {place}")
 
 
 def tuned(factory: Any, settings: dict[str, Any]) -> Any:

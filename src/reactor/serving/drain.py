@@ -19,7 +19,7 @@ from typing import Any
 from reactor.defer import Deferred
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
-from reactor.serving.watch import unacknowledged, unread
+from reactor.serving.watch import isRead, unacknowledged, unread
 from reactor.task import LoopingCall
 
 log = logging.getLogger("reactor.serving")
@@ -86,7 +86,7 @@ class Drain:
         readers = set(map(id, self._reactor.getReaders()))
         self._stopReading(readers, now >= self._begun + READ_GRACE)
         for leaving in list(self._leaving):
-            self._letGo(leaving, id(leaving.transport) in readers, now)
+            self._letGo(leaving, isRead(leaving.transport, readers), now)
         if not self._reading and not self._leaving:
             self._loop.stop()
             self.done.callback(self._reset)
@@ -98,7 +98,7 @@ class Drain:
         for transport in self._reading:
             if transport.disconnected:
                 continue
-            if not enough and id(transport) in readers and unread(transport):
+            if not enough and isRead(transport, readers) and unread(transport):
                 still.append(transport)
             else:
                 self._leaving[Leaving(transport, self)] = None

@@ -188,8 +188,9 @@ def _addServe(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ENDPOINT",
-        help="instead, or besides if --host or --port is given: tcp:PORT:interface=ADDRESS, or tcp6:PORT:interface="
-        r"\:\:1 (a colon in a value is escaped); without an interface, the loopback one; may be repeated",
+        help="instead, or besides if --host or --port is given: tcp:PORT:interface=ADDRESS, tcp6:PORT:interface="
+        r"\:\:1 (a colon in a value is escaped), unix:PATH, ssl:PORT:privateKey=FILE:certKey=FILE, tls:DIRECTORY, "
+        "systemd:domain=INET:name=NAME, stdio:. Without an interface, the loopback one; may be repeated",
     )
     add("--max-line", type=wholeNumber(1), metavar="N", help="longest line, in bytes (16384; collect 1048576)")
     add(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import re
 import resource
 import select
+import shlex
 import socket
 import sys
 import weakref
 from contextlib import suppress
 from typing import Any
 
-from reactor.address import IPv4Address, IPv6Address
+from reactor.address import UNIXAddress
 from reactor.defer import Deferred, gatherResults, maybeDeferred
-from reactor.endpoints import serverArguments
+from reactor.endpoints.streams import TCP4ServerEndpoint
+from reactor.endpoints.strings import serverArguments
 from reactor.error import CannotListenError, ReactorNotRunning
 from reactor.failure import Failure
 from reactor.linecore import IMPLEMENTATION
@@ -22,13 +26,14 @@ from reactor.loops.base import ReactorBase
 from reactor.serving.apps import Application, lineSettings, makeApplication
 from reactor.serving.drain import Drain
 from reactor.serving.errors import USAGE, CommandError, reasonOf
-from reactor.serving.logs import logTo
+from reactor.serving.logs import escaped, logTo
 from reactor.serving.options import HOST, PORT, version, where
 from reactor.serving.watch import IdleSweep, WatchedFactory
+from reactor.stdio import PipeAddress, StandardIO
 
 log = logging.getLogger("reactor.serving")
 
-LOOPBACK = {"tcp": "127.0.0.1", "tcp6": "::1"}
+LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": "::1", "tls": "::1"}
 BACKLOG = 511
 ACCEPT_ROUNDS = 16
 
@@ -50,9 +55,8 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
     application = makeApplication(options.app, settings, options.output, fail)
     server = Server(reactor, application, options.idle_timeout)
     try:
-        for endpoint in endpoints:
-            server.listen(endpoint)
-        reactor.callWhenRunning(announce, options.app, application.hint, server.addresses())
+        addresses = [(kind, server.listen(endpoint)) for kind, endpoint in endpoints]
+        reactor.callWhenRunning(announce, options.app, application.hint, addresses)
         server.run()
     finally:
         server.close()
@@ -66,8 +70,9 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
     return 0
 
 
-def endpointsOf(options: argparse.Namespace, reactor: ReactorBase) -> list[Any]:
-    """Return the endpoints to listen on: those of --listen; with --host or --port, or without --listen, their one too.
+def endpointsOf(options: argparse.Namespace, reactor: ReactorBase) -> list[tuple[str, Any]]:
+    """Return the endpoints to listen on, each with its kind: those of --listen; with --host or --port, or without
+    --listen, their one too.
 
     A server endpoint that names no interface gets the loopback one: only who names another opens the door.
     """
@@ -75,13 +80,15 @@ def endpointsOf(options: argparse.Namespace, reactor: ReactorBase) -> list[Any]:
     for description in options.listen:
         try:
             kind, make, arguments = serverArguments(description)
-        except ValueError as error:
-            raise CommandError(f"--listen: {error}", USAGE) from None
-        found.append(make(reactor, **{**arguments, "interface": arguments.get("interface") or LOOPBACK[kind]}))
+            if kind in LOOPBACK:
+                arguments["interface"] = arguments.get("interface") or LOOPBACK[kind]
+            found.append((kind, make(reactor, **arguments)))
+        except (OSError, ValueError) as error:
+            raise CommandError(f"--listen: {reasonOf(error)}", USAGE) from None
     if not found or options.host is not None or options.port is not None:
         address = literalAddress(options.host or HOST)
-        _kind, make, _arguments = serverArguments("tcp:0")
-        found.append(make(reactor, PORT if options.port is None else options.port, BACKLOG, address))
+        port = PORT if options.port is None else options.port
+        found.append(("tcp", TCP4ServerEndpoint(reactor, port, BACKLOG, address)))
     return found
 
 
@@ -94,16 +101,35 @@ def literalAddress(host: str) -> str:
     return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
 
 
-def announce(name: str, hint: str, addresses: list[IPv4Address | IPv6Address]) -> None:
+def announce(name: str, hint: str, addresses: list[tuple[str, Any]]) -> None:
     """Say on standard error what is served where, and how to talk to it. (Standard output may be for lines.)
 
     Whoever reads it may send a signal at once, so it is called when the reactor runs.
     """
-    places = " and ".join(where(address.host, address.port) for address in addresses)
-    first = addresses[0]
-    tryHost = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(first.host, first.host)
+    places = " and ".join(placeOf(address) for _kind, address in addresses)
     print(f"linereactor {version()}: {name} on {places} (line core: {IMPLEMENTATION})", file=sys.stderr)
-    print(f"try:  {hint.format(host=tryHost, port=first.port)}", file=sys.stderr, flush=True)
+    for kind, address in addresses:
+        if not isinstance(address, PipeAddress):
+            print(f"try:  {tryThis(hint, kind, address)}", file=sys.stderr, flush=True)
+            break
+
+
+def tryThis(hint: str, kind: str, address: Any) -> str:
+    """Return `hint`, a command line with nc, for a server of this kind and address."""
+    if isinstance(address, UNIXAddress):
+        return hint.format(place=f"-U {shlex.quote(placeOf(address))}")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    if kind in ("ssl", "tls"):
+        place = f"openssl s_client -quiet -connect {where(host, address.port)}"
+        return re.sub(r"\bnc( -\w+)? \{place\}", place, hint)
+    return hint.format(place=f"{host} {address.port}")
+
+
+def placeOf(address: Any) -> str:
+    """Return an address as one writes it."""
+    if isinstance(address, UNIXAddress):
+        return escaped(os.fsdecode(address.name or b""))
+    return "standard input" if isinstance(address, PipeAddress) else where(address.host, address.port)
 
 
 def allowDescriptors() -> None:
@@ -130,23 +156,27 @@ class Server:
         self._reactor = reactor
         self._factory = WatchedFactory(application.factory, self._met, application.prepare)
         self._ports: list[Any] = []
+        self._pipes: list[StandardIO] = []
         self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
         self._sweep = None if idleTimeout is None else IdleSweep(reactor, idleTimeout, reactor.getReaders)
 
-    def listen(self, endpoint: Any) -> None:
-        """Listen on `endpoint`. CommandError if that is not possible."""
+    def listen(self, endpoint: Any) -> Any:
+        """Listen on `endpoint`, and return its address. CommandError if that is not possible."""
+        opened: list[Any] = []
         failed: list[Failure] = []
-        endpoint.listen(self._factory).addCallbacks(self._ports.append, failed.append)
+        endpoint.listen(self._factory).addCallbacks(opened.append, failed.append)
         for failure in failed:
             error = failure.value
             if isinstance(error, CannotListenError):
-                place = where(error.interface or "0.0.0.0", int(error.port))
+                isPath = error.interface == "unix"
+                place = escaped(str(error.port)) if isPath else where(error.interface or "0.0.0.0", int(error.port))
                 raise CommandError(f"cannot listen on {place}: {reasonOf(error.socketError)}") from None
             raise CommandError(f"cannot listen: {reasonOf(error)}", USAGE) from None
-
-    def addresses(self) -> list[IPv4Address | IPv6Address]:
-        """Return where it listens."""
-        return [port.getHost() for port in self._ports]
+        if not isinstance(opened[0], StandardIO):
+            self._ports.append(opened[0])
+        elif opened[0].disconnected:
+            raise CommandError("the connection over standard input and output has ended at once")
+        return opened[0].getHost()
 
     def run(self) -> None:
         """Run the reactor until it is stopped."""
@@ -165,11 +195,13 @@ class Server:
             if port in readers:
                 acceptWaiting(port)
         closed = self.close()
+        for transport in self._pipes:
+            transport.loseConnection()
         return gatherResults([closed, Drain(self._reactor, self._connections).done])
 
     def abort(self) -> None:
         """Reset every connection."""
-        for transport in list(self._connections):
+        for transport in [*self._connections, *self._pipes]:
             transport.abortConnection()
 
     def close(self) -> Deferred[Any]:
@@ -183,6 +215,17 @@ class Server:
         return closed
 
     def _met(self, transport: Any) -> None:
+        if isinstance(transport, StandardIO):
+            transport.ended = self._pipeEnded
+            self._pipes.append(transport)
+            return
         self._connections.add(transport)
         if self._sweep is not None:
             self._sweep.watch(transport)
+
+    def _pipeEnded(self, reason: Failure) -> None:
+        """Who serves standard input and nothing else has done its work."""
+        self._pipes.clear()
+        if not self._ports:
+            with suppress(ReactorNotRunning):  # it is stopping already
+                self._reactor.stop()

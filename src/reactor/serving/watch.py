@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from reactor.endpoints import Introduction
+from reactor.endpoints.streams import Introduction
 from reactor.interfaces import IProtocolFactory, IReactorTime
 from reactor.linereceiver import LineReceiver
 from reactor.serving.logs import escaped
@@ -38,6 +38,11 @@ def unread(transport: Any) -> int:
 def unacknowledged(transport: Any) -> int:
     """Return how many bytes that were sent wait in the kernel for the peer to take them."""
     return _queued(transport, termios.TIOCOUTQ)
+
+
+def isRead(transport: Any, readers: set[int]) -> bool:
+    """Whether the loop reads for `transport`. `readers` are the ids of what it reads from; TLS has a socket below."""
+    return id(getattr(transport, "lower", transport)) in readers
 
 
 class WatchedFactory:
@@ -144,7 +149,7 @@ class IdleSweep:
                 self._watched.discard(transport)
                 continue
             mark = counted.progress()
-            held = id(transport) not in readers and not transport.disconnecting and not unacknowledged(transport)
+            held = not isRead(transport, readers) and not transport.disconnecting and not unacknowledged(transport)
             if mark != counted.mark or held:
                 counted.mark = mark
                 counted.since = now

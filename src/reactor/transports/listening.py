@@ -59,6 +59,10 @@ class ListeningPort:
         """Return a bound, non-blocking socket. CannotListenError if the system refuses."""
         raise NotImplementedError
 
+    def _listen(self, sock: socket.socket) -> None:
+        """Have the kernel queue connections. OSError if the system refuses."""
+        sock.listen(self.backlog)
+
     def _describe(self, sock: socket.socket) -> Address:
         """Return the address that `sock` is bound to."""
         raise NotImplementedError
@@ -83,7 +87,7 @@ class ListeningPort:
             return
         sock = self._openSocket()
         try:
-            sock.listen(self.backlog)
+            self._listen(sock)
         except OSError as error:
             sock.close()
             self._released()

@@ -40,7 +40,7 @@ from reactor.error import (
     TimeoutError,
 )
 from reactor.failure import Failure
-from reactor.interfaces import IDelayedCall, IHalfCloseableProtocol, ILowerTransport, ITransportReactor
+from reactor.interfaces import IDelayedCall, ILowerTransport, ITransportReactor
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
 from reactor.transports.output import OutputStream
 from reactor.transports.tlsengine import TLSEngine
@@ -332,7 +332,6 @@ class TLSLayer(OutputStream):
             if self._engine.ended is not None:
                 self._closeLower()
             else:
-                self._stopTimer()
                 self._watchClosing()
         elif self._ending:
             self._ending = False
@@ -352,6 +351,7 @@ class TLSLayer(OutputStream):
         self._watchClosing()
 
     def _watchClosing(self) -> None:
+        self._stopTimer()
         self._timer = self.reactor.callLater(self.closeTimeout, self._stillClosing, (self._sent, self.lower.unsent))
 
     def _stillClosing(self, before: tuple[int, int]) -> None:
@@ -444,5 +444,5 @@ def undelivered(protocol: Any) -> bytes:
 
 
 def isHalfCloseable(protocol: object) -> bool:
-    """Whether `protocol` is told of halves."""
-    return isinstance(protocol, IHalfCloseableProtocol)
+    """Whether `protocol` is told of halves. (From Python 3.12 on isinstance does not see what a wrapper passes on.)"""
+    return hasattr(protocol, "readConnectionLost") and hasattr(protocol, "writeConnectionLost")

@@ -1,0 +1,75 @@
+"""A port forwarder: every connection to our port becomes one to another port of this machine, and bytes pass both ways.
+
+Each side's transport is the producer of the other's: when the one that is written to has too much unsent, the other
+is not read. So a peer that does not read costs a bounded amount of memory, however much its partner sends. The end of
+either connection is the end of both, after what was read has been sent.
+
+python examples/portforward.py TARGET [PORT]
+"""
+
+import sys
+
+import reactor
+from reactor import ClientFactory, Protocol, ServerFactory
+
+
+class Side(Protocol):
+    other = None
+
+    def dataReceived(self, data):
+        self.other.transport.write(data)
+
+    def connectionLost(self, reason):
+        if self.other is not None:
+            # A connection does not close before its producer, which we are, has unregistered.
+            self.other.transport.unregisterProducer()
+            self.other.transport.loseConnection()
+            self.other.other = None
+            self.other = None
+
+
+class Outgoing(Side):
+    def connectionMade(self):
+        self.join(self.factory.incoming)
+
+    def join(self, incoming):
+        self.other, incoming.other = incoming, self
+        self.transport.registerProducer(incoming.transport, True)
+        incoming.transport.registerProducer(self.transport, True)
+        incoming.transport.resumeProducing()
+
+
+class OutgoingFactory(ClientFactory):
+    protocol = Outgoing
+    noisy = False
+
+    def __init__(self, incoming):
+        self.incoming = incoming
+
+    def clientConnectionFailed(self, connector, reason):
+        print("no connection:", reason.type.__name__, flush=True)
+        self.incoming.transport.loseConnection()
+
+
+class Incoming(Side):
+    def connectionMade(self):
+        # Nothing is read until there is somebody to write it to.
+        self.transport.pauseProducing()
+        self.connector = reactor.connectTCP("127.0.0.1", self.factory.target, OutgoingFactory(self), timeout=10)
+
+    def connectionLost(self, reason):
+        Side.connectionLost(self, reason)
+        self.connector.disconnect()
+
+
+class Forwarder(ServerFactory):
+    protocol = Incoming
+
+    def __init__(self, target):
+        self.target = target
+
+
+factory = Forwarder(int(sys.argv[1]))
+port = reactor.listenTCP(int(sys.argv[2]) if sys.argv[2:] else 0, factory, interface="127.0.0.1")
+print("listening on", port.getHost().port, flush=True)
+reactor.run()

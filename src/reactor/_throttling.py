@@ -1,0 +1,300 @@
+"""Throttling: as many bytes a second as are allowed, for all connections of a factory together.
+
+What a second was given too much is paid for by stopping everybody for as long as it would have taken. Two can stop a
+connection's reading, or its producer: whoever uses it, and the throttle. It goes on when neither wants it stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from reactor import _current
+from reactor._wrapping import ProtocolWrapper, WrappingFactory
+from reactor.failure import Failure
+from reactor.interfaces import BytesLike
+from reactor.protocol import connectionDone
+
+if TYPE_CHECKING:
+    from reactor.interfaces import IDelayedCall
+
+log = logging.getLogger("reactor.policies")
+
+
+def sizeOf(data: BytesLike) -> int:
+    """Return how many bytes there are. TypeError unless `data` is bytes-like."""
+    return memoryview(data).nbytes
+
+
+class _Valve:
+    """Stands between a transport and its producer: it passes on what the transport asks for, unless it is shut."""
+
+    def __init__(self, producer: Any, streaming: bool, isShut: bool) -> None:
+        self.producer = producer
+        self.isStopped = False
+        self._streaming = streaming
+        self._isShut = isShut
+        self._isWanted = streaming  # the transport wants data; a pull producer has been asked for a piece it owes
+
+    def pauseProducing(self) -> None:
+        self._isWanted = False
+        if not self._isShut:
+            self.producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._isWanted = True
+        if not self._isShut:
+            self._ask()
+
+    def stopProducing(self) -> None:
+        self.isStopped = True
+        self.producer.stopProducing()
+
+    def shut(self) -> None:
+        self._isShut = True
+        if self._streaming and self._isWanted:
+            self.producer.pauseProducing()
+
+    def open(self) -> None:
+        self._isShut = False
+        if self._isWanted:
+            self._ask()
+
+    def _ask(self) -> None:
+        self._isWanted = self._streaming
+        self.producer.resumeProducing()
+
+
+class ThrottlingProtocol(ProtocolWrapper):
+    """The wrapper of a ThrottlingFactory. `producer` is the one that the protocol has registered, or None."""
+
+    producer: Any = None
+    _valve: _Valve | None = None
+    _isPaused = False
+    _readsThrottled = False
+    _writesThrottled = False
+
+    def write(self, data: BytesLike) -> None:
+        """Counted, and passed on."""
+        self.factory.registerWritten(sizeOf(data))
+        super().write(data)
+
+    def writeSequence(self, seq: Iterable[BytesLike]) -> None:
+        """Counted, and passed on."""
+        pieces = list(seq)
+        self.factory.registerWritten(sum(map(sizeOf, pieces)))
+        super().writeSequence(pieces)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Counted, and passed on."""
+        self.factory.registerRead(len(data))
+        super().dataReceived(data)
+
+    def pauseProducing(self) -> None:
+        """Passed on, and remembered: the end of throttling does not undo it."""
+        self._isPaused = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Passed on, when reading is not throttled."""
+        self._isPaused = False
+        if not self._readsThrottled:
+            self.transport.resumeProducing()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Passed on; throttling stops the producer. The errors are the transport's."""
+        before = self.producer, self._valve
+        self.producer = producer
+        self._valve = valve = _Valve(producer, bool(streaming), self._writesThrottled)
+        try:
+            super().registerProducer(valve, streaming)
+        except BaseException:
+            self.producer, self._valve = before
+            raise
+        if valve.isStopped:
+            self.producer = self._valve = None
+        elif streaming and self._writesThrottled:
+            valve.shut()
+
+    def unregisterProducer(self) -> None:
+        """Passed on."""
+        self.producer = self._valve = None
+        super().unregisterProducer()
+
+    def stopConsuming(self) -> None:
+        """Passed on."""
+        self.producer = self._valve = None
+        super().stopConsuming()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Passed on."""
+        self.producer = self._valve = None
+        super().connectionLost(reason)
+
+    def throttleReads(self) -> None:
+        """Called by the factory: read no more."""
+        self._readsThrottled = True
+        self.transport.pauseProducing()
+
+    def unthrottleReads(self) -> None:
+        """Called by the factory: read again, unless the protocol has paused."""
+        self._readsThrottled = False
+        if not self._isPaused:
+            self.transport.resumeProducing()
+
+    def throttleWrites(self) -> None:
+        """Called by the factory: stop the producer, if there is one."""
+        self._writesThrottled = True
+        if self._valve is not None:
+            self._valve.shut()
+
+    def unthrottleWrites(self) -> None:
+        """Called by the factory: let the producer go on, if the transport wants more."""
+        self._writesThrottled = False
+        if self._valve is not None:
+            self._valve.open()
+
+
+class ThrottlingFactory(WrappingFactory):
+    """Bounds the number of connections, and the bytes a second that they all together read, and write.
+
+    The connection above `maxConnectionCount` is closed at once and counted in `refusedCount`. Every second in which
+    more than `readLimit` bytes were read stops all reading for as long as the excess would have taken; `writeLimit`
+    does so to the producers that protocols have registered, as nothing else of writing can be stopped (None: no limit).
+    ValueError unless the limits are above 0.
+    """
+
+    protocol: Callable[..., Any] | None = ThrottlingProtocol
+
+    def __init__(
+        self,
+        wrappedFactory: Any,
+        maxConnectionCount: int = sys.maxsize,
+        readLimit: float | None = None,
+        writeLimit: float | None = None,
+    ) -> None:
+        for limit in (readLimit, writeLimit):
+            if limit is not None and limit <= 0:
+                raise ValueError(f"a limit must be above 0 bytes a second, not {limit}")
+        super().__init__(wrappedFactory)
+        self.connectionCount = 0
+        self.refusedCount = 0
+        self.maxConnectionCount = maxConnectionCount
+        self.readLimit = readLimit
+        self.writeLimit = writeLimit
+        self.readThisSecond = 0
+        self.writtenThisSecond = 0
+        self.checkReadBandwidthID: IDelayedCall | None = None
+        self.unthrottleReadsID: IDelayedCall | None = None
+        self.checkWriteBandwidthID: IDelayedCall | None = None
+        self.unthrottleWritesID: IDelayedCall | None = None
+
+    def callLater(self, period: float, func: Callable[[], object]) -> Any:
+        """The current reactor's callLater. Tests replace it by a Clock's."""
+        return _current.current().callLater(period, func)
+
+    def registerWritten(self, length: int) -> None:
+        """Called by the protocols: `length` bytes were written."""
+        self.writtenThisSecond += length
+
+    def registerRead(self, length: int) -> None:
+        """Called by the protocols: `length` bytes were read."""
+        self.readThisSecond += length
+
+    def checkReadBandwidth(self) -> None:
+        """Called every second while there are connections."""
+        assert self.readLimit is not None
+        excess = self.readThisSecond / self.readLimit - 1.0
+        if excess > 0:
+            if self.unthrottleReadsID is None:
+                self.throttleReads()
+                self.unthrottleReadsID = self.callLater(excess, self.unthrottleReads)
+            else:
+                self.unthrottleReadsID.delay(excess)
+        self.readThisSecond = 0
+        self.checkReadBandwidthID = self.callLater(1, self.checkReadBandwidth)
+
+    def checkWriteBandwidth(self) -> None:
+        """Called every second while there are connections."""
+        assert self.writeLimit is not None
+        excess = self.writtenThisSecond / self.writeLimit - 1.0
+        if excess > 0:
+            if self.unthrottleWritesID is None:
+                self.throttleWrites()
+                self.unthrottleWritesID = self.callLater(excess, self.unthrottleWrites)
+            else:
+                self.unthrottleWritesID.delay(excess)
+        self.writtenThisSecond = 0
+        self.checkWriteBandwidthID = self.callLater(1, self.checkWriteBandwidth)
+
+    def throttleReads(self) -> None:
+        """Stop reading on all connections."""
+        log.info("Throttling reads on %r", self)
+        self._tellAll("throttleReads")
+
+    def unthrottleReads(self) -> None:
+        """Let all connections read again."""
+        self.unthrottleReadsID = None
+        log.info("Stopped throttling reads on %r", self)
+        self._tellAll("unthrottleReads")
+
+    def throttleWrites(self) -> None:
+        """Stop the producers of all connections."""
+        log.info("Throttling writes on %r", self)
+        self._tellAll("throttleWrites")
+
+    def unthrottleWrites(self) -> None:
+        """Let the producers of all connections go on."""
+        self.unthrottleWritesID = None
+        log.info("Stopped throttling writes on %r", self)
+        self._tellAll("unthrottleWrites")
+
+    def _tellAll(self, what: str) -> None:
+        for protocol in list(self.protocols):
+            try:
+                getattr(protocol, what)()
+            except BaseException:
+                protocol.failConnection(Failure())
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Return a wrapper around what the wrapped factory builds; None if there are too many connections."""
+        if self.connectionCount >= self.maxConnectionCount:
+            log.info("Max connection count reached!")
+            self.refusedCount += 1
+            return None
+        protocol = super().buildProtocol(addr)
+        if protocol is not None:
+            self.connectionCount += 1
+            if self.connectionCount == 1:
+                self._startChecks()
+        return protocol
+
+    def registerProtocol(self, p: Any) -> None:
+        """Called by each wrapper when its connection stands. If all others are throttled, so is it."""
+        super().registerProtocol(p)
+        if self.unthrottleReadsID is not None:
+            p.throttleReads()
+        if self.unthrottleWritesID is not None:
+            p.throttleWrites()
+
+    def unregisterProtocol(self, p: Any) -> None:
+        """Called by each wrapper once, when its connection is over. Nothing is checked while there is none."""
+        super().unregisterProtocol(p)
+        self.connectionCount -= 1
+        if self.connectionCount == 0:
+            self._stopChecks()
+
+    def _startChecks(self) -> None:
+        if self.readLimit is not None:
+            self.checkReadBandwidth()
+        if self.writeLimit is not None:
+            self.checkWriteBandwidth()
+
+    def _stopChecks(self) -> None:
+        for name in ("checkReadBandwidthID", "unthrottleReadsID", "checkWriteBandwidthID", "unthrottleWritesID"):
+            call = getattr(self, name)
+            if call is not None:
+                call.cancel()
+                setattr(self, name, None)

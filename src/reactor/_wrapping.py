@@ -1,0 +1,171 @@
+"""Wrapping: a protocol between a transport and a protocol, and the factory that puts it there.
+
+To the transport a wrapper is the protocol, to the protocol it is the transport. What it does not know itself it passes
+on: what transports tell protocols to the one, everything else to the other. So a wrapped protocol is told of halves and
+handshakes if it has the methods for that, and calls whatever its transport offers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from reactor.failure import Failure
+from reactor.interfaces import BytesLike
+from reactor.protocol import ClientFactory, Protocol, connectionDone
+
+# What a transport calls on protocols that have it, and looks for.
+TOLD = frozenset({"readConnectionLost", "writeConnectionLost", "handshakeCompleted"})
+
+
+def wrappedLogPrefix(wrapper: object, wrapped: Any) -> str:
+    """Return the name of `wrapped` for log messages, with the wrapper's class."""
+    name = wrapped.logPrefix() if hasattr(wrapped, "logPrefix") else type(wrapped).__name__
+    return f"{name} ({type(wrapper).__name__})"
+
+
+class ProtocolWrapper(Protocol):
+    """The transport of `wrappedProtocol`, and the protocol of a transport; `factory` has made it.
+
+    Subclasses override what they want to see or change, and call the method they override.
+    """
+
+    transport: Any
+    _closing: object = False
+    _isOn = False
+
+    def __init__(self, factory: Any, wrappedProtocol: Any) -> None:
+        self.wrappedProtocol = wrappedProtocol
+        self.factory = factory
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.wrappedProtocol if name in TOLD else self.transport, name)
+
+    def logPrefix(self) -> str:
+        """Return the wrapped protocol's name for log messages, with our class."""
+        return wrappedLogPrefix(self, self.wrappedProtocol)
+
+    def makeConnection(self, transport: Any) -> None:
+        """Called once, when the connection stands: connectionMade, factory.registerProtocol, then the protocol's."""
+        super().makeConnection(transport)
+        self.factory.registerProtocol(self)
+        self._isOn = True
+        self.wrappedProtocol.makeConnection(self)
+
+    # The transport's side.
+
+    @property
+    def disconnecting(self) -> bool:
+        """Whether the connection is being closed, through us or not."""
+        return bool(self._closing or getattr(self.transport, "disconnecting", False))
+
+    @disconnecting.setter
+    def disconnecting(self, value: object) -> None:
+        self._closing = value
+
+    def write(self, data: BytesLike) -> None:
+        """Passed on."""
+        self.transport.write(data)
+
+    def writeSequence(self, data: Iterable[BytesLike]) -> None:
+        """Passed on."""
+        self.transport.writeSequence(data)
+
+    def loseConnection(self) -> None:
+        """Passed on."""
+        self.disconnecting = True
+        self.transport.loseConnection()
+
+    def getPeer(self) -> Any:
+        """Passed on."""
+        return self.transport.getPeer()
+
+    def getHost(self) -> Any:
+        """Passed on."""
+        return self.transport.getHost()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Passed on."""
+        self.transport.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Passed on."""
+        self.transport.unregisterProducer()
+
+    def stopConsuming(self) -> None:
+        """Passed on."""
+        self.transport.stopConsuming()
+
+    # The protocol's side.
+
+    def dataReceived(self, data: bytes) -> None:
+        """Passed on."""
+        self.wrappedProtocol.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Called once, last: factory.unregisterProtocol, then the protocol's, which is let go of."""
+        self.connected = 0  # as a transport's
+        try:
+            self.factory.unregisterProtocol(self)
+        finally:
+            protocol, self.wrappedProtocol = self.wrappedProtocol, None
+            if self._isOn:
+                protocol.connectionLost(reason)
+
+
+class WrappingFactory(ClientFactory[Any]):
+    """Wraps the protocols of `wrappedFactory`, of servers or clients, each in a `protocol(self, wrapped)`.
+
+    The wrappers whose connections stand are the keys of `protocols`. Where the wrapped factory returns None, so does
+    this one.
+    """
+
+    protocol: Callable[..., Any] | None = ProtocolWrapper
+
+    def __init__(self, wrappedFactory: Any) -> None:
+        self.wrappedFactory = wrappedFactory
+        self.protocols: dict[Any, int] = {}
+
+    def logPrefix(self) -> str:
+        """Return the wrapped factory's name for log messages, with our class."""
+        return wrappedLogPrefix(self, self.wrappedFactory)
+
+    def doStart(self) -> None:
+        """Passed on, then done here."""
+        self.wrappedFactory.doStart()
+        super().doStart()
+
+    def doStop(self) -> None:
+        """Passed on, then done here."""
+        self.wrappedFactory.doStop()
+        super().doStop()
+
+    def startedConnecting(self, connector: Any) -> None:
+        """Passed on."""
+        self.wrappedFactory.startedConnecting(connector)
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """Passed on."""
+        self.wrappedFactory.clientConnectionFailed(connector, reason)
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        """Passed on."""
+        self.wrappedFactory.clientConnectionLost(connector, reason)
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Return a wrapper around what the wrapped factory builds, or None if that is None."""
+        wrapped = self.wrappedFactory.buildProtocol(addr)
+        return None if wrapped is None else self.wrap(wrapped)
+
+    def wrap(self, wrapped: Any) -> Any:
+        """Return the wrapper for `wrapped`. For subclasses, whose wrappers take further arguments."""
+        assert self.protocol is not None
+        return self.protocol(self, wrapped)
+
+    def registerProtocol(self, p: Any) -> None:
+        """Called by each wrapper when its connection stands."""
+        self.protocols[p] = 1
+
+    def unregisterProtocol(self, p: Any) -> None:
+        """Called by each wrapper once, when its connection is over."""
+        self.protocols.pop(p, None)

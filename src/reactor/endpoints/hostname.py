@@ -1,0 +1,183 @@
+"""HostnameEndpoint: happy eyeballs (RFC 8305).
+
+Every address of the name is tried, the families in turn, beginning with that of the best address. An attempt has a
+quarter of a second before the next begins beside it; when one fails, the next begins at once. The first that is
+connected wins, and the others are given up. Only the winner asks the factory for a protocol.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from typing import Any
+
+from reactor.address import HostnameAddress, isIPAddress, isIPv6Address
+from reactor.defer import Deferred, succeed
+from reactor.endpoints.streams import TCP4ClientEndpoint
+from reactor.error import ConnectingCancelledError, DNSLookupError
+from reactor.failure import Failure
+from reactor.interfaces import IDelayedCall, IProtocolFactory, IReactor
+
+ATTEMPT_DELAY = 0.25  # RFC 8305, section 5
+
+
+class HostnameEndpoint:
+    """Connects to `host`, a name or a literal address, over IPv6 or IPv4, whichever answers first.
+
+    `timeout` and `attemptDelay` are seconds, the first for each address, the second until the next is tried beside it
+    (None: ATTEMPT_DELAY). `bindAddress` is (host, port) of this side, or its host alone.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactor,
+        host: str | bytes,
+        port: int,
+        timeout: float = 30,
+        bindAddress: str | tuple[str, int] | None = None,
+        attemptDelay: float | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._host = host.decode("ascii") if isinstance(host, bytes) else host
+        self._port = port
+        self._timeout = timeout
+        self._bindAddress = bindAddress
+        self._attemptDelay = ATTEMPT_DELAY if attemptDelay is None else attemptDelay
+
+    def __repr__(self) -> str:
+        host = f"[{self._host}]" if isIPv6Address(self._host) else self._host
+        return f"<HostnameEndpoint {host}:{self._port}>"
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Connect once. The Deferred fires with the protocol that `protocolFactory` builds, after its connectionMade.
+
+        It fails with DNSLookupError, or as the last attempt did; for the rest see TCP4ClientEndpoint.connect.
+        """
+        race = _Race(self._reactor, protocolFactory, self._attemptDelay, self._destination())
+        return race.start(self._lookUp(), self._endpointTo)
+
+    def _lookUp(self) -> Deferred[list[tuple[int, Any]]]:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            if isIPAddress(self._host, family):
+                return succeed([(family, (self._host, self._port))])
+        return self._reactor.resolveAll(self._host, self._port)
+
+    def _endpointTo(self, host: str) -> TCP4ClientEndpoint:
+        return TCP4ClientEndpoint(self._reactor, host, self._port, self._timeout, self._bindAddress)
+
+    def _destination(self) -> HostnameAddress:
+        try:
+            return HostnameAddress(self._host.encode("idna"), self._port)
+        except UnicodeError:  # it is no host name, which the look-up will say
+            return HostnameAddress(self._host.encode("utf-8", "replace"), self._port)
+
+
+def interleaved(targets: list[tuple[int, Any]]) -> list[str]:
+    """Return the hosts of (family, socket address) pairs, each once, the two families in turn (RFC 8305, section 4)."""
+    first = targets[0][0] if targets else None
+    families = ([address[0] for family, address in targets if (family == first) is wanted] for wanted in (True, False))
+    paired = itertools.zip_longest(*(dict.fromkeys(hosts) for hosts in families))
+    return [host for pair in paired for host in pair if host is not None]
+
+
+class _Race:
+    """One connect(): the attempts under way, and what comes of them. It stands before the factory of the program.
+
+    That is started once, for the whole race.
+    """
+
+    def __init__(
+        self, reactor: IReactor, factory: IProtocolFactory, attemptDelay: float, destination: HostnameAddress
+    ) -> None:
+        self._reactor = reactor
+        self._factory = factory
+        self._delay = attemptDelay
+        self._destination = destination
+        self._left: list[Any] = []
+        self._pending: list[Deferred[Any]] = []
+        self._next: IDelayedCall | None = None
+        self._racing = False
+        self._decided = False
+        self._result: Deferred[Any] = Deferred(self._cancelled)
+
+    def start(self, lookup: Deferred[list[tuple[int, Any]]], endpointTo: Any) -> Deferred[Any]:
+        self._pending.append(lookup)
+        lookup.addCallback(lambda targets: self._begin([endpointTo(host) for host in interleaved(targets)]))
+        lookup.addErrback(self._finish)
+        return self._result
+
+    # What the attempts take for the factory.
+
+    def doStart(self) -> None:
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """Called for the first that is connected. Whatever comes of it, there is no second."""
+        self._decided = True
+        return self._factory.buildProtocol(addr)
+
+    # The race.
+
+    def _begin(self, endpoints: list[TCP4ClientEndpoint]) -> None:
+        if not endpoints:
+            raise DNSLookupError(f"no address for {self._destination.hostname.decode('ascii', 'replace')!r}")
+        self._pending.clear()
+        self._left = endpoints
+        self._factory.doStart()
+        self._racing = True
+        self._tryNext()
+
+    def _tryNext(self) -> None:
+        self._stopWaiting()
+        attempt = self._left.pop(0).connect(self)
+        self._pending.append(attempt)
+        if self._left:
+            self._next = self._reactor.callLater(self._delay, self._tryNext)
+        attempt.addCallbacks(self._won, self._lost, callbackArgs=(attempt,), errbackArgs=(attempt,))
+
+    def _won(self, protocol: Any, attempt: Deferred[Any]) -> None:
+        self._pending.remove(attempt)
+        self._end(protocol)
+
+    def _lost(self, failure: Failure, attempt: Deferred[Any]) -> None:
+        if attempt not in self._pending:
+            return  # given up
+        self._pending.remove(attempt)
+        if self._decided or not (self._left or self._pending):
+            self._end(failure)
+        elif self._left:
+            self._tryNext()
+
+    def _end(self, result: Any) -> None:
+        self._giveUpAll()
+        self._finish(result)
+        self._endRacing()
+
+    def _finish(self, result: Any) -> None:
+        if not self._result.called:
+            self._result.callback(result)
+
+    def _giveUpAll(self) -> None:
+        self._stopWaiting()
+        self._left = []
+        pending, self._pending = self._pending, []
+        for attempt in pending:
+            attempt.cancel()
+
+    def _stopWaiting(self) -> None:
+        waiting, self._next = self._next, None
+        if waiting is not None and waiting.active():
+            waiting.cancel()
+
+    def _cancelled(self, result: Deferred[Any]) -> None:
+        result.errback(ConnectingCancelledError(self._destination))
+        self._giveUpAll()
+        self._endRacing()
+
+    def _endRacing(self) -> None:
+        if self._racing:
+            self._racing = False
+            self._factory.doStop()

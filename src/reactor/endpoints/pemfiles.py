@@ -1,0 +1,129 @@
+"""What endpoint strings say about TLS by naming files: certificates, chains, directories of either."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import ssl
+import tempfile
+from typing import Any
+
+from reactor.tlsoptions import CertificateOptions, ContextFactory, ServerNameOptions, _stateOf
+
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
+
+
+def certificatesIn(path: str) -> list[bytes]:
+    """Return the certificates of a PEM file, in PEM. OSError if it cannot be read."""
+    return _CERTIFICATE.findall(pathlib.Path(path).read_bytes())
+
+
+class ChainOptions(CertificateOptions):
+    """CertificateOptions whose chain stands in a file of its own, `extraCertChain`."""
+
+    def __init__(self, certificate: str, privateKey: str, extraCertChain: str) -> None:
+        self._chain = extraCertChain
+        super().__init__(certificate, privateKey)
+
+    def _stateOfFiles(self) -> list[tuple[int, int, int] | None]:
+        return [*super()._stateOfFiles(), _stateOf(self._chain)]
+
+    def _makeContext(self) -> ssl.SSLContext:
+        """See CertificateOptions. The ssl module takes a chain only out of one file, so there is one for a moment."""
+        chain = certificatesIn(self._chain)
+        if not chain:
+            raise ValueError(f"there is no certificate in PEM format in {self._chain}")
+        own = self.certificate
+        with tempfile.NamedTemporaryFile(prefix="reactor-chain-", suffix=".pem") as joined:
+            joined.write(b"\n".join([*certificatesIn(os.fspath(own)), *chain, b""]))
+            joined.flush()
+            self.certificate = joined.name
+            try:
+                return super()._makeContext()
+            finally:
+                self.certificate = own
+
+
+def serverOptions(privateKey: str, certKey: str | None, extraCertChain: str | None) -> CertificateOptions:
+    """Return the options for a server whose key, certificate and chain are in these files (None: in the first)."""
+    certificate = privateKey if certKey is None else certKey
+    if extraCertChain is None:
+        return CertificateOptions(certificate, privateKey)
+    return ChainOptions(certificate, privateKey, extraCertChain)
+
+
+def trustIn(directory: str | None) -> bytes | None:
+    """Return every certificate in the `*.pem` files of `directory`, in PEM; None, the system's trust, for None.
+
+    ValueError if there is none; OSError if there is no such directory.
+    """
+    if directory is None:
+        return None
+    paths = sorted(path for path in pathlib.Path(directory).iterdir() if path.suffix.lower() == ".pem")
+    found = dict.fromkeys(certificate for path in paths for certificate in certificatesIn(str(path)))
+    if not found:
+        raise ValueError(f"there is no certificate in a file *.pem of {directory}")
+    return b"\n".join([*found, b""])
+
+
+class PEMDirectory:
+    """The certificates of a directory, each with its key and chain in one `*.pem` file, by the names they are for.
+
+    A name that is not known, if the directory has changed since, has it read again. ValueError if there is none.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._changed = 0
+        self._read()
+
+    def options(self) -> ServerNameOptions:
+        """Return a context factory for servers: the first file, by name, serves clients that name no host of ours."""
+        return ServerNameOptions(next(iter(self._options.values())), self.find)
+
+    def find(self, name: str) -> ContextFactory | None:
+        """Return the options for the host `name`."""
+        found = self._find(name)
+        if found is None and os.stat(self._directory).st_mtime_ns != self._changed:
+            self._read()
+            found = self._find(name)
+        return found
+
+    def _find(self, name: str) -> ContextFactory | None:
+        return self._options.get(name) or self._options.get("*." + name.partition(".")[2])
+
+    def _read(self) -> None:
+        self._changed = os.stat(self._directory).st_mtime_ns
+        options: dict[str, ContextFactory] = {}
+        for path in sorted(pathlib.Path(self._directory).iterdir()):
+            if path.suffix.lower() == ".pem" and b"PRIVATE KEY-----" in path.read_bytes():
+                own = CertificateOptions(path)
+                for name in namesOf(own) or [path.stem.lower()]:
+                    options.setdefault(name, own)
+        if not options:
+            raise ValueError(f"there is no certificate with its key in a file *.pem of {self._directory}")
+        self._options = options
+
+
+def namesOf(options: CertificateOptions) -> list[str]:
+    """Return the host names that a certificate is for. Nothing if it is not valid (any more)."""
+    # The ssl module tells the fields of no certificate but one that it has verified, so it has to shake hands with it.
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(cadata=certificatesIn(os.fspath(options.certificate))[0].decode("ascii"))
+    wires = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(wires[0], wires[1]),
+        options.getContext().wrap_bio(wires[1], wires[0], server_side=True),
+    ]
+    for end in (ends[0], ends[1], ends[0]):
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLError:
+            return []
+    fields: dict[str, Any] = ends[0].getpeercert() or {}
+    return [name.lower() for kind, name in fields.get("subjectAltName", ()) if kind == "DNS"]

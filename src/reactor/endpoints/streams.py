@@ -1,0 +1,354 @@
+"""Endpoints of TCP, of UNIX sockets, of TLS over TCP, of standard input and output, and of sockets that are there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from reactor.address import isIPv6Address
+from reactor.defer import Deferred, execute, fail
+from reactor.error import AlreadyListened, ConnectingCancelledError, DNSLookupError, NoProtocol
+from reactor.failure import Failure
+from reactor.protocol import BaseProtocol, ClientFactory, Factory
+from reactor.stdio import PipeAddress, StandardIO
+from reactor.threads import deferToThreadPool
+
+if TYPE_CHECKING:
+    from reactor.interfaces import (
+        IConnector,
+        IListeningPort,
+        IProtocolFactory,
+        IReactor,
+        IReactorSocket,
+        IReactorSSL,
+        IReactorTCP,
+        IReactorUNIX,
+    )
+    from reactor.tlsoptions import ContextFactory
+    from reactor.transports.unix import Path
+
+P = TypeVar("P", bound=BaseProtocol)
+
+
+class Introduction:
+    """Stands for `protocol` until its transport is there: puts it in its own place, connects it, then calls `met`.
+
+    So whoever builds protocols for others learns of the connection, and no later call takes a way round.
+    """
+
+    def __init__(self, protocol: Any, met: Callable[[Any], None]) -> None:
+        self._protocol = protocol
+        self._met = met
+
+    def makeConnection(self, transport: Any) -> None:
+        """Called by the transport: passed on. `met` gets the transport after that, unless connectionMade raised."""
+        transport.protocol = self._protocol
+        self._protocol.makeConnection(transport)
+        self._met(transport)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol, name)
+
+
+class _EndpointFactory(ClientFactory[BaseProtocol]):
+    """Connects once on behalf of another factory, and fires `connected` with its protocol or the reason why not."""
+
+    noisy = False
+
+    def __init__(self, factory: IProtocolFactory) -> None:
+        self._factory = factory
+        self._connector: IConnector | None = None
+        self.connected: Deferred[Any] = Deferred(self._giveUp)
+
+    def _giveUp(self, deferred: Deferred[Any]) -> None:
+        connector = self._connector
+        assert connector is not None, "a connector tells of itself before connectTCP returns"
+        deferred.errback(ConnectingCancelledError(connector.getDestination()))
+        connector.stopConnecting()
+
+    def doStart(self) -> None:
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        self._factory.doStop()
+
+    def startedConnecting(self, connector: IConnector) -> None:
+        self._connector = connector
+
+    def buildProtocol(self, addr: Any) -> Any:
+        try:
+            protocol = self._factory.buildProtocol(addr)
+            if protocol is None:
+                raise NoProtocol()
+        except BaseException:
+            self.connected.errback()
+            return None
+        return Introduction(protocol, lambda transport: self.connected.callback(protocol))
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        if not self.connected.called:
+            self.connected.errback(reason)
+
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
+        """If nobody has been told yet, connectionMade raised."""
+        if not self.connected.called:
+            self.connected.errback(reason)
+
+
+def _connect(protocolFactory: IProtocolFactory, start: Callable[[_EndpointFactory], object]) -> Deferred[Any]:
+    """Have `start` connect for a factory that stands before `protocolFactory`, and return what comes of it."""
+    factory = _EndpointFactory(protocolFactory)
+    try:
+        start(factory)
+    except Exception:
+        return fail()
+    return factory.connected
+
+
+class _TCPServerEndpoint:
+    """Where a server listens; nothing happens before listen()."""
+
+    def __init__(self, reactor: IReactorTCP, port: int, backlog: int, interface: str) -> None:
+        self._reactor = reactor
+        self._port = port
+        self._backlog = backlog
+        self._interface = interface
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen for `protocolFactory`. The Deferred has the port at once, or fails, with CannotListenError say."""
+        return execute(
+            self._reactor.listenTCP, self._port, protocolFactory, backlog=self._backlog, interface=self._interface
+        )
+
+
+class TCP4ServerEndpoint(_TCPServerEndpoint):
+    """Listens on IPv4: `interface` is a literal address of this machine, "" for every one."""
+
+    def __init__(self, reactor: IReactorTCP, port: int, backlog: int = 50, interface: str = "") -> None:
+        super().__init__(reactor, port, backlog, interface)
+
+
+class TCP6ServerEndpoint(_TCPServerEndpoint):
+    """Listens on IPv6: `interface` is a literal address of this machine, "::" for every one."""
+
+    def __init__(self, reactor: IReactorTCP, port: int, backlog: int = 50, interface: str = "::") -> None:
+        super().__init__(reactor, port, backlog, interface)
+
+
+class TCP4ClientEndpoint:
+    """Connects with reactor.connectTCP to `host`, a name or a literal address, within `timeout` seconds.
+
+    `bindAddress` is (host, port) of this side, or its host alone.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorTCP,
+        host: str,
+        port: int,
+        timeout: float = 30,
+        bindAddress: str | tuple[str, int] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._timeout = timeout
+        self._bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Connect once. The Deferred fires with the protocol that `protocolFactory` builds, after its connectionMade.
+
+        It fails as clientConnectionFailed would; with what connectionMade or buildProtocol raised; with NoProtocol if
+        there is none to build. Cancelling it fails it with ConnectingCancelledError.
+        """
+        return self._connectTo(self._host, protocolFactory)
+
+    def _connectTo(self, host: str, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        return _connect(
+            protocolFactory,
+            lambda factory: self._reactor.connectTCP(
+                host, self._port, factory, timeout=self._timeout, bindAddress=self._bindAddress
+            ),
+        )
+
+
+class TCP6ClientEndpoint(TCP4ClientEndpoint):
+    """As TCP4ClientEndpoint, with the first IPv6 address that `host` has. `reactor` must have threads to look it up."""
+
+    _reactor: IReactor
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """See TCP4ClientEndpoint.connect. Fails with DNSLookupError if the name has no IPv6 address."""
+        if isIPv6Address(self._host):
+            return self._connectTo(self._host, protocolFactory)
+        lookup: Deferred[Any] = deferToThreadPool(
+            self._reactor, self._reactor.getThreadPool(), socket.getaddrinfo, self._host, 0, socket.AF_INET6
+        )
+        lookup.addErrback(self._notFound)
+        return lookup.addCallback(lambda found: self._connectTo(found[0][4][0], protocolFactory))
+
+    def _notFound(self, failure: Failure) -> None:
+        failure.trap(OSError)
+        raise DNSLookupError(f"no IPv6 address for {self._host!r}: {failure.getErrorMessage()}")
+
+
+class SSL4ServerEndpoint:
+    """Listens for TLS on IPv4 with the contexts of `sslContextFactory` (see reactor.listenSSL)."""
+
+    def __init__(
+        self, reactor: IReactorSSL, port: int, sslContextFactory: ContextFactory, backlog: int = 50, interface: str = ""
+    ) -> None:
+        self._reactor = reactor
+        self._port = port
+        self._sslContextFactory = sslContextFactory
+        self._backlog = backlog
+        self._interface = interface
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen for `protocolFactory`. The Deferred has the port at once, or fails, with CannotListenError say."""
+        return execute(
+            self._reactor.listenSSL,
+            self._port,
+            protocolFactory,
+            contextFactory=self._sslContextFactory,
+            backlog=self._backlog,
+            interface=self._interface,
+        )
+
+
+class SSL4ClientEndpoint:
+    """Connects with reactor.connectSSL to `host` within `timeout` seconds; the TLS handshake has a deadline of its own.
+
+    `sslContextFactory` is as connectSSL takes it: None verifies `host` with the system's trust. `bindAddress` is (host,
+    port) of this side, or its host alone.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactorSSL,
+        host: str,
+        port: int,
+        sslContextFactory: ContextFactory | None,
+        timeout: float = 30,
+        bindAddress: str | tuple[str, int] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._host = host
+        self._port = port
+        self._sslContextFactory = sslContextFactory
+        self._timeout = timeout
+        self._bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """See TCP4ClientEndpoint.connect; the Deferred fires after the handshake, or fails with SSLError."""
+        return _connect(
+            protocolFactory,
+            lambda factory: self._reactor.connectSSL(
+                self._host,
+                self._port,
+                factory,
+                self._sslContextFactory,
+                timeout=self._timeout,
+                bindAddress=self._bindAddress,
+            ),
+        )
+
+
+class UNIXServerEndpoint:
+    """Listens on the UNIX socket `address`; the arguments are those of reactor.listenUNIX."""
+
+    def __init__(
+        self, reactor: IReactorUNIX, address: Path, backlog: int = 50, mode: int = 0o600, wantPID: bool | int = True
+    ) -> None:
+        self._reactor = reactor
+        self._address = address
+        self._backlog = backlog
+        self._mode = mode
+        self._wantPID = wantPID
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen for `protocolFactory`. The Deferred has the port at once, or fails, with CannotListenError say."""
+        return execute(
+            self._reactor.listenUNIX,
+            self._address,
+            protocolFactory,
+            backlog=self._backlog,
+            mode=self._mode,
+            wantPID=bool(self._wantPID),
+        )
+
+
+class UNIXClientEndpoint:
+    """Connects to the UNIX socket `path` within `timeout` seconds; `checkPID` is that of reactor.connectUNIX."""
+
+    def __init__(self, reactor: IReactorUNIX, path: Path, timeout: float = 30, checkPID: bool | int = False) -> None:
+        self._reactor = reactor
+        self._path = path
+        self._timeout = timeout
+        self._checkPID = checkPID
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """See TCP4ClientEndpoint.connect."""
+        return _connect(
+            protocolFactory,
+            lambda factory: self._reactor.connectUNIX(
+                self._path, factory, timeout=self._timeout, checkPID=bool(self._checkPID)
+            ),
+        )
+
+
+class AdoptedStreamServerEndpoint:
+    """Listens on `fileno`, a listening socket that somebody else has opened, and owns it from then on. Once."""
+
+    def __init__(self, reactor: IReactorSocket, fileno: int, addressFamily: int) -> None:
+        self.reactor = reactor
+        self.fileno = fileno
+        self.addressFamily = addressFamily
+        self._used = False
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Accept for `factory`. The Deferred has the port at once, or fails: a second time with AlreadyListened."""
+        if self._used:
+            return fail(AlreadyListened())
+        self._used = True
+        return execute(self._adopt, factory)
+
+    def _adopt(self, factory: IProtocolFactory) -> IListeningPort:
+        port: IListeningPort = self.reactor.adoptStreamPort(self.fileno, self.addressFamily, factory)
+        os.close(self.fileno)
+        return port
+
+
+class StandardIOEndpoint:
+    """Standard input and output as the one connection of a server."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def listen(self, stdioProtocolFactory: IProtocolFactory) -> Deferred[StandardIO]:
+        """Connect what the factory builds, at once. The Deferred has the transport, or fails: with NoProtocol say."""
+        return execute(self._listen, stdioProtocolFactory)
+
+    def _listen(self, factory: IProtocolFactory) -> StandardIO:
+        protocol = factory.buildProtocol(PipeAddress())
+        if protocol is None:
+            raise NoProtocol()
+        return StandardIO(protocol, reactor=self._reactor)
+
+
+class _OneProtocolFactory(Factory[P], Generic[P]):
+    noisy = False
+
+    def __init__(self, instance: P) -> None:
+        self.instance = instance
+
+    def buildProtocol(self, addr: Any) -> P:
+        return self.instance
+
+
+def connectProtocol(endpoint: Any, protocol: P) -> Deferred[P]:
+    """Connect `protocol`, an instance, to a client endpoint: what endpoint.connect() returns. It needs no factory."""
+    connected: Deferred[P] = endpoint.connect(_OneProtocolFactory(protocol))
+    return connected

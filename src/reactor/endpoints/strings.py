@@ -1,0 +1,312 @@
+"""Endpoints as strings, `tcp:7000:interface=127.0.0.1` say, read as Twisted reads them.
+
+That takes two steps: `split` knows the grammar (fields between colons, `key=value`, a backslash takes the next
+character as it is), and the tables of kinds know the fields of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reactor.endpoints.hostname import HostnameEndpoint
+from reactor.endpoints.pemfiles import PEMDirectory, serverOptions, trustIn
+from reactor.endpoints.streams import (
+    AdoptedStreamServerEndpoint,
+    SSL4ClientEndpoint,
+    SSL4ServerEndpoint,
+    StandardIOEndpoint,
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ClientEndpoint,
+    TCP6ServerEndpoint,
+    UNIXClientEndpoint,
+    UNIXServerEndpoint,
+)
+from reactor.endpoints.systemd import ListenFDs, familyOf
+from reactor.endpoints.tls import wrapClientTLS, wrapServerTLS
+from reactor.tlsoptions import ClientOptions, optionsForClientTLS
+
+# Methods that negotiate the version, from TLS 1.2 on here. Others would ask for less, or for one version only.
+_METHODS = frozenset({"TLS_METHOD", "TLS_SERVER_METHOD", "SSLv23_METHOD"})
+
+
+def quoteStringArgument(argument: str) -> str:
+    """Return `argument` so that it stands for itself as a value in an endpoint's string."""
+    return argument.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def split(description: str) -> tuple[list[str], dict[str, str]]:
+    """Return the fields of an endpoint's string: those without a key in order, and the others by key."""
+    positional: list[str] = []
+    named: dict[str, str] = {}
+    key: str | None = None
+    field = ""
+
+    def endField() -> None:
+        if key is None:
+            positional.append(field)
+        else:
+            named[key] = field
+
+    characters = iter(description)
+    for character in characters:
+        if character == "\\":
+            try:
+                field += next(characters)
+            except StopIteration:
+                raise ValueError(f"the endpoint {description!r} ends in a backslash that escapes nothing") from None
+        elif character == ":":
+            endField()
+            key, field = None, ""
+        elif character == "=" and key is None:
+            key, field = field, ""
+        else:
+            field += character
+    endField()
+    return positional, named
+
+
+def _octal(text: str) -> int:
+    return int(text, 8)
+
+
+def _flag(text: str) -> bool:
+    return bool(int(text))
+
+
+# How the value of a field is read, and what it is called. Others are texts.
+_VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "port": (int, "a whole number"),
+    "backlog": (int, "a whole number"),
+    "timeout": (int, "a whole number"),
+    "index": (int, "a whole number"),
+    "attemptDelay": (float, "a number"),
+    "mode": (_octal, "an octal number"),
+    "lockfile": (_flag, "0 or 1"),
+}
+
+
+class Kind:
+    """A kind of endpoint: what makes it, and the fields that its string has, in order; `needs` are those it must."""
+
+    def __init__(self, name: str, make: Callable[..., Any], fields: str = "", needs: str = "") -> None:
+        self.name = name
+        self.make = make
+        self.fields = fields.split()
+        self.needs = needs.split()
+
+    def arguments(self, fields: dict[str, str]) -> dict[str, Any]:
+        """Return the arguments for `make`, with numbers as numbers. ValueError for a field too many or too few."""
+        for key in fields:
+            if key not in self.fields:
+                raise ValueError(f"{self.name} endpoints have no field {key!r}, they have {self._known()}")
+        for key in self.needs:
+            if key not in fields:
+                raise ValueError(f"a {self.name} endpoint needs a {key}")
+        return {key: self._value(key, text) for key, text in fields.items()}
+
+    def byPosition(self, description: str, positional: list[str], named: dict[str, str]) -> dict[str, str]:
+        """Return all fields by their keys."""
+        if len(positional) > len(self.fields):
+            raise self.tooMany()
+        fields = dict(zip(self.fields, positional, strict=False))
+        for key in fields.keys() & named.keys():
+            raise ValueError(f"the {self.name} endpoint {description!r} has two values for {key}")
+        return {**fields, **named}
+
+    def tooMany(self) -> ValueError:
+        """Return the error for more fields than there are."""
+        return ValueError(
+            f"too many fields for a {self.name} endpoint, which has {self._known()}"
+            " (a colon inside a field is written \\:)"
+        )
+
+    def _known(self) -> str:
+        return ", ".join(self.fields) or "none"
+
+    def _value(self, key: str, text: str) -> Any:
+        read, what = _VALUES.get(key, (str, "a text"))
+        try:
+            return read(text)
+        except ValueError:
+            raise ValueError(f"the {key} of a {self.name} endpoint is {what}, not {text!r}") from None
+
+
+def _unixServer(
+    reactor: Any, address: str, mode: int = 0o600, backlog: int = 50, lockfile: bool = True
+) -> UNIXServerEndpoint:
+    return UNIXServerEndpoint(reactor, address, backlog, mode, lockfile)
+
+
+def _sslServer(
+    reactor: Any,
+    port: int,
+    privateKey: str = "server.pem",
+    certKey: str | None = None,
+    sslmethod: str = "TLS_METHOD",
+    interface: str = "",
+    backlog: int = 50,
+    extraCertChain: str | None = None,
+    dhParameters: str | None = None,
+) -> SSL4ServerEndpoint:
+    """`dhParameters` are of no use: every suite here has its keys from elliptic curves."""
+    if sslmethod not in _METHODS:
+        raise ValueError(f"the versions of TLS are negotiated, from 1.2 on; sslmethod={sslmethod} cannot be had")
+    return SSL4ServerEndpoint(reactor, port, serverOptions(privateKey, certKey, extraCertChain), backlog, interface)
+
+
+def _tlsServer(reactor: Any, path: str, port: int = 443, backlog: int = 50, interface: str = "::") -> Any:
+    return wrapServerTLS(PEMDirectory(path).options(), TCP6ServerEndpoint(reactor, port, backlog, interface))
+
+
+def _systemdServer(
+    reactor: Any, domain: str, index: int | None = None, name: str | None = None
+) -> AdoptedStreamServerEndpoint:
+    family = familyOf(domain)
+    return AdoptedStreamServerEndpoint(reactor, ListenFDs.fromEnvironment().find(index, name), family)
+
+
+def _unixClient(reactor: Any, path: str, timeout: int = 30, lockfile: bool = False) -> UNIXClientEndpoint:
+    return UNIXClientEndpoint(reactor, path, timeout, lockfile)
+
+
+def _clientOptions(host: str, directory: str | None, certificate: str | None, privateKey: str | None) -> ClientOptions:
+    own = (certificate, privateKey) if certificate is not None and privateKey is not None else certificate
+    return optionsForClientTLS(host, trustIn(directory), own)
+
+
+def _sslClient(
+    reactor: Any,
+    host: str,
+    port: int,
+    timeout: int = 30,
+    bindAddress: str | None = None,
+    privateKey: str | None = None,
+    certKey: str | None = None,
+    caCertsDir: str | None = None,
+    hostname: str | None = None,
+) -> SSL4ClientEndpoint:
+    options = _clientOptions(hostname or host, caCertsDir, certKey, privateKey)
+    return SSL4ClientEndpoint(reactor, host, port, options, timeout, bindAddress)
+
+
+def _tlsClient(
+    reactor: Any,
+    host: str,
+    port: int,
+    timeout: int = 30,
+    bindAddress: str | None = None,
+    certificate: str | None = None,
+    privateKey: str | None = None,
+    trustRoots: str | None = None,
+    endpoint: str | None = None,
+) -> Any:
+    options = _clientOptions(host, trustRoots, certificate, privateKey)
+    if endpoint is not None:
+        return wrapClientTLS(options, clientFromString(reactor, endpoint))
+    return wrapClientTLS(options, HostnameEndpoint(reactor, host, port, timeout, bindAddress))
+
+
+# The names of the first three are written as they stand here, of the others in any case: so it is with Twisted.
+_SERVERS = {
+    kind.name: kind
+    for kind in (
+        Kind("tcp", TCP4ServerEndpoint, "port interface backlog", "port"),
+        Kind("unix", _unixServer, "address mode backlog lockfile", "address"),
+        Kind(
+            "ssl",
+            _sslServer,
+            "port privateKey certKey sslmethod interface backlog extraCertChain dhParameters",
+            "port",
+        ),
+        Kind("tcp6", TCP6ServerEndpoint, "port backlog interface", "port"),
+        Kind("tls", _tlsServer, "path port backlog interface", "path"),
+        Kind("systemd", _systemdServer, "domain index name", "domain"),
+        Kind("stdio", StandardIOEndpoint),
+    )
+}
+_EXACT = frozenset({"TCP", "UNIX", "SSL"})
+_CLIENTS = {
+    kind.name: kind
+    for kind in (
+        Kind("tcp", TCP4ClientEndpoint, "host port timeout bindAddress", "host port"),
+        Kind("tcp6", TCP6ClientEndpoint, "host port timeout bindAddress", "host port"),
+        Kind("hostname", HostnameEndpoint, "host port timeout bindAddress attemptDelay", "host port"),
+        Kind("unix", _unixClient, "path timeout lockfile", "path"),
+        Kind(
+            "ssl",
+            _sslClient,
+            "host port timeout bindAddress privateKey certKey caCertsDir hostname",
+            "host port",
+        ),
+        Kind(
+            "tls",
+            _tlsClient,
+            "host port timeout bindAddress certificate privateKey trustRoots endpoint",
+            "host port",
+        ),
+    )
+}
+
+
+def _kindOf(name: str, kinds: dict[str, Kind]) -> Kind:
+    kind = kinds.get(name)
+    if kind is None:
+        raise ValueError(f"unknown endpoint type {name!r}, the types here are {', '.join(kinds)}")
+    return kind
+
+
+def _splitKind(description: str) -> tuple[list[str], dict[str, str]]:
+    positional, named = split(description)
+    if not positional:
+        raise ValueError(f"the endpoint {description!r} does not begin with its type")
+    return positional, named
+
+
+def serverArguments(description: str) -> tuple[str, Callable[..., Any], dict[str, Any]]:
+    """Return a server endpoint's kind, what makes it, and those arguments beside the reactor that its string gives."""
+    (name, *positional), named = _splitKind(description)
+    kind = _kindOf(name if name.upper() in _EXACT else name.lower(), _SERVERS)
+    if positional == [""] and not kind.fields:
+        positional = []
+    return kind.name, kind.make, kind.arguments(kind.byPosition(description, positional, named))
+
+
+def serverFromString(reactor: Any, description: str) -> Any:
+    """Return the server endpoint that `description` names. ValueError if it names none, OSError for a bad file.
+
+    - `tcp:PORT[:INTERFACE[:BACKLOG]]`, IPv4; or by key, as in `tcp:7000:interface=127.0.0.1`
+    - `tcp6:PORT[:BACKLOG[:INTERFACE]]`, IPv6; a colon in an address is escaped: `tcp6:7000:interface=\\:\\:1`
+    - `unix:PATH`, and mode=600 (octal), backlog=50, lockfile=1
+    - `ssl:PORT`, and privateKey=server.pem, certKey= (None: the same file), extraCertChain=, interface=, backlog=
+    - `tls:DIRECTORY`, of `*.pem` files, one for each host, and port=443, backlog=50, interface=\\:\\:
+    - `systemd:domain=INET`, INET6 or UNIX, and name= or index=: a socket that was passed to this process
+    - `stdio:`, standard input and output
+    """
+    _name, make, arguments = serverArguments(description)
+    return make(reactor, **arguments)
+
+
+def clientFromString(reactor: Any, description: str) -> Any:
+    """Return the client endpoint that `description` names. ValueError if it names none, OSError for a bad file.
+
+    - `tcp:HOST:PORT`, or `tcp:PORT:host=HOST`, or both by key; and timeout=SECONDS, a whole number, bindAddress=HOST
+    - `tcp6` and `hostname` with the same; `hostname` tries all addresses of the name, see HostnameEndpoint
+    - `unix:PATH`, and timeout=, lockfile=1 to insist on an owner that lives
+    - `ssl:HOST:PORT` with the same, and hostname= to verify another name, caCertsDir= for `*.pem` files to trust,
+      certKey= and privateKey= for a certificate of one's own
+    - `tls:HOST:PORT`, by `hostname`, with certificate= and trustRoots= for those; endpoint= is another way there
+    """
+    (name, *positional), fields = _splitKind(description)
+    kind = _kindOf(name.lower(), _CLIENTS)
+    if kind.name == "tls":
+        return kind.make(reactor, **kind.arguments(kind.byPosition(description, positional, fields)))
+    # These take by position only what they must have, and prefer it to what they have by key.
+    if len(positional) > len(kind.needs):
+        raise kind.tooMany()
+    if len(positional) == len(kind.needs):
+        fields.update(zip(kind.needs, positional, strict=True))
+    elif positional:
+        fields["port" if "host" in fields else "host"] = positional[0]
+    return kind.make(reactor, **kind.arguments(fields))

@@ -1,0 +1,55 @@
+"""Sockets that systemd (or another manager) has opened for this process: sd_listen_fds(3)."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+
+FIRST = 3  # SD_LISTEN_FDS_START
+
+
+class ListenFDs:
+    """The descriptors that were passed on, in `descriptors`, and what they are called, in `names`."""
+
+    def __init__(self, descriptors: list[int], names: dict[str, int]) -> None:
+        self.descriptors = descriptors
+        self.names = names
+
+    @classmethod
+    def fromEnvironment(cls, environ: Mapping[str, str] | None = None, start: int = FIRST) -> ListenFDs:
+        """Read LISTEN_FDS and LISTEN_FDNAMES, if LISTEN_PID is this process; `environ` is os.environ if it is None.
+
+        The variables stay: a child has another number, so they do not concern it. Names are only those of a list that
+        is as long as it must be (systemd before 227 gave none).
+        """
+        environ = os.environ if environ is None else environ
+        try:
+            mine = int(environ["LISTEN_PID"]) == os.getpid()
+            count = int(environ["LISTEN_FDS"])
+        except (KeyError, ValueError):
+            mine, count = False, 0
+        descriptors = list(range(start, start + count)) if mine else []
+        names = environ.get("LISTEN_FDNAMES", "").split(":")
+        return cls(descriptors, dict(zip(names, descriptors, strict=True)) if len(names) == len(descriptors) else {})
+
+    def find(self, index: int | None, name: str | None) -> int:
+        """Return the descriptor with this index from 0, or with this name. ValueError unless there is one."""
+        if (index is None) == (name is None):
+            raise ValueError("a systemd endpoint needs an index or a name, and not both")
+        if name is not None:
+            if name not in self.names:
+                known = ", ".join(map(repr, self.names)) or "none"
+                raise ValueError(f"no socket called {name!r} was passed to this process; its names are {known}")
+            return self.names[name]
+        assert index is not None
+        if not 0 <= index < len(self.descriptors):
+            raise ValueError(f"{len(self.descriptors)} sockets were passed to this process, so there is no {index}")
+        return self.descriptors[index]
+
+
+def familyOf(domain: str) -> int:
+    """Return the address family that `domain` names: INET, INET6 or UNIX. ValueError for another."""
+    if domain not in ("INET", "INET6", "UNIX"):
+        raise ValueError(f"the domain of a systemd endpoint is INET, INET6 or UNIX, not {domain!r}")
+    return int(getattr(socket, f"AF_{domain}"))

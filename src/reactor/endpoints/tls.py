@@ -1,0 +1,143 @@
+"""TLS over any endpoint: wrapClientTLS and wrapServerTLS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from reactor.defer import Deferred
+from reactor.endpoints.streams import Introduction
+from reactor.error import ConnectingCancelledError, NoProtocol
+from reactor.failure import Failure
+from reactor.interfaces import IListeningPort, IProtocolFactory
+from reactor.tlsoptions import ContextFactory
+from reactor.transports.starttls import contextFor, hostOf
+from reactor.transports.tls import TLSConnection
+from reactor.transports.tlslayer import TLSLayer
+from reactor.transports.tlsports import TLSFactory
+
+
+class _Beginning:
+    """Stands for a TLS connection until the transport below is there, which knows the reactor."""
+
+    def __init__(self, wrapping: Any, addr: Any) -> None:
+        self._wrapping = wrapping
+        self._addr = addr
+
+    def makeConnection(self, transport: Any) -> None:
+        layer = self._wrapping.layerFor(transport, self._addr)
+        transport.protocol = layer
+        layer.makeConnection(transport)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The layer could not even be made."""
+        self._wrapping.lost(reason)
+
+
+class _Wrapping:
+    """A factory that stands before that of the program."""
+
+    def __init__(self, factory: IProtocolFactory, contextFactory: ContextFactory) -> None:
+        self._factory = factory
+        self._contextFactory = contextFactory
+
+    def doStart(self) -> None:
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: Any) -> _Beginning:
+        return _Beginning(self, addr)
+
+    def lost(self, reason: Failure) -> None:
+        """The transport has failed already, and says so itself."""
+
+
+class _ServerWrapping(_Wrapping):
+    def layerFor(self, transport: Any, addr: Any) -> TLSLayer:
+        return TLSFactory(transport.reactor, self._factory, self._contextFactory).buildProtocol(addr)
+
+
+class _ClientWrapping(_Wrapping):
+    """Fires `connected` with the program's protocol, or with the reason why there is none."""
+
+    def __init__(self, factory: IProtocolFactory, contextFactory: ContextFactory) -> None:
+        super().__init__(factory, contextFactory)
+        self.below: Deferred[Any] | None = None
+        self.connected: Deferred[Any] = Deferred(self._giveUp)
+        self._layer: TLSLayer | None = None
+
+    def layerFor(self, transport: Any, addr: Any) -> TLSLayer:
+        def build(_: TLSLayer) -> Any:
+            try:
+                protocol = self._factory.buildProtocol(addr)
+                if protocol is None:
+                    raise NoProtocol()
+            except BaseException:
+                self.lost(Failure())
+                return None
+            return Introduction(protocol, lambda _: self.connected.callback(protocol))
+
+        self._layer = TLSConnection(
+            transport.reactor,
+            contextFor(self._contextFactory, isClient=True),
+            isClient=True,
+            hostname=hostOf(self._contextFactory, getattr(transport, "hostname", None)),
+            build=build,
+            failed=lambda _, reason: self.lost(reason),
+            ended=self.lost,
+        )
+        return self._layer
+
+    def lost(self, reason: Failure) -> None:
+        if not self.connected.called:
+            self.connected.errback(reason)
+
+    def _giveUp(self, connected: Deferred[Any]) -> None:
+        if self._layer is not None:
+            self._layer.fail(ConnectingCancelledError(self._layer.lower.getPeer()))
+        elif self.below is not None:
+            self.below.cancel()
+
+
+class _TLSClientEndpoint:
+    def __init__(self, contextFactory: ContextFactory, wrappedEndpoint: Any) -> None:
+        self._contextFactory = contextFactory
+        self._wrappedEndpoint = wrappedEndpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """See wrapClientTLS."""
+        wrapping = _ClientWrapping(protocolFactory, self._contextFactory)
+        below = wrapping.below = self._wrappedEndpoint.connect(wrapping)
+        below.addErrback(wrapping.lost)
+        return wrapping.connected
+
+
+class _TLSServerEndpoint:
+    def __init__(self, contextFactory: ContextFactory, wrappedEndpoint: Any) -> None:
+        self._contextFactory = contextFactory
+        self._wrappedEndpoint = wrappedEndpoint
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """See wrapServerTLS."""
+        port: Deferred[IListeningPort] = self._wrappedEndpoint.listen(
+            _ServerWrapping(protocolFactory, self._contextFactory)
+        )
+        return port
+
+
+def wrapClientTLS(connectionCreator: ContextFactory, wrappedEndpoint: Any, clock: Any = None) -> Any:
+    """Return a client endpoint that connects as `wrappedEndpoint` does, then with TLS.
+
+    `connectionCreator` is a context factory, reactor.optionsForClientTLS(hostname) say; it names whom to verify. The
+    Deferred of connect() fires after the handshake and connectionMade, or fails, with SSLError if TLS does. `clock` is
+    taken, for programs written for Twisted, and not needed.
+    """
+    return _TLSClientEndpoint(connectionCreator, wrappedEndpoint)
+
+
+def wrapServerTLS(connectionCreator: ContextFactory, wrappedEndpoint: Any, clock: Any = None) -> Any:
+    """Return a server endpoint that listens as `wrappedEndpoint` does, for TLS with the contexts of
+    `connectionCreator`, a reactor.CertificateOptions say. `clock` as in wrapClientTLS.
+    """
+    return _TLSServerEndpoint(connectionCreator, wrappedEndpoint)

@@ -1,0 +1,50 @@
+"""spawnProcess: the part of a reactor that starts child processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reactor.interfaces import NO_ENVIRONMENT, Environment, IProcessProtocol, ITransportReactor, Text
+from reactor.transports.process import Process, PTYProcess
+from reactor.transports.spawning import Command
+
+
+class ProcessServices:
+    """For a class that is an ITransportReactor. Every method is for the thread that runs the reactor."""
+
+    def spawnProcess(
+        self: ITransportReactor,
+        processProtocol: IProcessProtocol,
+        executable: Text,
+        args: Sequence[Text] = (),
+        env: Environment | None = NO_ENVIRONMENT,
+        path: Text | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        usePTY: bool | tuple[int, int, Any] = False,
+        childFDs: Mapping[int, int | str] | None = None,
+    ) -> Process:
+        """Run `executable` as a child process, and return the transport of `processProtocol`.
+
+        `executable` is a path, or a name that is looked for along PATH of `env`. `args` are all its arguments, the
+        first being its own name ((): `executable`). `env` is its whole environment, {} an empty one; None: ours. It
+        runs in the directory `path` (None: ours), as `uid` and `gid` with the groups of that user (None: as we do).
+
+        `childFDs` maps each descriptor of the child to "r" (a pipe that we read), "w" (a pipe that we write to) or a
+        descriptor of ours that it shares; by default {0: "w", 1: "r", 2: "r"}. All others are closed in the child, but
+        0 to 2 are /dev/null then. With `usePTY` these three are a terminal instead, a new one or that of the tuple
+        (our descriptor, the child's, name). ValueError for both at once, OSError if the child cannot be started.
+
+        stop() closes the pipes and leaves the child alive.
+        """
+        command = Command(executable, args, env, path, uid, gid)
+        process: Process
+        if not usePTY:
+            process = Process(self, processProtocol, command, childFDs)
+        elif childFDs is not None:
+            raise ValueError("usePTY and childFDs exclude each other: with a terminal there are no pipes")
+        else:
+            process = PTYProcess(self, processProtocol, command, usePTY if isinstance(usePTY, tuple) else None)
+        process.start()
+        return process

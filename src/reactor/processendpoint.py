@@ -1,0 +1,147 @@
+"""ProcessEndpoint: a child process as the peer of an ordinary protocol."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from reactor.defer import Deferred, fail, succeed
+from reactor.error import ConnectionDone, ProcessDone, ProcessExitedAlready
+from reactor.failure import Failure
+from reactor.interfaces import NO_ENVIRONMENT, BytesLike, Environment, IProtocolFactory, IReactorProcess, Text
+from reactor.protocol import ProcessProtocol
+
+log = logging.getLogger("reactor.endpoints")
+
+
+class StandardErrorBehavior(enum.Enum):
+    """What becomes of a child's standard error: it is logged, or dropped."""
+
+    LOG = enum.auto()
+    DROP = enum.auto()
+
+
+@dataclass(frozen=True)
+class ProcessAddress:
+    """The address of both sides: a child process has none."""
+
+
+class ProcessConnection:
+    """The transport of the protocol: writes go to the child's standard input. `process` is the transport beneath."""
+
+    def __init__(self, process: Any) -> None:
+        self.process = process
+
+    @property
+    def disconnecting(self) -> bool:
+        """Whether loseConnection has been called."""
+        return bool(self.process.disconnecting)
+
+    def write(self, data: BytesLike) -> None:
+        """Send `data` to the child."""
+        self.process.write(data)
+
+    def writeSequence(self, iovec: Iterable[BytesLike]) -> None:
+        """Send the pieces of `iovec` to the child, as one write."""
+        self.process.writeSequence(iovec)
+
+    def loseConnection(self) -> None:
+        """Send what was written, then close the child's descriptors. connectionLost comes when it has exited."""
+        self.process.loseConnection()
+
+    def abortConnection(self) -> None:
+        """Close as loseConnection does, and kill the child."""
+        self.process.loseConnection()
+        with suppress(ProcessExitedAlready):
+            self.process.signalProcess("KILL")
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Attach a producer for the child's standard input."""
+        self.process.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Detach it."""
+        self.process.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """Read nothing until resumeProducing."""
+        self.process.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+        self.process.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """loseConnection(), in the words of a producer."""
+        self.process.loseConnection()
+
+    def getPeer(self) -> ProcessAddress:
+        """Return a ProcessAddress."""
+        return ProcessAddress()
+
+    def getHost(self) -> ProcessAddress:
+        """Return a ProcessAddress."""
+        return ProcessAddress()
+
+
+class _Adapter(ProcessProtocol):
+    """The child's standard output is the protocol's input, and its exit the end of the connection."""
+
+    def __init__(self, protocol: Any, executable: Any, errFlag: StandardErrorBehavior) -> None:
+        self.protocol = protocol
+        self.executable = executable
+        self.errFlag = errFlag
+
+    def makeConnection(self, process: Any) -> None:
+        self.transport = ProcessConnection(process)
+        self.protocol.makeConnection(self.transport)
+
+    def outReceived(self, data: bytes) -> None:
+        self.protocol.dataReceived(data)
+
+    def errReceived(self, data: bytes) -> None:
+        if self.errFlag is StandardErrorBehavior.LOG:
+            log.warning("%r wrote to its standard error, for %r: %r", self.executable, self.protocol, data)
+
+    def processEnded(self, reason: Failure) -> None:
+        self.protocol.connectionLost(Failure(ConnectionDone()) if reason.check(ProcessDone) else reason)
+
+
+class ProcessEndpoint:
+    """A client's endpoint: connect() runs a child process. The parameters are those of spawnProcess."""
+
+    def __init__(
+        self,
+        reactor: IReactorProcess,
+        executable: Text,
+        args: Sequence[Text] = (),
+        env: Environment | None = NO_ENVIRONMENT,
+        path: Text | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        usePTY: Any = 0,
+        childFDs: Mapping[int, int | str] | None = None,
+        errFlag: StandardErrorBehavior = StandardErrorBehavior.LOG,
+    ) -> None:
+        self._reactor = reactor
+        self._executable = executable
+        self._options = (args, env, path, uid, gid, usePTY, childFDs)
+        self._errFlag = errFlag
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Start the child; return a Deferred of the protocol that `protocolFactory` builds for it.
+
+        It has failed already if the child cannot be started, with the OSError. The protocol's connectionLost has
+        ConnectionDone if the child exits with 0, else ProcessTerminated.
+        """
+        try:
+            protocol = protocolFactory.buildProtocol(ProcessAddress())
+            adapter = _Adapter(protocol, self._executable, self._errFlag)
+            self._reactor.spawnProcess(adapter, self._executable, *self._options)
+        except Exception:
+            return fail()
+        return succeed(protocol)

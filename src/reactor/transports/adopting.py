@@ -1,0 +1,163 @@
+"""Ports and connections on sockets that somebody else has opened: systemd, a parent process, a program's own code.
+
+A descriptor is duplicated, so the one that was given stays its owner's, to be closed when it pleases. Both stand for
+one socket, which becomes non-blocking. A port never listens anew, so the backlog stays what it is; and when it ends it
+closes its duplicate and nothing more: other processes may accept from the same socket.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from reactor.address import Address, UNIXAddress, fromSocketName
+from reactor.error import CannotListenError, UnsupportedAddressFamily, UnsupportedSocketType
+from reactor.failure import Failure
+from reactor.interfaces import IProtocolFactory, ITransportReactor
+from reactor.transports.stream import Connection
+from reactor.transports.tcp import TCPConnection, TCPPort, noDelay
+from reactor.transports.unix import UNIXConnection, UNIXPort
+
+_INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
+_UNIX = getattr(socket, "AF_UNIX", None)
+
+
+class _Adopted:
+    """What makes a port one on a socket that is there. It can be started once."""
+
+    _socket: socket.socket | None
+
+    def _openSocket(self) -> socket.socket:
+        sock, self._socket = self._socket, None
+        if sock is None:
+            raise self._cannotListen(OSError(errno.EBADF, "the adopted socket has been given up"))
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            sock.close()
+            raise self._cannotListen(OSError(errno.EINVAL, "the adopted socket does not listen"))
+        return sock
+
+    def _listen(self, sock: socket.socket) -> None:
+        """Nothing: it listens."""
+
+    def _cannotListen(self, error: OSError) -> CannotListenError:
+        raise NotImplementedError
+
+
+class AdoptedTCPPort(_Adopted, TCPPort):
+    """A TCP port on the listening socket `sock`."""
+
+    def __init__(self, reactor: ITransportReactor, sock: socket.socket, factory: IProtocolFactory) -> None:
+        interface, port = sock.getsockname()[:2]
+        super().__init__(reactor, port, factory, interface=interface)
+        self._socket = sock
+
+    _cannotListen = TCPPort._cannotListen
+
+
+class AdoptedUNIXPort(_Adopted, UNIXPort):
+    """A UNIX port on the listening socket `sock`. The path is not its own: it stays."""
+
+    def __init__(self, reactor: ITransportReactor, sock: socket.socket, factory: IProtocolFactory) -> None:
+        super().__init__(reactor, sock.getsockname(), factory, wantPID=False)
+        self._socket = sock
+
+    _cannotListen = UNIXPort._cannotListen
+
+
+class _ShutDownAtTheEnd:
+    """What makes a connection's end one for the peer too, although the socket has another descriptor."""
+
+    __slots__ = ()
+
+    def connectionLost(self: Any, reason: Failure) -> None:
+        """End the stream both ways, then close. An aborted one is only closed, which may be a reset."""
+        if not (self.disconnected or self._aborting):
+            with suppress(OSError):  # there is no connection any more
+                self.socket.shutdown(socket.SHUT_RDWR)
+        Connection.connectionLost(self, reason)
+
+
+class AdoptedTCPConnection(_ShutDownAtTheEnd, TCPConnection):
+    """A TCP connection on a socket that somebody else has opened."""
+
+    __slots__ = ()
+
+
+class AdoptedUNIXConnection(_ShutDownAtTheEnd, UNIXConnection):
+    """A UNIX connection on a socket that somebody else has opened."""
+
+    __slots__ = ()
+
+
+AdoptedPort: TypeAlias = AdoptedTCPPort | AdoptedUNIXPort
+AdoptedConnection: TypeAlias = AdoptedTCPConnection | AdoptedUNIXConnection
+
+
+def adoptedPort(
+    reactor: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
+) -> AdoptedPort:
+    """Return a port on a duplicate of a descriptor that is a listening stream socket.
+
+    UnsupportedAddressFamily or UnsupportedSocketType if it is something else; OSError if it is no socket.
+    """
+    sock = _duplicate(fileDescriptor, addressFamily)
+    try:
+        make = AdoptedTCPPort if addressFamily in _INTERNET else AdoptedUNIXPort
+        return make(reactor, sock, factory)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def adoptConnection(
+    reactor: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
+) -> AdoptedConnection | None:
+    """Have `factory` build a protocol for a duplicate of a descriptor that is a connected stream socket.
+
+    Return its transport, or None if there is no protocol, and then the duplicate is closed. It raises as adoptedPort
+    does.
+    """
+    sock = _duplicate(fileDescriptor, addressFamily)
+    try:
+        host, peer = (_addressOf(addressFamily, name) for name in (sock.getsockname(), sock.getpeername()))
+        protocol = factory.buildProtocol(peer)
+        if protocol is None:
+            sock.close()
+            return None
+        if addressFamily in _INTERNET:
+            noDelay(sock)
+        make = AdoptedTCPConnection if addressFamily in _INTERNET else AdoptedUNIXConnection
+        connection: AdoptedConnection = make(reactor, sock, protocol, host, peer)
+        connection.start()
+        return connection
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _addressOf(family: int, name: Any) -> Address:
+    return fromSocketName(family, name) if family in _INTERNET else UNIXAddress(name or None)
+
+
+def _duplicate(fileDescriptor: int, addressFamily: int) -> socket.socket:
+    if addressFamily not in _INTERNET and addressFamily != _UNIX:
+        raise UnsupportedAddressFamily(addressFamily)
+    number = os.dup(fileDescriptor)
+    try:
+        sock = socket.socket(fileno=number)
+    except OSError:
+        os.close(number)
+        raise
+    try:
+        if sock.family != addressFamily:
+            raise UnsupportedAddressFamily(sock.family)
+        if sock.type != socket.SOCK_STREAM:
+            raise UnsupportedSocketType(sock.type)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,213 @@
+"""Our ends of a child's pipes, and of its terminal.
+
+Each tells its process once, through `ended`, that it is closed; the process tells the protocol. A pipe's end can hang
+up while we have nothing to send: the kernel reports that as an error condition, which wakes the reader of the
+descriptor too, so a ChildWriter is one, and then asks what happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from collections.abc import Callable
+from io import FileIO
+
+from reactor.error import ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.failure import Failure
+from reactor.interfaces import ITransportReactor
+from reactor.transports.output import OutputStream
+
+log = logging.getLogger("reactor.transports")
+
+READ_SIZE = 64 * 1024
+
+
+class ChildReader:
+    """Our end of a pipe that the child writes to. `received` is called with what it wrote, `ended` once, last."""
+
+    __slots__ = ("__weakref__", "_ended", "_file", "_received", "disconnected", "disconnecting", "reactor")
+
+    def __init__(
+        self, reactor: ITransportReactor, fd: int, received: Callable[[bytes], object], ended: Callable[[], None]
+    ) -> None:
+        os.set_blocking(fd, False)
+        self.reactor = reactor
+        self.disconnecting = False
+        self.disconnected = False
+        self._file = FileIO(fd, "rb")
+        self._received = received
+        self._ended = ended
+
+    def start(self) -> None:
+        """Begin to read."""
+        self.reactor.opened(self)
+        self.reactor.addReader(self)
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once it is closed."""
+        return -1 if self.disconnected else self._file.fileno()
+
+    def doRead(self) -> None:
+        """The child has written, or closed its end."""
+        data = self._file.read(READ_SIZE)
+        if data:
+            self._received(data)
+        elif data is not None:
+            self.connectionLost(Failure(ConnectionDone()))
+
+    def pauseProducing(self) -> None:
+        """Read nothing until resumeProducing."""
+        self.reactor.removeReader(self)
+
+    def resumeProducing(self) -> None:
+        """Read again, unless the end is closing."""
+        if not self.disconnecting and not self.disconnected:
+            self.reactor.addReader(self)
+
+    def loseConnection(self) -> None:
+        """Read no more, and close on the next turn."""
+        if not self.disconnecting:
+            self.disconnecting = True
+            self.reactor.removeReader(self)
+            self.reactor.callLater(0, self.connectionLost, Failure(ConnectionDone()))
+
+    def failConnection(self, failure: Failure) -> None:
+        """Log `failure`, which the protocol has raised, and close."""
+        self.reactor.reportFailure(failure, "childDataReceived")
+        self.connectionLost(failure)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close. Once only: later calls do nothing."""
+        if self.disconnected:
+            return
+        self.reactor.removeReader(self)
+        self.disconnected = True
+        self.reactor.closed(self)
+        self.reactor.closeSoon(self._file)
+        self._ended()
+
+
+class ChildWriter(OutputStream):
+    """Our end of a pipe that the child reads. `ended` is called once, when it is closed."""
+
+    __slots__ = ("__weakref__", "_ended", "_file")
+
+    def __init__(self, reactor: ITransportReactor, fd: int, ended: Callable[[], None], mode: str = "wb") -> None:
+        super().__init__(reactor)
+        os.set_blocking(fd, False)
+        self._file = FileIO(fd, mode)
+        self._ended = ended
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self.reactor.opened(self)
+        self.reactor.addReader(self)
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once it is closed."""
+        return -1 if self.disconnected else self._file.fileno()
+
+    def doRead(self) -> None:
+        """The child may have closed its end."""
+        poll = select.poll()
+        poll.register(self._file, 0)
+        if poll.poll(0):
+            self.connectionLost(Failure(ConnectionLost()))
+
+    def startWriting(self) -> None:
+        """Have doWrite called when the child takes more."""
+        self.reactor.addWriter(self)
+
+    def stopWriting(self) -> None:
+        """Undo startWriting."""
+        self.reactor.removeWriter(self)
+
+    def loseConnection(self) -> None:
+        """Send what was written, then close. A pull producer, or a paused push producer, may finish first."""
+        if not self.disconnecting and not self.disconnected:
+            self.disconnecting = True
+            self._flushSoon()
+
+    def failConnection(self, failure: Failure) -> None:
+        """Log `failure`, which a callback has raised, and close."""
+        self.reactor.reportFailure(failure, "a callback of a child's descriptor")
+        self.connectionLost(failure)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Drop what was not sent, close, and tell the producer. Once only: later calls do nothing."""
+        if self.disconnected:
+            return
+        self.reactor.removeReader(self)
+        self.reactor.removeWriter(self)
+        self.disconnected = True
+        self.connected = False
+        self._over = True
+        self._discardOutput()
+        self.reactor.closed(self)
+        self.reactor.closeSoon(self._file)
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            try:
+                producer.stopProducing()
+            except BaseException:
+                self.reactor.reportFailure(Failure(), "stopProducing of", producer)
+        self._ended()
+
+    # OutputStream's questions.
+
+    def _send(self, data: bytearray | memoryview) -> int:
+        return self._file.write(data) or 0  # None: the child has not read yet
+
+    def _sendFailed(self, error: OSError) -> None:
+        self.connectionLost(Failure(ConnectionLost(str(error))))
+
+    def _outputOverflowed(self) -> None:
+        log.warning("a child does not read; closed its descriptor at %d unsent bytes", self.unsent)
+        failure = Failure(OutputLimitExceeded(f"{self.unsent} bytes"))
+        self._over = self.disconnecting = True
+        self._discardOutput()
+        self.stopWriting()
+        self.reactor.callLater(0, self.connectionLost, failure)
+
+    def _outputEnded(self) -> None:
+        if self.disconnecting:
+            self.connectionLost(Failure(ConnectionDone()))
+
+
+class ChildTerminal(ChildWriter):
+    """Our end of a child's terminal, for both directions. `received` is called with what the child wrote."""
+
+    __slots__ = ("_received",)
+
+    def __init__(
+        self, reactor: ITransportReactor, fd: int, received: Callable[[bytes], object], ended: Callable[[], None]
+    ) -> None:
+        super().__init__(reactor, fd, ended, "r+b")
+        self._received = received
+
+    def doRead(self) -> None:
+        """The child has written, or nobody has the terminal any more, which Linux reports as EIO."""
+        try:
+            data = self._file.read(READ_SIZE)
+        except OSError as error:
+            self.connectionLost(Failure(ConnectionLost(str(error))))
+            return
+        if data:
+            self._received(data)
+        elif data is not None:
+            self.connectionLost(Failure(ConnectionDone()))
+
+    def loseConnection(self) -> None:
+        """Read no more, send what was written, then close: the child's session is told with SIGHUP."""
+        self.reactor.removeReader(self)
+        super().loseConnection()
+
+    def pauseProducing(self) -> None:
+        """Read nothing until resumeProducing."""
+        self.reactor.removeReader(self)
+
+    def resumeProducing(self) -> None:
+        """Read again, unless the terminal is closing."""
+        if self.connected and not self.disconnecting:
+            self.reactor.addReader(self)

@@ -1,0 +1,367 @@
+"""Child processes: their pipes or terminal, their end, and the protocol that hears of both.
+
+The kernel says when a child has exited: a pidfd becomes readable (Linux 5.3), watched by the loop like any descriptor,
+in any thread and on any loop. Where there is none, and once the reactor has stopped, a thread waits for the child, so
+that nothing is left behind as a zombie. SIGCHLD plays no part in it: signals reach the main thread only, and the
+handler for it is the program's own.
+
+Only the child that we started is waited for, and its number is not used any more once it has been.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from io import FileIO
+from typing import Any
+
+from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
+from reactor.failure import Failure
+from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
+from reactor.transports.childpipes import ChildReader, ChildTerminal, ChildWriter
+from reactor.transports.spawning import Command, spawn
+
+log = logging.getLogger("reactor.transports")
+
+STANDARD: Mapping[int, int | str] = {0: "w", 1: "r", 2: "r"}
+
+
+class ExitWatch:
+    """Waits for the child `pid`; calls `exited` once with its wait status, None if somebody else has waited for it."""
+
+    def __init__(self, reactor: ITransportReactor, pid: int, exited: Callable[[int | None], None]) -> None:
+        self._reactor = reactor
+        self._pid = pid
+        self._exited = exited
+        self._file: FileIO | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        try:
+            self._file = FileIO(os.pidfd_open(self._pid), "rb")
+            self._reactor.addReader(self)
+        except (AttributeError, OSError):  # no such call, or no descriptor left for it
+            self._waitInThread()
+
+    def fileno(self) -> int:
+        """Return the pidfd, -1 if there is none."""
+        return -1 if self._file is None else self._file.fileno()
+
+    def doRead(self) -> None:
+        """The child has exited, says the kernel; waitpid tells the truth."""
+        found, status = waitFor(self._pid, os.WNOHANG)
+        if found:
+            self._stopWatching()
+            self._exited(status)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor stops, with the child alive. Should the reactor run again, it is still told of the exit."""
+        self._waitInThread()
+
+    def _stopWatching(self) -> None:
+        file = self._file
+        if file is not None:
+            self._reactor.removeReader(self)
+            self._file = None
+            self._reactor.closeSoon(file)
+
+    def _waitInThread(self) -> None:
+        self._stopWatching()
+        threading.Thread(target=self._wait, name=f"reactor-child-{self._pid}", daemon=True).start()
+
+    def _wait(self) -> None:
+        _, status = waitFor(self._pid)
+        with suppress(OSError):  # the reactor has been closed: nobody wants to know
+            self._reactor.callFromThread(self._exited, status)
+
+
+def waitFor(pid: int, options: int = 0) -> tuple[int, int | None]:
+    """As os.waitpid for our child `pid`; the status is None if somebody else has waited for it already."""
+    try:
+        return os.waitpid(pid, options)
+    except ChildProcessError:
+        return pid, None
+
+
+class Process:
+    """The transport of a ProcessProtocol: a child process with pipes. reactor.spawnProcess makes it.
+
+    `pid` is the child's number, None once it has exited; `status` then what wait() gave (before: -1). `childFDs` is as
+    spawnProcess has it. Methods about a descriptor that has no pipe, or not any more, do nothing, except writeToChild.
+    """
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        protocol: IProcessProtocol,
+        command: Command,
+        childFDs: Mapping[int, int | str] | None = None,
+    ) -> None:
+        self.reactor = reactor
+        self.pid: int | None = None
+        self.status = -1
+        self.disconnecting = False
+        self._protocol: Any = protocol
+        self._command = command
+        self._childFDs = checked(STANDARD if childFDs is None else childFDs)
+        self._pipes: dict[int, ChildReader | ChildWriter] = {}
+        self._reason: ProcessDone | ProcessTerminated | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._command.executable!r} pid={self.pid} status={self.status}>"
+
+    def start(self) -> None:
+        """Start the child, then tell the protocol. OSError if the child cannot be started; nothing is left then."""
+        ours: dict[int, int] = {}
+        theirs: list[int] = []
+        descriptors = {number: kind for number, kind in self._childFDs.items() if isinstance(kind, int)}
+        try:
+            for number, kind in self._childFDs.items():
+                if kind in ("r", "w"):
+                    reading, writing = os.pipe()
+                    ours[number], descriptors[number] = (reading, writing) if kind == "r" else (writing, reading)
+                    theirs.append(descriptors[number])
+            self.pid = spawn(self._command, descriptors)
+        except BaseException:
+            for fd in ours.values():
+                os.close(fd)
+            raise
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        for number, fd in ours.items():
+            pipe = self._pipes[number] = self._makePipe(number, fd)
+            pipe.start()
+        self._begin(self.pid)
+
+    def _makePipe(self, number: int, fd: int) -> ChildReader | ChildWriter:
+        def received(data: bytes) -> None:
+            self._protocol.childDataReceived(number, data)
+
+        def ended() -> None:
+            self._pipeEnded(number)
+
+        if self._childFDs[number] == "r":
+            return ChildReader(self.reactor, fd, received, ended)
+        return ChildWriter(self.reactor, fd, ended)
+
+    def _begin(self, pid: int) -> None:
+        self._tell("makeConnection", self)
+        ExitWatch(self.reactor, pid, self._exited).start()
+
+    def _pipeEnded(self, number: int) -> None:
+        del self._pipes[number]
+        self._tell("childConnectionLost", number)
+        self._maybeEnded()
+
+    def _isOpen(self) -> bool:
+        """Whether there is more to come from the child's descriptors."""
+        return bool(self._pipes)
+
+    def _exited(self, status: int | None) -> None:
+        self.pid = None
+        if status is None:
+            log.warning("%r: somebody else has waited for it, so how it ended is not known", self)
+            self._reason = ProcessTerminated()
+        else:
+            self.status = status
+            self._reason = reasonOf(status)
+        self._tell("processExited", Failure(self._reason))
+        self._maybeEnded()
+
+    def _maybeEnded(self) -> None:
+        """Tell the protocol of the end, once the child has exited and all its descriptors are closed."""
+        if self._reason is not None and not self._isOpen() and self._protocol is not None:
+            self._tell("processEnded", Failure(self._reason))
+            self._protocol = None  # breaks the cycle with protocol.transport, which stays
+
+    def _tell(self, name: str, *args: object) -> None:
+        """Call the protocol's method `name`; what it raises is logged, and the child goes on."""
+        try:
+            getattr(self._protocol, name)(*args)
+        except BaseException:
+            self.reactor.reportFailure(Failure(), f"{name} of", self._protocol)
+
+    # For protocols.
+
+    def signalProcess(self, signalID: str | int) -> None:
+        """Send the child a signal: its number, or its name with or without SIG.
+
+        ProcessExitedAlready if the child has exited; ValueError if there is no such signal.
+        """
+        number = signalNumber(signalID)
+        if self.pid is None:
+            raise ProcessExitedAlready
+        try:
+            os.kill(self.pid, number)
+        except ProcessLookupError:
+            raise ProcessExitedAlready from None
+
+    def writeToChild(self, childFD: int, data: BytesLike) -> None:
+        """Send `data` to the child's descriptor `childFD`. KeyError if there is no pipe to it, or not any more."""
+        pipe = self._pipes[childFD]
+        if not isinstance(pipe, ChildWriter):
+            raise KeyError(childFD)
+        pipe.write(data)
+
+    def closeChildFD(self, descriptor: int) -> None:
+        """Close our end of the child's `descriptor`, after what was written. childConnectionLost follows."""
+        if descriptor in self._pipes:
+            self._pipes[descriptor].loseConnection()
+
+    def closeStdin(self) -> None:
+        """closeChildFD(0): the child finds the end of its input, after what was written."""
+        self.closeChildFD(0)
+
+    def closeStdout(self) -> None:
+        """closeChildFD(1): the child cannot write to it any more, and nothing of it is read."""
+        self.closeChildFD(1)
+
+    def closeStderr(self) -> None:
+        """closeChildFD(2)."""
+        self.closeChildFD(2)
+
+    def loseConnection(self) -> None:
+        """Close descriptors 0, 1 and 2. Most programs end then; signalProcess is for the others."""
+        self.disconnecting = True
+        self.closeStdin()
+        self.closeStderr()
+        self.closeStdout()
+
+    def _stdin(self) -> ChildWriter | None:
+        pipe = self._pipes.get(0)
+        return pipe if isinstance(pipe, ChildWriter) else None
+
+    def write(self, data: BytesLike) -> None:
+        """Send `data` to the child's standard input; dropped if that is closed."""
+        stdin = self._stdin()
+        if stdin is not None:
+            stdin.write(data)
+
+    def writeSequence(self, seq: Iterable[BytesLike]) -> None:
+        """Send the pieces of `seq` to the child's standard input, as one write."""
+        self.write(b"".join(seq))
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Attach a producer for standard input. stopProducing() if that is closed; RuntimeError if there is one."""
+        stdin = self._stdin()
+        if stdin is None:
+            producer.stopProducing()
+        else:
+            stdin.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Detach the producer."""
+        stdin = self._stdin()
+        if stdin is not None:
+            stdin.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        """Read nothing of what the child writes, until resumeProducing: a full pipe holds it up."""
+        for pipe in self._pipes.values():
+            if isinstance(pipe, ChildReader):
+                pipe.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+        for pipe in list(self._pipes.values()):
+            if isinstance(pipe, ChildReader):
+                pipe.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """loseConnection(), in the words of a producer."""
+        self.loseConnection()
+
+
+class PTYProcess(Process):
+    """A child whose descriptors 0 to 2 are a terminal. What it writes comes as from descriptor 1.
+
+    There is one way in and out, so the methods about single descriptors do nothing, and childConnectionLost is not
+    called. `terminal` is (our descriptor, the child's, name), which become this object's; None: a new one.
+    """
+
+    _terminal: ChildTerminal
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        protocol: IProcessProtocol,
+        command: Command,
+        terminal: tuple[int, int, Any] | None = None,
+    ) -> None:
+        super().__init__(reactor, protocol, command, {})
+        self._given = terminal
+
+    def start(self) -> None:
+        """See Process.start. A terminal that was given stays the caller's if the child cannot be started."""
+        ours, theirs = self._given[:2] if self._given else os.openpty()
+        try:
+            self.pid = spawn(self._command, dict.fromkeys(range(3), theirs), terminal=True)
+        except BaseException:
+            if not self._given:
+                os.close(ours)
+                os.close(theirs)
+            raise
+        os.close(theirs)
+        self._terminal = ChildTerminal(self.reactor, ours, self._received, self._maybeEnded)
+        self._terminal.start()
+        self._begin(self.pid)
+
+    def _received(self, data: bytes) -> None:
+        self._protocol.childDataReceived(1, data)
+
+    def _isOpen(self) -> bool:
+        return not self._terminal.disconnected
+
+    def _stdin(self) -> ChildWriter:
+        return self._terminal
+
+    def writeToChild(self, childFD: int, data: BytesLike) -> None:
+        """Raise NotImplementedError: write() is for a terminal."""
+        raise NotImplementedError("a terminal has no single descriptors: use write()")
+
+    def closeChildFD(self, descriptor: int) -> None:
+        """Do nothing."""
+
+    def loseConnection(self) -> None:
+        """Close the terminal, after what was written. The kernel tells the child with SIGHUP."""
+        self.disconnecting = True
+        self._terminal.loseConnection()
+
+    def pauseProducing(self) -> None:
+        """Read nothing until resumeProducing."""
+        self._terminal.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read again."""
+        self._terminal.resumeProducing()
+
+
+def checked(childFDs: Mapping[int, int | str]) -> dict[int, int | str]:
+    """Return a copy of `childFDs`. ValueError unless it maps numbers to "r", "w" or descriptors."""
+    for number, kind in childFDs.items():
+        if number < 0 or not (kind in ("r", "w") or (isinstance(kind, int) and kind >= 0)):
+            raise ValueError(f'childFDs maps descriptors to "r", "w" or a descriptor of ours, not {number} to {kind!r}')
+    return dict(childFDs)
+
+
+def reasonOf(status: int) -> ProcessDone | ProcessTerminated:
+    """What a wait status means."""
+    code = os.waitstatus_to_exitcode(status)
+    if code == 0:
+        return ProcessDone(status)
+    return ProcessTerminated(code, None, status) if code > 0 else ProcessTerminated(None, -code, status)
+
+
+def signalNumber(signalID: str | int) -> int:
+    """Return the number of a signal, given that or its name. ValueError if there is none."""
+    if isinstance(signalID, int):
+        return signalID
+    try:
+        return signal.Signals[f"SIG{signalID.removeprefix('SIG')}"]
+    except KeyError:
+        raise ValueError(f"there is no signal {signalID!r}") from None

@@ -1,0 +1,149 @@
+"""ProcessEndpoint: ordinary protocols that talk to a child, beside Twisted's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import twisted.internet.endpoints
+
+import reactor.processendpoint
+from reactor import LineReceiver, ServerFactory
+from reactor.error import ProcessTerminated
+from reactor.processendpoint import ProcessAddress, ProcessEndpoint, StandardErrorBehavior
+from tests.children import SHELL, Children, children
+from tests.harness import OURS, TWISTED, Producer
+
+MODULES = {"ours": reactor.processendpoint, "twisted": twisted.internet.endpoints}
+
+
+@pytest.fixture(params=[OURS, TWISTED], ids=lambda side: side.name)
+def side(request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
+    with children(request.param) as world:
+        yield SimpleNamespace(world=world, module=MODULES[request.param.name], protocol=request.param.protocol)
+
+
+@pytest.fixture
+def world() -> Iterator[Children]:
+    with children() as made:
+        yield made
+
+
+def talk(side: SimpleNamespace, script: str, sent: bytes | None, **options: Any) -> list[Any]:
+    """Run `script`, send it `sent`, lose the connection if that is None; return what the protocol was told."""
+    trace: list[Any] = []
+
+    class Talking(side.protocol.Protocol):
+        def connectionMade(self) -> None:
+            trace.append("made")
+            if sent is None:
+                self.transport.loseConnection()
+            else:
+                self.transport.write(sent[:2])
+                self.transport.writeSequence([sent[2:], b"\n"])
+
+        def dataReceived(self, data: bytes) -> None:
+            trace.append(data)
+
+        def connectionLost(self, reason: Any) -> None:
+            trace.append((type(reason.value).__name__, str(getattr(reason.value, "exitCode", None))))
+
+    arguments = (SHELL, [SHELL, "-c", script], None)
+    endpoint = side.module.ProcessEndpoint(side.world.reactor, *arguments, **options)
+    connected: list[Any] = []
+    factory = side.protocol.Factory.forProtocol(Talking)
+    factory.noisy = False
+    endpoint.connect(factory).addCallback(connected.append)
+    assert type(connected[0]) is Talking
+    side.world.until(lambda: isinstance(trace[-1], tuple))
+    return trace
+
+
+def test_conversation(side: SimpleNamespace) -> None:
+    assert talk(side, "read x; echo got $x", b"a line") == ["made", b"got a line\n", ("ConnectionDone", "None")]
+
+
+def test_failure(side: SimpleNamespace) -> None:
+    assert talk(side, "exit 3", b"ab") == ["made", ("ProcessTerminated", "3")]
+
+
+def test_loseConnection(side: SimpleNamespace) -> None:
+    assert talk(side, "cat", None) == ["made", ("ConnectionDone", "None")]
+
+
+@pytest.mark.parametrize("name", ["LOG", "DROP"])
+def test_standardError(side: SimpleNamespace, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    flag = getattr(side.module.StandardErrorBehavior, name)
+    caplog.set_level(logging.DEBUG)
+    assert talk(side, "echo err >&2; read x", b"ab", errFlag=flag) == ["made", ("ConnectionDone", "None")]
+    if side.world.side is OURS:
+        assert ("err" in caplog.text) is (name == "LOG")
+
+
+def test_cannotBeStarted(side: SimpleNamespace) -> None:
+    found: list[Any] = []
+    endpoint = side.module.ProcessEndpoint(side.world.reactor, "/nowhere/program", ["x"])
+    factory = side.protocol.Factory.forProtocol(side.protocol.Protocol)
+    endpoint.connect(factory).addErrback(lambda failure: found.append(failure.type))
+    assert found == [FileNotFoundError]
+
+
+class Lines(LineReceiver):
+    """Keeps its lines; ends at "end", and aborts at "abort"."""
+
+    delimiter = b"\n"
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.reason: Any = None
+
+    def lineReceived(self, line: bytes) -> None:
+        self.lines.append(line)
+        if line == b"end":
+            self.transport.loseConnection()
+        elif line == b"abort":
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Any) -> None:
+        self.reason = reason.value
+
+
+def connected(world: Children, script: str) -> Lines:
+    found: list[Lines] = []
+    endpoint = ProcessEndpoint(world.reactor, SHELL, [SHELL, "-c", script], errFlag=StandardErrorBehavior.DROP)
+    endpoint.connect(ServerFactory.forProtocol(Lines)).addCallback(found.append)
+    return found[0]
+
+
+def test_linesStopAtLoseConnection(world: Children) -> None:
+    lines = connected(world, "printf 'one\\nend\\nthree\\n'; cat")
+    assert lines.transport.getPeer() == lines.transport.getHost() == ProcessAddress()
+    world.until(lambda: lines.reason)
+    assert lines.lines == [b"one", b"end"]
+
+
+def test_abortKills(world: Children) -> None:
+    """Also a child that does not care."""
+    lines = connected(world, "trap '' HUP TERM PIPE; echo abort; while :; do read x <&7 || :; done 7</dev/zero")
+    world.until(lambda: lines.reason)
+    assert isinstance(lines.reason, ProcessTerminated)
+    assert lines.reason.signal == 9
+    lines.transport.abortConnection()
+
+
+def test_pausesAndProducers(world: Children) -> None:
+    lines = connected(world, "cat")
+    producer = Producer()
+    lines.transport.registerProducer(producer, True)
+    lines.pauseProducing()
+    lines.transport.write(bytes(1 << 17))
+    lines.transport.write(b"\n")
+    assert producer.trace == ["pause"]
+    lines.transport.unregisterProducer()
+    lines.resumeProducing()
+    lines.setRawMode()
+    lines.rawDataReceived = lambda data: lines.transport.stopProducing()
+    world.until(lambda: lines.reason)

@@ -1,0 +1,361 @@
+"""Standard input and output as a transport: pipes, terminals, sockets, files; and the numbers they leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import pathlib
+import pty
+import socket
+import stat
+import subprocess
+import sys
+import tty
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import twisted.internet.stdio
+
+from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.stdio import PipeAddress, StandardIO
+from tests.harness import LOOPS, Producer, World
+
+SIDES = [pytest.param(side, id=side.name) for side in LOOPS]
+
+
+@pytest.fixture(params=SIDES)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    world = World(request.param)
+    yield world
+    world.close()
+
+
+class Wires:
+    """Descriptors of a test, closed at its end; `close` closes one now."""
+
+    def __init__(self) -> None:
+        self.open: set[int] = set()
+
+    def pipe(self) -> tuple[int, int]:
+        ends = os.pipe()
+        self.open.update(ends)
+        return ends
+
+    def file(self, path: Any, flags: int) -> int:
+        fd = os.open(path, flags, 0o600)
+        self.open.add(fd)
+        return fd
+
+    def close(self, *fds: int) -> None:
+        for fd in fds:
+            self.open.discard(fd)
+            os.close(fd)
+
+
+@pytest.fixture
+def wires() -> Iterator[Wires]:
+    wires = Wires()
+    yield wires
+    wires.close(*list(wires.open))
+
+
+def begin(world: World, stdin: int, stdout: int, hooks: Any = None, halves: bool = False) -> Any:
+    """A recording protocol on the two."""
+    protocol = world.serverFactory(hooks or {}, halves).buildProtocol(None)
+    StandardIO(protocol, stdin, stdout, reactor=world.reactor)
+    return protocol
+
+
+def echo(protocol: Any, data: bytes) -> None:
+    protocol.transport.write(data)
+
+
+def readAll(fd: int) -> bytes:
+    pieces = []
+    while piece := os.read(fd, 1 << 16):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def test_pipes(world: World, wires: Wires) -> None:
+    """Lines go through; at the end both other sides see it, and the numbers are still taken."""
+    (stdin, toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
+    protocol = begin(world, stdin, stdout, {"data": echo})
+    assert protocol.trace == ["made"]
+    assert protocol.transport.getHost() == protocol.transport.getPeer() == PipeAddress()
+    os.write(toUs, b"one\n")
+    world.until(lambda: protocol.received == b"one\n")
+    assert os.read(fromUs, 10) == b"one\n"
+    wires.close(toUs)
+    world.until(lambda: protocol.lost is not None)
+    assert protocol.trace == ["made", "data", ("lost", "ConnectionDone")]
+    assert readAll(fromUs) == b""
+    assert [stat.S_ISCHR(os.fstat(fd).st_mode) for fd in (stdin, stdout)] == [True, True]
+    assert os.get_blocking(stdin)
+
+
+def test_theFlagsOfOthersStay(world: World, wires: Wires) -> None:
+    """O_NONBLOCK is not set on what we share with other processes."""
+    (stdin, toUs), (_fromUs, stdout) = wires.pipe(), wires.pipe()
+    protocol = begin(world, stdin, stdout)
+    assert os.get_blocking(stdin)
+    assert os.get_blocking(stdout)
+    protocol.transport.loseConnection()
+    world.until(lambda: protocol.lost is not None)
+    with pytest.raises(BrokenPipeError):
+        os.write(toUs, b"nobody reads")
+
+
+def test_moreThanAPipeHolds(world: World, wires: Wires) -> None:
+    """What was written is sent after the end of the input, however slowly it is read."""
+    (stdin, toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
+    data = os.urandom(1_000_000)
+    protocol = begin(world, stdin, stdout, {"made": lambda protocol: protocol.transport.write(data)})
+    wires.close(toUs)
+    os.set_blocking(fromUs, False)
+    found = bytearray()
+
+    def look() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            found.extend(os.read(fromUs, 1 << 16))
+        return len(found) == len(data) and protocol.lost is not None
+
+    world.until(look)
+    assert found == data
+    assert protocol.lost.check(world.side.error.ConnectionDone)
+
+
+def test_files(world: World, wires: Wires, tmp_path: pathlib.Path) -> None:
+    """epoll refuses them; they are read to the end and written as it comes."""
+    data = os.urandom(300_000)
+    (tmp_path / "in").write_bytes(data)
+    stdin, stdout = wires.file(tmp_path / "in", os.O_RDONLY), wires.file(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    protocol = begin(world, stdin, stdout, {"data": echo})
+    world.until(lambda: protocol.lost is not None)
+    assert (tmp_path / "out").read_bytes() == data
+    assert protocol.lost.check(ConnectionDone)
+    assert stat.S_ISREG(os.fstat(stdout).st_mode)
+    assert world.reactor.getDelayedCalls() == []
+
+
+def test_muchIntoAFile(world: World, wires: Wires, tmp_path: pathlib.Path) -> None:
+    """More than one send is given, into what epoll does not watch."""
+    (stdin, _toUs), stdout = wires.pipe(), wires.file(tmp_path / "out", os.O_WRONLY | os.O_CREAT)
+    data = os.urandom(500_000)
+    protocol = begin(world, stdin, stdout, {"made": lambda protocol: protocol.transport.write(data)})
+    protocol.transport.loseConnection()
+    world.until(lambda: protocol.lost is not None)
+    assert (tmp_path / "out").read_bytes() == data
+
+
+def test_filesPause(world: World, wires: Wires, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "in").write_bytes(bytes(200_000))
+    stdin = wires.file(tmp_path / "in", os.O_RDONLY)
+    protocol = begin(
+        world,
+        stdin,
+        wires.file(os.devnull, os.O_WRONLY),
+        {"data": lambda protocol, _: protocol.transport.pauseProducing()},
+    )
+    world.until(lambda: protocol.received)
+    for _ in range(5):
+        world.reactor.iterate(0)
+    assert len(protocol.received) == 65536
+    protocol.hooks.clear()
+    protocol.transport.resumeProducing()
+    protocol.transport.resumeProducing()
+    world.until(lambda: protocol.lost is not None)
+    assert len(protocol.received) == 200_000
+    protocol.transport.resumeProducing()
+
+
+def test_callbacksOnAFileRaise(world: World, wires: Wires, tmp_path: pathlib.Path, caplog: Any) -> None:
+    def boom(*_: object) -> None:
+        raise LookupError("boom")
+
+    (tmp_path / "in").write_bytes(b"x")
+    protocol = begin(
+        world,
+        wires.file(tmp_path / "in", os.O_RDONLY),
+        wires.file(os.devnull, os.O_WRONLY),
+        {"data": boom, "lost": boom},
+    )
+    world.until(lambda: protocol.lost is not None)
+    assert protocol.lost.check(LookupError)
+    assert len(caplog.records) == 2
+
+
+def test_callbacksOnAPipeRaise(world: World, wires: Wires, caplog: Any) -> None:
+    def boom(*_: object) -> None:
+        raise LookupError("boom")
+
+    (stdin, toUs), (_fromUs, stdout) = wires.pipe(), wires.pipe()
+    protocol = begin(world, stdin, stdout, {"data": boom})
+    os.write(toUs, b"x")
+    world.until(lambda: protocol.lost is not None)
+    assert protocol.lost.check(LookupError)
+    (stdin, _toUs), (_fromUs, stdout) = wires.pipe(), wires.pipe()
+    assert begin(world, stdin, stdout, {"made": boom}).lost.check(LookupError)
+    assert len(caplog.records) == 2
+
+
+def test_terminal(world: World, wires: Wires) -> None:
+    """One terminal is both; it stays blocking, and its hang-up is the end."""
+    ours, theirs = pty.openpty()
+    wires.open.update((ours, theirs))
+    tty.setraw(theirs)
+    protocol = begin(world, theirs, theirs, {"data": echo})
+    os.write(ours, b"hello")
+    world.until(lambda: protocol.received == b"hello")
+    assert os.read(ours, 100) == b"hello"
+    assert os.get_blocking(theirs)
+    wires.close(ours)
+    world.until(lambda: protocol.lost is not None)
+    assert protocol.lost.check(ConnectionDone)
+    assert stat.S_ISCHR(os.fstat(theirs).st_mode)
+
+
+def test_socket(world: World, wires: Wires) -> None:
+    """As inetd passes one, for both. Its flag is set back at the end."""
+    one, two = socket.socketpair()
+    with one, two:
+        keep = os.dup(one.fileno())
+        wires.open.add(keep)
+        protocol = begin(world, one.fileno(), one.fileno(), {"data": echo}, halves=True)
+        assert not os.get_blocking(keep)
+        two.sendall(b"hello")
+        two.shutdown(socket.SHUT_WR)
+        world.until(lambda: "readLost" in protocol.trace)
+        assert two.recv(100) == b"hello"
+        protocol.transport.write(b"and")
+        protocol.transport.loseWriteConnection()
+        world.until(lambda: "writeLost" in protocol.trace)
+        assert two.recv(100) == b"and"
+        protocol.transport.write(b"dropped")
+        protocol.transport.loseWriteConnection()
+        protocol.transport.loseConnection()
+        assert protocol.trace == ["made", "data", "readLost", "writeLost", ("lost", "ConnectionDone")]
+        assert os.get_blocking(keep)
+
+
+def test_theReaderHasGone(world: World, wires: Wires) -> None:
+    (stdin, _toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
+    protocol = begin(world, stdin, stdout)
+    wires.close(fromUs)
+    protocol.transport.write(b"x")
+    world.until(lambda: protocol.lost is not None)
+    assert type(protocol.lost.value) is ConnectionLost
+    assert "Broken pipe" in str(protocol.lost.value)
+
+
+def test_readingFails(world: World, wires: Wires, tmp_path: pathlib.Path) -> None:
+    """A directory can be opened, and not read."""
+    protocol = begin(world, wires.file(tmp_path, os.O_RDONLY), wires.file(os.devnull, os.O_WRONLY))
+    world.until(lambda: protocol.lost is not None)
+    assert type(protocol.lost.value) is ConnectionLost
+
+
+def test_abortAndTheLimit(world: World, wires: Wires) -> None:
+    """Both end it on the next turn; a producer is told."""
+    for act, reason in (
+        (lambda transport: transport.abortConnection(), ConnectionAborted),
+        (lambda transport: [transport.write(b"x" * 100) for _ in range(1000)], OutputLimitExceeded),
+    ):
+        (stdin, _toUs), (_fromUs, stdout) = wires.pipe(), wires.pipe()
+        protocol = begin(world, stdin, stdout)
+        producer = Producer()
+        protocol.transport.registerProducer(producer, True)
+        protocol.transport.setOutputLimits(10, 1000)
+        act(protocol.transport)
+        protocol.transport.abortConnection()
+        assert protocol.lost is None
+        world.until(lambda protocol=protocol: protocol.lost is not None)
+        assert type(protocol.lost.value) is reason
+        assert producer.trace[-1] == "stop"
+
+
+def test_pausedAndStopped(world: World, wires: Wires) -> None:
+    (stdin, toUs), (_fromUs, stdout) = wires.pipe(), wires.pipe()
+    protocol = begin(world, stdin, stdout)
+    transport = protocol.transport
+    transport.pauseProducing()
+    os.write(toUs, b"x")
+    for _ in range(5):
+        world.reactor.iterate(0)
+    assert protocol.received == b""
+    transport.resumeProducing()
+    world.until(lambda: protocol.received == b"x")
+    assert "StandardIO of" in repr(transport)
+    assert transport.logPrefix()
+    ended: list[Any] = []
+    transport.ended = ended.append
+    transport.stopProducing()
+    transport.loseConnection()
+    world.until(lambda: ended)
+    assert ended == [protocol.lost]
+
+
+def test_theReactorStops(wires: Wires) -> None:
+    (stdin, _toUs), (_fromUs, stdout) = wires.pipe(), wires.pipe()
+    world = World(LOOPS[0])
+    protocol = begin(world, stdin, stdout)
+    assert protocol.transport.reactor is world.reactor
+    world.close()
+    assert type(protocol.lost.value) is ConnectionLost
+
+
+def test_notOpen(world: World, wires: Wires) -> None:
+    stdin, _toUs = wires.pipe()
+    closed, _other = wires.pipe()
+    wires.close(closed)
+    for pair in ((closed, stdin), (stdin, closed)):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            begin(world, *pair)
+    assert stat.S_ISFIFO(os.fstat(stdin).st_mode)
+
+
+def test_signature() -> None:
+    ours, theirs = (inspect.signature(each) for each in (StandardIO, twisted.internet.stdio.StandardIO))
+    assert [(p.name, p.default) for p in ours.parameters.values()] == [
+        (p.name, p.default) for p in theirs.parameters.values()
+    ]
+
+
+PROGRAM = """
+import reactor
+from reactor import LineReceiver, ServerFactory
+from reactor.endpoints import StandardIOEndpoint, serverFromString
+
+class Upper(LineReceiver):
+    delimiter = b"\\n"
+    def lineReceived(self, line):
+        self.sendLine(line.upper())
+    def connectionLost(self, reason=None):
+        reactor.stop()
+
+serverFromString(reactor, "stdio:").listen(ServerFactory.forProtocol(Upper))
+reactor.run()
+print("still here", flush=True)
+"""
+
+
+def test_programs(tmp_path: pathlib.Path) -> None:
+    """Through the module as its reactor; a later print() goes to nobody, and does no harm."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], input=b"a\nb\n", capture_output=True, timeout=20, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (b"A\nB\n", b"", 0)
+    (tmp_path / "in").write_bytes(b"c\n")
+    with open(tmp_path / "in") as stdin, open(tmp_path / "out", "wb") as stdout:
+        subprocess.run([sys.executable, "-c", PROGRAM], stdin=stdin, stdout=stdout, timeout=20, check=True)
+    assert (tmp_path / "out").read_bytes() == b"C\nstill here\n"
+
+
+def test_theCommand() -> None:
+    """serve on standard input ends when that does."""
+    command = [sys.executable, "-m", "reactor", "serve", "--listen", "stdio:"]
+    done = subprocess.run(command, input=b"hello\n", capture_output=True, timeout=20, check=False)
+    assert (done.stdout, done.returncode) == (b"hello\n", 0)
+    assert b"echo on standard input" in done.stderr
