@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import os
 import pathlib
+import signal
 import threading
 from collections.abc import Generator, Iterator
 
@@ -23,6 +24,7 @@ NO_SKIPS = os.environ.get("CI") == "true"
 UNMEASURED = ROOT / "tests" / "differential"
 FILES = "/dev/fd"
 THREAD_DEADLINE = 5.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
 hypothesis.settings.register_profile("deterministic", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("deterministic")
@@ -91,7 +93,10 @@ def openFiles() -> dict[int, str]:
 def _nothingLeft() -> Iterator[None]:
     threads = set(threading.enumerate())
     files = openFiles()
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # a reactor of Twisted's leaves its own behind
     for thread in set(threading.enumerate()) - threads:
         thread.join(THREAD_DEADLINE)
         assert not thread.is_alive(), f"the test left a thread running: {thread}"

@@ -814,7 +814,8 @@ def test_commandListensOnLoopback(model: Model) -> None:
     """What an endpoint's string means is the same in both; the command, which Twisted's `twist` is like, adds to it."""
     endpoints = [model.endpoints.serverFromString(model.reactor, "tcp:0")]
     if model.isOurs:
-        endpoints += endpointsOf(makeParser().parse_args(["serve", "--listen", "tcp:0"]), model.reactor)
+        parsed = makeParser().parse_args(["serve", "--listen", "tcp:0"])
+        endpoints += [endpoint for _kind, endpoint in endpointsOf(parsed, model.reactor)]
     factory = model.protocol.Factory()
     factory.noisy = False
     for endpoint in endpoints:

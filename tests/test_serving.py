@@ -130,7 +130,7 @@ def says(sent: bytes) -> Callable[[tuple[str, int]], bytes]:
         (("serve", "--host", "192.0.2.1", "--port", "0"), 1, "cannot listen on 192.0.2.1:0: Cannot assign"),
         (("serve", "--listen", "tcp:x"), 2, "--listen: the port of a tcp endpoint is a whole number, not 'x'"),
         (("serve", "--listen", "fly:1"), 2, "--listen: unknown endpoint type 'fly'"),
-        (("serve", "--listen", "tcp:70000"), 2, "cannot listen: a TCP port is a number from 0 to 65535, not 70000"),
+        (("serve", "--listen", "tcp:70000"), 2, "cannot listen: a port is a number from 0 to 65535, not 70000"),
         (("serve", "--listen", "tcp:0:interface=here"), 1, "cannot listen on here:0: "),
         (("serve", "--listen", "tcp:0", "--listen", "tcp:0:interface=192.0.2.1"), 1, "cannot listen on 192.0.2.1:0"),
         (("serve", "--delimiter", "0"), 2, "a delimiter is one of crlf, lf, newline, nul, or bytes in hexadecimal"),
@@ -349,7 +349,7 @@ def test_aNamesAddress(first: socket.AddressFamily, monkeypatch: pytest.MonkeyPa
 
 def test_theBacklogAndInterfaceOfAnEndpointStand(loop: EpollReactor) -> None:
     wanted = argparse.Namespace(listen=["tcp:7:backlog=3", "tcp6:8:interface=\\:\\:"], host=None, port=None)
-    first, second = server.endpointsOf(wanted, loop)
+    (_, first), (_, second) = server.endpointsOf(wanted, loop)
     assert (first._port, first._backlog, first._interface) == (7, 3, "127.0.0.1")
     assert (second._port, second._interface) == (8, "::")
 
@@ -600,9 +600,8 @@ def drained(
     """Serve `protocol` while `talk(address)` runs in a thread; then drain. `stops` gets a function that says when."""
     application = apps.Application(Factory.forProtocol(protocol), None, "")
     serving = server.Server(loop, application, None)
-    (endpoint,) = server.endpointsOf(argparse.Namespace(listen=[], host=None, port=0), loop)
-    serving.listen(endpoint)
-    (address,) = serving.addresses()
+    ((_, endpoint),) = server.endpointsOf(argparse.Namespace(listen=[], host=None, port=0), loop)
+    address = serving.listen(endpoint)
     if stops is not None:
         stops(loop)
     return Meanwhile(loop).run(serving.run, lambda: talk((address.host, address.port)))[1]
