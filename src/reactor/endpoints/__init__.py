@@ -18,12 +18,15 @@ from reactor.endpoints.streams import (
 )
 from reactor.endpoints.strings import clientFromString, quoteStringArgument, serverFromString
 from reactor.endpoints.tls import wrapClientTLS, wrapServerTLS
+from reactor.processendpoint import ProcessEndpoint, StandardErrorBehavior
 
 __all__ = [
     "AdoptedStreamServerEndpoint",
     "HostnameEndpoint",
+    "ProcessEndpoint",
     "SSL4ClientEndpoint",
     "SSL4ServerEndpoint",
+    "StandardErrorBehavior",
     "StandardIOEndpoint",
     "TCP4ClientEndpoint",
     "TCP4ServerEndpoint",
