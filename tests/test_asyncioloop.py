@@ -431,7 +431,8 @@ import _socket, select, sys
 for name in [name for name in dir(select) if name.lower().startswith("epoll")]:
     delattr(select, name)
 del _socket.AF_UNIX, _socket.socketpair
-sys.modules.pop("socket", None)  # whoever measures coverage has imported it
+for name in ("socket", "selectors", "subprocess", "tempfile"):
+    sys.modules.pop(name, None)  # whoever measures coverage has imported them
 import asyncio, socket, subprocess, tempfile
 for name in ("fcntl", "grp", "pwd", "pty", "resource", "syslog", "termios", "tty"):
     sys.modules[name] = None
