@@ -608,8 +608,8 @@ cdef void settle_tail(LineBuffer self) noexcept:
 cdef class OutputBuffer:
     """What was written and not yet sent: `_output`, with `_mark`, the size above which a write calls `_passedMark`.
 
-    Base of the transports that gather output. It is compiled because a short write costs a third of what it does in
-    Python, and there is one for each answered line.
+    Base of the transports that gather output. It is compiled because a short write costs less than half of what it
+    does in Python, and there is one for each answered line.
     """
 
     cdef readonly bytearray _output

@@ -1,6 +1,6 @@
 """Our line receivers beside Twisted's: random scripts, and every small input there is. Each process tests its own core.
 
-REACTOR_SCRIPTS says how many scripts there are (default 100,000), REACTOR_SEED with which seed they begin (default 0).
+REACTOR_SCRIPTS says how many scripts there are (default 200,000), REACTOR_SEED with which seed they begin (default 0).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from reactor.linereceiver import LineReceiver
 from tests.differential.linescripts import BASES, Writer, check, describe, isEqual, minimise, traceOf
 
-SCRIPTS = int(os.environ.get("REACTOR_SCRIPTS", "100000"))
+SCRIPTS = int(os.environ.get("REACTOR_SCRIPTS", "200000"))
 SEED = int(os.environ.get("REACTOR_SEED", "0"))
 PARTS = 10
 

@@ -59,7 +59,7 @@ class SignalHandling:
                 continue
             self._before[number] = signal.signal(number, self._poster(stop, (number,)))
         if hasattr(signal, "SIGCHLD") and signal.SIGCHLD not in self._calls:
-            # A child's end must wake the loop, so that what waits for children looks at once.
+            # The reactor's own children have pidfds; this wakes the loop for a program that waits for others by itself.
             self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._poster(lambda: None, ()))
 
     def restore(self) -> None:
