@@ -23,11 +23,13 @@ MADE := $(VENV)/.made-$(TAG)
 
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 
-.PHONY: help serve test suite-compiled suite-pure lint types coverage coverage-report coverage-core bench wheel clean
+.PHONY: help serve test suites suite-compiled suite-pure battery lint types coverage coverage-report coverage-core bench wheel clean
 
 help:
 	@echo 'make serve          a line server on 127.0.0.1:7000 (ARGS="chat --port 7001", for another)'
-	@echo 'make test           the whole suite, on the compiled and on the pure line core (ARGS="-k name", for a part)'
+	@echo 'make test           the suite on the compiled and on the pure line core, then the battery (ARGS="-k name", for a'
+	@echo '                    part of the suite alone)'
+	@echo 'make battery        what a server must survive, at the size that CI runs (REACTOR_BATTERY=full, for the whole)'
 	@echo 'make lint           ruff: rules and format'
 	@echo 'make types          mypy, strict, on src/'
 	@echo 'make coverage       make test under coverage, and the gate on branches'
@@ -43,8 +45,12 @@ serve: $(VENV)/.run
 	then set -m; $(BIN)/python -m reactor serve $(ARGS); \
 	else exec $(BIN)/python -m reactor serve $(ARGS); fi
 
+test:
+	@$(MAKE) --no-print-directory suites
+	@$(if $(ARGS),,$(MAKE) --no-print-directory battery)
+
 # Two cores, two runs at once; each prints its output whole when it ends.
-test: $(VENV)/.test
+suites: $(VENV)/.test
 	@$(if $(COVERAGE),rm -f .coverage .coverage.*)
 	@echo 'The suite runs on the compiled and on the pure line core, side by side; each prints when it ends.'
 	@$(MAKE) --no-print-directory --keep-going -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
@@ -52,10 +58,14 @@ test: $(VENV)/.test
 	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
 
 suite-compiled:
-	@REACTOR_EXPECT_CORE=compiled $(PYTEST) $(ARGS)
+	@REACTOR_EXPECT_CORE=compiled $(PYTEST) --ignore=tests/battery $(ARGS)
 
 suite-pure:
-	@REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) $(ARGS)
+	@REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(ARGS)
+
+# Alone on the machine, after the suites and never under coverage: it looks at times, memory and descriptors.
+battery: $(VENV)/.test
+	@REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest tests/battery $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
