@@ -8,6 +8,7 @@ import os
 import pathlib
 import socket
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -61,6 +62,12 @@ def asNobody() -> Iterator[None]:
             os.setgroups(groups)
     else:
         yield
+
+
+def deadProcess() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen(["true"]) as process:
+        return process.pid
 
 
 def modeOf(path: str) -> int:
@@ -433,6 +440,104 @@ class TestLock:
         with pytest.raises(BlockingIOError):
             PathLock(b"s").acquire()
         os.close(looker)
+
+
+class TestTwistedsLock:
+    """A link to a process number, under the name of ours."""
+
+    @pytest.mark.parametrize("socketFile", ["dead", "none"])
+    def test_aDeadProcesssIsTakenOver(self, directory: pathlib.Path, socketFile: str) -> None:
+        os.symlink(str(deadProcess()), "s.lock")
+        if socketFile == "dead":
+            bound(wantLock=False)[0].close()
+        assert not PathLock(b"s").isHeld()
+        sock, path = bound()
+        sock.close()
+        assert not os.path.islink("s.lock")
+        assert PathLock(b"s").isHeld()
+        path.release()
+        assert names(directory) == []
+
+    def test_inADeepDirectory(self, directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (directory / ("d" * 100)).mkdir()
+        monkeypatch.chdir("d" * 100)
+        os.symlink(str(deadProcess()), "s.lock")
+        bound(wantLock=False)[0].close()
+        sock, path = bound()
+        sock.close()
+        path.release()
+        assert os.listdir() == []
+
+    def test_aLiveProcesssStays(self, directory: pathlib.Path) -> None:
+        os.symlink(str(os.getpid()), "s.lock")
+        bound(wantLock=False)[0].close()
+        assert PathLock(b"s").isHeld()
+        with pytest.raises(OSError, match=f"process {os.getpid()} holds"):
+            bound()
+        assert names(directory) == ["s", "s.lock"]
+
+    def test_anothersProcessIsAlive(self, directory: pathlib.Path) -> None:
+        makeSearchable(directory)
+        os.symlink("1", "s.lock")
+        with asNobody():
+            assert PathLock(b"s").isHeld()
+
+    @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+    def test_aSocketThatAnswersStays(self, directory: pathlib.Path, kind: int) -> None:
+        """Its owner may have its number in a container, where it is alive."""
+        dead = deadProcess()
+        os.symlink(str(dead), "s.lock")
+        with openSocket(kind) as live:
+            live.bind("s")
+            if kind == socket.SOCK_STREAM:
+                live.listen()
+            for wanted in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                path = BoundPath(b"s", True)
+                with openSocket(wanted) as sock, pytest.raises(OSError, match=f"process {dead} holds"):
+                    path.bind(sock, 0o600)
+        assert names(directory) == ["s", "s.lock"]
+        assert os.readlink("s.lock") == str(dead)
+
+    @pytest.mark.parametrize("target", ["precious", "-1", "0", "12x", "9999999999"])
+    def test_aLinkToNoProcessStays(self, directory: pathlib.Path, target: str) -> None:
+        os.symlink(target, "s.lock")
+        assert not PathLock(b"s").isHeld()
+        with pytest.raises(OSError, match="symbolic"):
+            PathLock(b"s").acquire()
+        assert os.readlink("s.lock") == target
+
+    def test_oneStarterAtATime(self, directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who waits for another's removal finds the lock of that one, and respects it."""
+        os.symlink(str(deadProcess()), "s.lock")
+        winner, real, refused = PathLock(b"s"), fcntl.flock, list[int]()
+
+        def flock(fd: int, operation: int) -> None:
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                refused.append(operation)
+                monkeypatch.setattr(fcntl, "flock", real)
+                winner.acquire()
+                raise BlockingIOError
+            real(fd, operation)
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+        with pytest.raises(OSError, match="live process"):
+            PathLock(b"s").acquire()
+        assert refused == [fcntl.LOCK_EX | fcntl.LOCK_NB]
+        winner.release()
+
+    def test_aLinkThatVanishesMeanwhile(self, directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        os.symlink(str(deadProcess()), "s.lock")
+        real = fcntl.flock
+
+        def flock(fd: int, operation: int) -> None:
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                os.unlink("s.lock")
+            real(fd, operation)
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+        lock = PathLock(b"s")
+        lock.acquire()
+        lock.release()
 
 
 RACE = """

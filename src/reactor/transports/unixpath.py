@@ -8,6 +8,9 @@ does that must know that nobody lives behind it, so:
 - An exclusive lock is an owner's. Who only asks takes a shared one, for a moment, and an owner to be tries again.
 - With the lock held a socket file is tried: if somebody answers, it belongs to a server that takes no lock, and stays.
   Only a socket that refuses is removed; a file of any other kind never is.
+- Twisted's lock has the same name: a symbolic link to its owner's process number. One of a live process is respected;
+  one of a dead process, whose socket refuses, is removed, by one starter at a time, as the name may be ours a moment
+  later: the lock of the directory sees to that.
 - Nothing is removed at the end but the very file (device and inode) that was made.
 
 A mode needs no window: Linux gives the new file the mode of the socket itself, less the umask, so fchmod() comes before
@@ -66,16 +69,25 @@ def checkName(name: bytes | None) -> bytes:
 
 
 class PathLock:
-    """The lock beside a path. acquire() and release() are for whoever binds it, isHeld() for anybody."""
+    """The lock beside a path. acquire() and release() are for whoever binds it, isHeld() for anybody.
 
-    def __init__(self, path: bytes) -> None:
+    `name` leads to the socket too, and may be short enough for it where `path` is not.
+    """
+
+    def __init__(self, path: bytes, name: bytes | None = None) -> None:
         self._path = path + LOCK_SUFFIX
+        self._name = name or path
         self._fd = -1
 
     def acquire(self) -> None:
         """Take the lock. OSError (EADDRINUSE) if somebody has it, or whatever keeps the file from being made."""
         for _ in range(ATTEMPTS):
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+            try:
+                fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+            except OSError as error:
+                if error.errno != errno.ELOOP or not self._removeDeadLink():
+                    raise
+                continue
             try:
                 if self._lock(fd) and self._isCurrent(fd):
                     self._fd, fd = fd, -1
@@ -98,8 +110,9 @@ class PathLock:
         """Whether a live process has the lock."""
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return False
+        except OSError as error:
+            owner = _ownerOfLink(self._path) if error.errno == errno.ELOOP else None
+            return owner is not None and _isAlive(owner)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -121,6 +134,24 @@ class PathLock:
             raise OSError(errno.EADDRINUSE, "a live process holds its lock file") from None
         return False
 
+    def _removeDeadLink(self) -> bool:
+        """Remove the link of a dead process. OSError if it is alive; False if the link is something else."""
+        directory = os.open(os.path.dirname(self._path) or b".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            owner = _ownerOfLink(self._path)
+            if owner is None:
+                return not os.path.islink(self._path)
+            # A process number that means nothing here may mean something in the container that the server runs in.
+            if _isAlive(owner) or not _isDead(self._name, socket.SOCK_STREAM):
+                raise OSError(errno.EADDRINUSE, f"process {owner} holds its lock file")
+            os.unlink(self._path)
+            return True
+        except BlockingIOError:  # somebody else removes it at this moment
+            return True
+        finally:
+            os.close(directory)
+
     def _isCurrent(self, fd: int) -> bool:
         """Whether the name still leads to the open file; if so, one that was made for this."""
         mine = os.fstat(fd)
@@ -136,7 +167,7 @@ class BoundPath:
         self._name = checkName(name)
         self._isFile = not isAbstract(name)
         self._path = os.path.abspath(name) if self._isFile else name  # who changes the directory must not miss it
-        self._lock = PathLock(self._path) if wantLock and self._isFile else None
+        self._lock = PathLock(self._path, name) if wantLock and self._isFile else None
         self._identity: Identity | None = None
 
     def bind(self, sock: socket.socket, mode: int) -> None:
@@ -179,14 +210,36 @@ def _identityOf(path: bytes) -> Identity | None:
     return (status.st_dev, status.st_ino)
 
 
+def _ownerOfLink(path: bytes) -> int | None:
+    """The process that a symbolic link at `path` names; None if it is no link, or names no process."""
+    try:
+        target = os.readlink(path)
+    except OSError:
+        return None
+    return int(target) if target.isdigit() and len(target) < 10 and int(target) else None
+
+
+def _isAlive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH
+    return True
+
+
+def _isDead(name: bytes, kind: int) -> bool:
+    """Whether nobody lives behind the socket `name`, of whatever kind that is."""
+    with openSocket(kind) as probe:
+        return probe.connect_ex(name) in (errno.ECONNREFUSED, errno.ENOENT)
+
+
 def _removeStale(name: bytes, kind: int) -> None:
     """Remove a socket behind which nobody lives. OSError if there is anything else."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(name).st_mode):
             raise OSError(errno.EADDRINUSE, "there is a file that is no socket")
-        with openSocket(kind) as probe:
-            if probe.connect_ex(name) not in (errno.ECONNREFUSED, errno.ENOENT):
-                raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        if not _isDead(name, kind):
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         os.unlink(name)
 
 
