@@ -21,7 +21,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (0, ("reactor.loops", "reactor.serving", "reactor.transports", "reactor._linebuf")),
     (0, ("reactor.interfaces",)),
     (0, ("reactor.error", "reactor.failure", "reactor.address")),
-    (0, ("reactor._current", "reactor.timers", "reactor.linecore._pure")),
+    (0, ("reactor._current", "reactor._logger", "reactor.timers", "reactor.linecore._pure")),
     (0, ("reactor.linecore",)),
     (1, ("reactor._chain",)),
     (1, ("reactor._coroutines",)),

@@ -15,12 +15,12 @@ keeps the chains that are to go on afterwards. Two kinds of link differ in what 
 
 from __future__ import annotations
 
-import logging
 import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
+from reactor._logger import getLogger
 from reactor.failure import Failure
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ Link: TypeAlias = "Callable[[CallbackChain, Any], CallbackChain | None]"
 Item: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
 
 LINK: Final = object()
-logger: Final = logging.getLogger("reactor.defer")
+logger: Final = getLogger("reactor.defer")
 
 
 class AlreadyCalledError(Exception):

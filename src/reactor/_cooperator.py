@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from reactor import _current
+from reactor._logger import getLogger
 from reactor.defer import Deferred
 from reactor.failure import Failure
 
@@ -29,7 +29,7 @@ __all__ = [
     "cooperate",
 ]
 
-log = logging.getLogger("reactor.task")
+log = getLogger("reactor.task")
 
 IteratorT = TypeVar("IteratorT", bound=Iterator[Any])
 

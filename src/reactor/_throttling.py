@@ -6,12 +6,12 @@ connection's reading, or its producer: whoever uses it, and the throttle. It goe
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from reactor import _current
+from reactor._logger import getLogger
 from reactor._wrapping import ProtocolWrapper, WrappingFactory
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
@@ -20,7 +20,7 @@ from reactor.protocol import connectionDone
 if TYPE_CHECKING:
     from reactor.interfaces import IDelayedCall
 
-log = logging.getLogger("reactor.policies")
+log = getLogger("reactor.policies")
 
 
 def sizeOf(data: BytesLike) -> int:

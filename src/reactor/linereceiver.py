@@ -9,16 +9,16 @@ quick loop asks for after each line is the transport's `disconnecting`, which no
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Self
 
+from reactor._logger import getLogger
 from reactor.defer import CancelledError, ensureDeferred
 from reactor.failure import Failure
 from reactor.linecore import FAST, STALE, UNLIMITED, LineBuffer, announces, announcing
 from reactor.protocol import Protocol
 
-log = logging.getLogger("reactor.linereceiver")
+log = getLogger("reactor.linereceiver")
 
 # What a handler fails with if it is cancelled, say because the connection has gone.
 CANCELLED = (CancelledError, "twisted.internet.defer.CancelledError")

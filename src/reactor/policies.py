@@ -10,11 +10,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from reactor import _current
+from reactor._logger import getLogger
 from reactor._throttling import ThrottlingFactory, ThrottlingProtocol
 from reactor._wrapping import ProtocolWrapper, WrappingFactory
 from reactor.failure import Failure
@@ -43,7 +43,7 @@ __all__ = [
     "WrappingFactory",
 ]
 
-log = logging.getLogger("reactor.policies")
+log = getLogger("reactor.policies")
 
 ELIDED = b"<... elided>"
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import enum
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from reactor._logger import getLogger
 from reactor.defer import Deferred, fail, succeed
 from reactor.error import ConnectionDone, ProcessDone, ProcessExitedAlready
 from reactor.failure import Failure
 from reactor.interfaces import NO_ENVIRONMENT, BytesLike, Environment, IProtocolFactory, IReactorProcess, Text
 from reactor.protocol import ProcessProtocol
 
-log = logging.getLogger("reactor.endpoints")
+log = getLogger("reactor.endpoints")
 
 
 class StandardErrorBehavior(enum.Enum):

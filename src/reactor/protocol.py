@@ -7,13 +7,13 @@ The life of a protocol, which every transport keeps:
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, Self, TypeVar, cast
 
 from reactor import _current
+from reactor._logger import getLogger
 from reactor.defer import Deferred
 from reactor.error import ConnectionDone, NotConnectingError
 from reactor.failure import Failure
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound="BaseProtocol")
 
-log = logging.getLogger("reactor.protocol")
+log = getLogger("reactor.protocol")
 
 connectionDone = Failure(ConnectionDone())
 connectionDone.cleanFailure()

@@ -11,10 +11,10 @@ the buffer before it is delivered, so it is delivered once, whatever the callbac
 
 from __future__ import annotations
 
-import logging
 from struct import calcsize, pack, unpack_from
 from typing import TYPE_CHECKING, Any
 
+from reactor._logger import getLogger
 from reactor._pauseable import PauseableMixin
 from reactor.linecore import asBytes
 from reactor.protocol import Protocol
@@ -37,7 +37,7 @@ __all__ = [
     "StringTooLongError",
 ]
 
-log = logging.getLogger("reactor.stringreceivers")
+log = getLogger("reactor.stringreceivers")
 
 
 class FramingError(ValueError):

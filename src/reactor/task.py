@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
@@ -23,6 +22,7 @@ from reactor._cooperator import (
     coiterate,
     cooperate,
 )
+from reactor._logger import getLogger
 from reactor.defer import Deferred, ensureDeferred, maybeDeferred
 from reactor.error import ReactorNotRunning
 from reactor.failure import Failure
@@ -49,7 +49,7 @@ __all__ = [
     "react",
 ]
 
-log = logging.getLogger("reactor.task")
+log = getLogger("reactor.task")
 
 T = TypeVar("T")
 

@@ -10,16 +10,16 @@ renegotiation and no compression; a client verifies the certificate and the host
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
+from reactor._logger import getLogger
 from reactor.interfaces import IContextFactory
 
-log = logging.getLogger("reactor.tls")
+log = getLogger("reactor.tls")
 
 HANDSHAKE_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 10.0

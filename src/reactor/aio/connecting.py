@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from reactor._logger import getLogger
 from reactor.aio.streams import LIMIT, LineReader, LineWriter, Overlong
 
-log = logging.getLogger("reactor.aio")
+log = getLogger("reactor.aio")
 
 Connected = Callable[[LineReader, LineWriter], Coroutine[Any, Any, object] | None]
 

@@ -20,16 +20,16 @@ For the coroutines of one event loop; one at a time may read.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Literal
 
+from reactor._logger import getLogger
 from reactor.error import OutputLimitExceeded
 from reactor.interfaces import BytesLike
 from reactor.linecore import LineBuffer, asBytes
 from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT
 
-log = logging.getLogger("reactor.aio")
+log = getLogger("reactor.aio")
 
 LIMIT = 64 * 1024
 

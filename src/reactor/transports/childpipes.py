@@ -7,18 +7,18 @@ descriptor too, so a ChildWriter is one, and then asks what happened.
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 from collections.abc import Callable
 from io import FileIO
 
+from reactor._logger import getLogger
 from reactor.error import ConnectionDone, ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure
 from reactor.interfaces import ITransportReactor
 from reactor.transports.output import OutputStream
 
-log = logging.getLogger("reactor.transports")
+log = getLogger("reactor.transports")
 
 READ_SIZE = 64 * 1024
 

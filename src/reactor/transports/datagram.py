@@ -17,20 +17,20 @@ The log tells at most once a LOG_INTERVAL: who floods a port must not fill a dis
 from __future__ import annotations
 
 import errno
-import logging
 import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from reactor._logger import getLogger
 from reactor.address import Address
 from reactor.defer import Deferred
 from reactor.error import ConnectionDone, MessageLengthError
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, IDelayedCall, ITransportReactor
 
-log = logging.getLogger("reactor.transports")
+log = getLogger("reactor.transports")
 
 RECEIVE_BATCH = 64
 RECEIVE_SIZE = 64 * 1024  # bytes, which is more than a UDP datagram can have

@@ -10,10 +10,10 @@ accepted (ECONNABORTED, EPERM, the network errors that Linux reports here) is no
 from __future__ import annotations
 
 import errno
-import logging
 import socket
 from typing import Any
 
+from reactor._logger import getLogger
 from reactor.address import Address
 from reactor.defer import Deferred
 from reactor.error import CannotListenError, ConnectionDone
@@ -21,7 +21,7 @@ from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory, ITransportReactor
 from reactor.transports.stream import Connection
 
-log = logging.getLogger("reactor.transports")
+log = getLogger("reactor.transports")
 
 ACCEPT_BATCH = 64
 ACCEPT_REST = 0.1

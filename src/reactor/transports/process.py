@@ -10,7 +10,6 @@ Only the child that we started is waited for, and its number is not used any mor
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -19,13 +18,14 @@ from contextlib import suppress
 from io import FileIO
 from typing import Any
 
+from reactor._logger import getLogger
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
 from reactor.transports.childpipes import ChildReader, ChildTerminal, ChildWriter
 from reactor.transports.spawning import Command, spawn
 
-log = logging.getLogger("reactor.transports")
+log = getLogger("reactor.transports")
 
 STANDARD: Mapping[int, int | str] = {0: "w", 1: "r", 2: "r"}
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from typing import Any
 
+from reactor._logger import getLogger
 from reactor.address import Address
 from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
@@ -16,7 +16,7 @@ from reactor.transports.tcp import TCPConnector
 from reactor.transports.tls import TLSConnection
 from reactor.transports.tlslayer import TLSLayer
 
-log = logging.getLogger("reactor.tls")
+log = getLogger("reactor.tls")
 
 
 class TLSFactory:

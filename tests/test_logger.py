@@ -1,0 +1,129 @@
+"""The package's loggers: what a handler, a filter or a __repr__ raises costs nobody more than the record."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from reactor._logger import getLogger
+
+NAME = "reactor.test_logger"
+
+
+class Boom(Exception):
+    pass
+
+
+class BaseBoom(BaseException):
+    pass
+
+
+KINDS = [Boom, BaseBoom, GeneratorExit, MemoryError, RecursionError, StopIteration, asyncio.CancelledError]
+
+
+class Failing(logging.Handler):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise self.error
+
+
+@pytest.fixture
+def handle() -> Iterator[Callable[[logging.Handler], None]]:
+    """Gives the logger a handler until the test is over."""
+    logger = logging.getLogger(NAME)
+    added: list[logging.Handler] = []
+
+    def add(handler: logging.Handler) -> None:
+        logger.addHandler(handler)
+        added.append(handler)
+
+    yield add
+    for handler in added:
+        logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatAHandlerRaisesIsToldOnStandardError(
+    kind: type[BaseException], handle: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handle(Failing(kind("of the handler")))
+    log = getLogger(NAME)
+    for write in (log.debug, log.info, log.warning, log.error, log.exception, log.critical):
+        logging.getLogger(NAME).setLevel(logging.DEBUG)
+        try:
+            raise Boom("the first")
+        except Boom:
+            write("a record with %s", "arguments")
+        told = capsys.readouterr().err
+        assert told.startswith(f"A log record of {NAME} was lost")
+        assert "Boom: the first" in told
+        assert told.rstrip().endswith(f"{kind.__name__}: of the handler")
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_whatLeavesTheProgramLeaves(kind: type[BaseException], handle: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    handle(Failing(kind("now")))
+    with pytest.raises(kind):
+        getLogger(NAME).error("a record")
+    assert capsys.readouterr().err == ""
+
+
+def test_aReprThatRaises(handle: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    class Nameless:
+        def __repr__(self) -> str:
+            raise BaseBoom("no name")
+
+    handle(logging.StreamHandler(sys.stderr))
+    getLogger(NAME).error("about %r", Nameless())
+    assert "BaseBoom: no name" in capsys.readouterr().err
+
+
+def test_loggingMayBeAskedToBeSilent(
+    handle: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle(Failing(Boom("unheard")))
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    getLogger(NAME).error("a record")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_withoutStandardError(handle: Any, monkeypatch: pytest.MonkeyPatch, broken: bool) -> None:
+    class Broken:
+        def write(self, text: str) -> None:
+            raise OSError("no space left")
+
+    handle(Failing(Boom("unheard")))
+    monkeypatch.setattr(sys, "stderr", Broken() if broken else None)
+    getLogger(NAME).error("a record")
+
+
+def test_recordsAreThoseOfLogging(caplog: pytest.LogCaptureFixture) -> None:
+    """The caller is who called, the arguments are kept, and a level that is off costs no record."""
+    log = getLogger(NAME)
+    caplog.set_level(logging.INFO, NAME)
+    log.debug("not told")
+    log.info("%s and %d", "one", 2)
+    log.log(logging.WARNING, "by its number")
+    try:
+        raise Boom("x")
+    except Boom as error:
+        log.exception("with a traceback")
+        caught = error
+    here = test_recordsAreThoseOfLogging.__name__
+    assert [(r.levelname, r.getMessage(), r.name, r.funcName) for r in caplog.records] == [
+        ("INFO", "one and 2", NAME, here),
+        ("WARNING", "by its number", NAME, here),
+        ("ERROR", "with a traceback", NAME, here),
+    ]
+    assert caplog.records[0].args == ("one", 2)
+    assert caplog.records[2].exc_info is not None
+    assert caplog.records[2].exc_info[1] is caught
