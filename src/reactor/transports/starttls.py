@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from reactor.error import SSLError
 from reactor.tlsoptions import ContextFactory, defaultClientContext
-from reactor.transports.stream import _READ, _WRITE, Connection
+from reactor.transports.stream import Connection
 from reactor.transports.tls import TLSConnection
 from reactor.transports.tlslayer import PLAIN_BYTES, undelivered
 
@@ -31,7 +31,7 @@ class StartTLSMixin:
     @property
     def _hasConnected(self) -> bool:
         """Whether this side has connected, not accepted: then a Connector follows the connection."""
-        return cast("Connection", self)._ended is not None
+        return cast("Connection", self).ended is not None
 
     def startTLS(
         self, contextFactory: ContextFactory | None = None, normal: bool = True, hostname: str | None = None
@@ -60,7 +60,7 @@ def beginTLS(
     """Do what startTLS says."""
     if connection.disconnected:
         return
-    if connection.disconnecting or connection._ending or connection._halves != _READ | _WRITE:
+    if connection.disconnecting or connection._ending or connection._over or connection._inputOver:
         raise RuntimeError("the connection is ending, it is too late for TLS")
     known = getattr(connection, "hostname", None)
     layer = TLSConnection(
@@ -70,7 +70,7 @@ def beginTLS(
         (hostname or hostOf(contextFactory, known)) if isClient else None,
         build=None,
         failed=None,
-        ended=connection._ended,
+        ended=connection.ended,
     )
     protocol = layer.protocol = connection.protocol
     layer.setOutputLimits(connection.highWater, connection.outputLimit)
@@ -107,11 +107,12 @@ def _replace(connection: Connection, layer: TLSConnection) -> Connection:
     reactor.removeReader(connection)
     reactor.removeWriter(connection)
     reactor.closed(connection)
+    connection._cancelRest()
     lower = _copyOf(connection)
     lower.protocol = layer
     lower.producer = None
     lower.producerPaused = False
-    lower._ended = None
+    lower.ended = None
     connection.protocol = layer
     kind: Any = type(connection)
     connection.__class__ = _aliasClass(kind)

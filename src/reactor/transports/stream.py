@@ -5,49 +5,39 @@ starves the rest), one call of dataReceived, and one send of what that call wrot
 stream and errors; what escapes from it was raised by the protocol, and the loop gives that to failConnection.
 
 A readiness flag only wakes: recv and send tell what really happened, and no connection is closed because of a flag.
+When the system has no memory for a send it is tried again after SEND_REST, by a timer: polling would call the socket
+writable all the time, as its own buffer has room.
 
-There are three ways to end, and all of them come through connectionLost, which runs once:
-- loseConnection: reading stops, what was written is sent, a pull producer or a paused push producer may finish first;
-- abortConnection, or a backlog above the output limit: everything unsent is dropped and the peer sees a reset;
-- the peer's end of stream, an error of the socket, or an exception of the protocol.
-
-The two halves can end apart. A protocol that has readConnectionLost and writeConnectionLost is told of each half; for
-one that has not, the peer's end of stream ends the connection.
+How it ends, and what its methods mean, stands in duplex.py.
 """
 
 from __future__ import annotations
 
-import logging
+import errno
 import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from reactor.address import Address
-from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.error import ConnectionDone, ConnectionLost
 from reactor.failure import Failure
-from reactor.interfaces import IProtocol, ITransportReactor
-from reactor.transports.output import OutputStream
-
-log = logging.getLogger("reactor.transports")
+from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
+from reactor.transports.duplex import DuplexStream, isHalfCloseable
 
 READ_SIZE = 64 * 1024
+SEND_REST = 0.01
+_NO_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM})
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
-# Which halves of a connection are open.
-_READ, _WRITE = 1, 2
-
-
-class Connection(OutputStream):
+class Connection(DuplexStream):
     """The transport of one connected stream socket. A port or an attempt makes it, then calls start().
 
-    `ended`, if given, is called with the reason after the protocol's connectionLost: a Connector follows its connection
-    this way.
+    A Connector follows its connection through `ended`.
     """
 
-    __slots__ = ("__weakref__", "_aborting", "_ended", "_fd", "_halves", "_host", "_peer", "protocol", "socket")
+    __slots__ = ("_fd", "_host", "_inputOver", "_peer", "_rest", "socket")
 
     bufferSize = READ_SIZE
 
@@ -60,15 +50,13 @@ class Connection(OutputStream):
         peer: Address,
         ended: Callable[[Failure], None] | None = None,
     ) -> None:
-        super().__init__(reactor)
+        super().__init__(reactor, protocol, ended)
         self.socket = sock
-        self.protocol: Any = protocol
         self._fd = sock.fileno()
         self._host = host
         self._peer = peer
-        self._ended = ended
-        self._aborting = False
-        self._halves = _READ | _WRITE
+        self._inputOver = False  # the peer has ended its half
+        self._rest: IDelayedCall | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {type(self.protocol).__name__} with {self._peer}>"
@@ -99,47 +87,6 @@ class Connection(OutputStream):
         """Return the socket itself. It is non-blocking, and it stays the transport's."""
         return self.socket
 
-    def logPrefix(self) -> str:
-        """Return the protocol's name for log messages."""
-        name: str = self.protocol.logPrefix() if hasattr(self.protocol, "logPrefix") else type(self.protocol).__name__
-        return name
-
-    def loseConnection(self) -> None:
-        """Read no more, send what was written, then close. connectionLost(ConnectionDone) comes later, never from here,
-        unless our half has been closed already by loseWriteConnection. Calling it again does nothing.
-        """
-        if not self.connected or self.disconnecting:
-            return
-        self.disconnecting = True
-        self.stopReading()
-        if self._halves & _WRITE:
-            self._flushSoon()
-        else:
-            self.connectionLost(Failure(ConnectionDone()))
-
-    def abortConnection(self) -> None:
-        """Drop what was not sent and reset the connection. connectionLost(ConnectionAborted) comes on the next turn."""
-        self._abort(ConnectionAborted())
-
-    def loseWriteConnection(self) -> None:
-        """Send what was written, then end our half; writeConnectionLost follows. Later writes are dropped."""
-        if self.connected and self._halves & _WRITE:
-            self._ending = True
-            self._flushSoon()
-
-    def pauseProducing(self) -> None:
-        """Read nothing until resumeProducing."""
-        self.stopReading()
-
-    def resumeProducing(self) -> None:
-        """Read again, unless the connection is closing."""
-        if self.connected and not self.disconnecting:
-            self.startReading()
-
-    def stopProducing(self) -> None:
-        """loseConnection(), in the words of a producer."""
-        self.loseConnection()
-
     # For the loop and other transports.
 
     def fileno(self) -> int:
@@ -148,7 +95,7 @@ class Connection(OutputStream):
 
     def startReading(self) -> None:
         """Have doRead called, if the peer can still send."""
-        if self.connected and self._halves & _READ:
+        if self.connected and not self._inputOver:
             self.reactor.addReader(self)
 
     def stopReading(self) -> None:
@@ -183,23 +130,11 @@ class Connection(OutputStream):
         else:
             self._mark = -1
 
-    def failConnection(self, failure: Failure) -> None:
-        """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
-        self.reactor.reportFailure(failure, f"a callback of {self!r}")
-        self.connectionLost(failure)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Close the socket and tell the producer, the protocol and the connector. Once only: later calls do nothing."""
-        if self.disconnected:
-            return
-        self.disconnected = True
-        self.connected = False
-        self._over = True
-        self._discardOutput()
+    def _close(self) -> None:
+        self._cancelRest()
         reactor = self.reactor
         reactor.removeReader(self)
         reactor.removeWriter(self)
-        reactor.closed(self)
         if self._aborting:
             self._resetOnClose()
         elif self.disconnecting:
@@ -208,47 +143,22 @@ class Connection(OutputStream):
                 self.socket.shutdown(socket.SHUT_RDWR)
         reactor.closeSoon(self.socket)
         self._fd = -1
-        producer, self.producer = self.producer, None
-        if producer is not None:
-            self._tell(producer.stopProducing, "stopProducing")
-        protocol = self.protocol
-        self._tell(protocol.connectionLost, "connectionLost", reason)
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            ended(reason)
-        self.protocol = None  # breaks the cycle with protocol.transport, which stays
-
-    def _tell(self, callback: Callable[..., object], name: str, *args: object) -> bool:
-        """Call `callback`; log what it raises. Return whether it raised nothing."""
-        try:
-            callback(*args)
-        except BaseException:
-            self.reactor.reportFailure(Failure(), f"{name} of {self!r}")
-            return False
-        return True
 
     def _readEnded(self) -> None:
         """The peer has ended its half."""
         reason = Failure(ConnectionDone())
-        if not _isHalfCloseable(self.protocol):
+        if not isHalfCloseable(self.protocol):
             self.connectionLost(reason)
             return
-        self._halves &= ~_READ
+        self._inputOver = True
         self.stopReading()
         self.protocol.readConnectionLost()
         if self._output:
             self.flush()
 
     def _abort(self, reason: ConnectionLost) -> None:
-        if self.disconnected or self._aborting:
-            return
-        self._aborting = True
-        self._over = True
-        self.disconnecting = True
-        self._discardOutput()
-        self.stopReading()
-        self.stopWriting()
-        self.reactor.callLater(0, self.connectionLost, Failure(reason))
+        self._cancelRest()
+        super()._abort(reason)
 
     def _resetOnClose(self) -> None:
         with suppress(OSError):  # the peer was faster, or the family knows no reset: closing is all there is to do
@@ -263,20 +173,28 @@ class Connection(OutputStream):
             return 0
 
     def _sendFailed(self, error: OSError) -> None:
-        self.connectionLost(Failure(ConnectionLost(str(error))))
+        if error.errno not in _NO_MEMORY:
+            super()._sendFailed(error)
+            return
+        if self._writing:
+            self._writing = False
+            self.stopWriting()
+        if self._rest is None:
+            self._rest = self.reactor.callLater(SEND_REST, self._endRest)
 
-    def _outputOverflowed(self) -> None:
-        log.warning("%r: more than the limit is unsent, %d bytes; the connection is reset", self, self.unsent)
-        self._abort(OutputLimitExceeded(f"{self.unsent} bytes"))
+    def _endRest(self) -> None:
+        self._rest = None
+        try:
+            self.flush()
+        except BaseException:
+            self.failConnection(Failure())
 
-    def _outputEnded(self) -> None:
-        if self.disconnecting:
-            self.connectionLost(Failure(ConnectionDone()))
-        elif self._ending:
-            self._endWriting()
+    def _cancelRest(self) -> None:
+        rest, self._rest = self._rest, None
+        if rest is not None:
+            rest.cancel()
 
     def _endWriting(self) -> None:
-        self._halves &= ~_WRITE
         self._ending = False
         self._over = True
         try:
@@ -284,10 +202,5 @@ class Connection(OutputStream):
         except OSError as error:
             self._sendFailed(error)
             return
-        if _isHalfCloseable(self.protocol):
+        if isHalfCloseable(self.protocol):
             self.protocol.writeConnectionLost()
-
-
-def _isHalfCloseable(protocol: object) -> bool:
-    """Whether `protocol` is an IHalfCloseableProtocol. (isinstance would say so too, at ten times the cost.)"""
-    return hasattr(protocol, "readConnectionLost") and hasattr(protocol, "writeConnectionLost")

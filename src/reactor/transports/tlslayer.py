@@ -25,11 +25,11 @@ The end. TLS ends with close_notify, each direction on its own (RFC 8446, 6.1).
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from reactor import protocol as protocols
+from reactor._logger import getLogger
 from reactor.error import (
     ConnectError,
     ConnectionClosed,
@@ -42,10 +42,11 @@ from reactor.error import (
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, ILowerTransport, ITransportReactor
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
+from reactor.transports.duplex import isHalfCloseable
 from reactor.transports.output import OutputStream
 from reactor.transports.tlsengine import TLSEngine
 
-log = logging.getLogger("reactor.tls")
+log = getLogger("reactor.tls")
 
 TRUNCATED = "the peer's stream ended without close_notify"
 PLAIN_BYTES = "plain bytes that came before TLS were still to be read"
@@ -441,8 +442,3 @@ def undelivered(protocol: Any) -> bytes:
         protocol = inner
     take = getattr(protocol, "takeUndelivered", None) or getattr(protocol, "clearLineBuffer", None)
     return b"" if take is None else take()
-
-
-def isHalfCloseable(protocol: object) -> bool:
-    """Whether `protocol` is told of halves. (From Python 3.12 on isinstance does not see what a wrapper passes on.)"""
-    return hasattr(protocol, "readConnectionLost") and hasattr(protocol, "writeConnectionLost")

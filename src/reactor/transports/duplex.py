@@ -1,0 +1,173 @@
+"""The stream transports that a protocol lives on: what each of their methods means, whatever carries the bytes.
+
+There are three ways to end, and all of them come through connectionLost, which runs once:
+- loseConnection: reading stops, what was written is sent, a pull producer or a paused push producer may finish first;
+- abortConnection, or a backlog above the output limit: everything unsent is dropped and the peer sees a reset;
+- the peer's end of stream, an error of the stream, or an exception of the protocol.
+
+The two halves can end apart. A protocol that has readConnectionLost and writeConnectionLost is told of each half; for
+one that has not, the peer's end of stream ends the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reactor._logger import getLogger
+from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.failure import Failure
+from reactor.interfaces import IProtocol, ITransportReactor
+from reactor.transports.output import OutputStream
+
+log = getLogger("reactor.transports")
+
+
+class DuplexStream(OutputStream):
+    """A stream of bytes each way for `protocol`. A subclass reads, and knows how each half is ended.
+
+    `ended`, if it is not None, is called with the reason after the protocol's connectionLost.
+    """
+
+    __slots__ = ("__weakref__", "_aborting", "ended", "protocol")
+
+    def __init__(
+        self, reactor: ITransportReactor, protocol: IProtocol, ended: Callable[[Failure], None] | None = None
+    ) -> None:
+        super().__init__(reactor)
+        self.protocol: Any = protocol
+        self.ended = ended
+        self._aborting = False
+
+    # What a subclass supplies.
+
+    def fileno(self) -> int:
+        """Return the descriptor that the loop watches, -1 once it is closed."""
+        raise NotImplementedError
+
+    def startReading(self) -> None:
+        """Have what the peer sends delivered, if it can still send."""
+        raise NotImplementedError
+
+    def stopReading(self) -> None:
+        """Undo startReading."""
+        raise NotImplementedError
+
+    def _endWriting(self) -> None:
+        """Everything has been sent: end our half, and tell the protocol."""
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        """Watch nothing any more, and close."""
+        raise NotImplementedError
+
+    # For protocols.
+
+    def logPrefix(self) -> str:
+        """Return the protocol's name for log messages."""
+        name: str = self.protocol.logPrefix() if hasattr(self.protocol, "logPrefix") else type(self.protocol).__name__
+        return name
+
+    def loseConnection(self) -> None:
+        """Read no more, send what was written, then close. connectionLost(ConnectionDone) comes later, never from here,
+        unless our half has been closed already by loseWriteConnection. Calling it again does nothing.
+        """
+        if not self.connected or self.disconnecting:
+            return
+        self.disconnecting = True
+        self.stopReading()
+        if self._over:
+            self.connectionLost(Failure(ConnectionDone()))
+        else:
+            self._flushSoon()
+
+    def abortConnection(self) -> None:
+        """Drop what was not sent and reset the connection. connectionLost(ConnectionAborted) comes on the next turn."""
+        self._abort(ConnectionAborted())
+
+    def loseWriteConnection(self) -> None:
+        """Send what was written, then end our half; writeConnectionLost follows. Later writes are dropped."""
+        if self.connected and not self._over:
+            self._ending = True
+            self._flushSoon()
+
+    def pauseProducing(self) -> None:
+        """Read nothing until resumeProducing."""
+        self.stopReading()
+
+    def resumeProducing(self) -> None:
+        """Read again, unless the connection is closing."""
+        if self.connected and not self.disconnecting:
+            self.startReading()
+
+    def stopProducing(self) -> None:
+        """loseConnection(), in the words of a producer."""
+        self.loseConnection()
+
+    # For the loop and other transports.
+
+    def failConnection(self, failure: Failure) -> None:
+        """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
+        self.reactor.reportFailure(failure, f"a callback of {self!r}")
+        self.connectionLost(failure)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close, and tell the producer, the protocol and whoever follows the connection. Once only: later calls do
+        nothing.
+        """
+        if self.disconnected:
+            return
+        self.disconnected = True
+        self.connected = False
+        self._over = True
+        self._discardOutput()
+        self.reactor.closed(self)
+        self._close()
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            self._tell(producer.stopProducing, "stopProducing")
+        self._tell(self.protocol.connectionLost, "connectionLost", reason)
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended(reason)
+        self.protocol = None  # breaks the cycle with protocol.transport, which stays
+
+    def _tell(self, callback: Callable[..., object], name: str, *args: object) -> None:
+        """Call `callback`, and log what it raises."""
+        try:
+            callback(*args)
+        except BaseException:
+            self.reactor.reportFailure(Failure(), f"{name} of {self!r}")
+
+    def _abort(self, reason: ConnectionLost) -> None:
+        if self.disconnected or self._aborting:
+            return
+        self._aborting = True
+        self._over = True
+        self.disconnecting = True
+        self._discardOutput()
+        self.stopReading()
+        self.stopWriting()
+        self.reactor.callLater(0, self.connectionLost, Failure(reason))
+
+    # OutputStream's questions.
+
+    def _sendFailed(self, error: OSError) -> None:
+        self.connectionLost(Failure(ConnectionLost(str(error))))
+
+    def _outputOverflowed(self) -> None:
+        log.warning("%r: more than the limit is unsent, %d bytes; the connection is reset", self, self.unsent)
+        self._abort(OutputLimitExceeded(f"{self.unsent} bytes"))
+
+    def _outputEnded(self) -> None:
+        if self.disconnecting:
+            self.connectionLost(Failure(ConnectionDone()))
+        elif self._ending:
+            self._endWriting()
+
+
+def isHalfCloseable(protocol: object) -> bool:
+    """Whether `protocol` is an IHalfCloseableProtocol. (isinstance would say so too, at ten times the cost; and from
+    Python 3.12 on it does not see what a wrapper passes on.)
+    """
+    return hasattr(protocol, "readConnectionLost") and hasattr(protocol, "writeConnectionLost")
