@@ -183,15 +183,25 @@ def expandLabel(secret: bytes, label: bytes, size: int) -> bytes:
 
 
 class Attacker:
-    """Writes TLS 1.3 records of a client whose handshake an ordinary TLS has done: any kind, any number."""
+    """Writes TLS 1.3 records of a client whose handshake an ordinary TLS does: any kind, any number.
 
-    def __init__(self) -> None:
+    The last of the handshake is in `finished`; with `hold` it has not been sent.
+    """
+
+    def __init__(self, hold: bool = False) -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "keys"
             context = peerContext(isClient=True)
             context.minimum_version = ssl.TLSVersion.TLSv1_3
             context.keylog_filename = os.fspath(path)
-            self.wire = Wire(context=context).handshake()
+            self.wire = Wire(context=context)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self.wire.peer.do_handshake()
+            self.wire.send()
+            self.wire.peer.do_handshake()
+            self.finished = self.wire._out.read()
+            if not hold:
+                self.wire.send(self.finished)
             assert self.wire.peer.cipher() == ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
             (line,) = (line for line in path.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC_SECRET_0"))
         self._use(bytes.fromhex(line.split()[2]))

@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from reactor import error
-from reactor.transports.tlsengine import IDLE_LIMIT, TLSEngine
+from reactor.transports.tlsengine import BATCH, IDLE_LIMIT, TLSEngine
 from tests.rawtls import HANDSHAKE, Attacker, peerContext
 from tests.tlsharness import HOST, clientOptions, serverOptions
 
@@ -67,6 +67,27 @@ class TestEngine:
         assert server.decrypt(record[20:]) == [b"a message"]
         assert server.ended is None
 
+    def test_closeWithDataBehindTheHandshake(self) -> None:
+        """What came with the last of the handshake is there after the close, and no error."""
+        server, client = TLSEngine(serverOptions(), False, None), TLSEngine(clientOptions(), True, HOST)
+        client.handshake()
+        server.handshake(client.take())
+        assert client.handshake(server.take())
+        client.encrypt(b"early")
+        assert server.handshake(client.take())
+        server.close()
+        assert server.ended is None
+        client.decrypt(server.take())
+        assert isinstance(client.ended, error.ConnectionDone)
+        client.encrypt(b", late")
+        assert server.decrypt(client.take()) == [b"early", b", late"]
+
+    def test_anOldHello(self) -> None:
+        """OpenSSL takes a ClientHello of SSL 2.0, whose records are others, from clients that also know TLS."""
+        hello = b"\x80\x2e\x01\x03\x03\x00\x15\x00\x00\x00\x10" + bytes(37)
+        with pytest.raises(error.SSLError, match="no TLS"):
+            TLSEngine(serverOptions(), False, None).handshake(hello)
+
     def test_aForgedRecord(self) -> None:
         server, client = engines()
         client.encrypt(b"good")
@@ -117,16 +138,37 @@ class TestFloods:
         assert attacker.wire.hear() == b"answer"  # behind a key update, the one that was asked for
 
     @pytest.mark.parametrize("requested", [False, True])
-    def test_keyUpdates(self, requested: bool) -> None:
+    @pytest.mark.parametrize("atOnce", [1, 2000])
+    def test_keyUpdates(self, requested: bool, atOnce: int) -> None:
+        """However many come in one read, few are taken."""
         attacker = Attacker()
+        flood = [attacker.keyUpdate(requested) for _ in range(2000)]
         sent = 0
         while attacker.wire.protocol.events[-1] == "handshake":
-            sent += 100
-            attacker.wire.send(b"".join(attacker.keyUpdate(requested) for _ in range(100)))
-            assert attacker.wire.lower.unsent < 1000
+            attacker.wire.send(b"".join(flood[sent : sent + atOnce]))
+            sent += atOnce
         assert attacker.wire.protocol.events == ["made", "handshake", "ConnectionLost"]
-        assert sent == IDLE_LIMIT + 100
+        assert sent == (IDLE_LIMIT + 1 if atOnce == 1 else atOnce)
         assert attacker.wire.raw.ended
+
+    def test_fewAreTaken(self) -> None:
+        attacker = Attacker()
+        flood = b"".join(attacker.keyUpdate() for _ in range(2000))
+        engine = attacker.wire.ours._engine
+        engine.take()
+        assert engine.decrypt(flood) == []
+        assert isinstance(engine.ended, error.ConnectionLost)
+        # One answer to each key update that was taken.
+        assert 0 < len(engine.take()) <= (IDLE_LIMIT + BATCH) * len(flood) // 2000
+
+    def test_keyUpdatesBehindTheHandshake(self) -> None:
+        attacker = Attacker(hold=True)
+        engine = attacker.wire.ours._engine
+        assert engine.handshake(attacker.finished + b"".join(attacker.keyUpdate() for _ in range(2000)))
+        engine.take()
+        assert engine.decrypt() == []
+        assert isinstance(engine.ended, error.ConnectionLost)
+        assert len(engine.take()) < 30 * (IDLE_LIMIT + 2 * BATCH)
 
     def test_keyUpdatesAmongData(self) -> None:
         attacker = Attacker()
@@ -139,11 +181,24 @@ class TestFloods:
 
     def test_aFewKeyUpdatesAreFine(self) -> None:
         attacker = Attacker()
-        data = b"".join(attacker.keyUpdate() + b"".join(attacker.record(b"x") for _ in range(16)) for _ in range(3000))
+        data = b"".join(attacker.keyUpdate() + b"".join(attacker.record(b"x") for _ in range(64)) for _ in range(500))
         for at in range(0, len(data), 997):  # records cut anywhere, headers too
             attacker.wire.send(data[at : at + 997])
-        assert attacker.wire.protocol.received == b"x" * 48_000
-        assert attacker.wire.ours._engine._idle <= 2 * 16
+        assert attacker.wire.protocol.received == b"x" * 32_000
+        assert attacker.wire.ours._engine._idle <= 2
+
+    def test_oneASecondIsFine(self) -> None:
+        """Records without data may keep a connection alive, or hide when somebody talks."""
+        attacker = Attacker()
+        for _ in range(3):
+            attacker.wire.send(b"".join(attacker.keyUpdate() for _ in range(IDLE_LIMIT)))
+            for _ in range(2 * IDLE_LIMIT):
+                attacker.wire.reactor.clock.advance(1)
+                attacker.wire.send(attacker.keyUpdate())
+            attacker.wire.reactor.clock.advance(IDLE_LIMIT)
+        assert attacker.wire.protocol.events == ["made", "handshake"]
+        attacker.wire.send(b"".join(attacker.keyUpdate() for _ in range(2 * IDLE_LIMIT)))
+        assert attacker.wire.protocol.events == ["made", "handshake", "ConnectionLost"]
 
     def test_paddedRecordsAreData(self) -> None:
         """Each as long as a record may be, for one byte."""

@@ -2,13 +2,16 @@
 
 Bytes go in and bytes come out; it calls nobody. An `ssl.SSLObject` between two memory BIOs does the work.
 
-What is fed is decrypted at once, all of it, so the incoming BIO never holds a whole record. close() relies on that:
-OpenSSL reads when it closes, and data found then would be an error.
+OpenSSL gets a few records at a time, never the beginning of a header, so what they cost can be watched while they are
+taken. Their headers are plain (RFC 8446, 5.1), and so they can be counted. decrypt() takes all that there is; what came
+behind the handshake waits for it.
 """
 
 from __future__ import annotations
 
 import ssl
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -18,23 +21,45 @@ from reactor.tlsoptions import ContextFactory, contextOf
 RECORD = 16 * 1024
 HEADER = 5
 
-# Records that bring no data (key updates, empty ones) are cheap to send and dear to take, a key update as dear as 25
-# records of one byte. IDLE_LIMIT is how many are borne; _PER_IDLE records with data make up for one of them. So a peer
-# that mixes them can triple the cost of a record, no more. Bytes would be no measure: records may be padded.
-IDLE_LIMIT = 1000
-_PER_IDLE = 16
+# How many records OpenSSL is given at once.
+BATCH = 32
+
+# Records that bring no data, key updates say, are cheap to send and dear to take: a key update costs as much as 20
+# records of one byte. IDLE_LIMIT of them are borne at once, one more for each _PER_IDLE records with data, and one more
+# each second (a peer may send them to show that it is there, or to hide when it talks). So a peer that mixes them with
+# data makes a record dearer by a third, no more. Bytes would be no measure: records may be padded.
+IDLE_LIMIT = 32
+_PER_IDLE = 64
 
 
 class TLSEngine:
     """One side of a TLS connection. `hostname`, a name or a literal address, is whom a client verifies.
 
     `ended` is None, or why the peer's direction is over: ConnectionDone (close_notify), or ConnectionLost with what was
-    wrong. ValueError, OSError, or what getContext raises, if the context does not fit.
+    wrong. `seconds` tells the time. ValueError, OSError, or what getContext raises, if the context does not fit.
     """
 
-    __slots__ = ("_head", "_idle", "_incoming", "_object", "_outgoing", "_records", "_skip", "ended")
+    __slots__ = (
+        "_early",
+        "_idle",
+        "_idleSince",
+        "_incoming",
+        "_object",
+        "_outgoing",
+        "_records",
+        "_rest",
+        "_seconds",
+        "_skip",
+        "ended",
+    )
 
-    def __init__(self, contextFactory: ContextFactory, isClient: bool, hostname: str | None) -> None:
+    def __init__(
+        self,
+        contextFactory: ContextFactory,
+        isClient: bool,
+        hostname: str | None,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         if hostname is not None:
@@ -43,10 +68,13 @@ class TLSEngine:
         if isClient and context.check_hostname and not hostname:  # OpenSSL would verify no name at all
             raise ValueError("a client that verifies host names needs to know the host's name")
         self._object = context.wrap_bio(self._incoming, self._outgoing, not isClient, hostname)
-        self._head = b""  # the beginning of a record's header
-        self._skip = 0  # how far away the next header is
-        self._records = 0  # begun since the last decrypt()
-        self._idle = 0
+        self._rest = b""  # what OpenSSL has not been given: the beginning of a header, or what follows the handshake
+        self._skip = 0  # how many bytes behind what it has been given the next header begins
+        self._records = 0  # that it has been given, and that have not been weighed yet
+        self._early: list[bytes] = []  # found by close(), to be returned by decrypt()
+        self._idle = 0.0  # records without data, weighed; as of
+        self._idleSince = 0.0
+        self._seconds = seconds
         self.ended: ConnectionClosed | None = None
 
     def handshake(self, data: bytes = b"") -> bool:
@@ -54,50 +82,77 @@ class TLSEngine:
 
         Data behind it waits for decrypt(). error.SSLError if it failed; an alert for the peer may be waiting in take().
         """
-        self._feed(data)
-        try:
-            self._object.do_handshake()
-        except ssl.SSLWantReadError:
-            return False
-        except (OSError, ValueError) as error:
-            raise SSLError(error) from error
+        data = self._rest + data
+        at, done = 0, False
+        while not done:
+            if not self._skip and data[at : at + 1] >= b"\x80":
+                # OpenSSL would take a hello of SSL 2.0, whose record is not counted in the way of TLS.
+                raise SSLError(string="no TLS: an SSL 2.0 ClientHello perhaps (RFC 8446, D.5)")
+            at = self._feed(data, at)
+            try:
+                self._object.do_handshake()
+                done = True
+            except ssl.SSLWantReadError:
+                if len(data) - at < HEADER:
+                    break
+            except (OSError, ValueError) as error:
+                raise SSLError(error) from error
+        self._rest = data[at:]
         self._records = 0
-        return True
+        return done
 
     def decrypt(self, data: bytes = b"") -> list[bytes]:
         """Take `data` from the peer; return the plaintext in pieces. Nothing more once `ended` is set."""
-        pieces: list[bytes] = []
-        if self.ended is not None:
-            return pieces
-        self._feed(data)
+        pieces, self._early = self._early, []
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        at = 0
+        while self.ended is None:
+            at = self._feed(data, at)
+            self._read(pieces)
+            if len(data) - at < HEADER:
+                self._rest = data[at:]
+                break
+        return pieces
+
+    def _feed(self, data: bytes, begin: int) -> int:
+        """Hand `data` from `begin` on to OpenSSL, BATCH records at most; return where that ended."""
+        at, end = begin + self._skip, len(data)
+        last = self._records + BATCH
+        while at + HEADER <= end and self._records < last:
+            at += HEADER + (data[at + 3] << 8 | data[at + 4])
+            self._records += 1
+        self._skip = max(0, at - end)
+        at = min(at, end)
+        self._incoming.write(memoryview(data)[begin:at])
+        return at
+
+    def _read(self, pieces: list[bytes]) -> None:
+        """Have decrypted what OpenSSL holds."""
+        before = len(pieces)
         read = self._object.read
         try:
             while piece := read(RECORD):
                 pieces.append(piece)
             self.ended = ConnectionDone()
         except ssl.SSLWantReadError:
-            useful = len(pieces)
-            self._idle = max(0, self._idle + (self._records - useful) * _PER_IDLE - useful)
-            self._records = 0
-            if self._idle > IDLE_LIMIT * _PER_IDLE:
-                self.ended = ConnectionLost(f"more than {IDLE_LIMIT} TLS records without data")
+            self._weigh(len(pieces) - before)
         except ssl.SSLZeroReturnError:  # close_notify again, with ours sent
             self.ended = ConnectionDone()
         except OSError as error:
             self.ended = ConnectionLost(str(error))
-        return pieces
 
-    def _feed(self, data: bytes) -> None:
-        """Hand ciphertext to OpenSSL, and count its records: their headers are plain (RFC 8446, 5.1)."""
-        self._incoming.write(data)
-        if self._head:
-            data = self._head + data
-        at, end = self._skip, len(data)
-        while at + HEADER <= end:
-            at += HEADER + (data[at + 3] << 8 | data[at + 4])
-            self._records += 1
-        self._head = data[at:]
-        self._skip = max(0, at - end)
+    def _weigh(self, useful: int) -> None:
+        """Hold the records taken against the `useful` ones among them. (One whose end has not come counts as idle.)"""
+        idle, self._records = self._records - useful, 0
+        if idle <= 0:
+            self._idle = max(0.0, self._idle + idle - useful / _PER_IDLE)
+            return
+        now = self._seconds()
+        self._idle = max(0.0, self._idle - (now - self._idleSince)) + idle - useful / _PER_IDLE
+        self._idleSince = now
+        if self._idle > IDLE_LIMIT:
+            self.ended = ConnectionLost(f"more than {IDLE_LIMIT} TLS records without data")
 
     def encrypt(self, data: bytearray | memoryview) -> int:
         """Encrypt `data`; return how much was taken: all, if nothing must come from the peer first. OSError."""
@@ -110,6 +165,7 @@ class TLSEngine:
 
     def close(self) -> None:
         """Say close_notify. Nothing can be encrypted from now on; decrypting goes on."""
+        self._early = self.decrypt()  # OpenSSL reads when it closes, and data found then would be an error
         with suppress(OSError):  # the peer's has not come yet; or TLS has failed, and there is nothing to say
             self._object.unwrap()
 

@@ -112,7 +112,7 @@ class TLSLayer(OutputStream):
         ended: Callable[[Failure], None] | None = None,
     ) -> None:
         super().__init__(reactor)
-        self._engine = TLSEngine(contextFactory, isClient, hostname)
+        self._engine = TLSEngine(contextFactory, isClient, hostname, reactor.seconds)
         self.handshakeTimeout: float = getattr(contextFactory, "handshakeTimeout", HANDSHAKE_TIMEOUT)
         self.closeTimeout: float = getattr(contextFactory, "closeTimeout", CLOSE_TIMEOUT)
         self.protocol: Any = None
