@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import encodings.idna
 import os
 import pathlib
 import socket
@@ -13,7 +14,17 @@ from twisted.internet import abstract
 from twisted.internet import address as theirs
 
 from reactor import address as ours
-from reactor.address import IPv4Address, IPv6Address, UNIXAddress, fromSocketName, isIPAddress, isIPv6Address
+from reactor.address import (
+    HostnameAddress,
+    IPv4Address,
+    IPv6Address,
+    UNIXAddress,
+    destinationOf,
+    encodeHostname,
+    fromSocketName,
+    isIPAddress,
+    isIPv6Address,
+)
 
 MAKERS: list[tuple[str, tuple[Any, ...]]] = [
     ("IPv4Address", ("TCP", "127.0.0.1", 80)),
@@ -114,6 +125,47 @@ def test_scopes() -> None:
     assert not isIPv6Address("fe80::1%a%b")
     with pytest.raises(ValueError, match="family"):
         isIPAddress("127.0.0.1", socket.AF_UNIX)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoded"),
+    [
+        ("example.com", b"example.com"),
+        ("example.com.", b"example.com."),
+        ("b\xfccher.example", b"xn--bcher-kva.example"),
+        ("_a-b.1a", b"_a-b.1a"),
+        (".".join(["x" * 49] * 5) + ".y.z", b".".join([b"x" * 49] * 5) + b".y.z"),
+        (".".join(["x" * 62] * 4) + ".", b".".join([b"x" * 62] * 4) + b"."),
+    ],
+)
+def test_hostNames(name: str, encoded: bytes) -> None:
+    assert encodeHostname(name) == encoded
+    assert destinationOf(name, 7) == HostnameAddress(encoded, 7)
+
+
+# What the C library cuts at the NUL, or takes for an address, also when it is written in other scripts (RFC 3490 has
+# digits and full stops of all kinds made ASCII).
+NO_NAMES = [
+    *("", ".", "a..b", ".a", "x" * 64 + ".example", "x." * 128, "\xfc." * 126, "\ud800"),
+    *("localhost\0.example", "localhost\0", "\0"),
+    *("127.1", "0x7f.1", "0", "2130706433", "0x7f000001", "010.0.0.1", "127.0.0.01", "\u2460\u2461\u2466.1"),
+    *("127\u30020\u30020\u30021", "\uff11\uff12\uff17.0.0.1", "\uff1a\uff1a1"),
+]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_whatIsNoHostName(name: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  each has its own words
+        encodeHostname(name)
+    assert destinationOf(name, 7) == HostnameAddress(name.encode("utf-8", "replace"), 7)
+
+
+def test_aLongNameCostsNothing() -> None:
+    """Making a million such characters ASCII takes seconds (CVE-2022-45061 was about more)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encodings.idna, "nameprep", None)
+        with pytest.raises(ValueError, match="this one 1000000"):
+            encodeHostname("\xfc" * 1_000_000)
 
 
 def test_fromSocketName() -> None:

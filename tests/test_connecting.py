@@ -166,6 +166,38 @@ class TestFailures:
         world.until(ended(factory))
         assert factory.trace[2:] == [("failed", "disconnected", "ConnectionRefusedError"), "stop"]
 
+    def test_aSilentAddressDoesNotUseUpTheTime(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each address has its share of what is left of the timeout."""
+        port = world.listen(world.serverFactory())
+        good = (socket.AF_INET, (LOOPBACK, port.getHost().port))
+        with silentServer() as (host, number):
+            silent = (socket.AF_INET, (host, number))
+            answers(monkeypatch, silent, silent, good)
+            began = world.reactor.seconds()
+            factory = world.clientFactory()
+            world.reactor.connectTCP("three.example", 80, factory, timeout=0.3)
+            world.until(lambda: factory.built)
+            assert 0.2 <= world.reactor.seconds() - began < 0.3
+            answers(monkeypatch, silent, silent)
+            began = world.reactor.seconds()
+            factory = world.clientFactory()
+            world.reactor.connectTCP("two.example", 80, factory, timeout=0.1)
+            world.until(ended(factory))
+            assert world.reactor.seconds() - began >= 0.1
+            assert factory.trace[2:] == [("failed", "disconnected", "TimeoutError"), "stop"]
+        assert world.reactor.getDelayedCalls() == []
+
+    def test_withoutATimeoutAnAddressHasAsLongAsTheSystemTakes(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with silentServer() as (host, number):
+            answers(monkeypatch, (socket.AF_INET, (host, number)), (socket.AF_INET, (host, number)))
+            connector = world.reactor.connectTCP("two.example", 80, world.clientFactory(), timeout=None)
+            world.until(world.reactor.getWriters)
+            (lookup,) = world.reactor.getDelayedCalls() or [None]
+            assert lookup is None
+            connector.stopConnecting()
+
     @pytest.mark.parametrize(
         ("number", "kind"),
         [

@@ -850,6 +850,21 @@ def test_everyAddressIsTried(model: Model, monkeypatch: pytest.MonkeyPatch) -> N
     assert model.run() == [HOST if model.isOurs else errno.ECONNREFUSED]
 
 
+@pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "127.0.0.1\0.example"])
+def test_whatIsNoHostName(model: Model, host: str) -> None:
+    class Client(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            model.note(self.transport.getPeer().host)
+            model.reactor.stop()
+
+    def failed(factory: Any, connector: Any, reason: Any) -> None:
+        model.note(reason.type)
+        model.reactor.stop()
+
+    model.connect(model.serve(model.protocol.Protocol), Client, host, clientConnectionFailed=failed)
+    assert model.run() == [model.error.DNSLookupError if model.isOurs else HOST]
+
+
 def test_noDescriptorLeft(model: Model) -> None:
     class Server(model.protocol.Protocol):
         def connectionMade(self) -> None:

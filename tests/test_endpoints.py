@@ -8,6 +8,7 @@ import pathlib
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import twisted.internet.endpoints as model
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from reactor.address import HostnameAddress
 from reactor.defer import Deferred
 from reactor.endpoints import (
     HostnameEndpoint,
@@ -29,7 +31,6 @@ from reactor.endpoints import (
     connectProtocol,
     quoteStringArgument,
     serverFromString,
-    streams,
     wrapClientTLS,
     wrapServerTLS,
 )
@@ -394,26 +395,40 @@ def test_ipv6(loop: EpollReactor) -> None:
 
     real = socket.getaddrinfo
 
-    def lookUp(host: str, port: int, family: int = 0, *rest: int) -> Any:
+    def lookUp(host: str, port: int, *rest: Any, **named: Any) -> Any:
         if host != "six.example":
-            return real(host, port, family, *rest)
-        return [(family, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0))] if family == socket.AF_INET6 else []
+            return real(host, port, *rest, **named)
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
+        ]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streams.socket, "getaddrinfo", lookUp)
+        patch.setattr(socket, "getaddrinfo", lookUp)
         resultOf(loop, lambda: connect("::1").addCallback(lambda _: connect("six.example")))
     assert peers == ["::1", "::1"]
 
 
 def test_noIPv6Address(loop: EpollReactor) -> None:
-    def lookUp(*arguments: Any) -> Any:
-        raise socket.gaierror(-2, "Name or service not known")
+    def lookUp(host: str, port: int, **_: object) -> Any:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streams.socket, "getaddrinfo", lookUp)
+        patch.setattr(socket, "getaddrinfo", lookUp)
         result: Failure = resultOf(loop, lambda: connectProtocol(TCP6ClientEndpoint(loop, "x.example", 1), Trace()))
     assert result.check(DNSLookupError)
     assert "x.example" in str(result.value)
+
+
+def test_ipv6LookupGivenUp(loop: EpollReactor) -> None:
+    """Cancelling says the same before and after the name has been looked up."""
+    failures: list[Failure] = []
+    loop.installResolver(SimpleNamespace(getHostByName=lambda name, timeout=None: Deferred()))
+    connecting = connectProtocol(TCP6ClientEndpoint(loop, "x.example", 1), Trace())
+    connecting.addErrback(failures.append)
+    connecting.cancel()
+    assert failures[0].check(ConnectingCancelledError)
+    assert failures[0].value.address == HostnameAddress(b"x.example", 1)
 
 
 class Files:

@@ -14,7 +14,7 @@ from reactor.defer import CancelledError, Deferred, succeed
 from reactor.error import DNSLookupError
 from reactor.loops.epoll import EpollReactor
 from reactor.loops.resolving import RESOLVER_THREADS
-from tests.harness import DEADLINE, OURS, runUntil, turnUntil
+from tests.harness import DEADLINE, LOOPS, OURS, runProgram, runUntil, turnUntil
 
 V4 = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 80))
 V6 = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::7", 80, 0, 0))
@@ -80,10 +80,20 @@ def test_failures(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch, error:
     assert "no.such.name.invalid" in str(result.value)
 
 
-@pytest.mark.parametrize("name", ["x" * 254, "a\0b", "a..b", "x" * 64 + ".example"])
-def test_whatIsNoName(reactor: EpollReactor, name: str) -> None:
+@pytest.mark.parametrize("name", ["x" * 254, "localhost\0b", "a..b", "x" * 64 + ".example", "127.1", "\u2460.2.3.4"])
+def test_whatIsNoName(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The system is not even asked."""
+    asked = answers(monkeypatch, [V4])
     assert resultOf(reactor, reactor.resolve(name)).check(DNSLookupError)
     assert resultOf(reactor, reactor.resolveAll(name, 0)).check(DNSLookupError)
+    assert asked == []
+
+
+def test_whatTheSystemIsAsked(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answers(monkeypatch, [V4])
+    for name in ("b\xfccher.example", "127.0.0.1", "fe80::1%lo"):
+        resultOf(reactor, reactor.resolveAll(name, 7))
+    assert [question for question, _ in asked] == [("xn--bcher-kva.example", 7), ("127.0.0.1", 7), ("fe80::1%lo", 7)]
 
 
 def test_noAddress(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,9 +132,9 @@ def test_aHungServerNeverHoldsUpTheLoop(
     assert longest < 1.0  # a stall would be DEADLINE long
     assert len(server.asked) == RESOLVER_THREADS
     server.gate.set()
-    turnUntil(reactor, lambda: len(server.asked) == count)
-    # The late answers find nobody, and the threads work on.
+    # The late answers find nobody, and the threads work on; what nobody waits for any more is not asked.
     assert resultOf(reactor, reactor.resolve("quick.example")) == "192.0.2.7"
+    assert server.asked[RESOLVER_THREADS:] == ["quick.example"]
     assert caplog.records == []
 
 
@@ -136,9 +146,102 @@ def test_cancelling(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> N
     answer.cancel()
     assert failures[0].check(CancelledError)
     assert reactor.getDelayedCalls() == []
-    server.gate.set()
     turnUntil(reactor, lambda: server.asked)
-    reactor.iterate(0)
+    waiting = [reactor.resolve(f"{number}.example") for number in range(RESOLVER_THREADS + 5)]
+    for each in waiting[-6:]:  # the last ones, who have no thread yet
+        each.addErrback(failures.append).cancel()
+    server.gate.set()
+    assert [resultOf(reactor, each) for each in waiting[:-6]] == ["192.0.2.7"] * (RESOLVER_THREADS - 1)
+    assert len(server.asked) == RESOLVER_THREADS
+    assert len(failures) == 7
+
+
+def ended() -> bool:
+    return all(thread is threading.main_thread() for thread in threading.enumerate())
+
+
+def test_theReactorStopsMeanwhile(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are looked up further, and the answers come in the next run."""
+    server = HungServer(monkeypatch)
+    results: list[Any] = []
+    for number in range(RESOLVER_THREADS * 2):
+        reactor.resolve(f"{number}.example").addBoth(results.append)
+    runUntil(reactor, lambda: len(server.asked) == RESOLVER_THREADS)
+    assert results == []
+    server.gate.set()
+    runUntil(reactor, lambda: len(results) == RESOLVER_THREADS * 2)
+    assert set(results) == {"192.0.2.7"}
+
+
+def test_theReactorIsClosedMeanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody hears the answers, and what waits is forgotten."""
+    server = HungServer(monkeypatch)
+    for kind in LOOPS:
+        reactor = kind.makeReactor()
+        server.gate.clear()
+        server.asked.clear()
+        results: list[Any] = []
+        for number in range(RESOLVER_THREADS * 2):
+            reactor.resolve(f"{number}.example").addBoth(results.append)
+        turnUntil(reactor, lambda: len(server.asked) == RESOLVER_THREADS)
+        kind.close(reactor)
+        server.gate.set()
+        end = time.monotonic() + DEADLINE
+        while not ended():
+            assert time.monotonic() < end
+        assert (results, len(server.asked)) == ([], RESOLVER_THREADS)
+
+
+HANG = """
+import socket, sys, threading
+from tests.harness import LOOPS
+hung = threading.Semaphore(0)
+def getaddrinfo(*_, **__):
+    hung.release()
+    threading.Event().wait()
+socket.getaddrinfo = getaddrinfo
+(kind,) = (kind for kind in LOOPS if kind.name == sys.argv[1])
+reactor = kind.makeReactor()
+for number in range(20):
+    reactor.resolve(f"{number}.example")
+def stop():
+    if hung.acquire(blocking=False):
+        reactor.stop()
+    else:
+        reactor.callLater(0.001, stop)
+reactor.callWhenRunning(stop)
+reactor.run()
+print("stopped")
+"""
+
+
+@pytest.mark.parametrize("kind", [loop.name for loop in LOOPS])
+def test_aProgramEndsWhileItsNamesAreLookedUp(kind: str) -> None:
+    ended = runProgram(HANG, kind)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "stopped\n", "")
+
+
+def test_noThreadLeft(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first look-up fails; where there are threads at all, others wait for them."""
+    server = HungServer(monkeypatch)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        result = resultOf(reactor, reactor.resolve("a.example"))
+        assert result.check(DNSLookupError)
+        assert "can't start new thread" in str(result.value)
+    first = reactor.resolve("b.example")
+    turnUntil(reactor, lambda: server.asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        second = reactor.resolve("c.example")
+    server.gate.set()
+    assert [resultOf(reactor, each) for each in (first, second)] == ["192.0.2.7"] * 2
+    assert server.asked == ["b.example", "c.example"]
+    assert reactor.getDelayedCalls() == []
 
 
 def test_anInstalledResolver(reactor: EpollReactor) -> None:

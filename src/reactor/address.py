@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 SocketType: TypeAlias = Literal["TCP", "UDP"]
 
+LONGEST_NAME = 253  # characters without the final dot (RFC 1035, 3.1), each of one byte or more
+
 
 def _checkType(kind: str) -> None:
     if kind not in ("TCP", "UDP"):
@@ -110,6 +112,44 @@ def isIPAddress(addr: str, family: int = socket.AF_INET) -> bool:
 def isIPv6Address(addr: str) -> bool:
     """Whether `addr` is a literal IPv6 address, with or without a scope."""
     return isIPAddress(addr, socket.AF_INET6)
+
+
+def encodeHostname(name: str) -> bytes:
+    """Return the host name `name` as name servers know it (IDNA, RFC 3490). ValueError says why it is none.
+
+    Nothing that only the C library takes for an address is a name: "127.1", "0x7f.1", digits of other scripts. Nor is
+    what has a NUL, at which the C library would cut it.
+    """
+    _checkLength(name)  # first of all: making it ASCII is slow
+    encoded = name.encode("idna")
+    text = encoded.decode("ascii")
+    _checkLength(text)
+    if "\0" in text:
+        raise ValueError("a host name has no NUL")
+    if _isAddressInC(text) or isIPAddress(text) or isIPv6Address(text):
+        raise ValueError("an address is written with four decimal numbers, or with colons")
+    return encoded
+
+
+def destinationOf(host: str, port: int) -> HostnameAddress:
+    """Return the address that stands for the name `host`, even if it is none, which the look-up will say."""
+    try:
+        return HostnameAddress(encodeHostname(host), port)
+    except ValueError:
+        return HostnameAddress(host.encode("utf-8", "replace"), port)
+
+
+def _checkLength(name: str) -> None:
+    if not 0 < len(name.removesuffix(".")) <= LONGEST_NAME:
+        raise ValueError(f"a host name has 1 to {LONGEST_NAME} characters, this one {len(name)}")
+
+
+def _isAddressInC(text: str) -> bool:
+    try:
+        socket.inet_aton(text)
+    except OSError:
+        return False
+    return True
 
 
 def fromSocketName(family: int, name: Any, kind: SocketType = "TCP") -> IPv4Address | IPv6Address:

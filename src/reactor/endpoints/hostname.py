@@ -11,7 +11,7 @@ import itertools
 import socket
 from typing import Any
 
-from reactor.address import HostnameAddress, isIPAddress, isIPv6Address
+from reactor.address import HostnameAddress, destinationOf, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, succeed
 from reactor.endpoints.streams import TCP4ClientEndpoint
 from reactor.error import ConnectingCancelledError, DNSLookupError
@@ -53,7 +53,8 @@ class HostnameEndpoint:
 
         It fails with DNSLookupError, or as the last attempt did; for the rest see TCP4ClientEndpoint.connect.
         """
-        race = _Race(self._reactor, protocolFactory, self._attemptDelay, self._destination())
+        destination = destinationOf(self._host, self._port)
+        race = _Race(self._reactor, protocolFactory, self._attemptDelay, destination)
         return race.start(self._lookUp(), self._endpointTo)
 
     def _lookUp(self) -> Deferred[list[tuple[int, Any]]]:
@@ -64,12 +65,6 @@ class HostnameEndpoint:
 
     def _endpointTo(self, host: str) -> TCP4ClientEndpoint:
         return TCP4ClientEndpoint(self._reactor, host, self._port, self._timeout, self._bindAddress)
-
-    def _destination(self) -> HostnameAddress:
-        try:
-            return HostnameAddress(self._host.encode("idna"), self._port)
-        except UnicodeError:  # it is no host name, which the look-up will say
-            return HostnameAddress(self._host.encode("utf-8", "replace"), self._port)
 
 
 def interleaved(targets: list[tuple[int, Any]]) -> list[str]:

@@ -7,13 +7,12 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from reactor.address import isIPv6Address
-from reactor.defer import Deferred, execute, fail
+from reactor.address import destinationOf, isIPv6Address
+from reactor.defer import CancelledError, Deferred, execute, fail
 from reactor.error import AlreadyListened, ConnectingCancelledError, DNSLookupError, NoProtocol
 from reactor.failure import Failure
 from reactor.protocol import BaseProtocol, ClientFactory, Factory
 from reactor.stdio import PipeAddress, StandardIO
-from reactor.threads import deferToThreadPool
 
 if TYPE_CHECKING:
     from reactor.interfaces import (
@@ -175,7 +174,7 @@ class TCP4ClientEndpoint:
 
 
 class TCP6ClientEndpoint(TCP4ClientEndpoint):
-    """As TCP4ClientEndpoint, with the first IPv6 address that `host` has. `reactor` must have threads to look it up."""
+    """As TCP4ClientEndpoint, with the first IPv6 address that `host` has."""
 
     _reactor: IReactor
 
@@ -183,15 +182,19 @@ class TCP6ClientEndpoint(TCP4ClientEndpoint):
         """See TCP4ClientEndpoint.connect. Fails with DNSLookupError if the name has no IPv6 address."""
         if isIPv6Address(self._host):
             return self._connectTo(self._host, protocolFactory)
-        lookup: Deferred[Any] = deferToThreadPool(
-            self._reactor, self._reactor.getThreadPool(), socket.getaddrinfo, self._host, 0, socket.AF_INET6
-        )
-        lookup.addErrback(self._notFound)
-        return lookup.addCallback(lambda found: self._connectTo(found[0][4][0], protocolFactory))
+        lookup = self._reactor.resolveAll(self._host, self._port)
+        return lookup.addCallbacks(self._firstOf, self._givenUp).addCallback(self._connectTo, protocolFactory)
 
-    def _notFound(self, failure: Failure) -> None:
-        failure.trap(OSError)
-        raise DNSLookupError(f"no IPv6 address for {self._host!r}: {failure.getErrorMessage()}")
+    def _givenUp(self, failure: Failure) -> Failure:
+        if failure.check(CancelledError):
+            raise ConnectingCancelledError(destinationOf(self._host, self._port))
+        return failure
+
+    def _firstOf(self, targets: list[tuple[int, Any]]) -> str:
+        for family, address in targets:
+            if family == socket.AF_INET6:
+                return str(address[0])
+        raise DNSLookupError(f"no IPv6 address for {self._host!r}")
 
 
 class SSL4ServerEndpoint:

@@ -143,6 +143,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             self.disconnectAll()
             self._finishTurn()
             self._releaseThreads()
+            self._ownResolver.close()
             self._closeLoop()
 
     def stop(self) -> None:

@@ -1,18 +1,24 @@
-"""Host names to addresses, off the loop: the system's resolver in threads of its own."""
+"""Host names to addresses, off the loop: the system's resolver in threads of its own.
+
+Names wait in a queue. A thread takes one after another and ends when there is none left, so there is nothing to close.
+The threads are daemons: one that hangs in getaddrinfo cannot be stopped, so the program must be able to end without it.
+"""
 
 from __future__ import annotations
 
 import socket
-from concurrent.futures import ThreadPoolExecutor
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock, Thread
 from typing import Any
 
-from reactor.address import isIPAddress, isIPv6Address
+from reactor.address import encodeHostname, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, fail, succeed
 from reactor.error import DNSLookupError
 from reactor.interfaces import IDelayedCall, IResolver
 
 RESOLVER_THREADS = 10
-LONGEST_NAME = 253  # RFC 1035, 3.1, as text without the final dot
 TIMEOUT = (1, 3, 11, 45)
 
 Targets = list[tuple[int, Any]]
@@ -23,7 +29,9 @@ class ThreadedResolver:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
-        self._pool: ThreadPoolExecutor | None = None
+        self._lock = Lock()
+        self._waiting: OrderedDict[_Lookup, None] = OrderedDict()
+        self._threads = 0
 
     def getHostByName(self, name: str, timeout: Any = TIMEOUT) -> Deferred[str]:
         """Return a Deferred of one address of `name` as text, IPv4 if it has one."""
@@ -34,42 +42,72 @@ class ThreadedResolver:
 
         It fails with DNSLookupError if the name has none, is no name, or after the sum of `timeout` (seconds).
         """
-        if not 0 < len(name) <= LONGEST_NAME:
-            return fail(DNSLookupError(f"a host name has 1 to {LONGEST_NAME} characters, this one {len(name)}"))
-        lookup = _Lookup(self._reactor, name, port, _total(timeout))
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="reactor-resolver")
-        self._pool.submit(lookup.run)
+        try:
+            asked = name if isIPAddress(name) or isIPv6Address(name) else encodeHostname(name).decode("ascii")
+        except ValueError as error:
+            return fail(DNSLookupError(f"{name[:100]!r}: {error}"))
+        lookup = _Lookup(self._reactor, asked, port, _total(timeout), self._forget)
+        self._enqueue(lookup)
         return lookup.done
 
     def close(self) -> None:
-        """Let the threads end; a later look-up starts new ones."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        """Forget the names that wait."""
+        with self._lock:
+            self._waiting.clear()
+
+    def _enqueue(self, lookup: _Lookup) -> None:
+        with self._lock:
+            self._waiting[lookup] = None
+            if self._threads == RESOLVER_THREADS:
+                return
+            self._threads += 1
+        try:
+            Thread(target=self._work, name="reactor-resolver", daemon=True).start()
+        except RuntimeError as error:
+            with self._lock:
+                self._threads -= 1
+                alone = not self._threads and lookup in self._waiting
+            if alone:  # else another thread takes it
+                self._forget(lookup)
+                lookup.answered(DNSLookupError(f"no thread to look up a name: {error}"))
+
+    def _forget(self, lookup: _Lookup) -> None:
+        with self._lock:
+            self._waiting.pop(lookup, None)
+
+    def _work(self) -> None:
+        """In a thread: answer what waits."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._threads -= 1
+                    return
+                lookup, _ = self._waiting.popitem(last=False)
+            answer = lookup.ask()
+            with suppress(OSError):  # the reactor has been closed meanwhile
+                self._reactor.callFromThread(lookup.answered, answer)
 
 
 class _Lookup:
-    """One question: asked in a thread, answered in the loop unless it has been given up meanwhile."""
+    """One question: asked in a thread, answered in the loop, unless it was given up before, which `over` is told."""
 
-    def __init__(self, reactor: Any, name: str, port: int, timeout: float) -> None:
-        self._reactor = reactor
+    def __init__(self, reactor: Any, name: str, port: int, timeout: float, over: Callable[[_Lookup], None]) -> None:
         self._question = (name, port)
+        self._over = over
         self._timeout: IDelayedCall = reactor.callLater(timeout, self._timedOut)
         self.done: Deferred[Targets] = Deferred(self._cancelled)
 
-    def run(self) -> None:
-        """In a thread: ask."""
-        answer: Targets | DNSLookupError
+    def ask(self) -> Targets | DNSLookupError:
+        """In a thread: return the answer."""
         try:
             found = socket.getaddrinfo(*self._question, type=socket.SOCK_STREAM)
-            targets: Targets = [(family, address) for family, _, _, _, address in found]
-            answer = targets or DNSLookupError(f"{self._question[0]!r} has no address")
         except Exception as error:  # whatever it is, the one who asked waits for an answer
-            answer = DNSLookupError(f"{self._question[0]!r}: {error}")
-        self._reactor.callFromThread(self._answered, answer)
+            return DNSLookupError(f"{self._question[0]!r}: {error}")
+        targets: Targets = [(family, address) for family, _, _, _, address in found]
+        return targets or DNSLookupError(f"{self._question[0]!r} has no address")
 
-    def _answered(self, answer: Targets | DNSLookupError) -> None:
+    def answered(self, answer: Targets | DNSLookupError) -> None:
+        """In the loop: pass the answer on."""
         if self._timeout.active():
             self._timeout.cancel()
             if isinstance(answer, DNSLookupError):
@@ -78,9 +116,11 @@ class _Lookup:
                 self.done.callback(answer)
 
     def _timedOut(self) -> None:
+        self._over(self)
         self.done.errback(DNSLookupError(f"{self._question[0]!r}: no answer in time"))
 
     def _cancelled(self, _: Deferred[Targets]) -> None:
+        self._over(self)
         if self._timeout.active():
             self._timeout.cancel()
 

@@ -63,7 +63,6 @@ class ThreadServices:
         pool, self._threadPool = self._threadPool, None
         if pool is not None:
             pool.shutdown(wait=False)
-        self._ownResolver.close()
 
     def resolve(self, name: str, timeout: Any = TIMEOUT) -> Deferred[str]:
         """Return a Deferred of one address of `name` as text, IPv4 if it has one.

@@ -35,7 +35,8 @@ _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
 class ConnectionAttempt:
-    """One try to connect: `targets` (address family, socket address) in turn, until one answers.
+    """One try to connect: `targets` (address family, socket address) in turn, until one answers. One that is silent has
+    its share of what is left of the time: it must not use up what would do for the next.
 
     It calls exactly one of `succeeded(socket)` and `failed(Failure)`, once, and never from inside start().
     """
@@ -145,9 +146,16 @@ class ConnectionAttempt:
             raise OSError(code, os.strerror(code))
         # A socket that is connected at once is writable at once, so both cases go on in doWrite.
         self.reactor.addWriter(self)
+        if self._targets and self._timeout is not None:
+            share = (self._timeout.getTime() - self.reactor.seconds()) / (len(self._targets) + 1)
+            self._rest = self.reactor.callLater(max(0.0, share), self._silent)
+
+    def _silent(self) -> None:
+        """The address has had its share of the time."""
+        self._dropSocket()
+        self._tryNext(TimeoutError())
 
     def _tryAgain(self) -> None:
-        self._rest = None
         self._dropSocket()
         self._tryNext(ConnectError())
 
@@ -160,6 +168,9 @@ class ConnectionAttempt:
             self.reactor.callLater(0, self.fail, error)
 
     def _dropSocket(self) -> None:
+        rest, self._rest = self._rest, None
+        if rest is not None and rest.active():
+            rest.cancel()
         sock = self._socket
         if sock is not None:
             self.reactor.removeWriter(self)

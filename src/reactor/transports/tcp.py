@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from reactor.address import Address, HostnameAddress, IPv4Address, fromSocketName, isIPAddress, isIPv6Address
+from reactor.address import Address, IPv4Address, destinationOf, fromSocketName, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, fail, succeed
 from reactor.error import CannotListenError, ServiceNameUnknownError
 from reactor.failure import Failure
@@ -133,11 +133,7 @@ class TCPConnector(Connector):
             return IPv4Address("TCP", self.host, self.port)
         if isIPv6Address(self.host):
             return fromSocketName(socket.AF_INET6, socketName(self.host, self.port))
-        try:
-            name = self.host.encode("idna")
-        except UnicodeError:  # it is no host name, which the look-up will say
-            name = self.host.encode("utf-8", "replace")
-        return HostnameAddress(name, self.port)
+        return destinationOf(self.host, self.port)
 
     def _lookUp(self) -> Deferred[list[Target]]:
         for family in (socket.AF_INET, socket.AF_INET6):
