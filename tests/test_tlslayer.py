@@ -16,7 +16,7 @@ from reactor.interfaces import IHandshakeListener, ISSLTransport
 from reactor.testing import PumpReactor, connect, makeFakeClient, makeFakeServer
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, CertificateOptions, optionsForClientTLS
 from reactor.transports.tls import TLSConnection
-from reactor.transports.tlslayer import undelivered
+from reactor.transports.tlslayer import sayGoodbye, undelivered
 from tests.harness import Producer
 from tests.rawtls import RawEnd, RawHalves, Recorder, RecordingHalves, Wire, peerContext
 from tests.tlsharness import CA, CERTIFICATE, HOST, TRUST, certificatePath, pemOf, write
@@ -493,6 +493,24 @@ class TestEnds:
         wire.ours.flush()
         wire.ours.fail(ValueError("no more"))
         assert wire.protocol.events.count("ConnectionLost") == 1
+
+    def test_goodbyeBeforeTheTransportIsClosed(self) -> None:
+        wire = Wire().handshake()
+        wire.ours.write(b"last words")
+        wire.ours.flush()
+        sayGoodbye(wire.lower)
+        sayGoodbye(wire.lower)
+        assert wire.hear() == b"last words<end>"
+        assert wire.protocol.events == ["made", "handshake"]
+
+    def test_noGoodbyeThatWouldBeALie(self) -> None:
+        """close_notify says that there was no more; nor is there one before the handshake, or without TLS."""
+        wire = Wire().handshake()
+        wire.ours.write(b"not encrypted yet")
+        sayGoodbye(wire.lower)
+        assert wire.hear() == b"not encrypted yet"
+        sayGoodbye(Wire().lower)
+        sayGoodbye(wire.other)
 
     def test_tlsFailsToWrite(self) -> None:
         wire = Wire().handshake()

@@ -14,6 +14,7 @@ import pytest
 
 import reactor
 from reactor import CertificateOptions, LineReceiver, Protocol, error, optionsForClientTLS
+from reactor.policies import WrappingFactory
 from reactor.transports.tls import TLSConnection
 from reactor.transports.tlsports import TLSConnector, TLSFactory
 from tests.harness import LOOPBACK, LOOPS, World, dial, readAll, refusedPort, reset, silentServer
@@ -360,6 +361,39 @@ class TestDeafPeers:
             peer.shutdown(socket.SHUT_RDWR)
         world.until(lambda: servers.only.lost is not None)
         assert servers.only.trace[-1] == ("lost", "ConnectionDone")
+
+
+class TestStop:
+    """reactor.stop() closes at once, and yet nobody has to take that for a truncation."""
+
+    def end(self, world: World, servers: Any, port: Any) -> Any:
+        """What the peer of a connection sees when the reactor stops: b"" for close_notify, or an exception."""
+        with TestDeafPeers().peer(world, port) as peer:
+            peer.suppress_ragged_eofs = False
+            world.until(lambda: servers.built)
+            world.reactor.callLater(0, world.reactor.stop)
+            world.reactor.run(installSignalHandlers=False)
+            peer.setblocking(True)
+            try:
+                while peer.recv(1 << 20):
+                    pass
+            except OSError as error:
+                return error
+            return b""
+
+    def test_closeNotify(self, world: World) -> None:
+        servers = world.serverFactory({"lost": lambda protocol, _: protocol.transport.write(b"too late")})
+        assert self.end(world, servers, world.listen(servers)) == b""
+        assert servers.only.trace == ["made", ("lost", "ConnectionLost")]
+
+    def test_behindAWrapper(self, world: World) -> None:
+        servers = world.serverFactory()
+        wrapped = WrappingFactory(TLSFactory(world.reactor, servers, serverOptions()))
+        assert self.end(world, servers, world.reactor.listenTCP(0, wrapped, interface=LOOPBACK)) == b""
+
+    def test_whatCouldNotBeSent(self, world: World) -> None:
+        servers = world.serverFactory({"made": lambda protocol: protocol.transport.write(b"x" * 30_000_000)})
+        assert isinstance(self.end(world, servers, world.listen(servers)), OSError)
 
 
 def test_renewalUnderLoad(world: World, tmp_path: Any) -> None:

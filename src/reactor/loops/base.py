@@ -34,6 +34,7 @@ from reactor.loops.sockets import SocketServices
 from reactor.loops.triggers import SystemEvents, Trigger
 from reactor.loops.workers import ThreadServices
 from reactor.timers import DelayedCall, TimerQueue
+from reactor.transports.tlslayer import sayGoodbye
 
 log = logging.getLogger("reactor")
 
@@ -217,6 +218,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def disconnectAll(self) -> None:
         """Close every port, attempt and connection, and what programs have added themselves, with ConnectionLost."""
         self._flushOutput()
+        for transport in [*self._open]:
+            sayGoodbye(transport)
         for transport in [*self._open, *(other for other in self.removeAll() if other not in self._open)]:
             try:
                 transport.connectionLost(Failure(ConnectionLost()))

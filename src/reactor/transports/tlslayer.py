@@ -433,6 +433,18 @@ class TLSLayer(OutputStream):
             self.reactor.reportFailure(Failure(), f"{name} of {self!r}")
 
 
+def sayGoodbye(transport: Any) -> None:
+    """Have the TLS that runs over `transport`, if any, say close_notify before that is closed. It waits for nothing."""
+    upper = getattr(transport, "protocol", None)
+    while upper is not None and not isinstance(upper, TLSLayer):
+        upper = getattr(upper, "__dict__", {}).get("wrappedProtocol")
+    if upper is not None:
+        sayGoodbye(upper)
+        if not (upper._handshaking or upper._over or upper._output):  # else it would not be the truth
+            upper._sayGoodbye()
+            upper.lower.flush()
+
+
 def undelivered(protocol: Any) -> bytes:
     """Take from `protocol` what it has received and not delivered, and return it.
 
