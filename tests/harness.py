@@ -37,6 +37,7 @@ import reactor.protocol
 import reactor.task
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.epoll import EpollReactor
+from reactor.testing import PumpReactor, connect, makeFakeClient, makeFakeServer
 
 DEADLINE = 20.0
 LOOPBACK = "127.0.0.1"
@@ -334,6 +335,12 @@ class World:
         return servers.only, clients.only
 
 
+class IPv6World(World):
+    """The same over IPv6."""
+
+    host = "::1"
+
+
 class UNIXWorld(World):
     """The same over UNIX sockets, whose files are in a directory of their own."""
 
@@ -357,6 +364,46 @@ class UNIXWorld(World):
 
     def connect(self, port: Any, factory: Any) -> Any:
         return self.reactor.connectUNIX(os.fsdecode(port.getHost().name), factory)
+
+
+class MemoryWorld(World):
+    """Pairs in memory, inside a reactor of the side: that tells the time, and in its turns the pairs have theirs."""
+
+    def __init__(self, side: Any = OURS) -> None:
+        super().__init__(side)
+        self.outer = self.reactor
+        self.reactor: Any = PumpReactor(self.outer)
+        self.busy = False
+
+    def close(self) -> None:
+        self.reactor.disconnectAll()
+        self.until(lambda: not self.reactor.turn())
+        self.reactor.close()
+        self.side.close(self.outer)
+
+    def until(self, condition: Callable[[], object]) -> None:
+        end = time.monotonic() + DEADLINE
+        while not condition():
+            self.outer.callLater(0, self.turn)
+            self.outer.iterate(0 if self.busy else 0.001)
+            assert time.monotonic() < end, "the condition has not come true in time"
+
+    def pair(
+        self, server: Hooks | None = None, client: Hooks | None = None, halves: bool = False, clientHalves: bool = False
+    ) -> tuple[Any, Any]:
+        factories = self.serverFactory(server, halves), self.clientFactory(client, clientHalves)
+        ends = [self.end(factory, isServer) for factory, isServer in zip(factories, (True, False), strict=True)]
+        connect(ends[0], makeFakeServer(ends[0]), ends[1], makeFakeClient(ends[1]), greet=False, clock=self.reactor)
+        self.until(lambda: all("made" in factory.trace for factory in factories))
+        return factories[0].only, factories[1].only
+
+    def turn(self) -> None:
+        """The pairs have their turn, in one of the outer reactor's."""
+        self.busy = self.reactor.turn()
+
+    def end(self, factory: Any, isServer: bool) -> Any:
+        """What is put on one end of the pair: a protocol of the factory's."""
+        return factory.buildProtocol(None)
 
 
 class Producer:

@@ -1,62 +1,24 @@
-"""AsyncioReactor under the contracts of reactors and transports, on asyncio and uvloop, and what is its own."""
+"""AsyncioReactor, on asyncio and uvloop: what is its own, beside the contracts of tests/test_matrix.py."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import uvloop
 
-from reactor import AsyncioReactor, ClientCreator, Deferred, Protocol, ServerFactory, current
+from reactor import AsyncioReactor, ClientCreator, DatagramProtocol, Deferred, Protocol, ServerFactory, current
 from reactor.error import ConnectionLost, ReactorAlreadyRunning
-from tests.contract.reactor import ReactorContract
-from tests.contract.transport import TransportContract
-from tests.harness import ASYNCIO, DEADLINE, LOOPBACK, UVLOOP, World, dial, runProgram, turnUntil
+from tests.harness import ASYNCIO, DEADLINE, LOOPBACK, LOOPS, UVLOOP, World, dial, reset, runProgram, turnUntil
 
 SIDES = [pytest.param(side, id=side.name) for side in (ASYNCIO, UVLOOP)]
-
-
-class IPv6World(World):
-    host = "::1"
-
-
-@pytest.fixture(params=SIDES)
-def make(request: pytest.FixtureRequest) -> Iterator[Callable[[], Any]]:
-    made: list[Any] = []
-
-    def makeOne() -> Any:
-        made.append(request.param.makeReactor())
-        return made[-1]
-
-    yield makeOne
-    for each in made:
-        request.param.close(each)
-
-
-class TestReactor(ReactorContract):
-    pass
-
-
-class TestTransport(TransportContract):
-    @pytest.fixture(params=SIDES)
-    def world(self, request: pytest.FixtureRequest) -> Iterator[World]:
-        world = World(request.param)
-        yield world
-        world.close()
-
-
-class TestIPv6(TransportContract):
-    @pytest.fixture(params=SIDES)
-    def world(self, request: pytest.FixtureRequest) -> Iterator[World]:
-        world = IPv6World(request.param)
-        yield world
-        world.close()
 
 
 @contextlib.contextmanager
@@ -332,6 +294,85 @@ class TestBesideAsyncio:
         assert len(made) <= 3
         reactor.eventloop = eventloop
         reactor.close()
+
+
+@pytest.fixture(params=LOOPS, ids=lambda side: side.name)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    made = World(request.param)
+    yield made
+    made.close()
+
+
+class TestErrorsOfDescriptors:
+    """uvloop gives a descriptor up when it shows an error. Nobody must notice."""
+
+    UNREAD = bytes(range(256)) * 400  # two reads, and less than the kernel takes at once
+
+    def accepted(self, world: World, **hooks: Any) -> tuple[Any, Any]:
+        servers = world.serverFactory(hooks)
+        peer = dial(world.listen(servers))
+        world.until(lambda: servers.built and servers.only.trace)
+        return servers.only, peer
+
+    def test_bytesAndAReset(self, world: World) -> None:
+        server, peer = self.accepted(world)
+        peer.sendall(self.UNREAD)
+        reset(peer)
+        for _ in range(20):
+            world.reactor.iterate(0.05)
+        assert server.trace == ["made", "data", ("lost", "ConnectionLost")]
+        assert server.received == self.UNREAD
+
+    def test_aResetThatMeetsAPause(self, world: World) -> None:
+        """The reader leaves after the first read, and comes back to a socket that has failed already."""
+        server, peer = self.accepted(world, data=lambda protocol, _: protocol.transport.pauseProducing())
+        peer.sendall(self.UNREAD)
+        reset(peer)
+        world.until(lambda: server.received)
+        world.reactor.iterate(0)
+        assert server.trace == ["made", "data"]
+        assert len(server.received) < len(self.UNREAD)
+        while len(server.received) < len(self.UNREAD):
+            server.transport.resumeProducing()
+            world.reactor.iterate(0.05)
+        server.transport.resumeProducing()
+        world.until(lambda: server.lost)
+        assert server.received == self.UNREAD
+        assert server.trace[-1] == ("lost", "ConnectionLost")
+
+    def test_aResetWithOutputWaiting(self, world: World) -> None:
+        server, peer = self.accepted(world)
+        server.transport.write(bytes(10_000_000))
+        world.reactor.iterate(0)
+        assert world.reactor.getWriters() == [server.transport]
+        reset(peer)
+        world.until(lambda: server.lost)
+        assert world.reactor.getWriters() == []
+        assert server.lost.check(ConnectionLost)
+
+    def test_aDatagramPortAfterARefusal(self, world: World) -> None:
+        told: list[Any] = []
+
+        class Asking(DatagramProtocol):
+            def connectionRefused(self) -> None:
+                told.append("refused")
+
+            def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+                told.append(datagram)
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind((LOOPBACK, 0))
+            name = peer.getsockname()
+        asking = Asking()
+        port = world.reactor.listenUDP(0, asking, interface=LOOPBACK)
+        asking.transport.connect(*name)
+        for times in (1, 2):
+            asking.transport.write(b"anybody there?")
+            world.until(lambda times=times: told == ["refused"] * times)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.bind(name)
+            peer.sendto(b"yes", (LOOPBACK, port.getHost().port))
+            world.until(lambda: told == ["refused", "refused", b"yes"])
 
 
 class TestClose:

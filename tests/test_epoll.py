@@ -1,4 +1,4 @@
-"""EpollReactor under the reactor contract, and what is epoll's own."""
+"""EpollReactor: what is epoll's own, beside the contract of reactors in tests/test_matrix.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.loops.epoll import EpollReactor
 from tests.conftest import openFiles
-from tests.contract.reactor import ReactorContract
 from tests.harness import OURS, World, dial, silentServer
 
 
@@ -28,10 +27,6 @@ def make() -> Iterator[Callable[[], EpollReactor]]:
     yield makeOne
     for each in made:
         OURS.close(each)
-
-
-class TestContract(ReactorContract):
-    pass
 
 
 def test_closeGivesBackEveryDescriptor() -> None:

@@ -1,4 +1,4 @@
-"""TCP over IPv4 and IPv6 under the transport contract, and what is TCP's own."""
+"""TCP: what is its own, beside the contract of streams in tests/test_matrix.py."""
 
 from __future__ import annotations
 
@@ -11,28 +11,7 @@ import pytest
 
 from reactor.transports import tcp
 from reactor.transports.tcp import checkPort, noDelay, socketName
-from tests.contract.transport import TransportContract
 from tests.harness import World
-
-
-class IPv6World(World):
-    host = "::1"
-
-
-class TestIPv4(TransportContract):
-    @pytest.fixture
-    def world(self) -> Iterator[World]:
-        world = World()
-        yield world
-        world.close()
-
-
-class TestIPv6(TransportContract):
-    @pytest.fixture
-    def world(self) -> Iterator[World]:
-        world = IPv6World()
-        yield world
-        world.close()
 
 
 class TestOptions:

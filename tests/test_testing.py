@@ -1,4 +1,4 @@
-"""reactor.testing: the in-memory pair under the transport contract, the doubles beside Twisted's."""
+"""reactor.testing: the in-memory pair on its own under the transport contract, the doubles beside Twisted's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UNIX stream sockets under the transport contract, and what is their own."""
+"""UNIX stream sockets: what is their own, beside the contract of streams in tests/test_matrix.py."""
 
 from __future__ import annotations
 
@@ -19,19 +19,8 @@ import pytest
 from reactor import ClientCreator, DatagramProtocol, Failure, LineReceiver, Protocol, ServerFactory, UNIXAddress
 from reactor.error import BadFileError, CannotListenError, ConnectError
 from reactor.transports.connecting import CONNECT_REST
-from tests.contract.transport import TransportContract
 from tests.datagrams import leavingSockets
-from tests.harness import DEADLINE, LOOPS, TWISTED, UNIXWorld, runProgram
-
-SIDES = [pytest.param(side, id=side.name) for side in LOOPS]
-
-
-class TestTransport(TransportContract):
-    @pytest.fixture(params=SIDES)
-    def world(self, request: pytest.FixtureRequest) -> Iterator[UNIXWorld]:
-        world = UNIXWorld(request.param)
-        yield world
-        world.close()
+from tests.harness import DEADLINE, TWISTED, UNIXWorld, runProgram
 
 
 @pytest.fixture

@@ -5,24 +5,20 @@ from __future__ import annotations
 import functools
 import pathlib
 import tempfile
-from types import SimpleNamespace
 from typing import Any
 
 import trustme
 
-from reactor.testing import PumpReactor, connect, makeFakeClient, makeFakeServer
 from reactor.tlsoptions import CertificateOptions, optionsForClientTLS
 from reactor.transports.tls import TLSConnection
 from reactor.transports.tlsports import TLSConnecting, TLSFactory
 from reactor.transports.unix import UNIXConnector
-from tests.harness import LOOPBACK, OURS, Hooks, UNIXWorld, World
+from tests.harness import LOOPBACK, MemoryWorld, UNIXWorld, World
 
 CA = trustme.CA()
 HOST = "server.test"
 CERTIFICATE = CA.issue_cert(HOST, "localhost", LOOPBACK, "::1")
 TRUST = CA.cert_pem.bytes()
-
-MEMORY = SimpleNamespace(**{**vars(OURS), "name": "memory", "makeReactor": PumpReactor})
 
 # An age for two ends in one thread, and short where a test has to wait for it.
 CLOSE_TIMEOUT = 0.5
@@ -90,22 +86,9 @@ class TLSOverUNIXWorld(UNIXWorld):
         return connector
 
 
-class TLSInMemoryWorld(World):
+class TLSInMemoryWorld(MemoryWorld):
     """TLS over pairs in memory."""
 
-    def __init__(self) -> None:
-        super().__init__(MEMORY)
-
-    def pair(
-        self, server: Hooks | None = None, client: Hooks | None = None, halves: bool = False, clientHalves: bool = False
-    ) -> tuple[Any, Any]:
-        factories = self.serverFactory(server, halves), self.clientFactory(client, clientHalves)
-        ends = [
-            TLSConnection(self.reactor, options, isClient, host, lambda _, f=factory: f.buildProtocol(None), None)
-            for factory, options, isClient, host in zip(
-                factories, (serverOptions(), clientOptions()), (False, True), (None, HOST), strict=True
-            )
-        ]
-        connect(ends[0], makeFakeServer(ends[0]), ends[1], makeFakeClient(ends[1]), greet=False, clock=self.reactor)
-        self.until(lambda: all("made" in factory.trace for factory in factories))
-        return factories[0].only, factories[1].only
+    def end(self, factory: Any, isServer: bool) -> Any:
+        options, host = (serverOptions(), None) if isServer else (clientOptions(), HOST)
+        return TLSConnection(self.reactor, options, not isServer, host, lambda _: factory.buildProtocol(None), None)

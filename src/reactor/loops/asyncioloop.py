@@ -10,6 +10,7 @@ the event loop itself, each with a callback of its own.
   too. So sockets are closed at once, without waiting for the end of a batch.
 - It does not notice when a number has come to stand for another file behind its back, and then would watch nothing
   (asyncio) or wake a stranger (uvloop). Hence `_files`: what each number stood for when it was first watched.
+- uvloop watches a descriptor no longer once that has shown an error. It watches an OwnEpoll, which watches the others.
 - There are three ways to run. run() runs the event loop. start() lives in one that runs already. iterate() lets it
   poll once, and is refused inside it: event loops do not nest.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ from reactor.error import ReactorAlreadyRunning
 from reactor.failure import Failure
 from reactor.interfaces import IFlushable
 from reactor.loops.base import ReactorBase, numberOf
+from reactor.loops.ownepoll import OwnEpoll
 from reactor.loops.waker import Waker
 
 
@@ -60,6 +63,8 @@ class AsyncioReactor(ReactorBase):
         self._ended: asyncio.Future[None] | None = None
         self._waker = Waker()
         eventloop.add_reader(self._waker.fileno(), self._woken)
+        self._ownEpoll = OwnEpoll(eventloop) if _losesFailed(eventloop) else None
+        self._watching: OwnEpoll | asyncio.AbstractEventLoop = self._ownEpoll or eventloop
         super().__init__()
         self._timers.sooner = self._turnSoon
 
@@ -275,6 +280,8 @@ class AsyncioReactor(ReactorBase):
         if not self.eventloop.is_closed():
             self.eventloop.remove_reader(self._waker.fileno())
         self._waker.close()
+        if self._ownEpoll is not None:
+            self._ownEpoll.close()
         if self._runner is not None:
             self._runner.close()
 
@@ -285,7 +292,7 @@ class AsyncioReactor(ReactorBase):
         fd = reader.fileno()
         if self._readers.get(fd) is not reader:
             self._know(fd)
-            self.eventloop.add_reader(fd, self._read, reader)
+            self._watching.add_reader(fd, self._read, reader)
             self._readers[fd] = reader
 
     def addWriter(self, writer: Any) -> None:
@@ -293,7 +300,7 @@ class AsyncioReactor(ReactorBase):
         fd = writer.fileno()
         if self._writers.get(fd) is not writer:
             self._know(fd)
-            self.eventloop.add_writer(fd, self._write, writer)
+            self._watching.add_writer(fd, self._write, writer)
             self._writers[fd] = writer
 
     def removeReader(self, reader: Any) -> None:
@@ -332,7 +339,7 @@ class AsyncioReactor(ReactorBase):
         if self.eventloop.is_closed():
             return
         with suppress(OSError):  # it was closed behind our back, and the kernel has forgotten it
-            (self.eventloop.remove_reader if table is self._readers else self.eventloop.remove_writer)(fd)
+            (self._watching.remove_reader if table is self._readers else self._watching.remove_writer)(fd)
 
     def _read(self, owner: Any) -> None:
         try:
@@ -353,6 +360,11 @@ class AsyncioReactor(ReactorBase):
             self._ownerFailed(owner, Failure())
         if self._polling:
             self._stopPolling()
+
+
+def _losesFailed(eventloop: asyncio.AbstractEventLoop) -> bool:
+    """Whether `eventloop` is uvloop's, on a system where something can be done about it."""
+    return hasattr(select, "epoll") and any(kind.__module__ == "uvloop" for kind in type(eventloop).__mro__)
 
 
 def _fileOf(fd: int) -> tuple[int, int]:

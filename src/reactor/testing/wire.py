@@ -121,7 +121,9 @@ class PumpReactor(ReactorBase):
     """
 
     def __init__(self, clock: Any = None) -> None:
-        """`clock`: an IReactorTime with `advance`, such as a task.Clock; None for a new one."""
+        """`clock`: an IReactorTime with `advance`, such as a task.Clock; None for a new one. Another reactor
+        will do if only turn() is called.
+        """
         self.clock: Any = Clock() if clock is None else clock
         self._readers: dict[Any, MemorySocket] = {}
         self._writers: dict[Any, MemorySocket] = {}

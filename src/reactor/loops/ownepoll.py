@@ -1,0 +1,98 @@
+"""An epoll of our own inside an event loop, for one that gives up a descriptor at the first sign of an error.
+
+libuv, and so uvloop, answers POLLERR by ending its watch (uv__poll_io of libuv's poll.c, _fatal_error of uvloop's
+poll.pyx). The callback is called once more, and never again; who adds the reader anew is told that the handler is
+closed. But a connection that was reset may have more to read than one callback reads, and a datagram socket lives on
+after a refusal. So such an event loop watches one descriptor that knows no errors: this epoll's.
+
+Flags only wake, as in EpollReactor. What is no longer watched is not woken, not by the present batch either, also if
+its number has been given to another file meanwhile: the events of a batch are matched with watches before the first
+callback, and a watch that has ended stays ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable
+from typing import Any
+
+BATCH = 512
+
+Callback = Callable[[Any], object]
+
+
+class _Watch:
+    """Who is to be called for one descriptor, each with what it is to be called with."""
+
+    __slots__ = ("reader", "writer")
+
+    def __init__(self) -> None:
+        self.reader: tuple[Callback, Any] | None = None
+        self.writer: tuple[Callback, Any] | None = None
+
+    def events(self) -> int:
+        return (select.EPOLLIN if self.reader else 0) | (select.EPOLLOUT if self.writer else 0)
+
+
+class OwnEpoll:
+    """add_reader and its like, as `eventloop` has them but for errors: a watch lasts until it is removed."""
+
+    def __init__(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        self._eventloop = eventloop
+        self._epoll = select.epoll()
+        self._watches: dict[int, _Watch] = {}
+        eventloop.add_reader(self._epoll.fileno(), self._dispatch)
+
+    def add_reader(self, fd: int, callback: Callback, argument: Any) -> None:
+        """Call `callback` with `argument` while `fd` can be read from, or has failed. OSError if epoll refuses it."""
+        self._watched(fd, select.EPOLLIN).reader = (callback, argument)
+
+    def add_writer(self, fd: int, callback: Callback, argument: Any) -> None:
+        """The same while `fd` can be written to, or has failed."""
+        self._watched(fd, select.EPOLLOUT).writer = (callback, argument)
+
+    def remove_reader(self, fd: int) -> None:
+        """Undo add_reader. OSError if `fd` was closed meanwhile; it is forgotten all the same."""
+        self._watches[fd].reader = None
+        self._changed(fd)
+
+    def remove_writer(self, fd: int) -> None:
+        """Undo add_writer, in the same way."""
+        self._watches[fd].writer = None
+        self._changed(fd)
+
+    def close(self) -> None:
+        """Watch nothing any more. The event loop may have been closed before."""
+        if not self._eventloop.is_closed():
+            self._eventloop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        self._watches.clear()
+
+    def _watched(self, fd: int, events: int) -> _Watch:
+        watch = self._watches.get(fd)
+        if watch is None:
+            self._epoll.register(fd, events)
+            watch = self._watches[fd] = _Watch()
+        else:
+            self._epoll.modify(fd, watch.events() | events)
+        return watch
+
+    def _changed(self, fd: int) -> None:
+        events = self._watches[fd].events()
+        if events:
+            self._epoll.modify(fd, events)
+        else:
+            del self._watches[fd]
+            self._epoll.unregister(fd)
+
+    def _dispatch(self) -> None:
+        watches = self._watches
+        notIn, notOut = ~select.EPOLLIN, ~select.EPOLLOUT
+        for watch, flags in [(watches[fd], flags) for fd, flags in self._epoll.poll(0, BATCH) if fd in watches]:
+            if flags & notOut and watch.reader is not None:
+                callback, argument = watch.reader
+                callback(argument)
+            if flags & notIn and watch.writer is not None:
+                callback, argument = watch.writer
+                callback(argument)

@@ -1,0 +1,168 @@
+"""OwnEpoll: watches that last, whatever errors a descriptor shows, and that end when they are ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from reactor.loops.ownepoll import OwnEpoll
+
+
+@pytest.fixture
+def eventloop() -> Iterator[asyncio.AbstractEventLoop]:
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def epoll(eventloop: asyncio.AbstractEventLoop) -> Iterator[OwnEpoll]:
+    made = OwnEpoll(eventloop)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pairs() -> Iterator[Callable[[], tuple[socket.socket, socket.socket]]]:
+    made: list[socket.socket] = []
+
+    def makeOne() -> tuple[socket.socket, socket.socket]:
+        pair = socket.socketpair()
+        made.extend(pair)
+        return pair
+
+    yield makeOne
+    for each in made:
+        each.close()
+
+
+Pairs = Callable[[], tuple[socket.socket, socket.socket]]
+
+
+def pollOnce(eventloop: asyncio.AbstractEventLoop) -> None:
+    eventloop.call_soon(eventloop.stop)
+    eventloop.run_forever()
+
+
+def test_readersAndWriters(eventloop: asyncio.AbstractEventLoop, epoll: OwnEpoll, pairs: Pairs) -> None:
+    one, other = pairs()
+    told: list[str] = []
+    fd = one.fileno()
+    epoll.add_reader(fd, told.append, "read")
+    pollOnce(eventloop)
+    assert told == []
+    other.send(b"x")
+    pollOnce(eventloop)
+    assert told == ["read"]
+    epoll.add_writer(fd, told.append, "write")
+    pollOnce(eventloop)
+    assert told == ["read", "read", "write"]
+    epoll.remove_reader(fd)
+    pollOnce(eventloop)
+    assert told == ["read", "read", "write", "write"]
+    epoll.remove_writer(fd)
+    pollOnce(eventloop)
+    assert len(told) == 4
+    epoll.add_writer(fd, told.append, "again")
+    pollOnce(eventloop)
+    assert told[4:] == ["again"]
+
+
+@pytest.mark.parametrize("remove", [False, True])
+def test_anErrorIsToldUntilSomebodyCares(eventloop: asyncio.AbstractEventLoop, epoll: OwnEpoll, remove: bool) -> None:
+    """A pipe that nobody reads shows nothing but an error."""
+    reading, writing = os.pipe()
+    told: list[str] = []
+    epoll.add_writer(writing, told.append, "write")
+    if remove:
+        epoll.add_reader(writing, told.append, "read")
+        epoll.remove_writer(writing)
+    os.close(reading)
+    for _ in range(3):
+        pollOnce(eventloop)
+    assert told == ["read" if remove else "write"] * 3
+    (epoll.remove_reader if remove else epoll.remove_writer)(writing)
+    os.close(writing)
+
+
+def test_whatEndsInABatchIsNotWokenByIt(eventloop: asyncio.AbstractEventLoop, epoll: OwnEpoll, pairs: Pairs) -> None:
+    """Two are ready; who is first removes the other, and its number goes to a third, which is ready too."""
+    ends = [pairs() for _ in range(3)]
+    told: list[int] = []
+    watched = {index: ends[index][0].fileno() for index in range(2)}
+
+    def read(index: int) -> None:
+        told.append(index)
+        other = 1 - index
+        fd = watched.pop(other)
+        epoll.remove_reader(fd)
+        os.dup2(ends[2][0].fileno(), fd)
+        epoll.add_reader(fd, told.append, 2)
+
+    for index in watched:
+        epoll.add_reader(watched[index], read, index)
+    for _, other in ends:
+        other.send(b"x")
+    pollOnce(eventloop)
+    assert len(told) == 1
+    epoll.remove_reader(next(iter(watched.values())))
+    pollOnce(eventloop)
+    assert told[1:] == [2]
+
+
+def test_aReaderThatRemovesTheWriterOfItsDescriptor(
+    eventloop: asyncio.AbstractEventLoop, epoll: OwnEpoll, pairs: Pairs
+) -> None:
+    one, other = pairs()
+    told: list[str] = []
+    epoll.add_reader(one.fileno(), lambda fd: epoll.remove_writer(fd), one.fileno())
+    epoll.add_writer(one.fileno(), told.append, "write")
+    other.send(b"x")
+    pollOnce(eventloop)
+    assert told == []
+
+
+def test_aDescriptorThatWasClosed(eventloop: asyncio.AbstractEventLoop, epoll: OwnEpoll, pairs: Pairs) -> None:
+    (one, _), (another, _) = pairs(), pairs()
+    fd, told = one.fileno(), list[str]()
+    epoll.add_reader(fd, told.append, "read")
+    one.close()
+    with pytest.raises(OSError, match=r"\[Errno"):
+        epoll.remove_reader(fd)
+    with pytest.raises(OSError, match=r"\[Errno"):
+        epoll.add_reader(fd, told.append, "read")
+    os.dup2(another.fileno(), fd)
+    epoll.add_writer(fd, told.append, "write")
+    pollOnce(eventloop)
+    assert told == ["write"]
+    os.close(fd)
+
+
+def test_whatCannotBeWatchedIsRefused(eventloop: asyncio.AbstractEventLoop, epoll: OwnEpoll) -> None:
+    with open(__file__) as file:
+        for _ in range(2):
+            with pytest.raises(PermissionError):
+                epoll.add_reader(file.fileno(), print, "read")
+
+
+@pytest.mark.parametrize("closedBefore", [False, True])
+def test_close(pairs: Pairs, closedBefore: bool) -> None:
+    eventloop, (one, other) = asyncio.new_event_loop(), pairs()
+    epoll, told = OwnEpoll(eventloop), list[str]()
+    epoll.add_reader(one.fileno(), told.append, "read")
+    other.send(b"x")
+    if closedBefore:
+        eventloop.close()
+    epoll.close()
+    if not closedBefore:
+        pollOnce(eventloop)
+        eventloop.close()
+    assert told == []
+    with pytest.raises(ValueError, match="closed"):
+        epoll.add_reader(one.fileno(), told.append, "read")
+    assert select.select([one], [], [], 0)[0] == [one]
