@@ -172,8 +172,15 @@ class Wire:
         self.send()
 
     def advance(self, seconds: float) -> None:
-        self.reactor.clock.advance(seconds)
-        self.flush()
+        """Let time go by, from one delayed call to the next."""
+        end = self.reactor.seconds() + seconds
+        while True:
+            now = self.reactor.seconds()
+            due = min((call.getTime() for call in self.reactor.getDelayedCalls()), default=end)
+            self.reactor.clock.advance(min(max(due, now), end) - now)
+            self.flush()
+            if now >= end:
+                return
 
 
 def expandLabel(secret: bytes, label: bytes, size: int) -> bytes:
@@ -182,28 +189,25 @@ def expandLabel(secret: bytes, label: bytes, size: int) -> bytes:
     return hmac.new(secret, info + b"\1", hashlib.sha384).digest()[:size]
 
 
-class Attacker:
+class Records:
     """Writes TLS 1.3 records of a client whose handshake an ordinary TLS does: any kind, any number.
 
-    The last of the handshake is in `finished`; with `hold` it has not been sent.
+    `context` is that one's, and what it derives the keys from is read from the file where it notes it.
     """
 
-    def __init__(self, hold: bool = False) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "keys"
-            context = peerContext(isClient=True)
-            context.minimum_version = ssl.TLSVersion.TLSv1_3
-            context.keylog_filename = os.fspath(path)
-            self.wire = Wire(context=context)
-            with contextlib.suppress(ssl.SSLWantReadError):
-                self.wire.peer.do_handshake()
-            self.wire.send()
-            self.wire.peer.do_handshake()
-            self.finished = self.wire._out.read()
-            if not hold:
-                self.wire.send(self.finished)
-            assert self.wire.peer.cipher() == ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
-            (line,) = (line for line in path.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC_SECRET_0"))
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._path = pathlib.Path(self._folder.name) / "keys"
+        self.context = peerContext(isClient=True)
+        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.context.keylog_filename = os.fspath(self._path)
+
+    def begin(self, peer: ssl.SSLObject | ssl.SSLSocket) -> None:
+        """The handshake of `peer` is done."""
+        assert peer.cipher() == ("TLS_AES_256_GCM_SHA384", "TLSv1.3", 256)
+        lines = self._path.read_text().splitlines()
+        (line,) = (line for line in lines if line.startswith("CLIENT_TRAFFIC_SECRET_0"))
+        self._folder.cleanup()
         self._use(bytes.fromhex(line.split()[2]))
 
     def _use(self, secret: bytes) -> None:
@@ -223,6 +227,22 @@ class Attacker:
         record = self.record(bytes([24, 0, 0, 1, requested]), HANDSHAKE)
         self._use(expandLabel(self._secret, b"traffic upd", 48))
         return record
+
+
+class Attacker(Records):
+    """Has them on a wire. The last of the handshake is in `finished`; with `hold` it has not been sent."""
+
+    def __init__(self, hold: bool = False) -> None:
+        super().__init__()
+        self.wire = Wire(context=self.context)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.wire.peer.do_handshake()
+        self.wire.send()
+        self.wire.peer.do_handshake()
+        self.finished = self.wire._out.read()
+        if not hold:
+            self.wire.send(self.finished)
+        self.begin(self.wire.peer)
 
 
 def transportOf(protocol: Any) -> FakeTransport:

@@ -49,6 +49,7 @@ from reactor.transports.tlsengine import TLSEngine
 log = getLogger("reactor.tls")
 
 TRUNCATED = "the peer's stream ended without close_notify"
+LOOKS = 20  # at a connection that is closing, in closeTimeout
 PLAIN_BYTES = "plain bytes that came before TLS were still to be read"
 
 
@@ -351,18 +352,21 @@ class TLSLayer(OutputStream):
         self.lower.resumeProducing()
         self._watchClosing()
 
-    def _watchClosing(self) -> None:
+    def _watchClosing(self, looks: int = 0) -> None:
+        """Look whether closing gets on; `looks` times it did not."""
         self._stopTimer()
-        self._timer = self.reactor.callLater(self.closeTimeout, self._stillClosing, (self._sent, self.lower.unsent))
+        state = self._sent, self.lower.unsent
+        self._timer = self.reactor.callLater(self.closeTimeout / LOOKS, self._stillClosing, state, looks + 1)
 
-    def _stillClosing(self, before: tuple[int, int]) -> None:
-        """closeTimeout seconds have gone by since `before`, what was sent, and unsent below, then."""
+    def _stillClosing(self, before: tuple[int, int], looks: int) -> None:
         self._timer = None
         unsent = self.unsent + self.lower.unsent
-        if self._over and not (unsent or self.disconnected):
+        if (self._sent, self.lower.unsent) != before or not (unsent or self._over):
+            self._watchClosing(1)  # it has moved since the last look, or a producer is waited for
+        elif looks < LOOKS:
+            self._watchClosing(looks)
+        elif self._over and not (unsent or self.disconnected):
             self._closeLower()  # everything is sent, and the peer does not answer
-        elif (self._sent, self.lower.unsent) != before or not (unsent or self._over):
-            self._watchClosing()  # it moves, or a producer is waited for
         elif self.disconnected:
             self.lower.abortConnection()
         else:
