@@ -388,14 +388,12 @@ class MemoryWorld(World):
             self.outer.iterate(0 if self.busy else 0.001)
             assert time.monotonic() < end, "the condition has not come true in time"
 
-    def pair(
-        self, server: Hooks | None = None, client: Hooks | None = None, halves: bool = False, clientHalves: bool = False
-    ) -> tuple[Any, Any]:
-        factories = self.serverFactory(server, halves), self.clientFactory(client, clientHalves)
-        ends = [self.end(factory, isServer) for factory, isServer in zip(factories, (True, False), strict=True)]
-        connect(ends[0], makeFakeServer(ends[0]), ends[1], makeFakeClient(ends[1]), greet=False, clock=self.reactor)
-        self.until(lambda: all("made" in factory.trace for factory in factories))
-        return factories[0].only, factories[1].only
+    def listen(self, factory: Any) -> Any:
+        return SimpleNamespace(factory=factory, stopListening=lambda: None)
+
+    def connect(self, port: Any, factory: Any) -> Any:
+        server, client = self.end(port.factory, True), self.end(factory, False)
+        connect(server, makeFakeServer(server), client, makeFakeClient(client), greet=False, clock=self.reactor)
 
     def turn(self) -> None:
         """The pairs have their turn, in one of the outer reactor's."""

@@ -1,13 +1,9 @@
 """Every transport and every reactor under its contract, each transport on each reactor: one list, which says what has
 been tested, and cannot become shorter unnoticed.
-
-A pair in memory has no descriptors for a reactor to watch. On a reactor means: that one tells its time, and it lives
-inside that one's turns.
 """
 
 from __future__ import annotations
 
-import itertools
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,29 +13,16 @@ import pytest
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.epoll import EpollReactor
 from reactor.testing import FakeTransport
+from tests.cells import CELLS, REACTORS, makeWorld
 from tests.contract.reactor import ReactorContract
 from tests.contract.transport import TransportContract
-from tests.harness import LOOPS, IPv6World, MemoryWorld, UNIXWorld, World, runProgram
-from tests.tlsharness import TLSInMemoryWorld, TLSOverUNIXWorld, TLSWorld
-
-TRANSPORTS: dict[str, Callable[[Any], World]] = {
-    "TCP4": World,
-    "TCP6": IPv6World,
-    "UNIX": UNIXWorld,
-    "TLS over TCP": TLSWorld,
-    "TLS over UNIX": TLSOverUNIXWorld,
-    "TLS in memory": TLSInMemoryWorld,
-    "memory": MemoryWorld,
-}
-REACTORS = {"epoll" if side.name == "ours" else side.name: side for side in LOOPS}
-CELLS = list(itertools.product(TRANSPORTS, REACTORS))
+from tests.harness import World, runProgram
 
 
 class TestTransports(TransportContract):
     @pytest.fixture(params=CELLS, ids=" on ".join)
     def world(self, request: pytest.FixtureRequest) -> Iterator[World]:
-        transport, reactor = request.param
-        world = TRANSPORTS[transport](REACTORS[reactor])
+        world = makeWorld(request.param)
         yield world
         world.close()
 
@@ -99,8 +82,7 @@ def test_noCellIsMissing() -> None:
 
 @pytest.fixture
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
-    transport, reactor = request.param
-    world = TRANSPORTS[transport](REACTORS[reactor])
+    world = makeWorld(request.param)
     yield world, world.pair()[0].transport
     world.close()
 
