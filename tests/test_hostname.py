@@ -24,7 +24,7 @@ V4, V6 = socket.AF_INET, socket.AF_INET6
 class Attempt:
     """A connector whose fate the test decides."""
 
-    def __init__(self, names: Names, host: str, factory: Any, timeout: float) -> None:
+    def __init__(self, names: Names, host: str, factory: Any, timeout: float | None) -> None:
         self.host = host
         self.factory = factory
         self.timeout = timeout
@@ -66,7 +66,9 @@ class Names(Clock):
         self.trace.append(f"resolve {name}")
         return self.answer
 
-    def connectTCP(self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None) -> Attempt:
+    def connectTCP(
+        self, host: str, port: int, factory: Any, timeout: float | None = 30, bindAddress: Any = None
+    ) -> Attempt:
         self.trace.append(f"{self.seconds():.2f} {host}")
         attempt = Attempt(self, host, factory, timeout)
         self.attempts.append(attempt)
@@ -197,6 +199,22 @@ def test_cancelWhileLookingUp() -> None:
     assert results[0].check(ConnectingCancelledError)
     assert names.answer.called
     assert factory.events == []
+    assert names.getDelayedCalls() == []
+
+
+def test_theLookUpHasTheTimeoutToo() -> None:
+    names = Names()
+    results = names.begin(timeout=3)
+    names.pump([1, 1])
+    assert results == []
+    names.advance(1)
+    assert results[0].check(DNSLookupError)
+    assert names.attempts == []
+    names = Names()
+    results = names.begin(timeout=None)
+    assert names.getDelayedCalls() == []
+    names.answer.callback([(V4, ("1.1.1.1", 7))])
+    assert names.attempts[0].timeout is None
 
 
 @pytest.mark.parametrize("answer", [Failure(DNSLookupError("no")), []])

@@ -13,7 +13,7 @@ from typing import Any
 
 from reactor.address import HostnameAddress, destinationOf, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, succeed
-from reactor.endpoints.streams import TCP4ClientEndpoint
+from reactor.endpoints.streams import TCP4ClientEndpoint, lookUpWithin
 from reactor.error import ConnectingCancelledError, DNSLookupError
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory, IReactor
@@ -24,8 +24,8 @@ ATTEMPT_DELAY = 0.25  # RFC 8305, section 5
 class HostnameEndpoint:
     """Connects to `host`, a name or a literal address, over IPv6 or IPv4, whichever answers first.
 
-    `timeout` and `attemptDelay` are seconds, the first for each address, the second until the next is tried beside it
-    (None: ATTEMPT_DELAY). `bindAddress` is (host, port) of this side, or its host alone.
+    `timeout` and `attemptDelay` are seconds, the first for the look-up and again for each address, the second until the
+    next is tried beside it (None: ATTEMPT_DELAY). `bindAddress` is (host, port) of this side, or its host alone.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class HostnameEndpoint:
         for family in (socket.AF_INET, socket.AF_INET6):
             if isIPAddress(self._host, family):
                 return succeed([(family, (self._host, self._port))])
-        return self._reactor.resolveAll(self._host, self._port)
+        return lookUpWithin(self._reactor, self._host, self._port, self._timeout)
 
     def _endpointTo(self, host: str) -> TCP4ClientEndpoint:
         return TCP4ClientEndpoint(self._reactor, host, self._port, self._timeout, self._bindAddress)

@@ -173,8 +173,18 @@ class TCP4ClientEndpoint:
         )
 
 
+def lookUpWithin(reactor: IReactor, host: str, port: int, timeout: float | None) -> Deferred[list[tuple[int, Any]]]:
+    """Return resolveAll's Deferred, which fails with DNSLookupError after `timeout` seconds, if not before."""
+    lookup = reactor.resolveAll(host, port)
+    return lookup if timeout is None else lookup.addTimeout(timeout, reactor, _noAnswer)
+
+
+def _noAnswer(_: object, timeout: float) -> None:
+    raise DNSLookupError(f"no answer in {timeout:g} s")
+
+
 class TCP6ClientEndpoint(TCP4ClientEndpoint):
-    """As TCP4ClientEndpoint, with the first IPv6 address that `host` has."""
+    """As TCP4ClientEndpoint, with the first IPv6 address that `host` has; looking it up may take `timeout` as well."""
 
     _reactor: IReactor
 
@@ -182,7 +192,7 @@ class TCP6ClientEndpoint(TCP4ClientEndpoint):
         """See TCP4ClientEndpoint.connect. Fails with DNSLookupError if the name has no IPv6 address."""
         if isIPv6Address(self._host):
             return self._connectTo(self._host, protocolFactory)
-        lookup = self._reactor.resolveAll(self._host, self._port)
+        lookup = lookUpWithin(self._reactor, self._host, self._port, self._timeout)
         return lookup.addCallbacks(self._firstOf, self._givenUp).addCallback(self._connectTo, protocolFactory)
 
     def _givenUp(self, failure: Failure) -> Failure:
