@@ -171,6 +171,44 @@ class TestBesideAsyncio:
         assert not reactor.running
         reactor.close()
 
+    @pytest.mark.parametrize("when", ["before", "inside"])
+    def test_theLastTurnIsOne(self, eventloop: asyncio.AbstractEventLoop, when: str) -> None:
+        """stop() in an event, and a deadline that is met at the same time: what runs the event loop is not stopped."""
+        ours, theirs = socket.socketpair()
+
+        def wait() -> None:
+            end = eventloop.time() + 0.01
+            while eventloop.time() < end:
+                pass
+
+        async def main() -> None:
+            reactor = AsyncioReactor()
+
+            class Ear:
+                fileno = ours.fileno
+
+                def doRead(self) -> None:
+                    reactor.stop()
+                    if when == "inside":
+                        wait()
+
+                def connectionLost(self, reason: object) -> None:
+                    pass
+
+            ended = reactor.start()
+            reactor.addReader(Ear())
+            reactor.callLater(0.005, lambda: None)
+            await asyncio.sleep(0.001)
+            theirs.send(b"x")
+            if when == "before":
+                wait()
+            await ended
+            await asyncio.sleep(0.001)
+            reactor.close()
+
+        with ours, theirs:
+            eventloop.run_until_complete(main())
+
     def test_aStoppedReactorLeavesTheBlock(self, eventloop: asyncio.AbstractEventLoop) -> None:
         async def main() -> None:
             async with AsyncioReactor() as reactor:

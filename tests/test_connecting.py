@@ -416,7 +416,7 @@ class TestProtocols:
         (reason,) = reasons
         assert isinstance(reason, error.ConnectError)
         assert reason is raised or reason.args == (raised,)
-        assert len(caplog.records) == (kind is not OSError)
+        assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [raised]
 
     @pytest.mark.parametrize("where", ["connectorLost", "failed", "stop"])
     def test_callbacksOfTheFactoryThatRaise(self, world: World, caplog: pytest.LogCaptureFixture, where: str) -> None:
@@ -436,6 +436,22 @@ class TestProtocols:
         with pytest.raises(Boom):
             world.reactor.connectTCP(LOOPBACK, refusedPort(), factory)
         world.until(ended(factory))
+
+    def test_aFactoryThatCannotStart(self, world: World) -> None:
+        """connect() passes it on, and can be called again."""
+        factory = world.clientFactory()
+        connector = world.connect(world.listen(world.serverFactory()), factory)
+        world.until(lambda: factory.built)
+        factory.only.transport.loseConnection()
+        world.until(ended(factory))
+        factory.hooks["start"] = boom
+        for _ in range(2):
+            with pytest.raises(Boom):
+                connector.connect()
+            assert (connector.state, factory.numPorts) == ("disconnected", 0)
+        del factory.hooks["start"]
+        connector.connect()
+        world.until(lambda: len(factory.built) == 2)
 
     def test_connectionLostOfTheProtocolRaises(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         factory = world.clientFactory({"made": lambda protocol: protocol.transport.loseConnection(), "lost": boom})

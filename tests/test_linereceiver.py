@@ -24,6 +24,8 @@ from reactor.defer import CancelledError, Deferred, fail, succeed
 from reactor.failure import Failure
 from reactor.linecore import _pure
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
+from reactor.protocol import Protocol
+from reactor.testing import connectedServerAndClient
 from tests.cutting import KINDS, cuttings, pieces
 
 BUFFERS: dict[str, Any] = {linecore.IMPLEMENTATION: linecore.LineBuffer, "pure": _pure.LineBuffer}
@@ -995,6 +997,21 @@ def test_aFailureAfterTheEnd(waiting: Any, error: type[Exception], told: int, ca
     protocol.waits[0].errback(error())
     assert trace == [b"1", "pause"]
     assert len(caplog.records) == told
+
+
+@pytest.mark.parametrize("when", ["open", "gone"])
+def test_anExitOfAHandlerThatWaits(waiting: Any, when: str) -> None:
+    """It leaves the reactor, also when its connection has gone meanwhile."""
+    kind = type("Kind", (waiting,), {"trace": []})
+    peer, protocol, pump = connectedServerAndClient(kind, Protocol)
+    peer.transport.write(b"1\r\n")
+    pump.flush()
+    if when == "gone":
+        protocol.transport.abortConnection()
+        pump.flush()
+    protocol.waits[0].errback(SystemExit(3))
+    with pytest.raises(SystemExit):
+        pump.reactor.iterate()
 
 
 def test_aSharedDeferredKeepsItsResult(base: Any) -> None:

@@ -309,6 +309,19 @@ class TestAccepting:
         world.until(lambda: factory.built)
         peer.close()
 
+    def test_pausedFromBuildProtocol(self, world: World) -> None:
+        """The next client waits, though it is of the same batch."""
+        factory = world.serverFactory(build=lambda factory, _: (factory.built.append(1), port.pauseProducing())[1])
+        port = world.listen(factory)
+        peers = [dial(port) for _ in range(3)]
+        for count in (1, 2, 3):
+            world.until(lambda count=count: len(factory.built) == count)
+            world.reactor.iterate(0)
+            assert len(factory.built) == count
+            port.resumeProducing()
+        for peer in peers:
+            peer.close()
+
 
 class FakeReactor(Clock):
     """A clock, and what a port asks of a reactor."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -216,6 +217,29 @@ def test_aHandlerThatRaises(reactor: EpollReactor, caplog: pytest.LogCaptureFixt
     reactor.callWhenRunning(send, signal.SIGUSR1)
     runUntilSignals(reactor, lambda: caplog.records)
     assert "in a handler" in caplog.text
+
+
+def test_loggingThatFailsKeepsNobodyFromStopping(reactor: EpollReactor) -> None:
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise SystemExit("no space left")
+
+    def never() -> Deferred[None]:
+        reactor.callLater(0, send, signal.SIGTERM)
+        return Deferred()
+
+    handler = Full()
+    logging.getLogger("reactor").addHandler(handler)
+    logging.getLogger("reactor").setLevel(logging.INFO)
+    reactor.addSystemEventTrigger("before", "shutdown", never)
+    reactor.callWhenRunning(send, signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit):
+            reactor.run()
+    finally:
+        logging.getLogger("reactor").setLevel(logging.NOTSET)
+        logging.getLogger("reactor").removeHandler(handler)
+    assert reactor.getDelayedCalls() == []
 
 
 def test_aHandlerThatPythonDidNotInstall(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,6 +216,26 @@ class TestHandshake:
         assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [ZeroDivisionError]
         assert wire.raw.ended
 
+    def test_aConnectErrorOfBuildProtocol(self, caplog: pytest.LogCaptureFixture) -> None:
+        raised = error.ConnectError(string="not today")
+
+        def build(_: object) -> None:
+            raise raised
+
+        wire = Wire()
+        wire.ours._build = build
+        wire.handshake()
+        assert [failure.value for failure in wire.failures] == [raised]
+        assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [raised]
+
+    def test_endedByBuildProtocol(self) -> None:
+        """Whoever waits for the connection has heard that there is none: no protocol hears of it."""
+        wire = Wire()
+        wire.ours._build = lambda _: (wire.reactor.disconnectAll(), wire.protocol)[1]
+        wire.handshake()
+        assert [type(failure.value) for failure in wire.failures] == [error.ConnectionLost]
+        assert wire.protocol.events == []
+
     def test_noProtocol(self) -> None:
         wire = Wire()
         wire.ours._build = lambda _: None
@@ -446,6 +466,20 @@ class TestEnds:
         assert wire.protocol.events[-1] == "ZeroDivisionError"
         assert wire.lower.disconnected
         assert len([record for record in caplog.records if record.exc_info]) == 1
+
+    def test_aFailureAfterTheEnd(self, caplog: pytest.LogCaptureFixture) -> None:
+        """It is reported, and what the transport below still sends is not cut off."""
+        wire = Wire().handshake()
+        wire.ours._finish(Failure(error.ConnectionDone()))
+        assert wire.lower.connected
+        wire.ours.failConnection(Failure(ZeroDivisionError()))
+        assert wire.lower.connected
+        assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+        with contextlib.suppress(SystemExit):
+            wire.ours.failConnection(Failure(SystemExit()))
+            wire.reactor.iterate()
+            raise AssertionError("it has not left the reactor")
+        assert wire.protocol.events[-1] == "ConnectionDone"
 
     def test_exceptionsOfTheLastCalls(self, caplog: pytest.LogCaptureFixture) -> None:
         kind = type("Failing", (Recorder,), {"connectionLost": lambda self, reason: 1 / 0})

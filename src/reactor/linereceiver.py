@@ -303,7 +303,7 @@ class LineReceiver(Protocol):
         gone = transport is None or getattr(transport, "disconnected", False)
         if gone and failure.check(*CANCELLED):
             return
-        if not gone and hasattr(transport, "failConnection"):
+        if hasattr(transport, "failConnection"):
             transport.failConnection(failure)
             return
         log.error("A handler of %s failed", type(self).__name__, exc_info=failure.value)

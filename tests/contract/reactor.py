@@ -586,6 +586,30 @@ class Time:
         assert order == [1]
         assert errorsIn(caplog) == [Boom, BaseBoom, Boom] * 2
 
+    @pytest.mark.parametrize("kind", [Boom, GeneratorExit, KeyboardInterrupt, SystemExit])
+    def test_aLoggingHandlerThatRaises(
+        self, make: Make, kind: type[BaseException], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        class Failing(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                raise kind("of the handler")
+
+        leaves = kind in (KeyboardInterrupt, SystemExit)
+        reactor, order, handler = make(), [], Failing()
+        logging.getLogger("reactor").addHandler(handler)
+        for call in (boom, lambda: order.append("next")):
+            reactor.callLater(0, call)
+        reactor.callLater(0.001, lambda: leaves or reactor.stop())
+        try:
+            with pytest.raises(kind) if leaves else contextlib.nullcontext():
+                reactor.run(installSignalHandlers=False)
+        finally:
+            logging.getLogger("reactor").removeHandler(handler)
+        assert order == ["next"]
+        assert ("of the handler" in capsys.readouterr().err) is not leaves
+        for left in reactor.getDelayedCalls():
+            left.cancel()
+
     def test_delayedCalls(self, make: Make) -> None:
         reactor, order = make(), []
         assert reactor.getDelayedCalls() == []
@@ -815,6 +839,27 @@ class Descriptors:
         reactor.iterate(0)
         assert reactor.getReaders() == []
         assert errorsIn(caplog) == [Boom, Boom]
+
+    @pytest.mark.parametrize("how", ["raises", "hidden"])
+    def test_aReaderThatCannotEvenFail(
+        self, make: Make, pipe: tuple[int, int], caplog: pytest.LogCaptureFixture, how: str
+    ) -> None:
+        """Its failConnection raises, or the look for it; the loop goes on."""
+        reactor, order = make(), []
+
+        class Bad(Ear):
+            def __getattr__(self, name: str) -> Any:
+                if name != "failConnection":
+                    raise AttributeError(name)
+                return boom if how == "raises" else boom()
+
+        bad = Bad(pipe[0], [], boom)
+        reactor.addReader(bad)
+        os.write(pipe[1], b"x")
+        reactor.callLater(0.001, order.append, "on")
+        runUntil(reactor, lambda: order and errorsIn(caplog))
+        assert errorsIn(caplog) == [Boom]
+        reactor.removeReader(bad)
 
     def test_stopEndsDescriptorsOfTheProgram(self, make: Make, pipe: tuple[int, int]) -> None:
         reactor, told = make(), list[Any]()

@@ -233,7 +233,8 @@ class AsyncioReactor(ReactorBase):
 
     def _timeIsUp(self) -> None:
         self._timer = None
-        self._tick()
+        if self._soon is None:  # else it is done there, and once: the second of two last turns would stop a stranger
+            self._tick()
 
     def _leave(self) -> None:
         """The reactor has ended; the event loop has, too, if we run it."""

@@ -18,13 +18,13 @@ KeyboardInterrupt and SystemExit do more: they stop the reactor in order and the
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from reactor import _current
+from reactor._logger import getLogger
 from reactor.error import ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
 from reactor.failure import Failure, safeRepr
 from reactor.interfaces import IClosable, IFileDescriptor, IFlushable
@@ -36,7 +36,7 @@ from reactor.loops.workers import ThreadServices
 from reactor.timers import DelayedCall, TimerQueue
 from reactor.transports.tlslayer import sayGoodbye
 
-log = logging.getLogger("reactor")
+log = getLogger("reactor")
 
 LONGEST_SLEEP = 86400.0  # seconds: what polls take as an argument is bounded, at 24 days for epoll
 
@@ -197,11 +197,11 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def _signalled(self, number: int) -> None:
         """SIGINT or SIGTERM: the first stops in order, a second does not wait for what shutdown waits for."""
         if not self._stopping:
-            log.info("received signal %d, stopping", number)
             self.stop()
+            log.info("received signal %d, stopping", number)
         elif not self._shutDown:
-            log.warning("received signal %d again, stopping at once", number)
             self._events.hurry("shutdown")
+            log.warning("received signal %d again, stopping at once", number)
 
     def _beginShutdown(self) -> None:
         self._shutdownBegun = True
@@ -296,12 +296,15 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         if owner is None:
             self.reportFailure(failure, "the loop")
             return
-        fail = getattr(owner, "failConnection", None)
-        if fail is not None:
-            fail(failure)
-        else:
+        try:
+            fail = getattr(owner, "failConnection", None)
+            if fail is not None:
+                fail(failure)
+                return
             self.reportFailure(failure, "doRead or doWrite of", owner)
             self._ownerEnded(owner, failure)
+        except BaseException:
+            self.reportFailure(Failure(), "failConnection of", owner)
 
     def _ownerEnded(self, owner: Any, reason: Any) -> None:
         """A descriptor that a program added has ended."""
@@ -373,15 +376,18 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
         """Log once what `what` of `about`, a callback, raised. KeyboardInterrupt and SystemExit stop the reactor."""
         value = failure.value
-        if isinstance(value, (KeyboardInterrupt, SystemExit)):
-            self._exit = self._exit or value
-            if self._started:
-                self._stopping = True
-            if self._shutdownBegun and isinstance(value, KeyboardInterrupt):
-                self.callFromThread(self._events.hurry, "shutdown")
-            return
-        text = " ".join([what, *map(safeRepr, about)])
-        log.error("unhandled error in %s", text, exc_info=(type(value), value, failure.getTracebackObject()))
+        if not isinstance(value, (KeyboardInterrupt, SystemExit)):
+            text = " ".join([what, *map(safeRepr, about)])
+            try:
+                log.error("unhandled error in %s", text, exc_info=(type(value), value, failure.getTracebackObject()))
+                return
+            except (KeyboardInterrupt, SystemExit) as leaving:  # a handler's
+                value = leaving
+        self._exit = self._exit or value
+        if self._started:
+            self._stopping = True
+        if self._shutdownBegun and isinstance(value, KeyboardInterrupt):
+            self.callFromThread(self._events.hurry, "shutdown")
 
     # Threads.
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, cast
 
 from reactor import _current
+from reactor._logger import getLogger
 from reactor.defer import Deferred
 from reactor.failure import safeRepr
 from reactor.interfaces import IReactor, IResolver
 from reactor.loops.resolving import TIMEOUT, Targets, ThreadedResolver, lookUp, lookUpAll
 
-log = logging.getLogger("reactor")
+log = getLogger("reactor")
 
 THREAD_POOL_SIZE = 10
 

@@ -257,7 +257,11 @@ class Connector:
         attempt = ConnectionAttempt(self.reactor, self._bind(), self._succeeded, self.connectionFailed)
         self.state = "connecting"
         if not self._factoryStarted:
-            self.factory.doStart()
+            try:
+                self.factory.doStart()
+            except BaseException:
+                self.state = "disconnected"
+                raise
             self._factoryStarted = True
         self._attempt = attempt
         try:
@@ -316,13 +320,20 @@ class Connector:
     def _succeeded(self, sock: socket.socket) -> None:
         self._attempt = None
         try:
-            self._begin(sock, self._peerOf(sock))
+            peer = self._peerOf(sock)
+        except OSError as error:  # it has gone already
+            self._notBegun(sock, error)
+            return
+        try:
+            self._begin(sock, peer)
         except BaseException as error:
             self.transport = None
-            if not isinstance(error, OSError):
-                self.reactor.reportFailure(Failure(), "buildProtocol of", self.factory)
-            self.reactor.closeSoon(sock)
-            self.connectionFailed(Failure(error if isinstance(error, ConnectError) else ConnectError(string=error)))
+            self.reactor.reportFailure(Failure(), "buildProtocol of", self.factory)
+            self._notBegun(sock, error)
+
+    def _notBegun(self, sock: socket.socket, error: BaseException) -> None:
+        self.reactor.closeSoon(sock)
+        self.connectionFailed(Failure(error if isinstance(error, ConnectError) else ConnectError(string=error)))
 
     def _begin(self, sock: socket.socket, peer: Address) -> None:
         """Have a protocol built for a connected socket. What is raised before the connection starts is a failure."""

@@ -47,6 +47,7 @@ class ListeningPort:
         self._host: Address | None = None
         self._stopped: Deferred[None] | None = None
         self._rest: IDelayedCall | None = None
+        self._paused = False
         self._nextLog = float("-inf")
 
     def __repr__(self) -> str:
@@ -102,6 +103,7 @@ class ListeningPort:
             raise
         self.connected = True
         self.disconnected = False
+        self._paused = False
         self.reactor.opened(self)
         self.startReading()
 
@@ -142,19 +144,21 @@ class ListeningPort:
 
     def pauseProducing(self) -> None:
         """Accept nothing until resumeProducing: clients wait in the kernel's queue."""
+        self._paused = True
         self._stopReading()
 
     def resumeProducing(self) -> None:
         """Accept again."""
+        self._paused = False
         if self.connected and self._stopped is None and self._rest is None:
             self.startReading()
 
     def doRead(self) -> None:
         """Accept what waits, a bounded batch."""
-        accept, accepted, failure = self._listener().accept, 0, None
+        listening, accepted, failure = self._listener(), 0, None
         for _ in range(ACCEPT_BATCH):
             try:
-                sock, name = accept()
+                sock, name = listening.accept()
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
@@ -165,7 +169,7 @@ class ListeningPort:
             accepted += 1
             sock.setblocking(False)
             self._serve(sock, name)
-            if not self.connected or self._stopped is not None:
+            if self.socket is not listening or self._stopped is not None or self._paused:
                 return
         if failure is not None and (not accepted or failure.errno in _EXHAUSTED):
             self._takeRest(failure)

@@ -181,7 +181,10 @@ class TLSLayer(OutputStream):
 
     def failConnection(self, failure: Failure) -> None:
         """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
-        self.lower.failConnection(failure)
+        if self.disconnected:  # and the transport below may be sending the rest
+            self.reactor.reportFailure(failure, f"a callback of {self!r}")
+        else:
+            self.lower.failConnection(failure)
 
     def fail(self, error: BaseException) -> None:
         """Give the handshake up: `failed` is told of `error`, or the protocol that has called startTLS."""
@@ -222,7 +225,9 @@ class TLSLayer(OutputStream):
             protocol = build(self)
         except BaseException as error:
             self.reactor.reportFailure(Failure(), "buildProtocol for", self)
-            self._finish(Failure(ConnectError(string=error)))
+            self._finish(Failure(error if isinstance(error, ConnectError) else ConnectError(string=error)))
+            return
+        if self.disconnected:  # meanwhile, and those who wait for the connection have been told
             return
         self._failed = None
         if protocol is None:
