@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -296,6 +297,28 @@ class TestUpgrade:
                 except BlockingIOError:
                     continue
             assert heard == b"secret"
+
+    def test_whileTheSystemHasNoMemory(self, tcp: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What waits for it moves along, and is sent in plain when there is some."""
+
+        class Delayed(Dialogue):
+            def begin(self) -> None:
+                tcp.reactor.callLater(0, super().begin)
+
+        refused, real = list[Any](), TCPConnection._send
+
+        def send(connection: Any, data: Any) -> int:
+            if b"go ahead" in data and len(refused) < 5:
+                refused.append(connection)
+                raise OSError(errno.ENOBUFS, "no")
+            return real(connection, data)
+
+        servers, clients = Kept(Delayed), KeptClient()
+        monkeypatch.setattr(TCPConnection, "_send", send)
+        tcp.connect(tcp.listen(servers), clients)
+        tcp.until(lambda: clients.built and len(clients.built[0].events) == 3)
+        assert clients.built[0].events == TALK
+        assert len(set(map(id, refused))) == 2
 
     def test_thePeerThatDoesNotBegin(self) -> None:
         server, client, pump = memory(lambda: Impatient(), Protocol)

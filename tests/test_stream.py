@@ -21,7 +21,7 @@ from reactor.protocol import ClientFactory, Protocol
 from reactor.transports.stream import READ_SIZE
 from tests.conftest import openFiles
 from tests.contract.transport import METHODS, callEverything
-from tests.harness import LOOPBACK, World, dial, readAll, refusedPort, reset
+from tests.harness import LOOPBACK, LOOPS, Producer, World, dial, readAll, refusedPort, reset
 
 
 @pytest.fixture
@@ -192,6 +192,69 @@ class TestSystem:
             world.until(lambda: protocol.transport not in world.reactor.getWriters())
             assert peer.recv(10) == b"later"
 
+    @pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ENOMEM])
+    @pytest.mark.parametrize("side", LOOPS, ids=[each.name for each in LOOPS])
+    def test_sendHasNoMemory(self, side: Any, number: int) -> None:
+        """It is tried again, and polling, which would call the socket writable all the time, is not asked meanwhile."""
+        with contextlib.closing(World(side)) as world, server(world) as (protocol, peer):
+            transport, real = protocol.transport, protocol.transport.socket
+            failing = transport.socket = Failing(real, send=OSError(number, os.strerror(number)))
+            transport.write(b"first, ")
+            world.until(lambda: failing.asked >= 3)
+            assert transport not in world.reactor.getWriters()
+            assert len(restsOf(world)) == 1
+            peer.sendall(b"x")
+            world.until(lambda: protocol.received)
+            transport.write(b"second")
+            transport.socket = real
+            world.until(lambda: not transport.unsent)
+            assert (peer.recv(100), protocol.lost) == (b"first, second", None)
+            world.until(lambda: not restsOf(world))
+
+    def test_noMemoryBehindAFullBuffer(self, world: World) -> None:
+        data = random.Random(1).randbytes(10_000_000)
+        with server(world) as (protocol, peer):
+            transport, real = protocol.transport, protocol.transport.socket
+            producer = Producer()
+            transport.registerProducer(producer, True)
+            transport.write(data)
+            world.until(lambda: transport in world.reactor.getWriters())
+            failing = transport.socket = Failing(real, send=OSError(errno.ENOBUFS, "no"))
+            got = bytearray()
+            while not failing.asked:
+                got += peer.recv(100_000)
+                world.reactor.iterate(0)
+            assert transport not in world.reactor.getWriters()
+            transport.socket = real
+            peer.setblocking(False)
+
+            def read() -> bool:
+                with contextlib.suppress(BlockingIOError):
+                    got.extend(peer.recv(1_000_000))
+                return len(got) == len(data)
+
+            world.until(read)
+            assert got == data
+            world.until(lambda: producer.trace == ["pause", "resume"])
+
+    @pytest.mark.parametrize("how", ["abortConnection", "loseConnection", "peer"])
+    def test_theEndWithoutMemory(self, world: World, how: str) -> None:
+        with server(world) as (protocol, peer):
+            transport, real = protocol.transport, protocol.transport.socket
+            failing = transport.socket = Failing(real, send=OSError(errno.ENOBUFS, "no"))
+            transport.write(b"last words")
+            world.until(lambda: failing.asked)
+            if how == "peer":
+                peer.close()
+            else:
+                getattr(transport, how)()
+                world.reactor.iterate(0)
+                transport.socket = real
+            world.until(lost(protocol))
+            assert restsOf(world) == []
+            if how == "loseConnection":
+                assert readAll(peer) == b"last words"
+
     def test_oneReadAnEvent(self, world: World) -> None:
         sizes: list[int] = []
         with server(world, {"data": lambda _, data: sizes.append(len(data))}) as (protocol, peer):
@@ -205,8 +268,14 @@ class TestSystem:
             assert sizes == [READ_SIZE]
 
 
+def restsOf(world: World) -> list[Any]:
+    return [call for call in world.reactor.getDelayedCalls() if call.func.__name__ == "_endRest"]
+
+
 class Failing:
-    """A socket one of whose methods fails."""
+    """A socket one of whose methods fails, and which counts the attempts."""
+
+    asked = 0
 
     def __init__(self, real: socket.socket, **errors: OSError) -> None:
         self.real, self.errors = real, errors
@@ -215,6 +284,7 @@ class Failing:
         if name in self.errors:
 
             def fail(*_: object) -> None:
+                self.asked += 1
                 raise self.errors[name]
 
             return fail
