@@ -20,12 +20,12 @@ from reactor import ClientCreator, DatagramProtocol, Failure, LineReceiver, Prot
 from reactor.error import BadFileError, CannotListenError, ConnectError
 from reactor.transports.connecting import CONNECT_REST
 from tests.datagrams import leavingSockets
-from tests.harness import DEADLINE, TWISTED, UNIXWorld, runProgram
+from tests.harness import DEADLINE, LOOPS, TWISTED, UNIXWorld, runProgram
 
 
-@pytest.fixture
-def world() -> Iterator[UNIXWorld]:
-    world = UNIXWorld()
+@pytest.fixture(params=[pytest.param(side, id=side.name) for side in LOOPS])
+def world(request: pytest.FixtureRequest) -> Iterator[UNIXWorld]:
+    world = UNIXWorld(request.param)
     yield world
     world.close()
 

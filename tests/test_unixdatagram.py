@@ -25,14 +25,8 @@ from tests.harness import LOOPS, OURS, TWISTED
 CONNECTED = "ConnectedDatagramProtocol"
 
 
-@pytest.fixture
-def world() -> Iterator[DatagramWorld]:
-    with worldOf(OURS) as world:
-        yield world
-
-
 @pytest.fixture(params=[pytest.param(side, id=side.name) for side in LOOPS])
-def onAnyLoop(request: pytest.FixtureRequest) -> Iterator[DatagramWorld]:
+def world(request: pytest.FixtureRequest) -> Iterator[DatagramWorld]:
     with worldOf(request.param) as world:
         yield world
 
@@ -66,10 +60,10 @@ class TestLikeTwisted:
 
     def both(self, script: Callable[[DatagramWorld], Any]) -> Any:
         said = []
-        for side in (OURS, TWISTED):
+        for side in (*LOOPS, TWISTED):
             with worldOf(side) as world:
                 said.append(copy.deepcopy(script(world)))  # the end of the world would add to it
-        assert said[0] == said[1]
+        assert said[:-1] == [said[-1]] * len(LOOPS)
         return said[0]
 
     def test_life(self) -> None:
@@ -221,9 +215,8 @@ class TestPath:
 
 
 class TestDatagrams:
-    def test_aPeerWithoutAName(self, onAnyLoop: DatagramWorld, caplog: pytest.LogCaptureFixture) -> None:
+    def test_aPeerWithoutAName(self, world: DatagramWorld, caplog: pytest.LogCaptureFixture) -> None:
         """It cannot be answered, and must not be able to make an answer raise."""
-        world = onAnyLoop
         server = listen(world, received=lambda protocol, data, addr: protocol.transport.write(data, addr))
         world.socket(socket.AF_UNIX).sendto(b"x", pathOf(server))
         world.until(lambda: server.received)
@@ -255,8 +248,7 @@ class TestDatagrams:
         assert server.received[:-1] == [b"%d" % number for number in range(count - 1)]
 
     @pytest.mark.parametrize("size", [8193, RECEIVE_SIZE, RECEIVE_SIZE + 1, 100_000])
-    def test_oneTooLongIsReported(self, onAnyLoop: DatagramWorld, size: int) -> None:
-        world = onAnyLoop
+    def test_oneTooLongIsReported(self, world: DatagramWorld, size: int) -> None:
         server = listen(world)
         client = connect(world, server)
         client.transport.write(b"x" * size)
@@ -308,8 +300,7 @@ class TestPeerThatGoes:
             client.transport.write(b"x")
         assert client.trace == ["start"]
 
-    def test_anotherTakesItsPlace(self, onAnyLoop: DatagramWorld) -> None:
-        world = onAnyLoop
+    def test_anotherTakesItsPlace(self, world: DatagramWorld) -> None:
         server = listen(world)
         path, client = pathOf(server), connect(world, server)
         client.transport.write(b"to the first")
