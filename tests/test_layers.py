@@ -44,7 +44,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (4, ("reactor.transports.tlsports", "reactor.transports.adopting")),
     (4, ("reactor.transports.udp", "reactor.transports.unixdatagram", "reactor.transports.process")),
     (5, ("reactor.loops.resolving", "reactor.loops.signals", "reactor.loops.triggers", "reactor.loops.waker")),
-    (5, ("reactor.loops.ownepoll",)),
+    (5, ("reactor.loops.ownepoll", "reactor.loops.forks")),
     (5, ("reactor.loops.sockets", "reactor.loops.children", "reactor.loops.workers")),
     (5, ("reactor.loops.base",)),
     (6, ("reactor.testing.doubles", "reactor.testing.loopback")),

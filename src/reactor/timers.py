@@ -180,6 +180,12 @@ class TimerQueue:
             return call
         return None
 
+    def end(self) -> None:
+        """Give no call any more. Those that are pending can still be cancelled or moved, without effect."""
+        self._deadlines.clear()
+        self._heldBack.clear()
+        self.sooner = None
+
     def calls(self) -> list[DelayedCall]:
         """The pending calls, in the order in which they would run."""
         pending: list[DelayedCall] = []

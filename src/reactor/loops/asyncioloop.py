@@ -32,6 +32,7 @@ from reactor import _current
 from reactor.error import ReactorAlreadyRunning
 from reactor.failure import Failure
 from reactor.interfaces import IFlushable
+from reactor.loops import forks
 from reactor.loops.base import ReactorBase, numberOf
 from reactor.loops.ownepoll import OwnEpoll
 from reactor.loops.waker import Waker
@@ -49,7 +50,6 @@ class AsyncioReactor(ReactorBase):
         self._runner: asyncio.Runner | None = None
         if eventloop is None:
             eventloop = asyncio._get_running_loop() or self._makeLoop()
-        self.eventloop = eventloop
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
         self._files: dict[int, tuple[int, int]] = {}
@@ -62,11 +62,16 @@ class AsyncioReactor(ReactorBase):
         self._life: ExitStack | None = None
         self._ended: asyncio.Future[None] | None = None
         self._waker = Waker()
+        self._enter(eventloop)
+        super().__init__()
+        self._timers.sooner = self._turnSoon
+        forks.watch(self)
+
+    def _enter(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        self.eventloop = eventloop
         eventloop.add_reader(self._waker.fileno(), self._woken)
         self._ownEpoll = OwnEpoll(eventloop) if _losesFailed(eventloop) else None
         self._watching: OwnEpoll | asyncio.AbstractEventLoop = self._ownEpoll or eventloop
-        super().__init__()
-        self._timers.sooner = self._turnSoon
 
     def _makeLoop(self) -> asyncio.AbstractEventLoop:
         # On Windows the usual event loop cannot watch descriptors.
@@ -258,6 +263,48 @@ class AsyncioReactor(ReactorBase):
         if ended.cancelled() and ended is self._ended and not self._stopping:
             self.stop()
 
+    # Forks.
+
+    def _renewLoop(self, looping: bool) -> None:
+        """Live in another event loop of the same kind: the one that there was shares more with the parent than we know
+        of. It hears nothing any more, and ends if we had run it.
+        """
+        old = self.eventloop
+        if not old.is_closed():
+            self._deafen(old)
+            if self._polling or (looping and self._life is None):
+                old.stop()
+        self._detach()
+        self._polling = self._inTick = False
+        ended, life = self._ended, self._life
+        self._ended = self._life = None
+        if ended is not None and life is not None:
+            life.close()
+            if not ended.done():
+                ended.set_result(None)
+        self._waker.renew()
+        self._runner = asyncio.Runner(loop_factory=type(old))
+        self._enter(self._runner.get_loop())
+        self._timers.sooner = self._turnSoon
+
+    def _deafen(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        """Have the event loop poll nothing of the parent's, and take back what it was to call for us."""
+        own = self._ownEpoll
+        watched = {} if own else forks.interestsOf(self._readers, self._writers)
+        watched[self._waker.fileno()] = select.EPOLLIN
+        poll = _pollOf(eventloop)
+        if poll >= 0:
+            forks.replaceEpoll(poll, watched)
+        eventloop.remove_reader(self._waker.fileno())
+        if own is not None:
+            own.abandon()
+            self._readers.clear()
+            self._writers.clear()
+            self._files.clear()
+        for table in (self._readers, self._writers):
+            for fd in list(table):
+                self._forget(fd, table)
+
     # Wake-up.
 
     def _wake(self) -> None:
@@ -366,6 +413,15 @@ class AsyncioReactor(ReactorBase):
 def _losesFailed(eventloop: asyncio.AbstractEventLoop) -> bool:
     """Whether `eventloop` is uvloop's, on a system where something can be done about it."""
     return hasattr(select, "epoll") and any(kind.__module__ == "uvloop" for kind in type(eventloop).__mro__)
+
+
+def _pollOf(eventloop: asyncio.AbstractEventLoop) -> int:
+    """The epoll of `eventloop`, asyncio's or uvloop's; -1 if it has none, or nobody can know."""
+    if not hasattr(select, "epoll"):
+        return -1
+    backend = getattr(eventloop, "_get_backend_id", None)  # uvloop
+    fileno = getattr(getattr(eventloop, "_selector", None), "fileno", None)  # asyncio
+    return int((backend or fileno or (lambda: -1))())
 
 
 def _fileOf(fd: int) -> tuple[int, int]:

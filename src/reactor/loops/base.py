@@ -28,6 +28,7 @@ from reactor._logger import getLogger
 from reactor.error import ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
 from reactor.failure import Failure, safeRepr
 from reactor.interfaces import IClosable, IFileDescriptor, IFlushable
+from reactor.loops import forks
 from reactor.loops.children import ProcessServices
 from reactor.loops.signals import SignalHandling
 from reactor.loops.sockets import SocketServices
@@ -62,6 +63,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._toClose: list[IClosable] = []
         self._inBatch = False
         self._closed = False
+        self._atWork = False  # whether it has turned since it was made, or since its last end in order
 
     # What a subclass supplies.
 
@@ -83,6 +85,12 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def _closeLoop(self) -> None:
         """Give back the descriptors of the loop itself."""
+        raise NotImplementedError
+
+    def _renewLoop(self, looping: bool) -> None:
+        """In a forked child: watch nothing, with descriptors that are not the parent's. `looping`: run() was under way
+        there.
+        """
         raise NotImplementedError
 
     def addReader(self, reader: Any) -> None:
@@ -165,6 +173,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def iterate(self, delay: float = 0) -> None:
         """Turn once, sleeping no longer than `delay` seconds."""
+        self._atWork = True
         self._turn(delay)
         self._raiseExit()
 
@@ -177,7 +186,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def _begin(self) -> None:
         if self._started:
             raise ReactorAlreadyRunning("the reactor is running already")
-        self._started = self._looping = True
+        self._started = self._looping = self._atWork = True
         self._events.forget("startup", "shutdown")
 
     def _startUp(self, installSignalHandlers: bool) -> None:
@@ -187,6 +196,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._signals.restore()
         self._started = self.running = self._looping = False
         if self._shutDown:
+            self._atWork = False
             self._releaseThreads()
         self._stopping = self._shutdownBegun = self._shutDown = False
 
@@ -225,6 +235,43 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                 transport.connectionLost(Failure(ConnectionLost()))
             except BaseException:
                 self.reportFailure(Failure(), "connectionLost of", transport)
+
+    # Forks.
+
+    def _forked(self) -> None:
+        """In a forked child: what was prepared and has not begun is here as well; what was at work is the parent's."""
+        if self._closed:
+            return
+        looping, atWork, theirs = self._looping, self._atWork, list[int]()
+        self._forgetThreads()
+        if atWork:
+            theirs = self._forgetWork()
+        readers, writers = self.getReaders(), self.getWriters()
+        self._renewLoop(looping)
+        if not atWork:
+            for add, owners in ((self.addReader, readers), (self.addWriter, writers)):
+                for owner in owners:
+                    with contextlib.suppress(OSError, ValueError):  # it was closed behind our back
+                        add(owner)
+        forks.replaceByDead(theirs)
+        self._wake()  # the turn in which the fork was made must not sleep: nobody would come
+
+    def _forgetWork(self) -> list[int]:
+        """Be as new, and tell nobody. Return the descriptors of what there was."""
+        self._signals.forked()
+        self._timers.end()
+        self._timers = TimerQueue(self.seconds)
+        self._events.clear()
+        self._threadCalls.clear()
+        for file in self._toClose:
+            _close(file)
+        open_ = list(self._open)
+        for each in (self._toClose, self._toFlush, self._open):
+            each.clear()
+        self.running = self._started = self._looping = self._atWork = self._inBatch = False
+        self._stopping = self._shutdownBegun = self._shutDown = False
+        self._exit = None
+        return [fd for transport in open_ for fd in forks.descriptorsOf(transport)]
 
     # The parts of a turn.
 

@@ -16,6 +16,7 @@ import select
 from typing import Any
 
 from reactor.failure import Failure
+from reactor.loops import forks
 from reactor.loops.base import ReactorBase, numberOf
 from reactor.loops.waker import Waker
 
@@ -34,6 +35,7 @@ class EpollReactor(ReactorBase):
         self._waker = Waker()
         super().__init__()
         self.addReader(self._waker)
+        forks.watch(self)
 
     def _wake(self) -> None:
         self._waker.wake()
@@ -44,6 +46,14 @@ class EpollReactor(ReactorBase):
     def _closeLoop(self) -> None:
         self._epoll.close()
         self._waker.close()
+
+    def _renewLoop(self, looping: bool) -> None:
+        self._readers.clear()
+        self._writers.clear()
+        self._closeLoop()  # first, as there may be no other number left
+        self._epoll = select.epoll()
+        self._waker = Waker()
+        self.addReader(self._waker)
 
     def addReader(self, reader: Any) -> None:
         """See ReactorBase.addReader."""

@@ -69,6 +69,14 @@ class OwnEpoll:
         self._epoll.close()
         self._watches.clear()
 
+    def abandon(self) -> None:
+        """In a forked child: call nobody any more, and leave the epoll, which is the parent's, as it is."""
+        for watch in self._watches.values():
+            watch.reader = watch.writer = None
+        self._watches.clear()
+        self._epoll.close()
+        self._epoll = select.epoll()  # for a call of _dispatch that is under way
+
     def _watched(self, fd: int, events: int) -> _Watch:
         watch = self._watches.get(fd)
         if watch is None:

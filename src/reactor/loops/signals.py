@@ -70,6 +70,16 @@ class SignalHandling:
         while self._before:
             _giveBack(*self._before.popitem())
         signal.set_wakeup_fd(self._wakeupBefore, warn_on_full_buffer=True)
+        self._wakeupBefore = -1
+
+    def forked(self) -> None:
+        """In a forked child: restore, and have nobody woken. Event loops that go on there may put back what they knew,
+        and so it is done again by the next restore().
+        """
+        if self._installed:
+            self._wakeupBefore = -1
+            self.restore()
+            self._installed = True
 
     def _install(self, number: int) -> None:
         call, args = self._calls[number]

@@ -74,6 +74,12 @@ class SystemEvents:
         while gates := self._gates.get(eventType):
             gates.pop(0).callback(None)
 
+    def clear(self) -> None:
+        """Forget every trigger, also those that a firing under way has not come to yet."""
+        for triggers in self._triggers.values():
+            triggers.clear()
+        self._gates.clear()
+
     def forget(self, *eventTypes: str) -> None:
         """Give up the firings under way: what they wait for will not make them go on."""
         for eventType in eventTypes:

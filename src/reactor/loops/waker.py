@@ -5,6 +5,7 @@ Sockets and not a pipe: every kind of loop, on every system, can watch them.
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import suppress
 
@@ -42,6 +43,14 @@ class Waker:
         with suppress(BlockingIOError):
             while len(self._reading.recv(4096)) == 4096:
                 pass
+        self._awake = False
+
+    def renew(self) -> None:
+        """In a forked child: have both descriptors stand for another pair, as the old one is the parent's too."""
+        fresh = Waker()
+        for ours, new in ((self._reading, fresh._reading), (self._writing, fresh._writing)):
+            os.dup2(new.fileno(), ours.fileno(), inheritable=False)
+        fresh.close()
         self._awake = False
 
     def close(self) -> None:

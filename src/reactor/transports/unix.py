@@ -98,6 +98,10 @@ class UNIXPort(ListeningPort):
     def _makeConnection(self, sock: socket.socket, protocol: Any, peer: Address) -> Connection:
         return UNIXConnection(self.reactor, sock, protocol, self.getHost(), peer)
 
+    def _forked(self) -> list[int]:
+        """See loops.forks."""
+        return [] if self._bound is None else self._bound.forked()
+
     def _released(self) -> None:
         bound, self._bound = self._bound, None
         if bound is not None:

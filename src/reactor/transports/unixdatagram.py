@@ -45,6 +45,10 @@ class _UNIXDatagramSocket(DatagramPort):
     def _describe(self, sock: socket.socket) -> Address:
         return UNIXAddress(sock.getsockname() or None)
 
+    def _forked(self) -> list[int]:
+        """See loops.forks."""
+        return [] if self._bound is None else self._bound.forked()
+
     def _released(self) -> None:
         bound, self._bound = self._bound, None
         if bound is not None:

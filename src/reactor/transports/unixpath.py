@@ -106,6 +106,10 @@ class PathLock:
                     os.unlink(self._path)
             os.close(fd)
 
+    def fileno(self) -> int:
+        """Return the descriptor of the lock file, -1 if the lock is not held."""
+        return self._fd
+
     def isHeld(self) -> bool:
         """Whether a live process has the lock."""
         try:
@@ -189,6 +193,11 @@ class BoundPath:
         except BaseException:
             self.release()
             raise
+
+    def forked(self) -> list[int]:
+        """In a forked child: the file is the parent's. Return the descriptors that are, too."""
+        self._identity = None
+        return [] if self._lock is None else [self._lock.fileno()]
 
     def release(self) -> None:
         """Remove the file if it is still ours, then let the lock go."""
