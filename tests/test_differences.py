@@ -31,6 +31,7 @@ import twisted.internet.epollreactor
 import twisted.internet.error
 import twisted.internet.protocol
 import twisted.internet.reactor  # a LoopingCall of Twisted's makes it; here, so that no test leaves it behind
+import twisted.internet.stdio
 import twisted.internet.task
 import twisted.internet.threads
 import twisted.protocols.basic
@@ -1433,4 +1434,29 @@ def test_outputAfterTheInputEnds() -> None:
     assert [os.fstat(fd).st_rdev for fd in (stdin, stdout)] == [os.stat(os.devnull).st_rdev] * 2
     world.close()
     for fd in (stdin, stdout, fromUs):
+        os.close(fd)
+
+
+@eachSide
+def test_outputWithoutAReader(side: Any) -> None:
+    world = World(side)
+    (stdin, toUs), (fromUs, stdout) = os.pipe(), os.pipe()
+    protocol = world.serverFactory().buildProtocol(None)
+    kind = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
+    kind(protocol, stdin, stdout, reactor=world.reactor)
+    os.close(fromUs)
+    os.write(toUs, b"first")
+    world.until(lambda: protocol.received == b"first")
+    for _ in range(3):
+        world.reactor.iterate(0)
+    with suppress(BrokenPipeError):
+        os.write(toUs, b"second")
+    os.close(toUs)
+    world.until(lambda: protocol.lost is not None)
+    if side.name == "ours":
+        assert (protocol.received, type(protocol.lost.value).__name__) == (b"first", "ConnectionLost")
+    else:
+        assert (protocol.received, type(protocol.lost.value).__name__) == (b"firstsecond", "ConnectionDone")
+    world.close()
+    for fd in (stdin, stdout):
         os.close(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import os
 import pathlib
@@ -20,7 +21,8 @@ import twisted.internet.stdio
 
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
 from reactor.stdio import PipeAddress, StandardIO
-from tests.harness import LOOPS, Producer, World
+from tests.contract.transport import TransportContract
+from tests.harness import LOOPS, TWISTED, Producer, World
 
 SIDES = [pytest.param(side, id=side.name) for side in LOOPS]
 
@@ -30,6 +32,61 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     world = World(request.param)
     yield world
     world.close()
+
+
+class StdioWorld(World):
+    """Two StandardIOs, each on the other ends of the other's descriptors."""
+
+    afterReset = "ConnectionDone"  # there is no reset
+
+    def __init__(self, side: Any) -> None:
+        super().__init__(side)
+        self.wires = Wires()
+
+    def close(self) -> None:
+        super().close()
+        self.wires.close(*list(self.wires.open))
+
+    def wired(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Standard input and output of a server and of a client."""
+        (serverIn, clientOut), (clientIn, serverOut) = self.wires.pipe(), self.wires.pipe()
+        return (serverIn, serverOut), (clientIn, clientOut)
+
+    def pair(
+        self, server: Any = None, client: Any = None, halves: bool = False, clientHalves: bool = False
+    ) -> tuple[Any, Any]:
+        ends = self.wired()
+        kinds = ((server, halves), (client, clientHalves))
+        one, two = (begin(self, *fds, hooks, half) for fds, (hooks, half) in zip(ends, kinds, strict=True))
+        return one, two
+
+
+class SocketsWorld(StdioWorld):
+    """Each has one end of a pair of sockets as both."""
+
+    def wired(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        one, two = socket.socketpair()
+        ends = (one.detach(), two.detach())
+        self.wires.open.update(ends)
+        return (ends[0], ends[0]), (ends[1], ends[1])
+
+
+def fixtureOf(kind: Any) -> Any:
+    @pytest.fixture(params=SIDES)
+    def world(self: Any, request: pytest.FixtureRequest) -> Iterator[World]:
+        world = kind(request.param)
+        yield world
+        world.close()
+
+    return world
+
+
+class TestPipes(TransportContract):
+    world = fixtureOf(StdioWorld)
+
+
+class TestSockets(TransportContract):
+    world = fixtureOf(SocketsWorld)
 
 
 class Wires:
@@ -240,14 +297,147 @@ def test_socket(world: World, wires: Wires) -> None:
         assert os.get_blocking(keep)
 
 
-def test_theReaderHasGone(world: World, wires: Wires) -> None:
+def test_bothSidesOfATerminal(world: World, wires: Wires) -> None:
+    """The master's side is one more terminal if it is opened anew, so it is not."""
+    master, slave = pty.openpty()
+    wires.open.update((master, slave))
+    tty.setraw(slave)
+    sizes = [200_000, 300_000]
+    ends = [begin(world, fd, fd) for fd in (master, slave)]
+    for end, size in zip(ends, sizes, strict=True):
+        end.transport.write(b"x" * size)
+        end.transport.pauseProducing()
+        world.reactor.callLater(0, end.transport.resumeProducing)
+    world.until(lambda: [len(end.received) for end in ends] == sizes[::-1])
+    for end in ends:
+        end.transport.loseConnection()
+    world.until(lambda: all(end.lost is not None for end in ends))
+    assert os.get_blocking(master)
+
+
+EVERY = [*SIDES, pytest.param(TWISTED, id="twisted")]
+
+
+@pytest.fixture(params=EVERY)
+def anyWorld(request: pytest.FixtureRequest) -> Iterator[World]:
+    world = World(request.param)
+    yield world
+    world.close()
+
+
+def beginAny(world: World, stdin: int, stdout: int, halves: bool) -> Any:
+    protocol = world.serverFactory({}, halves).buildProtocol(None)
+    kind = twisted.internet.stdio.StandardIO if world.side is TWISTED else StandardIO
+    kind(protocol, stdin, stdout, reactor=world.reactor)
+    return protocol
+
+
+@pytest.mark.parametrize("unsent", [0, 1_000_000])
+def test_theReaderHasGoneForOneWhoIsToldOfHalves(anyWorld: World, wires: Wires, unsent: int) -> None:
+    """At once, with nothing to send too; what comes in is read as before."""
+    world = anyWorld
+    (stdin, toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
+    protocol = beginAny(world, stdin, stdout, halves=True)
+    producer = Producer()
+    protocol.transport.registerProducer(producer, True)
+    if unsent:
+        protocol.transport.write(b"x" * unsent)
+    world.reactor.iterate(0)
+    wires.close(fromUs)
+    world.until(lambda: "writeLost" in protocol.trace)
+    protocol.transport.write(b"dropped")
+    os.write(toUs, b"more")
+    world.until(lambda: protocol.received == b"more")
+    wires.close(toUs)
+    world.until(lambda: "readLost" in protocol.trace)
+    assert protocol.trace == ["made", "writeLost", "data", "readLost"]
+    assert producer.trace == [*["pause"] * bool(unsent), "stop"]
+    protocol.transport.loseConnection()
+    assert world.side is TWISTED or protocol.lost.check(ConnectionDone)  # Twisted's has no end then
+
+
+@pytest.mark.parametrize("unsent", [0, 1_000_000])
+def test_theReaderHasGone(world: World, wires: Wires, unsent: int) -> None:
+    """At once, for others: whoever writes for nobody has nothing to do."""
     (stdin, _toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
     protocol = begin(world, stdin, stdout)
+    protocol.transport.write(b"x" * unsent)
+    world.reactor.iterate(0)
     wires.close(fromUs)
-    protocol.transport.write(b"x")
     world.until(lambda: protocol.lost is not None)
     assert type(protocol.lost.value) is ConnectionLost
-    assert "Broken pipe" in str(protocol.lost.value)
+    assert world.reactor.getReaders() == []
+
+
+@pytest.mark.parametrize("last", ["end", "more", "answer", "close"])
+def test_whatCanBeReadComesFirst(world: World, wires: Wires, last: str) -> None:
+    """The reader has gone, and before that has said something; a pause does not lose it either."""
+    (stdin, toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
+
+    def data(protocol: Any, _: bytes) -> None:
+        if last == "answer":
+            protocol.transport.write(b"for nobody")
+        elif last == "close":
+            protocol.transport.loseConnection()
+
+    protocol = begin(world, stdin, stdout, {"data": data})
+    protocol.transport.pauseProducing()
+    os.write(toUs, b"last words")
+    wires.close(fromUs)
+    if last == "end":
+        wires.close(toUs)
+    for _ in range(5):
+        world.reactor.iterate(0)
+    assert protocol.trace == ["made"]
+    protocol.transport.resumeProducing()
+    world.until(lambda: protocol.lost is not None)
+    assert protocol.received == b"last words"
+    assert type(protocol.lost.value) is (ConnectionDone if last in ("end", "close") else ConnectionLost)
+
+
+def test_onlyTheReaderComesBackFromAPause(world: World, wires: Wires) -> None:
+    """Nothing was said meanwhile: then the news is that nobody reads."""
+    (stdin, _toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
+    protocol = begin(world, stdin, stdout)
+    protocol.transport.pauseProducing()
+    wires.close(fromUs)
+    for _ in range(5):
+        world.reactor.iterate(0)
+    assert protocol.trace == ["made"]
+    protocol.transport.resumeProducing()
+    world.until(lambda: protocol.lost is not None)
+    assert type(protocol.lost.value) is ConnectionLost
+
+
+def test_aPipeForBothWays(world: World, wires: Wires, tmp_path: pathlib.Path) -> None:
+    """One that is open for both reads itself, so its other side cannot go."""
+    os.mkfifo(tmp_path / "fifo")
+    both = wires.file(tmp_path / "fifo", os.O_RDWR)
+    protocol = begin(world, both, both)
+    protocol.transport.write(b"to ourselves")
+    world.until(lambda: protocol.received == b"to ourselves")
+    protocol.transport.loseConnection()
+    world.until(lambda: protocol.lost is not None)
+
+
+def test_watchingFails(world: World, wires: Wires, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left of it, and both descriptors are as before."""
+    (stdin, toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
+    add = world.reactor.addReader
+
+    def refuse(reader: Any) -> None:
+        if isinstance(reader, StandardIO):
+            raise OSError(errno.ENOSPC, "no more watches")
+        add(reader)
+
+    monkeypatch.setattr(world.reactor, "addReader", refuse)
+    with pytest.raises(OSError, match="no more watches"):
+        begin(world, stdin, stdout)
+    assert world.reactor.getReaders() == []
+    os.write(toUs, b"x")
+    assert os.read(stdin, 10) == b"x"
+    os.write(stdout, b"y")
+    assert os.read(fromUs, 10) == b"y"
 
 
 def test_readingFails(world: World, wires: Wires, tmp_path: pathlib.Path) -> None:

@@ -3,32 +3,39 @@
 What stands behind the two may be pipes, terminals, sockets, files or devices, each in its own manner:
 - O_NONBLOCK belongs to the open file, which a shell and its other children share, and a terminal's input with its
   output: setting it would break them. So pipes and terminals are opened anew, through /proc. Where that is refused (for
-  sockets always), the flag is set on the shared file, and set back at the end.
+  sockets always), or would open something else (the master's side of a terminal), the flag is set on the shared file,
+  and set back at the end.
 - Files and some devices (/dev/null) are refused by epoll, as they are always ready: they are read one piece a turn, and
   written as it comes.
 - The numbers that were given stay open, or the next file that the program opens would be its standard output. At the
   end of the input or output a pipe or socket there gives way to /dev/null, so that its other side sees the end.
+- A pipe that nobody reads any more is reported as an error condition, which wakes whoever reads from the descriptor. So
+  the output, if it is a pipe, is watched like an input. What can still be read comes first: who closes both pipes has
+  perhaps said something before.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import select
+import socket
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 from reactor import _current
-from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.error import ConnectionLost
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
-from reactor.transports.output import OutputStream
+from reactor.transports.childpipes import hasHungUp
+from reactor.transports.duplex import DuplexStream, isHalfCloseable
 
 READ_SIZE = 64 * 1024
 
 _UNWATCHABLE = frozenset({errno.EPERM, errno.EINVAL})
+_TERMINAL_MASTER = 5 << 8 | 2  # the device number of the master's side: opening it makes another terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +48,29 @@ class _Descriptor:
 
     def __init__(self, fd: int, flags: int) -> None:
         self.given = fd
-        mode = os.fstat(fd).st_mode
-        self._hasPeer = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+        found = os.fstat(fd)
+        self.isPipe = stat.S_ISFIFO(found.st_mode)
+        self.isSocket = stat.S_ISSOCK(found.st_mode)
         self._wasBlocking = False
         self.fd = -1
-        if stat.S_ISFIFO(mode) or os.isatty(fd):
+        if self.isPipe or (os.isatty(fd) and found.st_rdev != _TERMINAL_MASTER):
             with suppress(OSError):
                 self.fd = os.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         if self.fd < 0:
             self.fd = os.dup(fd)
-            self._wasBlocking = not stat.S_ISREG(mode) and os.get_blocking(fd)
+            self._wasBlocking = not stat.S_ISREG(found.st_mode) and os.get_blocking(fd)
             if self._wasBlocking:
                 os.set_blocking(fd, False)
+
+    def isWritePipe(self) -> bool:
+        """Whether it is a pipe that cannot be read from."""
+        if not self.isPipe:
+            return False
+        try:
+            os.read(self.fd, 0)
+        except OSError:
+            return True
+        return False
 
     def close(self, giveWay: bool = True) -> None:
         """Give it back. `giveWay` false: the number that was given is needed still."""
@@ -62,7 +80,7 @@ class _Descriptor:
         if self._wasBlocking:
             os.set_blocking(fd, True)
         os.close(fd)
-        if self._hasPeer and giveWay:
+        if (self.isPipe or self.isSocket) and giveWay:
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, self.given, inheritable=self.given <= 2)
             os.close(null)
@@ -72,6 +90,7 @@ class _Input:
     """The reading half: whatever it reads or ends with goes to `owner`."""
 
     def __init__(self, owner: StandardIO, descriptor: _Descriptor) -> None:
+        self.isReading = False
         self._owner = owner
         self._reactor = owner.reactor
         self._descriptor = descriptor
@@ -86,24 +105,35 @@ class _Input:
 
     def start(self) -> None:
         """Have doRead called, until stop()."""
+        if self.isReading:
+            return
         if self._watchable:
             try:
                 self._reactor.addReader(self)
-                return
             except OSError as error:
                 if error.errno not in _UNWATCHABLE:
                     raise
                 self._watchable = False
-        if self._next is None:
+        if not self._watchable:
             self._next = self._reactor.callLater(0, self._readAgain)
+        self.isReading = True
 
     def stop(self) -> None:
         """Undo start()."""
+        self.isReading = False
         if self._watchable:
             self._reactor.removeReader(self)
         elif self._next is not None:
             self._next.cancel()
             self._next = None
+
+    def mayHaveMore(self) -> bool:
+        """Whether the next read brings something, or is put off, so that nobody knows."""
+        if not (self.isReading and self._watchable):
+            return True
+        poll = select.poll()
+        poll.register(self._descriptor.fd, select.POLLIN)
+        return bool(poll.poll(0))
 
     def _readAgain(self) -> None:
         self._next = self._reactor.callLater(0, self._readAgain)
@@ -133,33 +163,39 @@ class _Input:
         self._owner.connectionLost(reason)
 
 
-class StandardIO(OutputStream):
+class StandardIO(DuplexStream):
     """Connects `proto`, a protocol, to the descriptors `stdin` and `stdout`, at once.
 
-    The end of the input is the end of the connection, after everything written has been sent, unless the protocol is
-    half-closeable: see IHalfCloseableProtocol. A reader of our output that has gone is noticed at the next write.
+    The end of the input is the end of the connection, after everything written has been sent. So is, with
+    ConnectionLost, the end of who reads our output, after what can be read. For a half-closeable protocol each is the
+    end of one half: see IHalfCloseableProtocol. loseWriteConnection ends a socket's half for all who share it.
     `ended`, if set, is called with the reason after the protocol's connectionLost. `reactor` is the current one if it
     is None. OSError if a descriptor is not open.
     """
 
-    __slots__ = ("__weakref__", "_aborting", "_input", "_inputFd", "_outputFd", "_watched", "ended", "protocol")
+    __slots__ = ("_input", "_inputFd", "_outputFd", "_readerGone", "_watched")
 
     bufferSize = READ_SIZE
 
     def __init__(self, proto: IProtocol, stdin: int = 0, stdout: int = 1, *, reactor: Any = None) -> None:
         # The package stands for the current reactor, but has not what transports ask of one.
         real = cast("ITransportReactor", reactor if hasattr(reactor, "flushSoon") else _current.current())
-        super().__init__(real)
-        self.protocol: Any = proto
-        self.ended: Callable[[Failure], None] | None = None
-        self._aborting = False
+        super().__init__(real, proto)
         self._watched = False
+        self._readerGone = False
         for fd in (stdin, stdout):
             os.fstat(fd)  # before any is opened, which could get the number of one that is not
-        self._inputFd = _Descriptor(stdin, os.O_RDONLY)
-        self._outputFd = _Descriptor(stdout, os.O_WRONLY)
-        self._input: _Input | None = _Input(self, self._inputFd)
-        self._input.start()
+        with ExitStack() as undo:
+            self._inputFd = _Descriptor(stdin, os.O_RDONLY)
+            undo.callback(self._inputFd.close, giveWay=False)
+            self._outputFd = _Descriptor(stdout, os.O_WRONLY)
+            undo.callback(self._outputFd.close, giveWay=False)
+            self._input: _Input | None = _Input(self, self._inputFd)
+            self._input.start()
+            undo.callback(self._input.stop)
+            if self._outputFd.isWritePipe():
+                real.addReader(self)
+            undo.pop_all()
         real.opened(self)
         try:
             proto.makeConnection(self)
@@ -168,6 +204,15 @@ class StandardIO(OutputStream):
 
     def __repr__(self) -> str:
         return f"<StandardIO of {type(self.protocol).__name__}>"
+
+    @property
+    def isReading(self) -> bool:
+        """Whether the input is being read: it is neither paused nor over."""
+        return self._input is not None and self._input.isReading
+
+    def inputFileno(self) -> int:
+        """Return the descriptor that is read from, -1 once it is closed."""
+        return self._inputFd.fd
 
     # For protocols.
 
@@ -179,47 +224,11 @@ class StandardIO(OutputStream):
         """Return a PipeAddress."""
         return PipeAddress()
 
-    def logPrefix(self) -> str:
-        """Return the protocol's name for log messages."""
-        name: str = self.protocol.logPrefix() if hasattr(self.protocol, "logPrefix") else type(self.protocol).__name__
-        return name
+    # For forks and for the input.
 
-    def loseConnection(self) -> None:
-        """Read no more, send what was written, then end both; connectionLost(ConnectionDone) comes later."""
-        if not self.connected or self.disconnecting:
-            return
-        self.disconnecting = True
-        self.pauseProducing()
-        if self._outputFd.fd >= 0:
-            self._flushSoon()
-        else:
-            self.connectionLost(Failure(ConnectionDone()))
-
-    def loseWriteConnection(self) -> None:
-        """Send what was written, then end the output; writeConnectionLost follows. Later writes are dropped."""
-        if self.connected and not self._over:
-            self._ending = True
-            self._flushSoon()
-
-    def abortConnection(self) -> None:
-        """Drop what was not sent. connectionLost(ConnectionAborted) comes on the next turn."""
-        self._abort(ConnectionAborted())
-
-    def pauseProducing(self) -> None:
-        """Read nothing until resumeProducing."""
-        if self._input is not None:
-            self._input.stop()
-
-    def resumeProducing(self) -> None:
-        """Read again, unless the input is over or the connection is closing."""
-        if self._input is not None and not self.disconnecting:
-            self._input.start()
-
-    def stopProducing(self) -> None:
-        """loseConnection(), in the words of a producer."""
-        self.loseConnection()
-
-    # For the input.
+    def _forked(self) -> list[int]:
+        """See loops.forks."""
+        return [self._inputFd.fd]
 
     def dataReceived(self, data: bytes) -> None:
         """Deliver what was read, and send what the protocol wrote meanwhile."""
@@ -230,6 +239,8 @@ class StandardIO(OutputStream):
             self.flush()
         else:
             self._mark = -1
+        if self._readerGone:
+            self._lostItsReader()
 
     def inputEnded(self, error: OSError | None) -> None:
         """There is no more to read, or reading failed with `error`."""
@@ -237,18 +248,38 @@ class StandardIO(OutputStream):
             self.connectionLost(Failure(ConnectionLost(str(error))))
             return
         self._endInput()
-        if _isHalfCloseable(self.protocol):
+        if isHalfCloseable(self.protocol):
             self.protocol.readConnectionLost()
             if self._output:
                 self.flush()
         else:
             self.loseConnection()
+            if self.connected and hasHungUp(self._outputFd.fd):
+                self._lostItsReader()
 
     # For the loop.
 
     def fileno(self) -> int:
         """Return the descriptor that is written to, -1 once it is closed."""
         return self._outputFd.fd
+
+    def doRead(self) -> None:
+        """Nobody reads our output any more, perhaps."""
+        if hasHungUp(self._outputFd.fd):
+            self.reactor.removeReader(self)
+            self._lostItsReader()
+
+    def startReading(self) -> None:
+        """Have what comes in delivered, unless the input is over."""
+        if self._input is not None:
+            self._input.start()
+            if self._readerGone:
+                self.reactor.addReader(self)
+
+    def stopReading(self) -> None:
+        """Undo startReading."""
+        if self._input is not None:
+            self._input.stop()
 
     def startWriting(self) -> None:
         """Have doWrite called when there is room for more."""
@@ -267,51 +298,20 @@ class StandardIO(OutputStream):
             self._watched = False
             self.reactor.removeWriter(self)
 
-    def failConnection(self, failure: Failure) -> None:
-        """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
-        self.reactor.reportFailure(failure, f"a callback of {self!r}")
-        self.connectionLost(failure)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Close both and tell the producer and the protocol. Once only: later calls do nothing."""
-        if self.disconnected:
-            return
-        self.disconnected = True
-        self.connected = False
-        self._over = True
-        self._discardOutput()
-        self.reactor.closed(self)
-        self._endInput()
-        self.stopWriting()
-        self._outputFd.close()
-        self._inputFd.close()
-        producer, self.producer = self.producer, None
-        protocol, self.protocol = self.protocol, None
-        if producer is not None:
-            self._tell(producer.stopProducing)
-        self._tell(protocol.connectionLost, reason)
-        if self.ended is not None:
-            self.ended(reason)
-
-    def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
-        try:
-            callback(*arguments)
-        except BaseException:
-            self.reactor.reportFailure(Failure(), "a callback at the end of standard input and output")
-
     def _endInput(self) -> None:
         reader, self._input = self._input, None
         if reader is not None:
             reader.stop()
 
-    def _abort(self, reason: ConnectionLost) -> None:
-        if self.disconnected or self._aborting:
-            return
-        self._aborting = self._over = self.disconnecting = True
-        self._discardOutput()
-        self.pauseProducing()
+    def _close(self) -> None:
+        self._endInput()
+        self._closeOutput()
+        self._inputFd.close()
+
+    def _closeOutput(self, giveWay: bool = True) -> None:
         self.stopWriting()
-        self.reactor.callLater(0, self.connectionLost, Failure(reason))
+        self.reactor.removeReader(self)
+        self._outputFd.close(giveWay)
 
     # OutputStream's questions.
 
@@ -322,22 +322,38 @@ class StandardIO(OutputStream):
             return 0
 
     def _sendFailed(self, error: OSError) -> None:
-        self.connectionLost(Failure(ConnectionLost(str(error))))
+        self._outputLost(str(error))
 
-    def _outputOverflowed(self) -> None:
-        self._abort(OutputLimitExceeded(f"{self.unsent} bytes"))
+    def _lostItsReader(self) -> None:
+        """Nobody reads the output any more, which matters if there is more to come."""
+        if (self.disconnecting or self._ending) and (self.producer is None or self.streamingProducer):
+            self.flush()
+        else:
+            self._outputLost("nobody reads the output")
 
-    def _outputEnded(self) -> None:
-        if self.disconnecting:
-            self.connectionLost(Failure(ConnectionDone()))
-        elif self._ending:
-            self._ending = False
-            self._over = True
-            self.stopWriting()
-            self._outputFd.close(giveWay=self._outputFd.given != self._inputFd.given)
-            if _isHalfCloseable(self.protocol):
-                self.protocol.writeConnectionLost()
+    def _outputLost(self, why: str) -> None:
+        """What is written cannot arrive. A protocol that is not told of halves gets first what can be read."""
+        if self._outputFd.isPipe and self._input is not None and not self.disconnecting:
+            if isHalfCloseable(self.protocol):
+                self._discardOutput()
+                producer, self.producer = self.producer, None
+                if producer is not None:
+                    self._tell(producer.stopProducing, "stopProducing")
+                self._endWriting()
+                return
+            if not self._output and self._input.mayHaveMore():
+                self._readerGone = True
+                return
+        self.connectionLost(Failure(ConnectionLost(why)))
 
-
-def _isHalfCloseable(protocol: object) -> bool:
-    return hasattr(protocol, "readConnectionLost") and hasattr(protocol, "writeConnectionLost")
+    def _endWriting(self) -> None:
+        self._ending = self._writing = False
+        self._over = True
+        if self._outputFd.isSocket:
+            shared = socket.socket(fileno=self._outputFd.fd)
+            with suppress(OSError):  # the peer has gone
+                shared.shutdown(socket.SHUT_WR)
+            shared.detach()
+        self._closeOutput(giveWay=self._outputFd.given != self._inputFd.given)
+        if isHalfCloseable(self.protocol):
+            self.protocol.writeConnectionLost()

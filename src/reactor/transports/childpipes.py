@@ -110,9 +110,7 @@ class ChildWriter(OutputStream):
 
     def doRead(self) -> None:
         """The child may have closed its end."""
-        poll = select.poll()
-        poll.register(self._file, 0)
-        if poll.poll(0):
+        if hasHungUp(self._file.fileno()):
             self.connectionLost(Failure(ConnectionLost()))
 
     def startWriting(self) -> None:
@@ -211,3 +209,10 @@ class ChildTerminal(ChildWriter):
         """Read again, unless the terminal is closing."""
         if self.connected and not self.disconnecting:
             self.reactor.addReader(self)
+
+
+def hasHungUp(fd: int) -> bool:
+    """Whether the kernel reports an error or a hang-up of `fd`, as of a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
