@@ -140,20 +140,22 @@ def test_aHungServerNeverHoldsUpTheLoop(
 
 def test_cancelling(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
     server = HungServer(monkeypatch)
-    answer = reactor.resolve("slow.example", timeout=10)
     failures: list[Any] = []
+    reactor.resolve("never.example").addErrback(failures.append).cancel()
+    answer = reactor.resolve("slow.example", timeout=10)
     answer.addErrback(failures.append)
-    answer.cancel()
-    assert failures[0].check(CancelledError)
-    assert reactor.getDelayedCalls() == []
     turnUntil(reactor, lambda: server.asked)
+    answer.cancel()
+    assert [failure.type for failure in failures] == [CancelledError] * 2
+    assert reactor.getDelayedCalls() == []
     waiting = [reactor.resolve(f"{number}.example") for number in range(RESOLVER_THREADS + 5)]
     for each in waiting[-6:]:  # the last ones, who have no thread yet
         each.addErrback(failures.append).cancel()
     server.gate.set()
     assert [resultOf(reactor, each) for each in waiting[:-6]] == ["192.0.2.7"] * (RESOLVER_THREADS - 1)
     assert len(server.asked) == RESOLVER_THREADS
-    assert len(failures) == 7
+    assert len(failures) == 8
+    assert "never.example" not in server.asked
 
 
 def ended() -> bool:
@@ -221,8 +223,21 @@ def test_aProgramEndsWhileItsNamesAreLookedUp(kind: str) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "stopped\n", "")
 
 
+def test_oneThreadATurn(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting one waits for the system; a burst of names holds nobody up."""
+    server = HungServer(monkeypatch)
+    results: list[Any] = []
+    for number in range(RESOLVER_THREADS * 2):
+        reactor.resolve(f"{number}.example").addBoth(results.append)
+    for turn in range(RESOLVER_THREADS + 2):
+        assert sum(thread.name == "reactor-resolver" for thread in threading.enumerate()) == min(turn, RESOLVER_THREADS)
+        reactor.iterate(0)
+    server.gate.set()
+    turnUntil(reactor, lambda: len(results) == RESOLVER_THREADS * 2)
+
+
 def test_noThreadLeft(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first look-up fails; where there are threads at all, others wait for them."""
+    """Where there is none at all, look-ups fail; where there are others, they wait for those."""
     server = HungServer(monkeypatch)
 
     def refuse(_: threading.Thread) -> None:
@@ -230,14 +245,15 @@ def test_noThreadLeft(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) ->
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        result = resultOf(reactor, reactor.resolve("a.example"))
-        assert result.check(DNSLookupError)
-        assert "can't start new thread" in str(result.value)
+        for result in [resultOf(reactor, each) for each in (reactor.resolve("a.example"), reactor.resolve("a.test"))]:
+            assert result.check(DNSLookupError)
+            assert "can't start new thread" in str(result.value)
     first = reactor.resolve("b.example")
     turnUntil(reactor, lambda: server.asked)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         second = reactor.resolve("c.example")
+        reactor.iterate(0)
     server.gate.set()
     assert [resultOf(reactor, each) for each in (first, second)] == ["192.0.2.7"] * 2
     assert server.asked == ["b.example", "c.example"]

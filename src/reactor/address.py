@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import socket
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 SocketType: TypeAlias = Literal["TCP", "UDP"]
 
+_IDNA = codecs.lookup("idna")  # now: what it imports would hold up a loop
 LONGEST_NAME = 253  # characters without the final dot (RFC 1035, 3.1), each of one byte or more
 
 
@@ -121,7 +123,7 @@ def encodeHostname(name: str) -> bytes:
     what has a NUL, at which the C library would cut it.
     """
     _checkLength(name)  # first of all: making it ASCII is slow
-    encoded = name.encode("idna")
+    encoded, _ = _IDNA.encode(name)
     text = encoded.decode("ascii")
     _checkLength(text)
     if "\0" in text:

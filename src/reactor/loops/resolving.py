@@ -32,6 +32,7 @@ class ThreadedResolver:
         self._lock = Lock()
         self._waiting: OrderedDict[_Lookup, None] = OrderedDict()
         self._threads = 0
+        self._growing = False  # _grow is to be called
 
     def getHostByName(self, name: str, timeout: Any = TIMEOUT) -> Deferred[str]:
         """Return a Deferred of one address of `name` as text, IPv4 if it has one."""
@@ -47,7 +48,9 @@ class ThreadedResolver:
         except ValueError as error:
             return fail(DNSLookupError(f"{name[:100]!r}: {error}"))
         lookup = _Lookup(self._reactor, asked, port, _total(timeout), self._forget)
-        self._enqueue(lookup)
+        with self._lock:
+            self._waiting[lookup] = None
+        self._growSoon()
         return lookup.done
 
     def close(self) -> None:
@@ -55,21 +58,33 @@ class ThreadedResolver:
         with self._lock:
             self._waiting.clear()
 
-    def _enqueue(self, lookup: _Lookup) -> None:
+    def _grow(self) -> None:
+        """Start a thread if names wait: one a turn, as to start it is to wait until the system has it run."""
+        self._growing = False
         with self._lock:
-            self._waiting[lookup] = None
-            if self._threads == RESOLVER_THREADS:
+            if not self._waiting or self._threads == RESOLVER_THREADS:
                 return
             self._threads += 1
         try:
             Thread(target=self._work, name="reactor-resolver", daemon=True).start()
         except RuntimeError as error:
-            with self._lock:
-                self._threads -= 1
-                alone = not self._threads and lookup in self._waiting
-            if alone:  # else another thread takes it
-                self._forget(lookup)
-                lookup.answered(DNSLookupError(f"no thread to look up a name: {error}"))
+            self._noThread(error)
+        else:
+            self._growSoon()
+
+    def _growSoon(self) -> None:
+        if not self._growing:
+            self._growing = True
+            self._reactor.callFromThread(self._grow)
+
+    def _noThread(self, error: RuntimeError) -> None:
+        """The system has no thread left: if there are others, they will do."""
+        with self._lock:
+            self._threads -= 1
+            alone = [] if self._threads else list(self._waiting)
+        for lookup in alone:
+            self._forget(lookup)
+            lookup.answered(DNSLookupError(f"no thread to look up a name: {error}"))
 
     def _forget(self, lookup: _Lookup) -> None:
         with self._lock:
