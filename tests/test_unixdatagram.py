@@ -20,7 +20,7 @@ from reactor import UNIXAddress
 from reactor.error import CannotListenError
 from reactor.transports.datagram import RECEIVE_SIZE
 from tests.datagrams import DatagramWorld, leavingSockets, stopped, worldOf
-from tests.harness import LOOPS, OURS, TWISTED
+from tests.harness import LOOPS, TWISTED
 
 CONNECTED = "ConnectedDatagramProtocol"
 
