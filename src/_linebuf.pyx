@@ -15,7 +15,7 @@ Nothing is lost or doubled if memory runs out: a line is made before the buffer 
 where they go before they are dropped where they were. Where a copy only saves memory, its failure is ignored.
 
 How a setting is known while lines are cut. Pointers into the bytes are never held across a Python call, and nothing is
-called here but the allocator, so a change can only happen between two steps of the iteration. There are two kinds:
+called here but the allocator, so a change can only happen between two steps of the iteration. There are three kinds:
 - The class, or a base of it, gets another attribute, or the owner another class. CPython gives each state of each class
   a number of its own (tp_version_tag, 0 if there is none), so each step compares one number.
 - The instance gets an attribute. The class attributes of the settings are made to announce that: they are the same
@@ -24,23 +24,71 @@ called here but the allocator, so a change can only happen between two steps of 
   `announces` puts them in place when a class has its first data, in LineReceiver and its subclasses only: a value from
   a mixin stays as it is, and makes the class one that is asked before each line, as do properties and overrides of
   attribute access. A value written straight into the instance's __dict__ announces nothing.
+- A transport begins to close. Of those that are Disconnectable it is counted how often one did (`closings`), so each
+  step compares one number; another transport is asked after each line, by the caller.
 """
 
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject, PyObject_GenericGetAttr, PyObject_GenericSetAttr
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from libc.string cimport memchr, memcmp, memcpy, memmove
+from libc.string cimport memcmp, memcpy, memmove
 
 cdef extern from *:
     """
     #define LINEBUF_TAG(object) (Py_TYPE(object)->tp_version_tag)
     #define LINEBUF_TAG_OF(type) (((PyTypeObject *)(type))->tp_version_tag)
+
+    /* A reference that changes hands. To take one more and drop it again costs, from CPython 3.12 on, as much as half a
+       short line: the one writes 32 bits of the count, the other reads 64. */
+    #define LINEBUF_OWNED(object) (object)
+
+    static inline int linebuf_push(PyObject *list, PyObject *item) {
+        int failed;
+    #ifndef Py_GIL_DISABLED
+        const Py_ssize_t size = PyList_GET_SIZE(list);
+        if (size < ((PyListObject *)list)->allocated) {
+            PyList_SET_ITEM(list, size, item);
+            Py_SET_SIZE((PyVarObject *)list, size + 1);
+            return 0;
+        }
+    #endif
+        failed = PyList_Append(list, item);
+        Py_DECREF(item);
+        return failed;
+    }
+
+    /* memchr, which looks at the first bytes itself: most lines are short, and a call costs as much as 32 bytes do. */
+    #if defined(__SSE2__)
+    #include <emmintrin.h>
+    static inline const char *linebuf_find(const char *at, const char *end, char wanted) {
+        const __m128i pattern = _mm_set1_epi8(wanted);
+        int round;
+        for (round = 0; round < 2 && end - at >= 16; round++, at += 16) {
+            const __m128i equal = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)at), pattern);
+            const unsigned int mask = (unsigned int)_mm_movemask_epi8(equal);
+            if (mask)
+                return at + __builtin_ctz(mask);
+        }
+        return memchr(at, wanted, (size_t)(end - at));
+    }
+    #else
+    static inline const char *linebuf_find(const char *at, const char *end, char wanted) {
+        return memchr(at, wanted, (size_t)(end - at));
+    }
+    #endif
     """
     const char *LINEBUF_SOURCE_HASH
     const Py_ssize_t PY_SSIZE_T_MAX
+    const char *linebuf_find(const char *at, const char *end, char wanted) noexcept
+    object LINEBUF_OWNED(PyObject *)
+    char *text_in "PyBytes_AS_STRING"(PyObject *)
+    Py_ssize_t size_in "PyBytes_GET_SIZE"(PyObject *)
+    int linebuf_push(list, PyObject *) except -1
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
     unsigned int LINEBUF_TAG(PyObject *)
     unsigned int LINEBUF_TAG_OF(PyObject *)
 
@@ -51,6 +99,7 @@ cdef enum:
     FAST = 1
     STALE = 2
     EXACT = 3
+    WATCHED = 4
 
 # A read of at most this size is copied to a tail that is there rather than adopted beside it.
 cdef enum:
@@ -73,17 +122,17 @@ cdef inline bint is_same(const char *text, const char *other, Py_ssize_t size) n
     return size == 0 or memcmp(text, other, <size_t>size) == 0
 
 
-cdef inline Py_ssize_t find(const char *text, Py_ssize_t start, Py_ssize_t size, bytes delimiter) noexcept:
+cdef inline Py_ssize_t find(const char *text, Py_ssize_t start, Py_ssize_t size, PyObject *delimiter) noexcept:
     """The offset of the first delimiter that begins at or after `start` and ends by `size`, or -1."""
-    cdef const char *wanted = PyBytes_AS_STRING(delimiter)
-    cdef Py_ssize_t before = PyBytes_GET_SIZE(delimiter) - 1
+    cdef const char *wanted = text_in(delimiter)
+    cdef Py_ssize_t before = size_in(delimiter) - 1
     cdef const char *end = text + size
     cdef const char *at
     if before < 0 or size - start <= before:
         return -1
     at = text + start + before
     while at < end:
-        at = <const char *>memchr(at, wanted[before], <size_t>(end - at))
+        at = linebuf_find(at, end, wanted[before])
         if at == NULL:
             return -1
         if before == 0 or ((at - 1)[0] == wanted[before - 1] and is_same(at - before, wanted, before - 1)):
@@ -107,12 +156,15 @@ cdef class LineBuffer:
     cdef PyObject *owner
     # The class for which FAST or EXACT was found out.
     cdef unsigned int tag
+    # `closings` when this read came.
+    cdef unsigned int closed
     cdef unsigned char state
     cdef unsigned char isBusy
     cdef unsigned char isWaiting
     cdef unsigned char strips
     cdef unsigned char skipping
     cdef unsigned char spent
+    cdef unsigned char watches
 
     def __cinit__(self, delimiter=b"\r\n", maxLength=16384, stripCR=False):
         self.state = STALE
@@ -132,7 +184,9 @@ cdef class LineBuffer:
         return self
 
     def __next__(self):
-        if self.owner != NULL and (self.state != FAST or LINEBUF_TAG(self.owner) != self.tag):
+        if self.owner != NULL and (
+            self.state != FAST or LINEBUF_TAG(self.owner) != self.tag or (self.watches and self.closed != closings)
+        ):
             raise StopIteration
         if not locate(self):
             self.spent = not is_too_long(self, size_of(self))
@@ -140,9 +194,10 @@ cdef class LineBuffer:
         cdef Py_ssize_t length = length_of(self)
         if length > self.limit:
             raise StopIteration
-        cdef bytes line = PyBytes_FromStringAndSize(front_of(self), length)
-        advance(self)
-        return line
+        cdef PyObject *line = new_bytes(front_of(self), length)
+        if line != NULL:
+            advance(self)
+        return LINEBUF_OWNED(line)
 
     @property
     def delimiter(self):
@@ -189,7 +244,7 @@ cdef class LineBuffer:
         self.isBusy = 1 if value else 0
         if not self.isBusy:
             self.owner = NULL
-            if self.chunk is not None and self.pos == PyBytes_GET_SIZE(self.chunk):
+            if self.chunk is not None and self.pos == size_in(<PyObject *>self.chunk):
                 drop_chunk(self)
             Py_XDECREF(owner)
 
@@ -214,15 +269,17 @@ cdef class LineBuffer:
     def lines(self):
         """The batch. If memory runs out it is what was cut so far; only if that is nothing, MemoryError is raised."""
         cdef list lines = []
-        cdef bytes line
+        cdef PyObject *line
         cdef Py_ssize_t length
         try:
             while locate(self):
                 length = length_of(self)
                 if length > self.limit:
                     break
-                line = PyBytes_FromStringAndSize(front_of(self), length)
-                lines.append(line)
+                line = new_bytes(front_of(self), length)
+                if line == NULL:
+                    raise MemoryError
+                linebuf_push(lines, line)
                 advance(self)
         except MemoryError:
             if not lines:
@@ -250,54 +307,118 @@ cdef class LineBuffer:
         if locate(self):
             return cut_line(self)
         dropped = contents_of(self)
-        if PyBytes_GET_SIZE(self.separator):
+        if size_in(<PyObject *>self.separator):
             self.skipping = 1
             locate(self)
         else:
             drop_all(self)
         return dropped
 
-    def receive(self, owner, data):
+    def receive(self, owner, data, transport):
         add_read(self, data)
         if self.isBusy or self.isWaiting:
             return KEPT
+        self.watches = tells_of_closing(transport)
+        self.closed = closings
         self.isBusy = 1
         self.spent = 0
         Py_INCREF(owner)
         self.owner = <PyObject *>owner
         if LINEBUF_TAG(self.owner) != self.tag:
             self.state = STALE
-        return self.state
+        return WATCHED if self.watches and self.state == FAST else self.state
 
     def follow(self, owner, delimiter, maxLength, stripCR):
-        """Know the settings from now on, those of `owner`, whose class announces. False if they are none to go by."""
+        """Know the settings from now on, those of `owner`, whose class announces. EXACT if they are none to go by."""
         if not (isinstance(delimiter, bytes) and isinstance(maxLength, int) and delimiter):
             self.refuse(owner)
-            return False
+            return EXACT
         self.delimiter = delimiter
         self.maxLength = maxLength
         self.stripCR = stripCR
         self.tag = LINEBUF_TAG(<PyObject *>owner)
-        self.state = <unsigned char>(FAST if self.tag else STALE)
-        return self.tag != 0
+        if not self.tag:
+            self.state = STALE
+            return EXACT
+        self.state = FAST
+        return WATCHED if self.watches else FAST
 
     def ended(self, owner, line):
         """Return line + owner.delimiter, sooner than `owner` could: the delimiter may be known here."""
-        cdef bytes whole
+        cdef PyObject *whole
         cdef Py_ssize_t size, more
         if self.state != FAST or LINEBUF_TAG(<PyObject *>owner) != self.tag or not PyBytes_CheckExact(line):
             return line + owner.delimiter
         size = PyBytes_GET_SIZE(<bytes>line)
-        more = PyBytes_GET_SIZE(self.separator)
-        whole = PyBytes_FromStringAndSize(NULL, size + more)
-        memcpy(PyBytes_AS_STRING(whole), PyBytes_AS_STRING(<bytes>line), <size_t>size)
-        memcpy(PyBytes_AS_STRING(whole) + size, PyBytes_AS_STRING(self.separator), <size_t>more)
-        return whole
+        more = size_in(<PyObject *>self.separator)
+        whole = new_bytes(NULL, size + more)
+        if whole != NULL:
+            memcpy(text_in(whole), PyBytes_AS_STRING(<bytes>line), <size_t>size)
+            memcpy(text_in(whole) + size, text_in(<PyObject *>self.separator), <size_t>more)
+        return LINEBUF_OWNED(whole)
+
+    def batch(self):
+        """Cut all complete lines, however long."""
+        cdef Lines lines = Lines.__new__(Lines)
+        self.limit = UNLIMITED
+        lines.lines = self.lines()
+        return lines
 
     def refuse(self, owner):
         """Answer EXACT for as long as the class of `owner` is what it is, and nothing is announced."""
         self.tag = LINEBUF_TAG(<PyObject *>owner)
         self.state = <unsigned char>(EXACT if self.tag else STALE)
+
+
+@cython.final
+cdef class Lines:
+    """Lines that were cut, for somebody who is to ask for MAX_LENGTH and for the transport's state before each."""
+
+    cdef list lines
+    cdef Py_ssize_t next
+    cdef Py_ssize_t limit
+    cdef object owner
+    cdef unsigned int tag
+    cdef unsigned int announced
+    cdef unsigned int closed
+    cdef unsigned char watches
+
+    def watch(self, owner, maxLength, transport):
+        """Let iteration begin, for `owner`, whose class announces. Returns whether `transport` announces, too."""
+        if isinstance(maxLength, int):
+            self.limit = UNLIMITED if maxLength >= UNLIMITED else -1 if maxLength < 0 else maxLength
+            self.tag = LINEBUF_TAG(<PyObject *>owner)
+            self.owner = owner if self.tag else None
+        self.announced = announcements
+        self.watches = tells_of_closing(transport)
+        self.closed = closings
+        return self.watches != 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if (
+            self.owner is None
+            or self.next >= PyList_GET_SIZE(self.lines)
+            or (self.watches and self.closed != closings)
+            or self.announced != announcements
+            or LINEBUF_TAG(<PyObject *>self.owner) != self.tag
+        ):
+            raise StopIteration
+        line = self.lines[self.next]
+        if PyBytes_GET_SIZE(line) > self.limit:
+            raise StopIteration
+        self.next += 1
+        return line
+
+    def rest(self):
+        """Return the lines that iterating has not given; it gives no more."""
+        cdef list rest = self.lines[self.next :] if self.next else self.lines
+        self.next = 0
+        self.lines = []
+        self.owner = None
+        return rest
 
 
 cdef bytes as_bytes(object data):
@@ -309,19 +430,19 @@ cdef inline Py_ssize_t size_of(LineBuffer self) noexcept:
     if self.tail != NULL:
         size = self.tail.size - self.tail.start
     if self.chunk is not None:
-        size += PyBytes_GET_SIZE(self.chunk) - self.pos
+        size += size_in(<PyObject *>self.chunk) - self.pos
     return size
 
 
 cdef inline bint is_too_long(LineBuffer self, Py_ssize_t size) noexcept:
     """Whether `size` bytes without a delimiter are more than the beginning of a line that fits and its delimiter."""
-    return size > 0 and size >= self.limit + PyBytes_GET_SIZE(self.separator) + self.strips
+    return size > 0 and size >= self.limit + size_in(<PyObject *>self.separator) + self.strips
 
 
 cdef inline const char *front_of(LineBuffer self) noexcept:
     if self.tail != NULL:
         return bytes_of(self.tail) + self.tail.start
-    return PyBytes_AS_STRING(self.chunk) + self.pos
+    return text_in(<PyObject *>self.chunk) + self.pos
 
 
 cdef inline Py_ssize_t whole_length_of(LineBuffer self) noexcept:
@@ -340,7 +461,7 @@ cdef inline Py_ssize_t length_of(LineBuffer self) noexcept:
 cdef inline void advance(LineBuffer self) noexcept:
     """Move past the line at the front, which locate() has found."""
     self.lineCount += 1
-    self.searched += PyBytes_GET_SIZE(self.separator)
+    self.searched += size_in(<PyObject *>self.separator)
     if self.tail == NULL:
         self.pos = self.searched
         return
@@ -409,7 +530,7 @@ cdef bytes contents_of(LineBuffer self):
     inTail = self.tail.size - self.tail.start
     memcpy(PyBytes_AS_STRING(everything), front_of(self), <size_t>inTail)
     inChunk = size_of(self) - inTail
-    memcpy(PyBytes_AS_STRING(everything) + inTail, PyBytes_AS_STRING(self.chunk) + self.pos, <size_t>inChunk)
+    memcpy(PyBytes_AS_STRING(everything) + inTail, text_in(<PyObject *>self.chunk) + self.pos, <size_t>inChunk)
     return everything
 
 
@@ -448,10 +569,10 @@ cdef bint extend(LineBuffer self, const char *text, Py_ssize_t size) noexcept:
 
 cdef int move_to_tail(LineBuffer self, Py_ssize_t end) except -1:
     """Move the chunk's bytes before `end` to the end of the tail that is there."""
-    if not extend(self, PyBytes_AS_STRING(self.chunk) + self.pos, end - self.pos):
+    if not extend(self, text_in(<PyObject *>self.chunk) + self.pos, end - self.pos):
         raise MemoryError
     self.pos = end
-    if end == PyBytes_GET_SIZE(self.chunk):
+    if end == size_in(<PyObject *>self.chunk):
         drop_chunk(self)
     return 0
 
@@ -459,7 +580,7 @@ cdef int move_to_tail(LineBuffer self, Py_ssize_t end) except -1:
 cdef bint make_tail(LineBuffer self) noexcept:
     """Turn all of the chunk into the tail, where there is none. False if memory ran out."""
     cdef Py_ssize_t searched = self.searched - self.pos
-    if not extend(self, PyBytes_AS_STRING(self.chunk) + self.pos, PyBytes_GET_SIZE(self.chunk) - self.pos):
+    if not extend(self, text_in(<PyObject *>self.chunk) + self.pos, size_in(<PyObject *>self.chunk) - self.pos):
         return False
     drop_chunk(self)
     self.searched = searched
@@ -484,15 +605,15 @@ cdef int append(LineBuffer self, bytes read) except -1:
     if self.chunk is not None:
         # Somebody stopped cutting before the end of the last read. From here on the tail takes all.
         if self.tail != NULL:
-            move_to_tail(self, PyBytes_GET_SIZE(self.chunk))
-        elif self.pos == PyBytes_GET_SIZE(self.chunk):
+            move_to_tail(self, size_in(<PyObject *>self.chunk))
+        elif self.pos == size_in(<PyObject *>self.chunk):
             drop_chunk(self)
         elif not make_tail(self):
             raise MemoryError
     if self.tail == NULL:
         self.chunk = read
         self.pos = self.searched = 0
-    elif size > SMALL and self.tail.size - self.searched < PyBytes_GET_SIZE(self.separator):
+    elif size > SMALL and self.tail.size - self.searched < size_in(<PyObject *>self.separator):
         self.chunk = read
         self.pos = 0
     elif not extend(self, PyBytes_AS_STRING(read), size):
@@ -507,7 +628,7 @@ cdef inline bint locate(LineBuffer self) except -1:
         return locate_slowly(self)
     if self.chunk is None:
         return False
-    at = find(PyBytes_AS_STRING(self.chunk), self.searched, PyBytes_GET_SIZE(self.chunk), self.separator)
+    at = find(text_in(<PyObject *>self.chunk), self.searched, size_in(<PyObject *>self.chunk), <PyObject *>self.separator)
     if at < 0:
         settle_chunk(self)
         return False
@@ -529,7 +650,7 @@ cdef bint locate_slowly(LineBuffer self) except -1:
 
 cdef bint locate_in_chunk(LineBuffer self) noexcept:
     cdef Py_ssize_t at
-    at = find(PyBytes_AS_STRING(self.chunk), self.searched, PyBytes_GET_SIZE(self.chunk), self.separator)
+    at = find(text_in(<PyObject *>self.chunk), self.searched, size_in(<PyObject *>self.chunk), <PyObject *>self.separator)
     if at < 0:
         settle_chunk(self)
         return False
@@ -539,31 +660,31 @@ cdef bint locate_in_chunk(LineBuffer self) noexcept:
 
 cdef bint locate_in_tail(LineBuffer self) except -1:
     """The same in the tail, then in the chunk, of which the tail gets what its line needs: all if that does not end."""
-    cdef Py_ssize_t length = PyBytes_GET_SIZE(self.separator)
+    cdef Py_ssize_t length = size_in(<PyObject *>self.separator)
     cdef Py_ssize_t begin, across, at
     if find_in_tail(self):
         return True
     if self.chunk is not None and length > 1:
         begin = self.pos
-        across = min(length - 1, PyBytes_GET_SIZE(self.chunk) - begin)
+        across = min(length - 1, size_in(<PyObject *>self.chunk) - begin)
         move_to_tail(self, begin + across)
         if find_in_tail(self):
             return True
     else:
         begin = self.pos
     if self.chunk is not None:
-        at = find(PyBytes_AS_STRING(self.chunk), begin, PyBytes_GET_SIZE(self.chunk), self.separator)
+        at = find(text_in(<PyObject *>self.chunk), begin, size_in(<PyObject *>self.chunk), <PyObject *>self.separator)
         if at >= 0:
             move_to_tail(self, at + length)
             self.searched = self.tail.size - length
             return True
-        move_to_tail(self, PyBytes_GET_SIZE(self.chunk))
+        move_to_tail(self, size_in(<PyObject *>self.chunk))
     settle_tail(self)
     return False
 
 
 cdef bint find_in_tail(LineBuffer self) noexcept:
-    cdef Py_ssize_t at = find(bytes_of(self.tail), self.searched, self.tail.size, self.separator)
+    cdef Py_ssize_t at = find(bytes_of(self.tail), self.searched, self.tail.size, <PyObject *>self.separator)
     if at >= 0:
         self.searched = at
     return at >= 0
@@ -571,13 +692,13 @@ cdef bint find_in_tail(LineBuffer self) noexcept:
 
 cdef inline Py_ssize_t searched_to(LineBuffer self, Py_ssize_t size) noexcept:
     """What `searched` is when all of `size` bytes were searched in vain: the end of them may begin a delimiter."""
-    cdef Py_ssize_t length = PyBytes_GET_SIZE(self.separator)
+    cdef Py_ssize_t length = size_in(<PyObject *>self.separator)
     return size - length + 1 if length and size - self.searched >= length else self.searched
 
 
 cdef void settle_chunk(LineBuffer self) noexcept:
     """No delimiter is left in the chunk, and there is no tail: do not hold a large read for a small rest's sake."""
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(self.chunk)
+    cdef Py_ssize_t size = size_in(<PyObject *>self.chunk)
     self.searched = searched_to(self, size)
     if self.skipping:
         self.pos = self.searched
@@ -605,7 +726,45 @@ cdef void settle_tail(LineBuffer self) noexcept:
             self.tail = tail
 
 
-cdef class OutputBuffer:
+# How often a transport has begun to close.
+cdef unsigned int closings = 0
+
+# The class of transports that was found, last, to leave `disconnecting` as it is here.
+cdef unsigned int teller = 0
+
+
+cdef bint tells_of_closing(object transport) except -1:
+    """Whether `transport` counts in `closings` when it begins to close, and has not begun yet."""
+    global teller
+    cdef unsigned int tag
+    if not isinstance(transport, Disconnectable) or (<Disconnectable>transport).closing:
+        return False
+    tag = LINEBUF_TAG(<PyObject *>transport)
+    if tag == 0 or tag != teller:
+        if getattr(type(transport), "disconnecting", None) is not Disconnectable.disconnecting:
+            return False
+        teller = LINEBUF_TAG(<PyObject *>transport)
+    return True
+
+
+cdef class Disconnectable:
+    """Base of transports that say so when they begin to close."""
+
+    cdef bint closing
+
+    @property
+    def disconnecting(self):
+        """Whether the transport is being closed."""
+        return self.closing
+
+    @disconnecting.setter
+    def disconnecting(self, value):
+        global closings
+        self.closing = value
+        closings += 1
+
+
+cdef class OutputBuffer(Disconnectable):
     """What was written and not yet sent: `_output`, with `_mark`, the size above which a write calls `_passedMark`.
 
     Base of the transports that gather output. It is compiled because a short write costs less than half of what it
@@ -645,18 +804,29 @@ cdef str BUFFER = "_LineReceiver__buffer"
 cdef str OWN = "_LineReceiver__own"
 
 
-cdef void announce(object owner):
-    buffer = getattr(owner, BUFFER, None)
+cdef str place_of(object root):
+    """The attribute under which instances of `root` have their buffer."""
+    return f"_{root.__name__}__buffer"
+
+
+# How often a setting was announced.
+cdef unsigned int announcements = 0
+
+
+cdef void announce(object owner, str place):
+    global announcements
+    announcements += 1
+    buffer = getattr(owner, place, None)
     if isinstance(buffer, LineBuffer):
         (<LineBuffer>buffer).state = STALE
 
 
-cdef int delete_own(object owner, str name) except -1:
+cdef int delete_own(object owner, str name, str place) except -1:
     try:
         del owner.__dict__[name]
     except KeyError:
         raise AttributeError(name) from None
-    announce(owner)
+    announce(owner, place)
     return 0
 
 
@@ -682,19 +852,20 @@ cdef class AnnouncingAttribute:
     def __set__(self, owner, value):
         owner.__dict__[self.name] = value
         PyObject_GenericSetAttr(owner, OWN, True)
-        announce(owner)
+        announce(owner, BUFFER)
 
     def __delete__(self, owner):
-        delete_own(owner, self.name)
+        delete_own(owner, self.name, BUFFER)
 
 
 class Announcing:
     """What is mixed into the type of a class attribute so that setting it on an instance is announced."""
 
-    def __new__(cls, value, name):
+    def __new__(cls, value, name, place):
         self = super().__new__(cls, value)
         self.plain = value
         self.name = name
+        self.place = place
         return self
 
     def __set_name__(self, owner, name):
@@ -704,10 +875,10 @@ class Announcing:
 
     def __set__(self, owner, value):
         owner.__dict__[self.name] = value
-        announce(owner)
+        announce(owner, self.place)
 
     def __delete__(self, owner):
-        delete_own(owner, self.name)
+        delete_own(owner, self.name, self.place)
 
     def __reduce__(self):
         return type(self.plain), (self.plain,)
@@ -779,7 +950,7 @@ cdef bint has_announcing(object cls, object root, str name) except -1:
     if kind is None or root not in owner.__mro__:
         return False
     try:
-        setattr(owner, name, kind(value, name))
+        setattr(owner, name, kind(value, name, place_of(root)))
     except (AttributeError, TypeError):
         return False
     return True

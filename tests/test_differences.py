@@ -54,6 +54,7 @@ from reactor.linecore import IMPLEMENTATION
 from reactor.serving.options import makeParser
 from reactor.serving.server import endpointsOf
 from reactor.stdio import StandardIO
+from reactor.testing import StringTransport as OurStringTransport
 from reactor.testing import connectedServerAndClient
 from tests.children import children
 from tests.datagrams import leavingSockets
@@ -204,6 +205,23 @@ def test_insideOfLineReceiver(model: Model) -> None:
     assert model.trace == ([b"1", b"2", b"3", b"\r"] if isNoticed else [b"1", b"2\n3\n"])
     assert hasattr(receiver, "_buffer") is not model.isOurs
     assert receiver.clearLineBuffer() == b"4"
+
+
+def test_aForeignTransportInPlace(model: Model) -> None:
+    class Foreign:
+        disconnecting = True
+
+    class Receiver(model.LineReceiver):
+        def lineReceived(self, line: bytes) -> None:
+            model.note(line)
+            self.transport = Foreign()
+
+    receiver = Receiver()
+    receiver.makeConnection(OurStringTransport())
+    receiver.dataReceived(b"1\r\n2\r\n")
+    assert model.trace == ([b"1", b"2"] if model.isOurs and IMPLEMENTATION == "compiled" else [b"1"])
+    receiver.dataReceived(b"3\r\n4\r\n")
+    assert model.trace[-1] == (b"3" if len(model.trace) == 3 else b"2")
 
 
 def test_connectionMadeRaises(model: Model) -> None:

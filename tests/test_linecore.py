@@ -63,18 +63,18 @@ class Owner:
 def test_whileBusyOrWaitingItOnlyCollects(make: Maker) -> None:
     buffer, owner = make(), Owner()
     assert (buffer.busy, buffer.waiting) == (False, False)
-    assert buffer.receive(owner, b"a") != linecore.KEPT
+    assert buffer.receive(owner, b"a", None) != linecore.KEPT
     assert buffer.busy
-    assert buffer.receive(owner, b"b") == linecore.KEPT
+    assert buffer.receive(owner, b"b", None) == linecore.KEPT
     buffer.busy = False
     buffer.waiting = True
-    assert buffer.receive(owner, bytearray(b"c")) == linecore.KEPT
+    assert buffer.receive(owner, bytearray(b"c"), None) == linecore.KEPT
     assert (buffer.busy, buffer.waiting, buffer.peek()) == (False, True, b"abc")
     buffer.waiting = False
-    assert buffer.receive(owner, b"") != linecore.KEPT
+    assert buffer.receive(owner, b"", None) != linecore.KEPT
     buffer.busy = False
     with pytest.raises(TypeError):
-        buffer.receive(owner, "text")
+        buffer.receive(owner, "text", None)
     assert not buffer.busy
 
 
@@ -82,11 +82,11 @@ def test_theOwnerIsNotKept(make: Maker) -> None:
     buffer, owner = make(), Owner()
     before = sys.getrefcount(owner)
     for _ in range(10):
-        buffer.receive(owner, b"x\r\n")
+        buffer.receive(owner, b"x\r\n", None)
         assert list(buffer) in ([], [b"x"])
         buffer.busy = False
     assert sys.getrefcount(owner) == before
-    buffer.receive(owner, b"")
+    buffer.receive(owner, b"", None)
     del buffer
     assert sys.getrefcount(owner) == before
 

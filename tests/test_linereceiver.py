@@ -25,7 +25,7 @@ from reactor.failure import Failure
 from reactor.linecore import _pure
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.protocol import Protocol
-from reactor.testing import connectedServerAndClient
+from reactor.testing import StringTransport, connectedServerAndClient
 from tests.cutting import KINDS, cuttings, pieces
 
 BUFFERS: dict[str, Any] = {linecore.IMPLEMENTATION: linecore.LineBuffer, "pure": _pure.LineBuffer}
@@ -333,6 +333,26 @@ def test_disconnectingIsAskedAfterEachLine(either: Any) -> None:
         assert protocol.dataReceived(b"") is None
         assert trace[3:] == [b"2"]
         assert protocol.clearLineBuffer() == b"3\r\n"
+
+
+@pytest.mark.parametrize("closing", ["own", "other", "swapped"])
+def test_linesWhileTransportsClose(either: Any, closing: str) -> None:
+    """Transports of ours announce that they begin to close, all alike; what counts is who `self.transport` is."""
+    other = StringTransport()
+
+    def lineReceived(self: Any, line: bytes) -> None:
+        self.trace.append(line)
+        if line == b"2":
+            if closing == "swapped":
+                self.transport = other
+            (self.transport if closing == "own" else other).loseConnection()
+
+    protocol, trace = connected(recorder(either, lineReceived=lineReceived))
+    protocol.transport = StringTransport()
+    protocol.dataReceived(b"1\r\n2\r\n3\r\n4\r\n")
+    assert trace == ([b"1", b"2", b"3", b"4"] if closing == "other" else [b"1", b"2"])
+    protocol.dataReceived(b"5\r\n6\r\n")
+    assert trace[2:] == ([b"3", b"4", b"5", b"6"] if closing == "other" else [b"3"])
 
 
 def test_aTransportWithoutDisconnecting(either: Any) -> None:
@@ -1028,7 +1048,7 @@ def test_aSharedDeferredKeepsItsResult(base: Any) -> None:
 
 def followed(protocol: Any) -> bool:
     """Whether the buffer knows the settings by itself."""
-    how = protocol._LineReceiver__buffer.receive(protocol, b"")
+    how = protocol._LineReceiver__buffer.receive(protocol, b"", None)
     protocol._LineReceiver__buffer.busy = False
     return bool(how == linecore.FAST)
 

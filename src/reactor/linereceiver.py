@@ -3,8 +3,8 @@
 How LineReceiver is quick and yet asks for each setting before each line, as it must: a callback may change any of them.
 Where every change of a setting is announced (see `announces`), the buffer knows the settings, and its iteration ends as
 soon as one changes; the rest of that read is then delivered by a loop that asks. That loop alone serves whoever cannot
-announce (a property, a setting from a mixin, a class of which an attribute was just set), and the pure core. What the
-quick loop asks for after each line is the transport's `disconnecting`, which no transport announces.
+announce (a property, a setting from a mixin, a class of which an attribute was just set), and the pure core. Our
+transports announce, too, when one of them begins to close; any other is asked for its `disconnecting` after each line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Self
 from reactor._logger import getLogger
 from reactor.defer import CancelledError, ensureDeferred
 from reactor.failure import Failure
-from reactor.linecore import FAST, STALE, UNLIMITED, LineBuffer, announces, announcing
+from reactor.linecore import EXACT, FAST, STALE, WATCHED, LineBuffer, announces, announcing
 from reactor.protocol import Protocol
 
 log = getLogger("reactor.linereceiver")
@@ -99,11 +99,24 @@ class LineReceiver(Protocol):
         buffer = self.__buffer
         if buffer is UNUSED:
             buffer = self.__buffer = self._bufferClass()
-        how = buffer.receive(self, data)
+        how = buffer.receive(self, data, self.transport)
         if not how:
             return None
         try:
-            if how == FAST or (how == STALE and self.__follow(buffer)):
+            if how == STALE:
+                how = self.__follow(buffer)
+            if how == WATCHED:
+                why = None
+                for line in buffer:
+                    why = self.lineReceived(line)
+                    if why is not None:
+                        why, stop = self.__heed(buffer, why)
+                        if stop:
+                            return why
+                transport = self.transport
+                if transport and transport.disconnecting:
+                    return why
+            elif how == FAST:
                 for line in buffer:
                     why = self.lineReceived(line)
                     if why is not None:
@@ -111,10 +124,10 @@ class LineReceiver(Protocol):
                         if stop:
                             return why
                     transport = self.transport
-                    if transport and transport.disconnecting:
+                    if transport is not None and transport.disconnecting and transport:
                         return why
-                if not buffer.more:
-                    return None
+            if how != EXACT and not buffer.more:
+                return None
             return self.__deliver(buffer)
         finally:
             buffer.busy = False
@@ -188,13 +201,13 @@ class LineReceiver(Protocol):
         self.paused = True
         self.transport.stopProducing()
 
-    def __follow(self, buffer: LineBuffer) -> bool:
-        """Make the settings known to the buffer for as long as none of them changes. False if that cannot be."""
+    def __follow(self, buffer: LineBuffer) -> int:
+        """Make the settings known to the buffer for as long as none of them changes. EXACT if that cannot be."""
         if not announces(type(self), LineReceiver, SETTINGS) or self.linesReceived is not None:
             buffer.refuse(self)
-            return False
+            return EXACT
         if not self.line_mode or self.paused:
-            return False
+            return EXACT
         return buffer.follow(self, self.delimiter, self.MAX_LENGTH, self.stripCR)
 
     def __deliver(self, buffer: LineBuffer) -> Any:
@@ -330,13 +343,25 @@ class LineOnlyReceiver(Protocol):
         """Called by the transport with what was read. Returns what lineLengthExceeded returned, if that was called."""
         buffer = self.__buffer
         if buffer is UNUSED:
-            buffer = self.__buffer = self._bufferClass(maxLength=UNLIMITED)
+            buffer = self.__buffer = self._bufferClass()
         buffer.delimiter = self.delimiter
         if not buffer.delimiter:
             raise ValueError("the delimiter is empty")
         buffer.feed(data)
-        self.__lines = iter(buffer.lines())
-        for line in self.__lines:
+        lines = self.__lines = buffer.batch()
+        try:
+            if announces(type(self), LineOnlyReceiver, ("MAX_LENGTH",)):
+                if lines.watch(self, self.MAX_LENGTH, self.transport):
+                    for line in lines:
+                        self.lineReceived(line)
+                else:
+                    for line in lines:
+                        if self.transport.disconnecting:
+                            return None
+                        self.lineReceived(line)
+        finally:
+            rest = self.__lines = iter(lines.rest())
+        for line in rest:
             if self.transport.disconnecting:
                 return None
             if len(line) > self.MAX_LENGTH:
@@ -356,7 +381,8 @@ class LineOnlyReceiver(Protocol):
 
     def takeUndelivered(self) -> bytes:
         """Return what was received and not delivered, and forget it. startTLS asks: what it returns was plain."""
-        lines = b"".join(line + self.delimiter for line in self.__lines)
+        rest = getattr(self.__lines, "rest", None)
+        lines = b"".join(line + self.delimiter for line in (self.__lines if rest is None else rest()))
         return lines if self.__buffer is None else lines + self.__buffer.take()
 
     def sendLine(self, line: bytes) -> Any:

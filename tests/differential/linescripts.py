@@ -15,21 +15,23 @@ from typing import Any
 
 from twisted.protocols import basic
 
+from reactor.linecore import Disconnectable
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 
 Action = tuple[Any, ...]
 NOTHING: Action = ("nothing",)
 
 
-class Transport:
+class Recording:
     """Records what it is asked for. Like Twisted's, it closes in order, and an abort announces nothing."""
 
-    __slots__ = ("disconnecting", "name", "trace")
+    __slots__ = ()
+    disconnecting: Any
 
     def __init__(self, trace: list[Any], name: str = "") -> None:
         self.trace = trace
         self.name = name
-        self.disconnecting: Any = False
+        self.disconnecting = False
 
     def write(self, data: bytes) -> str:
         self.trace.append(("write", self.name, type(data), data))
@@ -56,6 +58,16 @@ class Transport:
         self.trace.append(("stop", self.name))
 
 
+class Transport(Recording):
+    __slots__ = ("disconnecting", "name", "trace")
+
+
+class TellingTransport(Recording, Disconnectable):
+    """Like our own, one that says so when it begins to close."""
+
+    __slots__ = ("name", "trace")
+
+
 class FalseTransport(Transport):
     __slots__ = ()
 
@@ -73,7 +85,12 @@ TRANSPORTS: dict[str, Callable[[list[Any]], Any]] = {
     "false": FalseTransport,
     "mute": lambda trace: MuteTransport(),
     "none": lambda trace: None,
+    "telling": TellingTransport,
+    "otherTelling": lambda trace: TellingTransport(trace, "other"),
 }
+
+# What a script may put in place of each other. From the second kind to the first is one of the differences.
+COMPANIES = ("usual", "other", "false", "mute", "none"), ("telling", "otherTelling")
 
 
 class Body:
@@ -346,7 +363,7 @@ class Writer:
             case "ask":
                 return ("ask", rng.choice(("loseConnection", "loseConnection", "abortConnection")))
             case "transport":
-                return ("transport", rng.choice(tuple(TRANSPORTS)))
+                return ("transport", rng.choice(self.transports))
             case "send":
                 return ("send", rng.choice((b"", b"line", b"line", bytearray(b"line"), "text")))
             case name:
@@ -380,7 +397,8 @@ class Writer:
         rng = self.rng
         style = rng.choice(STYLES)
         busy = rng.choice((0.05, 0.2, 0.5))
-        transport = "usual" if rng.random() < 0.9 else rng.choice(tuple(TRANSPORTS))
+        self.transports = rng.choice(COMPANIES)
+        transport = self.transports[0] if rng.random() < 0.9 else rng.choice(self.transports)
         settings = self.settings(style)
         reads = self.reads()
         actions = [self.step() if rng.random() < busy else NOTHING for _ in range(12)]

@@ -25,15 +25,22 @@ A LineBuffer belongs to one thread and calls nobody back. Its contract:
 - Each byte is searched once and copied a bounded number of times, whatever the cuts of the input.
 
 For LineReceiver alone there are `busy` and `waiting` (while one is set, the buffer only collects), and
-`receive(owner, data)`: it feeds, and says how to go on: KEPT, nothing to do now; else it has set `busy`, and EXACT: ask
-for each setting before each line; FAST: iterate, for each setting is known and iteration ends if one changes; STALE:
-find out whether FAST is possible, and say so with `follow` or `refuse`. `more` then tells whether iteration left
+`receive(owner, data, transport)`: it feeds, and says how to go on: KEPT, nothing to do now; else it has set `busy`, and
+EXACT: ask for each setting before each line; FAST: iterate, for each setting is known and iteration ends if one
+changes; WATCHED: the same, and iteration ends, too, when any transport begins to close; STALE: find out whether FAST or
+WATCHED is possible, with `follow`, which answers like this, or `refuse`. `more` then tells whether iteration left
 something to do. The pure buffer always answers EXACT, so it has none of these three. `ended(owner, line)` is what
 `line + owner.delimiter` is.
 
+For LineOnlyReceiver there is `batch()`: it cuts all complete lines, however long. `rest()` of what it returns is a list
+of them, or of what iterating has left. `watch(owner, maxLength, transport)`, if the class of `owner` announces, lets
+iteration give lines for as long as none is too long and no setting changes; it returns whether iteration ends, too,
+when a transport begins to close. Iterating over the pure one gives nothing.
+
 The way out has a buffer too, for transports alone: `OutputBuffer`, a base class whose `write(data)` appends what is in
 a bytes-like object (TypeError for others) to the bytearray `_output`, and calls `_passedMark(size of data)` if that has
-become longer than `_mark`, which is -1 at first.
+become longer than `_mark`, which is -1 at first. Its own base, `Disconnectable`, has nothing but `disconnecting`, false
+at first, and announces when that is set: iteration for a protocol on such a transport can be WATCHED.
 """
 
 from __future__ import annotations
@@ -42,16 +49,16 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-from reactor.linecore._pure import EXACT, FAST, KEPT, STALE, UNLIMITED, asBytes
+from reactor.linecore._pure import EXACT, FAST, KEPT, STALE, UNLIMITED, WATCHED, asBytes
 
 IMPLEMENTATION = "pure"
 
 if TYPE_CHECKING:
-    from reactor._linebuf import LineBuffer, OutputBuffer, announces, announcing
+    from reactor._linebuf import Disconnectable, LineBuffer, OutputBuffer, announces, announcing
 else:
     if os.environ.get("REACTOR_PURE") != "1":
         try:
-            from reactor._linebuf import LineBuffer, OutputBuffer, announces, announcing
+            from reactor._linebuf import Disconnectable, LineBuffer, OutputBuffer, announces, announcing
         except ImportError as error:
             # Not there is what a pure build is like; there and unusable is a fault.
             if not isinstance(error, ModuleNotFoundError) or error.name != "reactor._linebuf":
@@ -59,7 +66,7 @@ else:
         else:
             IMPLEMENTATION = "compiled"
     if IMPLEMENTATION == "pure":
-        from reactor.linecore._pure import LineBuffer, OutputBuffer, announces, announcing
+        from reactor.linecore._pure import Disconnectable, LineBuffer, OutputBuffer, announces, announcing
 
 __all__ = [
     "EXACT",
@@ -68,6 +75,8 @@ __all__ = [
     "KEPT",
     "STALE",
     "UNLIMITED",
+    "WATCHED",
+    "Disconnectable",
     "LineBuffer",
     "OutputBuffer",
     "announces",

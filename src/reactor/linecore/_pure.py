@@ -14,6 +14,7 @@ KEPT: Final = 0
 FAST: Final = 1
 STALE: Final = 2
 EXACT: Final = 3
+WATCHED: Final = 4
 
 UNLIMITED: Final = sys.maxsize // 2
 
@@ -41,7 +42,19 @@ def asBytes(data: bytes | bytearray | memoryview) -> bytes:
         raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
 
 
-class OutputBuffer:
+class Disconnectable:
+    """Base of transports that say so when they begin to close. Here nobody listens."""
+
+    __slots__ = ("disconnecting",)
+    disconnecting: bool
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self.disconnecting = False
+        return self
+
+
+class OutputBuffer(Disconnectable):
     """What was written and not yet sent. The package's docstring is the contract."""
 
     __slots__ = ("_mark", "_output")
@@ -64,6 +77,28 @@ class OutputBuffer:
 
     def _passedMark(self, added: int) -> None:
         raise NotImplementedError
+
+
+class Lines:
+    """Lines that were cut, which can all be had from rest(), and none by iterating: nothing is announced here."""
+
+    __slots__ = ("_lines",)
+
+    def __init__(self, lines: list[bytes]) -> None:
+        self._lines = lines
+
+    def watch(self, owner: object, maxLength: int, transport: object) -> bool:
+        return True
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        raise StopIteration
+
+    def rest(self) -> list[bytes]:
+        rest, self._lines = self._lines, []
+        return rest
 
 
 class LineBuffer:
@@ -208,12 +243,16 @@ class LineBuffer:
         self._find()
         return dropped
 
-    def receive(self, owner: object, data: bytes | bytearray | memoryview) -> int:
+    def receive(self, owner: object, data: bytes | bytearray | memoryview, transport: object) -> int:
         self.feed(data)
         if self.busy or self.waiting:
             return KEPT
         self.busy = True
         return EXACT
+
+    def batch(self) -> Lines:
+        self.maxLength = UNLIMITED
+        return Lines(self.lines())
 
     def ended(self, owner: Any, line: bytes) -> bytes:
         whole: bytes = line + owner.delimiter

@@ -11,12 +11,12 @@ from reactor.defer import Deferred
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
-from reactor.linecore import asBytes
+from reactor.linecore import Disconnectable, asBytes
 from reactor.linereceiver import LineReceiver
 from reactor.protocol import Protocol, connectionDone
 
 
-class StringTransport:
+class StringTransport(Disconnectable):
     """Keeps what is written to it, and notes what else it is asked for; nothing happens by itself.
 
     `disconnecting` is set by loseConnection and abortConnection, `disconnected` by abortConnection. `producer` and
@@ -24,7 +24,6 @@ class StringTransport:
     resumeProducing raise RuntimeError when it is stopped or, unless `lenient`, disconnecting.
     """
 
-    disconnecting = False
     disconnected = False
     connected = True
     producer: Any = None

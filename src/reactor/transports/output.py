@@ -41,7 +41,6 @@ class OutputStream(OutputBuffer):
         "_writing",
         "connected",
         "disconnected",
-        "disconnecting",
         "highWater",
         "outputLimit",
         "producer",
@@ -56,7 +55,6 @@ class OutputStream(OutputBuffer):
         self.reactor = reactor
         self.connected = True
         self.disconnected = False
-        self.disconnecting = False
         self.producer: Any = None
         self.producerPaused = False
         self.streamingProducer = False
