@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
+import asyncio
 import logging
 import pathlib
-import socket
 import ssl
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from reactor import CertificateOptions, ClientCreator, ServerNameOptions, error, optionsForClientTLS
+from reactor.aio import openConnection
 from reactor.tlsoptions import RELOAD_INTERVAL, contextOf, defaultClientContext
-from reactor.transports.tlsports import TLSFactory
+from tests.certificates import DAY, FOREIGN, NOW, ROOT, dns, weakContext
 from tests.harness import LOOPBACK, World
 from tests.rawtls import Recorder, Wire, peerContext
 from tests.tlsharness import CA, CERTIFICATE, HOST, TRUST, certificatePath, pemOf, write
-
-NOW = datetime.datetime.now(datetime.UTC)
-DAY = datetime.timedelta(days=1)
 
 
 class TestSettings:
@@ -266,187 +262,11 @@ class TestServerNames:
         assert asked == ["special.test", "other.test", "bad.test"]
 
 
-# T1 and T3: certificates of every kind.
-
-
-class Authority:
-    """A root that signs what it is asked to. RSA where the kind of key matters, else what is quick."""
-
-    def __init__(self, name: str = "root", issuer: Authority | None = None, isCA: bool = True) -> None:
-        self.key: Any = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        basic = x509.BasicConstraints(ca=isCA, path_length=None)
-        builder = self.builder(self.name, self.key.public_key(), issuer or self).add_extension(basic, True)
-        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False)
-        self.certificate = builder.sign((issuer or self).key, hashes.SHA256())
-
-    @staticmethod
-    def builder(
-        subject: x509.Name, key: Any, issuer: Authority, begin: datetime.datetime = NOW - DAY, days: float = 30
-    ) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer.name)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(begin)
-            .not_valid_after(begin + days * DAY)
-        )
-
-    def issue(
-        self,
-        names: list[x509.GeneralName],
-        common: str = "leaf",
-        begin: datetime.datetime = NOW - DAY,
-        days: float = 30,
-        key: Any = None,
-        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
-        chain: tuple[Authority, ...] = (),
-    ) -> bytes:
-        """Certificate, chain and key in PEM."""
-        key = key or ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-        builder = self.builder(subject, key.public_key(), self, begin, days)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
-        certificates = [builder.sign(self.key, hashes.SHA256()), *(each.certificate for each in chain)]
-        pem = serialization.Encoding.PEM
-        return b"".join(certificate.public_bytes(pem) for certificate in certificates) + privatePem(key)
-
-    @property
-    def pem(self) -> bytes:
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
-
-
-ROOT = Authority()
-FOREIGN = Authority("foreign")
-MIDDLE = Authority("middle", ROOT)
-NO_CA = Authority("no authority", ROOT, isCA=False)
-
-
-def dns(*names: str) -> list[x509.GeneralName]:
-    return [x509.DNSName(name) for name in names]
-
-
-def selfSigned() -> bytes:
-    lone = Authority(HOST)
-    lone.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")])
-    return lone.issue(dns(HOST), key=lone.key)
-
-
-def sha1Signed() -> bytes:
-    """What libraries refuse to sign nowadays, and the openssl of a distribution does."""
-    root, key = write("sha1-root.pem", ROOT.pem), write("sha1-root.key", privatePem(ROOT.key))
-    leaf, leafKey = (write(name, b"") for name in ("sha1.pem", "sha1.key"))
-    names = ("-subj", "/CN=leaf", "-addext", f"subjectAltName=DNS:{HOST}")
-    made = ("-newkey", "rsa:2048", "-nodes", "-keyout", leafKey, "-out", leaf, "-days", "9")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-sha1", "-CA", root, "-CAkey", key, *names, *made], capture_output=True, check=True
-    )
-    pem = pathlib.Path(leaf).read_bytes()
-    algorithm = x509.load_pem_x509_certificate(pem).signature_hash_algorithm
-    assert algorithm is not None
-    assert algorithm.name == "sha1"
-    return pem + pathlib.Path(leafKey).read_bytes()
-
-
-def privatePem(key: Any) -> bytes:
-    encoded: bytes = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return encoded
-
-
-def address(text: str) -> list[x509.GeneralName]:
-    return [x509.IPAddress(ipaddress.ip_address(text))]
-
-
-BAD: dict[str, tuple[str, str, Callable[[], bytes]]] = {
-    "self-signed": (HOST, "self-signed certificate", selfSigned),
-    "unknown authority": (HOST, "unable to get local issuer", lambda: FOREIGN.issue(dns(HOST))),
-    "expired": (HOST, "has expired", lambda: ROOT.issue(dns(HOST), begin=NOW - 9 * DAY, days=8)),
-    "not yet valid": (HOST, "not yet valid", lambda: ROOT.issue(dns(HOST), begin=NOW + DAY)),
-    "another host": (HOST, "Hostname mismatch", lambda: ROOT.issue(dns("other.test"))),
-    "common name only": (HOST, "Hostname mismatch", lambda: ROOT.issue([], common=HOST)),
-    "wildcard of everything": (HOST, "Hostname mismatch", lambda: ROOT.issue(dns("*.test"))),
-    "partial wildcard": ("www.server.test", "Hostname mismatch", lambda: ROOT.issue(dns("w*.server.test"))),
-    "wildcard of two labels": ("a.b.server.test", "Hostname mismatch", lambda: ROOT.issue(dns("*.server.test"))),
-    "another address": (LOOPBACK, "IP address mismatch", lambda: ROOT.issue(address("127.0.0.2"))),
-    "an address as a name": (LOOPBACK, "IP address mismatch", lambda: ROOT.issue(dns(LOOPBACK))),
-    "NUL in a name": (HOST, "Hostname mismatch", lambda: ROOT.issue(dns(HOST + "\0.evil.test"))),
-    "for clients only": (
-        HOST,
-        "unsuitable certificate purpose",
-        lambda: ROOT.issue(dns(HOST), usage=ExtendedKeyUsageOID.CLIENT_AUTH),
-    ),
-    "issuer is no authority": (HOST, "invalid CA certificate", lambda: NO_CA.issue(dns(HOST), chain=(NO_CA,))),
-    "weak key": (HOST, "key too weak", lambda: ROOT.issue(dns(HOST), key=rsa.generate_private_key(65537, 1024))),
-    "SHA-1": (HOST, "digest algorithm too weak", sha1Signed),
-    "missing intermediate": (HOST, "unable to get local issuer", lambda: MIDDLE.issue(dns(HOST))),
-}
-GOOD: dict[str, tuple[str, Callable[[], bytes]]] = {
-    "plain": (HOST, lambda: ROOT.issue(dns("other.test", HOST))),
-    "wildcard": ("www.server.test", lambda: ROOT.issue(dns("*.server.test"))),
-    "address": (LOOPBACK, lambda: ROOT.issue(address(LOOPBACK))),
-    "with its intermediate": (HOST, lambda: MIDDLE.issue(dns(HOST), chain=(MIDDLE,))),
-    "IPv6 address": ("::1", lambda: ROOT.issue(address("::1"))),
-}
-
-
 @pytest.fixture
 def world() -> Iterator[World]:
     world = World()
     yield world
     world.close()
-
-
-def weakServer(pem: bytes) -> ssl.SSLContext:
-    """A context that would show anything."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.load_cert_chain(write("shown.pem", pem))
-    return context
-
-
-def visit(world: World, monkeypatch: pytest.MonkeyPatch, host: str, pem: bytes) -> tuple[Any, Any]:
-    """A client without any options connects to `host`, who shows `pem`; the system trusts our root."""
-    monkeypatch.setenv("SSL_CERT_FILE", write("trusted.pem", ROOT.pem))
-    defaultClientContext.cache_clear()
-    servers = world.serverFactory()
-    port = world.reactor.listenTCP(
-        0, TLSFactory(world.reactor, servers, weakServer(pem)), interface="::1" if ":" in host else LOOPBACK
-    )
-    if "test" in host:
-        target = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (LOOPBACK, port.getHost().port))
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [target])
-    clients = world.clientFactory(hooks={"made": lambda protocol: protocol.transport.write(b"secret")})
-    clients.reasons = []
-    clients.hooks["failed"] = lambda factory, connector, reason: factory.reasons.append(reason.value)
-    world.reactor.connectSSL(host, port.getHost().port, clients, None)
-    world.until(lambda: clients.trace[-1] in ("made", "stop"))
-    defaultClientContext.cache_clear()
-    return servers, clients
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_badCertificates(world: World, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    host, why, make = BAD[kind]
-    servers, clients = visit(world, monkeypatch, host, make())
-    assert clients.trace == ["start", ("started", "connecting"), ("failed", "disconnected", "SSLError"), "stop"]
-    assert isinstance(clients.reasons[0].osError, ssl.SSLCertVerificationError)
-    assert why in str(clients.reasons[0])
-    world.until(lambda: not world.reactor._open.keys() - {*world.reactor.getReaders()})
-    assert "data" not in servers.trace
-
-
-@pytest.mark.parametrize("kind", GOOD)
-def test_goodCertificates(world: World, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    host, make = GOOD[kind]
-    servers, clients = visit(world, monkeypatch, host, make())
-    assert clients.trace[2:] == ["build", "made"]
-    world.until(lambda: servers.built and servers.only.received == b"secret")
 
 
 class TestMutual:
@@ -518,3 +338,28 @@ def test_clientCreator(world: World) -> None:
     )
     world.until(lambda: failures)
     assert failures[0].check(error.SSLError)
+
+
+@pytest.mark.parametrize("isGood", [False, True])
+def test_streamsForCoroutines(monkeypatch: pytest.MonkeyPatch, isGood: bool) -> None:
+    """ssl=True means what no options mean elsewhere: asyncio's own would believe in a common name."""
+    monkeypatch.setenv("SSL_CERT_FILE", write("trusted.pem", ROOT.pem))
+    defaultClientContext.cache_clear()
+    context = weakContext(ROOT.issue(dns("localhost") if isGood else [], common="localhost"))
+
+    async def main() -> bytes:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), LOOPBACK, 0, ssl=context)
+        async with server:
+            reader, writer = await openConnection(
+                LOOPBACK, server.sockets[0].getsockname()[1], ssl=True, server_hostname="localhost"
+            )
+            said = await reader.read(100)
+            writer.close()
+            return said
+
+    if isGood:
+        assert asyncio.run(main()) == b""
+    else:
+        with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+            asyncio.run(main())
+    defaultClientContext.cache_clear()

@@ -8,6 +8,7 @@ from typing import Any
 
 from reactor._logger import getLogger
 from reactor.aio.streams import LIMIT, LineReader, LineWriter, Overlong
+from reactor.tlsoptions import defaultClientContext
 
 log = getLogger("reactor.aio")
 
@@ -76,10 +77,13 @@ async def openConnection(
 ) -> tuple[LineReader, LineWriter]:
     """Connect as the event loop's create_connection does, which gets `options` (ssl, local_addr ...); return the pair.
 
-    With `path` among them, to that UNIX socket. The other arguments are LineReader's.
+    With `path` among them, to that UNIX socket. `ssl=True` verifies as connectSSL does without options. The other
+    arguments are LineReader's.
     """
     eventloop = asyncio.get_running_loop()
     protocol = _StreamProtocol(LineReader(limit, delimiter, overlong, keepEnds), eventloop, None)
+    if options.get("ssl") is True:  # asyncio's own would take a common name for the host's
+        options["ssl"] = defaultClientContext()
     if "path" in options:
         await eventloop.create_unix_connection(lambda: protocol, **options)
     else:
