@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import fcntl
 import importlib.metadata
 import io
 import logging
@@ -11,9 +12,11 @@ import os
 import pathlib
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -30,7 +33,9 @@ from reactor.serving import apps, drain, load, options, server, watch
 from reactor.serving.errors import CommandError, reasonOf
 from reactor.serving.latency import Latencies, ProgressBar
 from reactor.serving.logs import CleanFormatter, logTo
+from reactor.stdio import StandardIO
 from reactor.task import Clock
+from tests.harness import turnUntil
 
 DEADLINE = 20.0
 
@@ -699,6 +704,91 @@ def test_whoIsBeingClosedAlready(loop: EpollReactor) -> None:
             return got + len(reads(client))
 
     assert drained(loop, Farewell, talk) == 8_000_000
+
+
+# The drain of standard input and output.
+
+
+@pytest.fixture
+def pipes() -> Iterator[tuple[int, int, int, int]]:
+    """Standard input, what is written to it, what reads from standard output, and that."""
+    four = (*os.pipe(), *os.pipe())
+    yield four
+    for fd in four:
+        os.close(fd)
+
+
+def piped(loop: EpollReactor, protocol: Any, pipes: tuple[int, int, int, int]) -> Any:
+    return StandardIO(protocol, pipes[0], pipes[3], reactor=loop)
+
+
+def test_standardOutputIsDrained(loop: EpollReactor, pipes: Any) -> None:
+    """What is in the input already is answered, and all answers are sent."""
+    written = 0
+    os.set_blocking(pipes[1], False)
+    with suppress(BlockingIOError):
+        while True:
+            written += os.write(pipes[1], b"x" * 99 + b"\n")
+    transport = piped(loop, Raw(), pipes)
+    transport.write(b"y" * 500_000)
+    done: list[int] = []
+    drain.Drain(loop, [transport]).done.addCallback(done.append)
+    got = bytearray()
+
+    def read() -> bool:
+        os.set_blocking(pipes[2], False)
+        with suppress(BlockingIOError):
+            got.extend(os.read(pipes[2], 4096))
+        return bool(done)
+
+    turnUntil(loop, read)
+    while part := os.read(pipes[2], 1 << 20):
+        got += part
+    assert len(got) == 500_000 + written
+    assert done == [0]
+
+
+def test_standardInputWaitsForItsHandler(loop: EpollReactor, pipes: Any) -> None:
+    Slow.waiting = []
+    transport = piped(loop, Slow(), pipes)
+    os.write(pipes[1], b"a\nb\n")
+    turnUntil(loop, lambda: Slow.waiting)
+    done: list[int] = []
+    drain.Drain(loop, [transport]).done.addCallback(done.append)
+    for _ in range(2):
+        turnUntil(loop, lambda: Slow.waiting)
+        assert not done
+        Slow.waiting.pop().callback(None)
+    turnUntil(loop, lambda: done)
+    assert os.read(pipes[2], 10) == b"a\nb\n"
+    assert os.read(pipes[2], 10) == b""
+
+
+def test_standardOutputThatNobodyReads(loop: EpollReactor, pipes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "DEADLINE", 0.1)
+    transport = piped(loop, Raw(), pipes)
+    transport.write(b"y" * 500_000)
+    done: list[int] = []
+    drain.Drain(loop, [transport]).done.addCallback(done.append)
+    turnUntil(loop, lambda: done)
+    assert done == [1]
+    assert transport.disconnected
+
+
+def test_aSignalLeavesNothingUnsent() -> None:
+    """The command on pipes: all that it has read is on its way out when it ends."""
+    command = [sys.executable, "-m", "reactor", "serve", "echo", "--listen", "stdio:"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        child.stderr.readline()
+        child.stdin.write((b"x" * 99 + b"\n") * 600)
+        child.stdin.flush()
+        child.terminate()
+        assert len(child.stdout.read()) == 60_000
+        assert child.wait(DEADLINE) == 0
 
 
 class FakeReactor(Clock):

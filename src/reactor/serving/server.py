@@ -195,9 +195,7 @@ class Server:
             if port in readers:
                 acceptWaiting(port)
         closed = self.close()
-        for transport in self._pipes:
-            transport.loseConnection()
-        return gatherResults([closed, Drain(self._reactor, self._connections).done])
+        return gatherResults([closed, Drain(self._reactor, [*self._connections, *self._pipes]).done])
 
     def abort(self) -> None:
         """Reset every connection."""

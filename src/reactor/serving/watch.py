@@ -14,6 +14,7 @@ from reactor.endpoints.streams import Introduction
 from reactor.interfaces import IProtocolFactory, IReactorTime
 from reactor.linereceiver import LineReceiver
 from reactor.serving.logs import escaped
+from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
 
 log = logging.getLogger("reactor.serving")
@@ -21,10 +22,10 @@ log = logging.getLogger("reactor.serving")
 SWEEPS = 8
 
 
-def _queued(transport: Any, request: int) -> int:
-    """Ask the kernel about a socket's queue; 0 if the socket has gone."""
+def _queued(file: Any, request: int) -> int:
+    """Ask the kernel about the queue of a socket or descriptor; 0 if that has gone, or has none."""
     try:
-        answer = fcntl.ioctl(transport.getHandle(), request, bytes(4))
+        answer = fcntl.ioctl(file, request, bytes(4))
     except (OSError, ValueError):
         return 0
     return int(struct.unpack("i", answer)[0])
@@ -32,16 +33,21 @@ def _queued(transport: Any, request: int) -> int:
 
 def unread(transport: Any) -> int:
     """Return how many bytes from the peer wait in the kernel to be read."""
-    return _queued(transport, termios.FIONREAD)
+    file = transport.inputFileno() if isinstance(transport, StandardIO) else transport.getHandle()
+    return _queued(file, termios.FIONREAD)
 
 
 def unacknowledged(transport: Any) -> int:
-    """Return how many bytes that were sent wait in the kernel for the peer to take them."""
-    return _queued(transport, termios.TIOCOUTQ)
+    """Return how many bytes that were sent wait in the kernel for the peer to take them; 0 for standard output, which
+    keeps them whatever becomes of us.
+    """
+    return 0 if isinstance(transport, StandardIO) else _queued(transport.getHandle(), termios.TIOCOUTQ)
 
 
 def isRead(transport: Any, readers: set[int]) -> bool:
     """Whether the loop reads for `transport`. `readers` are the ids of what it reads from; TLS has a socket below."""
+    if isinstance(transport, StandardIO):
+        return transport.isReading
     return id(getattr(transport, "lower", transport)) in readers
 
 
