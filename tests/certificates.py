@@ -20,6 +20,17 @@ from tests.tlsharness import HOST, write
 
 NOW = datetime.datetime.now(datetime.UTC)
 DAY = datetime.timedelta(days=1)
+USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 
 
 class Authority:
@@ -40,6 +51,9 @@ class Authority:
         begin = NOW - 10 * DAY
         builder = self.builder(self.name, self.key.public_key(), issuer or self, begin, days)
         builder = builder.add_extension(basic, True)
+        if isCA:
+            signs = dict.fromkeys(("key_cert_sign", "crl_sign"), True)
+            builder = builder.add_extension(x509.KeyUsage(**{**dict.fromkeys(USAGES, False), **signs}), True)
         if allowed is not None:
             builder = builder.add_extension(x509.NameConstraints([x509.DNSName(allowed)], None), True)
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), False)
@@ -75,6 +89,8 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
         builder = self.builder(subject, key.public_key(), self, begin, days)
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), False)
+        mine = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        builder = builder.add_extension(mine, False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
         if extension is not None:
