@@ -15,11 +15,22 @@ from reactor.failure import Failure
 from reactor.interfaces import IHandshakeListener, ISSLTransport
 from reactor.testing import PumpReactor, connect, makeFakeClient, makeFakeServer
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, CertificateOptions, optionsForClientTLS
+from reactor.transports.output import OUTPUT_LIMIT
 from reactor.transports.tls import TLSConnection
-from reactor.transports.tlslayer import sayGoodbye, undelivered
-from tests.harness import Producer
+from reactor.transports.tlslayer import CIPHERTEXT_MARK, CIPHERTEXT_STEP, sayGoodbye, undelivered
+from tests.harness import Producer, World
 from tests.rawtls import RawEnd, RawHalves, Recorder, RecordingHalves, Wire, peerContext
-from tests.tlsharness import CA, CERTIFICATE, HOST, TRUST, certificatePath, pemOf, write
+from tests.tlsharness import (
+    CA,
+    CERTIFICATE,
+    HOST,
+    TRUST,
+    certificatePath,
+    clientOptions,
+    pemOf,
+    serverOptions,
+    write,
+)
 
 DEAF = 1 << 20  # more than two buffers in memory hold
 
@@ -567,7 +578,7 @@ class TestBounds:
         wire.ours.write(b"x" * (8 << 20))
         wire.flush()
         assert wire.ours.unsent > 7 << 20
-        assert wire.lower.unsent < 256 * 1024
+        assert wire.lower.unsent <= CIPHERTEXT_MARK + CIPHERTEXT_STEP + 100
         wire.other.resumeProducing()
         assert len(wire.hear()) == 8 << 20
 
@@ -649,3 +660,22 @@ class TestUndelivered:
         assert undelivered(Keeps()) == b"kept"
         assert undelivered(Wrapper(Wrapper(Lines()))) == b"lines"
         assert undelivered(RawEnd()) == b""
+
+
+def test_aBacklogAboveTheLimitIsSentBeforeTLSBegins() -> None:
+    """It was written under a higher limit, which the layer's own does not undo."""
+    size = 2 * OUTPUT_LIMIT
+    world = World()
+    try:
+        server, client = world.pair()
+        told: list[str] = []
+        server.handshakeCompleted = lambda: told.append("handshake")
+        server.transport.setOutputLimits(outputLimit=2 * size)
+        server.transport.write(bytes(size))
+        world.reactor.iterate(0)
+        server.transport.startTLS(serverOptions())
+        world.until(lambda: len(client.received) == size)
+        client.transport.startTLS(clientOptions())
+        world.until(lambda: told)
+    finally:
+        world.close()

@@ -144,6 +144,9 @@ class ILowerTransport(IStreamTransport, Protocol):
     def unsent(self) -> int:
         """How many bytes wait to be sent."""
 
+    def setOutputLimits(self, highWater: int, outputLimit: int) -> None:
+        """Bound what waits: pause the producer, and end the connection, above so many bytes."""
+
     def flush(self) -> None:
         """Send what the peer takes of them."""
 

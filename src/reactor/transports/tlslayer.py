@@ -43,12 +43,14 @@ from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, ILowerTransport, ITransportReactor
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
 from reactor.transports.duplex import isHalfCloseable
-from reactor.transports.output import OutputStream
+from reactor.transports.output import OUTPUT_LIMIT, OutputStream
 from reactor.transports.tlsengine import TLSEngine
 
 log = getLogger("reactor.tls")
 
 TRUNCATED = "the peer's stream ended without close_notify"
+CIPHERTEXT_MARK = 16 * 1024  # bytes below above which nothing more is encrypted
+CIPHERTEXT_STEP = 32 * 1024  # bytes encrypted at once
 LOOKS = 20  # at a connection that is closing, in closeTimeout
 PLAIN_BYTES = "plain bytes that came before TLS were still to be read"
 
@@ -139,6 +141,7 @@ class TLSLayer(OutputStream):
     def makeConnection(self, transport: ILowerTransport) -> None:
         """Called when it stands: begins the handshake."""
         self.lower = transport
+        transport.setOutputLimits(CIPHERTEXT_MARK, OUTPUT_LIMIT + transport.unsent)
         transport.registerProducer(_Valve(self), True)
         self._timer = self.reactor.callLater(self.handshakeTimeout, self.fail, TimeoutError(string="TLS handshake"))
         self._handshake(b"")
@@ -269,11 +272,15 @@ class TLSLayer(OutputStream):
             self._flushSoon()
 
     def _send(self, data: bytearray | memoryview) -> int:
-        if self._blocked:
-            return 0
-        sent = self._engine.encrypt(data)
+        sent = 0
+        while sent < len(data) and not self._blocked:
+            with memoryview(data) as view, view[sent : sent + CIPHERTEXT_STEP] as piece:
+                taken, wanted = self._engine.encrypt(piece), len(piece)
+            sent += taken
+            self._passOn()
+            if taken < wanted:
+                break
         self._sent += sent
-        self._passOn()
         return sent
 
     def _passOn(self) -> None:
