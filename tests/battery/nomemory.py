@@ -1,4 +1,4 @@
-"""A server and its client in one process, which is run under strace: some of its sends fail as if there were no memory."""
+"""A server and its client in one process, run under strace: some of its sends fail as if there were no memory."""
 
 from __future__ import annotations
 
