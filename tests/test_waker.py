@@ -6,6 +6,8 @@ import os
 import select
 import threading
 
+import pytest
+
 from reactor.loops.waker import Waker
 
 
@@ -84,6 +86,33 @@ def test_descriptors() -> None:
     waker.close()
     assert waker.fileno() == -1
     assert not any(os.path.exists(f"/proc/self/fd/{fd}") for fd in fds)
+
+
+def test_closed() -> None:
+    """Who wakes nobody is told, each time; also if it was awake at the end."""
+    waker = Waker()
+    waker.wake()
+    waker.close()
+    for _ in range(3):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            waker.wake()
+
+
+def test_renewed() -> None:
+    """Both descriptors keep their numbers, and stand for another pair than a copy of them, as a forked child's are."""
+    waker = Waker()
+    waker.wake()
+    copy, number = os.dup(waker.fileno()), waker.fileno()
+    waker.renew()
+    assert waker.fileno() == number
+    assert not readable(waker)
+    waker.wake()
+    assert readable(waker)
+    assert os.read(copy, 100) == b"w"
+    assert os.read(copy, 100) == b"", "the other end of the old pair is open still"
+    assert not any(os.get_inheritable(fd) or os.get_blocking(fd) for fd in (waker.fileno(), waker.writeFd))
+    os.close(copy)
+    waker.close()
 
 
 def test_collected() -> None:

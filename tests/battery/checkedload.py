@@ -55,6 +55,13 @@ class CheckedLoad(threading.Thread):
                 answer += piece
             assert answer == line, f"{answer!r} came for {line!r}"
 
+    def end(self) -> None:
+        """Finish the round, close the connections, and raise what has gone wrong."""
+        self._done.set()
+        self.join()
+        if self._problem is not None:
+            raise self._problem
+
     def __enter__(self) -> CheckedLoad:
         self.start()
         return self
@@ -62,7 +69,8 @@ class CheckedLoad(threading.Thread):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._done.set()
-        self.join()
-        if self._problem is not None and error is None:
-            raise self._problem
+        try:
+            self.end()
+        except BaseException:
+            if error is None:
+                raise

@@ -439,7 +439,10 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     # Threads.
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Have the reactor's thread make the call, in order, on its next turn. Any thread, and signal handlers."""
+        """Have the reactor's thread make the call, in order, on its next turn. Any thread, and signal handlers.
+
+        If the reactor does not run, that is when it runs again; OSError if it is closed.
+        """
         self._threadCalls.append((callable, args, kwargs))
         self._wake()
 

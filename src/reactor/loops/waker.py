@@ -20,11 +20,19 @@ class Waker:
         self._awake = False
 
     def wake(self) -> None:
-        """Make the loop's next sleep end at once. Costs a system call only if it is not awake already."""
+        """Make the loop's next sleep end at once. Costs a system call only if it is not awake already.
+
+        OSError if it is closed.
+        """
         if not self._awake:
             self._awake = True
-            with suppress(BlockingIOError):  # full of signals: the loop will wake
+            try:
                 self._writing.send(b"w")
+            except BlockingIOError:
+                pass  # full of signals: the loop will wake
+            except OSError:
+                self._awake = False  # so that the next one is told, too
+                raise
 
     def fileno(self) -> int:
         """Return the end that becomes readable."""
@@ -57,6 +65,7 @@ class Waker:
         """Close both ends."""
         self._reading.close()
         self._writing.close()
+        self._awake = False
 
     # A reactor that nobody closes gives its descriptors back without a warning.
     __del__ = close
