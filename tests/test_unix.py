@@ -20,7 +20,7 @@ from reactor import ClientCreator, DatagramProtocol, Failure, LineReceiver, Prot
 from reactor.error import BadFileError, CannotListenError, ConnectError
 from reactor.transports.connecting import CONNECT_REST
 from tests.datagrams import leavingSockets
-from tests.harness import DEADLINE, LOOPS, TWISTED, UNIXWorld, runProgram
+from tests.harness import DEADLINE, LOOPS, TWISTED, UNIXWorld, readAll, runProgram
 
 
 @pytest.fixture(params=[pytest.param(side, id=side.name) for side in LOOPS])
@@ -356,6 +356,104 @@ class TestConnection:
         server.transport.setTcpNoDelay(True)
         server.transport.setTcpKeepAlive(True)
         assert (server.transport.getTcpNoDelay(), server.transport.getTcpKeepAlive()) == (False, False)
+
+
+def endUnread(protocol: Any, peer: socket.socket) -> None:
+    protocol.transport.write(b"unread")
+    protocol.transport.reactor.iterate(0)
+    peer.close()
+
+
+def endWithWordsUnread(protocol: Any, peer: socket.socket) -> None:
+    peer.sendall(b"last")
+    endUnread(protocol, peer)
+
+
+def endOfTheirHalf(protocol: Any, peer: socket.socket) -> None:
+    peer.shutdown(socket.SHUT_WR)
+
+
+def endOfTheirReading(protocol: Any, peer: socket.socket) -> None:
+    peer.shutdown(socket.SHUT_RD)
+    protocol.transport.write(b"x")
+
+
+def leaveUnread(protocol: Any, peer: socket.socket) -> None:
+    protocol.transport.pauseProducing()
+    peer.sendall(b"unread")
+    protocol.transport.write(b"last")
+    protocol.transport.loseConnection()
+
+
+def endBehindAFullBuffer(protocol: Any, peer: socket.socket) -> None:
+    protocol.transport.write(b"x" * 5_000_000)
+    protocol.transport.reactor.iterate(0)
+    peer.close()
+
+
+def abortAFullBuffer(protocol: Any, peer: socket.socket) -> None:
+    protocol.transport.write(b"x" * 5_000_000)
+    protocol.transport.reactor.iterate(0)
+    protocol.transport.abortConnection()
+
+
+def endOfOurHalf(protocol: Any, peer: socket.socket) -> None:
+    protocol.transport.write(b"last")
+    protocol.transport.loseWriteConnection()
+    protocol.transport.reactor.iterate(0)
+    protocol.transport.reactor.iterate(0)
+    peer.sendall(b"more")
+    peer.close()
+
+
+class TestEndings:
+    """Who leaves with something unread resets the connection, though there is no other reset."""
+
+    @pytest.mark.parametrize("halves", [False, True])
+    @pytest.mark.parametrize(
+        ("end", "reason", "last"),
+        [
+            (endUnread, "ConnectionLost", None),
+            (endWithWordsUnread, "ConnectionLost", None),
+            (endOfTheirHalf, "ConnectionDone", "end"),
+            (endOfTheirReading, "ConnectionLost", "end"),
+            (leaveUnread, "ConnectionDone", "ConnectionResetError"),
+            (endBehindAFullBuffer, "ConnectionLost", None),
+            (abortAFullBuffer, "ConnectionAborted", "end"),
+            (endOfOurHalf, "ConnectionLost", None),
+        ],
+    )
+    def test_likeTwisted(
+        self,
+        world: UNIXWorld,
+        twisted: UNIXWorld,
+        end: Callable[[Any, socket.socket], None],
+        reason: str,
+        last: str | None,
+        halves: bool,
+    ) -> None:
+        said = []
+        for each in (world, twisted):
+            servers = each.serverFactory({"readLost": lambda protocol: protocol.transport.loseConnection()}, halves)
+            with dialUNIX(os.fsdecode(each.listen(servers).getHost().name)) as peer:
+                each.until(lambda servers=servers: "made" in servers.trace)
+                end(servers.only, peer)
+                each.until(lambda servers=servers: servers.only.lost)
+                said.append((servers.only.trace, lastOf(peer)))
+        assert said[0] == said[1]
+        assert said[0][0][-1] == ("lost", reason)
+        assert said[0][1] == last
+
+
+def lastOf(peer: socket.socket) -> str | None:
+    """What a socket reads after all data, None if it is closed."""
+    if peer.fileno() < 0:
+        return None
+    try:
+        readAll(peer)
+    except OSError as error:
+        return type(error).__name__
+    return "end"
 
 
 def dialUNIX(path: str) -> socket.socket:

@@ -35,7 +35,8 @@ class PeerCredentials(NamedTuple):
 class UNIXConnection(StartTLSMixin, Connection):
     """A connection over a UNIX stream socket.
 
-    The kernel has no reset for it: a peer sees an abortConnection() of this side as an end of stream.
+    A peer sees an abortConnection() of this side as an end of stream: the kernel resets only what is closed with
+    something unread.
     """
 
     __slots__ = ()
