@@ -136,6 +136,17 @@ class TestLikeTwisted:
         return os.fsdecode(error.port) == path, number if prepare != "live" else None, "stop" in factory.trace
 
     @leavingSockets
+    @leavingSockets
+    @pytest.mark.parametrize("wantPID", [True, False])
+    def test_twistedBesideADeadLockOfOurs(self, twisted: UNIXWorld, wantPID: bool) -> None:
+        path = twisted.path()
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(path)
+        pathlib.Path(path + ".lock").touch()
+        with pytest.raises((OSError, twisted.side.error.CannotListenError)):
+            twisted.reactor.listenUNIX(path, twisted.serverFactory(), wantPID=wantPID)
+        assert sorted(os.listdir(twisted.directory.name)) == ["0", "0.lock"]
+
     @pytest.mark.parametrize("prepare", ["file", "no directory", "live"])
     def test_refusal(self, world: UNIXWorld, twisted: UNIXWorld, prepare: str) -> None:
         assert self.refusal(world, prepare) == self.refusal(twisted, prepare)
