@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -40,6 +41,7 @@ from reactor.policies import (
 )
 from reactor.task import Clock
 from reactor.testing import StringTransport
+from reactor.transports.stream import Connection
 from tests.contract.transport import TransportContract
 from tests.harness import Producer, World, dial, readAll, reset, runUntil, turnUntil
 from tests.tlsharness import TLSWorld, clientOptions, serverOptions
@@ -905,6 +907,62 @@ def test_peersAreCountedApart(world: World) -> None:
         assert factory.peerConnections == {"127.0.0.1": 2, "127.0.0.2": 2}
         factory.doStop()
     turnUntil(world.reactor, lambda: factory.peerConnections == {})
+
+
+class Failing:
+    """Takes the place of a reactor's addReader: the system refuses to watch connections."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refused = 0
+        self.add = world.reactor.addReader
+        monkeypatch.setattr(world.reactor, "addReader", self)
+
+    def __call__(self, reader: Any) -> None:
+        if isinstance(reader, Connection):
+            self.refused += 1
+            raise OSError(errno.ENOSPC, "no more watches")
+        self.add(reader)
+
+
+@pytest.mark.parametrize("make", [limitedTotal, limitedByPeer, limitedThrottle])
+@pytest.mark.parametrize("depth", [0, 1])
+def test_aConnectionThatIsNeverMadeIsNotCounted(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, make: Callable[[], Any], depth: int
+) -> None:
+    """The system refuses to watch the socket, after the protocol was built: of servers, clients and what is adopted."""
+    factory = make()
+    outer = factory
+    if depth:
+        outer = TimeoutFactory(TrafficLoggingFactory(factory, "log"), 1)
+        outer.callLater = world.reactor.callLater  # type: ignore[method-assign]
+        logs: list[io.StringIO] = []
+        outer.wrappedFactory.open = lambda name: logs.append(io.StringIO()) or logs[-1]
+    port = world.listen(outer)
+    refusing = Failing(world, monkeypatch)
+    for number in range(1, 4):
+        with dial(port) as peer:
+            turnUntil(world.reactor, lambda number=number: refusing.refused == number)
+            world.reactor.iterate(0)
+            assert peer.recv(1) == b""
+    with dial(port) as peer, pytest.raises(OSError, match="no more watches"):
+        world.reactor.adoptStreamConnection(peer.fileno(), socket.AF_INET, outer)
+    turnUntil(world.reactor, lambda: refusing.refused == 5)
+    assert liveCount(factory) == 0
+    assert getattr(factory, "peerConnections", {}) == {}
+    assert world.reactor.getDelayedCalls() == []
+    assert not any(record.message.startswith("unhandled error in connectionNotMade") for record in caplog.records)
+
+
+def test_aClientThatIsNeverConnectedIsNotCounted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = world.listen(quiet())
+    clients = world.clientFactory()
+    throttling = ThrottlingFactory(clients, 7, 1 << 30, 1 << 30)
+    throttling.callLater = world.reactor.callLater  # type: ignore[method-assign]
+    Failing(world, monkeypatch)
+    world.connect(port, throttling)
+    world.until(lambda: clients.trace[-1] == "stop")
+    assert (throttling.connectionCount, clients.trace[:3]) == (0, ["start", ("started", "connecting"), "build"])
+    assert world.reactor.getDelayedCalls() == []
 
 
 def test_peersOfAUnixSocketAreOne() -> None:

@@ -13,6 +13,7 @@ import twisted.internet.endpoints
 import reactor.processendpoint
 from reactor import LineReceiver, ServerFactory
 from reactor.error import ProcessTerminated
+from reactor.policies import LimitTotalConnectionsFactory
 from reactor.processendpoint import ProcessAddress, ProcessEndpoint, StandardErrorBehavior
 from tests.children import SHELL, Children, children
 from tests.harness import OURS, TWISTED, Producer
@@ -89,6 +90,19 @@ def test_cannotBeStarted(side: SimpleNamespace) -> None:
     factory = side.protocol.Factory.forProtocol(side.protocol.Protocol)
     endpoint.connect(factory).addErrback(lambda failure: found.append(failure.type))
     assert found == [FileNotFoundError]
+
+
+def test_whatCannotBeStartedIsNotCounted() -> None:
+    class Limited(LimitTotalConnectionsFactory):
+        noisy = False
+        protocol = LineReceiver
+
+    with children(OURS) as world:
+        factory = Limited()
+        failed: list[Any] = []
+        ProcessEndpoint(world.reactor, "/nonexistent").connect(factory).addErrback(failed.append)
+        assert failed[0].check(FileNotFoundError)
+        assert factory.connectionCount == 0
 
 
 class Lines(LineReceiver):

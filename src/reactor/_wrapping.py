@@ -12,7 +12,7 @@ from typing import Any
 
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
-from reactor.protocol import ClientFactory, Protocol, connectionDone
+from reactor.protocol import ClientFactory, Protocol, abandon, connectionDone
 
 # What a transport calls on protocols that have it, and looks for.
 TOLD = frozenset({"readConnectionLost", "writeConnectionLost", "handshakeCompleted"})
@@ -103,7 +103,10 @@ class ProtocolWrapper(Protocol):
         self.wrappedProtocol.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Called once, last: factory.unregisterProtocol, then the protocol's, which is let go of."""
+        """Called once, last: factory.unregisterProtocol, then the protocol's, which is let go of.
+
+        A protocol that was never connected is not told of an end.
+        """
         self.connected = 0  # as a transport's
         try:
             self.factory.unregisterProtocol(self)
@@ -111,6 +114,12 @@ class ProtocolWrapper(Protocol):
             protocol, self.wrappedProtocol = self.wrappedProtocol, None
             if self._isOn:
                 protocol.connectionLost(reason)
+            else:
+                abandon(protocol)
+
+    def connectionNotMade(self) -> None:
+        """Called by transports in place of makeConnection if the connection is lost before: see connectionLost."""
+        self.connectionLost(connectionDone)
 
 
 class WrappingFactory(ClientFactory[Any]):

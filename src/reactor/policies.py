@@ -81,6 +81,7 @@ class LimitConnectionsByPeer(WrappingFactory):
     def __init__(self, wrappedFactory: Any) -> None:
         super().__init__(wrappedFactory)
         self.peerConnections: dict[Any, int] = {}
+        self._hosts: dict[Any, Any] = {}
 
     def buildProtocol(self, addr: Any) -> Any:
         """Return a wrapper around what the wrapped factory builds; None if this peer has too many connections."""
@@ -92,12 +93,13 @@ class LimitConnectionsByPeer(WrappingFactory):
         protocol = super().buildProtocol(addr)
         if protocol is not None:
             self.peerConnections[host] = self.peerConnections.get(host, 0) + 1
+            self._hosts[protocol] = host
         return protocol
 
     def unregisterProtocol(self, p: Any) -> None:
         """Called by each wrapper once, when its connection is over."""
         super().unregisterProtocol(p)
-        host = getattr(p.getPeer(), "host", None)
+        host = self._hosts.pop(p)
         self.peerConnections[host] -= 1
         if not self.peerConnections[host]:
             del self.peerConnections[host]

@@ -13,7 +13,7 @@ from reactor.defer import Deferred, fail, succeed
 from reactor.error import ConnectionDone, ProcessDone, ProcessExitedAlready
 from reactor.failure import Failure
 from reactor.interfaces import NO_ENVIRONMENT, BytesLike, Environment, IProtocolFactory, IReactorProcess, Text
-from reactor.protocol import ProcessProtocol
+from reactor.protocol import ProcessProtocol, abandon
 
 log = getLogger("reactor.endpoints")
 
@@ -138,10 +138,13 @@ class ProcessEndpoint:
         It has failed already if the child cannot be started, with the OSError. The protocol's connectionLost has
         ConnectionDone if the child exits with 0, else ProcessTerminated.
         """
+        protocol = None
         try:
             protocol = protocolFactory.buildProtocol(ProcessAddress())
             adapter = _Adapter(protocol, self._executable, self._errFlag)
             self._reactor.spawnProcess(adapter, self._executable, *self._options)
         except Exception:
-            return fail()
+            failed = fail()
+            abandon(protocol)
+            return failed
         return succeed(protocol)

@@ -72,6 +72,16 @@ class Protocol(BaseProtocol):
         """Called exactly once, last: `reason` holds ConnectionDone, ConnectionLost or what a callback raised."""
 
 
+def abandon(protocol: object) -> None:
+    """A factory has built `protocol`, and no connection comes of it: call its connectionNotMade(), if it has one."""
+    told = getattr(protocol, "connectionNotMade", None)
+    if told is not None:
+        try:
+            told()
+        except Exception:
+            log.exception("unhandled error in connectionNotMade of %r", protocol)
+
+
 class Factory(Generic[P]):
     """Builds a protocol for each connection, and holds what they share.
 

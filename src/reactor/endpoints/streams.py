@@ -11,7 +11,7 @@ from reactor.address import destinationOf, isIPv6Address
 from reactor.defer import CancelledError, Deferred, execute, fail
 from reactor.error import AlreadyListened, ConnectingCancelledError, DNSLookupError, NoProtocol
 from reactor.failure import Failure
-from reactor.protocol import BaseProtocol, ClientFactory, Factory
+from reactor.protocol import BaseProtocol, ClientFactory, Factory, abandon
 from reactor.stdio import PipeAddress, StandardIO
 
 if TYPE_CHECKING:
@@ -348,7 +348,11 @@ class StandardIOEndpoint:
         protocol = factory.buildProtocol(PipeAddress())
         if protocol is None:
             raise NoProtocol()
-        return StandardIO(protocol, reactor=self._reactor)
+        try:
+            return StandardIO(protocol, reactor=self._reactor)
+        except BaseException:
+            abandon(protocol)
+            raise
 
 
 class _OneProtocolFactory(Factory[P], Generic[P]):

@@ -17,6 +17,7 @@ from reactor.address import Address, UNIXAddress, fromSocketName
 from reactor.error import CannotListenError, UnsupportedAddressFamily, UnsupportedSocketType
 from reactor.failure import Failure
 from reactor.interfaces import IProtocolFactory, ITransportReactor
+from reactor.protocol import abandon
 from reactor.transports.stream import Connection
 from reactor.transports.tcp import TCPConnection, TCPPort, noDelay
 from reactor.transports.unix import UNIXConnection, UNIXPort
@@ -121,6 +122,7 @@ def adoptConnection(
     does.
     """
     sock = _duplicate(fileDescriptor, addressFamily)
+    protocol = None
     try:
         host, peer = (_addressOf(addressFamily, name) for name in (sock.getsockname(), sock.getpeername()))
         protocol = factory.buildProtocol(peer)
@@ -134,6 +136,7 @@ def adoptConnection(
         connection.start()
         return connection
     except BaseException:
+        abandon(protocol)
         sock.close()
         raise
 

@@ -23,7 +23,7 @@ from reactor.defer import Deferred, maybeDeferred
 from reactor.error import ConnectBindError, ConnectError, NotConnectingError, TimeoutError, UserError, getConnectError
 from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IDelayedCall, IStreamTransport, ITransportReactor
-from reactor.protocol import Protocol
+from reactor.protocol import Protocol, abandon
 from reactor.transports.stream import Connection
 
 Target = tuple[int, Any]
@@ -338,8 +338,13 @@ class Connector:
     def _begin(self, sock: socket.socket, peer: Address) -> None:
         """Have a protocol built for a connected socket. What is raised before the connection starts is a failure."""
         protocol = self.buildProtocol(peer)
-        connection = self._makeConnection(sock, Protocol() if protocol is None else protocol, peer, self.connectionLost)
-        self.transport = connection
-        connection.start()
-        if protocol is None:
+        refused = protocol is None
+        try:
+            connection = self._makeConnection(sock, Protocol() if refused else protocol, peer, self.connectionLost)
+            self.transport = connection
+            connection.start()
+        except BaseException:
+            abandon(protocol)
+            raise
+        if refused:
             connection.loseConnection()

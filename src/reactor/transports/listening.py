@@ -19,6 +19,7 @@ from reactor.defer import Deferred
 from reactor.error import CannotListenError, ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory, ITransportReactor
+from reactor.protocol import abandon
 from reactor.transports.stream import Connection
 
 log = getLogger("reactor.transports")
@@ -213,6 +214,7 @@ class ListeningPort:
 
     def _serve(self, sock: socket.socket, name: Any) -> None:
         """Build the protocol of one accepted connection and start it; a failure costs that connection only."""
+        protocol = None
         try:
             peer = self._peerAddress(name)
             protocol = self.factory.buildProtocol(peer)
@@ -221,6 +223,7 @@ class ListeningPort:
                 return
         except BaseException:
             self.reactor.reportFailure(Failure(), "buildProtocol of", self.factory)
+            abandon(protocol)
         self.reactor.closeSoon(sock)
 
     def _takeRest(self, error: OSError) -> None:

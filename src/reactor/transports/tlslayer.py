@@ -231,6 +231,7 @@ class TLSLayer(OutputStream):
             self._finish(Failure(error if isinstance(error, ConnectError) else ConnectError(string=error)))
             return
         if self.disconnected:  # meanwhile, and those who wait for the connection have been told
+            protocols.abandon(protocol)
             return
         self._failed = None
         if protocol is None:
