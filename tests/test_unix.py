@@ -136,7 +136,6 @@ class TestLikeTwisted:
         return os.fsdecode(error.port) == path, number if prepare != "live" else None, "stop" in factory.trace
 
     @leavingSockets
-    @leavingSockets
     @pytest.mark.parametrize("wantPID", [True, False])
     def test_twistedBesideADeadLockOfOurs(self, twisted: UNIXWorld, wantPID: bool) -> None:
         path = twisted.path()
@@ -147,6 +146,7 @@ class TestLikeTwisted:
             twisted.reactor.listenUNIX(path, twisted.serverFactory(), wantPID=wantPID)
         assert sorted(os.listdir(twisted.directory.name)) == ["0", "0.lock"]
 
+    @leavingSockets
     @pytest.mark.parametrize("prepare", ["file", "no directory", "live"])
     def test_refusal(self, world: UNIXWorld, twisted: UNIXWorld, prepare: str) -> None:
         assert self.refusal(world, prepare) == self.refusal(twisted, prepare)
