@@ -43,7 +43,7 @@ from reactor.task import Clock
 from reactor.testing import StringTransport
 from reactor.transports.stream import Connection
 from tests.contract.transport import TransportContract
-from tests.harness import Producer, World, dial, readAll, reset, runUntil, turnUntil
+from tests.harness import Producer, UNIXWorld, World, dial, readAll, reset, runUntil, turnUntil
 from tests.tlsharness import TLSWorld, clientOptions, serverOptions
 
 OURS = SimpleNamespace(
@@ -90,8 +90,12 @@ class WrappedTLSWorld(WrappedWorld, TLSWorld):
     """The same over TLS."""
 
 
+class WrappedUNIXWorld(WrappedWorld, UNIXWorld):
+    """The same over UNIX sockets."""
+
+
 class TestTheContractThroughWrappers(TransportContract):
-    @pytest.fixture(params=[WrappedWorld, WrappedTLSWorld])
+    @pytest.fixture(params=[WrappedWorld, WrappedTLSWorld, WrappedUNIXWorld])
     def world(self, request: pytest.FixtureRequest) -> Iterator[World]:
         world = request.param()
         yield world
