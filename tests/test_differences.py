@@ -423,6 +423,35 @@ def test_getHostAfterTheEnd(model: Model) -> None:
     assert model.run() == [HOST if model.isOurs else "AttributeError"]
 
 
+def test_halfCloseBehindAProducer(model: Model) -> None:
+    """The server closes when it sees the end of the client's half."""
+
+    class Client(model.protocol.Protocol):
+        written = False
+
+        def connectionMade(self) -> None:
+            self.transport.registerProducer(self, False)
+
+        def resumeProducing(self) -> None:
+            if self.written:
+                self.transport.unregisterProducer()
+                model.soon(20, model.reactor.stop)
+            else:
+                self.written = True
+                self.transport.write(b"all")
+                self.transport.loseWriteConnection()
+
+        def stopProducing(self) -> None:
+            pass
+
+        def connectionLost(self, reason: Any) -> None:
+            model.note(reason.type)
+
+    model.connect(model.serve(model.protocol.Protocol), Client)
+    # Twisted's connection is still there when its reactor stops.
+    assert model.run() == [model.error.ConnectionDone if model.isOurs else model.error.ConnectionLost]
+
+
 def test_halfCloseWithoutRegistration(model: Model) -> None:
     class Server(model.protocol.Protocol):
         def readConnectionLost(self) -> None:
