@@ -1,0 +1,178 @@
+"""Factories: who builds protocols for a port or a connector, and holds what they share."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
+
+from reactor import _current
+from reactor._logger import getLogger
+from reactor._protocols import BaseProtocol
+from reactor.error import NotConnectingError
+
+if TYPE_CHECKING:
+    from reactor.failure import Failure
+    from reactor.interfaces import IConnector, IDelayedCall, IReactorTime
+
+P = TypeVar("P", bound=BaseProtocol)
+
+log = getLogger("reactor.protocol")
+
+
+class Factory(Generic[P]):
+    """Builds a protocol for each connection, and holds what they share.
+
+    `protocol` is called without arguments for each one. `numPorts` counts the ports and connectors that use the
+    factory; `noisy` logs when the first begins and the last ends.
+    """
+
+    protocol: Callable[..., P] | None = None
+    numPorts = 0
+    noisy = True
+
+    @classmethod
+    def forProtocol(cls, protocol: Callable[..., P], *args: Any, **kwargs: Any) -> Self:
+        """Return cls(*args, **kwargs) with its `protocol` set."""
+        factory = cls(*args, **kwargs)
+        factory.protocol = protocol
+        return factory
+
+    def logPrefix(self) -> str:
+        """Return the name that stands for this factory in log messages."""
+        return type(self).__name__
+
+    def doStart(self) -> None:
+        """Called by each port and connector as it begins; the first brings startFactory."""
+        if not self.numPorts:
+            if self.noisy:
+                log.info("Starting factory %r", self)
+            self.startFactory()
+        self.numPorts += 1
+
+    def doStop(self) -> None:
+        """Called by each port and connector as it ends; the last brings stopFactory. Silent if none is left."""
+        if self.numPorts == 0:
+            return
+        self.numPorts -= 1
+        if not self.numPorts:
+            if self.noisy:
+                log.info("Stopping factory %r", self)
+            self.stopFactory()
+
+    def startFactory(self) -> None:
+        """Called before the first port or connector begins: the place to open what all protocols share."""
+
+    def stopFactory(self) -> None:
+        """Called when the last port or connector has ended; accepted connections may live on."""
+
+    def buildProtocol(self, addr: Any) -> P | None:
+        """Return a protocol for the connection with `addr`, its `factory` set; None closes the connection."""
+        assert self.protocol is not None, "a factory needs a protocol, or a buildProtocol of its own"
+        instance = self.protocol()
+        cast("Any", instance).factory = self
+        return instance
+
+
+class ServerFactory(Factory[P]):
+    """A factory for accepted connections."""
+
+
+class ClientFactory(Factory[P]):
+    """A factory for connections that a Connector makes, which tells it how each attempt fares."""
+
+    def startedConnecting(self, connector: Any) -> None:
+        """Called at the start of each attempt; connector.stopConnecting() gives it up."""
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """Called when an attempt fails, with a ConnectError or DNSLookupError; connector.connect() tries again."""
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        """Called after the protocol's connectionLost, with its reason; connector.connect() connects again."""
+
+
+class ReconnectingClientFactory(ClientFactory[P]):
+    """A client factory that connects again, each time after a longer delay.
+
+    The delay starts at `initialDelay` seconds and grows by `factor` up to `maxDelay`, with a normally distributed
+    `jitter` (a share of the delay; 0 or None for none). After `maxRetries` failures in a row (None: any number) it
+    gives up. A protocol whose connection proves good calls resetDelay(). `clock` tells time (None: the reactor).
+    """
+
+    maxDelay: float = 3600
+    initialDelay: float = 1.0
+    factor: float = 2.718281828459045
+    jitter: float | None = 0.119626565582
+    maxRetries: int | None = None
+
+    delay: float = initialDelay
+    retries = 0
+    continueTrying = 1
+    connector: IConnector | None = None
+    clock: IReactorTime | None = None
+    _callID: IDelayedCall | None = None
+
+    _CHANGING: ClassVar = frozenset({"connector", "retries", "delay", "continueTrying", "_callID", "clock"})
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        """Try again after the delay."""
+        self._tryAgain(connector)
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        """Connect again after the delay."""
+        self._tryAgain(connector)
+
+    def _tryAgain(self, connector: IConnector) -> None:
+        if self.continueTrying:
+            self.connector = connector
+            self.retry()
+
+    def retry(self, connector: IConnector | None = None) -> None:
+        """Have `connector` (None: the last one) connect after the delay. ValueError if there is none."""
+        if not self.continueTrying:
+            self._say("Abandoning %r on request", connector)
+            return
+        connector = connector or self.connector
+        if connector is None:
+            raise ValueError("no connector to retry")
+        self.retries += 1
+        if self.maxRetries is not None and self.retries > self.maxRetries:
+            self._say("Abandoning %r after %d retries", connector, self.retries)
+            return
+        if self.jitter:
+            self.delay = max(0.0, random.normalvariate(self.delay, self.delay * self.jitter))
+        self._say("%r will retry in %.3f seconds", connector, self.delay)
+        if self.clock is None:
+            self.clock = _current.current()
+        self._callID = self.clock.callLater(self.delay, self._connectAgain, connector)
+        self.delay = min(self.delay * self.factor, self.maxDelay)
+
+    def _connectAgain(self, connector: IConnector) -> None:
+        self._callID = None
+        connector.connect()
+
+    def stopTrying(self) -> None:
+        """Connect no more: cancels the call to come and stops the attempt under way."""
+        if self._callID is not None:
+            self._callID.cancel()
+            self._callID = None
+        self.continueTrying = 0
+        if self.connector is not None:
+            with suppress(NotConnectingError):
+                self.connector.stopConnecting()
+
+    def resetDelay(self) -> None:
+        """Start over with `initialDelay` and no retries counted: the connection proved good."""
+        self.delay = self.initialDelay
+        self.retries = 0
+        self._callID = None
+        self.continueTrying = 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to the running attempts."""
+        return {name: value for name, value in self.__dict__.items() if name not in self._CHANGING}
+
+    def _say(self, text: str, *args: object) -> None:
+        if self.noisy:
+            log.info(text, *args)

@@ -1,0 +1,198 @@
+"""Protocols of every kind: what a program subclasses for its conversations.
+
+The life of one over a stream, which every transport keeps:
+
+    makeConnection (-> connectionMade), then dataReceived any number of times, then connectionLost exactly once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from reactor._logger import getLogger
+from reactor.error import ConnectionDone
+from reactor.failure import Failure
+
+if TYPE_CHECKING:
+    from reactor.interfaces import IStreamTransport
+
+log = getLogger("reactor.protocol")
+
+connectionDone = Failure(ConnectionDone())
+connectionDone.cleanFailure()
+
+
+class BaseProtocol:
+    """What protocols of every kind share: a transport, and word of when it is there.
+
+    `connected` becomes 1 with the connection and stays 1 after it, as `transport` stays set.
+    """
+
+    connected = 0
+    # An attribute of instances only: one that hides an attribute of the class is slow to read from CPython 3.12 on.
+    transport: IStreamTransport
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Return an instance whose `transport` is None, whatever a subclass's __init__ takes or does."""
+        new: Any = super().__new__
+        self: Self = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
+        self.transport = cast("IStreamTransport", None)
+        return self
+
+    def makeConnection(self, transport: Any) -> None:
+        """Called once, when the connection stands: sets `transport`, calls connectionMade. Not for overriding."""
+        self.connected = 1
+        self.transport = transport
+        self.connectionMade()
+
+    def connectionMade(self) -> None:
+        """Called once, when the connection stands: the place to greet the peer. What it raises costs the connection."""
+
+
+class Protocol(BaseProtocol):
+    """Base of protocols over a stream of bytes. `factory` is the factory that built it."""
+
+    factory: Any = None
+
+    def logPrefix(self) -> str:
+        """Return the name that stands for this protocol in log messages."""
+        return type(self).__name__
+
+    def dataReceived(self, data: bytes) -> None:
+        """Called when bytes arrive: at least one, cut anywhere. What it raises costs the connection."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Called exactly once, last: `reason` holds ConnectionDone, ConnectionLost or what a callback raised."""
+
+
+def abandon(protocol: object) -> None:
+    """A factory has built `protocol`, and no connection comes of it: call its connectionNotMade(), if it has one."""
+    told = getattr(protocol, "connectionNotMade", None)
+    if told is not None:
+        try:
+            told()
+        except Exception:
+            log.exception("unhandled error in connectionNotMade of %r", protocol)
+
+
+class AbstractDatagramProtocol:
+    """What protocols over datagrams share. `numPorts` counts the ports that use it; `noisy` logs first and last."""
+
+    transport: Any = None
+    numPorts = 0
+    noisy = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the transport."""
+        return {**self.__dict__, "transport": None}
+
+    def doStart(self) -> None:
+        """Called by makeConnection; the first port brings startProtocol."""
+        if not self.numPorts:
+            if self.noisy:
+                log.info("Starting protocol %r", self)
+            self.startProtocol()
+        self.numPorts += 1
+
+    def doStop(self) -> None:
+        """Called by a port as it ends; the last brings stopProtocol."""
+        assert self.numPorts > 0, "the protocol has no port"
+        self.numPorts -= 1
+        self.transport = None
+        if not self.numPorts:
+            if self.noisy:
+                log.info("Stopping protocol %r", self)
+            self.stopProtocol()
+
+    def startProtocol(self) -> None:
+        """Called once, when the first transport is there."""
+
+    def stopProtocol(self) -> None:
+        """Called once, when the last transport has gone."""
+
+    def makeConnection(self, transport: Any) -> None:
+        """Called by a port, once at a time: sets `transport`."""
+        assert self.transport is None, "the protocol has a transport"
+        self.transport = transport
+        self.doStart()
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """Called with each datagram, whole, and the (host, port) it came from.
+
+        From a UNIX socket: with the path or abstract name of the sender, None if it has none.
+        """
+
+    def datagramLengthExceeded(self, datagram: bytes, addr: Any) -> None:
+        """Called instead if it is longer than the port's maxPacketSize. The port has counted and logged it.
+
+        `datagram` is whole; only over a UNIX socket may it be longer still than the 64 KiB that are read at least.
+        """
+
+
+class DatagramProtocol(AbstractDatagramProtocol):
+    """Base of protocols over UDP."""
+
+    def logPrefix(self) -> str:
+        """Return the name that stands for this protocol in log messages."""
+        return type(self).__name__
+
+    def connectionRefused(self) -> None:
+        """Called on a connected port when an earlier datagram was answered with "port unreachable" (RFC 1122)."""
+
+
+class ConnectedDatagramProtocol(DatagramProtocol):
+    """Base of protocols over a UNIX datagram socket with one peer."""
+
+    def datagramReceived(self, datagram: bytes) -> None:  # type: ignore[override]  # the model has it so
+        """Called with each datagram from the peer, whole."""
+
+    def datagramLengthExceeded(self, datagram: bytes) -> None:  # type: ignore[override]  # as above
+        """Called instead if it is longer than the port's maxPacketSize."""
+
+    def connectionFailed(self, failure: Failure) -> None:
+        """Called once, instead of startProtocol, if there is nobody to connect to: an OSError or CannotListenError."""
+
+
+class ProcessProtocol(BaseProtocol):
+    """Base of protocols to a child process: what comes from its descriptors, and how it ends."""
+
+    transport: Any = None
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        """Called with what the child wrote to its descriptor `childFD`; passes 1 and 2 to outReceived, errReceived."""
+        if childFD == 1:
+            self.outReceived(data)
+        elif childFD == 2:
+            self.errReceived(data)
+
+    def outReceived(self, data: bytes) -> None:
+        """Called with what the child wrote to its standard output."""
+
+    def errReceived(self, data: bytes) -> None:
+        """Called with what the child wrote to its standard error."""
+
+    def childConnectionLost(self, childFD: int) -> None:
+        """Called once for each descriptor of the child that is closed; passes 0, 1, 2 to in-, out-,
+        errConnectionLost.
+        """
+        if childFD == 0:
+            self.inConnectionLost()
+        elif childFD == 1:
+            self.outConnectionLost()
+        elif childFD == 2:
+            self.errConnectionLost()
+
+    def inConnectionLost(self) -> None:
+        """Called once, when the child's standard input is closed."""
+
+    def outConnectionLost(self) -> None:
+        """Called once, when the child's standard output is closed."""
+
+    def errConnectionLost(self) -> None:
+        """Called once, when the child's standard error is closed."""
+
+    def processExited(self, reason: Failure) -> None:
+        """Called once, when the child has exited; `reason` holds ProcessDone or ProcessTerminated."""
+
+    def processEnded(self, reason: Failure) -> None:
+        """Called once, last: the child has exited and all its descriptors are closed."""
