@@ -409,9 +409,12 @@ def test_ipv6(loop: EpollReactor) -> None:
     assert peers == ["::1", "::1"]
 
 
-def test_noIPv6Address(loop: EpollReactor) -> None:
+@pytest.mark.parametrize("answer", [["127.0.0.1"], socket.gaierror(-2, "Name or service not known")])
+def test_noIPv6Address(loop: EpollReactor, answer: Any) -> None:
     def lookUp(host: str, port: int, **_: object) -> Any:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        if isinstance(answer, Exception):
+            raise answer
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answer]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", lookUp)
