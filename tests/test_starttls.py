@@ -4,77 +4,26 @@ from __future__ import annotations
 
 import errno
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import twisted.protocols.basic
 
 from reactor import (
-    ClientFactory,
     Int16StringReceiver,
     LineOnlyReceiver,
-    LineReceiver,
     NetstringReceiver,
     OctetCountedReceiver,
     Protocol,
-    ServerFactory,
     error,
     optionsForClientTLS,
 )
 from reactor.interfaces import ITLSTransport
-from reactor.testing import IOPump, connectedServerAndClient
 from reactor.tlsoptions import HANDSHAKE_TIMEOUT, CertificateOptions, defaultClientContext
 from reactor.transports.tcp import TCPConnection
-from tests.harness import Producer, UNIXWorld, World, dial, readAll
+from tests.harness import Producer, UNIXWorld, World, dial
 from tests.tlsharness import HOST, TRUST, certificatePath, clientOptions, serverOptions, write
-
-
-class Dialogue(LineReceiver):
-    """A server that answers each line, and upgrades when it is asked to."""
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-        self.lines: list[bytes] = []
-
-    def begin(self) -> None:
-        self.transport.startTLS(serverOptions())
-
-    def lineReceived(self, line: bytes) -> Any:
-        self.lines.append(line)
-        self.events.append((line, self.transport.TLS))
-        if line == b"STARTTLS":
-            self.sendLine(b"go ahead")
-            self.begin()
-        else:
-            self.sendLine(b"you said " + line)
-
-    def handshakeCompleted(self) -> None:
-        self.events.append("handshake")
-
-    def connectionLost(self, reason: Any = None) -> None:
-        self.events.append(type(reason.value).__name__)
-        self.lost = reason
-
-
-class Caller(Dialogue):
-    """The client: it asks for the upgrade at once, and talks when it has it."""
-
-    def begin(self) -> None:
-        self.transport.startTLS(clientOptions())
-
-    def connectionMade(self) -> None:
-        self.sendLine(b"STARTTLS")
-
-    def lineReceived(self, line: bytes) -> Any:
-        self.events.append((line, self.transport.TLS))
-        if line == b"go ahead":
-            self.begin()
-            self.sendLine(b"secret")
-
-
-TALK = [(b"go ahead", False), "handshake", (b"you said secret", True)]
-HEARD = [(b"STARTTLS", False), "handshake", (b"secret", True)]
+from tests.upgrading import HEARD, KINDS, TALK, Caller, Dialogue, FedBack, Kept, KeptClient, Quiet, memory
 
 
 @pytest.fixture(params=[World, UNIXWorld])
@@ -89,32 +38,6 @@ def tcp() -> Iterator[World]:
     world = World()
     yield world
     world.close()
-
-
-class Kept(ServerFactory[Any]):
-    """Keeps what it has built."""
-
-    def __init__(self, protocol: Callable[[], Any] = Dialogue) -> None:
-        self.protocol = protocol
-        self.built: list[Any] = []
-
-    def buildProtocol(self, addr: Any) -> Any:
-        self.built.append(super().buildProtocol(addr))
-        return self.built[-1]
-
-
-class KeptClient(Kept, ClientFactory[Any]):
-    def __init__(self, protocol: Callable[[], Any] = Caller) -> None:
-        super().__init__(protocol)
-        self.lost: list[Any] = []
-
-    def clientConnectionLost(self, connector: Any, reason: Any) -> None:
-        self.lost.append(reason)
-
-
-def memory(server: Callable[[], Any] = Dialogue, client: Callable[[], Any] = Caller) -> tuple[Any, Any, IOPump]:
-    caller, answerer, pump = connectedServerAndClient(server, client)
-    return answerer, caller, pump
 
 
 class TestUpgrade:
@@ -475,146 +398,8 @@ class TestOldReferences:
         assert (server.transport.highWater, server.transport.outputLimit) == (11, 22)
 
 
-class Quiet(Caller):
-    """Begins when it is told to go ahead, and says nothing by itself."""
-
-    MAX_LENGTH = 1 << 20
-
-    def connectionMade(self) -> None:
-        pass
-
-    def lineReceived(self, line: bytes) -> Any:
-        self.events.append((line[:10], self.transport.TLS))
-        if line == b"go ahead":
-            self.begin()
-
-
-class Cutting(Dialogue):
-    """Raw data until TLS."""
-
-    def connectionMade(self) -> None:
-        self.setRawMode()
-
-    def rawDataReceived(self, data: bytes) -> None:
-        self.raw = getattr(self, "raw", b"") + data
-        if b"\r\n" in self.raw:
-            self.setLineMode(self.raw)
-
-
-class PausingFirst(Dialogue):
-    def begin(self) -> None:
-        self.pauseProducing()
-        super().begin()
-        self.resumeProducing()
-
-
-class RawAfterwards(Dialogue):
-    def begin(self) -> None:
-        self.setRawMode()
-        super().begin()
-
-    def rawDataReceived(self, data: bytes) -> None:
-        self.lines.append(data)
-
-
-class Later(Dialogue):
-    """Upgrades on a later turn, and gets what comes until then."""
-
-    def begin(self) -> None:
-        self.paused = True
-        self.transport.reactor.callLater(0, self._later)
-
-    def _later(self) -> None:
-        super().begin()
-        self.paused = False
-        self.dataReceived(b"")
-
-
-class FedBack(Dialogue):
-    """Gives a part of a line back after the upgrade has begun: it was plain, and is found at the end of it."""
-
-    def begin(self) -> None:
-        super().begin()
-        self.dataReceived(b"EVI")
-
-
-class OnlyLines(LineOnlyReceiver):
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self.events: list[Any] = []
-
-    lineReceived = Dialogue.lineReceived  # type: ignore[assignment]
-    begin = Dialogue.begin
-    connectionLost = Dialogue.connectionLost
-
-
-class TwistedsLines(twisted.protocols.basic.LineReceiver):
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self.events: list[Any] = []
-
-    lineReceived = Dialogue.lineReceived
-    begin = Dialogue.begin
-    connectionLost = Dialogue.connectionLost
-
-
-class Wrapper(Protocol):
-    """As protocols that wrap others are: transport and protocol to two sides."""
-
-    def __init__(self) -> None:
-        self.wrappedProtocol = Dialogue()
-        self.lines, self.events = self.wrappedProtocol.lines, self.wrappedProtocol.events
-
-    def connectionMade(self) -> None:
-        self.wrappedProtocol.makeConnection(self)
-
-    def dataReceived(self, data: bytes) -> None:
-        self.wrappedProtocol.dataReceived(data)
-
-    def connectionLost(self, reason: Any = None) -> None:
-        self.wrappedProtocol.connectionLost(reason)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["transport"], name)
-
-
-KINDS = [
-    Dialogue,
-    PausingFirst,
-    RawAfterwards,
-    Later,
-    Cutting,
-    OnlyLines,
-    TwistedsLines,
-    Wrapper,
-]
-
-
 class TestInjection:
     """T10, CVE-2011-0411: plain bytes behind the command are never read as if they had come protected."""
-
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_inOnePacket(self, tcp: World, kind: Any) -> None:
-        servers = Kept(kind)
-        with dial(tcp.listen(servers)) as peer:
-            peer.sendall(b"before\r\nSTARTTLS\r\nEVIL\r\nEVIL\r\n")
-            tcp.until(lambda: servers.built and servers.built[0].events[-1:] == ["SSLError"])
-            assert servers.built[0].lines == [b"before", b"STARTTLS"]
-            assert "plain bytes" in str(servers.built[0].events and lostOf(servers.built[0]).value)
-            tcp.reactor.iterate(0)
-            with pytest.raises(ConnectionResetError):
-                readAll(peer)
-
-    @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("evil", [b"EVIL\r\n", b"EVIL without an end", b"E" * 20_000])
-    def test_inAPacketOfItsOwn(self, tcp: World, kind: Any, evil: bytes) -> None:
-        servers = Kept(kind)
-        with dial(tcp.listen(servers)) as peer:
-            peer.sendall(b"STARTTLS\r\n")
-            tcp.until(lambda: servers.built and servers.built[0].lines)
-            peer.sendall(evil)
-            tcp.until(lambda: servers.built[0].events[-1:] == ["SSLError"])
-            assert servers.built[0].lines == [b"STARTTLS"]
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_inSingleBytes(self, kind: Any) -> None:
@@ -638,19 +423,6 @@ class TestInjection:
         server, client, _ = memory(FedBack)
         assert server.events == [(b"STARTTLS", False), "SSLError"]
         assert client.events[-1] != (b"you said EVIsecret", True)
-
-    def test_fromServersToo(self) -> None:
-        """The answer to the command, and a forged one behind it, in one packet."""
-
-        class Forging(Dialogue):
-            def begin(self) -> None:
-                self.sendLine(b"you said secret")
-
-        server, client, pump = memory(Forging)
-        pump.reactor.clock.advance(0)
-        pump.flush()
-        assert client.events == [(b"go ahead", False), "SSLError"]
-        assert b"secret" not in server.lines
 
     @pytest.mark.parametrize(
         ("receiver", "upgrade", "evil"),
@@ -694,10 +466,6 @@ class TestInjection:
         assert lines.takeUndelivered() == b""
         lines.dataReceived(b"half a")
         assert lines.takeUndelivered() == b"half a"
-
-
-def lostOf(protocol: Any) -> Any:
-    return getattr(protocol, "wrappedProtocol", protocol).lost
 
 
 def test_manyUpgradesLeaveNothing(world: World) -> None:
