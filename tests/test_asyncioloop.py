@@ -341,6 +341,17 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     made.close()
 
 
+def test_itSleepsUntilACallIsDue(world: World) -> None:
+    """A loop that rounds to milliseconds would wake too early, again and again."""
+    for number in range(20):
+        called, turns = list[int](), 0
+        world.reactor.callLater(0.002 + 0.0003 * number, called.append, 1)
+        while not called:
+            world.reactor.iterate(1)
+            turns += 1
+        assert turns <= 3
+
+
 class TestErrorsOfDescriptors:
     """uvloop gives a descriptor up when it shows an error. Nobody must notice."""
 

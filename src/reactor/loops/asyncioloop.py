@@ -167,7 +167,7 @@ class AsyncioReactor(ReactorBase):
         if not sleep:
             eventloop.stop()  # which lets it poll once
         else:
-            timer = eventloop.call_later(sleep, self._stopPolling)
+            timer = eventloop.call_later(_roundedUp(sleep), self._stopPolling)
             self._polling = True
         try:
             eventloop.run_forever()
@@ -233,8 +233,7 @@ class AsyncioReactor(ReactorBase):
                 return  # at worst it comes too early, for a call that was cancelled meanwhile
             self._timer.cancel()
         self._timerDue = due
-        # Some loops round to milliseconds: rounded up, the call is not met by a loop that comes too early and spins.
-        self._timer = self.eventloop.call_later(math.ceil(sleep * 1000) / 1000, self._timeIsUp)
+        self._timer = self.eventloop.call_later(_roundedUp(sleep), self._timeIsUp)
 
     def _timeIsUp(self) -> None:
         self._timer = None
@@ -431,3 +430,8 @@ def _fileOf(fd: int) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return (status.st_dev, status.st_ino)
+
+
+def _roundedUp(sleep: float) -> float:
+    """`sleep` in whole milliseconds, which some loops round to: they would come too early for a call, and spin."""
+    return math.ceil(sleep * 1000) / 1000
