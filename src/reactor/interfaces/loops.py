@@ -1,0 +1,164 @@
+"""Time, descriptors, threads: what a loop does, whatever it is for. See the package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from reactor.failure import Failure
+
+
+class IDelayedCall(Protocol):
+    """A call to come."""
+
+    def getTime(self) -> float:
+        """Return when it is due, in the reactor's seconds()."""
+
+    def cancel(self) -> None:
+        """Forget the call. AlreadyCalled or AlreadyCancelled (both ValueError) if there is nothing to forget."""
+
+    def delay(self, secondsLater: float) -> None:
+        """Move it `secondsLater` seconds later (sooner, if negative) than it was due."""
+
+    def reset(self, secondsFromNow: float) -> None:
+        """Make it due `secondsFromNow` seconds from now."""
+
+    def active(self) -> bool:
+        """Whether it is still to come."""
+
+
+class IFileDescriptor(Protocol):
+    """Something with a file descriptor that the reactor can watch."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, or -1 if it is closed."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is over: doRead or doWrite failed, or the reactor stops."""
+
+
+class IReadDescriptor(IFileDescriptor, Protocol):
+    """What addReader takes."""
+
+    def doRead(self) -> Any:
+        """The descriptor may be readable: None to go on; an exception object ends it with connectionLost."""
+
+
+class IWriteDescriptor(IFileDescriptor, Protocol):
+    """What addWriter takes."""
+
+    def doWrite(self) -> Any:
+        """The descriptor may be writable: None to go on; an exception object ends it with connectionLost."""
+
+
+class IClosable(Protocol):
+    """A socket, or a raw file."""
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+
+
+class IFlushable(Protocol):
+    """A transport with output to send before the loop sleeps."""
+
+    def flush(self) -> None:
+        """Send what the kernel takes of what was written."""
+
+    def failConnection(self, failure: Failure) -> None:
+        """Log `failure` and end the connection with it."""
+
+
+class IResolver(Protocol):
+    """A replacement for the system's resolver, for installResolver."""
+
+    def getHostByName(self, name: str, timeout: Any = ...) -> Any:
+        """Return a Deferred of `name`'s IPv4 or IPv6 address as text, failing with DNSLookupError."""
+
+
+class IReactorTime(Protocol):
+    """Time and calls to come. A task.Clock is one too."""
+
+    def seconds(self) -> float:
+        """Return the time in seconds: monotonic, with no relation to the calendar."""
+
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        """Call `callable(*args, **kw)` once, no sooner than `delay` >= 0 seconds from now; return its DelayedCall.
+
+        Equal deadlines keep their order. A call with delay 0 made by another call runs on the next turn.
+        """
+
+
+class IReactorCore(Protocol):
+    """The loop itself."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the reactor has started and not yet stopped."""
+
+    def run(self, installSignalHandlers: bool = True) -> None:
+        """Run until stop(). ReactorAlreadyRunning if it runs. It can run again afterwards."""
+
+    def stop(self) -> None:
+        """Leave run() in order: shutdown triggers, then every port and connection is closed. ReactorNotRunning if
+        idle.
+        """
+
+    def addSystemEventTrigger(
+        self, phase: str, eventType: str, callable: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Call `callable` once in `phase` ("before", "during", "after") of the next `eventType` ("startup",
+        "shutdown").
+        """
+
+    def removeSystemEventTrigger(self, triggerID: Any) -> None:
+        """Take a trigger back. ValueError if it has run or been removed."""
+
+    def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call now if running, else after startup (then a trigger ID is returned)."""
+
+
+class IReactorFromThreads(Protocol):
+    """The one door into the reactor's thread."""
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Have the reactor's thread call `callable`, in order, on its next turn. Any thread, and signal handlers."""
+
+
+class IReactorThreads(IReactorFromThreads, Protocol):
+    """Work that blocks."""
+
+    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Have a thread of the pool call `callable`; what it raises is logged."""
+
+    def getThreadPool(self) -> Executor:
+        """Return the pool, made on first use."""
+
+    def suggestThreadPoolSize(self, size: int) -> None:
+        """Have up to `size` threads in the pool."""
+
+
+class IReactorFDSet(Protocol):
+    """Interest in file descriptors."""
+
+    def addReader(self, reader: Any) -> None:
+        """Call reader.doRead() whenever its descriptor may be readable, until removeReader."""
+
+    def addWriter(self, writer: Any) -> None:
+        """Call writer.doWrite() whenever its descriptor may be writable, until removeWriter."""
+
+    def removeReader(self, reader: Any) -> None:
+        """Undo addReader; nothing if it was not added."""
+
+    def removeWriter(self, writer: Any) -> None:
+        """Undo addWriter; nothing if it was not added."""
+
+    def removeAll(self) -> list[Any]:
+        """Forget, and return, everything that was added by a program (not the reactor's own)."""
+
+    def getReaders(self) -> list[Any]:
+        """Return what is watched for reading."""
+
+    def getWriters(self) -> list[Any]:
+        """Return what is watched for writing."""

@@ -1,0 +1,176 @@
+"""Reactors: opening ports, connections and children; all of it, and what transports ask for. See the package."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from reactor.interfaces.loops import IReactorCore, IReactorFDSet, IReactorThreads, IReactorTime
+
+if TYPE_CHECKING:
+    from reactor.defer import Deferred
+    from reactor.failure import Failure
+    from reactor.interfaces.loops import IClosable, IFileDescriptor, IFlushable
+
+
+class IReactorTCP(Protocol):
+    """TCP."""
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Listen on `port` (0: one that is free) of `interface` ("": all IPv4 ones; "::": all) for `factory`."""
+
+    def connectTCP(
+        self,
+        host: str,
+        port: int | str,
+        factory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> Any:
+        """Connect to `host`, a name or an address, within `timeout` seconds; return the Connector at once."""
+
+
+class IReactorSSL(Protocol):
+    """TLS over TCP."""
+
+    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
+        """Listen as listenTCP does, for TLS with the contexts of `contextFactory`."""
+
+    def connectSSL(
+        self,
+        host: str,
+        port: int | str,
+        factory: Any,
+        contextFactory: Any,
+        timeout: float | None = 30,
+        bindAddress: tuple[str, int] | None = None,
+    ) -> Any:
+        """Connect as connectTCP does, then with TLS; return the Connector at once."""
+
+
+class IReactorUNIX(Protocol):
+    """Streams over UNIX sockets. An address is a path, or an abstract name, which begins with a NUL."""
+
+    def listenUNIX(self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o600, wantPID: bool = True) -> Any:
+        """Listen at `address` for `factory`; the file has `mode`. With `wantPID` a dead owner's path is taken over."""
+
+    def connectUNIX(self, address: Any, factory: Any, timeout: float | None = 30, checkPID: bool = False) -> Any:
+        """Connect to `address` within `timeout` seconds; return the Connector at once."""
+
+
+class IReactorSocket(Protocol):
+    """Streams on sockets that somebody else has opened. The descriptor is duplicated and stays the caller's."""
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+        """Accept connections for `factory` on a listening socket; return the port."""
+
+    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+        """Have `factory` build a protocol for a connected socket; return its transport."""
+
+
+class IReactorUNIXDatagram(Protocol):
+    """Datagrams over UNIX sockets."""
+
+    def listenUNIXDatagram(
+        self, address: Any, protocol: Any, maxPacketSize: int = 8192, mode: int = 0o600, wantPID: bool = True
+    ) -> Any:
+        """Give `protocol` the datagrams that are sent to `address`."""
+
+    def connectUNIXDatagram(
+        self,
+        address: Any,
+        protocol: Any,
+        maxPacketSize: int = 8192,
+        mode: int = 0o600,
+        bindAddress: Any = None,
+        wantPID: bool = True,
+    ) -> Any:
+        """Exchange datagrams with `address` for `protocol`, a ConnectedDatagramProtocol."""
+
+
+class IReactorUDP(Protocol):
+    """UDP."""
+
+    def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> Any:
+        """Give `protocol` the datagrams that come to `port` (0: a free one) of `interface` ("": all IPv4 ones)."""
+
+    def adoptDatagramPort(
+        self, fileDescriptor: int, addressFamily: int, protocol: Any, maxPacketSize: int = 8192
+    ) -> Any:
+        """As listenUDP, on a duplicate of a descriptor that is a bound UDP socket."""
+
+
+class IReactorMulticast(Protocol):
+    """Multicast over UDP."""
+
+    def listenMulticast(
+        self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192, listenMultiple: bool = False
+    ) -> Any:
+        """As listenUDP; the port can join multicast groups."""
+
+
+class IReactorProcess(Protocol):
+    """Child processes."""
+
+    def spawnProcess(
+        self,
+        processProtocol: Any,
+        executable: Any,
+        args: Any = (),
+        env: Any = ...,
+        path: Any = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        usePTY: Any = False,
+        childFDs: Any = None,
+    ) -> Any:
+        """Run `executable` with `args`, in the directory `path`; return the child's IProcessTransport."""
+
+
+class IReactorNames(Protocol):
+    """Host names."""
+
+    def resolve(self, name: str, timeout: Any = ...) -> Deferred[str]:
+        """Return a Deferred of `name`'s address as text, failing with DNSLookupError. Never blocks."""
+
+    def resolveAll(self, name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
+        """Return a Deferred of every (address family, socket address) of `name`, best first."""
+
+
+class IReactor(
+    IReactorCore,
+    IReactorTime,
+    IReactorThreads,
+    IReactorFDSet,
+    IReactorTCP,
+    IReactorSSL,
+    IReactorUNIX,
+    IReactorSocket,
+    IReactorUNIXDatagram,
+    IReactorUDP,
+    IReactorMulticast,
+    IReactorProcess,
+    IReactorNames,
+    Protocol,
+):
+    """Everything that a reactor offers to programs. The package `reactor` is one too."""
+
+
+class ITransportReactor(IReactor, Protocol):
+    """What transports ask of their reactor besides."""
+
+    def opened(self, transport: IFileDescriptor) -> None:
+        """`transport` lives: stop() will close it."""
+
+    def closed(self, transport: IFileDescriptor) -> None:
+        """`transport` has ended by itself."""
+
+    def flushSoon(self, transport: IFlushable) -> None:
+        """Call transport.flush() once before the loop sleeps."""
+
+    def closeSoon(self, file: IClosable) -> None:
+        """Close `file` once no event of this batch can name its descriptor any more."""
+
+    def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
+        """Log what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor in
+        order.
+        """
