@@ -250,6 +250,7 @@ class LineWriter:
         self._eventloop = eventloop
         self._pieces: list[bytes] = []
         self._size = 0
+        self._most = HIGH_WATER  # bytes to be gathered: fewer, where OUTPUT_LIMIT is near
         self._blocked = False
         self._drained: asyncio.Future[None] | None = None
         self._closed: asyncio.Future[None] = eventloop.create_future()
@@ -265,7 +266,7 @@ class LineWriter:
             self._eventloop.call_soon(self.flush)
         self._pieces.append(data)
         self._size += len(data)
-        if self._size > HIGH_WATER:
+        if self._size > self._most:
             self.flush()
 
     def writelines(self, data: Iterable[BytesLike]) -> None:
@@ -293,18 +294,22 @@ class LineWriter:
         if not self._size:
             self._pieces.clear()
             return
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        before = self._size - len(self._pieces[-1])
+        data = b"".join(self._pieces) if before else self._pieces[-1]
         self._pieces.clear()
         self._size = 0
         transport = self.transport
         if transport.is_closing():
             return
-        if transport.get_write_buffer_size() > OUTPUT_LIMIT:
+        before += transport.get_write_buffer_size()
+        if before > OUTPUT_LIMIT:
             log.warning("%r: the peer does not read; dropped", self)
-            self._reader.broken(OutputLimitExceeded(f"{transport.get_write_buffer_size()} bytes"))
+            self._reader.broken(OutputLimitExceeded(f"{before} bytes"))
             transport.abort()
             return
         transport.write(data)
+        room = OUTPUT_LIMIT - transport.get_write_buffer_size() if self._blocked else HIGH_WATER
+        self._most = min(HIGH_WATER, max(0, room))
 
     def close(self) -> None:
         """Send what was written, then close."""
