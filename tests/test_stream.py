@@ -237,6 +237,22 @@ class TestSystem:
             assert got == data
             world.until(lambda: producer.trace == ["pause", "resume"])
 
+    def test_aProducerThatRaisesAfterwards(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        def fail() -> None:
+            raise ValueError("no more")
+
+        with server(world) as (protocol, _):
+            transport, real = protocol.transport, protocol.transport.socket
+            transport.registerProducer(Producer(), True)
+            failing = transport.socket = Failing(real, send=OSError(errno.ENOBUFS, "no"))
+            transport.write(b"x" * (transport.highWater + 1))
+            world.until(lambda: failing.asked)
+            transport.producer.hooks["resume"] = fail
+            transport.socket = real
+            world.until(lost(protocol))
+        assert type(protocol.lost.value) is ValueError
+        assert len(caplog.records) == 1
+
     @pytest.mark.parametrize("how", ["abortConnection", "loseConnection", "peer"])
     def test_theEndWithoutMemory(self, world: World, how: str) -> None:
         with server(world) as (protocol, peer):
