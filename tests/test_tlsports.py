@@ -17,7 +17,7 @@ from reactor import CertificateOptions, LineReceiver, Protocol, error, optionsFo
 from reactor.policies import WrappingFactory
 from reactor.transports.tls import TLSConnection
 from reactor.transports.tlsports import TLSConnector, TLSFactory
-from tests.harness import LOOPBACK, LOOPS, World, dial, readAll, refusedPort, reset, silentServer
+from tests.harness import DEADLINE, LOOPBACK, LOOPS, World, dial, readAll, refusedPort, reset, silentServer
 from tests.tlsharness import CA, HOST, TRUST, TLSWorld, certificatePath, clientOptions, pemOf, serverOptions
 
 SIDES = [pytest.param(side, id=side.name) for side in LOOPS]
@@ -284,7 +284,7 @@ class TestCrossedWires:
     def test_bytesThenTheEnd(self, world: World, caplog: pytest.LogCaptureFixture, how: str) -> None:
         caplog.set_level(logging.INFO, "reactor.tls")
         servers = world.serverFactory()
-        options = CertificateOptions(certificatePath(), handshakeTimeout=1.0)
+        options = CertificateOptions(certificatePath(), handshakeTimeout=2 * DEADLINE)
         port = world.reactor.listenSSL(0, servers, options, interface=LOOPBACK)
         peer = dial(port)
         peer.sendall(b"\x16\x03")

@@ -781,6 +781,37 @@ class OutputLimit:
         assert reasonOf(client).__name__ == world.afterReset
         assert [record.levelno for record in caplog.records if record.levelno >= logging.WARNING] == [logging.WARNING]
 
+    @pytest.mark.parametrize("who", ["callLater", "another connection"])
+    def test_theCapHoldsForWhoeverWrites(self, world: World, who: str) -> None:
+        """Little by little, each time from outside the connection's own events."""
+        server, client = world.pair()
+        sizes: list[int] = []
+
+        def write(*_: object) -> None:
+            for _ in range(10):
+                server.transport.write(PIECE)
+                sizes.append(server.transport.unsent)
+            if not server.transport.disconnecting:
+                askAgain()
+
+        def askAgain() -> None:
+            if who == "callLater":
+                world.reactor.callLater(0, write)
+            else:
+                asking.transport.write(b"more")
+
+        client.transport.pauseProducing()
+        server.transport.setOutputLimits(highWater=10_000, outputLimit=self.CAP)
+        answering, asking = world.pair(server={"data": write})
+        askAgain()
+        world.until(lost(server))
+        assert self.CAP < max(sizes) <= self.CAP + len(PIECE)
+        assert sizes[-1] == 0
+        assert reasonOf(server) is OutputLimitExceeded
+        assert answering.lost is None
+        client.transport.abortConnection()
+        world.until(lost(client))
+
     def test_limitsSetInDataReceivedCountForItsOwnWrites(self, world: World) -> None:
         def flood(protocol: Any, data: bytes) -> None:
             protocol.transport.setOutputLimits(highWater=10, outputLimit=100)
