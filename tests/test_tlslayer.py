@@ -491,6 +491,20 @@ class TestEnds:
         assert kinds == [IndexError, ZeroDivisionError]
         assert wire.lower.disconnected
 
+    def test_afterTheEndNothingHappens(self) -> None:
+        wire = Wire().handshake()
+        assert wire.ours.logPrefix() == "Recorder"
+        wire.ours.loseConnection()
+        for method in ("pauseProducing", "resumeProducing", "stopProducing", "loseConnection"):
+            getattr(wire.ours, method)()
+        wire.closeNotify()
+        assert wire.protocol.events == ["made", "handshake", "ConnectionDone"]
+        for method in ("loseWriteConnection", "pauseProducing", "resumeProducing", "stopProducing", "abortConnection"):
+            getattr(wire.ours, method)()
+        wire.flush()
+        assert wire.protocol.events == ["made", "handshake", "ConnectionDone"]
+        assert wire.reactor.getDelayedCalls() == []
+
     def test_heldDataThenTheEnd(self) -> None:
         """All in one packet, to a protocol that pauses at each call."""
         kind = type("Pausing", (Recorder,), {"dataReceived": pauseEachTime})
