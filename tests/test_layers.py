@@ -70,7 +70,8 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (7, ("reactor.serving.apps", "reactor.serving.drain")),
     (7, ("reactor.serving.server",)),
     (7, ("reactor.serving.load",)),
-    (7, ("reactor.__main__",)),
+    (7, ("reactor.__main__", "reactor._calls")),
+    (7, ("reactor._opening",)),
     (7, ("reactor",)),
 )
 ROW = {name: number for number, (_floor, names) in enumerate(ROWS) for name in names}
