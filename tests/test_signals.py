@@ -75,6 +75,29 @@ def test_aSecondSignalDoesNotWait(reactor: EpollReactor) -> None:
         call.cancel()
 
 
+def test_theProgramsHandlerOfSigchldStays(reactor: EpollReactor) -> None:
+    """And it wakes the loop. So does SIG_IGN stay, which is a decision, too."""
+    found: list[Any] = []
+
+    def stop(number: int, frame: Any) -> None:
+        reactor.stop()
+
+    for handler in (stop, signal.SIG_IGN):
+        before = signal.signal(signal.SIGCHLD, handler)
+        try:
+            reactor.callWhenRunning(lambda: found.append(signal.getsignal(signal.SIGCHLD)))
+            if handler is stop:
+                reactor.callWhenRunning(threading.Timer(0.01, send, [signal.SIGCHLD]).start)
+            else:
+                reactor.callWhenRunning(reactor.stop)
+            late = reactor.callLater(DEADLINE, reactor.crash)
+            reactor.run()
+            late.cancel()
+        finally:
+            signal.signal(signal.SIGCHLD, before)
+    assert found == [stop, signal.SIG_IGN]
+
+
 def test_aSignalAfterTheEndIsNotForUs(reactor: EpollReactor) -> None:
     reactor.addSystemEventTrigger("after", "shutdown", send, signal.SIGTERM)
     reactor.callWhenRunning(reactor.stop)

@@ -58,8 +58,9 @@ class SignalHandling:
             ):
                 continue
             self._before[number] = signal.signal(number, self._poster(stop, (number,)))
-        if hasattr(signal, "SIGCHLD") and signal.SIGCHLD not in self._calls:
+        if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:
             # The reactor's own children have pidfds; this wakes the loop for a program that waits for others by itself.
+            # Whoever has a handler, or ignores it, has decided for himself, and a handler wakes the loop as well.
             self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._poster(lambda: None, ()))
 
     def restore(self) -> None:
