@@ -34,6 +34,10 @@ from reactor.transports.unixpath import PathLock
 from tests.harness import ASYNCIO, DEADLINE, LOOPBACK, LOOPS, OURS, UVLOOP, World, dial, readAll, runProgram, turnUntil
 
 
+# Python 3.12 and newer warn of forks where there are threads, which is what is tried here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+
 @contextlib.contextmanager
 def child(does: Callable[[], object]) -> Iterator[Callable[[], None]]:
     """A child process that does something, then waits until the block ends, or until the function that it gives is

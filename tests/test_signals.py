@@ -292,6 +292,19 @@ def test_otherThreadsLeaveSignalsAlone(reactor: EpollReactor) -> None:
     assert found == [before]
 
 
+def test_aSignalStopsTheMainThreadsReactorAlone(reactor: EpollReactor) -> None:
+    other = EpollReactor()
+    thread = threading.Thread(target=other.run)
+    other.callWhenRunning(send, signal.SIGTERM)
+    reactor.callWhenRunning(thread.start)
+    reactor.run()
+    assert other.running
+    other.callFromThread(other.stop)
+    thread.join(DEADLINE)
+    assert not other.running
+    OURS.close(other)
+
+
 def test_aStorm(reactor: EpollReactor) -> None:
     """More signals than the wake-up pipe holds, from another thread, with work going on: nothing is lost."""
     seen: list[int] = []

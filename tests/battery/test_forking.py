@@ -22,6 +22,9 @@ from tests.battery.sizes import size
 from tests.cells import CELLS, makeWorld
 from tests.harness import LOOPBACK, ROOT, turnUntil
 
+# Python 3.12 and newer warn of forks where there are threads, which is what is tried here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
 FORKS = size(90, 900)  # ten of each kind
 LISTING = "import os; print(*sorted(map(int, os.listdir('/proc/self/fd')[:-1])))"
 
