@@ -59,7 +59,7 @@ from reactor.testing import connectedServerAndClient
 from tests.children import children
 from tests.datagrams import leavingSockets
 from tests.harness import SIDES, World, turnUntil
-from tests.rawtls import Wire
+from tests.rawtls import RecordingHalves, Wire
 from tests.test_hostname import FOUR, Names
 from tests.tlsharness import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
 
@@ -1297,6 +1297,43 @@ def test_tlsClosesInTime() -> None:
     assert wire.protocol.events == ["made", "handshake"]
     wire.advance(0.1)
     assert wire.protocol.events == ["made", "handshake", "ConnectionDone"]
+
+
+@pytest.mark.parametrize("how", ["aborts", "raises"])
+def test_tlsEndsSayWhy(how: str) -> None:
+    """What Twisted's says stands in test_tlstraces.py."""
+    wire = Wire().handshake()
+    if how == "aborts":
+        wire.ours.abortConnection()
+    else:
+        wire.protocol.dataReceived = lambda data: 1 / 0
+        wire.say(b"x")
+    wire.advance(0)
+    assert wire.protocol.events[-1] == {"aborts": "ConnectionAborted", "raises": "ZeroDivisionError"}[how]
+
+
+def test_tlsHalves() -> None:
+    """What Twisted's does stands in test_tlstraces.py."""
+    wire = Wire(protocol=RecordingHalves()).handshake()
+    wire.closeNotify()
+    assert wire.protocol.events == ["made", "handshake", "readLost"]
+    wire.ours.write(b"still here")
+    wire.ours.loseConnection()
+    assert wire.hear() == b"still here<end>"
+
+
+def test_stopSaysGoodbye(tls: TLSWorld) -> None:
+    servers, clients = tls.serverFactory(), TLSWorld()
+    visitors = clients.clientFactory()
+    clients.connect(tls.listen(servers), visitors)
+    while not (servers.built and visitors.built):
+        tls.reactor.iterate(0.001)
+        clients.reactor.iterate(0.001)
+    tls.reactor.disconnectAll()  # what stop() does at its end
+    clients.until(lambda: visitors.only.lost)
+    assert visitors.only.trace == ["made", ("lost", "ConnectionDone")]
+    assert servers.only.trace == ["made", ("lost", "ConnectionLost")]
+    clients.close()
 
 
 def test_peerCertificate() -> None:
