@@ -17,7 +17,8 @@ from reactor.testing import PumpReactor, connect, makeFakeClient, makeFakeServer
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, CertificateOptions, optionsForClientTLS
 from reactor.transports.output import OUTPUT_LIMIT
 from reactor.transports.tls import TLSConnection
-from reactor.transports.tlslayer import CIPHERTEXT_MARK, CIPHERTEXT_STEP, sayGoodbye, undelivered
+from reactor.transports.tlslayer import sayGoodbye, undelivered
+from reactor.transports.tlsoutput import CIPHERTEXT_MARK, CIPHERTEXT_STEP
 from tests.harness import Producer, World
 from tests.rawtls import RawEnd, RawHalves, Recorder, RecordingHalves, Wire, peerContext
 from tests.tlsharness import CA, CERTIFICATE, HOST, TRUST, certificatePath, clientOptions, pemOf, write

@@ -1,4 +1,4 @@
-"""TLSConnection: what protocols see of TLS. How it works stands in tlslayer.py and tlsengine.py."""
+"""TLSConnection: what protocols see of TLS. How it works stands in tlslayer.py, tlsoutput.py and tlsengine.py."""
 
 from __future__ import annotations
 

@@ -8,9 +8,7 @@ So it works over any stream transport of this package. TLSEngine does the work i
 The handshake comes first. Before it is done, certificates verified, there is no protocol (or, after startTLS, none that
 is told anything), nothing is delivered, and what is written waits. It has a deadline.
 
-Output. Plaintext waits in OutputStream, with its marks and its cap, as over TCP. It is encrypted in pieces of at most
-SEND_LIMIT bytes, and only while the transport below has sent most of what it was given: a producer of ours on that
-transport is paused above its high-water mark. So the ciphertext that waits is bounded by that mark and one piece.
+Output. Plaintext waits here, and is encrypted while little ciphertext waits below. See tlsoutput.py.
 
 Input. What arrives is decrypted at once. While the protocol has paused us, the plaintext of one read is kept, and the
 transport below is paused.
@@ -35,46 +33,23 @@ from reactor.error import (
     ConnectionClosed,
     ConnectionDone,
     ConnectionLost,
-    OutputLimitExceeded,
     SSLError,
     TimeoutError,
 )
 from reactor.failure import Failure
-from reactor.interfaces import IDelayedCall, ILowerTransport, ITransportReactor
+from reactor.interfaces import ILowerTransport, ITransportReactor
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
 from reactor.transports.duplex import isHalfCloseable
-from reactor.transports.output import OUTPUT_LIMIT, OutputStream
 from reactor.transports.tlsengine import TLSEngine
+from reactor.transports.tlsoutput import TLSOutput
 
 log = getLogger("reactor.tls")
 
 TRUNCATED = "the peer's stream ended without close_notify"
-CIPHERTEXT_MARK = 16 * 1024  # bytes below above which nothing more is encrypted
-CIPHERTEXT_STEP = 32 * 1024  # bytes encrypted at once
-LOOKS = 20  # at a connection that is closing, in closeTimeout
 PLAIN_BYTES = "plain bytes that came before TLS were still to be read"
 
 
-class _Valve:
-    """Our producer on the transport below: it stops encryption while enough ciphertext waits there."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: TLSLayer) -> None:
-        self._connection = connection
-
-    def pauseProducing(self) -> None:
-        self._connection._blocked = True
-
-    def resumeProducing(self) -> None:
-        self._connection._blocked = False
-        self._connection._encrypt()
-
-    def stopProducing(self) -> None:
-        """Nothing: connectionLost tells the same."""
-
-
-class TLSLayer(OutputStream):
+class TLSLayer(TLSOutput):
     """One TLS connection over the transport `lower`, without the methods that are for protocols only.
 
     `build` is called after the handshake and returns the protocol, or None to close; `failed` is told the reason if it
@@ -84,25 +59,16 @@ class TLSLayer(OutputStream):
     __slots__ = (
         "__weakref__",
         "_aborting",
-        "_blocked",
         "_build",
         "_endTold",
         "_ended",
-        "_engine",
         "_failed",
-        "_handshaking",
         "_held",
         "_paused",
         "_reason",
-        "_sent",
-        "_timer",
-        "closeTimeout",
         "handshakeTimeout",
-        "lower",
         "protocol",
     )
-
-    lower: ILowerTransport
 
     def __init__(
         self,
@@ -114,23 +80,18 @@ class TLSLayer(OutputStream):
         failed: Callable[[TLSLayer, Failure], None] | None,
         ended: Callable[[Failure], None] | None = None,
     ) -> None:
-        super().__init__(reactor)
-        self._engine = TLSEngine(contextFactory, isClient, hostname, reactor.seconds)
+        engine = TLSEngine(contextFactory, isClient, hostname, reactor.seconds)
+        super().__init__(reactor, engine, getattr(contextFactory, "closeTimeout", CLOSE_TIMEOUT))
         self.handshakeTimeout: float = getattr(contextFactory, "handshakeTimeout", HANDSHAKE_TIMEOUT)
-        self.closeTimeout: float = getattr(contextFactory, "closeTimeout", CLOSE_TIMEOUT)
         self.protocol: Any = None
         self._build = build
         self._failed = failed
         self._ended = ended
-        self._handshaking = True
-        self._blocked = False
         self._paused = False
         self._aborting = False
         self._held: list[bytes] = []  # decrypted and not delivered
         self._endTold = False  # the protocol knows that the peer's direction is over
         self._reason: Failure | None = None  # what the end of the transport below will mean
-        self._sent = 0  # bytes encrypted
-        self._timer: IDelayedCall | None = None
 
     def __repr__(self) -> str:
         peer = self.lower.getPeer() if hasattr(self, "lower") else "nobody yet"
@@ -140,9 +101,7 @@ class TLSLayer(OutputStream):
 
     def makeConnection(self, transport: ILowerTransport) -> None:
         """Called when it stands: begins the handshake."""
-        self.lower = transport
-        transport.setOutputLimits(CIPHERTEXT_MARK, OUTPUT_LIMIT + transport.unsent)
-        transport.registerProducer(_Valve(self), True)
+        self._attachTo(transport)
         self._timer = self.reactor.callLater(self.handshakeTimeout, self.fail, TimeoutError(string="TLS handshake"))
         self._handshake(b"")
 
@@ -176,12 +135,6 @@ class TLSLayer(OutputStream):
 
     # For the reactor and connectors.
 
-    def flush(self) -> None:
-        """Encrypt what waits, and have it sent."""
-        if not self.disconnected:
-            self._encrypt()
-            self.lower.flush()
-
     def failConnection(self, failure: Failure) -> None:
         """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
         if self.disconnected:  # and the transport below may be sending the rest
@@ -193,12 +146,6 @@ class TLSLayer(OutputStream):
         """Give the handshake up: `failed` is told of `error`, or the protocol that has called startTLS."""
         if self._handshaking:
             self._finish(Failure(error))
-
-    def startWriting(self) -> None:
-        """Nothing: _encrypt sees to it that it is called again."""
-
-    def stopWriting(self) -> None:
-        """Nothing."""
 
     # The handshake.
 
@@ -262,43 +209,6 @@ class TLSLayer(OutputStream):
         else:
             self._sentAll()
 
-    # Output.
-
-    def _encrypt(self) -> None:
-        """Hand the transport below as much as it should have."""
-        if self._handshaking or self.disconnected:
-            return
-        super().flush()
-        if self._output and not self._blocked:
-            self._flushSoon()
-
-    def _send(self, data: bytearray | memoryview) -> int:
-        sent = 0
-        while sent < len(data) and not self._blocked:
-            with memoryview(data) as view, view[sent : sent + CIPHERTEXT_STEP] as piece:
-                taken, wanted = self._engine.encrypt(piece), len(piece)
-            sent += taken
-            self._passOn()
-            if taken < wanted:
-                break
-        self._sent += sent
-        return sent
-
-    def _passOn(self) -> None:
-        """Give the transport below what TLS has written."""
-        if data := self._engine.take():
-            self.lower.write(data)
-
-    def _flushSoon(self) -> None:
-        self.reactor.flushSoon(self)
-
-    def _sendFailed(self, error: OSError) -> None:
-        self._finish(Failure(ConnectionLost(str(error))))
-
-    def _outputOverflowed(self) -> None:
-        log.warning("%r: the peer does not read; dropped at %d unsent bytes", self, self.unsent)
-        self._abort(OutputLimitExceeded(f"{self.unsent} bytes"))
-
     # Input.
 
     def _deliver(self) -> None:
@@ -354,46 +264,11 @@ class TLSLayer(OutputStream):
             if isHalfCloseable(self.protocol):
                 self.protocol.writeConnectionLost()
 
-    def _sayGoodbye(self) -> None:
-        self._over = True
-        self._engine.close()
-        self._passOn()
-
     def _beginClosing(self) -> None:
         """Read on, for the peer's answer, and watch that closing gets on."""
         self._paused = False
         self.lower.resumeProducing()
         self._watchClosing()
-
-    def _watchClosing(self, looks: int = 0) -> None:
-        """Look whether closing gets on; `looks` times it did not."""
-        self._stopTimer()
-        state = self._sent, self.lower.unsent
-        self._timer = self.reactor.callLater(self.closeTimeout / LOOKS, self._stillClosing, state, looks + 1)
-
-    def _stillClosing(self, before: tuple[int, int], looks: int) -> None:
-        self._timer = None
-        unsent = self.unsent + self.lower.unsent
-        if (self._sent, self.lower.unsent) != before or not (unsent or self._over):
-            self._watchClosing(1)  # it has moved since the last look, or a producer is waited for
-        elif looks < LOOKS:
-            self._watchClosing(looks)
-        elif self._over and not (unsent or self.disconnected):
-            self._closeLower()  # everything is sent, and the peer does not answer
-        elif self.disconnected:
-            self.lower.abortConnection()
-        else:
-            self._abort(ConnectionLost(f"closing: the peer took nothing for {self.closeTimeout:g} s"))
-
-    def _stopTimer(self) -> None:
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-
-    def _closeLower(self) -> None:
-        # First the producer: as long as it is there, and paused, the transport below would wait for it.
-        self.lower.unregisterProducer()
-        self.lower.loseConnection()
 
     def _abort(self, reason: BaseException) -> None:
         if self.disconnected or self._aborting:

@@ -1,0 +1,165 @@
+"""TLSOutput: the sending half of a TLS connection, and the watch over its closing. See tlslayer.py.
+
+Plaintext waits in OutputStream, with its marks and its cap, as over TCP. It is encrypted in pieces, and only while
+little ciphertext waits below: a producer of ours on that transport is paused above CIPHERTEXT_MARK. So the ciphertext
+that waits is bounded by that mark and one piece.
+
+A connection that is closing is looked at LOOKS times in `closeTimeout`, as nothing tells that the transport below gets
+rid of its bytes. One that has not moved for that long is left.
+"""
+
+from __future__ import annotations
+
+from reactor._logger import getLogger
+from reactor.error import ConnectionLost, OutputLimitExceeded
+from reactor.failure import Failure
+from reactor.interfaces import IDelayedCall, ILowerTransport, ITransportReactor
+from reactor.transports.output import OUTPUT_LIMIT, OutputStream
+from reactor.transports.tlsengine import TLSEngine
+
+log = getLogger("reactor.tls")
+
+CIPHERTEXT_MARK = 16 * 1024  # bytes below above which nothing more is encrypted
+CIPHERTEXT_STEP = 32 * 1024  # bytes encrypted at once
+LOOKS = 20  # at a connection that is closing, in closeTimeout
+
+
+class _Valve:
+    """Our producer on the transport below: it stops encryption while enough ciphertext waits there."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: TLSOutput) -> None:
+        self._connection = connection
+
+    def pauseProducing(self) -> None:
+        self._connection._blocked = True
+
+    def resumeProducing(self) -> None:
+        self._connection._blocked = False
+        self._connection._encrypt()
+
+    def stopProducing(self) -> None:
+        """Nothing: connectionLost tells the same."""
+
+
+class TLSOutput(OutputStream):
+    """What encrypts with `engine` onto the transport `lower`, as soon as the handshake is done."""
+
+    __slots__ = ("_blocked", "_engine", "_handshaking", "_sent", "_timer", "closeTimeout", "lower")
+
+    lower: ILowerTransport
+
+    def __init__(self, reactor: ITransportReactor, engine: TLSEngine, closeTimeout: float) -> None:
+        super().__init__(reactor)
+        self.closeTimeout = closeTimeout
+        self._engine = engine
+        self._handshaking = True
+        self._blocked = False
+        self._sent = 0  # bytes encrypted
+        self._timer: IDelayedCall | None = None
+
+    # What a subclass supplies.
+
+    def _finish(self, reason: Failure) -> None:
+        """Tell everybody of the end, once."""
+        raise NotImplementedError
+
+    def _abort(self, reason: BaseException) -> None:
+        """Drop what waits and reset the connection."""
+        raise NotImplementedError
+
+    # For the reactor.
+
+    def flush(self) -> None:
+        """Encrypt what waits, and have it sent."""
+        if not self.disconnected:
+            self._encrypt()
+            self.lower.flush()
+
+    def startWriting(self) -> None:
+        """Nothing: _encrypt sees to it that it is called again."""
+
+    def stopWriting(self) -> None:
+        """Nothing."""
+
+    # For the subclass, and OutputStream's questions.
+
+    def _attachTo(self, lower: ILowerTransport) -> None:
+        """Send through `lower` from now on."""
+        self.lower = lower
+        lower.setOutputLimits(CIPHERTEXT_MARK, OUTPUT_LIMIT + lower.unsent)
+        lower.registerProducer(_Valve(self), True)
+
+    def _encrypt(self) -> None:
+        """Hand the transport below as much as it should have."""
+        if self._handshaking or self.disconnected:
+            return
+        super().flush()
+        if self._output and not self._blocked:
+            self._flushSoon()
+
+    def _send(self, data: bytearray | memoryview) -> int:
+        sent = 0
+        while sent < len(data) and not self._blocked:
+            with memoryview(data) as view, view[sent : sent + CIPHERTEXT_STEP] as piece:
+                taken, wanted = self._engine.encrypt(piece), len(piece)
+            sent += taken
+            self._passOn()
+            if taken < wanted:
+                break
+        self._sent += sent
+        return sent
+
+    def _passOn(self) -> None:
+        """Give the transport below what TLS has written."""
+        if data := self._engine.take():
+            self.lower.write(data)
+
+    def _flushSoon(self) -> None:
+        self.reactor.flushSoon(self)
+
+    def _sendFailed(self, error: OSError) -> None:
+        self._finish(Failure(ConnectionLost(str(error))))
+
+    def _outputOverflowed(self) -> None:
+        log.warning("%r: the peer does not read; dropped at %d unsent bytes", self, self.unsent)
+        self._abort(OutputLimitExceeded(f"{self.unsent} bytes"))
+
+    # The end.
+
+    def _sayGoodbye(self) -> None:
+        """Say close_notify."""
+        self._over = True
+        self._engine.close()
+        self._passOn()
+
+    def _watchClosing(self, looks: int = 0) -> None:
+        """Look whether closing gets on; `looks` times it did not."""
+        self._stopTimer()
+        state = self._sent, self.lower.unsent
+        self._timer = self.reactor.callLater(self.closeTimeout / LOOKS, self._stillClosing, state, looks + 1)
+
+    def _stillClosing(self, before: tuple[int, int], looks: int) -> None:
+        self._timer = None
+        unsent = self.unsent + self.lower.unsent
+        if (self._sent, self.lower.unsent) != before or not (unsent or self._over):
+            self._watchClosing(1)  # it has moved since the last look, or a producer is waited for
+        elif looks < LOOKS:
+            self._watchClosing(looks)
+        elif self._over and not (unsent or self.disconnected):
+            self._closeLower()  # everything is sent, and the peer does not answer
+        elif self.disconnected:
+            self.lower.abortConnection()
+        else:
+            self._abort(ConnectionLost(f"closing: the peer took nothing for {self.closeTimeout:g} s"))
+
+    def _stopTimer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def _closeLower(self) -> None:
+        # First the producer: as long as it is there, and paused, the transport below would wait for it.
+        self.lower.unregisterProducer()
+        self.lower.loseConnection()
