@@ -33,7 +33,6 @@ from reactor.testing.wire import PumpReactor
 from reactor.transports.unixpath import PathLock
 from tests.harness import ASYNCIO, DEADLINE, LOOPBACK, LOOPS, OURS, UVLOOP, World, dial, readAll, runProgram, turnUntil
 
-
 # Python 3.12 and newer warn of forks where there are threads, which is what is tried here.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
