@@ -338,7 +338,8 @@ class TestEnds:
         wire.peer.write(b"good")
         good = wire._out.read()
         wire.peer.write(b"forged")
-        wire.send(good + wire._out.read()[:-1] + b"\0")
+        forged = wire._out.read()
+        wire.send(good + forged[:-1] + bytes([forged[-1] ^ 1]))
         assert wire.protocol.events[-2:] == ["data", "ConnectionLost"]
         assert wire.protocol.received == b"good"
         assert wire.raw.ended
