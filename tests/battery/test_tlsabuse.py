@@ -2,10 +2,13 @@
 
 T7 asks for at most five times the CPU of plain echo for each byte of the attacker's, or that the attacker is dropped.
 The comparison: the same bytes, cut into the same segments, one for each record, are sent to a plain echo server in the
-same process, and what counts is that process's CPU. Who is dropped is held to what plain echo of the whole flood costs,
-and to a few handshakes, which any peer may ask for. Records packed into large segments are no more bytes, and plain
-echo of large segments costs next to nothing, while a record costs the same (about 1 us) wherever it lies: for these the
-measure is what plain echo pays for as many bytes in segments of one, as an attacker of a plain port would cut them.
+same process, and what counts is that process's CPU. Each segment waits for the echo of the one before: how many of them
+the server would find at once is otherwise up to what else the machine does, and so is what plain echo costs.
+
+Who is dropped is held to what plain echo of the whole flood costs, and to a few handshakes, which any peer may ask for.
+Records packed into large segments are no more bytes, and plain echo of large segments costs next to nothing, while a
+record costs the same (about 1 us) wherever it lies: for these the measure is what plain echo pays for as many bytes in
+segments of one, as an attacker of a plain port would cut them.
 """
 
 from __future__ import annotations
@@ -429,7 +432,22 @@ class Server:
         records = Records()
         tls = records.context.wrap_socket(dial(self.tls), server_hostname=HOST)
         records.begin(tls)
-        return records, socket.socket(fileno=tls.detach())
+        sock = socket.socket(fileno=tls.detach())
+        sock.settimeout(DEADLINE)
+        assert sock.recv(1 << 16)  # its tickets, the last of the handshake
+        return records, sock
+
+    def paced(self, sock: socket.socket, segments: list[bytes]) -> float:
+        """Send the segments one by one, each when the echo of the one before has come. Return the CPU for a byte."""
+        with sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.sendall(segments[0])
+            assert sock.recv(1 << 16)
+            before = self.cpu()
+            for segment in segments[1:]:
+                sock.sendall(segment)
+                assert sock.recv(1 << 16)
+            return (self.cpu() - before) / sum(map(len, segments[1:]))
 
     def cost(self, sock: socket.socket, segments: Iterable[bytes]) -> tuple[float, int, bool]:
         """Send the segments, and read what comes back. Return the CPU in seconds, the bytes that could be sent, and
@@ -482,15 +500,15 @@ def server() -> Iterator[Server]:
 
 
 def oneByte(records: Records) -> Iterator[bytes]:
-    for _ in range(100_000):
+    for _ in range(10_000):
         yield records.record(b"x")
 
 
 def mixed(records: Records) -> Iterator[bytes]:
     """As many key updates as one gets away with."""
-    for _ in range(1500):
-        yield records.keyUpdate()
-        for _ in range(64):
+    for _ in range(150):
+        yield records.keyUpdate() + records.record(b"x")  # it is answered before the next data
+        for _ in range(63):
             yield records.record(b"x")
 
 
@@ -525,12 +543,10 @@ def test_smallRecords(server: Server, kind: Any) -> None:
     for _ in range(3):
         records, sock = server.attack()
         segments = list(kind(records))
-        for costs, where in ((ours, sock), (plain, dial(server.plain))):
-            cpu, sent, _ = server.cost(where, segments)
-            assert sent == sum(map(len, segments))
-            costs.append(cpu / sent)
+        ours.append(server.paced(sock, segments))
+        plain.append(server.paced(dial(server.plain), segments))
     ratio = min(ours) / min(plain)
-    assert ratio <= MOST, f"{min(ours) * 1e9:.1f} ns a byte, {ratio:.1f} times plain echo's {min(plain) * 1e9:.1f}"
+    assert ratio <= MOST, f"{min(ours) * 1e9:.0f} ns a byte, {ratio:.1f} times plain echo's {min(plain) * 1e9:.0f}"
 
 
 @pytest.mark.parametrize(("kind", "count", "size"), [(keyUpdates, 100_000, 27), (empty, 1_000_000, 22)])
@@ -560,6 +576,5 @@ def test_packedRecords(server: Server) -> None:
         cpu, sent, _ = server.cost(sock, [b"".join(records.record(b"x") for _ in range(2000)) for _ in range(50)])
         assert sent == 2_300_000
         ours.append(cpu / sent)
-        cpu, sent, _ = server.cost(dial(server.plain), (b"x" for _ in range(100_000)))
-        plain.append(cpu / sent)
-    assert min(ours) <= min(plain), f"{min(ours) * 1e9:.1f} ns a byte, plain echo {min(plain) * 1e9:.1f}"
+        plain.append(server.paced(dial(server.plain), [b"x"] * 5000))
+    assert min(ours) <= min(plain), f"{min(ours) * 1e9:.0f} ns a byte, plain echo {min(plain) * 1e9:.0f}"
