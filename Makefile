@@ -23,7 +23,7 @@ MADE := $(VENV)/.made-$(TAG)
 
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 
-.PHONY: help serve test suites suite-compiled suite-pure battery lint types coverage coverage-report coverage-core bench wheel clean
+.PHONY: help serve test suites suite-compiled suite-pure battery lint types coverage coverage-report coverage-core bench bench-quick guard wheel clean
 
 help:
 	@echo 'make serve          a line server on 127.0.0.1:7000 (ARGS="chat --port 7001", for another)'
@@ -34,7 +34,9 @@ help:
 	@echo 'make types          mypy, strict, on src/'
 	@echo 'make coverage       make test under coverage, and the gate on branches'
 	@echo 'make coverage-core  line coverage of the Cython line core'
-	@echo 'make bench          the measurements of bench/ (ARGS=parse, for one)'
+	@echo 'make bench          every measurement beside every rival, into docs/bench (ARGS=--list names them)'
+	@echo 'make bench-quick    what the marks need, in less than two minutes'
+	@echo 'make guard          counts the instructions of the hot path (ARGS=--update, to accept them)'
 	@echo 'make wheel          sdist and wheel into dist/, each installed and tried in a fresh environment'
 	@echo 'make clean          remove what these made, .venv included'
 	@echo 'PYTHON=python3.13 makes .venv with that Python.'
@@ -87,6 +89,12 @@ coverage-core: $(VENV)/.test
 bench: $(VENV)/.bench
 	@$(BIN)/python -m bench $(ARGS)
 
+bench-quick: $(VENV)/.bench
+	@$(BIN)/python -m bench --quick $(ARGS)
+
+guard: $(VENV)/.run
+	@$(BIN)/python -m bench.guard $(ARGS)
+
 wheel: $(VENV)/.test
 	@$(BIN)/python .ci/checkdist.py
 
@@ -113,6 +121,9 @@ $(VENV)/.test: $(MADE) $(SOURCES)
 	@$(PIP) install --quiet --editable '.[test]'
 	@touch $(VENV)/.run $@
 
-$(VENV)/.bench: $(VENV)/.test
-	@$(PIP) install --quiet --editable '.[bench]'
-	@touch $@
+# A rival that cannot be installed here is left out, and said to be so; the others are not.
+$(VENV)/.bench: $(MADE) $(SOURCES)
+	@echo 'Building the line core and installing linereactor and its rivals into $(VENV) ...'
+	@$(PIP) install --quiet --editable '.[bench]' || \
+	    { $(PIP) install --quiet --editable . && $(BIN)/python bench/install.py; }
+	@touch $(VENV)/.run $@

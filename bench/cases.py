@@ -1,0 +1,202 @@
+"""The cases: one row each. What is measured, with which options, and who takes part; what is right is checked by the
+work or by the load that a row names, for every rival and in every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.loads import requestsJob
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Case:
+    """`how`: "work", done in a process of its own; "serve", a server's share of what a load asks; "memory", what a
+    server's connections hold; "growth", work at several sizes. `what` names the work (bench/work) or the load.
+
+    A run takes about `seconds`, or does `count` units. `job` is what the servers do; `quick`, whether the case is
+    part of `make bench-quick`.
+    """
+
+    name: str
+    title: str
+    unit: str
+    how: str
+    what: str
+    rivals: tuple[str, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    job: str = ""
+    seconds: float = 0.4
+    count: int = 0
+    repetitions: int = 5
+    quick: bool = False
+
+
+PARSERS = ("naive", "split", "asyncio", "asyncio-tuned", "asyncio-streams", "twisted", "twisted-only")
+OUR_PARSERS = ("ours", "ours-batch", "ours-only")
+LENGTHS = (8, 32, 100, 1000, 16000)
+CHUNKS = (1, 16, 256, 1460, 4096, 65536, MIB)
+ENDS = (1, 2, 3, 4, 8, 16)
+
+
+def parse(name: str, title: str, rivals: tuple[str, ...], quick: bool = False, **options: Any) -> Case:
+    return Case(name, title, "line", "work", "parse", rivals, options, seconds=0.04, repetitions=9, quick=quick)
+
+
+def parsing() -> Iterable[Case]:
+    for length in LENGTHS:
+        title = f"parse: {length}-byte lines, CRLF, reads of 64 KiB"
+        rivals = (*OUR_PARSERS, "ours-pure", *PARSERS)
+        yield parse(f"parse-crlf-{length}", title, rivals, length in (8, 32, 100, 1000), length=length)
+    for length in LENGTHS:
+        title = f"parse: {length}-byte lines, delimiter LF and MAX_LENGTH set by a subclass"
+        rivals = (*OUR_PARSERS, "ours-instance", "ours-asked", *PARSERS, "bytesio")
+        yield parse(f"parse-lf-{length}", title, rivals, length in (32, 1000), length=length, delimiter=b"\n")
+    for size in ENDS:
+        ends = b"0123456789abcdef"[-size:]
+        title = f"parse: 32-byte lines, a delimiter of {size} bytes"
+        rivals = ("ours", "ours-batch", "naive", "asyncio", "twisted", "twisted-only")
+        yield parse(f"parse-ends-{size}", title, rivals, length=32, delimiter=ends)
+    for chunk in CHUNKS:
+        title = f"parse: 100-byte lines, CRLF, reads of {chunk} bytes"
+        rivals = ("ours", "ours-only", "asyncio", "asyncio-tuned", "twisted", "twisted-only")
+        yield parse(f"parse-chunk-{chunk}", title, rivals, length=100, chunk=chunk)
+
+
+GROWTHS = {
+    "trickle1": ("one line, a byte at a time", MIB // 32),
+    "trickle16": ("one line, 16 bytes at a time", MIB // 4),
+    "floodOfCR": ("one line of CRs, delimiter CRLF", MIB // 4),
+    "floodOfPrefixes": ("one line of a's, delimiter aaaaaaaaaaaaaaab", MIB // 4),
+    "toggles": ("raw and line mode in turn, reads of 64 KiB", MIB // 4),
+    "pauses": ("a pause at each line of a backlog", MIB),
+}
+
+
+def growing() -> Iterable[Case]:
+    for how, (title, first) in GROWTHS.items():
+        rivals = ("ours", "twisted") if how in ("toggles", "pauses") else ("ours", "ours-only", "twisted")
+        options = {"how": how, "sizes": [first << step for step in range(5)]}
+        quick = how in ("trickle16", "toggles", "pauses")
+        yield Case(f"growth-{how}", f"growth: {title}", "byte", "growth", "growth", rivals, options, quick=quick)
+
+
+def dispatching() -> Iterable[Case]:
+    rivals = ("ours", "ours-only", "twisted", "twisted-only", "asyncio", "asyncio-tuned")
+    title = "dispatch: a read that is one 32-byte line, and its answer"
+    yield Case("dispatch-read", title, "line", "work", "answer", rivals, {"length": 32}, seconds=0.05, repetitions=9)
+    loops = ("ours", "ours-uvloop", "twisted", "asyncio", "uvloop", "rloop")
+    yield Case("dispatch-turn", "dispatch: a turn of the loop", "turn", "work", "turns", loops, seconds=0.2)
+    title = "timers: a million set, half cancelled, the rest fired"
+    yield Case("timers", title, "timer", "work", "timers", loops, count=1_000_000, repetitions=3, quick=True)
+    title = "callFromThread: from another thread, in order"
+    yield Case("threads", title, "call", "work", "threads", loops, seconds=0.2)
+    for how in ("callbacks", "errbacks", "waiting", "coroutine", "generator", "gathered"):
+        title = f"Deferreds: {how}"
+        pair = ("ours", "twisted")
+        case = Case(f"deferreds-{how}", title, "Deferred", "work", "deferreds", pair, {"how": how}, seconds=0.1)
+        yield case
+
+
+LOOPS = ("asyncio", "uvloop", "rloop")
+STYLES = tuple(f"{loop}{style}" for loop in LOOPS for style in ("", "-tuned", "-streams"))
+OTHERS = ("gevent", "tornado", "trio")
+BARS = ("redis", "floor")
+EVERYBODY = ("ours", "ours-idle", "ours-batch", "ours-only", "ours-uvloop", "twisted", "twisted-only", *STYLES, *OTHERS)
+# Where each rival costs seconds: one row for each way to work.
+FEWER = ("ours", "ours-idle", "twisted", "asyncio", "uvloop", "rloop", *OTHERS, *BARS)
+
+
+def requesting() -> Iterable[Case]:
+    grid = [(1, 1), (50, 1), (500, 1), (5000, 1), (50, 16), (50, 100)]
+    for connections, pipeline in grid:
+        title = f"requests: {connections} connection{'s' * (connections > 1)}, {pipeline} deep"
+        many = connections == 5000
+        yield Case(
+            f"requests-{connections}x{pipeline}",
+            title,
+            "request",
+            "serve",
+            "requests",
+            FEWER if many else (*EVERYBODY, *BARS),
+            {"connections": connections, "pipeline": pipeline},
+            requestsJob(),
+            seconds=1.5 if many else 0.4,
+            repetitions=3 if many else 5,
+            quick=connections == 50,
+        )
+
+
+def streaming() -> Iterable[Case]:
+    rivals = ("ours", "ours-batch", "ours-only", "twisted", "twisted-only", *STYLES, *OTHERS, "floor")
+    for length in (32, 1000):
+        title = f"ingest: {length}-byte lines from 10 connections, no answers"
+        options = {"connections": 10, "length": length}
+        yield Case(f"ingest-{length}", title, "line", "serve", "ingest", rivals, options, "count", quick=length == 32)
+    chatting = (
+        "ours",
+        "ours-only",
+        "twisted",
+        "twisted-only",
+        "asyncio",
+        "asyncio-streams",
+        "uvloop",
+        "rloop",
+        *OTHERS,
+    )
+    for connections in (1, 10, 100, 1000):
+        title = f"chat: each line to {connections} client{'s' * (connections > 1)}"
+        options = {"connections": connections}
+        case = Case(f"chat-{connections}", title, "delivery", "serve", "chat", chatting, options, "chat", repetitions=3)
+        yield case
+    into = ("ours", "ours-raw", "twisted", *STYLES, *OTHERS, "floor")
+    title = "bulk in: raw bytes to the server, writes of 64 KiB"
+    yield Case("bulk-in", title, "byte", "serve", "in", into, job="sink", quick=True)
+    outOf = ("ours", "ours-pull", "twisted", *(style for style in STYLES if "tuned" not in style), *OTHERS, "floor")
+    title = "bulk out: raw bytes from the server, writes of 64 KiB"
+    yield Case("bulk-out", title, "byte", "serve", "out", outOf, job="source", quick=True)
+    datagrams = ("ours", "ours-uvloop", "twisted", *LOOPS, "gevent", "trio")
+    title = "UDP: 64-byte datagrams and their echoes, 32 under way"
+    yield Case("udp", title, "datagram", "serve", "datagrams", datagrams, job="udp")
+
+
+def special() -> Iterable[Case]:
+    encrypted = [style for style in STYLES if "rloop" not in style]  # rloop has no TLS
+    safe = ("ours", "ours-batch", "twisted", *encrypted, *OTHERS)
+    title = "TLS: lines, 50 connections, 16 deep"
+    options = {"connections": 50, "pipeline": 16}
+    yield Case("tls-lines", title, "request", "serve", "dialogue", (*safe, "redis"), options, "tls-pong", quick=True)
+    bulk = ("ours", "twisted", *(style for style in encrypted if "tuned" not in style), *OTHERS)
+    title = "TLS: bulk in, writes of 64 KiB"
+    yield Case("tls-in", title, "byte", "serve", "in", bulk, job="tls-sink", repetitions=3)
+    title = "TLS: bulk out, writes of 64 KiB"
+    yield Case("tls-out", title, "byte", "serve", "out", bulk, job="tls-source", repetitions=3)
+    waiting = ("ours", "twisted", "aio", "aio-uvloop", *(f"{loop}-streams" for loop in LOOPS), *OTHERS)
+    pipelined = {"connections": 50, "pipeline": 16}
+    for job, title in (("async", "which return at once"), ("asleep", "which sleep a turn")):
+        title = f"asynchronous handlers, {title}: 50 connections, 16 deep"
+        yield Case(f"handlers-{job}", title, "request", "serve", "dialogue", waiting, pipelined, job, repetitions=3)
+    aio = ("aio", "aio-batch", "aio-uvloop", "aio-uvloop-batch", "asyncio-streams", "uvloop-streams", "rloop-streams")
+    for pipeline in (16, 100):
+        title = f"reactor.aio: requests, 50 connections, {pipeline} deep"
+        options = {"connections": 50, "pipeline": pipeline}
+        name, job = f"aio-{pipeline}", requestsJob()
+        yield Case(name, title, "request", "serve", "requests", aio, options, job, quick=pipeline == 16)
+    title = "reactor.aio: ingest of 100-byte lines from 10 connections"
+    yield Case("aio-ingest", title, "line", "serve", "ingest", aio, {"connections": 10, "length": 100}, "count")
+    everybody = tuple(name for name in EVERYBODY if name != "ours-batch" and "tuned" not in name)
+    title = "accept: connect, a line, its answer, close"
+    yield Case("accept", title, "connection", "serve", "accepts", (*everybody, *BARS), job="pong", quick=True)
+    title = "memory: 10,000 idle connections, each with half a line"
+    holding = (*everybody, *BARS)
+    yield Case(
+        "memory", title, "connection", "memory", "idle", holding, job="pong", count=10_000, repetitions=1, quick=True
+    )
+
+
+ROWS = [*parsing(), *growing(), *dispatching(), *requesting(), *streaming(), *special()]
+CASES = {row.name: row for row in ROWS}

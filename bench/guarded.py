@@ -1,0 +1,112 @@
+"""What the guard counts: fixed work, each piece between two calls of os.getppid, at which callgrind writes its counts.
+
+Run by guard.py, under valgrind: `python -m bench.guarded`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from bench.work.lines import Transport, kindOf
+from reactor import EpollReactor, LineReceiver, ServerFactory
+
+READ = 65536
+TIMES = 4
+SINGLE = 1500
+REPEATS = 5  # the heap is another one each time, and the median counts
+
+
+def parsing(rival: str, length: int, delimiter: bytes | None = None) -> tuple[Callable[[], object], int]:
+    """Reads of 64 KiB of whole lines, and how many lines there are."""
+    ends = delimiter or b"\r\n"
+    count = READ // (length + len(ends))
+    read = b"".join(b"%0*d%b" % (length, number, ends) for number in range(count))
+    receiver = kindOf(rival, delimiter)()
+    receiver.transport = Transport()
+
+    def work() -> None:
+        for _ in range(TIMES):
+            receiver.dataReceived(read)
+
+    return work, TIMES * count
+
+
+def dispatching() -> tuple[Callable[[], object], int]:
+    """Reads of one line, each answered."""
+    receiver = kindOf("ours", lineReceived=lambda self, line: self.sendLine(b"+PONG"))()
+    receiver.transport = Transport()
+
+    def work() -> None:
+        for _ in range(SINGLE):
+            receiver.dataReceived(b"PING\r\n")
+
+    return work, SINGLE
+
+
+class Pong(LineReceiver):
+    def lineReceived(self, line: bytes) -> None:
+        self.sendLine(b"+PONG")
+
+
+def serving() -> tuple[Callable[[], object], int]:
+    """One line through the loop, a socket and back; the kernel's instructions do not count."""
+    reactor = EpollReactor()
+    ours, theirs = socket.socketpair()
+    reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(Pong))
+    ours.close()
+
+    def work() -> None:
+        for _ in range(SINGLE):
+            theirs.send(b"PING\r\n")
+            reactor.iterate()
+            if theirs.recv(100) != b"+PONG\r\n":
+                raise SystemExit("a wrong answer")
+
+    return work, SINGLE
+
+
+WORKS: dict[str, Callable[[], tuple[Callable[[], object], int]]] = {
+    "naive-32": partial(parsing, "naive", 32),
+    "naive-8": partial(parsing, "naive", 8),
+    "naive-100": partial(parsing, "naive", 100),
+    "lines-8": partial(parsing, "ours", 8),
+    "lines-32": partial(parsing, "ours", 32),
+    "lines-100": partial(parsing, "ours", 100),
+    "lines-lf-32": partial(parsing, "ours", 32, b"\n"),
+    "lines-instance-32": partial(parsing, "ours-instance", 32, b"\n"),
+    "batch-32": partial(parsing, "ours-batch", 32),
+    "only-32": partial(parsing, "ours-only", 32),
+    "dispatch": dispatching,
+    "event": serving,
+}
+
+
+def ballast() -> list[bytes]:
+    """Half-used memory of every small size.
+
+    Without it, how often CPython's allocator takes and returns pools would depend on what else was imported.
+    """
+    return [bytes(size) for size in range(0, 480, 8) for _ in range(6000)][::2]
+
+
+def main() -> None:
+    gc.disable()
+    held: list[object] = [ballast()]
+    for name, make in WORKS.items():
+        work, count = make()
+        for _ in range(12):
+            work()  # until CPython has specialised what it can
+        for number in range(REPEATS):
+            held.append([bytes(size) for size in range(0, 480, 8) for _ in range(17 * number)])
+            os.getppid()
+            work()
+            os.getppid()
+        print(name, count, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,330 @@
+"""The clients. Each is connected when it is made, sends what `run(count)` asks for, and checks every answer.
+
+`run` returns what it took by its own clock, in seconds. WrongAnswer if anything was missing, wrong or too much.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import Any, Protocol
+
+from bench.servers.common import ASKING, BLOCK, HEADER, LAST, PONG
+from bench.work.task import WrongAnswer, expect
+
+HOST = "127.0.0.1"
+DEADLINE = 20.0
+RUN_DEADLINE = 300.0
+PING = b"PING\r\n"
+ANSWER = PONG + b"\r\n"
+QUESTION = ASKING + b"\r\n"
+
+
+class Load(Protocol):
+    """Made as `Load(port, tls, **options)`, with the options of a case."""
+
+    def round(self, count: int) -> int:
+        """The next number of units that it can do exactly."""
+
+    def run(self, count: int) -> float: ...
+
+    def close(self) -> None: ...
+
+
+def connect(port: int, tls: bool = False) -> Any:
+    """A connection to a server on this machine; over TLS its certificate is not looked at."""
+    sock = socket.create_connection((HOST, port), DEADLINE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not tls:
+        return sock
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(sock)
+
+
+def receive(sock: Any, wanted: bytes, what: str = "an answer") -> None:
+    """Read exactly `wanted`."""
+    got = sock.recv(len(wanted))
+    while len(got) < len(wanted) and wanted.startswith(got):
+        data = sock.recv(len(wanted) - len(got))
+        if not data:
+            break
+        got += data
+    expect(what, got, wanted)
+
+
+class Connected:
+    """Base of those that connect by themselves. Option: `connections`."""
+
+    def __init__(self, port: int, tls: bool, connections: int = 1) -> None:
+        self.port = port
+        self.sockets: list[Any] = []
+        try:
+            for _ in range(connections):
+                self.sockets.append(connect(port, tls))
+        except BaseException:
+            self.close()
+            raise
+
+    def round(self, count: int) -> int:
+        return count
+
+    def run(self, count: int) -> float:
+        begun = time.perf_counter()
+        self.send(count)
+        return time.perf_counter() - begun
+
+    def send(self, count: int) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        for sock in self.sockets:
+            sock.close()
+
+
+class RedisBenchmark:
+    """redis-benchmark, PING_INLINE. Options: `connections`; `pipeline`, how many requests of each are under way."""
+
+    def __init__(self, port: int, tls: bool, connections: int = 50, pipeline: int = 1) -> None:
+        self.port = port
+        self.connections = connections
+        self.pipeline = pipeline
+
+    def round(self, count: int) -> int:
+        step = self.connections * self.pipeline
+        return -(-count // step) * step
+
+    def run(self, count: int) -> float:
+        command = ["redis-benchmark", "-h", HOST, "-p", str(self.port), "-t", "ping_inline", "-n", str(count)]
+        command += ["-c", str(self.connections), "-P", str(self.pipeline)]
+        begun = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_DEADLINE, check=False)
+        took = time.perf_counter() - begun
+        text = done.stdout + done.stderr
+        # A server that is no redis has no CONFIG to show; that is asked before the run, and no part of it.
+        text = re.sub(r".*(fetch server CONFIG|Fetching server CONFIG).*", "", text)
+        completed = re.search(r"(\d+) requests completed in", text)
+        rate = re.search(r"throughput summary: ([\d.]+|inf) requests per second", text)
+        if done.returncode or re.search("error", text, re.IGNORECASE) or completed is None or rate is None:
+            raise WrongAnswer(f"redis-benchmark failed with {done.returncode}: {text[-300:].strip()}")
+        expect("requests completed", int(completed[1]), count)
+        return count / float(rate[1]) or took  # it counts in milliseconds, so few requests may take it none
+
+    def close(self) -> None:
+        pass
+
+
+class OurLoad:
+    """`linereactor load`, which checks every line that comes back. Options as those of RedisBenchmark."""
+
+    def __init__(self, port: int, tls: bool, connections: int = 50, pipeline: int = 1) -> None:
+        self.port = port
+        self.connections = connections
+        self.pipeline = pipeline
+
+    def round(self, count: int) -> int:
+        return max(count, self.connections)
+
+    def run(self, count: int) -> float:
+        command = [sys.executable, "-m", "reactor", "load", f"{HOST}:{self.port}", "--lines", str(count)]
+        command += ["--connections", str(self.connections), "--pipeline", str(self.pipeline)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_DEADLINE, check=False)
+        rate = re.search(r"(\d+) lines/s", done.stdout)
+        if done.returncode or rate is None or not done.stdout.startswith(f"{count} lines"):
+            raise WrongAnswer(f"linereactor load failed with {done.returncode}: {(done.stdout + done.stderr)[-300:]}")
+        return count / float(rate[1])
+
+    def close(self) -> None:
+        pass
+
+
+class Dialogue(Connected):
+    """`pipeline` requests on each connection in turn, then all their answers, each of which is to be `answer`."""
+
+    def __init__(self, port: int, tls: bool, connections: int = 50, pipeline: int = 1, answer: bytes = ANSWER) -> None:
+        super().__init__(port, tls, connections)
+        self.pipeline = pipeline
+        self.answer = answer
+
+    def round(self, count: int) -> int:
+        step = len(self.sockets) * self.pipeline
+        return -(-count // step) * step
+
+    def send(self, count: int) -> None:
+        requests, answers = PING * self.pipeline, self.answer * self.pipeline
+        for _ in range(count // (len(self.sockets) * self.pipeline)):
+            for sock in self.sockets:
+                sock.sendall(requests)
+            for sock in self.sockets:
+                receive(sock, answers)
+
+
+class Accepts(Connected):
+    """Connect, one request, its answer, close: 16 under way. The unit is a connection."""
+
+    UNDER_WAY = 16
+
+    def __init__(self, port: int, tls: bool) -> None:
+        super().__init__(port, tls, 0)
+        self.tls = tls
+
+    def round(self, count: int) -> int:
+        return -(-count // self.UNDER_WAY) * self.UNDER_WAY
+
+    def send(self, count: int) -> None:
+        for _ in range(count // self.UNDER_WAY):
+            for _ in range(self.UNDER_WAY):
+                sock = connect(self.port, self.tls)
+                self.sockets.append(sock)
+                sock.sendall(PING)
+            while self.sockets:
+                with self.sockets.pop() as sock:
+                    receive(sock, ANSWER)
+
+
+class Ingest(Connected):
+    """Lines on several connections, answered by totals alone. Options: `connections`, `length`. The unit is a line."""
+
+    def __init__(self, port: int, tls: bool, connections: int = 10, length: int = 100) -> None:
+        super().__init__(port, tls, connections)
+        self.length = length
+        self.perBlock = max(len(BLOCK) // (length + 2), 1)
+        self.block = (b"x" * length + b"\r\n") * self.perBlock
+
+    def round(self, count: int) -> int:
+        step = len(self.sockets) * self.perBlock
+        return -(-count // step) * step
+
+    def send(self, count: int) -> None:
+        blocks = count // (len(self.sockets) * self.perBlock)
+        for _ in range(blocks):
+            for sock in self.sockets:
+                sock.sendall(self.block)
+        each = blocks * self.perBlock
+        for sock in self.sockets:
+            sock.sendall(LAST + b"\r\n")
+            with suppress(OSError):  # who answers at the last line may have closed already
+                sock.shutdown(socket.SHUT_WR)
+        for sock in self.sockets:
+            wanted = b"%d lines %d bytes\r\n" % (each + 1, each * self.length + len(LAST))
+            receive(sock, wanted, "the totals")
+
+
+class Chat(Connected):
+    """One client after the other sends a line, and waits until all have it. The unit is a line that one client gets."""
+
+    def __init__(self, port: int, tls: bool, connections: int = 100) -> None:
+        super().__init__(port, tls, connections)
+        for sock in self.sockets:
+            sock.sendall(QUESTION)
+        for sock in self.sockets:
+            receive(sock, QUESTION, "the sign that one is in the room")
+
+    def round(self, count: int) -> int:
+        return -(-count // len(self.sockets)) * len(self.sockets)
+
+    def send(self, count: int) -> None:
+        size = len(self.sockets)
+        for number in range(count // size):
+            line = b"%08d says hello to everybody\r\n" % number
+            self.sockets[number % size].sendall(line)
+            for sock in self.sockets:
+                receive(sock, line, "a line of the chat")
+
+
+class BulkIn(Connected):
+    """Bytes to the server, in writes of 64 KiB. The unit is a byte."""
+
+    def round(self, count: int) -> int:
+        return -(-count // len(BLOCK)) * len(BLOCK)
+
+    def send(self, count: int) -> None:
+        (sock,) = self.sockets
+        sock.sendall(b"%*d" % (HEADER, count) + BLOCK[HEADER:])
+        for _ in range(count // len(BLOCK) - 1):
+            sock.sendall(BLOCK)
+        receive(sock, b"%d bytes\r\n" % count, "the total")
+
+
+class BulkOut(Connected):
+    """Bytes from the server, every one compared. The unit is a byte."""
+
+    def send(self, count: int) -> None:
+        (sock,) = self.sockets
+        sock.sendall(b"%d\r\n" % count)
+        twice = BLOCK * 5
+        done = 0
+        while data := sock.recv(4 * len(BLOCK)):
+            begin = done % len(BLOCK)
+            if data != twice[begin : begin + len(data)]:
+                raise WrongAnswer(f"a wrong byte within {len(data)} after {done}")
+            done += len(data)
+            if done >= count:
+                break
+        expect("bytes", done, count)
+
+
+class Datagrams(Connected):
+    """Datagrams, `window` of them under way, every answer compared. The unit is a datagram."""
+
+    def __init__(self, port: int, tls: bool, window: int = 32, length: int = 64) -> None:
+        super().__init__(port, tls, 0)
+        sock = socket.socket(type=socket.SOCK_DGRAM)
+        self.sockets.append(sock)
+        sock.settimeout(5.0)
+        sock.connect((HOST, port))
+        self.sent = [b"%0*d" % (length, number) for number in range(window)]
+
+    def round(self, count: int) -> int:
+        return -(-count // len(self.sent)) * len(self.sent)
+
+    def send(self, count: int) -> None:
+        (sock,) = self.sockets
+        for _ in range(count // len(self.sent)):
+            for datagram in self.sent:
+                sock.send(datagram)
+            for datagram in self.sent:
+                expect("a datagram", sock.recv(2048), datagram)
+
+
+class Idle(Connected):
+    """Connections that each hold half a line; `finish` sends the other half, and sees that all are still served."""
+
+    HALF = b"PI"
+
+    def send(self, count: int) -> None:
+        for _ in range(count):
+            sock = connect(self.port)
+            self.sockets.append(sock)
+            sock.sendall(self.HALF)
+
+    def finish(self) -> None:
+        for sock in self.sockets:
+            sock.sendall(PING.removeprefix(self.HALF))
+        for sock in self.sockets:
+            receive(sock, ANSWER)
+
+
+def requestsJob() -> str:
+    """What servers do while requests are measured: `linereactor load` needs its lines back."""
+    return "pong" if shutil.which("redis-benchmark") else "echo"
+
+
+LOADS: dict[str, Any] = {
+    "requests": RedisBenchmark if requestsJob() == "pong" else OurLoad,
+    "dialogue": Dialogue,
+    "accepts": Accepts,
+    "ingest": Ingest,
+    "chat": Chat,
+    "in": BulkIn,
+    "out": BulkOut,
+    "datagrams": Datagrams,
+    "idle": Idle,
+}

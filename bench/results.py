@@ -1,0 +1,136 @@
+"""What was measured: samples, rows and cases, and the file they are kept in."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+ENOUGH_TICKS = 50
+# What a cost of one unit is shown in: its name, and what seconds (or bytes) are multiplied by.
+COST_UNITS = {
+    "line": ("ns/line", 1e9),
+    "byte": ("s/GiB", float(1 << 30)),
+    "request": ("us/request", 1e6),
+    "delivery": ("us/delivery", 1e6),
+    "datagram": ("us/datagram", 1e6),
+    "connection": ("us/connection", 1e6),
+    "turn": ("us/turn", 1e6),
+    "timer": ("us/timer", 1e6),
+    "call": ("us/call", 1e6),
+    "Deferred": ("us/Deferred", 1e6),
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run: units done, what one of them cost (seconds of CPU, or bytes), seconds on the wall, ticks of user and
+    system time.
+    """
+
+    count: int
+    cost: float
+    wall: float
+    ticks: tuple[int, int]
+
+
+@dataclass
+class Row:
+    """One rival at one case: its samples in order, or what the problem was.
+
+    For cases of growth `sizes` are those that were measured, and `samples` belong to them in turn, over and over.
+    """
+
+    samples: list[Sample] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    problem: str = ""
+    failed: bool = False
+
+    @property
+    def cost(self) -> float:
+        """The median cost of a unit."""
+        return statistics.median(sample.cost for sample in self.samples)
+
+    @property
+    def rate(self) -> float:
+        """The median of units a second, on the wall."""
+        return statistics.median(sample.count / sample.wall for sample in self.samples)
+
+    @property
+    def spread(self) -> float:
+        """How far the costs lie apart: half of the way from the least to the most, as a share of the median."""
+        costs = [sample.cost for sample in self.samples]
+        return (max(costs) - min(costs)) / 2 / self.cost if self.cost else 0.0
+
+    @property
+    def system(self) -> float | None:
+        """The share of system time; None if there were too few ticks to tell it."""
+        user = sum(sample.ticks[0] for sample in self.samples)
+        system = sum(sample.ticks[1] for sample in self.samples)
+        return system / (user + system) if user + system >= ENOUGH_TICKS else None
+
+    @property
+    def exponent(self) -> float:
+        """The slope of the logarithm of the time over that of the size; of each size the median counts."""
+        points = []
+        for index, size in enumerate(self.sizes):
+            cost = statistics.median(sample.cost for sample in self.samples[index :: len(self.sizes)])
+            points.append((math.log(size), math.log(cost * size)))
+        return statistics.linear_regression(*zip(*points, strict=True)).slope
+
+
+@dataclass
+class CaseResult:
+    """One case: its title, the unit, how it was measured, and the row of each rival."""
+
+    title: str
+    unit: str
+    how: str
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    def measured(self) -> dict[str, Row]:
+        """The rows that have figures."""
+        return {name: row for name, row in self.rows.items() if row.samples and not row.problem}
+
+    def ratio(self, one: str, other: str) -> float | None:
+        """What `one` costs in units of what `other` costs: the median over the repetitions, in each of which both were
+        measured one after the other. None if one of them was not measured.
+        """
+        rows = self.measured()
+        if one not in rows or other not in rows:
+            return None
+        pairs = zip(rows[one].samples, rows[other].samples, strict=False)
+        return statistics.median(mine.cost / its.cost for mine, its in pairs)
+
+
+@dataclass
+class Results:
+    """A whole run."""
+
+    facts: dict[str, str | None]
+    begun: str
+    quick: bool
+    cases: dict[str, CaseResult] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the JSON file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+
+def loadResults(path: Path) -> Results:
+    """Read what `save` has written."""
+    data: dict[str, Any] = json.loads(path.read_text())
+    cases = {name: caseOf(entry) for name, entry in data.pop("cases").items()}
+    return Results(**data, cases=cases)
+
+
+def caseOf(entry: dict[str, Any]) -> CaseResult:
+    rows = {}
+    for name, row in entry.pop("rows").items():
+        samples = [Sample(one["count"], one["cost"], one["wall"], tuple(one["ticks"])) for one in row.pop("samples")]
+        rows[name] = Row(samples=samples, **row)
+    return CaseResult(**entry, rows=rows)

@@ -1,0 +1,1 @@
+"""The programs that are measured from outside, one file for each framework, one class or function for each job."""
