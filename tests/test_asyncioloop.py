@@ -209,6 +209,24 @@ class TestBesideAsyncio:
         with ours, theirs:
             eventloop.run_until_complete(main())
 
+    def test_noTurnInsideATurn(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        """Neither in what the event loop calls, nor in what iterate() calls beside it."""
+        reactor = AsyncioReactor(eventloop)
+        refused: list[object] = []
+
+        def turn() -> None:
+            for again in (reactor.iterate, reactor.run):
+                with pytest.raises(ReactorAlreadyRunning):
+                    again()
+                refused.append(again)
+
+        reactor.callLater(0, turn)
+        reactor.iterate()
+        eventloop.call_soon(turn)
+        reactor.iterate()
+        assert len(refused) == 4
+        reactor.close()
+
     def test_aStoppedReactorLeavesTheBlock(self, eventloop: asyncio.AbstractEventLoop) -> None:
         async def main() -> None:
             async with AsyncioReactor() as reactor:

@@ -58,7 +58,7 @@ from reactor.testing import StringTransport as OurStringTransport
 from reactor.testing import connectedServerAndClient
 from tests.children import children
 from tests.datagrams import leavingSockets
-from tests.harness import SIDES, World, turnUntil
+from tests.harness import SIDES, World, refusedPort, turnUntil
 from tests.rawtls import RecordingHalves, Wire
 from tests.test_hostname import FOUR, Names
 from tests.tlsharness import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
@@ -818,6 +818,33 @@ def test_stopConnection(model: Model) -> None:
     )
     (connector.stopConnection if model.isOurs else connector.disconnect)()
     assert model.trace[1:] == [model.error.UserError]
+
+
+@pytest.mark.parametrize("side", SIDES, ids=lambda side: str(side.name))
+def test_connectorsAroundTheirFactory(side: Any) -> None:
+    """A connector whose factory cannot start, and one that connects again in stopFactory."""
+    world = World(side)
+
+    def start(factory: Any) -> None:
+        if factory.trace.count("start") == 2:
+            raise ZeroDivisionError
+
+    def stop(factory: Any) -> None:
+        if factory.trace.count("stop") == 1:
+            with suppress(ZeroDivisionError):
+                connectors[0].connect()
+
+    connectors: list[Any] = []
+    factory = world.clientFactory(start=start, stop=stop, started=lambda _, connector: connectors.append(connector))
+    world.reactor.connectTCP("127.0.0.1", refusedPort(), factory)
+    turnUntil(world.reactor, lambda: "stop" in factory.trace)
+    for _ in range(5):
+        world.reactor.iterate(0.001)
+    ours = ["start", ("started", "connecting"), ("failed", "disconnected", "ConnectionRefusedError"), "stop", "start"]
+    theirs = [*ours[:4], ("started", "connecting"), ("failed", "disconnected", "ConnectionRefusedError")]
+    assert factory.trace == (ours if side.name == "ours" else theirs)
+    assert (connectors[0].state, factory.numPorts) == ("disconnected", 0)
+    world.close()
 
 
 def test_connectErrorOfBuildProtocol(model: Model) -> None:

@@ -113,6 +113,18 @@ class TestOpening:
         assert "not listening" in repr(port)
         assert port.stopListening() is None
 
+    def test_aPortThatCannotBeWatched(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(_: object) -> None:
+            raise OSError(errno.ENOSPC, "no room for one more")
+
+        factory = world.serverFactory()
+        monkeypatch.setattr(world.reactor, "addReader", refuse)
+        with pytest.raises(OSError, match="no room"):
+            world.listen(factory)
+        monkeypatch.undo()
+        assert factory.trace == ["start", "stop"]
+        assert (factory.numPorts, world.reactor.getReaders(), world.reactor._open) == (0, [], {})
+
     def test_beforeTheFirstListening(self, world: World) -> None:
         port = TCPPort(world.reactor, 0, world.serverFactory(), interface=LOOPBACK)
         assert port.fileno() == -1

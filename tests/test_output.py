@@ -72,7 +72,6 @@ class Output(OutputStream):
         self.watched = True
 
     def stopWriting(self) -> None:
-        assert self.watched
         self.watched = False
 
     def loseConnection(self) -> None:
@@ -127,6 +126,18 @@ def test_shortSends(output: Output) -> None:
     output.doWrite()
     output.doWrite()
     assert (output.sent, output.watched) == (b"abcdefgh", False)
+
+
+def test_watchedForNothing(output: Output) -> None:
+    """Somebody else has had the descriptor watched: the loop comes once, and not for ever."""
+    output.startWriting()
+    output.doWrite()
+    assert not output.watched
+    output.startWriting()
+    output.write(b"abc")
+    output.room = 1
+    output.doWrite()
+    assert (output.sent, output.watched) == (b"a", True)
 
 
 def test_oneSendIsBounded(output: Output) -> None:

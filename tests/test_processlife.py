@@ -148,6 +148,16 @@ def test_spawnedInACallback() -> None:
     assert codes == list(range(40))
 
 
+def test_removedFromTheReactor() -> None:
+    """Who takes every descriptor away does not leave a child that nobody waits for, once the reactor stops."""
+    with children() as world:
+        child = world.shell("read word")
+        world.reactor.callLater(0, world.reactor.removeAll)
+        world.reactor.callLater(0.001, world.reactor.stop)
+        world.reactor.run(installSignalHandlers=False)
+        turnUntil(world.reactor, lambda: child.ended)
+
+
 def test_theModuleIsAReactor() -> None:
     """reactor.spawnProcess speaks to the current one."""
     world = Children()

@@ -728,6 +728,29 @@ class TestPort:
             world.reactor.adoptDatagramPort(stream.fileno(), socket.AF_UNIX, world.protocol())
 
 
+@pytest.mark.parametrize("side", LOOPS, ids=lambda side: str(side.name))
+def test_endedInStartProtocol(side: Any) -> None:
+    """The protocol is stopped, once, and can be used again."""
+    reactor, told = side.makeReactor(), list[str]()
+
+    class Brief(DatagramProtocol):
+        noisy = False
+
+        def startProtocol(self) -> None:
+            told.append("start")
+            reactor.disconnectAll()
+
+        def stopProtocol(self) -> None:
+            told.append("stop")
+
+    protocol = Brief()
+    for _ in range(2):
+        assert not reactor.listenUDP(0, protocol, interface=LOOPBACK).connected
+        assert (protocol.transport, protocol.numPorts, reactor.getReaders()) == (None, 0, [])
+    assert told == ["start", "stop"] * 2
+    side.close(reactor)
+
+
 class TestMulticast:
     def test_IPv6(self, world: DatagramWorld) -> None:
         def joined() -> bool:

@@ -88,11 +88,15 @@ class AbstractDatagramProtocol:
 
     def doStart(self) -> None:
         """Called by makeConnection; the first port brings startProtocol."""
-        if not self.numPorts:
-            if self.noisy:
-                log.info("Starting protocol %r", self)
-            self.startProtocol()
-        self.numPorts += 1
+        if not self.numPorts and self.noisy:
+            log.info("Starting protocol %r", self)
+        self.numPorts += 1  # before the call, in which the port may already end
+        if self.numPorts == 1:
+            try:
+                self.startProtocol()
+            except BaseException:
+                self.numPorts -= 1
+                raise
 
     def doStop(self) -> None:
         """Called by a port as it ends; the last brings stopProtocol."""

@@ -193,6 +193,28 @@ class Life:
         assert server.trace == ["made", ("lost", "ConnectionDone")]
         assert errorsIn(caplog) == [error]
 
+    def test_noLineAfterTheEnd(self, world: World) -> None:
+        """connectionLost comes inside lineReceived, whose read has more lines."""
+
+        class Lines(LineReceiver):
+            def connectionMade(self) -> None:
+                self.told: list[object] = []
+
+            def lineReceived(self, line: bytes) -> None:
+                self.told.append(line)
+                world.reactor.disconnectAll()
+
+            def connectionLost(self, reason: Any = None) -> None:
+                self.told.append(self.transport.disconnecting)
+
+        server, client = world.pair(server={"data": lambda protocol, data: lines.dataReceived(data)})
+        lines = Lines()
+        lines.makeConnection(server.transport)
+        server.hooks["lost"] = lambda protocol, reason: lines.connectionLost(reason)
+        client.transport.write(b"1\r\n2\r\n3\r\n")
+        world.until(lost(server, client))
+        assert lines.told == [b"1", False]
+
     def test_reentrancy(self, world: World) -> None:
         """From every callback, every method of the transport, twice; nothing is lost twice and nothing escapes."""
         for where, first in itertools.product(("made", "data", "lost", "readLost", "writeLost"), range(len(METHODS))):

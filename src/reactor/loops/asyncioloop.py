@@ -86,7 +86,7 @@ class AsyncioReactor(ReactorBase):
 
         If a program stops the event loop, that stops the reactor in order.
         """
-        if self.eventloop.is_running():
+        if self._isInsideLoop():
             raise ReactorAlreadyRunning("the event loop is running already: start() is for that")
         super().run(installSignalHandlers)
 
@@ -157,7 +157,7 @@ class AsyncioReactor(ReactorBase):
 
     def _turn(self, longest: float | None) -> None:
         eventloop = self.eventloop
-        if eventloop.is_running():
+        if self._isInsideLoop():
             raise ReactorAlreadyRunning("the event loop is running, and cannot be turned from inside")
         with self._insideLoop():
             sleep = self._beginTurn()
@@ -182,6 +182,10 @@ class AsyncioReactor(ReactorBase):
         if self._polling:  # once only: uvloop would remember the second stop() for the next time
             self._polling = False
             self.eventloop.stop()
+
+    def _isInsideLoop(self) -> bool:
+        """Whether this is called from inside the event loop, or by _insideLoop."""
+        return self.eventloop.is_running() or asyncio._get_running_loop() is self.eventloop
 
     @contextmanager
     def _insideLoop(self) -> Iterator[None]:

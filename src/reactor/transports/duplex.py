@@ -131,6 +131,7 @@ class DuplexStream(OutputStream):
         if ended is not None:
             ended(reason)
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
+        self.disconnecting = True  # a protocol that is still delivering lines asks for this after each
 
     def _tell(self, callback: Callable[..., object], name: str, *args: object) -> None:
         """Call `callback`, and log what it raises."""

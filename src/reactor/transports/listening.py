@@ -106,7 +106,11 @@ class ListeningPort:
         self.disconnected = False
         self._paused = False
         self.reactor.opened(self)
-        self.startReading()
+        try:
+            self.startReading()
+        except BaseException:
+            self.connectionLost(Failure(ConnectionDone()))
+            raise
 
     def stopListening(self) -> Deferred[None] | None:
         """Accept no more. The Deferred fires with None on the next turn, with the socket closed; None if it was

@@ -148,6 +148,8 @@ class OutputStream(OutputBuffer):
 
     def doWrite(self) -> None:
         """The peer takes more."""
+        if not self._writing:
+            self.stopWriting()  # a program has had the descriptor watched, and the loop would come for ever
         self.flush()
 
     def flush(self) -> None:

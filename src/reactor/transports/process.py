@@ -44,6 +44,7 @@ class ExitWatch:
         try:
             self._file = FileIO(os.pidfd_open(self._pid), "rb")
             self._reactor.addReader(self)
+            self._reactor.opened(self)
         except (AttributeError, OSError):  # no such call, or no descriptor left for it
             self._waitInThread()
 
@@ -66,6 +67,7 @@ class ExitWatch:
         file = self._file
         if file is not None:
             self._reactor.removeReader(self)
+            self._reactor.closed(self)
             self._file = None
             self._reactor.closeSoon(file)
 

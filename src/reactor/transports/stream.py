@@ -150,8 +150,10 @@ class Connection(DuplexStream):
         if not isHalfCloseable(self.protocol):
             self.connectionLost(reason)
             return
-        self._inputOver = True
         self.stopReading()
+        if self._inputOver:
+            return  # a program has had the descriptor watched again
+        self._inputOver = True
         self.protocol.readConnectionLost()
         if self._output:
             self.flush()

@@ -317,6 +317,7 @@ class TLSLayer(TLSOutput):
         elif failed is not None:
             failed(self, reason)
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
+        self.disconnecting = True  # see DuplexStream.connectionLost
 
     def _tell(self, callback: Callable[..., object], name: str, *args: object) -> None:
         try:
