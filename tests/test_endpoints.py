@@ -48,8 +48,9 @@ from reactor.error import (
 from reactor.failure import Failure
 from reactor.loops.epoll import EpollReactor
 from reactor.protocol import Factory, Protocol, ServerFactory
+from reactor.tlsoptions import CertificateOptions
 from tests.harness import silentServer
-from tests.tlsharness import CA, HOST, TRUST, certificatePath, clientOptions, pemOf, serverOptions
+from tests.tlsharness import CA, HOST, TRUST, certificatePath, clientOptions, pemOf, serverOptions, write
 
 SERVERS = [
     "tcp:80",
@@ -426,10 +427,11 @@ def test_noIPv6Address(loop: EpollReactor, answer: Any) -> None:
 def test_ipv6LookupGivenUp(loop: EpollReactor) -> None:
     """Cancelling says the same before and after the name has been looked up."""
     failures: list[Failure] = []
-    loop.installResolver(SimpleNamespace(getHostByName=lambda name, timeout=None: Deferred()))
+    before: Any = loop.installResolver(SimpleNamespace(getHostByName=lambda name, timeout=None: Deferred()))
     connecting = connectProtocol(TCP6ClientEndpoint(loop, "x.example", 1), Trace())
     connecting.addErrback(failures.append)
     connecting.cancel()
+    loop.installResolver(before)
     assert failures[0].check(ConnectingCancelledError)
     assert failures[0].value.address == HostnameAddress(b"x.example", 1)
 
@@ -592,6 +594,18 @@ def test_wrappedEndpoints(loop: EpollReactor) -> None:
         ),
     )
     assert seen == [protocol, ["made"], "TLSv1.3"]
+
+
+def test_aWrappedNameIsVerified(loop: EpollReactor) -> None:
+    """A context alone names nobody: the name that the endpoint looks up is verified, not the address it finds."""
+    context = ssl.create_default_context(cadata=TRUST.decode())
+    server = CertificateOptions(write("localhost.pem", pemOf(CA.issue_cert("localhost"))))
+    for host, isRight in (("localhost", True), ("127.0.0.1", False)):
+        port = wrapped(loop, ServerFactory.forProtocol(Protocol), server)
+        endpoint = wrapClientTLS(context, HostnameEndpoint(loop, host, port))
+        result = resultOf(loop, lambda endpoint=endpoint: connectProtocol(endpoint, Trace()))
+        assert isinstance(result, Failure) is not isRight
+        assert isRight or result.check(SSLError)
 
 
 def test_wrappedEndpointsFail(loop: EpollReactor) -> None:

@@ -26,6 +26,7 @@ class HostnameEndpoint:
 
     `timeout` and `attemptDelay` are seconds, the first for the look-up and again for each address, the second until the
     next is tried beside it (None: ATTEMPT_DELAY). `bindAddress` is (host, port) of this side, or its host alone.
+    `hostname` is `host`, as a str: whom TLS verifies.
     """
 
     def __init__(
@@ -38,14 +39,14 @@ class HostnameEndpoint:
         attemptDelay: float | None = None,
     ) -> None:
         self._reactor = reactor
-        self._host = host.decode("ascii") if isinstance(host, bytes) else host
+        self.hostname = host.decode("ascii") if isinstance(host, bytes) else host
         self._port = port
         self._timeout = timeout
         self._bindAddress = bindAddress
         self._attemptDelay = ATTEMPT_DELAY if attemptDelay is None else attemptDelay
 
     def __repr__(self) -> str:
-        host = f"[{self._host}]" if isIPv6Address(self._host) else self._host
+        host = f"[{self.hostname}]" if isIPv6Address(self.hostname) else self.hostname
         return f"<HostnameEndpoint {host}:{self._port}>"
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
@@ -53,15 +54,15 @@ class HostnameEndpoint:
 
         It fails with DNSLookupError, or as the last attempt did; for the rest see TCP4ClientEndpoint.connect.
         """
-        destination = destinationOf(self._host, self._port)
+        destination = destinationOf(self.hostname, self._port)
         race = _Race(self._reactor, protocolFactory, self._attemptDelay, destination)
         return race.start(self._lookUp(), self._endpointTo)
 
     def _lookUp(self) -> Deferred[list[tuple[int, Any]]]:
         for family in (socket.AF_INET, socket.AF_INET6):
-            if isIPAddress(self._host, family):
-                return succeed([(family, (self._host, self._port))])
-        return lookUpWithin(self._reactor, self._host, self._port, self._timeout)
+            if isIPAddress(self.hostname, family):
+                return succeed([(family, (self.hostname, self._port))])
+        return lookUpWithin(self._reactor, self.hostname, self._port, self._timeout)
 
     def _endpointTo(self, host: str) -> TCP4ClientEndpoint:
         return TCP4ClientEndpoint(self._reactor, host, self._port, self._timeout, self._bindAddress)

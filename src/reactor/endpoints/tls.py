@@ -36,9 +36,8 @@ class _Beginning:
 class _Wrapping:
     """A factory that stands before that of the program."""
 
-    def __init__(self, factory: IProtocolFactory, contextFactory: ContextFactory) -> None:
+    def __init__(self, factory: IProtocolFactory) -> None:
         self._factory = factory
-        self._contextFactory = contextFactory
 
     def doStart(self) -> None:
         self._factory.doStart()
@@ -54,6 +53,10 @@ class _Wrapping:
 
 
 class _ServerWrapping(_Wrapping):
+    def __init__(self, factory: IProtocolFactory, contextFactory: ContextFactory) -> None:
+        super().__init__(factory)
+        self._contextFactory = contextFactory
+
     def layerFor(self, transport: Any, addr: Any) -> TLSLayer:
         return TLSFactory(transport.reactor, self._factory, self._contextFactory).buildProtocol(addr)
 
@@ -61,8 +64,10 @@ class _ServerWrapping(_Wrapping):
 class _ClientWrapping(_Wrapping):
     """Fires `connected` with the program's protocol, or with the reason why there is none."""
 
-    def __init__(self, factory: IProtocolFactory, contextFactory: ContextFactory) -> None:
-        super().__init__(factory, contextFactory)
+    def __init__(self, factory: IProtocolFactory, contextFactory: ContextFactory | None, hostname: str | None) -> None:
+        super().__init__(factory)
+        self._contextFactory = contextFactory
+        self._hostname = hostname
         self.below: Deferred[Any] | None = None
         self.connected: Deferred[Any] = Deferred(self._giveUp)
         self._layer: TLSLayer | None = None
@@ -82,7 +87,7 @@ class _ClientWrapping(_Wrapping):
             transport.reactor,
             contextFor(self._contextFactory, isClient=True),
             isClient=True,
-            hostname=hostOf(self._contextFactory, getattr(transport, "hostname", None)),
+            hostname=hostOf(self._contextFactory, self._hostname or getattr(transport, "hostname", None)),
             build=build,
             failed=lambda _, reason: self.lost(reason),
             ended=self.lost,
@@ -101,13 +106,14 @@ class _ClientWrapping(_Wrapping):
 
 
 class _TLSClientEndpoint:
-    def __init__(self, contextFactory: ContextFactory, wrappedEndpoint: Any) -> None:
+    def __init__(self, contextFactory: ContextFactory | None, wrappedEndpoint: Any) -> None:
         self._contextFactory = contextFactory
         self._wrappedEndpoint = wrappedEndpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See wrapClientTLS."""
-        wrapping = _ClientWrapping(protocolFactory, self._contextFactory)
+        hostname = getattr(self._wrappedEndpoint, "hostname", None)
+        wrapping = _ClientWrapping(protocolFactory, self._contextFactory, hostname)
         below = wrapping.below = self._wrappedEndpoint.connect(wrapping)
         below.addErrback(wrapping.lost)
         return wrapping.connected
@@ -126,10 +132,11 @@ class _TLSServerEndpoint:
         return port
 
 
-def wrapClientTLS(connectionCreator: ContextFactory, wrappedEndpoint: Any, clock: Any = None) -> Any:
+def wrapClientTLS(connectionCreator: ContextFactory | None, wrappedEndpoint: Any, clock: Any = None) -> Any:
     """Return a client endpoint that connects as `wrappedEndpoint` does, then with TLS.
 
-    `connectionCreator` is a context factory, reactor.optionsForClientTLS(hostname) say; it names whom to verify. The
+    `connectionCreator` is a context factory. Verified is whom it names, as reactor.optionsForClientTLS(hostname) does,
+    else the `hostname` of `wrappedEndpoint`, else the host that was connected to; None means the system's trust. The
     Deferred of connect() fires after the handshake and connectionMade, or fails, with SSLError if TLS does. `clock` is
     taken, for programs written for Twisted, and not needed.
     """
