@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import os
 import re
@@ -74,6 +75,11 @@ class PumpWorld(World):
 
     def __init__(self, side: Any) -> None:
         super().__init__(SimpleNamespace(**{**vars(side), "makeReactor": PumpReactor}))
+
+
+# So many connections would use up the ports of one address, each of which rests for a minute. (Those who connect do so
+# from 127.0.0.1.)
+HOSTS = itertools.cycle(f"127.1.{block}.{host}" for block in range(16) for host in range(1, 255))
 
 
 def pace(world: World) -> float:
@@ -876,6 +882,7 @@ def judge(
 
 def perform(name: str, world: World, kind: type[BaseException], asClient: bool, records: Records) -> None:
     """Run the reactor for one trial: the bystander speaks, the callback raises, the bystander speaks again."""
+    world.host = next(HOSTS)
     stage = Stage(world, kind, asClient)
     reactor = world.reactor
     over: list[Callable[[], object]] = []

@@ -31,6 +31,7 @@ from tests.battery.sizes import size
 from tests.battery.test_exceptions import (
     CASES,
     DEADLINE,
+    HOSTS,
     IN_MEMORY,
     OVER_ALL,
     OVER_TLS_ONLY,
@@ -163,6 +164,7 @@ class Sockets:
         servers: Any = ServerFactory()
         clients: Any = ClientFactory()
         ended: list[object] = []
+        self.world.host = next(HOSTS)
         servers.noisy = clients.noisy = False
         built: list[Party] = []
         servers.buildProtocol = lambda addr: built.append(server) or server
@@ -526,6 +528,7 @@ class Calling(Stage):
 
 def callEverything(name: str, world: World, asClient: bool, before: str | None, method: str, log: Logged) -> None:
     """Run the reactor for one cell of the matrix."""
+    world.host = next(HOSTS)
     stage = Calling(world, asClient, before, method)
     context = (name, "client" if asClient else "server", before, method)
     reactor = world.reactor
@@ -543,6 +546,7 @@ def callEverything(name: str, world: World, asClient: bool, before: str | None, 
         except Exception as error:  # what was called may have taken the ground from under the case itself
             if not stage.acted:
                 stage.strange.append(error)
+                reactor.stop()
         look()
 
     def look() -> None:
@@ -563,7 +567,7 @@ def callEverything(name: str, world: World, asClient: bool, before: str | None, 
 
     late = reactor.callLater(DEADLINE, reactor.crash)
     reactor.run(installSignalHandlers=False)
-    assert late.active(), (context, "no end", stage.acted, stage.strange, bystander.echoed, bystander.lost)
+    assert late.active(), (context, "it has not come to an end", stage.strange, bystander.echoed, bystander.lost)
     late.cancel()
     reactor.disconnectAll()  # crash() leaves connections as they are
     for _ in range(3):

@@ -109,7 +109,7 @@ class Party:
 
     def got(self, size: int, mustNot: bool) -> None:
         """Something has been delivered, though it `mustNot`."""
-        if not self.made or self.lost:
+        if (not self.made or self.lost) and not self.isForced:
             self.walk.complain(f"{self.name}: data outside of the connection")
         if mustNot and not self.isForced:
             self.walk.complain(f"{self.name}: data while paused={self.isPaused} closing={self.isClosing}")
@@ -203,6 +203,8 @@ class Lines(Party, LineReceiver):
         else:
             self.got(len(data), self.isPaused or self.isClosing)
         self.act(where)
+        if where == "rawDataReceived" and (self.isClosing or self.lost):
+            self.isForced = True  # and so may a line behind it
         if self.walk.dice.random() < 0.1:
             self.line_mode = not self.line_mode
 
