@@ -497,6 +497,23 @@ class HalfClose:
         world.until(lost(server))
         assert client.trace == ["made", "writeLost", "data", ("lost", "ConnectionDone")]
 
+    def test_answersInDataReceivedAfterTheHalfHasEndedAreDropped(self, world: World) -> None:
+        """And cost nothing: the peer may go on."""
+        hooks: Any = {"data": lambda end, _: end.transport.write(b"answer")}
+        server, client = world.pair(client=hooks, halves=True, clientHalves=True)
+        client.transport.loseWriteConnection()
+        world.until(lambda: "writeLost" in client.trace and "readLost" in server.trace)
+        for count in (1, 2):
+            server.transport.write(b"x")
+            world.until(lambda count=count: len(client.received) == count)
+            world.reactor.iterate(0)
+        server.transport.loseConnection()
+        world.until(lambda: "readLost" in client.trace)
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+        assert client.trace == ["made", "writeLost", "data", "readLost", ("lost", "ConnectionDone")]
+        assert server.received == b""
+
     def test_bothHalvesEndApart(self, world: World) -> None:
         ends = world.pair(halves=True, clientHalves=True)
         for end in ends:

@@ -156,6 +156,9 @@ class OutputStream(OutputBuffer):
         """Send once as much as the peer takes, and do what was waiting for the end of it."""
         output = self._output
         if output:
+            if self._over:  # written while data was delivered, when `_mark` lets writes through
+                self._discardOutput()
+                return
             try:
                 sent = self._send(output) if len(output) <= SEND_LIMIT else self._sendSome()
             except OSError as error:
