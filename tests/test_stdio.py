@@ -315,6 +315,20 @@ def test_bothSidesOfATerminal(world: World, wires: Wires) -> None:
     assert os.get_blocking(master)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_numbersThatTheProgramHasClosed(world: World, wires: Wires, again: bool) -> None:
+    """They may stand for something else by now, which stays; with nothing there the protocol is told all the same."""
+    (stdin, toUs), (_, stdout) = wires.pipe(), wires.pipe()
+    protocol = begin(world, stdin, stdout)
+    wires.close(stdin, stdout)
+    others = {wires.file(__file__, os.O_RDONLY) for _ in range(2 * again)}
+    assert others == {stdin, stdout} or not again
+    wires.close(toUs)
+    world.until(lambda: protocol.lost is not None)
+    assert protocol.trace == ["made", ("lost", "ConnectionDone")]
+    assert all(os.readlink(f"/proc/self/fd/{fd}") == __file__ for fd in others)
+
+
 EVERY = [*SIDES, pytest.param(TWISTED, id="twisted")]
 
 

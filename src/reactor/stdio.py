@@ -51,6 +51,7 @@ class _Descriptor:
         found = os.fstat(fd)
         self.isPipe = stat.S_ISFIFO(found.st_mode)
         self.isSocket = stat.S_ISSOCK(found.st_mode)
+        self._file = (found.st_dev, found.st_ino)
         self._wasBlocking = False
         self.fd = -1
         if self.isPipe or (os.isatty(fd) and found.st_rdev != _TERMINAL_MASTER):
@@ -80,10 +81,18 @@ class _Descriptor:
         if self._wasBlocking:
             os.set_blocking(fd, True)
         os.close(fd)
-        if (self.isPipe or self.isSocket) and giveWay:
+        if (self.isPipe or self.isSocket) and giveWay and self._isOurs():
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, self.given, inheritable=self.given <= 2)
             os.close(null)
+
+    def _isOurs(self) -> bool:
+        """Whether the number that was given still stands for what it stood for: it is the program's to close."""
+        try:
+            found = os.fstat(self.given)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._file
 
 
 class _Input:
