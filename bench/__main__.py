@@ -27,7 +27,7 @@ from bench.rivals import RIVALS, ROOT, facts
 from bench.runner import CaseRun, Pace, Progress
 from bench.subjects import Workshop
 
-QUICK = Pace(share=0.3, countShare=0.2, repetitions=3)
+QUICK = Pace(share=0.35, countShare=0.2, repetitions=3)
 DOCS = ROOT / "docs" / "bench"
 SCRATCH = ROOT / "build" / "bench"
 

@@ -5,6 +5,7 @@ like; then puts what there is into the page beside them. Needs matplotlib.
 from __future__ import annotations
 
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ COLOURS = {
 }
 STYLES = ("-", "--", ":", "-.")
 MARKERS = "os^Dv"
+FAR_APART = 30  # times the cheapest
 
 
 def familyStyles(names: list[str]) -> dict[str, dict[str, Any]]:
@@ -55,25 +57,46 @@ def familyStyles(names: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def drawBars(axes: Any, case: CaseResult, only: tuple[str, ...]) -> None:
-    """Cost of each rival, the cheapest on top; the share of the kernel is lighter."""
+    """Cost of each rival, the cheapest on top."""
     unit, factor = costUnit(case)
     rows = {name: row for name, row in case.measured().items() if not only or name in only}
     names = sorted(rows, key=lambda name: -rows[name].cost)
-    for place, name in enumerate(names):
-        cost = rows[name].cost * factor
-        system = (rows[name].system or 0.0) if case.how == "serve" else 0.0
-        colour = COLOURS[RIVALS[name].family]
-        axes.barh(place, cost * (1 - system), color=colour)
-        axes.barh(place, cost * system, left=cost * (1 - system), color=colour, alpha=0.45)
-        axes.text(cost, place, f" {number(cost)}", va="center", fontsize=8)
+    costs = [rows[name].cost * factor for name in names]
+    if costs[0] > FAR_APART * costs[-1]:
+        drawDots(axes, names, costs)
+    else:
+        drawShares(axes, case, names, costs)
+    for place, cost in enumerate(costs):
+        axes.annotate(number(cost), (cost, place), (6, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_yticks(range(len(names)), [RIVALS[name].label for name in names], fontsize=8)
     for label, name in zip(axes.get_yticklabels(), names, strict=True):
         if RIVALS[name].family == "ours":
             label.set(color=COLOURS["ours"], fontweight="bold")
-    axes.set_title(case.title, loc="left")
+    axes.set_title("\n".join(textwrap.wrap(case.title, 44)), loc="left", fontsize=9)
     axes.set_xlabel(f"{unit}, less is better")
     axes.margins(x=0.18)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def drawDots(axes: Any, names: list[str], costs: list[float]) -> None:
+    """Where a linear axis would show the dearest alone, one in powers of ten."""
+    for place, (name, cost) in enumerate(zip(names, costs, strict=True)):
+        axes.plot(cost, place, "o", color=COLOURS[RIVALS[name].family], markersize=7)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.minorticks_off()
+    axes.grid(axis="y", alpha=0.3)
+
+
+def drawShares(axes: Any, case: CaseResult, names: list[str], costs: list[float]) -> None:
+    """Bars, of which the share of the kernel is lighter."""
+    rows = case.rows
+    for place, (name, cost) in enumerate(zip(names, costs, strict=True)):
+        system = (rows[name].system or 0.0) if case.how == "serve" else 0.0
+        colour = COLOURS[RIVALS[name].family]
+        axes.barh(place, cost * (1 - system), color=colour)
+        axes.barh(place, cost * system, left=cost * (1 - system), color=colour, alpha=0.45)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def drawCurves(axes: Any, figure: Figure, cases: list[CaseResult]) -> None:

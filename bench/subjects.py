@@ -22,6 +22,9 @@ from bench.work.task import WrongAnswer
 
 STARTUP_DEADLINE = 20.0
 RUN_DEADLINE = 300.0
+# Otherwise the C library keeps freed memory up to 32 MiB for the next run, and asks the kernel for what is larger: that
+# step would be taken for growth.
+FRESH_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 WARM = 64  # connections that are there before memory is looked at
 
 
@@ -73,11 +76,13 @@ class Workshop:
             if path is not None:
                 shutil.rmtree(path.parent)
 
-    def spawn(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        """Start a process that is to be measured, on its core."""
-        environment = {**os.environ, "PYTHONHASHSEED": "0", "BENCH_PEM": str(self._pem or "")}
+    def spawn(
+        self, command: list[str], variables: dict[str, str] | None = None, **pipes: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start a process that is to be measured, on its core; with these environment variables besides."""
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "BENCH_PEM": str(self._pem or ""), **(variables or {})}
         with onCore(SERVER_CORE):
-            return subprocess.Popen(command, cwd=ROOT, env=environment, **options)
+            return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
 
 
 def end(process: subprocess.Popen[bytes] | None) -> None:
@@ -98,7 +103,8 @@ class Worker:
         self.case = case
         options = {key: value for key, value in case.options.items() if key != "sizes"}
         command = [sys.executable, "-m", "bench.work", rival.name, case.what, repr(options)]
-        self.process = workshop.spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        variables = FRESH_MEMORY if case.how == "growth" else {}
+        self.process = workshop.spawn(command, variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ready(self) -> None:
         """Wait until it can begin."""

@@ -15,7 +15,7 @@ from bench.work.task import WrongAnswer, expect
 LONG = 1 << 30  # lines are as long as the input here, so the default MAX_LENGTH would end them
 READ = 65536
 FLOODED = b"a" * 15 + b"b"
-LEAST = 1 << 22  # bytes a run, at the least
+LEAST = 1 << 19  # bytes a run, at the least
 
 
 class StubTransport(Transport):
