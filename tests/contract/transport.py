@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.failure import Failure
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from tests.harness import Producer, World
 
@@ -202,7 +203,7 @@ class Life:
 
             def lineReceived(self, line: bytes) -> None:
                 self.told.append(line)
-                world.reactor.disconnectAll()
+                server.transport.connectionLost(Failure(ConnectionLost()))
 
             def connectionLost(self, reason: Any = None) -> None:
                 self.told.append(self.transport.disconnecting)
