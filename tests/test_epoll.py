@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.loops.epoll import EpollReactor
 from tests.conftest import openFiles
-from tests.harness import OURS, World, dial, silentServer
+from tests.harness import DEADLINE, OURS, World, dial, silentServer
 
 
 @pytest.fixture
@@ -35,6 +36,24 @@ def test_closeGivesBackEveryDescriptor() -> None:
     assert len(openFiles()) == len(before) + 3
     reactor.close()
     assert openFiles() == before
+
+
+def test_aCallbackThatCrashesAndRunsAgain(make: Callable[[], EpollReactor]) -> None:
+    """The turn that it interrupts does not sleep afterwards: nobody would wake it."""
+    reactor = make()
+    told: list[object] = []
+
+    def again() -> None:
+        reactor.crash()
+        reactor.callLater(0.001, told.append, "again")
+        reactor.callLater(0.002, reactor.stop)
+        reactor.run()
+
+    reactor.callLater(0, again)
+    signal.setitimer(signal.ITIMER_REAL, DEADLINE)
+    reactor.run()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert told == ["again"]
 
 
 class Ear:

@@ -305,6 +305,54 @@ def test_aChildRunsTheReactorInsideACallback(reactor: Any) -> None:
     assert told == []
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_aChildRunsTheReactorAfterwards(reactor: Any, inside: bool) -> None:
+    """When the run() in which it was made has returned, whether it ran the reactor inside the callback or not."""
+    parent, told = os.getpid(), list[str]()
+
+    def turn(name: str) -> None:
+        reactor.callLater(0.001, told.append, name)
+        reactor.callLater(0.002, reactor.stop)
+        reactor.run()
+
+    def fork() -> None:
+        pid = os.fork()
+        if pid:
+            told.append(str(os.waitpid(pid, 0)[1]))
+            reactor.stop()
+            return
+        signal.alarm(int(DEADLINE))
+        if inside:
+            turn("inside")
+
+    reactor.callLater(0, fork)
+    try:
+        reactor.run()
+        if os.getpid() != parent:
+            turn("after")
+    finally:
+        if os.getpid() != parent:
+            os._exit(0 if told == [*["inside"] * inside, "after"] else 1)
+    assert told == ["0"]
+
+
+def test_iterateEndsInTheChild(reactor: Any) -> None:
+    parent, children = os.getpid(), list[int]()
+
+    def fork() -> None:
+        children.append(os.fork())
+        if not children[0]:
+            signal.alarm(int(DEADLINE))
+
+    reactor.callLater(0, fork)
+    try:
+        reactor.iterate(0.01)
+    finally:
+        if os.getpid() != parent:
+            os._exit(0)
+    assert os.waitpid(children[0], 0)[1] == 0
+
+
 def test_aResolverOfTheProgramsOwnStays(reactor: Any) -> None:
     reactor.installResolver(SimpleNamespace(getHostByName=lambda name, timeout: succeed("127.0.0.9")))
     answers: list[str] = []

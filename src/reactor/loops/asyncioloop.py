@@ -161,6 +161,8 @@ class AsyncioReactor(ReactorBase):
             raise ReactorAlreadyRunning("the event loop is running, and cannot be turned from inside")
         with self._insideLoop():
             sleep = self._beginTurn()
+        if self.eventloop is not eventloop:  # a call has forked, and this is the child
+            return
         if longest is not None and (sleep is None or sleep > longest):
             sleep = longest
         timer = None
@@ -215,13 +217,15 @@ class AsyncioReactor(ReactorBase):
     def _tick(self) -> None:
         """What is to be done between two polls; then have it done again when there will be something."""
         self._soon = None
-        sleep = None
+        eventloop, sleep = self.eventloop, None
         if self._looping:
             self._inTick = True
             try:
                 sleep = self._beginTurn()
             finally:
                 self._inTick = False
+        if self.eventloop is not eventloop:
+            return  # a call has forked, and this is the child: what ends here is the event loop from before
         if not self._looping:
             self._leave()
         elif sleep == 0:
