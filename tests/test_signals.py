@@ -367,3 +367,16 @@ def test_aServerProcess(number: int) -> None:
             assert server.stdout.read().split() == ["connected", "before", "lost", "after", "done"]
             assert peer.recv(1) == b""
         assert server.wait(DEADLINE) == 0
+
+
+def test_aWakeupDescriptorThatIsClosedMeanwhile(reactor: EpollReactor) -> None:
+    """There is nothing to give back to; the reactor can run again."""
+    ends = os.pipe()
+    os.set_blocking(ends[1], False)
+    signal.set_wakeup_fd(ends[1])
+    for end in ends:
+        reactor.callWhenRunning(os.close, end)
+    for _ in range(2):
+        reactor.callWhenRunning(reactor.stop)
+        reactor.run()
+    assert signal.set_wakeup_fd(-1) == -1

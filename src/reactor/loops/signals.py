@@ -70,8 +70,11 @@ class SignalHandling:
         self._installed = False
         while self._before:
             _giveBack(*self._before.popitem())
-        signal.set_wakeup_fd(self._wakeupBefore, warn_on_full_buffer=True)
-        self._wakeupBefore = -1
+        before, self._wakeupBefore = self._wakeupBefore, -1
+        try:
+            signal.set_wakeup_fd(before, warn_on_full_buffer=True)
+        except (OSError, ValueError):  # whoever had it has closed it meanwhile
+            signal.set_wakeup_fd(-1)
 
     def forked(self) -> None:
         """In a forked child: restore, and have nobody woken. Event loops that go on there may put back what they knew,
