@@ -39,8 +39,8 @@ def test_closeGivesBackEveryDescriptor() -> None:
 
 
 def test_aCallbackThatCrashesAndRunsAgain(make: Callable[[], EpollReactor]) -> None:
-    """The turn that it interrupts does not sleep afterwards: nobody would wake it."""
-    reactor = make()
+    """The turn that it interrupts does not sleep afterwards: nobody would wake it. Signals are given back."""
+    reactor, before = make(), signal.getsignal(signal.SIGTERM)
     told: list[object] = []
 
     def again() -> None:
@@ -54,6 +54,8 @@ def test_aCallbackThatCrashesAndRunsAgain(make: Callable[[], EpollReactor]) -> N
     reactor.run()
     signal.setitimer(signal.ITIMER_REAL, 0)
     assert told == ["again"]
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 class Ear:

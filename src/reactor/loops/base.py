@@ -199,8 +199,6 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             self._atWork = False
             self._releaseThreads()
         self._stopping = self._shutdownBegun = self._shutDown = False
-        if not self._closed:
-            self._wake()  # a turn of an earlier run, in which crash() or a fork made way for this one, must not sleep
 
     def _nowRunning(self, installSignalHandlers: bool) -> None:
         self.running = True

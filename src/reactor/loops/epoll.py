@@ -120,7 +120,10 @@ class EpollReactor(ReactorBase):
 
     def _turn(self, longest: float | None) -> None:
         sleep = self._beginTurn()
-        if longest is not None and (sleep is None or sleep > longest):
+        if longest is None:
+            if not self._looping:
+                sleep = 0.0  # crash() or a fork has ended run(), and one inside a call may have taken what woke us
+        elif sleep is None or sleep > longest:
             sleep = longest
         events = self._epoll.poll(sleep, BATCH)
         outer, self._inBatch = self._inBatch, True  # outer: a callback of a batch has called iterate()

@@ -45,6 +45,7 @@ class SignalHandling:
         """Take over the signals, and with `stop` also those that end a program. Nothing but in the main thread."""
         if threading.current_thread() is not threading.main_thread():
             return
+        self.restore()  # crash() and run() in a callback: the run from before has not given them back yet
         self._installed = True
         self._wakeupBefore = signal.set_wakeup_fd(self._wakeupFd(), warn_on_full_buffer=False)
         for number in list(self._calls):
