@@ -4,10 +4,13 @@ draws the same examples each time. `make test` says which line core it means to 
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import pathlib
+import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Generator, Iterator
 
@@ -47,6 +50,23 @@ def refuseSkip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if NO_SKIPS and report.skipped:
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not accept: {report.longrepr}"
+
+
+@functools.cache
+def isThere(what: str) -> bool:
+    """Whether this machine has a command, or lets us be "root", or make "namespaces"."""
+    if what == "root":
+        return os.geteuid() == 0
+    if what == "namespaces":
+        tried = ["unshare", "--net", "--mount", "--time", "true"]
+        return isThere("unshare") and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+    return shutil.which(what) is not None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    lacking = [what for mark in item.iter_markers("needs") for what in mark.args if not isThere(what)]
+    if lacking:
+        pytest.skip(f"not here: {', '.join(lacking)}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -93,6 +93,7 @@ class TestSettings:
         wire = Wire(options=options, context=context, weAreClient=True).handshake()
         assert wire.ours.negotiatedProtocol == b"two"
 
+    @pytest.mark.needs("openssl")
     def test_waysToTrust(self, tmp_path: pathlib.Path) -> None:
         path = write("root.pem", TRUST)
         for trust in (TRUST, path, pathlib.Path(path)):

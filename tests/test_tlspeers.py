@@ -12,6 +12,8 @@ from tests.harness import DEADLINE, LOOPBACK, World, refusedPort
 from tests.tlsharness import CA, HOST, TRUST, certificatePath, pemOf, serverOptions, write
 from tests.tlstools import Echoes, run, sClient
 
+pytestmark = pytest.mark.needs("openssl")
+
 
 @pytest.fixture
 def world() -> Iterator[World]:

@@ -27,6 +27,8 @@ from tests.harness import DEADLINE, LOOPBACK, LOOPS, World, dial, readAll, reset
 from tests.rawtls import peerContext
 from tests.tlsharness import HOST, certificatePath, write
 
+pytestmark = pytest.mark.needs("openssl", "namespaces")
+
 HERE = pathlib.Path(__file__).parent
 VERSIONS = {"TLS 1.2": ssl.TLSVersion.TLSv1_2, "TLS 1.3": ssl.TLSVersion.TLSv1_3}
 WELCOME = b"welcome"

@@ -18,6 +18,8 @@ from tests.battery.sizes import FULL, size
 from tests.cells import TRANSPORTS
 from tests.harness import ROOT
 
+pytestmark = pytest.mark.needs("namespaces", "ip")
+
 TOTAL = 200_000
 RESIDENT = 2 << 20
 BLOCKS = 1000

@@ -19,6 +19,8 @@ from tests.battery.clockwork import DELAYED, INTERVALS
 from tests.battery.forkserver import KINDS
 from tests.harness import ROOT
 
+pytestmark = pytest.mark.needs("faketime", "namespaces")
+
 FAKETIME = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 RUN = 3.0  # seconds
 STOPPED = 10.0

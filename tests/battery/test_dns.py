@@ -21,6 +21,8 @@ from tests.battery.nameprograms import BAD_NAMES, LONG_NAME, LOOKUPS, NO_NAMES, 
 from tests.battery.nameserver import HOLES4, HOLES6, MANY
 from tests.harness import LOOPS, ROOT
 
+pytestmark = pytest.mark.needs("namespaces", "ip")
+
 STALL = 0.020
 FALLBACK = 0.300
 END = 1.0  # seconds from reactor.stop() to the end of the process

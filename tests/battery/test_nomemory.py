@@ -15,6 +15,8 @@ import pytest
 from tests.battery.nomemory import DATA
 from tests.harness import DEADLINE, LOOPS, ROOT
 
+pytestmark = pytest.mark.needs("strace")
+
 PROGRAM = "import sys; from tests.battery import nomemory; nomemory.main(*sys.argv[1:])"
 FAILURES = 60
 

@@ -19,6 +19,8 @@ from tests.battery.signalserver import CHILDREN
 from tests.battery.signalserver import INTERRUPTED as TIMES
 from tests.harness import ROOT
 
+pytestmark = pytest.mark.needs("strace")
+
 # What may wait, and is restarted by Python or by us; write() is left to the interpreter, which writes its messages so.
 INTERRUPTED = ("accept4", "recvfrom", "sendto", "epoll_wait", "epoll_pwait", "poll", "read", "wait4")
 

@@ -35,6 +35,8 @@ from tests.rawtls import Records, Wire, peerContext
 from tests.tlsharness import HOST, certificatePath, clientOptions, serverOptions
 from tests.tlstools import Echoes, sClient
 
+pytestmark = pytest.mark.needs("openssl")
+
 SIDES = [pytest.param(side, id=side.name) for side in LOOPS]
 
 

@@ -22,6 +22,8 @@ from tests.harness import LOOPBACK, UNIXWorld, World, refusedPort, turnUntil
 from tests.tlsharness import CA, HOST, TRUST, certificatePath, pemOf, serverOptions, write
 from tests.tlstools import Echoes, run, sClient
 
+pytestmark = pytest.mark.needs("openssl", "curl", "socat")
+
 ALL = "ALL:@SECLEVEL=0"
 OLD = ["-ssl3", "-tls1", "-tls1_1"]
 

@@ -29,6 +29,8 @@ from tests.battery.sizes import size
 from tests.datagrams import DatagramWorld, nameOf, refusedName, worldOf
 from tests.harness import DEADLINE, LOOPBACK, LOOPS, ROOT, TWISTED
 
+pytestmark = pytest.mark.needs("root", "namespaces", "ip")
+
 ON_EVERY_LOOP = pytest.mark.parametrize("loop", [side.name for side in LOOPS])
 HOSTS = pytest.mark.parametrize("host", [pytest.param(LOOPBACK, id="IPv4"), pytest.param("::1", id="IPv6")])
 SIZES = (0, 1, 1472, 8192, 8193, 65507)

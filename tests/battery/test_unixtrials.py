@@ -20,6 +20,8 @@ from tests.battery.sizes import size
 from tests.battery.unixowners import NOBODY, run
 from tests.harness import LOOPS, TWISTED, UNIXWorld
 
+pytestmark = pytest.mark.needs("root")
+
 KINDS = pytest.mark.parametrize("kind", ["stream", "datagram"])
 ROUNDS = size(200, 5000)
 
