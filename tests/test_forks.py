@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from reactor.error import ReactorNotRunning
 from reactor.loops import forks
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.epoll import EpollReactor
+from reactor.loops.resolving import RESOLVER_THREADS
 from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
 from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
@@ -351,6 +353,33 @@ def test_iterateEndsInTheChild(reactor: Any) -> None:
         if os.getpid() != parent:
             os._exit(0)
     assert os.waitpid(children[0], 0)[1] == 0
+
+
+def test_aNameThatIsLookedUpInBoth(side: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The question was prepared; in the parent threads hang from a run before, as many as there may be."""
+    reactor, answers, gate = side.makeReactor(), list[Any](), threading.Event()
+    real = socket.getaddrinfo
+
+    def hang(name: str, *arguments: Any, **options: Any) -> Any:
+        gate.wait(DEADLINE)
+        return real(LOOPBACK, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    hanging = [reactor.resolve("localhost") for _ in range(RESOLVER_THREADS)]
+    turnUntil(reactor, lambda: reactor._ownResolver._threads == RESOLVER_THREADS)
+    for answer in hanging:
+        answer.addErrback(answers.append).cancel()
+    reactor.callLater(0, reactor.stop)
+    reactor.run()
+    monkeypatch.undo()
+    answers.clear()
+    reactor.resolve("localhost").addBoth(answers.append)
+    try:
+        inChild(lambda: turnUntil(reactor, lambda: answers == [LOOPBACK]))
+    finally:
+        gate.set()
+    turnUntil(reactor, lambda: answers == [LOOPBACK] and not reactor._ownResolver._threads)
+    side.close(reactor)
 
 
 def test_aResolverOfTheProgramsOwnStays(reactor: Any) -> None:

@@ -263,6 +263,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._timers = TimerQueue(self.seconds)
         self._events.clear()
         self._threadCalls.clear()
+        self._ownResolver.close()
         for file in self._toClose:
             _close(file)
         open_ = list(self._open)

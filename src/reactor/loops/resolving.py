@@ -58,6 +58,12 @@ class ThreadedResolver:
         with self._lock:
             self._waiting.clear()
 
+    def forked(self) -> None:
+        """In a forked child: the threads are the parent's, and one may have had the lock. Names that wait, wait on."""
+        self._lock = Lock()
+        self._threads = 0
+        self._growing = False
+
     def _grow(self) -> None:
         """Start a thread if names wait: one a turn, as to start it is to wait until the system has it run."""
         self._growing = False

@@ -67,11 +67,7 @@ class ThreadServices:
     def _forgetThreads(self) -> None:
         """In a forked child: its parent's threads are not here, and do the parent's work."""
         self._threadPool = None
-        if self._resolver is self._ownResolver:
-            self._resolver = ThreadedResolver(self)
-            self._ownResolver = self._resolver
-        else:
-            self._ownResolver = ThreadedResolver(self)
+        self._ownResolver.forked()
 
     def resolve(self, name: str, timeout: Any = TIMEOUT) -> Deferred[str]:
         """Return a Deferred of one address of `name` as text, IPv4 if it has one.
