@@ -1,12 +1,10 @@
 """EpollReactor: the loop on Linux's epoll, level-triggered.
 
 - A descriptor is registered while somebody wants to read or write, and only then: an idle registration would still
-  report
-  errors and hang-ups, over and over.
+  report errors and hang-ups, over and over.
 - Flags only wake. EPOLLERR and EPOLLHUP wake the reader and the writer alike, and recv or send tell what happened.
 - Each event looks its owner up again, because an earlier callback of the batch may have removed it. A number cannot
-  have a
-  new owner within the batch: sockets closed meanwhile are closed in the kernel after it (ReactorBase.closeSoon).
+  have a new owner within the batch: sockets closed meanwhile are closed in the kernel after it (ReactorBase.closeSoon).
 - Our tables change after the kernel's answer, so that a refused registration leaves no trace in them.
 """
 
