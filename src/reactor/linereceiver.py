@@ -383,7 +383,7 @@ class LineOnlyReceiver(Protocol):
         """Return what was received and not delivered, and forget it. startTLS asks: what it returns was plain."""
         rest = getattr(self.__lines, "rest", None)
         lines = b"".join(line + self.delimiter for line in (self.__lines if rest is None else rest()))
-        return lines if self.__buffer is None else lines + self.__buffer.take()
+        return lines + self.__buffer.take()
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter."""

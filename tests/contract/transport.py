@@ -14,6 +14,7 @@ import pytest
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
+from reactor.policies import ProtocolWrapper
 from tests.harness import Producer, World
 
 HIGH_WATER = 64 * 1024
@@ -203,7 +204,10 @@ class Life:
 
             def lineReceived(self, line: bytes) -> None:
                 self.told.append(line)
-                server.transport.connectionLost(Failure(ConnectionLost()))
+                transport = server.transport
+                while isinstance(transport, ProtocolWrapper):
+                    transport = transport.transport
+                transport.connectionLost(Failure(ConnectionLost()))
 
             def connectionLost(self, reason: Any = None) -> None:
                 self.told.append(self.transport.disconnecting)
