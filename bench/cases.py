@@ -54,7 +54,7 @@ def parsing() -> Iterable[Case]:
         yield parse(f"parse-crlf-{length}", title, rivals, length in (8, 32, 100, 1000), length=length)
     for length in LENGTHS:
         title = f"parse: {length}-byte lines, delimiter LF and MAX_LENGTH set by a subclass"
-        rivals = (*OUR_PARSERS, "ours-instance", "ours-asked", *PARSERS, "bytesio")
+        rivals = (*OUR_PARSERS, "ours-instance", "ours-asked", "ours-foreign", *PARSERS, "bytesio")
         yield parse(f"parse-lf-{length}", title, rivals, length in (32, 1000), length=length, delimiter=b"\n")
     for size in ENDS:
         ends = b"0123456789abcdef"[-size:]

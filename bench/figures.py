@@ -41,7 +41,7 @@ FIGURES = (
         tuple(f"parse-lf-{length}" for length in LENGTHS),
         LENGTHS,
         "bytes of a line",
-        (*PARSED, "ours-instance", "ours-asked", "bytesio"),
+        (*PARSED, "ours-instance", "ours-asked", "ours-foreign", "bytesio"),
     ),
     Figure(
         "chunks",

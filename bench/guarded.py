@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from bench.work.lines import Transport, kindOf
+from bench.work.lines import kindOf
 from reactor import EpollReactor, LineReceiver, ServerFactory
 
 READ = 65536
@@ -26,7 +26,7 @@ def parsing(rival: str, length: int, delimiter: bytes | None = None) -> tuple[Ca
     count = READ // (length + len(ends))
     read = b"".join(b"%0*d%b" % (length, number, ends) for number in range(count))
     receiver = kindOf(rival, delimiter)()
-    receiver.transport = Transport()
+    receiver.transport = receiver.standIn()
 
     def work() -> None:
         for _ in range(TIMES):
@@ -38,7 +38,7 @@ def parsing(rival: str, length: int, delimiter: bytes | None = None) -> tuple[Ca
 def dispatching() -> tuple[Callable[[], object], int]:
     """Reads of one line, each answered."""
     receiver = kindOf("ours", lineReceived=lambda self, line: self.sendLine(b"+PONG"))()
-    receiver.transport = Transport()
+    receiver.transport = receiver.standIn()
 
     def work() -> None:
         for _ in range(SINGLE):

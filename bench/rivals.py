@@ -53,6 +53,7 @@ ROWS = [
     Rival("ours-uvloop", "ours", "linereactor on uvloop", ("onreactor", "ours-uvloop"), ("uvloop",)),
     Rival("ours-instance", "ours", "linereactor, set by instance"),
     Rival("ours-asked", "ours", "linereactor, properties"),
+    Rival("ours-foreign", "ours", "linereactor, foreign transport"),
     Rival("ours-pure", "ours", "linereactor, pure Python"),
     Rival("aio", "ours", "reactor.aio", ("onaio", "asyncio", "streams")),
     Rival("aio-batch", "ours", "reactor.aio, readlines", ("onaio", "asyncio", "batch")),

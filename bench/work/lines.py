@@ -9,12 +9,13 @@ from typing import Any
 
 from reactor import LineOnlyReceiver, LineReceiver
 from reactor.linecore import _pure
+from reactor.testing import StringTransport
 
 LONGEST = 20_000  # MAX_LENGTH, where a case has one of its own
 
 
 class Transport:
-    """All that a receiver asks of a transport while it delivers."""
+    """All that a receiver asks of a transport while it delivers, for the rivals and for "ours-foreign"."""
 
     __slots__ = ("disconnecting", "written")
 
@@ -28,6 +29,15 @@ class Transport:
     def writeSequence(self, pieces: Any) -> None:
         for piece in pieces:
             self.written += len(piece)
+
+
+class OurTransport(StringTransport):
+    """What our receivers have in its place: of linereactor, as transports in a program are; it counts, too."""
+
+    written = 0
+
+    def write(self, data: Any) -> None:
+        self.written += len(data)
 
 
 def emptyLine(self: Any, line: bytes) -> None:
@@ -44,6 +54,7 @@ class Naive:
     delimiter = b"\r\n"
     lineReceived = emptyLine
     transport: Transport
+    standIn = Transport
 
     def dataReceived(self, data: bytes) -> None:
         lineReceived = self.lineReceived
@@ -165,6 +176,7 @@ def kindOf(rival: str, delimiter: bytes | None = None, **methods: Any) -> type[A
     if rival in PLAIN:
         return type(PLAIN[rival].__name__, (PLAIN[rival],), {"delimiter": delimiter or b"\r\n", **methods})
     handler: dict[str, Any] = {"linesReceived": emptyLines} if rival == "ours-batch" else {"lineReceived": emptyLine}
+    handler["standIn"] = OurTransport if rival.startswith("ours") and rival != "ours-foreign" else Transport
     if rival == "ours-pure":
         handler["_bufferClass"] = _pure.LineBuffer
         delimiter = delimiter or b"\r\n"  # as the class has it where nothing is compiled
@@ -174,7 +186,7 @@ def kindOf(rival: str, delimiter: bytes | None = None, **methods: Any) -> type[A
 def feedAll(kind: type[Any], reads: list[bytes]) -> Any:
     """Feed all reads to a new instance, and return it."""
     receiver = kind()
-    receiver.transport = Transport()
+    receiver.transport = kind.standIn()
     if isinstance(receiver, Readline):
         receiver.feedAll(reads)
         return receiver
