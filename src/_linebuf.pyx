@@ -357,12 +357,14 @@ cdef class LineBuffer:
             memcpy(text_in(whole) + size, text_in(<PyObject *>self.separator), <size_t>more)
         return LINEBUF_OWNED(whole)
 
-    def batch(self):
-        """Cut all complete lines, however long."""
-        cdef Lines lines = Lines.__new__(Lines)
+    def split(self, data, delimiter):
+        """Feed `data`, and cut all complete lines, however long."""
+        self.delimiter = delimiter
+        if not size_in(<PyObject *>self.separator):
+            raise ValueError("the delimiter is empty")
         self.limit = UNLIMITED
-        lines.lines = self.lines()
-        return lines
+        add_read(self, data)
+        return self.lines()
 
     def refuse(self, owner):
         """Answer EXACT for as long as the class of `owner` is what it is, and nothing is announced."""
@@ -382,6 +384,9 @@ cdef class Lines:
     cdef unsigned int announced
     cdef unsigned int closed
     cdef unsigned char watches
+
+    def __cinit__(self, list lines):
+        self.lines = lines
 
     def watch(self, owner, maxLength, transport):
         """Let iteration begin, for `owner`, whose class announces. Returns whether `transport` announces, too."""

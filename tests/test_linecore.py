@@ -258,7 +258,9 @@ def choice(monkeypatch: pytest.MonkeyPatch, environment: str | None, extension: 
 
 def working() -> types.ModuleType:
     extension = types.ModuleType("reactor._linebuf")
-    vars(extension).update(LineBuffer=Owner, OutputBuffer=Owner, Disconnectable=Owner, announces=None, announcing=None)
+    vars(extension).update(
+        LineBuffer=Owner, Lines=Owner, OutputBuffer=Owner, Disconnectable=Owner, announces=None, announcing=None
+    )
     return extension
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 from reactor._logger import getLogger
 from reactor.defer import CancelledError, ensureDeferred
 from reactor.failure import Failure
-from reactor.linecore import EXACT, FAST, STALE, WATCHED, LineBuffer, announces, announcing
+from reactor.linecore import EXACT, FAST, STALE, WATCHED, LineBuffer, Lines, announces, announcing
 from reactor.protocol import Protocol
 
 log = getLogger("reactor.linereceiver")
@@ -327,9 +327,9 @@ class LineReceiver(Protocol):
 class LineOnlyReceiver(Protocol):
     """Receives lines and nothing else: Twisted's LineOnlyReceiver, which LineReceiver outdoes in all but simplicity.
 
-    `delimiter` (b"\r\n") and `MAX_LENGTH` (16384 bytes) are looked up once a read. The result of lineReceived is
-    ignored. Lines that follow one that closed the connection, in the same read, are lost, as are those that follow
-    one that raised or was too long.
+    `delimiter` (b"\r\n") is looked up once a read, `MAX_LENGTH` (16384 bytes) before each line. The result of
+    lineReceived is ignored. Lines that follow one that closed the connection, in the same read, are lost, as are those
+    that follow one that raised or was too long.
     """
 
     delimiter: bytes = b"\r\n"
@@ -344,11 +344,18 @@ class LineOnlyReceiver(Protocol):
         buffer = self.__buffer
         if buffer is UNUSED:
             buffer = self.__buffer = self._bufferClass()
-        buffer.delimiter = self.delimiter
-        if not buffer.delimiter:
-            raise ValueError("the delimiter is empty")
-        buffer.feed(data)
-        lines = self.__lines = buffer.batch()
+        lines = buffer.split(data, self.delimiter)
+        if lines:
+            why, ended = self.__deliver(Lines(lines))
+            if ended:
+                return why
+        if len(buffer) > self.MAX_LENGTH:
+            return self.lineLengthExceeded(buffer.peek())
+        return None
+
+    def __deliver(self, lines: Lines) -> tuple[Any, bool]:
+        """Deliver what was cut. Returns what dataReceived returns if it ends then, and whether it does."""
+        self.__lines = lines
         try:
             if announces(type(self), LineOnlyReceiver, ("MAX_LENGTH",)):
                 if lines.watch(self, self.MAX_LENGTH, self.transport):
@@ -357,19 +364,17 @@ class LineOnlyReceiver(Protocol):
                 else:
                     for line in lines:
                         if self.transport.disconnecting:
-                            return None
+                            return None, True
                         self.lineReceived(line)
         finally:
             rest = self.__lines = iter(lines.rest())
         for line in rest:
             if self.transport.disconnecting:
-                return None
+                return None, True
             if len(line) > self.MAX_LENGTH:
-                return self.lineLengthExceeded(line)
+                return self.lineLengthExceeded(line), True
             self.lineReceived(line)
-        if len(buffer) > self.MAX_LENGTH:
-            return self.lineLengthExceeded(buffer.peek())
-        return None
+        return None, False
 
     def lineReceived(self, line: bytes) -> Any:
         """Called with each line, without its delimiter."""

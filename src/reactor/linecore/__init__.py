@@ -32,10 +32,11 @@ WATCHED is possible, with `follow`, which answers like this, or `refuse`. `more`
 something to do. The pure buffer always answers EXACT, so it has none of these three. `ended(owner, line)` is what
 `line + owner.delimiter` is.
 
-For LineOnlyReceiver there is `batch()`: it cuts all complete lines, however long. `rest()` of what it returns is a list
-of them, or of what iterating has left. `watch(owner, maxLength, transport)`, if the class of `owner` announces, lets
-iteration give lines for as long as none is too long and no setting changes; it returns whether iteration ends, too,
-when a transport begins to close. Iterating over the pure one gives nothing.
+For LineOnlyReceiver there is `split(data, delimiter)`: it feeds, and returns a list of all complete lines, however long
+(ValueError if the delimiter is empty). Iterating over `Lines` of that list gives nothing by itself. `watch(owner,
+maxLength, transport)`, if the class of `owner` announces, lets it give lines for as long as none is too long and no
+setting changes; it returns whether iteration ends, too, when a transport begins to close. `rest()` returns what
+iterating has left. With the pure ones, that is everything.
 
 The way out has a buffer too, for transports alone: `OutputBuffer`, a base class whose `write(data)` appends what is in
 a bytes-like object (TypeError for others) to the bytearray `_output`, and calls `_passedMark(size of data)` if that has
@@ -54,11 +55,11 @@ from reactor.linecore._pure import EXACT, FAST, KEPT, STALE, UNLIMITED, WATCHED,
 IMPLEMENTATION = "pure"
 
 if TYPE_CHECKING:
-    from reactor._linebuf import Disconnectable, LineBuffer, OutputBuffer, announces, announcing
+    from reactor._linebuf import Disconnectable, LineBuffer, Lines, OutputBuffer, announces, announcing
 else:
     if os.environ.get("REACTOR_PURE") != "1":
         try:
-            from reactor._linebuf import Disconnectable, LineBuffer, OutputBuffer, announces, announcing
+            from reactor._linebuf import Disconnectable, LineBuffer, Lines, OutputBuffer, announces, announcing
         except ImportError as error:
             # Not there is what a pure build is like; there and unusable is a fault.
             if not isinstance(error, ModuleNotFoundError) or error.name != "reactor._linebuf":
@@ -66,7 +67,7 @@ else:
         else:
             IMPLEMENTATION = "compiled"
     if IMPLEMENTATION == "pure":
-        from reactor.linecore._pure import Disconnectable, LineBuffer, OutputBuffer, announces, announcing
+        from reactor.linecore._pure import Disconnectable, LineBuffer, Lines, OutputBuffer, announces, announcing
 
 __all__ = [
     "EXACT",
@@ -78,6 +79,7 @@ __all__ = [
     "WATCHED",
     "Disconnectable",
     "LineBuffer",
+    "Lines",
     "OutputBuffer",
     "announces",
     "announcing",

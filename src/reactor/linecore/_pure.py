@@ -250,9 +250,13 @@ class LineBuffer:
         self.busy = True
         return EXACT
 
-    def batch(self) -> Lines:
+    def split(self, data: bytes | bytearray | memoryview, delimiter: bytes) -> list[bytes]:
+        self.delimiter = delimiter
+        if not self._delimiter:
+            raise ValueError("the delimiter is empty")
         self.maxLength = UNLIMITED
-        return Lines(self.lines())
+        self.feed(data)
+        return self.lines()
 
     def ended(self, owner: Any, line: bytes) -> bytes:
         whole: bytes = line + owner.delimiter
