@@ -64,25 +64,31 @@ def memoryOf(pid: int) -> int:
     raise LookupError("no RssAnon")
 
 
-def freePorts(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody uses at the moment, for TCP nor for UDP.
+class Port:
+    """A port of 127.0.0.1 that nobody uses, for TCP nor for UDP, and that no other run takes before `close`.
 
     The system gives clients ports from a range of its own. A client that asks for a port in it at which nobody listens
-    yet may be given that very port, and be connected to itself; so these lie below that range.
+    yet may be given that very port, and be connected to itself; so `number` lies below that range.
     """
-    below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(max(below // 2, 1024), below)
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+
+    def __init__(self) -> None:
+        below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+        while True:
+            self.number = random.randrange(max(below // 2, 1024), below)
+            # A name that one process at a time can have; it goes when its socket is closed.
+            self._claim = socket.socket(socket.AF_UNIX)
             try:
-                stream.bind(("127.0.0.1", port))
-                datagrams.bind(("127.0.0.1", port))
+                self._claim.bind(f"\0linereactor-bench-{self.number}")
+                with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+                    stream.bind(("127.0.0.1", self.number))
+                    datagrams.bind(("127.0.0.1", self.number))
+                return
             except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
+                self._claim.close()
+
+    def close(self) -> None:
+        """Others may have it."""
+        self._claim.close()
 
 
 def waitUntilIdle(pid: int, quiet: float = 0.05, deadline: float = 60.0) -> None:

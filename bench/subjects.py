@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.cases import Case
 from bench.loads import LOADS, PING, BulkIn, BulkOut, Chat, Connected, Datagrams, Dialogue, Idle, Ingest, Load
-from bench.processes import SERVER_CORE, freePorts, memoryOf, onCore, usedBy, waitUntilIdle
+from bench.processes import SERVER_CORE, Port, memoryOf, onCore, usedBy, waitUntilIdle
 from bench.results import Sample
 from bench.rivals import ROOT, Rival, compileFloor, serverCommand
 from bench.work.task import WrongAnswer
@@ -154,7 +154,8 @@ class Server:
         self.rival = rival
         self.workshop = workshop
         jobs = jobs or (case.job,)
-        self.ports = dict(zip(jobs, freePorts(len(jobs)), strict=True))
+        self._held = [Port() for _ in jobs]
+        self.ports = {job: port.number for job, port in zip(jobs, self._held, strict=True)}
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -224,6 +225,8 @@ class Server:
     def close(self) -> None:
         """End the server."""
         end(self.process)
+        for port in self._held:
+            port.close()
 
 
 class Memory(Server):
@@ -234,7 +237,7 @@ class Memory(Server):
     def measure(self, count: int) -> Sample:
         """Open `count` connections, and look at the memory before and after."""
         if self.used:
-            self.close()
+            end(self.process)
             self.start()
             self.ready()
         self.used = True

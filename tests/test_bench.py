@@ -23,7 +23,7 @@ from bench.guarded import WORKS
 from bench.loads import LOADS, OurLoad
 from bench.marks import MARKS, judge
 from bench.page import BEGIN, END, fillPage
-from bench.processes import freePorts
+from bench.processes import Port
 from bench.report import marksText, pageOf, textOf
 from bench.results import CaseResult, Results, Row, Sample, loadResults
 from bench.rivals import RIVALS, facts, missing
@@ -191,8 +191,12 @@ def test_aWrongAnswerIsSeen(what: str, answer: bytes, options: dict[str, Any]) -
 
 def test_aLoadThatFails() -> None:
     """What `linereactor load` complains of ends a run."""
-    with pytest.raises(WrongAnswer, match="failed with 1"):
-        OurLoad(freePorts(1)[0], False, 1, 1).run(10)
+    port = Port()
+    try:
+        with pytest.raises(WrongAnswer, match="failed with 1"):
+            OurLoad(port.number, False, 1, 1).run(10)
+    finally:
+        port.close()
 
 
 def test_withoutRedisBenchmark(workshop: Workshop) -> None:
