@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -99,6 +100,7 @@ def main(arguments: list[str]) -> int:
     if options.list:
         print(names())
         return 0
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that servers are ended, too
     begun = time.monotonic()
     results = runAll(options)
     verdicts = judge(results)
