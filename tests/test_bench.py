@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -162,7 +163,8 @@ class Wrong:
         with sock:
             while sock.recv(1 << 20):
                 sock.sendall(self.answer)
-            sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # the client has reset it
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self.thread.join()

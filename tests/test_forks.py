@@ -573,7 +573,8 @@ def test_anEventLoopThatIsClosed(side: Any) -> None:
 
 
 def test_noDescriptorLeft() -> None:
-    """A process at its limit forks, and its parent's epoll is its parent's all the same."""
+    """A process at its limit forks, and its parent's epoll is its parent's all the same, whatever other reactors do."""
+    others = [AsyncioReactor(asyncio.SelectorEventLoop()) for _ in range(5)]
     world = World(OURS)
     server, client = world.pair()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -598,6 +599,9 @@ def test_noDescriptorLeft() -> None:
         server.transport.write(b"question")
         world.until(lambda: client.received == b"question")
     world.close()
+    for other in others:
+        other.close()
+        other.eventloop.close()
 
 
 def test_replaceByDead() -> None:

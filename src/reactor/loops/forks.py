@@ -77,8 +77,18 @@ def replaceEpoll(fd: int, interests: Mapping[int, int]) -> None:
 def _afterFork() -> None:
     # subprocess calls it if there is a preexec_fn, with descriptors to pass on and an exec to come, which closes ours.
     if sys._getframe(1).f_globals.get("__name__") != "subprocess":
-        for reactor in list(_reactors):
-            reactor._forked()
+        failures = [error for reactor in list(_reactors) if (error := _tell(reactor)) is not None]
+        if failures:
+            raise failures[0]
+
+
+def _tell(reactor: IForkable) -> BaseException | None:
+    """Return what `reactor` raised, which may have found no descriptor free: the others must not stay as they are."""
+    try:
+        reactor._forked()
+    except BaseException as error:
+        return error
+    return None
 
 
 if hasattr(os, "register_at_fork"):
