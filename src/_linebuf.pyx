@@ -39,6 +39,7 @@ from libc.string cimport memcmp, memcpy, memmove
 
 cdef extern from *:
     """
+    #define LINEBUF_SET_SIZE(object, size) Py_SET_SIZE((PyVarObject *)(object), size)
     #define LINEBUF_TAG(object) (Py_TYPE(object)->tp_version_tag)
     #define LINEBUF_TAG_OF(type) (((PyTypeObject *)(type))->tp_version_tag)
 
@@ -89,6 +90,7 @@ cdef extern from *:
     Py_ssize_t size_in "PyBytes_GET_SIZE"(PyObject *)
     int linebuf_push(list, PyObject *) except -1
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
+    void LINEBUF_SET_SIZE(PyObject *, Py_ssize_t)
     unsigned int LINEBUF_TAG(PyObject *)
     unsigned int LINEBUF_TAG_OF(PyObject *)
 
@@ -770,31 +772,100 @@ cdef class Disconnectable:
 
 
 cdef class OutputBuffer(Disconnectable):
-    """What was written and not yet sent: `_output`, with `_mark`, the size above which a write calls `_passedMark`.
+    """What was written and not yet sent. reactor.linecore has the contract.
 
-    Base of the transports that gather output. It is compiled because a short write costs less than half of what it
-    does in Python, and there is one for each answered line.
+    A lone write is kept as it came; only the next one begins to gather them. Base of the transports that gather output.
+    It is compiled because a short write costs less than half of what it does in Python, and there is one for each
+    answered line.
     """
 
-    cdef readonly bytearray _output
+    cdef bytes first
+    cdef bytearray gathered
+    cdef Py_ssize_t room
     cdef public Py_ssize_t _mark
 
     def __cinit__(self, *args, **kwargs):
-        self._output = bytearray()
         self._mark = -1
+
+    @property
+    def unsent(self):
+        """How many bytes were written that the kernel has not taken yet."""
+        return unsent_in(self)
 
     def write(self, data):
         """write($self, data, /)\n--\n
         Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end.
         """
-        cdef bytearray output = self._output
         cdef bytes added = <bytes>data if PyBytes_CheckExact(data) else content_of(data)
-        cdef Py_ssize_t before = PyByteArray_GET_SIZE(output)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(added)
-        PyByteArray_Resize(output, before + size)
-        memcpy(PyByteArray_AS_STRING(output) + before, PyBytes_AS_STRING(added), <size_t>size)
-        if before + size > self._mark:
-            self._passedMark(size)
+        if self.first is None and self.gathered is None:
+            if size:
+                self.first = added
+        else:
+            memcpy(room_for(self, size), PyBytes_AS_STRING(added), <size_t>size)
+        passed(self, size)
+
+    def _hold(self, Py_ssize_t highWater):
+        if self._mark < 0:
+            self._mark = highWater
+
+    def _front(self):
+        if self.first is not None:
+            return self.first
+        if self.gathered is None:
+            self._mark = -1
+        return self.gathered
+
+    def _drop(self, Py_ssize_t count):
+        if count < unsent_in(self):
+            if count:
+                gather(self)
+                del self.gathered[:count]
+                self.room = 0
+            return False
+        self.first = None
+        self.gathered = None
+        self._mark = -1
+        return True
+
+
+cdef inline Py_ssize_t unsent_in(OutputBuffer self) noexcept:
+    if self.first is not None:
+        return PyBytes_GET_SIZE(self.first)
+    return 0 if self.gathered is None else PyByteArray_GET_SIZE(self.gathered)
+
+
+cdef int gather(OutputBuffer self) except -1:
+    """Have what waits in `gathered`."""
+    if self.gathered is None:
+        self.gathered = bytearray(self.first)
+        self.first = None
+        self.room = 0
+    return 0
+
+
+cdef char *room_for(OutputBuffer self, Py_ssize_t size) except NULL:
+    """Make what is gathered longer by `size`; return where that begins. (A bytearray itself grows by an eighth, and so
+    every few lines.)
+    """
+    cdef Py_ssize_t before, after
+    gather(self)
+    before = PyByteArray_GET_SIZE(self.gathered)
+    after = before + size
+    if after > self.room:
+        self.room = 0
+        PyByteArray_Resize(self.gathered, after + (after if after < 8192 else after >> 3))
+        self.room = PyByteArray_GET_SIZE(self.gathered)
+    LINEBUF_SET_SIZE(<PyObject *>self.gathered, after)
+    PyByteArray_AS_STRING(self.gathered)[after] = 0
+    return PyByteArray_AS_STRING(self.gathered) + before
+
+
+cdef inline int passed(OutputBuffer self, Py_ssize_t added) except -1:
+    """`added` bytes were written: ask, if that is to be asked."""
+    if unsent_in(self) > self._mark:
+        self._passedMark(added)
+    return 0
 
 
 cdef bytes content_of(object data):

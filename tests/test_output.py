@@ -113,7 +113,7 @@ def test_emptyWrites(output: Output) -> None:
         output.write(b"")
     output.writeSequence([])
     assert output.asked == 0
-    assert output._output == b""
+    assert output.unsent == 0
 
 
 def test_shortSends(output: Output) -> None:
@@ -165,7 +165,7 @@ def test_randomWritesAndRoom() -> None:
                 (output.doWrite if output.watched else output.turn)()
             else:
                 output.turn()
-            assert output.sent + output._output == written
+            assert output.sent + (output._front() or b"") == written
         output.room = 1 << 40
         output.turn()
         while output.watched:
@@ -320,7 +320,7 @@ class TestLimits:
         write(output, b"x")
         assert (output.unsent, output._over) == (0, True)
         write(output, b"x" * 1000)
-        assert output._output == b""
+        assert output.unsent == 0
 
     def test_nothingLeavesTheMarksWrong(self) -> None:
         """Random sizes, limits and sends: never above the cap and one write, and cut off only above the cap."""

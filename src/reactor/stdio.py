@@ -241,13 +241,10 @@ class StandardIO(DuplexStream):
 
     def dataReceived(self, data: bytes) -> None:
         """Deliver what was read, and send what the protocol wrote meanwhile."""
-        if self._mark < 0:
-            self._mark = self.highWater
+        self._hold(self.highWater)
         self.protocol.dataReceived(data)
-        if self._output:
+        if self._front() is not None:
             self.flush()
-        else:
-            self._mark = -1
         if self._readerGone:
             self._lostItsReader()
 
@@ -259,7 +256,7 @@ class StandardIO(DuplexStream):
         self._endInput()
         if isHalfCloseable(self.protocol):
             self.protocol.readConnectionLost()
-            if self._output:
+            if self.unsent:
                 self.flush()
         else:
             self.loseConnection()
@@ -324,7 +321,7 @@ class StandardIO(DuplexStream):
 
     # OutputStream's questions.
 
-    def _send(self, data: bytearray | memoryview) -> int:
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
         try:
             return os.write(self._outputFd.fd, data)
         except (BlockingIOError, InterruptedError):
@@ -350,7 +347,7 @@ class StandardIO(DuplexStream):
                     self._tell(producer.stopProducing, "stopProducing")
                 self._endWriting()
                 return
-            if not self._output and self._input.mayHaveMore():
+            if not self.unsent and self._input.mayHaveMore():
                 self._readerGone = True
                 return
         self.connectionLost(Failure(ConnectionLost(why)))

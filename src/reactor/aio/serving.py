@@ -168,7 +168,7 @@ class _Channel:
             return b""
         raise BlockingIOError(errno.EAGAIN, "nothing has been received")
 
-    def send(self, data: bytearray | memoryview) -> int:
+    def send(self, data: bytes | bytearray | memoryview) -> int:
         if self.blocked:
             raise BlockingIOError(errno.EAGAIN, "asyncio still holds what came before")
         if self.transport.is_closing():
@@ -221,7 +221,7 @@ class AsyncioConnection(TCPConnection):
     def taken(self) -> None:
         """asyncio has sent what it held."""
         handedOver, self._handedOver = self._handedOver, False
-        if self._output:
+        if self.unsent:
             self.flush()
         elif handedOver:
             self._sentAll()

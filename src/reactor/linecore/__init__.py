@@ -38,10 +38,16 @@ maxLength, transport)`, if the class of `owner` announces, lets it give lines fo
 setting changes; it returns whether iteration ends, too, when a transport begins to close. `rest()` returns what
 iterating has left. With the pure ones, that is everything.
 
-The way out has a buffer too, for transports alone: `OutputBuffer`, a base class whose `write(data)` appends what is in
-a bytes-like object (TypeError for others) to the bytearray `_output`, and calls `_passedMark(size of data)` if that has
-become longer than `_mark`, which is -1 at first. Its own base, `Disconnectable`, has nothing but `disconnecting`, false
-at first, and announces when that is set: iteration for a protocol on such a transport can be WATCHED.
+The way out has a buffer too, for transports alone: `OutputBuffer`, a base class that gathers what is written.
+
+- `write(data)` takes what is in a bytes-like object (TypeError for others), and calls `_passedMark(size of data)` if
+  more than `_mark` bytes then wait. `_mark` is -1 at first. `unsent` tells how many wait.
+- `_hold(highWater)` makes `_mark`, if that is negative, `highWater`.
+- `_front()` returns what waits, as one bytes object or bytearray, or None, and then `_mark` is -1 again. `_drop(count)`
+  forgets the first `count` bytes of it, and returns whether nothing is left; if so, `_mark` is -1.
+
+Its own base, `Disconnectable`, has nothing but `disconnecting`, false at first, and announces when that is set:
+iteration for a protocol on such a transport can be WATCHED.
 """
 
 from __future__ import annotations

@@ -57,23 +57,55 @@ class Disconnectable:
 class OutputBuffer(Disconnectable):
     """What was written and not yet sent. The package's docstring is the contract."""
 
-    __slots__ = ("_mark", "_output")
+    __slots__ = ("_mark", "_waiting")
     _mark: int
-    _output: bytearray
+    _waiting: bytes | bytearray
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
-        self._output = bytearray()
+        self._waiting = b""
         self._mark = -1
         return self
 
+    @property
+    def unsent(self) -> int:
+        """How many bytes were written that the kernel has not taken yet."""
+        return len(self._waiting)
+
     def write(self, data: bytes | bytearray | memoryview, /) -> None:
         """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
-        output = self._output
         added = asBytes(data)
-        output += added
-        if len(output) > self._mark:
+        if not self._waiting:
+            self._waiting = added
+        else:
+            self._gathered().extend(added)
+        if len(self._waiting) > self._mark:
             self._passedMark(len(added))
+
+    def _hold(self, highWater: int) -> None:
+        if self._mark < 0:
+            self._mark = highWater
+
+    def _front(self) -> bytes | bytearray | None:
+        if not self._waiting:
+            self._mark = -1
+            return None
+        return self._waiting
+
+    def _drop(self, count: int) -> bool:
+        if count < len(self._waiting):
+            if count:
+                del self._gathered()[:count]
+            return False
+        self._waiting = b""
+        self._mark = -1
+        return True
+
+    def _gathered(self) -> bytearray:
+        waiting = self._waiting
+        if not isinstance(waiting, bytearray):
+            self._waiting = waiting = bytearray(waiting)
+        return waiting
 
     def _passedMark(self, added: int) -> None:
         raise NotImplementedError

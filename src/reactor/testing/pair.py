@@ -51,7 +51,7 @@ class FakeTransport(TCPConnection):
         """Return what was written and has not reached the peer, and forget it; None if there is nothing."""
         found = bytearray()
         while True:
-            if self._output:
+            if self.unsent:
                 self.flush()
             if not self.wire.outgoing:
                 return bytes(found) or None
@@ -118,7 +118,7 @@ class IOPump:
             self.clock.advance(0)
         if self.debug or debug:
             for name, transport in (("client", self.clientIO), ("server", self.serverIO)):
-                written = bytes(transport._output)
+                written = bytes(transport._front() or b"")
                 if written:
                     print(f"{name} wrote {written!r}")
         return self.reactor.turn()

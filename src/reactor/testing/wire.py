@@ -66,7 +66,7 @@ class MemorySocket:
             return b""
         raise BlockingIOError(errno.EAGAIN, "nothing has been sent")
 
-    def send(self, data: bytearray | memoryview) -> int:
+    def send(self, data: bytes | bytearray | memoryview) -> int:
         """Take as much of `data` as there is room for, and return how much that is; errors as sockets have them."""
         if self._reset:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")

@@ -154,7 +154,7 @@ class ChildWriter(OutputStream):
 
     # OutputStream's questions.
 
-    def _send(self, data: bytearray | memoryview) -> int:
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
         return self._file.write(data) or 0  # None: the child has not read yet
 
     def _sendFailed(self, error: OSError) -> None:

@@ -1,8 +1,8 @@
 """The sending half of a stream transport: what was written and not yet sent, and who must wait for it.
 
-`write`, which is the line core's (OutputBuffer), only appends to one bytearray. The transport is flushed when the event
-in which it was written to is over, or before the loop sleeps (DESIGN: the path of a line), so a pipelined client is
-answered with one packet a batch and a lone request with one send.
+`write`, which is the line core's (OutputBuffer), only gathers. The transport is flushed when the event in which it was
+written to is over, or before the loop sleeps (DESIGN: the path of a line), so a pipelined client is answered with one
+packet a batch and a lone request with one send.
 
 The backlog is bounded. Above `highWater` bytes a streaming producer is paused, until everything has been sent. A
 backlog above `outputLimit` ends the connection at the next write with OutputLimitExceeded: a peer that does not read
@@ -64,14 +64,9 @@ class OutputStream(OutputBuffer):
         self._ending = False  # our half is to be closed once everything is sent
         self._writing = False
 
-    @property
-    def unsent(self) -> int:
-        """How many bytes were written that the kernel has not taken yet."""
-        return len(self._output)
-
     # What a subclass supplies.
 
-    def _send(self, data: bytearray | memoryview) -> int:
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
         """Hand `data` to the peer; return how many bytes were taken. OSError if the stream is broken."""
         raise NotImplementedError
 
@@ -115,7 +110,7 @@ class OutputStream(OutputBuffer):
         self.producer = producer
         self.streamingProducer = bool(streaming)
         self.producerPaused = False
-        if self._output:
+        if self.unsent:
             self._mark = min(self._mark, self.highWater)
         if not streaming:
             producer.resumeProducing()
@@ -154,32 +149,28 @@ class OutputStream(OutputBuffer):
 
     def flush(self) -> None:
         """Send once as much as the peer takes, and do what was waiting for the end of it."""
-        output = self._output
-        if output:
+        output = self._front()
+        if output is not None:
             if self._over:  # written while data was delivered, when `_mark` lets writes through
                 self._discardOutput()
                 return
             try:
-                sent = self._send(output) if len(output) <= SEND_LIMIT else self._sendSome()
+                sent = self._send(output) if len(output) <= SEND_LIMIT else self._sendSome(output)
             except OSError as error:
                 self._sendFailed(error)
                 return
-            if sent < len(output):
-                del output[:sent]
+            if not self._drop(sent):
                 if not self._writing:
                     self._writing = True
                     self.startWriting()
                 return
-            output.clear()
         elif self.producer is not None and not self.streamingProducer:
             return  # a pull producer has been asked already
-        if self._writing or self.producer is not None or self.disconnecting or self._ending:
+        if self._writing or self.producer is not None or self._ending or self.disconnecting:
             self._sentAll()
-        else:
-            self._mark = -1
 
-    def _sendSome(self) -> int:
-        with memoryview(self._output) as everything, everything[:SEND_LIMIT] as first:
+    def _sendSome(self, output: bytes | bytearray) -> int:
+        with memoryview(output) as everything, everything[:SEND_LIMIT] as first:
             return self._send(first)
 
     def _sentAll(self) -> None:
@@ -202,7 +193,7 @@ class OutputStream(OutputBuffer):
         if self._over:
             self._discardOutput()
             return
-        size = len(self._output)
+        size = self.unsent
         if not size:
             return
         if self._mark < 0:
@@ -217,8 +208,7 @@ class OutputStream(OutputBuffer):
                 self.producer.pauseProducing()
 
     def _discardOutput(self) -> None:
-        self._output.clear()
-        self._mark = -1
+        self._drop(self.unsent)
 
     def _flushSoon(self) -> None:
         self.reactor.flushSoon(self)

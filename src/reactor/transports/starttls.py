@@ -15,6 +15,7 @@ import functools
 from typing import Any, cast
 
 from reactor.error import SSLError
+from reactor.linecore import UNLIMITED
 from reactor.tlsoptions import ContextFactory, defaultClientContext
 from reactor.transports.stream import Connection
 from reactor.transports.tls import TLSConnection
@@ -128,11 +129,12 @@ def _copyOf(connection: Connection) -> Connection:
     kind = type(connection)
     other = kind.__new__(kind)
     slots = {name for each in kind.__mro__ for name in getattr(each, "__slots__", ())}
-    for name in slots - {"__weakref__", "__dict__", "_output"}:
+    for name in slots - {"__weakref__", "__dict__", "_mark", "_waiting"}:
         setattr(other, name, getattr(connection, name))
     if hasattr(connection, "__dict__"):  # a class of somebody's own
         vars(other).update(vars(connection))
-    other._output.extend(connection._output)
+    other._mark = UNLIMITED  # so that nobody is asked yet
+    other.write(connection._front() or b"")
     other._mark = connection._mark
     return other
 

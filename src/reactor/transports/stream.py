@@ -122,13 +122,10 @@ class Connection(DuplexStream):
         if not data:
             self._readEnded()
             return
-        if self._mark < 0:
-            self._mark = self.highWater
+        self._hold(self.highWater)
         self.protocol.dataReceived(data)
-        if self._output:
+        if self._front() is not None:
             self.flush()
-        else:
-            self._mark = -1
 
     def _close(self) -> None:
         self._cancelRest()
@@ -155,7 +152,7 @@ class Connection(DuplexStream):
             return  # a program has had the descriptor watched again
         self._inputOver = True
         self.protocol.readConnectionLost()
-        if self._output:
+        if self.unsent:
             self.flush()
 
     def _abort(self, reason: ConnectionLost) -> None:
@@ -168,7 +165,7 @@ class Connection(DuplexStream):
 
     # OutputStream's questions.
 
-    def _send(self, data: bytearray | memoryview) -> int:
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
         try:
             return self.socket.send(data)
         except (BlockingIOError, InterruptedError):

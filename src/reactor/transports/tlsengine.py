@@ -154,7 +154,7 @@ class TLSEngine:
         if self._idle > IDLE_LIMIT:
             self.ended = ConnectionLost(f"more than {IDLE_LIMIT} TLS records without data")
 
-    def encrypt(self, data: bytearray | memoryview) -> int:
+    def encrypt(self, data: bytes | bytearray | memoryview) -> int:
         """Encrypt `data`; return how much was taken: all, if nothing must come from the peer first. OSError."""
         sent = 0
         with suppress(ssl.SSLWantReadError), memoryview(data) as view:

@@ -204,7 +204,7 @@ class TLSLayer(TLSOutput):
             self.lower.pauseProducing()
         if self.disconnecting and not self._aborting:
             self._beginClosing()
-        if self._output:
+        if self.unsent:
             self.flush()
         else:
             self._sentAll()
@@ -218,17 +218,14 @@ class TLSLayer(TLSOutput):
         elif self._held and not self._paused:
             data = b"".join(self._held)
             self._held.clear()
-            if self._mark < 0:
-                self._mark = self.highWater
+            self._hold(self.highWater)
             self.protocol.dataReceived(data)
         end = self._engine.ended
         if end is not None and not (self._endTold or self._paused or self.disconnected):
             self._endTold = True
             self._inputEnded(end)
-        if self._output:
+        if self._front() is not None:
             self.flush()
-        else:
-            self._mark = -1
 
     def _deliverLater(self) -> None:
         try:
@@ -333,7 +330,7 @@ def sayGoodbye(transport: Any) -> None:
         upper = getattr(upper, "__dict__", {}).get("wrappedProtocol")
     if upper is not None:
         sayGoodbye(upper)
-        if not (upper._handshaking or upper._over or upper._output):  # else it would not be the truth
+        if not (upper._handshaking or upper._over or upper.unsent):  # else it would not be the truth
             upper._sayGoodbye()
             upper.lower.flush()
 

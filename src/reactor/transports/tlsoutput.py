@@ -96,10 +96,10 @@ class TLSOutput(OutputStream):
         if self._handshaking or self.disconnected:
             return
         super().flush()
-        if self._output and not self._blocked:
+        if self.unsent and not self._blocked:
             self._flushSoon()
 
-    def _send(self, data: bytearray | memoryview) -> int:
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
         sent = 0
         while sent < len(data) and not self._blocked:
             with memoryview(data) as view, view[sent : sent + CIPHERTEXT_STEP] as piece:
