@@ -31,7 +31,7 @@ called here but the allocator, so a change can only happen between two steps of 
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.list cimport PyList_GET_SIZE
+from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject, PyObject_GenericGetAttr, PyObject_GenericSetAttr
 from cpython.ref cimport Py_INCREF, Py_XDECREF
@@ -46,6 +46,18 @@ cdef extern from *:
     /* A reference that changes hands. To take one more and drop it again costs, from CPython 3.12 on, as much as half a
        short line: the one writes 32 bits of the count, the other reads 64. */
     #define LINEBUF_OWNED(object) (object)
+
+    /* An empty list with room for some items. */
+    static inline PyObject *linebuf_list(Py_ssize_t room) {
+    #ifndef Py_GIL_DISABLED
+        PyObject *list = PyList_New(room);
+        if (list != NULL)
+            Py_SET_SIZE((PyVarObject *)list, 0);
+        return list;
+    #else
+        return PyList_New(0);
+    #endif
+    }
 
     static inline int linebuf_push(PyObject *list, PyObject *item) {
         int failed;
@@ -88,8 +100,10 @@ cdef extern from *:
     object LINEBUF_OWNED(PyObject *)
     char *text_in "PyBytes_AS_STRING"(PyObject *)
     Py_ssize_t size_in "PyBytes_GET_SIZE"(PyObject *)
+    list linebuf_list(Py_ssize_t)
     int linebuf_push(list, PyObject *) except -1
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
+    PyObject *PyList_GET_ITEM(object, Py_ssize_t)
     void LINEBUF_SET_SIZE(PyObject *, Py_ssize_t)
     unsigned int LINEBUF_TAG(PyObject *)
     unsigned int LINEBUF_TAG_OF(PyObject *)
@@ -102,10 +116,15 @@ cdef enum:
     STALE = 2
     EXACT = 3
     WATCHED = 4
+    BATCHED = 5
 
 # A read of at most this size is copied to a tail that is there rather than adopted beside it.
 cdef enum:
     SMALL = 256
+
+# Lines for which a batch has room at once, at most.
+cdef enum:
+    LIST_LIMIT = 256
 
 cdef Py_ssize_t UNLIMITED = PY_SSIZE_T_MAX // 2
 
@@ -167,6 +186,7 @@ cdef class LineBuffer:
     cdef unsigned char skipping
     cdef unsigned char spent
     cdef unsigned char watches
+    cdef unsigned char batches
 
     def __cinit__(self, delimiter=b"\r\n", maxLength=16384, stripCR=False):
         self.state = STALE
@@ -251,10 +271,6 @@ cdef class LineBuffer:
             Py_XDECREF(owner)
 
     @property
-    def more(self):
-        return not self.spent
-
-    @property
     def exceeded(self):
         if locate(self):
             return length_of(self) > self.limit
@@ -270,14 +286,20 @@ cdef class LineBuffer:
 
     def lines(self):
         """The batch. If memory runs out it is what was cut so far; only if that is nothing, MemoryError is raised."""
-        cdef list lines = []
+        cdef list lines = None
         cdef PyObject *line
         cdef Py_ssize_t length
         try:
-            while locate(self):
+            while True:
+                if not locate(self):
+                    self.spent = not is_too_long(self, size_of(self))
+                    break
                 length = length_of(self)
                 if length > self.limit:
                     break
+                if lines is None:
+                    # As long as it becomes if all lines are like the first: growing costs a tenth of the work.
+                    lines = linebuf_list(min(size_of(self) // (length + size_in(<PyObject *>self.separator)) + 1, LIST_LIMIT))
                 line = new_bytes(front_of(self), length)
                 if line == NULL:
                     raise MemoryError
@@ -286,7 +308,7 @@ cdef class LineBuffer:
         except MemoryError:
             if not lines:
                 raise
-        return lines
+        return [] if lines is None else lines
 
     def peek(self):
         return contents_of(self)
@@ -316,6 +338,11 @@ cdef class LineBuffer:
             drop_all(self)
         return dropped
 
+    def isDone(self):
+        if not self.spent or self.state != FAST or self.owner == NULL or LINEBUF_TAG(self.owner) != self.tag:
+            return False
+        return self.closed == closings if self.watches else not self.batches
+
     def receive(self, owner, data, transport):
         add_read(self, data)
         if self.isBusy or self.isWaiting:
@@ -323,14 +350,13 @@ cdef class LineBuffer:
         self.watches = tells_of_closing(transport)
         self.closed = closings
         self.isBusy = 1
-        self.spent = 0
         Py_INCREF(owner)
         self.owner = <PyObject *>owner
         if LINEBUF_TAG(self.owner) != self.tag:
             self.state = STALE
-        return WATCHED if self.watches and self.state == FAST else self.state
+        return how_to_go_on(self)
 
-    def follow(self, owner, delimiter, maxLength, stripCR):
+    def follow(self, owner, delimiter, maxLength, stripCR, batches):
         """Know the settings from now on, those of `owner`, whose class announces. EXACT if they are none to go by."""
         if not (isinstance(delimiter, bytes) and isinstance(maxLength, int) and delimiter):
             self.refuse(owner)
@@ -343,21 +369,27 @@ cdef class LineBuffer:
             self.state = STALE
             return EXACT
         self.state = FAST
-        return WATCHED if self.watches else FAST
+        self.batches = 1 if batches else 0
+        return how_to_go_on(self)
 
-    def ended(self, owner, line):
-        """Return line + owner.delimiter, sooner than `owner` could: the delimiter may be known here."""
-        cdef PyObject *whole
-        cdef Py_ssize_t size, more
-        if self.state != FAST or LINEBUF_TAG(<PyObject *>owner) != self.tag or not PyBytes_CheckExact(line):
-            return line + owner.delimiter
-        size = PyBytes_GET_SIZE(<bytes>line)
-        more = size_in(<PyObject *>self.separator)
-        whole = new_bytes(NULL, size + more)
-        if whole != NULL:
-            memcpy(text_in(whole), PyBytes_AS_STRING(<bytes>line), <size_t>size)
-            memcpy(text_in(whole) + size, text_in(<PyObject *>self.separator), <size_t>more)
-        return LINEBUF_OWNED(whole)
+    def send(self, owner, transport, line):
+        """transport.write(line + owner.delimiter), sooner: the delimiter may be known here, and write be ours."""
+        if not knows(self, owner) or not PyBytes_CheckExact(line):
+            write = transport.write
+            return write(line + owner.delimiter)
+        if not gathers(transport):
+            return transport.write(ended(self, <bytes>line))
+        write_line(self, <OutputBuffer>transport, <bytes>line)
+
+    def sendAll(self, owner, transport, lines):
+        """The same for a list of lines, in one write; none if there are no lines."""
+        cdef bytes whole
+        if knows(self, owner) and are_bytes(lines):
+            whole = joined(self, <list>lines)
+        else:
+            delimiter = owner.delimiter
+            whole = delimiter.join([*lines, b""])
+        return transport.write(whole) if whole else None
 
     def split(self, data, delimiter):
         """Feed `data`, and cut all complete lines, however long."""
@@ -426,6 +458,12 @@ cdef class Lines:
         self.lines = []
         self.owner = None
         return rest
+
+
+cdef inline int how_to_go_on(LineBuffer self) noexcept:
+    if self.state != FAST:
+        return self.state
+    return BATCHED if self.batches else WATCHED if self.watches else FAST
 
 
 cdef bytes as_bytes(object data):
@@ -596,6 +634,7 @@ cdef bint make_tail(LineBuffer self) noexcept:
 
 cdef int add_read(LineBuffer self, object data) except -1:
     cdef bytes read = as_bytes(data)
+    self.spent = 0
     if PyBytes_GET_SIZE(read):
         append(self, read)
     if self.skipping:
@@ -866,6 +905,79 @@ cdef inline int passed(OutputBuffer self, Py_ssize_t added) except -1:
     if unsent_in(self) > self._mark:
         self._passedMark(added)
     return 0
+
+
+# The class of transports that was found, last, to write as OutputBuffer does.
+cdef unsigned int gatherer = 0
+
+
+cdef bint gathers(object transport) except -1:
+    """Whether `transport.write` is OutputBuffer's."""
+    global gatherer
+    cdef unsigned int tag
+    if not isinstance(transport, OutputBuffer):
+        return False
+    tag = LINEBUF_TAG(<PyObject *>transport)
+    if tag == 0 or tag != gatherer:
+        kind = type(transport)
+        if kind.__dictoffset__ or getattr(kind, "write", None) is not OutputBuffer.write:
+            return False
+        gatherer = LINEBUF_TAG(<PyObject *>transport)
+    return True
+
+
+cdef inline bint knows(LineBuffer self, object owner) noexcept:
+    """Whether `separator` is the delimiter of `owner`."""
+    return self.state == FAST and LINEBUF_TAG(<PyObject *>owner) == self.tag
+
+
+cdef bint are_bytes(object lines) noexcept:
+    """Whether `lines` is a list of exact bytes."""
+    cdef Py_ssize_t index
+    if not PyList_CheckExact(lines):
+        return False
+    for index in range(PyList_GET_SIZE(lines)):
+        if not PyBytes_CheckExact(<object>PyList_GET_ITEM(lines, index)):
+            return False
+    return True
+
+
+cdef inline char *copied(char *to, PyObject *text) noexcept:
+    """Copy bytes; return the place behind them."""
+    memcpy(to, text_in(text), <size_t>size_in(text))
+    return to + size_in(text)
+
+
+cdef bytes joined(LineBuffer self, list lines):
+    """The lines, each with the delimiter after it."""
+    cdef Py_ssize_t index, size = 0
+    cdef char *to
+    cdef bytes whole
+    for index in range(PyList_GET_SIZE(lines)):
+        size += size_in(PyList_GET_ITEM(lines, index))
+    size += PyList_GET_SIZE(lines) * size_in(<PyObject *>self.separator)
+    whole = PyBytes_FromStringAndSize(NULL, size)
+    to = PyBytes_AS_STRING(whole)
+    for index in range(PyList_GET_SIZE(lines)):
+        to = copied(copied(to, PyList_GET_ITEM(lines, index)), <PyObject *>self.separator)
+    return whole
+
+
+cdef bytes ended(LineBuffer self, bytes line):
+    """The line with the delimiter after it."""
+    cdef bytes whole = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(line) + size_in(<PyObject *>self.separator))
+    copied(copied(PyBytes_AS_STRING(whole), <PyObject *>line), <PyObject *>self.separator)
+    return whole
+
+
+cdef int write_line(LineBuffer self, OutputBuffer output, bytes line) except -1:
+    """Write a line and the delimiter; unless it is the first, without an object that holds both."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(line) + size_in(<PyObject *>self.separator)
+    if output.first is None and output.gathered is None:
+        output.first = ended(self, line)
+    else:
+        copied(copied(room_for(output, size), <PyObject *>line), <PyObject *>self.separator)
+    return passed(output, size)
 
 
 cdef bytes content_of(object data):

@@ -8,6 +8,7 @@ import importlib.util
 import itertools
 import logging
 import pickle
+import random
 import sys
 import types
 import unittest
@@ -529,6 +530,71 @@ def test_sendLines(base: Any) -> None:
         protocol.sendLines(["text"])
 
 
+class Gathering(linecore.OutputBuffer):
+    __slots__ = ("disconnected", "producer", "told")
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def _passedMark(self, added: int) -> None:
+        self.told.append(added)
+
+    def taken(self) -> bytes:
+        data = bytes(self._front() or b"")
+        self._drop(len(data))
+        return data
+
+
+def test_whatIsSentIsGathered(base: Any) -> None:
+    """Lines for a transport of ours take a short way; what is told of them is what write would tell."""
+    protocol, _trace = connected(recorder(base))
+    protocol.makeConnection(Gathering())
+    protocol.dataReceived(b"a\r\n")
+    transport = protocol.transport
+    transport._hold(9)
+    for send in (lambda: protocol.sendLine(b"one"), lambda: protocol.sendLine(b"two"), lambda: protocol.sendLine(b"")):
+        assert send() is None
+    assert (transport.told, transport.unsent) == ([5, 2], 12)
+    protocol.sendLines([b"three", b""])
+    protocol.delimiter = b"\n"
+    protocol.sendLine(b"four")
+    assert transport.told == [5, 2, 9, 5]
+    assert transport.taken() == b"one\r\ntwo\r\n\r\nthree\r\n\r\nfour\n"
+    for wrong in ("text", None, 3):
+        with pytest.raises(TypeError):
+            protocol.sendLine(wrong)
+        with pytest.raises(TypeError):
+            protocol.sendLines([wrong])
+    protocol.sendLine(bytearray(b"five"))
+    protocol.sendLines((b"six", memoryview(b"seven")))
+    assert transport.taken() == b"five\nsix\nseven\n"
+
+
+def test_aWriteOfItsOwnIsCalled(base: Any) -> None:
+    written: list[bytes] = []
+    overriding = type("Overriding", (Gathering,), {"write": lambda self, data: written.append(data)})
+    loose = type("Loose", (Gathering,), {})
+    ours, theirs, own = Gathering(), overriding(), loose()
+    protocol, _trace = connected(recorder(base))
+    for transport in (ours, theirs, own):
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"a\r\n")
+        protocol.sendLine(b"1")
+    own.write = written.append
+    protocol.sendLine(b"2")
+    protocol.makeConnection(theirs)
+    protocol.sendLine(b"3")
+    assert written == [b"1\r\n", b"2\r\n", b"3\r\n"]
+    assert (ours.taken(), theirs.taken(), own.taken()) == (b"1\r\n", b"", b"1\r\n")
+    overriding.write = Gathering.write
+    protocol.sendLine(b"4")
+    loose.write = lambda self, data: written.append(data)
+    del own.write
+    protocol.makeConnection(own)
+    protocol.sendLine(b"5")
+    assert (theirs.taken(), own.taken(), written[3:]) == (b"4\r\n", b"", [b"5\r\n"])
+
+
 def test_lineCount(base: Any) -> None:
     protocol, _trace = connected(recorder(base, MAX_LENGTH=3, overlong="skip"))
     assert protocol.lineCount == 0
@@ -609,6 +675,88 @@ def test_aBatchWhenSettingsAreProperties(base: Any) -> None:
     protocol, trace = connected(kind)
     protocol.dataReceived(b"four\r\n")
     assert trace == [[b"four"]]
+
+
+class Mute:
+    """A transport of somebody else's: does not tell when it begins to close."""
+
+    disconnecting = False
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+
+    def pauseProducing(self) -> None:
+        pass
+
+    resumeProducing = stopProducing = pauseProducing
+
+
+class Telling(Mute, linecore.Disconnectable):
+    """Tells, as our transports do."""
+
+    disconnecting = linecore.Disconnectable.disconnecting
+
+
+BATCH_ACTIONS: list[Any] = [
+    lambda self: None,
+    lambda self: "a true result",
+    lambda self: 0,
+    lambda self: setattr(self, "delimiter", b"\n"),
+    lambda self: setattr(self, "delimiter", b"\r\n"),
+    lambda self: setattr(self, "MAX_LENGTH", 3),
+    lambda self: setattr(self, "stripCR", True),
+    lambda self: setattr(type(self), "MAX_LENGTH", 4),
+    lambda self: setattr(self, "linesReceived", None),
+    lambda self: self.setRawMode(),
+    lambda self: self.pauseProducing(),
+    lambda self: self.transport.loseConnection(),
+    lambda self: Telling().loseConnection(),
+    lambda self: self.dataReceived(b"from\r\ninside\n"),
+    lambda self: self.setLineMode(b"extra\r\n"),
+    lambda self: self.clearLineBuffer(),
+    lambda self: 1 // 0,
+    lambda self: succeed("at once"),
+]
+
+
+def batchTrace(seed: int, buffer: Any, transport: Any, **settings: Any) -> Trace:
+    """Feed random reads to a receiver whose batches do random things, and return what happened."""
+    rng = random.Random(seed)
+    trace: Trace = []
+
+    def linesReceived(self: Any, lines: list[bytes]) -> Any:
+        trace.append(("batch", [*lines]))
+        return rng.choice(BATCH_ACTIONS)(self)
+
+    kind = recorder(
+        LineReceiver,
+        linesReceived=linesReceived,
+        _bufferClass=buffer,
+        overlong=rng.choice(["close", "skip"]),
+        **settings,
+    )
+    protocol = kind()
+    protocol.trace = trace
+    protocol.makeConnection(transport)
+    for _ in range(6):
+        read = b"".join(rng.choices([b"a", b"bcd", b"longer", b"\r\n", b"\n", b"\r"], k=rng.randrange(12)))
+        for step in (lambda data=read: protocol.dataReceived(data), protocol.resumeProducing, protocol.setLineMode):
+            try:
+                trace.append(("returned", step(), protocol.lineCount) if rng.random() < 0.6 else "left out")
+            except ZeroDivisionError:
+                trace.append(("raised", protocol.lineCount))
+    trace.append(protocol.clearLineBuffer())
+    return trace
+
+
+@pytest.mark.parametrize("buffer", BUFFERS.values(), ids=BUFFERS)
+def test_batchesWhateverTheyDo(buffer: Any) -> None:
+    """The settings may be known or must be asked for, the transport may tell of its end or not: all is the same."""
+    for seed in range(1500):
+        exact = batchTrace(seed, _pure.LineBuffer, Mute())
+        assert batchTrace(seed, buffer, Mute()) == exact, seed
+        assert batchTrace(seed, buffer, Telling()) == exact, seed
+        assert batchTrace(seed, buffer, Telling(), __delattr__=lambda self, name: None) == exact, seed
 
 
 def test_stripCR(base: Any) -> None:
@@ -1050,7 +1198,7 @@ def followed(protocol: Any) -> bool:
     """Whether the buffer knows the settings by itself."""
     how = protocol._LineReceiver__buffer.receive(protocol, b"", None)
     protocol._LineReceiver__buffer.busy = False
-    return bool(how == linecore.FAST)
+    return how in (linecore.FAST, linecore.BATCHED)
 
 
 def test_whoseSettingsAreFollowed() -> None:
@@ -1067,7 +1215,7 @@ def test_whoseSettingsAreFollowed() -> None:
         (recorder(LineReceiver, delimiter=bytearray(b"\n")), False),
         (recorder(LineReceiver, MAX_LENGTH=1e9), False),
         (recorder(LineReceiver, delimiter=b""), False),
-        (recorder(LineReceiver, linesReceived=lambda self, lines: None), False),
+        (recorder(LineReceiver, linesReceived=lambda self, lines: None), True),
         (recorder(LineReceiver, __setattr__=lambda self, name, value: vars(self).update({name: value})), False),
         (recorder(LineReceiver, __getattribute__=lambda self, name: object.__getattribute__(self, name)), False),
         (recorder(LineReceiver, __delattr__=lambda self, name: object.__delattr__(self, name)), False),

@@ -15,7 +15,7 @@ from typing import Any, Self
 from reactor._logger import getLogger
 from reactor.defer import CancelledError, ensureDeferred
 from reactor.failure import Failure
-from reactor.linecore import EXACT, FAST, STALE, WATCHED, LineBuffer, Lines, announces, announcing
+from reactor.linecore import BATCHED, EXACT, FAST, STALE, WATCHED, LineBuffer, Lines, announces, announcing
 from reactor.protocol import Protocol
 
 log = getLogger("reactor.linereceiver")
@@ -113,9 +113,13 @@ class LineReceiver(Protocol):
                         why, stop = self.__heed(buffer, why)
                         if stop:
                             return why
+                if buffer.isDone():
+                    return None
                 transport = self.transport
                 if transport and transport.disconnecting:
                     return why
+            elif how == BATCHED:
+                return self.__deliverBatch(buffer)
             elif how == FAST:
                 for line in buffer:
                     why = self.lineReceived(line)
@@ -126,8 +130,8 @@ class LineReceiver(Protocol):
                     transport = self.transport
                     if transport is not None and transport.disconnecting and transport:
                         return why
-            if how != EXACT and not buffer.more:
-                return None
+                if buffer.isDone():
+                    return None
             return self.__deliver(buffer)
         finally:
             buffer.busy = False
@@ -151,13 +155,11 @@ class LineReceiver(Protocol):
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter in one write, which must not itself contain the delimiter: nobody checks."""
-        return self.transport.write(self.__buffer.ended(self, line))
+        return self.__buffer.send(self, self.transport, line)
 
     def sendLines(self, lines: Iterable[bytes]) -> Any:
         """Send each of `lines` with the delimiter after it, in one write; none if there are no lines."""
-        delimiter = self.delimiter
-        data = delimiter.join([*lines, b""])
-        return self.transport.write(data) if data else None
+        return self.__buffer.sendAll(self, self.transport, lines)
 
     def setRawMode(self) -> None:
         """Have everything after the current line, of the same read too, delivered by rawDataReceived."""
@@ -203,12 +205,26 @@ class LineReceiver(Protocol):
 
     def __follow(self, buffer: LineBuffer) -> int:
         """Make the settings known to the buffer for as long as none of them changes. EXACT if that cannot be."""
-        if not announces(type(self), LineReceiver, SETTINGS) or self.linesReceived is not None:
+        if not announces(type(self), LineReceiver, SETTINGS):
             buffer.refuse(self)
             return EXACT
         if not self.line_mode or self.paused:
             return EXACT
-        return buffer.follow(self, self.delimiter, self.MAX_LENGTH, self.stripCR)
+        return buffer.follow(self, self.delimiter, self.MAX_LENGTH, self.stripCR, self.linesReceived is not None)
+
+    def __deliverBatch(self, buffer: LineBuffer) -> Any:
+        """Deliver all lines of a read at once, by settings that are known; then what has to be asked for."""
+        batchReceived = self.linesReceived
+        if batchReceived is not None and (lines := buffer.lines()):
+            why = batchReceived(lines)
+            if why is not None:
+                why, stop = self.__heed(buffer, why)
+                if stop:
+                    return why
+            transport = self.transport
+            if not buffer.isDone() and transport and transport.disconnecting:
+                return why
+        return None if buffer.isDone() else self.__deliver(buffer)
 
     def __deliver(self, buffer: LineBuffer) -> Any:
         """Deliver what is buffered, asking for each setting each time."""

@@ -27,10 +27,12 @@ A LineBuffer belongs to one thread and calls nobody back. Its contract:
 For LineReceiver alone there are `busy` and `waiting` (while one is set, the buffer only collects), and
 `receive(owner, data, transport)`: it feeds, and says how to go on: KEPT, nothing to do now; else it has set `busy`, and
 EXACT: ask for each setting before each line; FAST: iterate, for each setting is known and iteration ends if one
-changes; WATCHED: the same, and iteration ends, too, when any transport begins to close; STALE: find out whether FAST or
-WATCHED is possible, with `follow`, which answers like this, or `refuse`. `more` then tells whether iteration left
-something to do. The pure buffer always answers EXACT, so it has none of these three. `ended(owner, line)` is what
-`line + owner.delimiter` is.
+changes; WATCHED: the same, and iteration ends, too, when any transport begins to close; BATCHED: take `lines()`, for
+each setting is known; STALE: find out whether one of these three is possible, with `follow`, which answers like this,
+or `refuse`. `isDone()` then tells whether all is delivered, and nothing has changed meanwhile that must be looked at.
+The pure buffer always answers EXACT, so it has none of these three. `send(owner, transport, line)` does
+and returns what `transport.write(line + owner.delimiter)` does; `sendAll(owner, transport, lines)`, the same for any
+iterable of lines, in one write, and nothing if there are none.
 
 For LineOnlyReceiver there is `split(data, delimiter)`: it feeds, and returns a list of all complete lines, however long
 (ValueError if the delimiter is empty). Iterating over `Lines` of that list gives nothing by itself. `watch(owner,
@@ -56,7 +58,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-from reactor.linecore._pure import EXACT, FAST, KEPT, STALE, UNLIMITED, WATCHED, asBytes
+from reactor.linecore._pure import BATCHED, EXACT, FAST, KEPT, STALE, UNLIMITED, WATCHED, asBytes
 
 IMPLEMENTATION = "pure"
 
@@ -76,6 +78,7 @@ else:
         from reactor.linecore._pure import Disconnectable, LineBuffer, Lines, OutputBuffer, announces, announcing
 
 __all__ = [
+    "BATCHED",
     "EXACT",
     "FAST",
     "IMPLEMENTATION",

@@ -8,6 +8,7 @@ copied a bounded number of times, whatever the cuts.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any, Final, Self, TypeVar
 
 KEPT: Final = 0
@@ -15,6 +16,7 @@ FAST: Final = 1
 STALE: Final = 2
 EXACT: Final = 3
 WATCHED: Final = 4
+BATCHED: Final = 5
 
 UNLIMITED: Final = sys.maxsize // 2
 
@@ -290,9 +292,14 @@ class LineBuffer:
         self.feed(data)
         return self.lines()
 
-    def ended(self, owner: Any, line: bytes) -> bytes:
-        whole: bytes = line + owner.delimiter
-        return whole
+    def send(self, owner: Any, transport: Any, line: bytes) -> Any:
+        write = transport.write
+        return write(line + owner.delimiter)
+
+    def sendAll(self, owner: Any, transport: Any, lines: Iterable[bytes]) -> Any:
+        delimiter = owner.delimiter
+        data = delimiter.join([*lines, b""])
+        return transport.write(data) if data else None
 
     def _find(self) -> int:
         """The start of the next delimiter, or -1. Ends a skipped line as soon as its delimiter is there."""

@@ -19,7 +19,6 @@ from reactor.loops.base import ReactorBase, numberOf
 from reactor.loops.waker import Waker
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
-NOT_IN, NOT_OUT = ~IN, ~OUT
 BATCH = 512
 
 
@@ -137,11 +136,11 @@ class EpollReactor(ReactorBase):
         for fd, flags in events:
             owner = None
             try:
-                if flags & NOT_OUT and (owner := readers.get(fd)) is not None:
+                if flags != OUT and (owner := readers.get(fd)) is not None:
                     result = owner.doRead()
                     if result is not None:
                         self._ownerEnded(owner, result)
-                if flags & NOT_IN and (owner := writers.get(fd)) is not None:
+                if flags != IN and (owner := writers.get(fd)) is not None:
                     result = owner.doWrite()
                     if result is not None:
                         self._ownerEnded(owner, result)
