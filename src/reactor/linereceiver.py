@@ -2,9 +2,10 @@
 
 How LineReceiver is quick and yet asks for each setting before each line, as it must: a callback may change any of them.
 Where every change of a setting is announced (see `announces`), the buffer knows the settings, and its iteration ends as
-soon as one changes; the rest of that read is then delivered by a loop that asks. That loop alone serves whoever cannot
-announce (a property, a setting from a mixin, a class of which an attribute was just set), and the pure core. Our
-transports announce, too, when one of them begins to close; any other is asked for its `disconnecting` after each line.
+soon as one changes; the rest of that read is then delivered by a loop that asks. In the same way a batch for
+linesReceived is cut by settings that are known. The loop that asks alone serves whoever cannot announce (a property, a
+setting from a mixin, a class of which an attribute was just set), and the pure core. Our transports announce, too, when
+one of them begins to close; any other is asked for its `disconnecting` after each line.
 """
 
 from __future__ import annotations
