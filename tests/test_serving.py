@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -35,7 +36,10 @@ from reactor.serving.latency import Latencies, ProgressBar
 from reactor.serving.logs import CleanFormatter, logTo
 from reactor.stdio import StandardIO
 from reactor.task import Clock
+from reactor.transports.output import OutputStream
+from reactor.transports.tcp import TCPConnection
 from tests.harness import turnUntil
+from tests.tlsharness import HOST, TRUST, serverOptions
 
 DEADLINE = 20.0
 
@@ -396,14 +400,13 @@ def test_logTo(monkeypatch: pytest.MonkeyPatch) -> None:
 # The idle sweep.
 
 
-class FakeTransport:
+class FakeTransport(OutputStream):
     """As much of a transport as the sweep looks at. `sock` is one end of a pair."""
 
     def __init__(self, protocol: Any, sock: socket.socket) -> None:
+        super().__init__(cast("Any", None))
         self.protocol = protocol
         self.sock = sock
-        self.disconnecting = False
-        self.disconnected = False
         self.events: list[str] = []
 
     def getHandle(self) -> socket.socket:
@@ -433,19 +436,37 @@ class Lines(LineReceiver):
         pass
 
 
+class FakeReactor(Clock):
+    """As much of a reactor as the sweep and the drain ask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: list[Any] = []
+        self.open: list[Any] = []
+
+    def isReading(self, reader: Any) -> bool:
+        return reader in self.readers
+
+    def openTransports(self) -> list[Any]:
+        return list(self.open)
+
+
 class Sweeping:
     """A sweep on a clock, and one connection."""
 
     def __init__(self, protocol: Any, pair: tuple[socket.socket, socket.socket], timeout: float = 8.0) -> None:
-        self.clock = Clock()
-        self.readers: list[Any] = []
+        self.clock = FakeReactor()
+        self.readers = self.clock.readers
         self.transport = FakeTransport(protocol, pair[0])
         self.readers.append(self.transport)
-        self.sweep = watch.IdleSweep(self.clock, timeout, lambda: self.readers)
+        self.connections = watch.Connections(cast("Any", self.clock))
+        self.sweep = watch.IdleSweep(cast("Any", self.clock), timeout, self.connections)
         self.sweep.start()
 
-    def accept(self) -> None:
-        self.sweep.watch(self.transport)
+    def accept(self, transport: Any = None) -> None:
+        transport = transport or self.transport
+        self.clock.open.append(transport)
+        self.connections.add(transport)
 
     def evicted(self, feed: Callable[[], None] | None, longest: float = 100.0) -> float | None:
         """How long it takes to be evicted, while `feed` is called every half second; None: it is not."""
@@ -544,27 +565,93 @@ def test_whoDoesNotLeaveIsReset(pair: Any) -> None:
 
 
 def test_whoHasGoneAlreadyIsNotWatched(pair: Any) -> None:
-    sweeping = Sweeping(Lines(), pair)
+    """TLS, say, whose socket stands until it has sent the last of it."""
+    sweeping = Sweeping(None, pair)
     sweeping.transport.disconnected = True
     sweeping.accept()
-    assert type(sweeping.transport.protocol) is Lines
     assert sweeping.evicted(None) is None
 
 
-def test_theSweepIsOneTimer(pair: Any) -> None:
+def test_whomTheServerHasNotMetIsNotWatched(pair: Any) -> None:
+    """A connection that its application has made itself, another server's, what is no stream."""
+    sweeping = Sweeping(Lines(), pair)
+    others = [FakeTransport(Lines(), pair[0]) for _ in range(2)]
+    watch.Connections(cast("Any", sweeping.clock)).add(others[0])
+    sweeping.clock.open += [*others, object()]
+    sweeping.readers += others
+    assert sweeping.evicted(None) is None
+    assert [other.events for other in others] == [[], []]
+    assert list(sweeping.connections) == []
+
+
+def test_theSweepIsOneTimerAndOneSighting(pair: Any) -> None:
+    """All that a connection costs is what it remembers of its last sighting, and that is shared."""
     sweeping = Sweeping(Lines(), pair)
     transports = [FakeTransport(Lines(), pair[0]) for _ in range(100)]
     for transport in transports:
-        sweeping.sweep.watch(transport)
+        sweeping.accept(transport)
     assert len(sweeping.clock.getDelayedCalls()) == 1
+    assert len({id(transport.sighting) for transport in transports}) == 1
+    sweeping.clock.advance(1)
+    assert len(sweeping.clock.getDelayedCalls()) == 1
+    assert len({id(transport.sighting) for transport in transports}) == 1
+    assert all(type(transport.protocol) is Lines for transport in transports)
+    assert list(sweeping.connections) == transports
+
+
+def test_aSweepDoesNotHoldUpTheLoop(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a turn for each slice; what ends meanwhile is left alone, and so are all when it is stopped."""
+    monkeypatch.setattr(watch, "SLICE", 10)
+    sweeping, turn = Sweeping(Lines(), pair), 1 / 1024
+    later = sweeping.clock.callLater
+    monkeypatch.setattr(sweeping.clock, "callLater", lambda delay, *rest: later(delay or turn, *rest))
+    transports = [FakeTransport(Lines(), pair[0]) for _ in range(35)]
+    sweeping.readers += transports
+    for transport in transports:
+        sweeping.accept(transport)
+
+    def evicted() -> int:
+        return sum(transport.events == ["lose"] for transport in transports)
+
+    around = [1 - 8 * turn, *[turn] * 8]  # the four turns before a sweep, and after it
+    sweeping.clock.pump([4 * turn, *around * 8, around[0]])
+    counts = []
+    for step in around[1:]:
+        sweeping.clock.advance(step)
+        counts.append(evicted())
+    assert counts == [0, 0, 0, 10, 20, 30, 35, 35]
+    sweeping.clock.pump(around[:5])
+    assert [transport.events for transport in transports].count(["lose", "abort"]) == 10
+    sweeping.sweep.stop()
+    assert sweeping.clock.getDelayedCalls() == []
 
 
 def test_aWatchedProtocolIsStillItself(pair: Any) -> None:
-    """What asks for more than dataReceived asks the protocol."""
+    """It is where it was, or what stands before it to count its reads answers as it does."""
+    sweeping = Sweeping(Lines(), pair)
+    protocol = sweeping.transport.protocol
+    sweeping.accept()
+    sweeping.clock.advance(1)
+    assert sweeping.transport.protocol is protocol
+    sweeping.receive(b"raw\n")
+    sweeping.clock.advance(1)
+    counted = sweeping.transport.protocol
+    assert counted is not protocol
+    assert counted.delimiter == b"\n"
+    assert not hasattr(counted, "readConnectionLost")
+    counted.transport = sweeping
+    assert counted.transport is protocol.transport is sweeping
+
+
+def test_aProtocolThatTakesAnothersPlaceIsWatchedToo(pair: Any) -> None:
     sweeping = Sweeping(Lines(), pair)
     sweeping.accept()
-    assert sweeping.transport.protocol.delimiter == b"\n"
-    assert not hasattr(sweeping.transport.protocol, "readConnectionLost")
+    sweeping.clock.advance(3)
+    sweeping.transport.protocol = Protocol()
+    assert sweeping.evicted(lambda: sweeping.receive(b"x")) is None
+    sweeping.transport.protocol = Lines()
+    assert sweeping.evicted(lambda: sweeping.receive(b"x\n")) is None
+    assert sweeping.evicted(lambda: sweeping.receive(b"x")) is not None
 
 
 def test_queuesOfAClosedSocket() -> None:
@@ -582,6 +669,64 @@ def test_idleTimeoutOfACommand(loop: EpollReactor, capsys: Any) -> None:
             return reads(client)
 
     assert serves(loop, capsys, talk, "--idle-timeout", "0.1") == (0, b"x\n")
+
+
+class Upgrade(Lines):
+    """Goes on with TLS when it is asked to."""
+
+    def lineReceived(self, line: bytes) -> None:
+        self.transport.write(b"go\n")
+        if line == b"STARTTLS":
+            self.transport.startTLS(serverOptions())
+
+
+class AtOnce(Protocol):
+    """Speaks TLS from the beginning, and echoes."""
+
+    def connectionMade(self) -> None:
+        self.transport.startTLS(serverOptions())
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(b"go\n")
+
+
+class Later(AtOnce):
+    """Begins TLS after it was looked at, with what counts its reads before it."""
+
+    def connectionMade(self) -> None:
+        pass
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        if data == b"STARTTLS\n":
+            self.transport.startTLS(serverOptions())
+
+
+def upgraded(address: tuple[str, int], name: str) -> ssl.SSLSocket:
+    """Return a client of `name`, with TLS."""
+    client = socket.create_connection(address, timeout=DEADLINE)
+    if name != "AtOnce":
+        for line in (b"x\n", b"x\n", b"STARTTLS\n"):
+            client.sendall(line)
+            assert client.recv(3, socket.MSG_WAITALL) == b"go\n"
+    context = ssl.create_default_context(cadata=TRUST.decode())
+    return context.wrap_socket(client, server_hostname=HOST, suppress_ragged_eofs=False)
+
+
+@pytest.mark.parametrize("name", ["Upgrade", "AtOnce", "Later"])
+def test_whoHasStartedTLSIsWatched(loop: EpollReactor, capsys: Any, name: str) -> None:
+    """As before: who gets on stays, who does not is closed in order."""
+
+    def talk(address: tuple[str, int]) -> bytes:
+        with upgraded(address, name) as client:
+            end = loop.seconds() + 0.4
+            while loop.seconds() < end:
+                client.sendall(b"x\n")
+                assert client.recv(100) == b"go\n"
+            client.sendall(b"x\n")
+            return client.recv(100) + client.recv(100)
+
+    assert serves(loop, capsys, talk, f"{__name__}:{name}", "--idle-timeout", "0.2") == (0, b"go\n")
 
 
 # The drain.
@@ -634,6 +779,22 @@ def test_linesThatWaitForAHandlerAreAnswered(loop: EpollReactor) -> None:
     for call in loop.getDelayedCalls():
         if call.func == answer:
             call.cancel()
+
+
+@pytest.mark.parametrize("protocol", [Upgrade, AtOnce])
+def test_whoHasStartedTLSIsWaitedFor(loop: EpollReactor, protocol: Any) -> None:
+    """Until it has all that it is owed, and the end is in order."""
+
+    def talk(address: tuple[str, int]) -> int:
+        with upgraded(address, protocol.__name__) as client:
+            client.sendall(b"x\n")
+            assert client.recv(100) == b"go\n"
+            (transport,) = (each for each in loop.openTransports() if isinstance(each, TCPConnection))
+            loop.callFromThread(transport.protocol.write, b"x" * 8_000_000)
+            loop.callFromThread(loop.stop)
+            return sum(map(len, iter(lambda: client.recv(100_000), b"")))
+
+    assert drained(loop, protocol, talk) == 8_000_000
 
 
 def test_whoTakesNothingIsReset(
@@ -789,15 +950,6 @@ def test_aSignalLeavesNothingUnsent() -> None:
         child.terminate()
         assert len(child.stdout.read()) == 60_000
         assert child.wait(DEADLINE) == 0
-
-
-class FakeReactor(Clock):
-    def __init__(self) -> None:
-        super().__init__()
-        self.readers: list[Any] = []
-
-    def getReaders(self) -> list[Any]:
-        return self.readers
 
 
 class EndingTransport(FakeTransport):

@@ -338,6 +338,8 @@ class TestOldReferences:
         pump.flush()
         assert client.events[3:] == [(b"through the old one", True), (b"and again", True)]
         assert (old.connected, old.disconnected, old.disconnecting) == (True, False, False)
+        old.highWater = 7  # what is set there is set where it counts
+        assert server.transport.highWater == old.highWater == 7
         old.loseConnection()
         assert server.transport.disconnecting
         pump.flush()

@@ -764,6 +764,7 @@ class Descriptors:
             reactor.addReader(reader)
             reactor.addWriter(writer)
         assert (reactor.getReaders(), reactor.getWriters()) == ([reader], [writer])
+        assert (reactor.isReading(reader), reactor.isReading(writer)) == (True, False)
         os.write(pipe[1], b"x")
         turnUntil(reactor, lambda: len(told) == 2)
         assert sorted(told, key=str) == sorted([("read", b"x"), "write"], key=str)
@@ -775,6 +776,7 @@ class Descriptors:
         for _ in range(2):
             reactor.removeReader(reader)
             reactor.removeWriter(writer)
+        assert not reactor.isReading(reader)
         os.write(pipe[1], b"y")
         reactor.iterate(0)
         assert len(told) == 2

@@ -378,6 +378,10 @@ class AsyncioReactor(ReactorBase):
         """See ReactorBase.getWriters."""
         return list(self._writers.values())
 
+    def isReading(self, reader: Any) -> bool:
+        """See ReactorBase.isReading."""
+        return self._readers.get(reader.fileno()) is reader
+
     def _know(self, fd: int) -> None:
         """`fd` is to be watched. Forget who watched it when it stood for another file."""
         file = _fileOf(fd)

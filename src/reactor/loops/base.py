@@ -121,6 +121,10 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         """Return what is watched for writing."""
         raise NotImplementedError
 
+    def isReading(self, reader: Any) -> bool:
+        """Whether `reader` is watched for reading."""
+        raise NotImplementedError
+
     # Running.
 
     def run(self, installSignalHandlers: bool = True) -> None:
@@ -464,6 +468,10 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def closed(self, transport: IFileDescriptor) -> None:
         """`transport` has ended by itself."""
         self._open.pop(transport, None)
+
+    def openTransports(self) -> list[Any]:
+        """Return every port, attempt and connection that lives, the oldest first; of TLS the transport below."""
+        return list(self._open)
 
     def flushSoon(self, transport: IFlushable) -> None:
         """Call transport.flush() once before the loop sleeps."""

@@ -82,6 +82,10 @@ class EpollReactor(ReactorBase):
         """See ReactorBase.getWriters."""
         return list(self._writers.values())
 
+    def isReading(self, reader: Any) -> bool:
+        """See ReactorBase.isReading."""
+        return self._readers.get(reader.fileno()) is reader
+
     def _watch(self, fd: int, wanted: int, already: int) -> None:
         if fd in self._readers or fd in self._writers:
             try:

@@ -83,22 +83,21 @@ class Drain:
 
     def _tick(self) -> None:
         now = self.seconds()
-        readers = set(map(id, self._reactor.getReaders()))
-        self._stopReading(readers, now >= self._begun + READ_GRACE)
+        self._stopReading(now >= self._begun + READ_GRACE)
         for leaving in list(self._leaving):
-            self._letGo(leaving, isRead(leaving.transport, readers), now)
+            self._letGo(leaving, isRead(leaving.transport, self._reactor), now)
         if not self._reading and not self._leaving:
             self._loop.stop()
             self.done.callback(self._reset)
         elif now >= self._begun + DEADLINE:
             self._resetAll()
 
-    def _stopReading(self, readers: set[int], enough: bool) -> None:
+    def _stopReading(self, enough: bool) -> None:
         still = []
         for transport in self._reading:
             if transport.disconnected:
                 continue
-            if not enough and isRead(transport, readers) and unread(transport):
+            if not enough and isRead(transport, self._reactor) and unread(transport):
                 still.append(transport)
             else:
                 self._leaving[Leaving(transport, self)] = None

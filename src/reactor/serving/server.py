@@ -11,7 +11,6 @@ import select
 import shlex
 import socket
 import sys
-import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -28,7 +27,7 @@ from reactor.serving.drain import Drain
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.logs import escaped, logTo
 from reactor.serving.options import HOST, PORT, version, where
-from reactor.serving.watch import IdleSweep, WatchedFactory
+from reactor.serving.watch import Connections, IdleSweep, WatchedFactory
 from reactor.stdio import PipeAddress, StandardIO
 
 log = logging.getLogger("reactor.serving")
@@ -157,8 +156,8 @@ class Server:
         self._factory = WatchedFactory(application.factory, self._met, application.prepare)
         self._ports: list[Any] = []
         self._pipes: list[StandardIO] = []
-        self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._sweep = None if idleTimeout is None else IdleSweep(reactor, idleTimeout, reactor.getReaders)
+        self._connections = Connections(reactor)
+        self._sweep = None if idleTimeout is None else IdleSweep(reactor, idleTimeout, self._connections)
 
     def listen(self, endpoint: Any) -> Any:
         """Listen on `endpoint`, and return its address. CommandError if that is not possible."""
@@ -190,9 +189,8 @@ class Server:
 
         Clients that the kernel has let in already are accepted first: closing the socket would reset them.
         """
-        readers = self._reactor.getReaders()
         for port in self._ports:
-            if port in readers:
+            if self._reactor.isReading(port):
                 acceptWaiting(port)
         closed = self.close()
         return gatherResults([closed, Drain(self._reactor, [*self._connections, *self._pipes]).done])
@@ -218,8 +216,6 @@ class Server:
             self._pipes.append(transport)
             return
         self._connections.add(transport)
-        if self._sweep is not None:
-            self._sweep.watch(transport)
 
     def _pipeEnded(self, reason: Failure) -> None:
         """Who serves standard input and nothing else has done its work."""

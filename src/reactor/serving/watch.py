@@ -6,20 +6,22 @@ import fcntl
 import logging
 import struct
 import termios
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from reactor.endpoints.streams import Introduction
-from reactor.interfaces import IProtocolFactory, IReactorTime
+from reactor.interfaces import IDelayedCall, IProtocolFactory
 from reactor.linereceiver import LineReceiver
+from reactor.loops.base import ReactorBase
 from reactor.serving.logs import escaped
 from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
+from reactor.transports.output import OutputStream
 
 log = logging.getLogger("reactor.serving")
 
 SWEEPS = 8
+SLICE = 1000
 
 
 def _queued(file: Any, request: int) -> int:
@@ -44,11 +46,11 @@ def unacknowledged(transport: Any) -> int:
     return 0 if isinstance(transport, StandardIO) else _queued(transport.getHandle(), termios.TIOCOUTQ)
 
 
-def isRead(transport: Any, readers: set[int]) -> bool:
-    """Whether the loop reads for `transport`. `readers` are the ids of what it reads from; TLS has a socket below."""
+def isRead(transport: Any, reactor: ReactorBase) -> bool:
+    """Whether the loop reads for `transport`; TLS has a socket below."""
     if isinstance(transport, StandardIO):
         return transport.isReading
-    return id(getattr(transport, "lower", transport)) in readers
+    return reactor.isReading(getattr(transport, "lower", transport))
 
 
 class WatchedFactory:
@@ -85,16 +87,55 @@ class WatchedFactory:
         return Introduction(protocol, self._met)
 
 
+class Sighting:
+    """That connections of `owner` were seen to get on, and when; shared by all that were at the same moment.
+
+    None for the time: they were met, and not looked at yet.
+    """
+
+    __slots__ = ("owner", "time")
+
+    def __init__(self, owner: Connections, time: float | None = None) -> None:
+        self.owner = owner
+        self.time = time
+
+
+class Connections:
+    """The connections that a server has met, as long as they stand.
+
+    There is no table of them: they are found among what the reactor has open, by the sighting that each bears.
+    """
+
+    def __init__(self, reactor: ReactorBase) -> None:
+        self._reactor = reactor
+        self._met = Sighting(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        for lowest in self._reactor.openTransports():
+            if (transport := self.over(lowest)) is not None:
+                yield transport
+
+    def add(self, transport: OutputStream) -> None:
+        """A connection was made."""
+        transport.sighting = self._met
+
+    def over(self, transport: Any) -> Any:
+        """Return what was met of `transport` and the TLS over it, None if neither was."""
+        while isinstance(transport, OutputStream):
+            if transport.sighting is not None:
+                return transport if transport.sighting.owner is self else None
+            transport = getattr(transport, "protocol", None)
+        return None
+
+
 class _Counted:
-    """Stands before a protocol and counts what it gets; one call more for each read."""
+    """Stands before a protocol that does not count lines, and counts its reads; one call more for each."""
 
-    __slots__ = ("mark", "protocol", "reads", "since")
+    __slots__ = ("protocol", "reads")
 
-    def __init__(self, protocol: Any, now: float) -> None:
+    def __init__(self, protocol: Any) -> None:
         self.protocol = protocol
         self.reads = 0
-        self.since = now
-        self.mark = self.progress()
 
     def dataReceived(self, data: bytes) -> Any:
         self.reads += 1
@@ -103,32 +144,50 @@ class _Counted:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.protocol, name)
 
-    def progress(self) -> int:
-        """A number that is another one after each completed line, in line mode, and after each read otherwise."""
-        protocol = self.protocol
-        if isinstance(protocol, LineReceiver) and protocol.line_mode:
-            return protocol.lineCount
-        return -1 - self.reads
+    @property
+    def transport(self) -> Any:
+        return self.protocol.transport
+
+    @transport.setter
+    def transport(self, transport: Any) -> None:
+        self.protocol.transport = transport
+
+
+def progressOf(transport: Any) -> int:
+    """A number that is another one after each completed line, in line mode, and after each read otherwise.
+
+    Reads are counted from the first time that it is asked for outside of line mode, which is another number already.
+    """
+    protocol = transport.protocol
+    counted = type(protocol) is _Counted
+    receiver = protocol.protocol if counted else protocol
+    if isinstance(receiver, LineReceiver) and receiver.line_mode:
+        return receiver.lineCount
+    if not counted:
+        protocol = transport.protocol = _Counted(protocol)
+    return -1 - int(protocol.reads)
 
 
 class IdleSweep:
-    """Closes connections that have got nowhere for `timeout` seconds, at the latest a quarter of that later.
+    """Closes `connections` that have got nowhere for `timeout` seconds, at the latest a quarter of that later.
 
     A LineReceiver gets on with each completed line (in raw mode, and any other protocol: with each read), so a byte now
     and then does not keep it. One that the server itself does not read from (a handler is waited for) is not idle,
     unless its peer has not taken what was sent. What an idle one is owed is sent if the peer takes it by the next
     sweep.
 
-    There is one timer, not one a connection: a sweep every eighth of `timeout`.
+    There is one timer, not one a connection: a sweep every eighth of `timeout`, SLICE connections a turn of the loop.
+    All that a connection bears is its last sighting, which is shared, and how far it was then.
     """
 
-    def __init__(self, clock: IReactorTime, timeout: float, getReaders: Callable[[], list[Any]]) -> None:
-        self._clock = clock
+    def __init__(self, reactor: ReactorBase, timeout: float, connections: Connections) -> None:
+        self._reactor = reactor
         self._timeout = timeout
-        self._getReaders = getReaders
-        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._loop = LoopingCall(self.sweep)
-        self._loop.clock = clock
+        self._connections = connections
+        self._left: list[Any] = []
+        self._next: IDelayedCall | None = None
+        self._loop = LoopingCall(self._begin)
+        self._loop.clock = reactor
 
     def start(self) -> None:
         """Begin to sweep."""
@@ -138,29 +197,38 @@ class IdleSweep:
         """Sweep no more."""
         if self._loop.running:
             self._loop.stop()
+        self._left.clear()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
-    def watch(self, transport: Any) -> None:
-        """Watch a connection that was just made."""
-        if not transport.disconnected:
-            transport.protocol = _Counted(transport.protocol, self._clock.seconds())
-            self._watched.add(transport)
+    def _begin(self) -> None:
+        if not self._left:
+            self._left = self._reactor.openTransports()
+            self._sweep()
 
-    def sweep(self) -> None:
-        """Look at each connection once."""
-        now = self._clock.seconds()
-        readers = set(map(id, self._getReaders()))
-        for transport in list(self._watched):
-            counted = transport.protocol
-            if not isinstance(counted, _Counted):
-                self._watched.discard(transport)
-                continue
-            mark = counted.progress()
-            held = not isRead(transport, readers) and not transport.disconnecting and not unacknowledged(transport)
-            if mark != counted.mark or held:
-                counted.mark = mark
-                counted.since = now
-            elif now - counted.since >= self._timeout:
-                self._evict(transport)
+    def _sweep(self) -> None:
+        """Look at each connection of a slice once."""
+        some = self._left[-SLICE:]
+        del self._left[-SLICE:]
+        self._next = self._reactor.callLater(0, self._sweep) if self._left else None
+        now = Sighting(self._connections, self._reactor.seconds())
+        for lowest in some:
+            transport = self._connections.over(lowest)
+            if transport is not None and not transport.disconnected:
+                self._look(transport, now)
+
+    def _look(self, transport: Any, now: Any) -> None:
+        since = transport.sighting.time
+        progress = progressOf(transport)
+        if progress != transport.progress or since is None or self._isHeld(transport):
+            transport.progress = progress
+            transport.sighting = now
+        elif now.time - since >= self._timeout:
+            self._evict(transport)
+
+    def _isHeld(self, transport: Any) -> bool:
+        return not (isRead(transport, self._reactor) or transport.disconnecting or unacknowledged(transport))
 
     def _evict(self, transport: Any) -> None:
         if transport.disconnecting:

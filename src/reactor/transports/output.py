@@ -45,7 +45,9 @@ class OutputStream(OutputBuffer):
         "outputLimit",
         "producer",
         "producerPaused",
+        "progress",
         "reactor",
+        "sighting",
         "streamingProducer",
     )
 
@@ -63,6 +65,9 @@ class OutputStream(OutputBuffer):
         self._over = False  # nothing will be sent any more: ended, aborted, or our half is closed
         self._ending = False  # our half is to be closed once everything is sent
         self._writing = False
+        # Notes of who serves the connection (serving.watch), which nothing here looks at.
+        self.sighting: Any = None
+        self.progress = 0
 
     # What a subclass supplies.
 

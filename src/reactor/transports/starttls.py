@@ -79,6 +79,8 @@ def beginTLS(
     layer.producer = connection.producer
     layer.streamingProducer = connection.streamingProducer
     layer.producerPaused = connection.producerPaused
+    layer.sighting = connection.sighting
+    layer.progress = connection.progress
     lower = _replace(connection, layer)
     protocol.transport = layer
     if undelivered(protocol):
@@ -114,6 +116,7 @@ def _replace(connection: Connection, layer: TLSConnection) -> Connection:
     lower.producer = None
     lower.producerPaused = False
     lower.ended = None
+    lower.sighting = None
     connection.protocol = layer
     kind: Any = type(connection)
     connection.__class__ = _aliasClass(kind)
@@ -146,6 +149,9 @@ class _Alias:
 
     def __getattribute__(self, name: str) -> Any:
         return getattr(object.__getattribute__(self, "protocol"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(object.__getattribute__(self, "protocol"), name, value)
 
     def __repr__(self) -> str:
         return repr(object.__getattribute__(self, "protocol"))
