@@ -47,6 +47,35 @@ cdef extern from *:
        short line: the one writes 32 bits of the count, the other reads 64. */
     #define LINEBUF_OWNED(object) (object)
 
+    #ifdef Py_GIL_DISABLED
+    #define linebuf_isReusable(line) 0
+    #define linebuf_take(object) Py_INCREF(object)
+    #define linebuf_reuse(line, size) 0
+    #else
+
+    /* Lines of no byte and of one are objects that everybody shares, and immortal from CPython 3.12 on. */
+    #define linebuf_isReusable(line) (Py_SIZE(line) > 1)
+
+    /* One more reference, in the width in which one is given back: see above. Not for immortal objects. */
+    #define linebuf_take(object) ((object)->ob_refcnt++)
+
+    /* Have `line` hold `size` bytes, with a reference for the caller, if it is as large as a new object for them would
+       be, and nobody has it but us and the variable of the loop that asks for the next one. */
+    static inline int linebuf_reuse(PyObject *line, Py_ssize_t size) {
+        const Py_ssize_t header = sizeof(PyBytesObject) + 15;
+        if (line->ob_refcnt != 2 || size < 2 || (Py_SIZE(line) + header) >> 4 != (size + header) >> 4)
+            return 0;
+        Py_SET_SIZE((PyVarObject *)line, size);
+        PyBytes_AS_STRING(line)[size] = 0;
+        _Py_COMP_DIAG_PUSH
+        _Py_COMP_DIAG_IGNORE_DEPR_DECLS
+        ((PyBytesObject *)line)->ob_shash = -1;
+        _Py_COMP_DIAG_POP
+        linebuf_take(line);
+        return 1;
+    }
+    #endif
+
     /* An empty list with room for some items. */
     static inline PyObject *linebuf_list(Py_ssize_t room) {
     #ifndef Py_GIL_DISABLED
@@ -100,6 +129,9 @@ cdef extern from *:
     object LINEBUF_OWNED(PyObject *)
     char *text_in "PyBytes_AS_STRING"(PyObject *)
     Py_ssize_t size_in "PyBytes_GET_SIZE"(PyObject *)
+    bint linebuf_isReusable(PyObject *) noexcept
+    void linebuf_take(PyObject *) noexcept
+    bint linebuf_reuse(PyObject *, Py_ssize_t) noexcept
     list linebuf_list(Py_ssize_t)
     int linebuf_push(list, PyObject *) except -1
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
@@ -198,6 +230,7 @@ cdef class LineBuffer:
     def __dealloc__(self):
         PyMem_Free(self.tail)
         Py_XDECREF(self.owner)
+        keep(self, NULL)
 
     def __len__(self):
         return size_of(self)
@@ -216,9 +249,16 @@ cdef class LineBuffer:
         cdef Py_ssize_t length = length_of(self)
         if length > self.limit:
             raise StopIteration
-        cdef PyObject *line = new_bytes(front_of(self), length)
-        if line != NULL:
-            advance(self)
+        cdef PyObject *line = last
+        if lastOf == <PyObject *>self and linebuf_reuse(line, length):
+            memcpy(text_in(line), front_of(self), <size_t>length)
+        else:
+            line = new_bytes(front_of(self), length)
+            if line == NULL:
+                raise MemoryError
+            if self.owner != NULL:
+                keep(self, line)
+        advance(self)
         return LINEBUF_OWNED(line)
 
     @property
@@ -268,6 +308,7 @@ cdef class LineBuffer:
             self.owner = NULL
             if self.chunk is not None and self.pos == size_in(<PyObject *>self.chunk):
                 drop_chunk(self)
+            keep(self, NULL)
             Py_XDECREF(owner)
 
     @property
@@ -458,6 +499,25 @@ cdef class Lines:
         self.lines = []
         self.owner = None
         return rest
+
+
+# The line that was last given to the owner of a buffer which is busy, and that buffer.
+cdef PyObject *last = NULL
+cdef PyObject *lastOf = NULL
+
+
+cdef inline void keep(LineBuffer self, PyObject *line) noexcept:
+    """Remember the line that is given to the owner; NULL: forget it."""
+    global last, lastOf
+    cdef PyObject *before = last
+    if line != NULL and linebuf_isReusable(line):
+        linebuf_take(line)
+        last = line
+        lastOf = <PyObject *>self
+        Py_XDECREF(before)
+    elif lastOf == <PyObject *>self:
+        last = lastOf = NULL
+        Py_XDECREF(before)
 
 
 cdef inline int how_to_go_on(LineBuffer self) noexcept:

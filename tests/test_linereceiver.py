@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import copy
 import importlib.util
@@ -513,6 +514,55 @@ def test_settingsSetOnClassesAtAnyTime(either: Any) -> None:
         protocol, trace = connected(kind)
         protocol.dataReceived(b"1\r\n2;3!4444!5")
         assert trace == [b"1", b"2", b"3", ("exceeded", b"4444!5"), "lose"]
+
+
+WAYS_TO_KEEP: list[Any] = [
+    lambda self, line: None,
+    lambda self, line: hash(line) and None,
+    lambda self, line: self.kept.append((line, bytes(bytearray(line)))),
+    lambda self, line: self.kept.append((line[:], bytes(bytearray(line)))),
+    lambda self, line: self.kept.append((memoryview(line), bytes(bytearray(line)))),
+    lambda self, line: self.kept.append((next(iter([line])), bytes(bytearray(line)))),
+    lambda self, line: self.counts.update([line]),
+    lambda self, line: self.kept.append(((lambda: line), bytes(bytearray(line)))),
+    lambda self, line: setattr(self, "last", line),
+]
+
+
+@pytest.mark.parametrize("transport", ["told", "asked"])
+def test_aLineStaysWhatItIs(base: Any, transport: str) -> None:
+    """Whoever keeps a line, however, keeps that line, though one that nobody keeps may become the next."""
+    for seed in range(60):
+        rng = random.Random(seed)
+        lines = [bytes(rng.choices(b"abc", k=rng.choice([0, 1, 2, 7, 8, 9, 40, 700]))) for _ in range(300)]
+        protocol, got = connected(recorder(base))
+        protocol.kept, protocol.counts = [], collections.Counter()
+        ways = rng.choices(WAYS_TO_KEEP, k=rng.choice([1, 3]))
+        expected: collections.Counter[bytes] = collections.Counter()
+
+        def lineReceived(self: Any, line: bytes, rng: Any = rng, ways: Any = ways, expected: Any = expected) -> Any:
+            assert type(line) is bytes
+            self.trace.append(bytearray(line))
+            way = rng.choice(ways)
+            if way is WAYS_TO_KEEP[6]:
+                expected.update([bytes(bytearray(line))])
+            return way(self, line)
+
+        type(protocol).lineReceived = lineReceived
+        protocol.makeConnection(Telling() if transport == "told" else Mute())
+        for read in pieces(b"".join(line + b"\r\n" for line in lines), 1500):
+            assert protocol.dataReceived(read) is None
+        assert got == lines
+        assert protocol.counts == expected
+        for kept, content in protocol.kept:
+            assert (kept() if callable(kept) else kept) == content
+
+
+def test_aLineEndsWhereItEnds(base: Any) -> None:
+    """Where a bytes object ends there is a zero, which C functions rely on."""
+    protocol, got = connected(recorder(base, lineReceived=lambda self, line: self.trace.append(int(line))))
+    protocol.dataReceived(b"\r\n".join([b"123456", b"12", b"345", b""]) * 3)
+    assert got == [123456, 12, 345] * 3
 
 
 # What ours does beyond.

@@ -26,13 +26,18 @@ A LineBuffer belongs to one thread and calls nobody back. Its contract:
 
 For LineReceiver alone there are `busy` and `waiting` (while one is set, the buffer only collects), and
 `receive(owner, data, transport)`: it feeds, and says how to go on: KEPT, nothing to do now; else it has set `busy`, and
-EXACT: ask for each setting before each line; FAST: iterate, for each setting is known and iteration ends if one
-changes; WATCHED: the same, and iteration ends, too, when any transport begins to close; BATCHED: take `lines()`, for
-each setting is known; STALE: find out whether one of these three is possible, with `follow`, which answers like this,
-or `refuse`. `isDone()` then tells whether all is delivered, and nothing has changed meanwhile that must be looked at.
-The pure buffer always answers EXACT, so it has none of these three. `send(owner, transport, line)` does
-and returns what `transport.write(line + owner.delimiter)` does; `sendAll(owner, transport, lines)`, the same for any
-iterable of lines, in one write, and nothing if there are none.
+one of these, of which the pure buffer has EXACT alone:
+
+- EXACT: ask for each setting before each line.
+- FAST: iterate, for each setting is known, and iteration ends if one changes. A line that is kept nowhere but in the
+  variable of that loop may be the object that comes back as the next one.
+- WATCHED: the same, and iteration ends, too, when any transport begins to close.
+- BATCHED: take `lines()`, for each setting is known.
+- STALE: find out whether one of the last three is possible, with `follow`, which answers like this, or `refuse`.
+
+`isDone()` then tells whether all is delivered, and nothing has changed meanwhile that must be looked at.
+`send(owner, transport, line)` does and returns what `transport.write(line + owner.delimiter)` does; `sendAll(owner,
+transport, lines)`, the same for any iterable of lines, in one write, and nothing if there are none.
 
 For LineOnlyReceiver there is `split(data, delimiter)`: it feeds, and returns a list of all complete lines, however long
 (ValueError if the delimiter is empty). Iterating over `Lines` of that list gives nothing by itself. `watch(owner,
