@@ -47,6 +47,29 @@ cdef extern from *:
        short line: the one writes 32 bits of the count, the other reads 64. */
     #define LINEBUF_OWNED(object) (object)
 
+    static inline void linebuf_end(PyObject *line, Py_ssize_t size) {
+        Py_SET_SIZE((PyVarObject *)line, size);
+        PyBytes_AS_STRING(line)[size] = 0;
+    }
+
+    /* How many bytes a line of `size` gets memory for: allocators round up to 16. */
+    static inline Py_ssize_t linebuf_room(Py_ssize_t size) {
+        const Py_ssize_t header = offsetof(PyBytesObject, ob_sval) + 1;
+        return ((header + size + 15) & ~(Py_ssize_t)15) - header;
+    }
+
+    static inline PyObject *linebuf_line(const char *text, Py_ssize_t size) {
+        PyObject *line;
+        if (size < 2)
+            return PyBytes_FromStringAndSize(text, size);
+        line = PyBytes_FromStringAndSize(NULL, linebuf_room(size));
+        if (line != NULL) {
+            memcpy(PyBytes_AS_STRING(line), text, (size_t)size);
+            linebuf_end(line, size);
+        }
+        return line;
+    }
+
     #ifdef Py_GIL_DISABLED
     #define linebuf_isReusable(line) 0
     #define linebuf_take(object) Py_INCREF(object)
@@ -59,14 +82,12 @@ cdef extern from *:
     /* One more reference, in the width in which one is given back: see above. Not for immortal objects. */
     #define linebuf_take(object) ((object)->ob_refcnt++)
 
-    /* Have `line` hold `size` bytes, with a reference for the caller, if it is as large as a new object for them would
-       be, and nobody has it but us and the variable of the loop that asks for the next one. */
+    /* Have `line`, of linebuf_line, hold `size` bytes, with a reference for the caller, if a new object for them would
+       be as large, and nobody has it but us and the variable of the loop that asks for the next one. */
     static inline int linebuf_reuse(PyObject *line, Py_ssize_t size) {
-        const Py_ssize_t header = sizeof(PyBytesObject) + 15;
-        if (line->ob_refcnt != 2 || size < 2 || (Py_SIZE(line) + header) >> 4 != (size + header) >> 4)
+        if (line->ob_refcnt != 2 || size < 2 || linebuf_room(Py_SIZE(line)) != linebuf_room(size))
             return 0;
-        Py_SET_SIZE((PyVarObject *)line, size);
-        PyBytes_AS_STRING(line)[size] = 0;
+        linebuf_end(line, size);
         _Py_COMP_DIAG_PUSH
         _Py_COMP_DIAG_IGNORE_DEPR_DECLS
         ((PyBytesObject *)line)->ob_shash = -1;
@@ -129,6 +150,7 @@ cdef extern from *:
     object LINEBUF_OWNED(PyObject *)
     char *text_in "PyBytes_AS_STRING"(PyObject *)
     Py_ssize_t size_in "PyBytes_GET_SIZE"(PyObject *)
+    PyObject *linebuf_line(const char *, Py_ssize_t)
     bint linebuf_isReusable(PyObject *) noexcept
     void linebuf_take(PyObject *) noexcept
     bint linebuf_reuse(PyObject *, Py_ssize_t) noexcept
@@ -253,7 +275,7 @@ cdef class LineBuffer:
         if lastOf == <PyObject *>self and linebuf_reuse(line, length):
             memcpy(text_in(line), front_of(self), <size_t>length)
         else:
-            line = new_bytes(front_of(self), length)
+            line = linebuf_line(front_of(self), length)
             if line == NULL:
                 raise MemoryError
             if self.owner != NULL:

@@ -8,8 +8,10 @@ import copy
 import importlib.util
 import itertools
 import logging
+import os
 import pickle
 import random
+import subprocess
 import sys
 import types
 import unittest
@@ -534,7 +536,10 @@ def test_aLineStaysWhatItIs(base: Any, transport: str) -> None:
     """Whoever keeps a line, however, keeps that line, though one that nobody keeps may become the next."""
     for seed in range(60):
         rng = random.Random(seed)
-        lines = [bytes(rng.choices(b"abc", k=rng.choice([0, 1, 2, 7, 8, 9, 40, 700]))) for _ in range(300)]
+        lines = [
+            bytes(rng.choices(b"abc", k=rng.choice([0, 1, 2, rng.randrange(70), rng.randrange(2000)])))
+            for _ in range(300)
+        ]
         protocol, got = connected(recorder(base))
         protocol.kept, protocol.counts = [], collections.Counter()
         ways = rng.choices(WAYS_TO_KEEP, k=rng.choice([1, 3]))
@@ -556,6 +561,34 @@ def test_aLineStaysWhatItIs(base: Any, transport: str) -> None:
         assert protocol.counts == expected
         for kept, content in protocol.kept:
             assert (kept() if callable(kept) else kept) == content
+
+
+UNKEPT = """
+from reactor import LineReceiver
+from reactor.testing import StringTransport
+
+class Counting(LineReceiver):
+    MAX_LENGTH = 4000
+    sizes = 0
+
+    def lineReceived(self, line):
+        self.sizes += len(line)
+
+protocol = Counting()
+protocol.makeConnection(StringTransport())
+sizes = [*range(600), *range(600, 0, -1), *(size * 7919 % 3000 for size in range(3000))]
+for size in sizes:
+    protocol.dataReceived(b"".join(b"x" * each + b"\\r\\n" for each in (size, size + 15, size, size + 1)))
+assert protocol.sizes == sum(4 * size + 16 for size in sizes)
+"""
+
+
+def test_noLineIsWrittenBeyondItsMemory() -> None:
+    """An allocator that looks for that ends the process."""
+    done = subprocess.run(
+        [sys.executable, "-c", UNKEPT], env=os.environ | {"PYTHONMALLOC": "debug"}, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_aLineEndsWhereItEnds(base: Any) -> None:
