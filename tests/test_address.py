@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import encodings.idna
 import os
 import pathlib
+import pickle
 import socket
 from typing import Any
 
@@ -63,6 +65,22 @@ def test_theyDoNotChange() -> None:
         for field in dataclasses.fields(each):
             with pytest.raises(dataclasses.FrozenInstanceError):
                 setattr(each, field.name, None)
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "expected"),
+    [
+        (socket.AF_INET, ("127.0.0.1", 80), IPv4Address("UDP", "127.0.0.1", 80)),
+        (socket.AF_INET6, ("::1", 80, 1, 2), IPv6Address("UDP", "::1", 80, 1, 2)),
+    ],
+)
+def test_whatSocketNamesBecome(family: int, name: tuple[Any, ...], expected: Any) -> None:
+    made = fromSocketName(family, name, "UDP")
+    assert type(made) is type(expected)
+    assert (made, hash(made), repr(made)) == (expected, hash(expected), repr(expected))
+    assert pickle.loads(pickle.dumps(made)) == dataclasses.replace(made) == copy.copy(made) == expected
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.port = 81  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("kind", [IPv4Address, IPv6Address])
