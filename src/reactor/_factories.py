@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from reactor import _current
 from reactor._logger import getLogger
@@ -71,7 +71,7 @@ class Factory(Generic[P]):
         """Return a protocol for the connection with `addr`, its `factory` set; None closes the connection."""
         assert self.protocol is not None, "a factory needs a protocol, or a buildProtocol of its own"
         instance = self.protocol()
-        cast("Any", instance).factory = self
+        instance.factory = self  # type: ignore[attr-defined]  # cast() would be a call for each connection
         return instance
 
 

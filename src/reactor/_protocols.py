@@ -7,7 +7,7 @@ The life of one over a stream, which every transport keeps:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from reactor._logger import getLogger
 from reactor.error import ConnectionDone
@@ -36,7 +36,7 @@ class BaseProtocol:
         """Return an instance whose `transport` is None, whatever a subclass's __init__ takes or does."""
         new: Any = super().__new__
         self: Self = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
-        self.transport = cast("IStreamTransport", None)
+        self.transport = None  # type: ignore[assignment]  # cast() would be a call for each connection
         return self
 
     def makeConnection(self, transport: Any) -> None:

@@ -56,15 +56,16 @@ class Failure(BaseException):
         exc_tb: TracebackType | None = None,
         captureVars: bool = False,
     ) -> None:
-        self.count = next(_numbers)
-        self.captureVars = captureVars
         if exc_value is None:
             exc_type = exc_tb = None
             exc_value = sys.exception()
             if exc_value is None:
                 raise NoCurrentExceptionError
+        self.count = next(_numbers)
+        self.captureVars = captureVars
         # An object that is no exception is allowed, as in Twisted; it can be looked at, but not raised.
-        self.value = value = cast(BaseException, exc_value)
+        value: Any = exc_value
+        self.value = value
         if isinstance(value, Failure):
             self._copyState(value)
             return

@@ -81,7 +81,8 @@ class LineReceiver(Protocol):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """See BaseProtocol."""
-        self = super().__new__(cls, *args, **kwargs)
+        new = super().__new__
+        self = new(cls, *args, **kwargs) if args or kwargs else new(cls)
         self.__buffer = UNUSED
         return self
 

@@ -486,8 +486,10 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
 
 def _close(file: IClosable) -> None:
-    with contextlib.suppress(OSError):  # somebody may have closed the descriptor itself, behind the object's back
+    try:  # noqa: SIM105  # suppress() would take longer than all else here
         file.close()
+    except OSError:
+        pass  # somebody may have closed the descriptor itself, behind the object's back
 
 
 def numberOf(owner: Any, table: dict[int, Any]) -> int:
@@ -496,4 +498,8 @@ def numberOf(owner: Any, table: dict[int, Any]) -> int:
         fd: int = owner.fileno()
     except Exception:
         fd = -1  # a closed file's fileno() raises
-    return fd if fd >= 0 else next((number for number, known in table.items() if known is owner), -1)
+    return fd if fd >= 0 else _searched(owner, table)
+
+
+def _searched(owner: Any, table: dict[int, Any]) -> int:
+    return next((number for number, known in table.items() if known is owner), -1)

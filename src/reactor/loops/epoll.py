@@ -55,9 +55,11 @@ class EpollReactor(ReactorBase):
     def addReader(self, reader: Any) -> None:
         """See ReactorBase.addReader."""
         fd = reader.fileno()
-        if self._readers.get(fd) is not reader:
+        if fd not in self._readers and fd not in self._writers:
+            self._epoll.register(fd, IN)
+        elif self._readers.get(fd) is not reader:
             self._watch(fd, IN, OUT if fd in self._writers else 0)
-            self._readers[fd] = reader
+        self._readers[fd] = reader
 
     def addWriter(self, writer: Any) -> None:
         """See ReactorBase.addWriter."""
@@ -72,7 +74,8 @@ class EpollReactor(ReactorBase):
 
     def removeWriter(self, writer: Any) -> None:
         """See ReactorBase.removeWriter."""
-        self._remove(writer, self._writers, self._readers, IN)
+        if self._writers:
+            self._remove(writer, self._writers, self._readers, IN)
 
     def getReaders(self) -> list[Any]:
         """See ReactorBase.getReaders."""

@@ -34,7 +34,7 @@ class DuplexStream(OutputStream):
     def __init__(
         self, reactor: ITransportReactor, protocol: IProtocol, ended: Callable[[Failure], None] | None = None
     ) -> None:
-        super().__init__(reactor)
+        OutputStream.__init__(self, reactor)
         self.protocol: Any = protocol
         self.ended = ended
         self._aborting = False
@@ -123,12 +123,17 @@ class DuplexStream(OutputStream):
         self._discardOutput()
         self.reactor.closed(self)
         self._close()
-        producer, self.producer = self.producer, None
+        producer = self.producer
         if producer is not None:
+            self.producer = None
             self._tell(producer.stopProducing, "stopProducing")
-        self._tell(self.protocol.connectionLost, "connectionLost", reason)
-        ended, self.ended = self.ended, None
+        try:
+            self.protocol.connectionLost(reason)
+        except BaseException:
+            self.reactor.reportFailure(Failure(), f"connectionLost of {self!r}")
+        ended = self.ended
         if ended is not None:
+            self.ended = None
             ended(reason)
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
         self.disconnecting = True  # a protocol that is still delivering lines asks for this after each
