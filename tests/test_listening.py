@@ -300,6 +300,21 @@ class TestAccepting:
         world.until(lambda: len(factory.built) == 2 and factory.built[1].trace == ["made"])
         second.close()
 
+    def test_aDescriptorIsClosedThatBecomesNoSocket(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise MemoryError
+
+        factory = world.serverFactory()
+        port = world.listen(factory)
+        peer = dial(port)
+        monkeypatch.setattr(socket, "SocketType", refuse)
+        with pytest.raises(MemoryError):
+            port.doRead()
+        monkeypatch.undo()
+        assert peer.recv(1) == b""
+        peer.close()
+        assert factory.trace == ["start"]
+
     def test_aBoundedBatch(self, world: World) -> None:
         factory = world.serverFactory()
         port = world.reactor.listenTCP(0, factory, backlog=ACCEPT_BATCH * 2, interface=LOOPBACK)
@@ -362,14 +377,17 @@ class FakeReactor(Clock):
 
 
 class FakeSocket:
-    """A listening socket whose accept() does what it is told, then says that nobody waits."""
+    """A listening socket whose _accept() does what it is told, then says that nobody waits."""
+
+    family, type, proto = socket.AF_UNIX, socket.SOCK_STREAM, 0
 
     def __init__(self, *script: OSError | None) -> None:
         self.script = list(script)
+        self.number = 2**31 - 1  # no descriptor, which poll() calls ready
         self.calls = 0
         self.ends: list[socket.socket] = []
 
-    def accept(self) -> tuple[socket.socket, Any]:
+    def _accept(self) -> tuple[int, Any]:
         self.calls += 1
         if not self.script:
             raise BlockingIOError
@@ -377,14 +395,14 @@ class FakeSocket:
         if error is not None:
             raise error
         ours, theirs = socket.socketpair()
-        self.ends += [ours, theirs]
-        return ours, None
+        self.ends.append(theirs)
+        return ours.detach(), None
 
     def listen(self, backlog: int) -> None:
         pass
 
     def fileno(self) -> int:
-        return 99
+        return self.number
 
     def close(self) -> None:
         for end in self.ends:
@@ -467,6 +485,17 @@ class TestTrouble:
         assert len(caplog.records) == 1
         reactor.advance(ACCEPT_REST)
         assert reactor.readers == {port}
+
+    def test_nobodyIsAskedForWhoDoesNotWait(self) -> None:
+        reactor = FakeReactor()
+        sock = FakeSocket(None, None)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            sock.number = ours.fileno()
+            port = FakePort(reactor, sock)
+            port.doRead()
+            assert (sock.calls, port.factory.served) == (1, 1)  # type: ignore[attr-defined]
+        sock.close()
 
     def test_interruptionsMeanNothing(self) -> None:
         reactor = FakeReactor()

@@ -18,6 +18,7 @@ import pytest
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from reactor.failure import Failure
 from reactor.protocol import ClientFactory, Protocol
+from reactor.transports import stream
 from reactor.transports.stream import READ_SIZE
 from tests.conftest import openFiles
 from tests.contract.transport import METHODS, callEverything
@@ -156,6 +157,66 @@ class TestEndings:
                     got += chunk
             assert got == data
         world.until(lost(factory.only))
+
+
+class TestHandle:
+    """A port keeps to the bare socket of the interpreter, which becomes a socket.socket when somebody asks for it."""
+
+    def test_itIsTheSocketItself(self, world: World) -> None:
+        with server(world) as (protocol, peer):
+            transport = protocol.transport
+            number = transport.fileno()
+            handle = transport.getHandle()
+            assert type(handle) is socket.socket
+            assert handle is transport.getHandle() is transport.socket
+            assert (handle.fileno(), handle.gettimeout()) == (number, 0.0)
+            assert handle.getpeername() == peer.getsockname()
+            assert (handle.family, handle.type) == (peer.family, socket.SOCK_STREAM)
+            peer.sendall(b"x")
+            world.until(lambda: protocol.received)
+            transport.write(b"answer")
+            world.reactor.iterate(0)
+            assert peer.recv(100) == b"answer"
+            transport.loseConnection()
+            world.until(lost(protocol))
+            assert handle.fileno() == -1
+
+    def test_afterTheEnd(self, world: World) -> None:
+        with server(world) as (protocol, peer):
+            peer.close()
+            world.until(lost(protocol))
+            handle = protocol.transport.getHandle()
+            assert type(handle) is socket.socket
+            assert handle is protocol.transport.getHandle()
+            assert handle.fileno() == -1
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                handle.getpeername()
+
+    def test_askedForWhileItEnds(self, world: World) -> None:
+        """Its number is in use until the batch is over, and then not any more."""
+        handles: list[socket.socket] = []
+
+        def keep(protocol: Any, *_: object) -> None:
+            handles.append(protocol.transport.getHandle())
+            assert os.fstat(handles[0].fileno())
+
+        factory = world.serverFactory({"lost": keep})
+        port = world.listen(factory)
+        dial(port).close()
+        world.until(lambda: factory.built and factory.only.lost)
+        (handle,) = handles
+        assert handle.fileno() == -1
+
+    def test_whereNoSocketCanBeMade(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        with server(world) as (protocol, _):
+            monkeypatch.setattr(stream, "Socket", refuse)
+            handle = protocol.transport.getHandle()
+            assert handle.fileno() == protocol.transport.fileno()
+            monkeypatch.undo()
+            assert type(protocol.transport.getHandle()) is socket.socket
 
 
 class TestSystem:

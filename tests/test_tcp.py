@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from reactor.transports import tcp
-from reactor.transports.tcp import checkPort, noDelay, socketName
-from tests.harness import World
+from reactor.transports.tcp import TCPPort, checkPort, noDelay, socketName
+from tests.harness import LOOPBACK, World, dial
 
 
 class TestOptions:
@@ -35,14 +35,57 @@ class TestOptions:
                 assert end.transport.getTcpNoDelay() is bool(value)
                 assert end.transport.getTcpKeepAlive() is bool(value)
 
+    @pytest.mark.parametrize("interface", [LOOPBACK, "", "::1", "::"])
+    @pytest.mark.parametrize("inherits", [True, False])
+    def test_noDelayIsOnWhereverOneListens(
+        self, world: World, interface: str, inherits: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Linux passes it on from the listening socket; elsewhere each connection gets it."""
+        if not inherits:
+            monkeypatch.setattr(TCPPort, "_inherits", False)
+            monkeypatch.setattr(TCPPort, "_openSocket", delayed(TCPPort._openSocket))
+        factory = world.serverFactory()
+        port = world.reactor.listenTCP(0, factory, interface=interface)
+        with dial(port.getHost().port, "::1" if ":" in interface else LOOPBACK):
+            world.until(lambda: factory.built)
+            assert factory.only.transport.getTcpNoDelay() is True
+
+    @pytest.mark.parametrize("adopt", [True, False])
+    def test_noDelayOfWhatAnAdoptedSocketAccepts(self, world: World, adopt: bool) -> None:
+        """The socket is somebody else's too, and stays as it is."""
+        factory = world.serverFactory()
+        with socket.create_server((LOOPBACK, 0)) as listening:
+            number = listening.fileno()
+            if adopt:
+                world.reactor.adoptStreamPort(number, socket.AF_INET, factory)
+                peer = dial(listening.getsockname()[1])
+                world.until(lambda: factory.built)
+            else:
+                peer = dial(listening.getsockname()[1])
+                with listening.accept()[0] as accepted:
+                    world.reactor.adoptStreamConnection(accepted.fileno(), socket.AF_INET, factory)
+            assert factory.only.transport.getTcpNoDelay() is True
+            assert not listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            peer.close()
+
     def test_aPeerThatHasResetAlready(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """Options cannot be set on its socket; the connection is made, and lost."""
+        monkeypatch.setattr(TCPPort, "_inherits", False)
         monkeypatch.setattr(tcp, "noDelay", lambda sock: real(Refusing()))
         real = noDelay
         server, client = world.pair()
         client.transport.loseConnection()
         world.until(lambda: server.lost)
         assert server.trace == ["made", ("lost", "ConnectionDone")]
+
+
+def delayed(openSocket: Callable[[Any], socket.socket]) -> Callable[[Any], socket.socket]:
+    def openDelayed(port: Any) -> socket.socket:
+        sock = openSocket(port)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, False)
+        return sock
+
+    return openDelayed
 
 
 class Refusing:

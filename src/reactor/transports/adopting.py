@@ -50,6 +50,8 @@ class _Adopted:
 class AdoptedTCPPort(_Adopted, TCPPort):
     """A TCP port on the listening socket `sock`."""
 
+    _inherits = False  # others accept from the socket too: its options are not ours to set
+
     def __init__(self, reactor: ITransportReactor, sock: socket.socket, factory: IProtocolFactory) -> None:
         interface, port = sock.getsockname()[:2]
         super().__init__(reactor, port, factory, interface=interface)

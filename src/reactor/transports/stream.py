@@ -18,6 +18,9 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from socket import SocketType
+from socket import socket as Socket
+from typing import cast
 
 from reactor.address import Address
 from reactor.error import ConnectionDone, ConnectionLost
@@ -37,21 +40,21 @@ class Connection(DuplexStream):
     A Connector follows its connection through `ended`.
     """
 
-    __slots__ = ("_fd", "_host", "_inputOver", "_peer", "_rest", "socket")
+    __slots__ = ("_fd", "_host", "_inputOver", "_peer", "_rest", "_sock")
 
     bufferSize = READ_SIZE
 
     def __init__(
         self,
         reactor: ITransportReactor,
-        sock: socket.socket,
+        sock: SocketType,
         protocol: IProtocol,
         host: Address,
         peer: Address,
         ended: Callable[[Failure], None] | None = None,
     ) -> None:
-        super().__init__(reactor, protocol, ended)
-        self.socket = sock
+        DuplexStream.__init__(self, reactor, protocol, ended)
+        self._sock = sock
         self._fd = sock.fileno()
         self._host = host
         self._peer = peer
@@ -83,7 +86,21 @@ class Connection(DuplexStream):
         """Return the address of the other side, also after the connection's end."""
         return self._peer
 
-    def getHandle(self) -> socket.socket:
+    @property
+    def socket(self) -> Socket:
+        """The socket itself, as getHandle returns it. What a port has accepted becomes a socket.socket here."""
+        sock = self._sock
+        if type(sock) is SocketType:
+            sock = self._sock = _whole(sock)
+            if self._fd < 0:
+                self.reactor.closeSoon(sock)  # what was to be closed has just given up its number
+        return cast("Socket", sock)
+
+    @socket.setter
+    def socket(self, sock: Socket) -> None:
+        self._sock = sock
+
+    def getHandle(self) -> Socket:
         """Return the socket itself. It is non-blocking, and it stays the transport's."""
         return self.socket
 
@@ -113,7 +130,7 @@ class Connection(DuplexStream):
     def doRead(self) -> None:
         """Read once, deliver, and send what the protocol wrote meanwhile."""
         try:
-            data = self.socket.recv(READ_SIZE)
+            data = self._sock.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -128,7 +145,8 @@ class Connection(DuplexStream):
             self.flush()
 
     def _close(self) -> None:
-        self._cancelRest()
+        if self._rest is not None:
+            self._cancelRest()
         reactor = self.reactor
         reactor.removeReader(self)
         reactor.removeWriter(self)
@@ -136,9 +154,11 @@ class Connection(DuplexStream):
             self._resetOnClose()
         elif self.disconnecting:
             # Without it, closing while there is unread input resets the connection before the peer has read our last.
-            with suppress(OSError):
-                self.socket.shutdown(socket.SHUT_RDWR)
-        reactor.closeSoon(self.socket)
+            try:  # noqa: SIM105  # suppress() takes longer than the call
+                self._sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        reactor.closeSoon(self._sock)
         self._fd = -1
 
     def _readEnded(self) -> None:
@@ -161,13 +181,13 @@ class Connection(DuplexStream):
 
     def _resetOnClose(self) -> None:
         with suppress(OSError):  # the peer was faster, or the family knows no reset: closing is all there is to do
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
     # OutputStream's questions.
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         try:
-            return self.socket.send(data)
+            return self._sock.send(data)
         except (BlockingIOError, InterruptedError):
             return 0
 
@@ -197,9 +217,24 @@ class Connection(DuplexStream):
         self._ending = False
         self._over = True
         try:
-            self.socket.shutdown(socket.SHUT_WR)
+            self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:
             self._sendFailed(error)
             return
         if isHalfCloseable(self.protocol):
             self.protocol.writeConnectionLost()
+
+
+def _whole(bare: SocketType) -> SocketType:
+    """Return a socket.socket in place of `bare`, whose number it takes over; a closed one, if that is closed."""
+    number = bare.fileno()
+    try:
+        sock = Socket(bare.family, bare.type, bare.proto, None if number < 0 else number)
+    except OSError:
+        return bare  # no descriptor is free, or the number stands for no socket any more, after a fork
+    if number < 0:
+        sock.close()
+    else:
+        bare.detach()
+        sock.setblocking(False)
+    return sock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -28,19 +29,19 @@ class TCPConnection(StartTLSMixin, Connection):
 
     def getTcpNoDelay(self) -> bool:
         """Whether TCP_NODELAY is set."""
-        return bool(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        return bool(self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Set or clear TCP_NODELAY: small segments leave without waiting for acknowledgements (RFC 896)."""
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, bool(enabled))
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, bool(enabled))
 
     def getTcpKeepAlive(self) -> bool:
         """Whether SO_KEEPALIVE is set."""
-        return bool(self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+        return bool(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Set or clear SO_KEEPALIVE: the kernel probes a silent peer (RFC 1122, 4.2.3.6)."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
 
 
 class TCPClientConnection(TCPConnection):
@@ -56,6 +57,8 @@ class TCPPort(ListeningPort):
 
     "" means every IPv4 interface and "::" every one.
     """
+
+    _inherits = sys.platform == "linux"  # whether what is accepted has the TCP_NODELAY of the listening socket
 
     def __init__(
         self, reactor: ITransportReactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
@@ -73,6 +76,7 @@ class TCPPort(ListeningPort):
             sock.setblocking(False)
             if os.name == "posix":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            noDelay(sock)
             sock.bind(self._bindName())
         except OSError as error:
             if sock is not None:
@@ -96,10 +100,12 @@ class TCPPort(ListeningPort):
     def _peerAddress(self, name: Any) -> Address:
         return fromSocketName(self.addressFamily, name)
 
-    def _makeConnection(self, sock: socket.socket, protocol: Any, peer: Address) -> Connection:
-        noDelay(sock)
+    def _makeConnection(self, sock: socket.SocketType, protocol: Any, peer: Address) -> Connection:
+        if not self._inherits:
+            noDelay(sock)
         # A connection accepted on one address shares the port's; only a wildcard has to ask the kernel.
-        host = fromSocketName(self.addressFamily, sock.getsockname()) if self._anyAddress else self.getHost()
+        host = fromSocketName(self.addressFamily, sock.getsockname()) if self._anyAddress else self._host
+        assert host is not None, "the port listens"
         return TCPConnection(self.reactor, sock, protocol, host, peer)
 
 
@@ -170,7 +176,7 @@ def checkPort(port: int) -> int:
     return port
 
 
-def noDelay(sock: socket.socket) -> None:
+def noDelay(sock: socket.SocketType) -> None:
     """Set TCP_NODELAY."""
     with suppress(OSError):  # the peer has reset the connection already, which the first recv will tell
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)

@@ -46,7 +46,7 @@ class UNIXConnection(StartTLSMixin, Connection):
 
         The kernel vouches for it. OSError after the connection's end.
         """
-        data = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        data = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         return PeerCredentials(*_CREDENTIALS.unpack(data))
 
     def getTcpNoDelay(self) -> bool:
@@ -96,7 +96,7 @@ class UNIXPort(ListeningPort):
     def _peerAddress(self, name: Any) -> Address:
         return UNIXAddress(name or None)
 
-    def _makeConnection(self, sock: socket.socket, protocol: Any, peer: Address) -> Connection:
+    def _makeConnection(self, sock: socket.SocketType, protocol: Any, peer: Address) -> Connection:
         return UNIXConnection(self.reactor, sock, protocol, self.getHost(), peer)
 
     def _forked(self) -> list[int]:
