@@ -409,8 +409,8 @@ class FakeTransport(OutputStream):
         self.sock = sock
         self.events: list[str] = []
 
-    def getHandle(self) -> socket.socket:
-        return self.sock
+    def fileno(self) -> int:
+        return self.sock.fileno()
 
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", "127.0.0.1", 1)

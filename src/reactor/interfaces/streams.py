@@ -75,9 +75,12 @@ class ITransport(Protocol):
 class IStreamTransport(ITransport, IConsumer, Protocol):
     """What every connection of this package offers, whatever its socket's family."""
 
-    connected: bool
     disconnected: bool
     disconnecting: bool
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has not ended: the contrary of `disconnected`."""
 
     def abortConnection(self) -> None:
         """Close at once and drop what was not sent; connectionLost(ConnectionAborted) follows on the next turn."""

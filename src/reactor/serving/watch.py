@@ -6,6 +6,7 @@ import fcntl
 import logging
 import struct
 import termios
+from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,10 +25,10 @@ SWEEPS = 8
 SLICE = 1000
 
 
-def _queued(file: Any, request: int) -> int:
-    """Ask the kernel about the queue of a socket or descriptor; 0 if that has gone, or has none."""
+def _queued(fd: int, request: int) -> int:
+    """Ask the kernel about the queue of a descriptor; 0 if that has gone, or has none."""
     try:
-        answer = fcntl.ioctl(file, request, bytes(4))
+        answer = fcntl.ioctl(fd, request, bytes(4))
     except (OSError, ValueError):
         return 0
     return int(struct.unpack("i", answer)[0])
@@ -35,15 +36,15 @@ def _queued(file: Any, request: int) -> int:
 
 def unread(transport: Any) -> int:
     """Return how many bytes from the peer wait in the kernel to be read."""
-    file = transport.inputFileno() if isinstance(transport, StandardIO) else transport.getHandle()
-    return _queued(file, termios.FIONREAD)
+    fd = transport.inputFileno() if isinstance(transport, StandardIO) else transport.fileno()
+    return _queued(fd, termios.FIONREAD)
 
 
 def unacknowledged(transport: Any) -> int:
     """Return how many bytes that were sent wait in the kernel for the peer to take them; 0 for standard output, which
     keeps them whatever becomes of us.
     """
-    return 0 if isinstance(transport, StandardIO) else _queued(transport.getHandle(), termios.TIOCOUTQ)
+    return 0 if isinstance(transport, StandardIO) else _queued(transport.fileno(), termios.TIOCOUTQ)
 
 
 def isRead(transport: Any, reactor: ReactorBase) -> bool:
@@ -177,13 +178,15 @@ class IdleSweep:
     sweep.
 
     There is one timer, not one a connection: a sweep every eighth of `timeout`, SLICE connections a turn of the loop.
-    All that a connection bears is its last sighting, which is shared, and how far it was then.
+    All that a connection bears is its last sighting, which is shared. How far it was then is kept here,
+    eight bytes a descriptor.
     """
 
     def __init__(self, reactor: ReactorBase, timeout: float, connections: Connections) -> None:
         self._reactor = reactor
         self._timeout = timeout
         self._connections = connections
+        self._progress = array("q")  # by descriptor; before the first look it is that of an earlier owner
         self._left: list[Any] = []
         self._next: IDelayedCall | None = None
         self._loop = LoopingCall(self._begin)
@@ -220,9 +223,11 @@ class IdleSweep:
 
     def _look(self, transport: Any, now: Any) -> None:
         since = transport.sighting.time
-        progress = progressOf(transport)
-        if progress != transport.progress or since is None or self._isHeld(transport):
-            transport.progress = progress
+        progress, fd = progressOf(transport), transport.fileno()
+        if fd >= len(self._progress):
+            self._progress.extend([0] * (fd + 1))
+        if progress != self._progress[fd] or since is None or self._isHeld(transport):
+            self._progress[fd] = progress
             transport.sighting = now
         elif now.time - since >= self._timeout:
             self._evict(transport)

@@ -139,7 +139,6 @@ class ChildWriter(OutputStream):
         self.reactor.removeReader(self)
         self.reactor.removeWriter(self)
         self.disconnected = True
-        self.connected = False
         self._over = True
         self._discardOutput()
         self.reactor.closed(self)

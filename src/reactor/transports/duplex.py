@@ -118,7 +118,6 @@ class DuplexStream(OutputStream):
         if self.disconnected:
             return
         self.disconnected = True
-        self.connected = False
         self._over = True
         self._discardOutput()
         self.reactor.closed(self)

@@ -39,13 +39,11 @@ class OutputStream(OutputBuffer):
         "_ending",
         "_over",
         "_writing",
-        "connected",
         "disconnected",
         "highWater",
         "outputLimit",
         "producer",
         "producerPaused",
-        "progress",
         "reactor",
         "sighting",
         "streamingProducer",
@@ -55,7 +53,6 @@ class OutputStream(OutputBuffer):
 
     def __init__(self, reactor: ITransportReactor) -> None:
         self.reactor = reactor
-        self.connected = True
         self.disconnected = False
         self.producer: Any = None
         self.producerPaused = False
@@ -65,9 +62,12 @@ class OutputStream(OutputBuffer):
         self._over = False  # nothing will be sent any more: ended, aborted, or our half is closed
         self._ending = False  # our half is to be closed once everything is sent
         self._writing = False
-        # Notes of who serves the connection (serving.watch), which nothing here looks at.
-        self.sighting: Any = None
-        self.progress = 0
+        self.sighting: Any = None  # a note of who serves the connection (serving.watch), which nothing here looks at
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has not ended: the contrary of `disconnected`."""
+        return not self.disconnected
 
     # What a subclass supplies.
 

@@ -80,7 +80,6 @@ def beginTLS(
     layer.streamingProducer = connection.streamingProducer
     layer.producerPaused = connection.producerPaused
     layer.sighting = connection.sighting
-    layer.progress = connection.progress
     lower = _replace(connection, layer)
     protocol.transport = layer
     if undelivered(protocol):

@@ -293,7 +293,6 @@ class TLSLayer(TLSOutput):
         if self.disconnected:
             return
         self.disconnected = True
-        self.connected = False
         self._over = True
         self._handshaking = False
         self._held.clear()
