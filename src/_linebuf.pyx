@@ -14,6 +14,11 @@ the delimiter's last byte, with memchr, and compares the rest; as all matches ar
 Nothing is lost or doubled if memory runs out: a line is made before the buffer moves past it, and bytes are copied to
 where they go before they are dropped where they were. Where a copy only saves memory, its failure is ignored.
 
+How most lines cost no object. What a receiver's loop was given last is remembered here, too. If nobody else has it when
+the next line is asked for, and that is about as long, it becomes that one: CPython's tuples from zip() do the same. It
+is a third of what a short line costs. The count of references tells, and only those loops may ask, as it counts the
+variable that they keep the line in.
+
 How a setting is known while lines are cut. Pointers into the bytes are never held across a Python call, and nothing is
 called here but the allocator, so a change can only happen between two steps of the iteration. There are three kinds:
 - The class, or a base of it, gets another attribute, or the owner another class. CPython gives each state of each class
@@ -150,13 +155,13 @@ cdef extern from *:
     object LINEBUF_OWNED(PyObject *)
     char *text_in "PyBytes_AS_STRING"(PyObject *)
     Py_ssize_t size_in "PyBytes_GET_SIZE"(PyObject *)
-    PyObject *linebuf_line(const char *, Py_ssize_t)
+    PyObject *linebuf_line(const char *, Py_ssize_t) except NULL
     bint linebuf_isReusable(PyObject *) noexcept
     void linebuf_take(PyObject *) noexcept
     bint linebuf_reuse(PyObject *, Py_ssize_t) noexcept
     list linebuf_list(Py_ssize_t)
     int linebuf_push(list, PyObject *) except -1
-    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t)
+    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t) except NULL
     PyObject *PyList_GET_ITEM(object, Py_ssize_t)
     void LINEBUF_SET_SIZE(PyObject *, Py_ssize_t)
     unsigned int LINEBUF_TAG(PyObject *)
@@ -252,7 +257,7 @@ cdef class LineBuffer:
     def __dealloc__(self):
         PyMem_Free(self.tail)
         Py_XDECREF(self.owner)
-        keep(self, NULL)
+        keep(<PyObject *>self, NULL)
 
     def __len__(self):
         return size_of(self)
@@ -271,15 +276,11 @@ cdef class LineBuffer:
         cdef Py_ssize_t length = length_of(self)
         if length > self.limit:
             raise StopIteration
-        cdef PyObject *line = last
-        if lastOf == <PyObject *>self and linebuf_reuse(line, length):
-            memcpy(text_in(line), front_of(self), <size_t>length)
+        cdef PyObject *line
+        if self.owner == NULL:
+            line = new_bytes(front_of(self), length)
         else:
-            line = linebuf_line(front_of(self), length)
-            if line == NULL:
-                raise MemoryError
-            if self.owner != NULL:
-                keep(self, line)
+            line = next_line(<PyObject *>self, front_of(self), length)
         advance(self)
         return LINEBUF_OWNED(line)
 
@@ -330,7 +331,7 @@ cdef class LineBuffer:
             self.owner = NULL
             if self.chunk is not None and self.pos == size_in(<PyObject *>self.chunk):
                 drop_chunk(self)
-            keep(self, NULL)
+            keep(<PyObject *>self, NULL)
             Py_XDECREF(owner)
 
     @property
@@ -364,8 +365,6 @@ cdef class LineBuffer:
                     # As long as it becomes if all lines are like the first: growing costs a tenth of the work.
                     lines = linebuf_list(min(size_of(self) // (length + size_in(<PyObject *>self.separator)) + 1, LIST_LIMIT))
                 line = new_bytes(front_of(self), length)
-                if line == NULL:
-                    raise MemoryError
                 linebuf_push(lines, line)
                 advance(self)
         except MemoryError:
@@ -455,13 +454,27 @@ cdef class LineBuffer:
         return transport.write(whole) if whole else None
 
     def split(self, data, delimiter):
-        """Feed `data`, and cut all complete lines, however long."""
+        """Feed `data`, and give up all complete lines, however long."""
+        cdef bytes whole
+        cdef Py_ssize_t end
+        cdef Lines lines = Lines.__new__(Lines)
         self.delimiter = delimiter
         if not size_in(<PyObject *>self.separator):
             raise ValueError("the delimiter is empty")
-        self.limit = UNLIMITED
         add_read(self, data)
-        return self.lines()
+        if locate(self):
+            lines.separator = self.separator
+            whole = contents_of(self)
+            end = end_of_lines(whole, self.separator)
+            if end < PyBytes_GET_SIZE(whole):
+                rest = PyBytes_FromStringAndSize(PyBytes_AS_STRING(whole) + end, PyBytes_GET_SIZE(whole) - end)
+                drop_all(self)
+                append(self, rest)
+            else:
+                drop_all(self)
+            lines.whole = whole
+            lines.end = end
+        return lines
 
     def refuse(self, owner):
         """Answer EXACT for as long as the class of `owner` is what it is, and nothing is announced."""
@@ -471,10 +484,12 @@ cdef class LineBuffer:
 
 @cython.final
 cdef class Lines:
-    """Lines that were cut, for somebody who is to ask for MAX_LENGTH and for the transport's state before each."""
+    """Complete lines, for somebody who is to ask for MAX_LENGTH and for the transport's state before each."""
 
-    cdef list lines
-    cdef Py_ssize_t next
+    cdef bytes whole
+    cdef bytes separator
+    cdef Py_ssize_t pos
+    cdef Py_ssize_t end
     cdef Py_ssize_t limit
     cdef object owner
     cdef unsigned int tag
@@ -482,8 +497,11 @@ cdef class Lines:
     cdef unsigned int closed
     cdef unsigned char watches
 
-    def __cinit__(self, list lines):
-        self.lines = lines
+    def __dealloc__(self):
+        keep(<PyObject *>self, NULL)
+
+    def __bool__(self):
+        return self.pos < self.end
 
     def watch(self, owner, maxLength, transport):
         """Let iteration begin, for `owner`, whose class announces. Returns whether `transport` announces, too."""
@@ -500,46 +518,91 @@ cdef class Lines:
         return self
 
     def __next__(self):
+        cdef Py_ssize_t length
+        cdef PyObject *line
         if (
             self.owner is None
-            or self.next >= PyList_GET_SIZE(self.lines)
+            or self.pos >= self.end
             or (self.watches and self.closed != closings)
             or self.announced != announcements
             or LINEBUF_TAG(<PyObject *>self.owner) != self.tag
         ):
             raise StopIteration
-        line = self.lines[self.next]
-        if PyBytes_GET_SIZE(line) > self.limit:
+        length = length_of_next(self)
+        if length > self.limit:
             raise StopIteration
-        self.next += 1
-        return line
+        line = next_line(<PyObject *>self, text_in(<PyObject *>self.whole) + self.pos, length)
+        self.pos += length + size_in(<PyObject *>self.separator)
+        return LINEBUF_OWNED(line)
 
     def rest(self):
-        """Return the lines that iterating has not given; it gives no more."""
-        cdef list rest = self.lines[self.next :] if self.next else self.lines
-        self.next = 0
-        self.lines = []
+        """Return the lines that iterating has not given, as a list; it gives no more."""
+        cdef list rest = []
+        cdef Py_ssize_t length
+        keep(<PyObject *>self, NULL)
         self.owner = None
+        while self.pos < self.end:
+            length = length_of_next(self)
+            rest.append(PyBytes_FromStringAndSize(PyBytes_AS_STRING(self.whole) + self.pos, length))
+            self.pos += length + size_in(<PyObject *>self.separator)
         return rest
 
 
-# The line that was last given to the owner of a buffer which is busy, and that buffer.
+cdef inline Py_ssize_t length_of_next(Lines self) noexcept:
+    return find(text_in(<PyObject *>self.whole), self.pos, self.end, <PyObject *>self.separator) - self.pos
+
+
+cdef Py_ssize_t end_of_lines(bytes whole, bytes separator) noexcept:
+    """Where the last complete line of `whole`, and its delimiter, end; there is one."""
+    cdef const char *text = PyBytes_AS_STRING(whole)
+    cdef const char *wanted = PyBytes_AS_STRING(separator)
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(whole)
+    cdef Py_ssize_t length = PyBytes_GET_SIZE(separator)
+    cdef Py_ssize_t at, end = 0
+    for at in range(1, length):
+        if is_same(wanted, wanted + at, length - at):
+            break
+    else:
+        at = size - length
+        while text[at + length - 1] != wanted[length - 1] or not is_same(text + at, wanted, length - 1):
+            at -= 1
+        return at + length
+    # The delimiter's end is like its beginning: what is one can only be told from the left.
+    at = find(text, 0, size, <PyObject *>separator)
+    while at >= 0:
+        end = at + length
+        at = find(text, end, size, <PyObject *>separator)
+    return end
+
+
+# The line that was last given to the loop of a receiver, and by whom.
 cdef PyObject *last = NULL
-cdef PyObject *lastOf = NULL
+cdef PyObject *giver = NULL
 
 
-cdef inline void keep(LineBuffer self, PyObject *line) noexcept:
-    """Remember the line that is given to the owner; NULL: forget it."""
-    global last, lastOf
+cdef inline void keep(PyObject *whose, PyObject *line) noexcept:
+    """Remember the line that is given; NULL: forget it."""
+    global last, giver
     cdef PyObject *before = last
     if line != NULL and linebuf_isReusable(line):
         linebuf_take(line)
         last = line
-        lastOf = <PyObject *>self
+        giver = whose
         Py_XDECREF(before)
-    elif lastOf == <PyObject *>self:
-        last = lastOf = NULL
+    elif giver == whose:
+        last = giver = NULL
         Py_XDECREF(before)
+
+
+cdef inline PyObject *next_line(PyObject *whose, const char *text, Py_ssize_t length) except NULL:
+    """A line for the loop of a receiver: the one before, if that has nobody else."""
+    cdef PyObject *line = last
+    if giver == whose and linebuf_reuse(line, length):
+        memcpy(text_in(line), text, <size_t>length)
+    else:
+        line = linebuf_line(text, length)
+        keep(whose, line)
+    return line
 
 
 cdef inline int how_to_go_on(LineBuffer self) noexcept:

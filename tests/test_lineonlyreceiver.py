@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -66,6 +67,18 @@ def test_linesOfEveryKindAndCut(base: Any) -> None:
             protocol.dataReceived(b"!\r\n")
             assert trace == [b"one", b"", b"\r", b"two\nthree", b"rest!"]
             assert {type(line) for line in trace} == {bytes}
+
+
+@pytest.mark.parametrize("delimiter", [b"aa", b"aba", b"aab", b"abab", b"aabaa", b"b"])
+def test_delimitersWhoseEndIsLikeTheirBeginning(base: Any, delimiter: bytes) -> None:
+    for length in range(9):
+        for stream in map(bytes, itertools.product(b"ab", repeat=length)):
+            for cut in range(length):
+                protocol, trace = connected(base, delimiter=delimiter)
+                protocol.dataReceived(stream[:cut])
+                protocol.dataReceived(stream[cut:])
+                begun = stream[:cut].split(delimiter)
+                assert trace == begun[:-1] + (begun[-1] + stream[cut:]).split(delimiter)[:-1]
 
 
 @pytest.mark.parametrize("length", [3, 4, 5, 6])

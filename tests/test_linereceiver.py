@@ -531,8 +531,9 @@ WAYS_TO_KEEP: list[Any] = [
 ]
 
 
+@pytest.mark.parametrize("receiver", [LineReceiver, LineOnlyReceiver])
 @pytest.mark.parametrize("transport", ["told", "asked"])
-def test_aLineStaysWhatItIs(base: Any, transport: str) -> None:
+def test_aLineStaysWhatItIs(base: Any, transport: str, receiver: Any) -> None:
     """Whoever keeps a line, however, keeps that line, though one that nobody keeps may become the next."""
     for seed in range(60):
         rng = random.Random(seed)
@@ -540,7 +541,7 @@ def test_aLineStaysWhatItIs(base: Any, transport: str) -> None:
             bytes(rng.choices(b"abc", k=rng.choice([0, 1, 2, rng.randrange(70), rng.randrange(2000)])))
             for _ in range(300)
         ]
-        protocol, got = connected(recorder(base))
+        protocol, got = connected(recorder(receiver, _bufferClass=base._bufferClass))
         protocol.kept, protocol.counts = [], collections.Counter()
         ways = rng.choices(WAYS_TO_KEEP, k=rng.choice([1, 3]))
         expected: collections.Counter[bytes] = collections.Counter()

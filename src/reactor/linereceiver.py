@@ -364,7 +364,7 @@ class LineOnlyReceiver(Protocol):
             buffer = self.__buffer = self._bufferClass()
         lines = buffer.split(data, self.delimiter)
         if lines:
-            why, ended = self.__deliver(Lines(lines))
+            why, ended = self.__deliver(lines)
             if ended:
                 return why
         if len(buffer) > self.MAX_LENGTH:

@@ -39,11 +39,11 @@ one of these, of which the pure buffer has EXACT alone:
 `send(owner, transport, line)` does and returns what `transport.write(line + owner.delimiter)` does; `sendAll(owner,
 transport, lines)`, the same for any iterable of lines, in one write, and nothing if there are none.
 
-For LineOnlyReceiver there is `split(data, delimiter)`: it feeds, and returns a list of all complete lines, however long
-(ValueError if the delimiter is empty). Iterating over `Lines` of that list gives nothing by itself. `watch(owner,
-maxLength, transport)`, if the class of `owner` announces, lets it give lines for as long as none is too long and no
-setting changes; it returns whether iteration ends, too, when a transport begins to close. `rest()` returns what
-iterating has left. With the pure ones, that is everything.
+For LineOnlyReceiver there is `split(data, delimiter)`: it feeds, and gives up all complete lines, however long, as
+`Lines`, which are false if there are none (ValueError if the delimiter is empty). Iterating gives nothing by itself.
+`watch(owner, maxLength, transport)`, if the class of `owner` announces, lets it give lines, in the way that FAST does,
+for as long as none is too long and no setting changes; it returns whether iteration ends, too, when a transport begins
+to close. `rest()` returns a list of what iterating has left. With the pure ones, that is everything.
 
 The way out has a buffer too, for transports alone: `OutputBuffer`, a base class that gathers what is written.
 

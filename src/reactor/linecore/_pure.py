@@ -121,6 +121,9 @@ class Lines:
     def __init__(self, lines: list[bytes]) -> None:
         self._lines = lines
 
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
     def watch(self, owner: object, maxLength: int, transport: object) -> bool:
         return True
 
@@ -284,13 +287,13 @@ class LineBuffer:
         self.busy = True
         return EXACT
 
-    def split(self, data: bytes | bytearray | memoryview, delimiter: bytes) -> list[bytes]:
+    def split(self, data: bytes | bytearray | memoryview, delimiter: bytes) -> Lines:
         self.delimiter = delimiter
         if not self._delimiter:
             raise ValueError("the delimiter is empty")
         self.maxLength = UNLIMITED
         self.feed(data)
-        return self.lines()
+        return Lines(self.lines())
 
     def send(self, owner: Any, transport: Any, line: bytes) -> Any:
         write = transport.write
