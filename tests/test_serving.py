@@ -626,6 +626,23 @@ def test_aSweepDoesNotHoldUpTheLoop(pair: Any, monkeypatch: pytest.MonkeyPatch) 
     assert sweeping.clock.getDelayedCalls() == []
 
 
+def test_aSweepThatIsSlowIsNotBegunAgain(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes to everybody, and is one call at a time."""
+    monkeypatch.setattr(watch, "SLICE", 1)
+    sweeping = Sweeping(Lines(), pair)
+    later = sweeping.clock.callLater
+    monkeypatch.setattr(sweeping.clock, "callLater", lambda delay, *rest: later(delay or 0.75, *rest))
+    transports = [FakeTransport(Lines(), pair[0]) for _ in range(5)]
+    sweeping.readers += transports
+    for transport in transports:
+        sweeping.accept(transport)
+    for _ in range(80):
+        sweeping.clock.advance(0.25)
+        assert len(sweeping.clock.getDelayedCalls()) <= 2
+    assert [transport.events for transport in transports] == [["lose", "abort"]] * 5
+    sweeping.sweep.stop()
+
+
 def test_aWatchedProtocolIsStillItself(pair: Any) -> None:
     """It is where it was, or what stands before it to count its reads answers as it does."""
     sweeping = Sweeping(Lines(), pair)
