@@ -54,12 +54,17 @@ def refuseSkip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 @functools.cache
 def isThere(what: str) -> bool:
-    """Whether this machine has a command, or lets us be "root", or make "namespaces"."""
+    """Whether this machine has a command, or lets us be "root", or make "namespaces". "netcat-openbsd" is that nc: the
+    others have other options.
+    """
     if what == "root":
         return os.geteuid() == 0
     if what == "namespaces":
         tried = ["unshare", "--net", "--mount", "--time", "true"]
         return isThere("unshare") and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+    if what == "netcat-openbsd":
+        tried = ["nc", "-h"]
+        return isThere("nc") and b"OpenBSD" in subprocess.run(tried, capture_output=True, check=False).stderr
     return shutil.which(what) is not None
 
 

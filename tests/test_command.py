@@ -8,7 +8,6 @@ import os
 import pathlib
 import re
 import select
-import shutil
 import signal
 import socket
 import ssl
@@ -36,17 +35,6 @@ def run(*arguments: str, cwd: pathlib.Path | None = None) -> subprocess.Complete
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, timeout=DEADLINE, check=False, cwd=cwd
     )
-
-
-def netcat() -> str:
-    """OpenBSD's nc; the others have other options."""
-    path = shutil.which("nc")
-    if (
-        path is None
-        or "OpenBSD" not in subprocess.run([path, "-h"], capture_output=True, text=True, check=False).stderr
-    ):
-        pytest.skip("nc of OpenBSD is not installed (Debian's netcat-openbsd)")
-    return path
 
 
 class Served:
@@ -168,9 +156,9 @@ def test_theScriptIsTheSameCommand() -> None:
 # Serving.
 
 
+@pytest.mark.needs("netcat-openbsd")
 def test_printfToNc() -> None:
     """What the README shows, by the very words that the server prints."""
-    netcat()
     with serving() as served:
         host, port = served.address
         assert served.said == re.sub(r":\d+ ", f":{port} ", served.said)
@@ -179,7 +167,7 @@ def test_printfToNc() -> None:
         shown = served.hint.removeprefix("try:  ").strip()
         done = subprocess.run(["sh", "-c", shown], capture_output=True, timeout=DEADLINE, check=False)
         assert done.stdout == b"hello\r\n"
-        done = subprocess.run([netcat(), "-N", host, str(port)], input=b"a\nb\n", capture_output=True, timeout=DEADLINE)
+        done = subprocess.run(["nc", "-N", host, str(port)], input=b"a\nb\n", capture_output=True, timeout=DEADLINE)
         assert (done.returncode, done.stdout) == (0, b"a\nb\n")
 
 
@@ -194,9 +182,9 @@ def test_onlyLoopbackListens() -> None:
         assert "nc -q1 127.0.0.1 " in served.hint
 
 
+@pytest.mark.needs("netcat-openbsd")
 def test_listenOnAUnixSocket(tmp_path: pathlib.Path) -> None:
     """The hint works; the idle are closed, and what is owed is sent at the end, as over TCP."""
-    netcat()
     path = tmp_path / "lines"
     with serving("--listen", f"unix:{path}", "--idle-timeout", "0.5") as served:
         assert f": echo on {path} (line core" in served.said
@@ -402,6 +390,7 @@ def sources() -> Iterator[bytes]:
             yield from path.read_bytes().split(b"\n")[:-1]
 
 
+@pytest.mark.needs("netcat-openbsd")
 def test_eightNcClientsIntoCollect(tmp_path: pathlib.Path) -> None:
     """Real text, each line marked with its client: the output is those lines, each client's in order."""
     lines = itertools.cycle(sources())
@@ -414,7 +403,7 @@ def test_eightNcClientsIntoCollect(tmp_path: pathlib.Path) -> None:
         host, port = served.address
         assert served.hint == f"try:  nc -N {host} {port} < FILE\n"
         inputs = [stack.enter_context(path.open("rb")) for path in files]
-        clients = [subprocess.Popen([netcat(), "-N", host, str(port)], stdin=file) for file in inputs]
+        clients = [subprocess.Popen(["nc", "-N", host, str(port)], stdin=file) for file in inputs]
         assert [client.wait(DEADLINE) for client in clients] == [0] * CLIENTS
     collected: list[list[bytes]] = [[] for _ in files]
     for line in output.read_bytes().split(b"\n")[:-1]:
@@ -471,6 +460,7 @@ def test_aFullDisk() -> None:
 # Chat.
 
 
+@pytest.mark.needs("netcat-openbsd")
 def test_chatWithNc() -> None:
     with serving("chat") as served, served.connect() as first:
         host, port = served.address
@@ -478,7 +468,7 @@ def test_chatWithNc() -> None:
         assert readLine(first) == b"* your name, please\n"
         first.sendall(b"ann\r\n")
         assert readLine(first).startswith(b"* welcome, ann; here: nobody else")
-        done = subprocess.Popen([netcat(), "-N", host, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        done = subprocess.Popen(["nc", "-N", host, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         out, _err = done.communicate(b"bob\nhi \x1b[2Jall\n", timeout=DEADLINE)
         assert out.startswith(b"* your name, please\n* welcome, bob; here: ann; ")
         heard = [readLine(first) for _ in range(3)]

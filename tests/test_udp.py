@@ -8,7 +8,6 @@ import errno
 import logging
 import os
 import pathlib
-import shutil
 import socket
 import struct
 import subprocess
@@ -800,11 +799,10 @@ class TestMulticast:
         assert port.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
 
 
+@pytest.mark.needs("nc", "socat")
 class TestPrograms:
     @contextlib.contextmanager
     def talk(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-        if shutil.which(command[0]) is None:
-            pytest.skip(f"{command[0]} is not installed")
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             try:
                 yield process

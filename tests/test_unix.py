@@ -7,7 +7,6 @@ import errno
 import os
 import pathlib
 import re
-import shutil
 import socket
 import stat
 import subprocess
@@ -355,6 +354,7 @@ class TestConnection:
         with pytest.raises(OSError, match="descriptor"):
             client.transport.getPeerCredentials()
 
+    @pytest.mark.needs("nc")
     def test_credentialsOfAnother(self, world: UNIXWorld) -> None:
         servers = world.serverFactory()
         port = world.listen(servers)
@@ -476,9 +476,7 @@ def dialUNIX(path: str) -> socket.socket:
 
 @contextlib.contextmanager
 def talk(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program of the system, which must be there."""
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
+    """Run a program of the system."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             yield process
@@ -500,6 +498,7 @@ class Web(LineReceiver):
             self.transport.loseConnection()
 
 
+@pytest.mark.needs("curl", "nc", "socat")
 class TestPrograms:
     """Clients that others have written."""
 

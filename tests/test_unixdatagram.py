@@ -7,7 +7,6 @@ import errno
 import logging
 import os
 import pathlib
-import shutil
 import socket
 import stat
 import subprocess
@@ -313,9 +312,8 @@ class TestPeerThatGoes:
 
 
 class TestPrograms:
+    @pytest.mark.needs("socat")
     def test_socat(self, world: DatagramWorld) -> None:
-        if shutil.which("socat") is None:
-            pytest.skip("socat is not installed")
         server = listen(world, received=lambda protocol, data, addr: protocol.transport.write(data.upper(), addr))
         command = ["socat", "-T5", "-", f"UNIX-SENDTO:{pathOf(server)},bind={world.path()}"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
