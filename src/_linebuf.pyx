@@ -85,7 +85,11 @@ cdef extern from *:
     #define linebuf_isReusable(line) (Py_SIZE(line) > 1)
 
     /* One more reference, in the width in which one is given back: see above. Not for immortal objects. */
+    #ifdef Py_REF_DEBUG
+    #define linebuf_take(object) Py_INCREF(object)
+    #else
     #define linebuf_take(object) ((object)->ob_refcnt++)
+    #endif
 
     /* Have `line`, of linebuf_line, hold `size` bytes, with a reference for the caller, if a new object for them would
        be as large, and nobody has it but us and the variable of the loop that asks for the next one. */

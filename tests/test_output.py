@@ -18,6 +18,7 @@ from tests.harness import Producer
 class FakeReactor:
     def __init__(self) -> None:
         self.waiting: list[Any] = []
+        self.overflowCount = 0
 
     def flushSoon(self, transport: Any) -> None:
         self.waiting.append(transport)
@@ -321,6 +322,7 @@ class TestLimits:
         assert (output.unsent, output._over) == (0, True)
         write(output, b"x" * 1000)
         assert output.unsent == 0
+        assert output.reactor.overflowCount == 1
 
     def test_nothingLeavesTheMarksWrong(self) -> None:
         """Random sizes, limits and sends: never above the cap and one write, and cut off only above the cap."""

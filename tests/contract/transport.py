@@ -806,6 +806,8 @@ class OutputLimit:
                 write(transport)
 
         server, client = world.pair(server={"data": flood} if how == "inDataReceived" else {})
+        counts = server.transport.reactor
+        before = counts.overflowCount
         client.transport.pauseProducing()
         if how == "inDataReceived":
             client.transport.write(b"go")
@@ -822,6 +824,7 @@ class OutputLimit:
         world.until(lost(client))
         assert reasonOf(server) is OutputLimitExceeded
         assert isinstance(server.lost.value, ConnectionLost)
+        assert counts.overflowCount == before + 1
         assert reasonOf(client).__name__ == world.afterReset
         assert [record.levelno for record in caplog.records if record.levelno >= logging.WARNING] == [logging.WARNING]
 

@@ -31,11 +31,13 @@ log = logging.getLogger("reactor.aio")
 class LoopServices:
     """What a connection asks of its reactor, as an event loop can give it: `transport.reactor` of what is served here.
 
-    It tells time and makes delayed calls (IReactorTime), and no more: it opens no sockets and does not run.
+    It tells time and makes delayed calls (IReactorTime), and no more: it opens no sockets and does not run. For
+    `overflowCount` see ITransportReactor.
     """
 
     def __init__(self, eventloop: asyncio.AbstractEventLoop) -> None:
         self.eventloop = eventloop
+        self.overflowCount = 0
         self._timers = TimerQueue(self.seconds)
         self._timers.sooner = self._arm
         self._timer: asyncio.TimerHandle | None = None

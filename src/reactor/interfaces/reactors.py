@@ -156,7 +156,11 @@ class IReactor(
 
 
 class ITransportReactor(IReactor, Protocol):
-    """What transports ask of their reactor besides."""
+    """What transports ask of their reactor besides. `overflowCount`: how many were ended because more than their limit
+    was unsent.
+    """
+
+    overflowCount: int
 
     def opened(self, transport: IFileDescriptor) -> None:
         """`transport` lives: stop() will close it."""

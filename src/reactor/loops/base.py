@@ -43,11 +43,16 @@ LONGEST_SLEEP = 86400.0  # seconds: what polls take as an argument is bounded, a
 
 
 class ReactorBase(SocketServices, ProcessServices, ThreadServices):
-    """A reactor without its loop. Unless a docstring says otherwise, every method is for the thread that runs it."""
+    """A reactor without its loop. Unless a docstring says otherwise, every method is for the thread that runs it.
+
+    `running` is true from startup to shutdown. `overflowCount` tells how many connections were reset because more than
+    their limit was unsent.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.running = False
+        self.overflowCount = 0
         self._started = False
         self._stopping = False
         self._shutdownBegun = False

@@ -205,6 +205,7 @@ class OutputStream(OutputBuffer):
             self._flushSoon()
             self._mark = self.highWater
         if size - added > self.outputLimit:
+            self.reactor.overflowCount += 1
             self._outputOverflowed()
         elif size > self.highWater:
             self._mark = self.outputLimit
