@@ -69,8 +69,9 @@ class Factory(Generic[P]):
 
     def buildProtocol(self, addr: Any) -> P | None:
         """Return a protocol for the connection with `addr`, its `factory` set; None closes the connection."""
-        assert self.protocol is not None, "a factory needs a protocol, or a buildProtocol of its own"
-        instance = self.protocol()
+        protocol = self.protocol
+        assert protocol is not None, "a factory needs a protocol, or a buildProtocol of its own"
+        instance = protocol()
         instance.factory = self  # type: ignore[attr-defined]  # cast() would be a call for each connection
         return instance
 

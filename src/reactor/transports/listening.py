@@ -230,8 +230,9 @@ class ListeningPort:
         The socket is one as the interpreter has it, in C: socket.accept() would look up names for its numbers and wrap
         it, at twice the price. Connection.socket does that for who asks.
         """
+        family, kind, protocolNumber = self._kind
         try:
-            sock = socket.SocketType(*self._kind, number)
+            sock = socket.SocketType(family, kind, protocolNumber, number)
         except BaseException:
             os.close(number)
             raise
