@@ -37,6 +37,7 @@ cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject, PyObject_GenericGetAttr, PyObject_GenericSetAttr
 from cpython.ref cimport Py_INCREF, Py_XDECREF
@@ -305,7 +306,11 @@ cdef class LineBuffer:
 
     @maxLength.setter
     def maxLength(self, value):
-        self.limit = UNLIMITED if value >= UNLIMITED else -UNLIMITED if value <= -UNLIMITED else int(value)
+        cdef int overflow = 0
+        cdef long long limit = PyLong_AsLongLongAndOverflow(value, &overflow) if isinstance(value, int) else 0
+        if overflow or not isinstance(value, int):
+            limit = UNLIMITED if value >= UNLIMITED else -UNLIMITED if value <= -UNLIMITED else int(value)
+        self.limit = max(-UNLIMITED, min(UNLIMITED, limit))
 
     @property
     def stripCR(self):

@@ -147,11 +147,13 @@ class TimerQueue:
 
     def nextTime(self) -> float | None:
         """When the earliest pending call is due; None if there is none."""
-        self._releaseHeldBack()
+        if self._heldBack:
+            self._releaseHeldBack()
         deadlines = self._deadlines
         while deadlines:
-            if deadlines[0] in self._due:
-                return deadlines[0]
+            first = deadlines[0]
+            if first in self._due:
+                return first
             heappop(deadlines)
         return None
 

@@ -294,7 +294,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                 return None
             wait = due - self.seconds()
             if wait > 0:
-                return min(wait, LONGEST_SLEEP)
+                return wait if wait < LONGEST_SLEEP else LONGEST_SLEEP
         if self._threadCalls:
             self._runThreadCalls()
         self._runDelayedCalls()
