@@ -337,10 +337,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         if self._toClose and not self._inBatch:
             closing, self._toClose = self._toClose, []
             for file in closing:
-                try:  # noqa: SIM105  # _close(), without the call
-                    file.close()
-                except OSError:
-                    pass
+                _close(file)
 
     def _flushOutput(self) -> None:
         # One pass: what a resumed producer writes meanwhile is sent on the next turn, so that nobody holds up the loop.

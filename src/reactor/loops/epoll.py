@@ -101,12 +101,7 @@ class EpollReactor(ReactorBase):
         self._epoll.register(fd, wanted)
 
     def _remove(self, owner: Any, table: dict[int, Any], others: dict[int, Any], rest: int) -> None:
-        try:
-            fd = owner.fileno()
-        except Exception:
-            fd = -1
-        if fd < 0:
-            fd = numberOf(owner, table)
+        fd = numberOf(owner, table)
         if table.get(fd) is not owner:
             return
         del table[fd]
