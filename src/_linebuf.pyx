@@ -454,12 +454,17 @@ cdef class LineBuffer:
 
     def sendAll(self, owner, transport, lines):
         """The same for a list of lines, in one write; none if there are no lines."""
-        cdef bytes whole
-        if knows(self, owner) and are_bytes(lines):
-            whole = joined(self, <list>lines)
-        else:
+        cdef Py_ssize_t size = size_joined(self, lines) if knows(self, owner) else -1
+        if size < 0:
             delimiter = owner.delimiter
             whole = delimiter.join([*lines, b""])
+        elif size == 0:
+            return None
+        else:
+            whole = joined(self, <list>lines, size)
+            if gathers(transport):
+                write_bytes(<OutputBuffer>transport, <bytes>whole)
+                return None
         return transport.write(whole) if whole else None
 
     def split(self, data, delimiter):
@@ -989,14 +994,7 @@ cdef class OutputBuffer(Disconnectable):
         """write($self, data, /)\n--\n
         Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end.
         """
-        cdef bytes added = <bytes>data if PyBytes_CheckExact(data) else content_of(data)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(added)
-        if self.first is None and self.gathered is None:
-            if size:
-                self.first = added
-        else:
-            memcpy(room_for(self, size), PyBytes_AS_STRING(added), <size_t>size)
-        passed(self, size)
+        write_bytes(self, <bytes>data if PyBytes_CheckExact(data) else content_of(data))
 
     def _hold(self, Py_ssize_t highWater):
         if self._mark < 0:
@@ -1054,6 +1052,16 @@ cdef char *room_for(OutputBuffer self, Py_ssize_t size) except NULL:
     return PyByteArray_AS_STRING(self.gathered) + before
 
 
+cdef inline int write_bytes(OutputBuffer self, bytes added) except -1:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(added)
+    if self.first is None and self.gathered is None:
+        if size:
+            self.first = added
+    else:
+        memcpy(room_for(self, size), PyBytes_AS_STRING(added), <size_t>size)
+    return passed(self, size)
+
+
 cdef inline int passed(OutputBuffer self, Py_ssize_t added) except -1:
     """`added` bytes were written: ask, if that is to be asked."""
     if unsent_in(self) > self._mark:
@@ -1085,36 +1093,36 @@ cdef inline bint knows(LineBuffer self, object owner) noexcept:
     return self.state == FAST and LINEBUF_TAG(<PyObject *>owner) == self.tag
 
 
-cdef bint are_bytes(object lines) noexcept:
-    """Whether `lines` is a list of exact bytes."""
-    cdef Py_ssize_t index
+cdef Py_ssize_t size_joined(LineBuffer self, object lines) noexcept:
+    """How long the lines are, each with the delimiter after it; -1 unless `lines` is a list of exact bytes."""
+    cdef Py_ssize_t index, size
     if not PyList_CheckExact(lines):
-        return False
+        return -1
+    size = PyList_GET_SIZE(lines) * size_in(<PyObject *>self.separator)
     for index in range(PyList_GET_SIZE(lines)):
         if not PyBytes_CheckExact(<object>PyList_GET_ITEM(lines, index)):
-            return False
-    return True
-
-
-cdef inline char *copied(char *to, PyObject *text) noexcept:
-    """Copy bytes; return the place behind them."""
-    memcpy(to, text_in(text), <size_t>size_in(text))
-    return to + size_in(text)
-
-
-cdef bytes joined(LineBuffer self, list lines):
-    """The lines, each with the delimiter after it."""
-    cdef Py_ssize_t index, size = 0
-    cdef char *to
-    cdef bytes whole
-    for index in range(PyList_GET_SIZE(lines)):
+            return -1
         size += size_in(PyList_GET_ITEM(lines, index))
-    size += PyList_GET_SIZE(lines) * size_in(<PyObject *>self.separator)
-    whole = PyBytes_FromStringAndSize(NULL, size)
-    to = PyBytes_AS_STRING(whole)
+    return size
+
+
+cdef bytes joined(LineBuffer self, list lines, Py_ssize_t size):
+    """The lines, each with the delimiter after it."""
+    cdef Py_ssize_t index
+    cdef bytes whole = PyBytes_FromStringAndSize(NULL, size)
+    cdef char *to = PyBytes_AS_STRING(whole)
     for index in range(PyList_GET_SIZE(lines)):
         to = copied(copied(to, PyList_GET_ITEM(lines, index)), <PyObject *>self.separator)
     return whole
+
+
+cdef inline char *copied(char *to, PyObject *text) noexcept:
+    """Copy bytes; return the place behind them. (Most delimiters have two.)"""
+    if size_in(text) == 2:
+        memcpy(to, text_in(text), 2)
+        return to + 2
+    memcpy(to, text_in(text), <size_t>size_in(text))
+    return to + size_in(text)
 
 
 cdef bytes ended(LineBuffer self, bytes line):

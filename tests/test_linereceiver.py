@@ -612,6 +612,9 @@ def test_sendLines(base: Any) -> None:
     assert trace == [("write", b"a\r\n\r\nb\r\n"), ("write", b"\r\n"), ("write", b"c\n")]
     with pytest.raises(TypeError):
         protocol.sendLines(["text"])
+    protocol.delimiter = bytearray(b"--")
+    protocol.sendLines([b"d", b"e"])
+    assert trace[3:] == [("write", b"d--e--")]
 
 
 class Gathering(linecore.OutputBuffer):

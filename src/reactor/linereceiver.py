@@ -217,16 +217,19 @@ class LineReceiver(Protocol):
     def __deliverBatch(self, buffer: LineBuffer) -> Any:
         """Deliver all lines of a read at once, by settings that are known; then what has to be asked for."""
         batchReceived = self.linesReceived
-        if batchReceived is not None and (lines := buffer.lines()):
-            why = batchReceived(lines)
+        if batchReceived is not None:
+            lines = buffer.lines()
+            why = batchReceived(lines) if lines else None
             if why is not None:
                 why, stop = self.__heed(buffer, why)
                 if stop:
                     return why
+            if buffer.isDone():
+                return None
             transport = self.transport
-            if not buffer.isDone() and transport and transport.disconnecting:
+            if lines and transport and transport.disconnecting:
                 return why
-        return None if buffer.isDone() else self.__deliver(buffer)
+        return self.__deliver(buffer)
 
     def __deliver(self, buffer: LineBuffer) -> Any:
         """Deliver what is buffered, asking for each setting each time."""
