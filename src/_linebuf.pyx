@@ -1014,10 +1014,17 @@ cdef class OutputBuffer(Disconnectable):
                 del self.gathered[:count]
                 self.room = 0
             return False
-        self.first = None
-        self.gathered = None
-        self._mark = -1
+        forget(self)
         return True
+
+    def _discardOutput(self):
+        forget(self)
+
+
+cdef inline void forget(OutputBuffer self) noexcept:
+    self.first = None
+    self.gathered = None
+    self._mark = -1
 
 
 cdef inline Py_ssize_t unsent_in(OutputBuffer self) noexcept:

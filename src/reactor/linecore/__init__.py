@@ -51,7 +51,8 @@ The way out has a buffer too, for transports alone: `OutputBuffer`, a base class
   more than `_mark` bytes then wait. `_mark` is -1 at first. `unsent` tells how many wait.
 - `_hold(highWater)` makes `_mark`, if that is negative, `highWater`.
 - `_front()` returns what waits, as one bytes object or bytearray, or None, and then `_mark` is -1 again. `_drop(count)`
-  forgets the first `count` bytes of it, and returns whether nothing is left; if so, `_mark` is -1.
+  forgets the first `count` bytes of it, and returns whether nothing is left; if so, `_mark` is -1. `_discardOutput()`
+  forgets all.
 
 Its own base, `Disconnectable`, has nothing but `disconnecting`, false at first, and announces when that is set:
 iteration for a protocol on such a transport can be WATCHED.

@@ -99,9 +99,12 @@ class OutputBuffer(Disconnectable):
             if count:
                 del self._gathered()[:count]
             return False
+        self._discardOutput()
+        return True
+
+    def _discardOutput(self) -> None:
         self._waiting = b""
         self._mark = -1
-        return True
 
     def _gathered(self) -> bytearray:
         waiting = self._waiting

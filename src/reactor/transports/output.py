@@ -213,8 +213,5 @@ class OutputStream(OutputBuffer):
                 self.producerPaused = True
                 self.producer.pauseProducing()
 
-    def _discardOutput(self) -> None:
-        self._drop(self.unsent)
-
     def _flushSoon(self) -> None:
         self.reactor.flushSoon(self)
