@@ -946,7 +946,8 @@ cdef bint tells_of_closing(object transport) except -1:
         return False
     tag = LINEBUF_TAG(<PyObject *>transport)
     if tag == 0 or tag != teller:
-        if getattr(type(transport), "disconnecting", None) is not Disconnectable.disconnecting:
+        kind = type(transport)
+        if not is_plain(kind) or getattr(kind, "disconnecting", None) is not Disconnectable.disconnecting:
             return False
         teller = LINEBUF_TAG(<PyObject *>transport)
     return True
@@ -1089,7 +1090,7 @@ cdef bint gathers(object transport) except -1:
     tag = LINEBUF_TAG(<PyObject *>transport)
     if tag == 0 or tag != gatherer:
         kind = type(transport)
-        if kind.__dictoffset__ or getattr(kind, "write", None) is not OutputBuffer.write:
+        if kind.__dictoffset__ or not is_plain(kind) or getattr(kind, "write", None) is not OutputBuffer.write:
             return False
         gatherer = LINEBUF_TAG(<PyObject *>transport)
     return True

@@ -346,6 +346,20 @@ class TestOldReferences:
         assert (old.connected, old.disconnected) == (False, True)
         assert old.getPeer() == server.transport.getPeer()
 
+    def test_linesGoThroughIt(self, world: World) -> None:
+        """A receiver that somebody else feeds is told of no other transport."""
+
+        class Ignorant(Dialogue):
+            def begin(self) -> None:
+                old = self.transport
+                super().begin()
+                self.transport = old
+
+        servers, clients = Kept(Ignorant), KeptClient()
+        world.connect(world.listen(servers), clients)
+        world.until(lambda: clients.built and len(clients.built[0].events) == 3)
+        assert clients.built[0].events == TALK
+
     def test_producersMoveAlong(self) -> None:
         """One that had registered before goes on, with the consumer it knows."""
         trace: list[str] = []
