@@ -361,7 +361,7 @@ cdef class LineBuffer:
         """The batch. If memory runs out it is what was cut so far; only if that is nothing, MemoryError is raised."""
         cdef list lines = None
         cdef PyObject *line
-        cdef Py_ssize_t length
+        cdef Py_ssize_t length, each
         try:
             while True:
                 if not locate(self):
@@ -372,7 +372,8 @@ cdef class LineBuffer:
                     break
                 if lines is None:
                     # As long as it becomes if all lines are like the first: growing costs a tenth of the work.
-                    lines = linebuf_list(min(size_of(self) // (length + size_in(<PyObject *>self.separator)) + 1, LIST_LIMIT))
+                    each = length + size_in(<PyObject *>self.separator)
+                    lines = linebuf_list(min(size_of(self) // each + 1, LIST_LIMIT))
                 line = new_bytes(front_of(self), length)
                 linebuf_push(lines, line)
                 advance(self)

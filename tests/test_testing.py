@@ -283,9 +283,11 @@ class TestPumpReactor:
     def test_whatItWatches(self) -> None:
         _, _, pump = connectedServerAndClient(Greeter, Listener)
         assert pump.reactor.getReaders() == [pump.serverIO, pump.clientIO]
+        assert pump.reactor.isReading(pump.serverIO)
         assert pump.reactor.getWriters() == []
         pump.reactor.close()
         assert pump.reactor.getReaders() == []
+        assert not pump.reactor.isReading(pump.serverIO)
 
     def test_socketsAfterTheEnd(self) -> None:
         one, other, alone = MemorySocket(), MemorySocket(), MemorySocket()

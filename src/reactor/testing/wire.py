@@ -222,6 +222,10 @@ class PumpReactor(ReactorBase):
         """See ReactorBase.getWriters."""
         return list(self._writers)
 
+    def isReading(self, reader: Any) -> bool:
+        """See ReactorBase.isReading."""
+        return reader in self._readers
+
 
 def _socketOf(owner: Any) -> MemorySocket:
     sock = getattr(owner, "socket", None)
