@@ -1013,8 +1013,8 @@ cdef class OutputBuffer(Disconnectable):
         if count < unsent_in(self):
             if count:
                 gather(self)
-                del self.gathered[:count]
                 self.room = 0
+                del self.gathered[:count]
             return False
         forget(self)
         return True
