@@ -660,6 +660,23 @@ def test_aWatchedProtocolIsStillItself(pair: Any) -> None:
     assert counted.transport is protocol.transport is sweeping
 
 
+def test_whoRaisesWhenLookedAtIsFailedAlone(pair: Any) -> None:
+    class Raising(Lines):
+        line_mode: Any = property(lambda self: 1 // 0)
+
+    sweeping = Sweeping(Lines(), pair)
+    failed: list[Failure] = []
+    for protocol in (Raising(), Lines()):
+        transport = FakeTransport(protocol, pair[0])
+        transport.failConnection = failed.append
+        sweeping.accept(transport)
+    sweeping.accept()
+    took = sweeping.evicted(None)
+    assert took is not None
+    assert 8 <= took <= 10
+    assert {failure.type for failure in failed} == {ZeroDivisionError}
+
+
 def test_aProtocolThatTakesAnothersPlaceIsWatchedToo(pair: Any) -> None:
     sweeping = Sweeping(Lines(), pair)
     sweeping.accept()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from reactor.endpoints.streams import Introduction
+from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory
 from reactor.linereceiver import LineReceiver
 from reactor.loops.base import ReactorBase
@@ -219,7 +220,10 @@ class IdleSweep:
         for lowest in some:
             transport = self._connections.over(lowest)
             if transport is not None and not transport.disconnected:
-                self._look(transport, now)
+                try:
+                    self._look(transport, now)
+                except Exception:  # its own: a setting that is a property, say
+                    transport.failConnection(Failure())
 
     def _look(self, transport: Any, now: Any) -> None:
         since = transport.sighting.time
