@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from reactor import error
-from reactor.transports.tlsengine import BATCH, IDLE_LIMIT, TLSEngine
+from reactor.transports.tlsengine import BATCH, IDLE_LIMIT, RECORD, TLSEngine
 from tests.rawtls import HANDSHAKE, Attacker, peerContext
 from tests.tlsharness import HOST, clientOptions, serverOptions
 
@@ -56,6 +56,49 @@ class TestEngine:
         client.encrypt(b"slowly")
         pieces = [server.decrypt(bytes([byte])) for byte in client.take()]
         assert [piece for piece in pieces if piece] == [[b"slowly"]]
+
+    def test_itIsAskedForNoMoreThanThereIs(self) -> None:
+        """OpenSSL's error for nothing to read costs as much as some KiB of data."""
+        server, client = engines()
+        server.decrypt()
+        asked: list[int] = []
+
+        class Watched:
+            def read(self, size: int) -> bytes:
+                asked.append(size)
+                return watched.read(size)
+
+        watched: ssl.SSLObject = server._object
+        server._object = Watched()  # type: ignore[assignment]
+        client.encrypt(b"x" * (3 * RECORD + 1))
+        data = client.take()
+        assert [*map(len, server.decrypt(data[: 2 * RECORD]))] == [RECORD]
+        assert server.decrypt() == []
+        assert [*map(len, server.decrypt(data[2 * RECORD :]))] == [RECORD, RECORD, 1]
+        assert len(asked) == 4
+
+    def test_whatIsNoTLSIsFoundOutAtOnce(self) -> None:
+        """Its header may announce more than ever comes, and a plain text announces up to 64 KiB."""
+        for plain in (b"HELO there\r\n", b"\x17\x03\x03\xff\xff", b"\x17\x04\x03\x01\x00"):
+            server, client = engines()
+            client.encrypt(b"before")
+            assert server.decrypt(client.take()) == [b"before"]
+            assert server.decrypt(plain) == []
+            assert isinstance(server.ended, error.ConnectionLost)
+
+    def test_aRecordCutAtTheEndOfTheHandshake(self) -> None:
+        """The handshake has taken its beginning, so it must be known of when its end comes."""
+        server, client = TLSEngine(serverOptions(), False, None), TLSEngine(clientOptions(), True, HOST)
+        client.handshake()
+        server.handshake(client.take())
+        assert client.handshake(server.take())
+        last = client.take()
+        client.encrypt(b"first")
+        client.encrypt(b"second")
+        data = client.take()
+        assert server.handshake(last + data[:10])
+        assert server.decrypt(data[10:30]) == [b"first"]
+        assert server.decrypt(data[30:]) == [b"second"]
 
     def test_closeWithHalfARecordWaiting(self) -> None:
         """The close reads, and must not lose or mistake what it finds."""

@@ -10,6 +10,7 @@ behind the handshake waits for it.
 from __future__ import annotations
 
 import ssl
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,8 @@ from reactor.tlsoptions import ContextFactory, contextOf
 
 RECORD = 16 * 1024
 HEADER = 5
+_DATA = b"\x17\x03\x03"  # begins a record of data
+_LONGEST = HEADER + RECORD + 256  # of TLS 1.3
 
 # How many records OpenSSL is given at once.
 BATCH = 32
@@ -40,6 +43,7 @@ class TLSEngine:
     """
 
     __slots__ = (
+        "_askOn",
         "_early",
         "_idle",
         "_idleSince",
@@ -71,6 +75,7 @@ class TLSEngine:
         self._rest = b""  # what OpenSSL has not been given: the beginning of a header, or what follows the handshake
         self._skip = 0  # how many bytes behind what it has been given the next header begins
         self._records = 0  # that it has been given, and that have not been weighed yet
+        self._askOn = False  # whether there may be more to read, or to complain about, than the records that have ended
         self._early: list[bytes] = []  # found by close(), to be returned by decrypt()
         self._idle = 0.0  # records without data, weighed; as of
         self._idleSince = 0.0
@@ -98,7 +103,8 @@ class TLSEngine:
             except (OSError, ValueError) as error:
                 raise SSLError(error) from error
         self._rest = data[at:]
-        self._records = 0
+        self._records = int(self._skip > 0)
+        self._askOn = done  # what came with its end was not counted
         return done
 
     def decrypt(self, data: bytes = b"") -> list[bytes]:
@@ -118,33 +124,51 @@ class TLSEngine:
     def _feed(self, data: bytes, begin: int) -> int:
         """Hand `data` from `begin` on to OpenSSL, BATCH records at most; return where that ended."""
         at, end = begin + self._skip, len(data)
-        last = self._records + BATCH
-        while at + HEADER <= end and self._records < last:
+        records, last = self._records, self._records + BATCH
+        header = end
+        while at + HEADER <= end and records < last:
+            header = at
             at += HEADER + (data[at + 3] << 8 | data[at + 4])
-            self._records += 1
-        self._skip = max(0, at - end)
-        at = min(at, end)
-        self._incoming.write(memoryview(data)[begin:at])
+            records += 1
+        self._records = records
+        if at <= end:
+            self._skip = 0
+        else:
+            if header < end and not (data.startswith(_DATA, header) and at - header <= _LONGEST):
+                self._askOn = True  # what is no TLS is to be found out now, not when as much has come as it announces
+            self._skip, at = at - end, end
+        self._incoming.write(data if at - begin == end else memoryview(data)[begin:at])
         return at
 
     def _read(self, pieces: list[bytes]) -> None:
-        """Have decrypted what OpenSSL holds."""
+        """Have decrypted what OpenSSL holds.
+
+        A read returns one record. To ask for those alone that have ended spares an error for each batch, which costs as
+        much as 3 KiB of data.
+        """
+        full = self._records - (self._skip > 0)
         before = len(pieces)
         read = self._object.read
         try:
-            while piece := read(RECORD):
+            for _ in range(sys.maxsize if self._askOn else full):
+                if not (piece := read(RECORD)):
+                    self.ended = ConnectionDone()
+                    return
                 pieces.append(piece)
-            self.ended = ConnectionDone()
         except ssl.SSLWantReadError:
-            self._weigh(len(pieces) - before)
+            self._askOn = False
         except ssl.SSLZeroReturnError:  # close_notify again, with ours sent
             self.ended = ConnectionDone()
+            return
         except OSError as error:
             self.ended = ConnectionLost(str(error))
+            return
+        self._records -= full
+        self._weigh(full, len(pieces) - before)
 
-    def _weigh(self, useful: int) -> None:
-        """Hold the records taken against the `useful` ones among them. (One whose end has not come counts as idle.)"""
-        idle, self._records = self._records - useful, 0
+    def _weigh(self, records: int, useful: int) -> None:
+        """Hold the `records` taken against the `useful` ones among them."""
+        idle = records - useful
         if idle <= 0:
             self._idle = max(0.0, self._idle + idle - useful / _PER_IDLE)
             return
@@ -155,13 +179,11 @@ class TLSEngine:
             self.ended = ConnectionLost(f"more than {IDLE_LIMIT} TLS records without data")
 
     def encrypt(self, data: bytes | bytearray | memoryview) -> int:
-        """Encrypt `data`; return how much was taken: all, if nothing must come from the peer first. OSError."""
-        sent = 0
-        with suppress(ssl.SSLWantReadError), memoryview(data) as view:
-            while sent < len(view):
-                with view[sent:] as rest:  # released at once: an error's traceback would hold on to it
-                    sent += self._object.write(rest)
-        return sent
+        """Encrypt `data`; return how much was taken: all, or 0 if something must come from the peer first. OSError."""
+        try:
+            return self._object.write(data)
+        except ssl.SSLWantReadError:
+            return 0
 
     def close(self) -> None:
         """Say close_notify. Nothing can be encrypted from now on; decrypting goes on."""
