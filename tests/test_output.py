@@ -96,6 +96,37 @@ def test_asBytes() -> None:
             asBytes(wrong)
 
 
+def test_writeNowSendsAtOnce(output: Output) -> None:
+    output.registerProducer(producer := Producer(), True)
+    output.setOutputLimits(10)
+    output.writeNow(b"x" * 20)
+    assert (output.sent, output.unsent, output.asked, producer.trace) == (b"x" * 20, 0, 0, [])
+    output.room = 5
+    output.writeNow(b"y" * 20)
+    assert (output.unsent, output.watched, producer.trace) == (15, True, ["pause"])
+    output.writeNow(b"z")
+    assert (output.unsent, output.sizes[-1]) == (16, 16)
+    output.room = 100
+    output.doWrite()
+    assert (output.sent[20:], output.watched) == (b"y" * 20 + b"z", False)
+    assert producer.trace == ["pause", "resume"]
+
+
+def test_writeNowBehindWhatWaits(output: Output) -> None:
+    output.write(b"first ")
+    output.writeNow(b"second")
+    assert (output.sent, output.sizes) == (b"first second", [12])
+    output._over = True
+    output.writeNow(b"too late")
+    assert (output.sent, output.unsent) == (b"first second", 0)
+
+
+def test_writeNowToABrokenStream(output: Output) -> None:
+    output.broken = OSError()
+    output.writeNow(b"x")
+    assert (output._over, output.unsent) == (True, 0)
+
+
 def test_everythingOfATurnGoesInOneSend(output: Output) -> None:
     for piece in (b"a", memoryview(b"b.")[::2], bytearray(b"c")):
         output.write(piece)

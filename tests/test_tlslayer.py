@@ -563,6 +563,20 @@ class TestEnds:
         sayGoodbye(Wire().lower)
         sayGoodbye(wire.other)
 
+    def test_tlsMayHaveToReadBeforeItWrites(self) -> None:
+        class Waiting:
+            def write(self, data: object) -> int:
+                raise ssl.SSLWantReadError
+
+        wire = Wire().handshake()
+        works = wire.ours._engine._object
+        wire.ours._engine._object = Waiting()  # type: ignore[assignment]
+        wire.ours.write(b"x")
+        wire.ours.flush()
+        assert wire.ours.unsent == 1
+        wire.ours._engine._object = works
+        assert wire.hear() == b"x"
+
     def test_tlsFailsToWrite(self) -> None:
         wire = Wire().handshake()
         wire.ours._engine.close()
@@ -587,6 +601,26 @@ class TestBounds:
         assert wire.lower.unsent <= CIPHERTEXT_MARK + CIPHERTEXT_STEP + 100
         wire.other.resumeProducing()
         assert len(wire.hear()) == 8 << 20
+
+    def test_aProducerGetsItsTurnsLikeOthers(self) -> None:
+        """A flush resumes it, and what it writes asks for the next flush: for one, however fast the peer reads."""
+        wire = Wire().handshake()
+        wire.lower.socket.send = len  # type: ignore[method-assign]
+        written: list[int] = []
+
+        class Blocks(Producer):
+            def resumeProducing(self) -> None:
+                for _ in range(2):
+                    written.append(65536)
+                    wire.ours.write(bytes(65536))
+
+        wire.ours.registerProducer(producer := Blocks(), True)
+        producer.resumeProducing()
+        for _ in range(12):
+            wire.ours.dataReceived(b"")
+            before = len(written)
+            wire.reactor.turn()
+            assert 0 < len(written) - before <= 8
 
     def test_theHardCap(self, caplog: pytest.LogCaptureFixture) -> None:
         wire = Wire().handshake()

@@ -145,6 +145,9 @@ class ILowerTransport(IStreamTransport, Protocol):
     def flush(self) -> None:
         """Send what the peer takes of them."""
 
+    def writeNow(self, data: bytes) -> None:
+        """Write `data`, and send what the peer takes at once."""
+
     def failConnection(self, failure: Failure) -> None:
         """Log `failure` and end the connection with it."""
 

@@ -144,7 +144,29 @@ class OutputStream(OutputBuffer):
         if self._mark >= 0:
             self._mark = highWater
 
-    # For the loop.
+    # For other transports and the loop.
+
+    def writeNow(self, data: bytes) -> None:
+        """Write `data`, and send what the peer takes without waiting for the end of the event."""
+        if self.unsent or self._over or self._writing:
+            self._writeAndFlush(data)
+            return
+        # What the peer takes whole, as a rule, is not kept before, and no producer is paused and resumed for it.
+        try:
+            sent = self._send(data)
+        except OSError:
+            self._writeAndFlush(data)  # it will happen again, where everything is kept that must be
+            return
+        if sent < len(data):
+            self._hold(self.highWater)
+            self.write(data[sent:])
+            self._writing = True
+            self.startWriting()
+
+    def _writeAndFlush(self, data: bytes) -> None:
+        self._hold(self.highWater)
+        self.write(data)
+        self.flush()
 
     def doWrite(self) -> None:
         """The peer takes more."""

@@ -20,7 +20,7 @@ from reactor.transports.tlsengine import TLSEngine
 log = getLogger("reactor.tls")
 
 CIPHERTEXT_MARK = 16 * 1024  # bytes below above which nothing more is encrypted
-CIPHERTEXT_STEP = 32 * 1024  # bytes encrypted at once
+CIPHERTEXT_STEP = 64 * 1024  # bytes encrypted at once; from 128 KiB on, malloc may map each block anew
 LOOKS = 20  # at a connection that is closing, in closeTimeout
 
 
@@ -36,8 +36,10 @@ class _Valve:
         self._connection._blocked = True
 
     def resumeProducing(self) -> None:
-        self._connection._blocked = False
-        self._connection._encrypt()
+        connection = self._connection
+        connection._blocked = False
+        if not connection._sending:  # else it goes on by itself
+            connection._encrypt()
 
     def stopProducing(self) -> None:
         """Nothing: connectionLost tells the same."""
@@ -46,7 +48,17 @@ class _Valve:
 class TLSOutput(OutputStream):
     """What encrypts with `engine` onto the transport `lower`, as soon as the handshake is done."""
 
-    __slots__ = ("_blocked", "_engine", "_handshaking", "_sent", "_timer", "closeTimeout", "lower")
+    __slots__ = (
+        "_blocked",
+        "_engine",
+        "_handshaking",
+        "_sending",
+        "_sent",
+        "_timer",
+        "_toBeFlushed",
+        "closeTimeout",
+        "lower",
+    )
 
     lower: ILowerTransport
 
@@ -56,6 +68,8 @@ class TLSOutput(OutputStream):
         self._engine = engine
         self._handshaking = True
         self._blocked = False
+        self._sending = False
+        self._toBeFlushed = False  # by the reactor
         self._sent = 0  # bytes encrypted
         self._timer: IDelayedCall | None = None
 
@@ -73,9 +87,12 @@ class TLSOutput(OutputStream):
 
     def flush(self) -> None:
         """Encrypt what waits, and have it sent."""
-        if not self.disconnected:
-            self._encrypt()
-            self.lower.flush()
+        self._toBeFlushed = False
+        self._flushNow()
+
+    def writeNow(self, data: bytes) -> None:
+        """See OutputStream.writeNow."""
+        self._writeAndFlush(data)  # which knows of handshakes, and what to do when little is taken
 
     def startWriting(self) -> None:
         """Nothing: _encrypt sees to it that it is called again."""
@@ -91,6 +108,12 @@ class TLSOutput(OutputStream):
         lower.setOutputLimits(CIPHERTEXT_MARK, OUTPUT_LIMIT + lower.unsent)
         lower.registerProducer(_Valve(self), True)
 
+    def _flushNow(self) -> None:
+        if not self.disconnected:
+            self._encrypt()
+            if self.lower.unsent:
+                self.lower.flush()
+
     def _encrypt(self) -> None:
         """Hand the transport below as much as it should have."""
         if self._handshaking or self.disconnected:
@@ -100,15 +123,20 @@ class TLSOutput(OutputStream):
             self._flushSoon()
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
-        sent = 0
-        while sent < len(data) and not self._blocked:
-            with memoryview(data) as view, view[sent : sent + CIPHERTEXT_STEP] as piece:
-                taken, wanted = self._engine.encrypt(piece), len(piece)
-            sent += taken
-            self._passOn()
-            if taken < wanted:
-                break
-        self._sent += sent
+        size, sent = len(data), 0
+        self._sending = True
+        try:
+            while sent < size and not (self._blocked or self.disconnected):
+                # Nothing holds on to `data` while the transport below is at work.
+                with memoryview(data) as view, view[sent : sent + CIPHERTEXT_STEP] as piece:
+                    taken = self._engine.encrypt(piece)
+                if not taken:
+                    break
+                sent += taken
+                self._sent += taken
+                self.lower.writeNow(self._engine.take())
+        finally:
+            self._sending = False
         return sent
 
     def _passOn(self) -> None:
@@ -117,7 +145,10 @@ class TLSOutput(OutputStream):
             self.lower.write(data)
 
     def _flushSoon(self) -> None:
-        self.reactor.flushSoon(self)
+        # Once: a flush may resume a producer, whose write asks for the next, and twice as many each time hold all up.
+        if not self._toBeFlushed:
+            self._toBeFlushed = True
+            self.reactor.flushSoon(self)
 
     def _sendFailed(self, error: OSError) -> None:
         self._finish(Failure(ConnectionLost(str(error))))
