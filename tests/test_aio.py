@@ -263,6 +263,23 @@ except BaseException as error:
         run(main())
         assert [record.name for record in caplog.records] == ["reactor.aio"]
 
+    def test_outputThatIsAskedForTwiceIsFlushedOnce(self, run: Run) -> None:
+        async def main() -> None:
+            services, flushed = LoopServices(asyncio.get_running_loop()), list[int]()
+
+            class Transport:
+                def flush(self) -> None:
+                    flushed.append(1)
+
+            transport: Any = Transport()
+            for _ in range(2):
+                services.flushSoon(transport)
+                services.flushSoon(transport)
+                await asyncio.sleep(0)
+            assert flushed == [1, 1]
+
+        run(main())
+
     def test_aPullProducerOverTime(self, run: Run) -> None:
         """More than the buffers hold, to a peer that reads late."""
 

@@ -171,6 +171,21 @@ class TestTurns:
             assert number <= count[0] <= number * 2
         reactor._toFlush.clear()
 
+    def test_outputThatIsAskedForTwiceIsFlushedOnce(self, reactor: EpollReactor) -> None:
+        """Else a producer that a flush resumes, and whose write asks for the next one, would have ever more turns."""
+        flushed: list[int] = []
+
+        class Transport:
+            def flush(self) -> None:
+                flushed.append(1)
+
+        transport: Any = Transport()
+        for _ in range(2):
+            reactor.flushSoon(transport)
+            reactor.flushSoon(transport)
+            reactor.iterate(0)
+        assert flushed == [1, 1]
+
     def test_iterateFromACall(self, reactor: EpollReactor) -> None:
         order: list[Any] = []
 

@@ -38,6 +38,7 @@ class LoopServices:
     def __init__(self, eventloop: asyncio.AbstractEventLoop) -> None:
         self.eventloop = eventloop
         self.overflowCount = 0
+        self._toFlush: set[IFlushable] = set()
         self._timers = TimerQueue(self.seconds)
         self._timers.sooner = self._arm
         self._timer: asyncio.TimerHandle | None = None
@@ -105,9 +106,12 @@ class LoopServices:
 
     def flushSoon(self, transport: IFlushable) -> None:
         """Send what was written when the present callback is done."""
-        self.eventloop.call_soon(self._flush, transport)
+        if transport not in self._toFlush:
+            self._toFlush.add(transport)
+            self.eventloop.call_soon(self._flush, transport)
 
     def _flush(self, transport: IFlushable) -> None:
+        self._toFlush.discard(transport)
         try:
             transport.flush()
         except BaseException:

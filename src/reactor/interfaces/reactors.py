@@ -169,7 +169,7 @@ class ITransportReactor(IReactor, Protocol):
         """`transport` has ended by itself."""
 
     def flushSoon(self, transport: IFlushable) -> None:
-        """Call transport.flush() once before the loop sleeps."""
+        """Call transport.flush() once before the loop sleeps, however often it is asked for."""
 
     def closeSoon(self, file: IClosable) -> None:
         """Close `file` once no event of this batch can name its descriptor any more."""

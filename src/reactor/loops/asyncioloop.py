@@ -129,7 +129,7 @@ class AsyncioReactor(ReactorBase):
 
     def flushSoon(self, transport: IFlushable) -> None:
         """See ReactorBase.flushSoon."""
-        self._toFlush.append(transport)
+        self._toFlush[transport] = None
         self._turnSoon()
 
     def reportFailure(self, failure: Failure, what: str, *about: object) -> None:

@@ -64,7 +64,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._threadCalls: deque[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = deque()
         self._signals = SignalHandling(self.callFromThread, self._wakeupFd)
         self._open: dict[IFileDescriptor, None] = {}
-        self._toFlush: list[IFlushable] = []
+        self._toFlush: dict[IFlushable, None] = {}
         self._toClose: list[IClosable] = []
         self._inBatch = False
         self._closed = False
@@ -341,7 +341,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def _flushOutput(self) -> None:
         # One pass: what a resumed producer writes meanwhile is sent on the next turn, so that nobody holds up the loop.
-        flushing, self._toFlush = self._toFlush, []
+        flushing, self._toFlush = self._toFlush, {}
         for transport in flushing:
             try:
                 transport.flush()
@@ -479,8 +479,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         return list(self._open)
 
     def flushSoon(self, transport: IFlushable) -> None:
-        """Call transport.flush() once before the loop sleeps."""
-        self._toFlush.append(transport)
+        """Call transport.flush() once before the loop sleeps, however often it is asked for."""
+        self._toFlush[transport] = None
 
     def closeSoon(self, file: IClosable) -> None:
         """Close `file` once no event of this batch can name its descriptor any more."""

@@ -55,7 +55,6 @@ class TLSOutput(OutputStream):
         "_sending",
         "_sent",
         "_timer",
-        "_toBeFlushed",
         "closeTimeout",
         "lower",
     )
@@ -69,7 +68,6 @@ class TLSOutput(OutputStream):
         self._handshaking = True
         self._blocked = False
         self._sending = False
-        self._toBeFlushed = False  # by the reactor
         self._sent = 0  # bytes encrypted
         self._timer: IDelayedCall | None = None
 
@@ -87,7 +85,6 @@ class TLSOutput(OutputStream):
 
     def flush(self) -> None:
         """Encrypt what waits, and have it sent."""
-        self._toBeFlushed = False
         self._flushNow()
 
     def writeNow(self, data: bytes) -> None:
@@ -143,12 +140,6 @@ class TLSOutput(OutputStream):
         """Give the transport below what TLS has written."""
         if data := self._engine.take():
             self.lower.write(data)
-
-    def _flushSoon(self) -> None:
-        # Once: a flush may resume a producer, whose write asks for the next, and twice as many each time hold all up.
-        if not self._toBeFlushed:
-            self._toBeFlushed = True
-            self.reactor.flushSoon(self)
 
     def _sendFailed(self, error: OSError) -> None:
         self._finish(Failure(ConnectionLost(str(error))))
