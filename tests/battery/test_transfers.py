@@ -150,6 +150,12 @@ def unsentBelow(transport: Any) -> int:
     return int(transport.unsent + (lower.unsent if lower is not None else 0))
 
 
+def betweenThem(transport: Any) -> int:
+    """What lies in a wire in memory, which stands for the kernel's buffers."""
+    sock = getattr(transport, "lower", transport).socket
+    return len(getattr(sock, "outgoing", b"")) + len(getattr(sock, "incoming", b""))
+
+
 def stalled(world: World) -> tuple[int, int]:
     """100 MiB are wanted on each of 16 connections, and nobody reads. Return what each takes of Python's memory at the
     most, and of the process's in the end, in bytes.
@@ -172,6 +178,7 @@ def stalled(world: World) -> tuple[int, int]:
         writer.start()
     world.until(standsStill)
     traced, _ = tracemalloc.get_traced_memory()
+    traced -= sum(betweenThem(end.transport) for pair in pairs for end in pair)
     tracemalloc.stop()
     grown = resident() - before
     assert all(writer.paused and writer.transport.producerPaused for writer in writers)

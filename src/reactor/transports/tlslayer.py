@@ -205,7 +205,7 @@ class TLSLayer(TLSOutput):
         if self.disconnecting and not self._aborting:
             self._beginClosing()
         if self.unsent:
-            self._flushNow()
+            self.flush()
         else:
             self._sentAll()
 
@@ -225,7 +225,7 @@ class TLSLayer(TLSOutput):
             self._endTold = True
             self._inputEnded(end)
         if self._front() is not None:
-            self._flushNow()
+            self.flush()
 
     def _deliverLater(self) -> None:
         try:

@@ -1,8 +1,8 @@
 """TLSOutput: the sending half of a TLS connection, and the watch over its closing. See tlslayer.py.
 
-Plaintext waits in OutputStream, with its marks and its cap, as over TCP. It is encrypted in pieces, and only while
-little ciphertext waits below: a producer of ours on that transport is paused above CIPHERTEXT_MARK. So the ciphertext
-that waits is bounded by that mark and one piece.
+Plaintext waits in OutputStream, with its marks and its cap, as over TCP. It is encrypted in pieces of CIPHERTEXT_STEP
+bytes, and only while nothing waits below: a producer of ours on that transport is paused as long as something does. So
+the ciphertext that waits is bounded by one piece, and a connection's output by the high-water mark and 64 KiB.
 
 A connection that is closing is looked at LOOKS times in `closeTimeout`, as nothing tells that the transport below gets
 rid of its bytes. One that has not moved for that long is left.
@@ -19,7 +19,6 @@ from reactor.transports.tlsengine import TLSEngine
 
 log = getLogger("reactor.tls")
 
-CIPHERTEXT_MARK = 16 * 1024  # bytes below above which nothing more is encrypted
 CIPHERTEXT_STEP = 64 * 1024  # bytes encrypted at once; from 128 KiB on, malloc may map each block anew
 LOOKS = 20  # at a connection that is closing, in closeTimeout
 
@@ -85,7 +84,10 @@ class TLSOutput(OutputStream):
 
     def flush(self) -> None:
         """Encrypt what waits, and have it sent."""
-        self._flushNow()
+        if not self.disconnected:
+            self._encrypt()
+            if self.lower.unsent:
+                self.lower.flush()
 
     def writeNow(self, data: bytes) -> None:
         """See OutputStream.writeNow."""
@@ -102,14 +104,8 @@ class TLSOutput(OutputStream):
     def _attachTo(self, lower: ILowerTransport) -> None:
         """Send through `lower` from now on."""
         self.lower = lower
-        lower.setOutputLimits(CIPHERTEXT_MARK, OUTPUT_LIMIT + lower.unsent)
+        lower.setOutputLimits(0, OUTPUT_LIMIT + lower.unsent)
         lower.registerProducer(_Valve(self), True)
-
-    def _flushNow(self) -> None:
-        if not self.disconnected:
-            self._encrypt()
-            if self.lower.unsent:
-                self.lower.flush()
 
     def _encrypt(self) -> None:
         """Hand the transport below as much as it should have."""
