@@ -18,7 +18,7 @@ from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, CertificateOpti
 from reactor.transports.output import OUTPUT_LIMIT
 from reactor.transports.tls import TLSConnection
 from reactor.transports.tlslayer import sayGoodbye, undelivered
-from reactor.transports.tlsoutput import CIPHERTEXT_STEP
+from reactor.transports.tlsoutput import CIPHERTEXT_MARK, CIPHERTEXT_STEP
 from tests.harness import Producer, World
 from tests.rawtls import RawEnd, RawHalves, Recorder, RecordingHalves, Wire, peerContext
 from tests.tlsharness import CA, CERTIFICATE, HOST, TRUST, certificatePath, clientOptions, pemOf, write
@@ -598,7 +598,7 @@ class TestBounds:
         wire.ours.write(b"x" * (8 << 20))
         wire.flush()
         assert wire.ours.unsent > 7 << 20
-        assert wire.lower.unsent <= CIPHERTEXT_STEP + 100
+        assert wire.lower.unsent <= CIPHERTEXT_MARK + CIPHERTEXT_STEP + 100
         wire.other.resumeProducing()
         assert len(wire.hear()) == 8 << 20
 

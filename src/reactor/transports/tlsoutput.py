@@ -1,8 +1,8 @@
 """TLSOutput: the sending half of a TLS connection, and the watch over its closing. See tlslayer.py.
 
 Plaintext waits in OutputStream, with its marks and its cap, as over TCP. It is encrypted in pieces of CIPHERTEXT_STEP
-bytes, and only while nothing waits below: a producer of ours on that transport is paused as long as something does. So
-the ciphertext that waits is bounded by one piece, and a connection's output by the high-water mark and 64 KiB.
+bytes, and only while little ciphertext waits below: a producer of ours on that transport is paused above
+CIPHERTEXT_MARK. So what waits of a connection is bounded by its high-water mark and 64 KiB.
 
 A connection that is closing is looked at LOOKS times in `closeTimeout`, as nothing tells that the transport below gets
 rid of its bytes. One that has not moved for that long is left.
@@ -19,7 +19,8 @@ from reactor.transports.tlsengine import TLSEngine
 
 log = getLogger("reactor.tls")
 
-CIPHERTEXT_STEP = 64 * 1024  # bytes encrypted at once; from 128 KiB on, malloc may map each block anew
+CIPHERTEXT_MARK = 16 * 1024  # bytes below above which nothing more is encrypted
+CIPHERTEXT_STEP = 48 * 1024  # bytes encrypted at once
 LOOKS = 20  # at a connection that is closing, in closeTimeout
 
 
@@ -104,7 +105,7 @@ class TLSOutput(OutputStream):
     def _attachTo(self, lower: ILowerTransport) -> None:
         """Send through `lower` from now on."""
         self.lower = lower
-        lower.setOutputLimits(0, OUTPUT_LIMIT + lower.unsent)
+        lower.setOutputLimits(CIPHERTEXT_MARK, OUTPUT_LIMIT + lower.unsent)
         lower.registerProducer(_Valve(self), True)
 
     def _encrypt(self) -> None:
