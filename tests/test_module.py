@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
+import pydoc
 import signal
 import socket
 import threading
@@ -20,7 +23,7 @@ from tests.harness import DEADLINE, LOOPBACK, OURS, dial, runProgram
 NAMES = sorted(
     name
     for name, value in vars(reactor).items()
-    if inspect.isfunction(value) and not name.startswith("_") and hasattr(ReactorBase, name)
+    if inspect.ismethod(value) and not name.startswith("_") and hasattr(ReactorBase, name)
 )
 
 
@@ -70,6 +73,51 @@ def test_eachSpeaksToTheCurrentReactor(name: str) -> None:
     assert noting.calls == [(name, (*args, *rest), kwargs)]
     annotation = inspect.signature(getattr(reactor, name)).return_annotation
     assert result == (None if annotation == "None" else name)
+
+
+def test_keptInAClassTheyAreNoMethodsOfIt(own: EpollReactor) -> None:
+    """As in Twisted, whose functions are methods of its reactor: `callLater = reactor.callLater` in a class body."""
+    order: list[object] = []
+
+    class Patient:
+        pass
+
+    for name in NAMES:
+        setattr(Patient, name, getattr(reactor, name))
+    patient: Any = Patient()
+    patient.callLater(0, order.append, "called")
+    patient.callFromThread(order.append, "from a thread")
+    patient.iterate()
+    assert sorted(order) == ["called", "from a thread"]
+    for name in NAMES:
+        assert getattr(patient, name) is getattr(Patient, name) is getattr(reactor, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_theyAreKnownByTheirOwnNames(name: str) -> None:
+    function = getattr(reactor, name)
+    assert (function.__module__, function.__name__, function.__qualname__) == ("reactor", name, name)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        pickled = pickle.dumps(function, protocol)
+        assert pickle.loads(pickled) is function
+        assert b"_opening" not in pickled
+        assert b"_calls" not in pickled
+    assert copy.copy(function) == copy.deepcopy(function) == function
+    assert "self" not in inspect.signature(function).parameters
+    page = pydoc.plain(pydoc.render_doc(reactor))
+    assert f"    {name}(" in page.partition("\nFUNCTIONS\n")[2].partition("\nDATA\n")[0]
+
+
+def test_theModulesThatAreLoadedAreAttributes() -> None:
+    """README: reactor.defer, reactor.error, reactor.protocol, reactor.task and the other modules offer more."""
+    program = """
+import reactor
+names = "address defer error failure filesender interfaces linecore linereceiver policies protocol"
+names += " stringreceivers task threads tlsoptions"
+for name in names.split():
+    assert getattr(reactor, name).__name__ == f"reactor.{name}"
+"""
+    assert runProgram(program).returncode == 0
 
 
 def test_unknownNames() -> None:

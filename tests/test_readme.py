@@ -204,7 +204,7 @@ def numberAt(path: str) -> float:
         if not hasattr(found, part):
             importlib.import_module(".".join(parent.split(".")[:depth]))
         found = getattr(found, part)
-    value = inspect.signature(found).parameters[name].default if inspect.isfunction(found) else getattr(found, name)
+    value = inspect.signature(found).parameters[name].default if inspect.isroutine(found) else getattr(found, name)
     return float(sum(value) if isinstance(value, tuple) else value)
 
 

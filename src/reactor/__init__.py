@@ -11,53 +11,24 @@ from __future__ import annotations
 import select
 from typing import TYPE_CHECKING
 
-from reactor._calls import (
-    addReader,
-    addSignalHandler,
-    addSystemEventTrigger,
-    addWriter,
-    callFromThread,
-    callInThread,
-    callLater,
-    callWhenRunning,
-    crash,
-    currentBase,
-    fireSystemEvent,
-    getDelayedCalls,
-    getReaders,
-    getThreadPool,
-    getWriters,
-    installResolver,
-    iterate,
-    removeAll,
-    removeReader,
-    removeSignalHandler,
-    removeSystemEventTrigger,
-    removeWriter,
-    resolve,
-    resolveAll,
-    run,
-    seconds,
-    stop,
-    suggestThreadPoolSize,
-)
+# The modules that `import reactor` loads are its attributes, for type checkers too.
+from reactor import address as address
+from reactor import defer as defer
+from reactor import error as error
+from reactor import failure as failure
+from reactor import filesender as filesender
+from reactor import interfaces as interfaces
+from reactor import linecore as linecore
+from reactor import linereceiver as linereceiver
+from reactor import policies as policies
+from reactor import protocol as protocol
+from reactor import stringreceivers as stringreceivers
+from reactor import task as task
+from reactor import threads as threads
+from reactor import tlsoptions as tlsoptions
+from reactor._calls import currentBase as _currentBase
 from reactor._current import current, install, registerMaker
-from reactor._opening import (
-    adoptDatagramPort,
-    adoptStreamConnection,
-    adoptStreamPort,
-    connectSSL,
-    connectTCP,
-    connectUNIX,
-    connectUNIXDatagram,
-    listenMulticast,
-    listenSSL,
-    listenTCP,
-    listenUDP,
-    listenUNIX,
-    listenUNIXDatagram,
-    spawnProcess,
-)
+from reactor._opening import functions as _functions
 from reactor.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from reactor.defer import (
     AlreadyCalledError,
@@ -117,8 +88,48 @@ from reactor.task import Clock, Cooperator, LoopingCall, cooperate, deferLater, 
 from reactor.threads import blockingCallFromThread, callMultipleInThread, deferToThread
 from reactor.tlsoptions import CertificateOptions, ServerNameOptions, optionsForClientTLS
 
-if TYPE_CHECKING:
-    running: bool
+# Methods that are bound already: see CurrentReactor.
+addReader = _functions.addReader
+addSignalHandler = _functions.addSignalHandler
+addSystemEventTrigger = _functions.addSystemEventTrigger
+addWriter = _functions.addWriter
+callFromThread = _functions.callFromThread
+callInThread = _functions.callInThread
+callLater = _functions.callLater
+callWhenRunning = _functions.callWhenRunning
+crash = _functions.crash
+fireSystemEvent = _functions.fireSystemEvent
+getDelayedCalls = _functions.getDelayedCalls
+getReaders = _functions.getReaders
+getThreadPool = _functions.getThreadPool
+getWriters = _functions.getWriters
+installResolver = _functions.installResolver
+iterate = _functions.iterate
+removeAll = _functions.removeAll
+removeReader = _functions.removeReader
+removeSignalHandler = _functions.removeSignalHandler
+removeSystemEventTrigger = _functions.removeSystemEventTrigger
+removeWriter = _functions.removeWriter
+resolve = _functions.resolve
+resolveAll = _functions.resolveAll
+run = _functions.run
+seconds = _functions.seconds
+stop = _functions.stop
+suggestThreadPoolSize = _functions.suggestThreadPoolSize
+adoptDatagramPort = _functions.adoptDatagramPort
+adoptStreamConnection = _functions.adoptStreamConnection
+adoptStreamPort = _functions.adoptStreamPort
+connectSSL = _functions.connectSSL
+connectTCP = _functions.connectTCP
+connectUNIX = _functions.connectUNIX
+connectUNIXDatagram = _functions.connectUNIXDatagram
+listenMulticast = _functions.listenMulticast
+listenSSL = _functions.listenSSL
+listenTCP = _functions.listenTCP
+listenUDP = _functions.listenUDP
+listenUNIX = _functions.listenUNIX
+listenUNIXDatagram = _functions.listenUNIXDatagram
+spawnProcess = _functions.spawnProcess
 
 if hasattr(select, "epoll"):
     from reactor.loops.epoll import EpollReactor
@@ -130,10 +141,14 @@ else:
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> bool:
-    if name == "running":
-        return currentBase().running
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if TYPE_CHECKING:
+    running: bool  # and no __getattr__, which would make a bool of every name that there is not
+else:
+
+    def __getattr__(name):
+        if name == "running":
+            return _currentBase().running
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = [
@@ -247,8 +262,3 @@ __all__ = [
 ]
 if hasattr(select, "epoll"):
     __all__ += ["EpollReactor"]
-
-# Tracebacks and help() name the package; the file that a function is in is of no interest.
-for _name in __all__:
-    if getattr(globals().get(_name), "__module__", "") in ("reactor._calls", "reactor._opening"):
-        globals()[_name].__module__ = __name__

@@ -21,141 +21,120 @@ def currentBase() -> ReactorBase:
     return cast("ReactorBase", current())
 
 
-def run(installSignalHandlers: bool = True) -> None:
-    """Run the current reactor until stop(). See ReactorBase.run."""
-    currentBase().run(installSignalHandlers)
+class Calls:
+    """What CurrentReactor offers of time, events, threads and descriptors."""
 
+    __slots__ = ()
 
-def stop() -> None:
-    """Leave run() in order. ReactorNotRunning if it does not run or is stopping. See ReactorBase.stop."""
-    currentBase().stop()
+    def run(self, installSignalHandlers: bool = True) -> None:
+        """Run the current reactor until stop(). See ReactorBase.run."""
+        currentBase().run(installSignalHandlers)
 
+    def stop(self) -> None:
+        """Leave run() in order. ReactorNotRunning if it does not run or is stopping. See ReactorBase.stop."""
+        currentBase().stop()
 
-def crash() -> None:
-    """Leave run() after this turn, without triggers: ports and connections stay as they are for the next run."""
-    currentBase().crash()
+    def crash(self) -> None:
+        """Leave run() after this turn, without triggers: ports and connections stay as they are for the next run."""
+        currentBase().crash()
 
+    def iterate(self, delay: float = 0) -> None:
+        """Turn the loop once, sleeping no longer than `delay` seconds."""
+        currentBase().iterate(delay)
 
-def iterate(delay: float = 0) -> None:
-    """Turn the loop once, sleeping no longer than `delay` seconds."""
-    currentBase().iterate(delay)
+    def seconds(self) -> float:
+        """Return the reactor's time in seconds: monotonic, with no relation to the calendar. Any thread."""
+        return currentBase().seconds()
 
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> DelayedCall:
+        """Call `callable(*args, **kw)` once, `delay` >= 0 seconds from now or later. See ReactorBase.callLater."""
+        return currentBase().callLater(delay, callable, *args, **kw)
 
-def seconds() -> float:
-    """Return the reactor's time in seconds: monotonic, with no relation to the calendar. Any thread."""
-    return currentBase().seconds()
+    def getDelayedCalls(self) -> list[DelayedCall]:
+        """Return the calls to come, in no order."""
+        return currentBase().getDelayedCalls()
 
+    def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Trigger | None:
+        """Call now if the reactor runs (and return None), else after startup (and return a trigger ID)."""
+        return currentBase().callWhenRunning(callable, *args, **kwargs)
 
-def callLater(delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> DelayedCall:
-    """Call `callable(*args, **kw)` once, no sooner than `delay` >= 0 seconds from now. See ReactorBase.callLater."""
-    return currentBase().callLater(delay, callable, *args, **kw)
+    def addSystemEventTrigger(
+        self, phase: str, eventType: str, callable: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Trigger:
+        """Call `callable` once in `phase` of the next `eventType`. See ReactorBase.addSystemEventTrigger."""
+        return currentBase().addSystemEventTrigger(phase, eventType, callable, *args, **kwargs)
 
+    def removeSystemEventTrigger(self, triggerID: Trigger) -> None:
+        """Take a trigger back. ValueError if it has run or been removed."""
+        currentBase().removeSystemEventTrigger(triggerID)
 
-def getDelayedCalls() -> list[DelayedCall]:
-    """Return the calls to come, in no order."""
-    return currentBase().getDelayedCalls()
+    def fireSystemEvent(self, eventType: str) -> None:
+        """Run the triggers of `eventType`."""
+        currentBase().fireSystemEvent(eventType)
 
+    def addSignalHandler(self, number: int, callable: Callable[..., Any], *args: Any) -> None:
+        """Have signal `number` call `callable(*args)` in the loop. See ReactorBase.addSignalHandler."""
+        currentBase().addSignalHandler(number, callable, *args)
 
-def callWhenRunning(callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Trigger | None:
-    """Call now if the reactor runs (and return None), else after startup (and return a trigger ID)."""
-    return currentBase().callWhenRunning(callable, *args, **kwargs)
+    def removeSignalHandler(self, number: int) -> bool:
+        """Undo addSignalHandler; whether there was anything to undo."""
+        return currentBase().removeSignalHandler(number)
 
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Have the reactor's thread make the call, in order, on its next turn. Any thread, and signal handlers.
 
-def addSystemEventTrigger(
-    phase: str, eventType: str, callable: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Trigger:
-    """Call `callable` once in `phase` of the next `eventType`. See ReactorBase.addSystemEventTrigger."""
-    return currentBase().addSystemEventTrigger(phase, eventType, callable, *args, **kwargs)
+        From a thread that no reactor started, it reaches the default one.
+        """
+        currentBase().callFromThread(callable, *args, **kwargs)
 
+    def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Have a thread of the pool make the call; what it raises is logged."""
+        currentBase().callInThread(callable, *args, **kwargs)
 
-def removeSystemEventTrigger(triggerID: Trigger) -> None:
-    """Take a trigger back. ValueError if it has run or been removed."""
-    currentBase().removeSystemEventTrigger(triggerID)
+    def getThreadPool(self) -> Executor:
+        """Return the pool for callInThread and deferToThread, made on first use."""
+        return currentBase().getThreadPool()
 
+    def suggestThreadPoolSize(self, size: int) -> None:
+        """Have up to `size` >= 1 threads in the pool."""
+        currentBase().suggestThreadPoolSize(size)
 
-def fireSystemEvent(eventType: str) -> None:
-    """Run the triggers of `eventType`."""
-    currentBase().fireSystemEvent(eventType)
+    def addReader(self, reader: Any) -> None:
+        """Call reader.doRead() whenever its descriptor may be readable. See ReactorBase.addReader."""
+        currentBase().addReader(reader)
 
+    def addWriter(self, writer: Any) -> None:
+        """Call writer.doWrite() whenever its descriptor may be writable. See ReactorBase.addReader."""
+        currentBase().addWriter(writer)
 
-def addSignalHandler(number: int, callable: Callable[..., Any], *args: Any) -> None:
-    """Have signal `number` call `callable(*args)` in the loop. See ReactorBase.addSignalHandler."""
-    currentBase().addSignalHandler(number, callable, *args)
+    def removeReader(self, reader: Any) -> None:
+        """Undo addReader; nothing if it was not added."""
+        currentBase().removeReader(reader)
 
+    def removeWriter(self, writer: Any) -> None:
+        """Undo addWriter; nothing if it was not added."""
+        currentBase().removeWriter(writer)
 
-def removeSignalHandler(number: int) -> bool:
-    """Undo addSignalHandler; whether there was anything to undo."""
-    return currentBase().removeSignalHandler(number)
+    def removeAll(self) -> list[Any]:
+        """Forget every reader and writer but the reactor's own, and return them."""
+        return currentBase().removeAll()
 
+    def getReaders(self) -> list[Any]:
+        """Return what is watched for reading."""
+        return currentBase().getReaders()
 
-def callFromThread(callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    """Have the reactor's thread make the call, in order, on its next turn. Any thread, and signal handlers.
+    def getWriters(self) -> list[Any]:
+        """Return what is watched for writing."""
+        return currentBase().getWriters()
 
-    From a thread that no reactor started, it reaches the default one.
-    """
-    currentBase().callFromThread(callable, *args, **kwargs)
+    def resolve(self, name: str, timeout: Any = (1, 3, 11, 45)) -> Deferred[str]:
+        """Return a Deferred of one address of `name` as text, failing with DNSLookupError. Never blocks."""
+        return currentBase().resolve(name, timeout)
 
+    def resolveAll(self, name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
+        """Return a Deferred of every (address family, socket address) of `name`, best first. Never blocks."""
+        return currentBase().resolveAll(name, port)
 
-def callInThread(callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    """Have a thread of the pool make the call; what it raises is logged."""
-    currentBase().callInThread(callable, *args, **kwargs)
-
-
-def getThreadPool() -> Executor:
-    """Return the pool for callInThread and deferToThread, made on first use."""
-    return currentBase().getThreadPool()
-
-
-def suggestThreadPoolSize(size: int) -> None:
-    """Have up to `size` >= 1 threads in the pool."""
-    currentBase().suggestThreadPoolSize(size)
-
-
-def addReader(reader: Any) -> None:
-    """Call reader.doRead() whenever its descriptor may be readable. See ReactorBase.addReader."""
-    currentBase().addReader(reader)
-
-
-def addWriter(writer: Any) -> None:
-    """Call writer.doWrite() whenever its descriptor may be writable. See ReactorBase.addReader."""
-    currentBase().addWriter(writer)
-
-
-def removeReader(reader: Any) -> None:
-    """Undo addReader; nothing if it was not added."""
-    currentBase().removeReader(reader)
-
-
-def removeWriter(writer: Any) -> None:
-    """Undo addWriter; nothing if it was not added."""
-    currentBase().removeWriter(writer)
-
-
-def removeAll() -> list[Any]:
-    """Forget every reader and writer but the reactor's own, and return them."""
-    return currentBase().removeAll()
-
-
-def getReaders() -> list[Any]:
-    """Return what is watched for reading."""
-    return currentBase().getReaders()
-
-
-def getWriters() -> list[Any]:
-    """Return what is watched for writing."""
-    return currentBase().getWriters()
-
-
-def resolve(name: str, timeout: Any = (1, 3, 11, 45)) -> Deferred[str]:
-    """Return a Deferred of one address of `name` as text, failing with DNSLookupError. Never blocks."""
-    return currentBase().resolve(name, timeout)
-
-
-def resolveAll(name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
-    """Return a Deferred of every (address family, socket address) of `name`, best first. Never blocks."""
-    return currentBase().resolveAll(name, port)
-
-
-def installResolver(resolver: IResolver) -> Any:
-    """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
-    return currentBase().installResolver(resolver)
+    def installResolver(self, resolver: IResolver) -> Any:
+        """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
+        return currentBase().installResolver(resolver)
