@@ -15,6 +15,7 @@ import resource
 import socket
 import ssl
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -485,6 +486,8 @@ def test_timersAreFirstInFirstOut(model: Model) -> None:
         def seconds(self) -> float:
             return 1.0
 
+        monotonic = seconds
+
     model.close()
     model.reactor = Frozen()
     for number in range(8):
@@ -493,6 +496,26 @@ def test_timersAreFirstInFirstOut(model: Model) -> None:
     model.reactor.run(installSignalHandlers=False)
     assert sorted(model.trace) == list(range(8))
     assert (model.trace == list(range(8))) is model.isOurs
+
+
+def test_wallClockIsSet(model: Model) -> None:
+    ahead = 0.0
+
+    class Set(model.Reactor):  # type: ignore[name-defined,misc]
+        def seconds(self) -> float:
+            return time.time() + ahead
+
+    model.close()
+    model.reactor = Set()
+    call = model.reactor.callLater(100, model.note, "early")
+    assert call.getTime() - model.reactor.seconds() == pytest.approx(100, abs=DEADLINE)
+    ahead = 3600.0
+    left = call.getTime() - model.reactor.seconds()
+    assert left == pytest.approx(100 if model.isOurs else -3500, abs=DEADLINE)
+    model.reactor.iterate()
+    assert model.trace == ([] if model.isOurs else ["early"])
+    if model.isOurs:
+        call.cancel()
 
 
 def test_runAgain(model: Model) -> None:

@@ -241,6 +241,28 @@ def test_aHiddenImportIsSeen(function: str) -> None:
     assert len(hidden) == 1
 
 
+def test_nothingInThePackageIsTimedByTheCalendar() -> None:
+    """Who asks for seconds(), or time.time(), is late or early when the wall clock is set: monotonic() is for that."""
+    tellers = {  # they pass it on, or tell a program
+        "reactor": {"seconds"},
+        "reactor._calls": {"seconds"},
+        "reactor.aio.serving": {"seconds", "time"},
+        "reactor.loops.base": {"seconds", "time"},
+        "reactor.task": {"seconds"},
+        "reactor.testing.wire": {"seconds"},
+        "reactor.timers": {"seconds"},
+    }
+    found: dict[str, set[str]] = {}
+    for name, path in PATHS.items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Attribute):
+                continue
+            asksTime = node.attr == "time" and isinstance(node.value, ast.Name) and node.value.id == "time"
+            if node.attr == "seconds" or asksTime:
+                found.setdefault(name, set()).add(node.attr)
+    assert found == tellers
+
+
 def test_everyModuleImportsAlone() -> None:
     """Each in a process of its own, below a stand-in for the package that runs none of reactor/__init__.py."""
     script = textwrap.dedent(

@@ -105,6 +105,7 @@ getThreadPool = _functions.getThreadPool
 getWriters = _functions.getWriters
 installResolver = _functions.installResolver
 iterate = _functions.iterate
+monotonic = _functions.monotonic
 removeAll = _functions.removeAll
 removeReader = _functions.removeReader
 removeSignalHandler = _functions.removeSignalHandler
@@ -242,6 +243,7 @@ __all__ = [
     "listenUNIX",
     "listenUNIXDatagram",
     "maybeDeferred",
+    "monotonic",
     "optionsForClientTLS",
     "race",
     "react",

@@ -43,8 +43,12 @@ class Calls:
         currentBase().iterate(delay)
 
     def seconds(self) -> float:
-        """Return the reactor's time in seconds: monotonic, with no relation to the calendar. Any thread."""
+        """Return the time in seconds since 1970: it jumps when the wall clock is set. Any thread."""
         return currentBase().seconds()
+
+    def monotonic(self) -> float:
+        """Return the time in seconds that never jumps, and has no date: deadlines are kept in it. Any thread."""
+        return currentBase().monotonic()
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> DelayedCall:
         """Call `callable(*args, **kw)` once, `delay` >= 0 seconds from now or later. See ReactorBase.callLater."""

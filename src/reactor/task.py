@@ -26,7 +26,7 @@ from reactor._logger import getLogger
 from reactor.defer import Deferred, ensureDeferred, maybeDeferred
 from reactor.error import ReactorNotRunning
 from reactor.failure import Failure
-from reactor.timers import DelayedCall, TimerQueue
+from reactor.timers import DelayedCall, TimerQueue, monotonicTime
 
 if TYPE_CHECKING:
     from reactor.interfaces import IDelayedCall, IReactorCore, IReactorTime
@@ -101,7 +101,8 @@ class LoopingCall:
     """Calls `f(*a, **kw)` every so many seconds, counted from the start: being late once does not move the next.
 
     While a Deferred or coroutine that `f` returned is not done, and when the reactor was held up, calls are left out
-    and not made up for. `running` is true from `start` to `stop` or a failure. For the thread of its clock.
+    and not made up for. A jump of the wall clock changes nothing. `running` is true from `start` to `stop` or a
+    failure. For the thread of its clock.
     """
 
     call: IDelayedCall | None = None
@@ -113,6 +114,7 @@ class LoopingCall:
     _deferred: Deferred[LoopingCall] | None = None
     _lastCount: float | None = None
     _runsAtStart = False
+    _started = 0.0  # as starttime, on the clock that never jumps
 
     def __init__(self, f: Callable[..., object], *a: object, **kw: object) -> None:
         """`clock` may be set before `start`; it is the current reactor otherwise."""
@@ -166,11 +168,11 @@ class LoopingCall:
         self._lastCount = None
         self._runsAtStart = now
         self.interval = interval
-        self.starttime = self.clock.seconds()
+        self._startNow()
         if now:
             self()
         else:
-            self._schedule(self.starttime)
+            self._schedule(self._started)
         return deferred
 
     def stop(self) -> None:
@@ -194,8 +196,8 @@ class LoopingCall:
             raise AssertionError("this LoopingCall does not run")
         if self.call is not None:
             self.call.cancel()
-            self.starttime = self.clock.seconds()
-            self._schedule(self.starttime)
+            self._startNow()
+            self._schedule(self._started)
 
     def __call__(self) -> None:
         """Called by the clock: one call of `f`."""
@@ -210,7 +212,7 @@ class LoopingCall:
     def _succeeded(self, _: object, run: Deferred[LoopingCall]) -> None:
         if run is self._deferred:
             if self.running:
-                self._schedule(self.clock.seconds())
+                self._schedule(monotonicTime(self.clock))
                 return
             self._deferred = None
         run.callback(self)
@@ -221,12 +223,15 @@ class LoopingCall:
             self.running = False
         run.errback(failure)
 
+    def _startNow(self) -> None:
+        self.starttime = self.clock.seconds()
+        self._started = monotonicTime(self.clock)
+
     def _schedule(self, now: float) -> None:
         assert self.interval is not None
-        assert self.starttime is not None
         delay = self.interval
         if delay:
-            delay -= (now - self.starttime) % self.interval
+            delay -= (now - self._started) % self.interval
             if now + delay == now:
                 # The remainder is lost in rounding: the interval has ended, and the next one counts.
                 delay = self.interval
@@ -234,14 +239,13 @@ class LoopingCall:
 
     def _countIntervals(self) -> int:
         assert self.interval is not None
-        assert self.starttime is not None
-        now = self.clock.seconds()
+        now = monotonicTime(self.clock)
         if not self.interval:
             return 1
         last = self._lastCount
         if last is None:
-            last = self.starttime - self.interval if self._runsAtStart else self.starttime
-        count = int((now - self.starttime) / self.interval) - int((last - self.starttime) / self.interval)
+            last = self._started - self.interval if self._runsAtStart else self._started
+        count = int((now - self._started) / self.interval) - int((last - self._started) / self.interval)
         if count > 0:
             self._lastCount = now
         return max(count, 0)

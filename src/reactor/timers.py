@@ -6,7 +6,13 @@ run in the order in which they were given that deadline.
 
 Cancelling or moving a call takes it out of its place at once, in constant time; its deadline stays in the heap, and is
 dropped when it surfaces with nothing due. More of those than of the others cause a rebuild. The invariant: a deadline
-with a call is in the heap (or held back), maybe twice. A heap of (time, number, call) tuples was tried first: twice as
+with a call is in the heap (or held back), maybe twice.
+
+Deadlines are in the time of a clock that never jumps. What a program sees of them is in the time that its reactor's
+`seconds()` tells, which is the calendar's, as in Twisted. So `getTime() - seconds()` is the time that is left, and a
+jump of the wall clock moves both and no deadline.
+
+A heap of (time, number, call) tuples was tried first: twice as
 many objects for the garbage collector to walk, slower comparisons, and a million calls took half as long again.
 """
 
@@ -15,12 +21,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from math import isfinite
+from typing import Any
 
 from reactor.error import AlreadyCalled, AlreadyCancelled
 
-__all__ = ["DelayError", "DelayedCall", "TimerQueue"]
+__all__ = ["DelayError", "DelayedCall", "TimerQueue", "monotonicTime"]
 
 MIN_STALE = 64  # fewer deadlines without a call than this are not worth a rebuild
+JUMP = 0.001  # seconds: less is how far apart two clocks are read, and no jump
 NO_KEYWORDS: dict[str, object] = {}  # shared: the empty dict of `**kwargs` would be a third of a pending call's memory
 
 
@@ -31,16 +39,17 @@ class DelayError(AssertionError, ValueError):
 class DelayedCall:
     """One scheduled call, as `callLater` returns it. Only the thread of the reactor that made it may use its methods.
 
-    `time` is when it is due, in the clock's seconds. `func`, `args` and `kw` are what will be called; a cancelled call
-    has let go of them. `turn` is the last `mark` before it was scheduled.
+    `time` is when it is due, as `getTime` has it; `deadline` is the same on the clock that never jumps. `func`, `args`
+    and `kw` are what will be called; a cancelled call has let go of them. `turn` is the last `mark` before it was
+    scheduled.
     """
 
-    __slots__ = ("_queue", "args", "called", "cancelled", "func", "kw", "time", "turn")
+    __slots__ = ("_queue", "args", "called", "cancelled", "deadline", "func", "kw", "turn")
 
     def __init__(
         self,
         queue: TimerQueue,
-        time: float,
+        deadline: float,
         turn: int,
         func: Callable[..., object],
         args: tuple[object, ...],
@@ -48,7 +57,7 @@ class DelayedCall:
     ) -> None:
         """For TimerQueue only; users call `callLater`."""
         self._queue = queue
-        self.time = time
+        self.deadline = deadline
         self.turn = turn
         self.func = func
         self.args = args
@@ -57,8 +66,16 @@ class DelayedCall:
         self.cancelled = False
 
     def getTime(self) -> float:
-        """When the call is due, in seconds on the reactor's clock."""
-        return self.time
+        """When the call is due, in the time that the reactor's `seconds()` tells.
+
+        When the wall clock jumps, so does this: less `seconds()`, it is always the time that is left.
+        """
+        return self._queue.publicTime(self.deadline)
+
+    @property
+    def time(self) -> float:
+        """What getTime() returns."""
+        return self._queue.publicTime(self.deadline)
 
     def active(self) -> bool:
         """True until it has been called or cancelled; already False inside the call itself."""
@@ -79,7 +96,7 @@ class DelayedCall:
     def delay(self, secondsLater: float) -> None:
         """Make it due `secondsLater` seconds later than it was, earlier if negative; errors as for `cancel`."""
         self._checkActive()
-        self._queue.move(self, self.time, secondsLater)
+        self._queue.move(self, self.deadline, secondsLater)
 
     def run(self) -> None:
         """Call the function; the call is no longer active. For reactors: once, at once, with what `popDue` gave."""
@@ -96,21 +113,25 @@ class DelayedCall:
         if self.cancelled:
             return "<DelayedCall, cancelled>"
         name = getattr(self.func, "__qualname__", None) or type(self.func).__qualname__
-        state = "called" if self.called else f"in {self.time - self._queue.seconds():.6g} s"
+        state = "called" if self.called else f"in {self.deadline - self._queue.seconds():.6g} s"
         return f"<DelayedCall of {name}, {state}>"
 
 
 class TimerQueue:
     """The pending calls of one clock: `seconds` is a function that returns the time, in seconds. One thread only.
 
+    `public` returns the time that programs are told, if that is another: the calendar's.
+
     `sooner`, if set, is called whenever a deadline comes before all others. It is for a loop that sleeps on behalf of
     others too, and so does not ask for the next deadline each time.
     """
 
-    __slots__ = ("_deadlines", "_due", "_heldBack", "_heldBarrier", "_turn", "seconds", "sooner")
+    __slots__ = ("_ahead", "_deadlines", "_due", "_heldBack", "_heldBarrier", "_public", "_turn", "seconds", "sooner")
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, seconds: Callable[[], float], public: Callable[[], float] | None = None) -> None:
         self.seconds = seconds
+        self._public = public
+        self._ahead = 0.0  # of `seconds`, by how much `public` is
         self.sooner: Callable[[], None] | None = None
         self._deadlines: list[float] = []
         self._due: dict[float, DelayedCall | dict[DelayedCall, None]] = {}
@@ -196,11 +217,26 @@ class TimerQueue:
             pending.extend(due if isinstance(due, dict) else (due,))
         return pending
 
+    def publicTime(self, deadline: float) -> float:
+        """Return `deadline`, in the time that programs are told. Between two jumps it is always the same."""
+        public = self._public
+        if public is None:
+            return deadline
+        if abs(public() - self.seconds() - self._ahead) > JUMP:
+            self._ahead = min(self._readBoth(public) for _ in range(3))[1]
+        return deadline + self._ahead
+
+    def _readBoth(self, public: Callable[[], float]) -> tuple[float, float]:
+        """How long it took to read both clocks, and the difference between them, which is out by no more than that."""
+        before = self.seconds()
+        ahead = public() - before
+        return self.seconds() - before, ahead
+
     def move(self, call: DelayedCall, base: float, seconds: float) -> None:
         """For DelayedCall: make a pending call due `seconds` after `base`."""
         time = _deadline(base, seconds)
         self.remove(call)
-        call.time = time
+        call.deadline = time
         call.turn = self._turn
         if self._due.setdefault(time, call) is call:
             heappush(self._deadlines, time)
@@ -211,26 +247,36 @@ class TimerQueue:
 
     def remove(self, call: DelayedCall) -> None:
         """For DelayedCall: take a pending call out."""
-        due = self._due[call.time]
+        due = self._due[call.deadline]
         if isinstance(due, dict):
             del due[call]
             if due:
                 return
-        del self._due[call.time]
+        del self._due[call.deadline]
         if len(self._deadlines) > 2 * len(self._due) + MIN_STALE:
             self._deadlines[:] = self._due
             heapify(self._deadlines)
 
     def _share(self, call: DelayedCall) -> None:
-        due = self._due[call.time]
+        due = self._due[call.deadline]
         if not isinstance(due, dict):
-            self._due[call.time] = due = {due: None}
+            self._due[call.deadline] = due = {due: None}
         due[call] = None
 
     def _releaseHeldBack(self) -> None:
         for time in self._heldBack:
             heappush(self._deadlines, time)
         self._heldBack.clear()
+
+
+def monotonicTime(clock: Any) -> float:
+    """Return the time of `clock`, any IReactorTime, for what is measured in it.
+
+    That is the one which never jumps, if it tells two, as reactors do, and else `seconds()`.
+    """
+    monotonic = getattr(clock, "monotonic", None)
+    time: float = clock.seconds() if monotonic is None else monotonic()
+    return time
 
 
 def _deadline(base: float, seconds: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import socket
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from reactor import current, defer
+from reactor import _current, current, defer
 from reactor.error import (
     AlreadyCalled,
     AlreadyCancelled,
@@ -24,6 +25,7 @@ from reactor.error import (
 )
 from reactor.failure import Failure
 from reactor.protocol import ClientCreator, ClientFactory, Protocol, ServerFactory
+from reactor.task import LoopingCall
 from tests.conftest import openFiles
 from tests.harness import DEADLINE, LOOPBACK, dial, readAll, runUntil, turnUntil
 
@@ -528,11 +530,11 @@ class Time:
         reactor, early = make(), []
 
         def look(due: float) -> None:
-            early.append(reactor.seconds() < due)
+            early.append(reactor.monotonic() < due)
 
         for number in range(50):
             delay = number / 10_000
-            reactor.callLater(delay, look, reactor.seconds() + delay)
+            reactor.callLater(delay, look, reactor.monotonic() + delay)
         reactor.callLater(0.006, reactor.stop)
         start(reactor)
         assert early == [False] * 50
@@ -651,6 +653,55 @@ class Time:
         runUntil(reactor, lambda: order)
         assert order == ["on time"]
         assert all(call.getTime() > reactor.seconds() for call in reactor.getDelayedCalls())
+
+    def test_whatProgramsAreToldIsTheCalendars(self, make: Make) -> None:
+        """Programs subtract time.time() from getTime(), as Twisted's two times are that."""
+        reactor = make()
+        before = time.time()
+        call = reactor.callLater(3600, boom)
+        assert before <= reactor.seconds() <= time.time()
+        assert call.getTime() == call.getTime() == call.time
+        assert abs(call.getTime() - 3600 - before) < DEADLINE
+        call.reset(60)
+        call.delay(30)
+        assert abs(call.getTime() - 90 - reactor.seconds()) < DEADLINE
+        assert abs(reactor.monotonic() - time.monotonic()) < DEADLINE
+        call.cancel()
+
+    def test_whatIsLeftIsTrueAcrossJumps(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        reactor = make()
+        frozen = [time.monotonic()]
+        monkeypatch.setattr(reactor, "monotonic", lambda: frozen[0])
+        monkeypatch.setattr(reactor._timers, "seconds", lambda: frozen[0])
+        monkeypatch.setattr(time, "time", lambda: wall)
+        wall = 1.0e9
+        call = reactor.callLater(100, boom)
+        for wall in (1.0e9, 2.0e9, 1.0e9 - 7200, 1.0e9 + 0.5, 0.0):
+            assert abs(call.getTime() - reactor.seconds() - 100) < 1e-6
+            assert call.getTime() == wall + 100
+        frozen[0] += 40
+        wall += 40
+        assert call.getTime() == wall + 60
+        call.reset(5)
+        wall += 86400
+        assert call.getTime() == wall + 5
+        call.cancel()
+
+    def test_loopingCallsDoNotJump(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither the next call nor the count of intervals, whether the reactor is its clock by name or not."""
+        reactor, counts = make(), []
+        wall = itertools.cycle((2.0e9, 1.0e9, 0.0))
+        monkeypatch.setattr(time, "time", lambda: next(wall))
+        for clock in (None, reactor):
+            looping = LoopingCall.withCount(counts.append)
+            if clock is not None:
+                looping.clock = clock
+            with _current.running(reactor):
+                looping.start(0.5)
+            call = looping.call
+            assert 0 < call.deadline - reactor.monotonic() <= 0.5
+            looping.stop()
+        assert counts == [1, 1]
 
     def test_manyTimers(self, make: Make) -> None:
         reactor, count = make(), [0]

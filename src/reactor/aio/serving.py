@@ -15,6 +15,7 @@ import errno
 import logging
 import socket
 import struct
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -39,12 +40,16 @@ class LoopServices:
         self.eventloop = eventloop
         self.overflowCount = 0
         self._toFlush: set[IFlushable] = set()
-        self._timers = TimerQueue(self.seconds)
+        self._timers = TimerQueue(self.monotonic, self.seconds)
         self._timers.sooner = self._arm
         self._timer: asyncio.TimerHandle | None = None
 
     def seconds(self) -> float:
-        """Return the event loop's time, in seconds."""
+        """Return the time in seconds since 1970. See ReactorBase.seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return the event loop's time, in seconds, which never jumps."""
         return self.eventloop.time()
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> DelayedCall:
@@ -65,7 +70,7 @@ class LoopServices:
 
     def _run(self) -> None:
         self._timer = None
-        barrier, now = self._timers.mark(), self.seconds()
+        barrier, now = self._timers.mark(), self.monotonic()
         while (call := self._timers.popDue(now, barrier)) is not None:
             try:
                 call.run()

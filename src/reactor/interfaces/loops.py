@@ -14,7 +14,7 @@ class IDelayedCall(Protocol):
     """A call to come."""
 
     def getTime(self) -> float:
-        """Return when it is due, in the reactor's seconds()."""
+        """Return when it is due, in the reactor's seconds(): less that, it is the time that is left."""
 
     def cancel(self) -> None:
         """Forget the call. AlreadyCalled or AlreadyCancelled (both ValueError) if there is nothing to forget."""
@@ -81,7 +81,7 @@ class IReactorTime(Protocol):
     """Time and calls to come. A task.Clock is one too."""
 
     def seconds(self) -> float:
-        """Return the time in seconds: monotonic, with no relation to the calendar."""
+        """Return the time in seconds: since 1970, if it is a reactor's."""
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> Any:
         """Call `callable(*args, **kw)` once, no sooner than `delay` >= 0 seconds from now; return its DelayedCall.

@@ -59,7 +59,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._shutDown = False
         self._looping = False
         self._exit: BaseException | None = None
-        self._timers = TimerQueue(self.seconds)
+        self._timers = TimerQueue(self.monotonic, self.seconds)
         self._events = SystemEvents(self.reportFailure)
         self._threadCalls: deque[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = deque()
         self._signals = SignalHandling(self.callFromThread, self._wakeupFd)
@@ -269,7 +269,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         """Be as new, and tell nobody. Return the descriptors of what there was."""
         self._signals.forked()
         self._timers.end()
-        self._timers = TimerQueue(self.seconds)
+        self._timers = TimerQueue(self.monotonic, self.seconds)
         self._events.clear()
         self._threadCalls.clear()
         self._ownResolver.close()
@@ -292,7 +292,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             # The usual turn of a busy server: nothing to do but what the descriptors bring.
             if due is None:
                 return None
-            wait = due - self.seconds()
+            wait = due - self.monotonic()
             if wait > 0:
                 return wait if wait < LONGEST_SLEEP else LONGEST_SLEEP
         if self._threadCalls:
@@ -316,7 +316,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def _runDelayedCalls(self) -> None:
         timers = self._timers
         barrier = timers.mark()
-        now = self.seconds()
+        now = self.monotonic()
         while (call := timers.popDue(now, barrier)) is not None:
             try:
                 call.run()
@@ -328,7 +328,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         if self._threadCalls or self._toFlush or self._stopping is not self._shutdownBegun or self._shutDown:
             return 0.0
         due = self._timers.nextTime()
-        return None if due is None else min(max(0.0, due - self.seconds()), LONGEST_SLEEP)
+        return None if due is None else min(max(0.0, due - self.monotonic()), LONGEST_SLEEP)
 
     def _finishTurn(self) -> None:
         """Send what was written outside events, and close what was closed in the batch."""
@@ -375,7 +375,17 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     # Time.
 
     def seconds(self) -> float:
-        """Return the time in seconds: monotonic, with no relation to the calendar. Any thread."""
+        """Return the time in seconds since 1970, as time.time() does: it jumps when the wall clock is set. Any thread.
+
+        The getTime() of a DelayedCall is in this time. Nothing in the package depends on it.
+        """
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return the time in seconds, as time.monotonic() does: it never jumps, and has no date. Any thread.
+
+        All that the package does at a time or after one is done by this clock.
+        """
         return time.monotonic()
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> DelayedCall:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from reactor.defer import Deferred
@@ -21,6 +22,7 @@ from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
 from reactor.serving.watch import isRead, unacknowledged, unread
 from reactor.task import LoopingCall
+from reactor.timers import monotonicTime
 
 log = logging.getLogger("reactor.serving")
 
@@ -54,7 +56,7 @@ class Leaving:
 
     def writeConnectionLost(self) -> None:
         """All is with the kernel."""
-        self.sentAt = self._drain.seconds()
+        self.sentAt = self._drain.now()
 
     def connectionLost(self, reason: Failure) -> None:
         """For the protocol, too."""
@@ -66,10 +68,10 @@ class Drain:
     """Ends `transports`. `done` fires with the number of connections that had to be reset, when all have gone."""
 
     def __init__(self, reactor: ReactorBase, transports: Iterable[Any]) -> None:
-        self.seconds = reactor.seconds
+        self.now = partial(monotonicTime, reactor)
         self.done: Deferred[int] = Deferred()
         self._reactor = reactor
-        self._begun = reactor.seconds()
+        self._begun = self.now()
         self._reading = list(transports)
         self._leaving: dict[Leaving, None] = {}
         self._reset = 0
@@ -82,7 +84,7 @@ class Drain:
         self._leaving.pop(leaving, None)
 
     def _tick(self) -> None:
-        now = self.seconds()
+        now = self.now()
         self._stopReading(now >= self._begun + READ_GRACE)
         for leaving in list(self._leaving):
             self._letGo(leaving, isRead(leaving.transport, self._reactor), now)

@@ -18,6 +18,7 @@ from reactor.loops.base import ReactorBase
 from reactor.serving.logs import escaped
 from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
+from reactor.timers import monotonicTime
 from reactor.transports.output import OutputStream
 
 log = logging.getLogger("reactor.serving")
@@ -216,7 +217,7 @@ class IdleSweep:
         some = self._left[-SLICE:]
         del self._left[-SLICE:]
         self._next = self._reactor.callLater(0, self._sweep) if self._left else None
-        now = Sighting(self._connections, self._reactor.seconds())
+        now = Sighting(self._connections, monotonicTime(self._reactor))
         for lowest in some:
             transport = self._connections.over(lowest)
             if transport is not None and not transport.disconnected:

@@ -18,6 +18,7 @@ from reactor.failure import Failure
 from reactor.interfaces import IReactorTime
 from reactor.loops.base import ReactorBase
 from reactor.task import Clock
+from reactor.timers import monotonicTime
 
 IN_FLIGHT = 64 * 1024
 
@@ -136,10 +137,14 @@ class PumpReactor(ReactorBase):
         clock: IReactorTime = self.clock
         return clock.seconds()
 
+    def monotonic(self) -> float:
+        """Return the time by which delayed calls are made: the clock's, or the one that never jumps if it tells two."""
+        return monotonicTime(self.clock)
+
     def turn(self) -> bool:
         """Turn once, with no time passing; return whether there was anything to do."""
         due = self._timers.nextTime()
-        waiting = bool(self._threadCalls or self._toFlush) or (due is not None and due <= self.seconds())
+        waiting = bool(self._threadCalls or self._toFlush) or (due is not None and due <= self.monotonic())
         self._turn(0)
         return waiting or self.moved
 

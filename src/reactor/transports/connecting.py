@@ -24,6 +24,7 @@ from reactor.error import ConnectBindError, ConnectError, NotConnectingError, Ti
 from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IDelayedCall, IStreamTransport, ITransportReactor
 from reactor.protocol import Protocol, abandon
+from reactor.timers import monotonicTime
 from reactor.transports.stream import Connection
 
 Target = tuple[int, Any]
@@ -57,6 +58,7 @@ class ConnectionAttempt:
         self._lookup: Deferred[None] | None = None
         self._rest: IDelayedCall | None = None
         self._timeout: IDelayedCall | None = None
+        self._deadline = 0.0
         self._finished = False
 
     def __repr__(self) -> str:
@@ -69,6 +71,7 @@ class ConnectionAttempt:
         self.reactor.opened(self)
         if timeout is not None:
             self._timeout = self.reactor.callLater(timeout, self.fail, TimeoutError())
+            self._deadline = monotonicTime(self.reactor) + timeout
         self._lookup = lookup.addCallback(self._found).addErrback(self._lookupFailed)
 
     def fail(self, error: BaseException) -> None:
@@ -147,7 +150,7 @@ class ConnectionAttempt:
         # A socket that is connected at once is writable at once, so both cases go on in doWrite.
         self.reactor.addWriter(self)
         if self._targets and self._timeout is not None:
-            share = (self._timeout.getTime() - self.reactor.seconds()) / (len(self._targets) + 1)
+            share = (self._deadline - monotonicTime(self.reactor)) / (len(self._targets) + 1)
             self._rest = self.reactor.callLater(max(0.0, share), self._silent)
 
     def _silent(self) -> None:

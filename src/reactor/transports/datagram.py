@@ -29,6 +29,7 @@ from reactor.defer import Deferred
 from reactor.error import ConnectionDone, MessageLengthError
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, IDelayedCall, ITransportReactor
+from reactor.timers import monotonicTime
 
 log = getLogger("reactor.transports")
 
@@ -301,7 +302,7 @@ class DatagramPort:
         self._warn("%r: a datagram is dropped unsent, %s (%d so far)", self, why, self.unsentCount)
 
     def _warn(self, text: str, *arguments: object) -> None:
-        now = self.reactor.seconds()
+        now = monotonicTime(self.reactor)
         if now >= self._nextLog:
             self._nextLog = now + LOG_INTERVAL
             log.warning(text, *arguments)

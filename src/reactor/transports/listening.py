@@ -23,6 +23,7 @@ from reactor.error import CannotListenError, ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory, ITransportReactor
 from reactor.protocol import abandon
+from reactor.timers import monotonicTime
 from reactor.transports.stream import Connection
 
 log = getLogger("reactor.transports")
@@ -250,7 +251,7 @@ class ListeningPort:
         self.reactor.closeSoon(sock)
 
     def _takeRest(self, error: OSError) -> None:
-        now = self.reactor.seconds()
+        now = monotonicTime(self.reactor)
         if now >= self._nextLog:
             self._nextLog = now + LOG_INTERVAL
             log.warning("%r cannot accept, and tries again every %g s: %s", self, ACCEPT_REST, error)

@@ -24,6 +24,7 @@ The end. TLS ends with close_notify, each direction on its own (RFC 8446, 6.1).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from reactor import protocol as protocols
@@ -38,6 +39,7 @@ from reactor.error import (
 )
 from reactor.failure import Failure
 from reactor.interfaces import ILowerTransport, ITransportReactor
+from reactor.timers import monotonicTime
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
 from reactor.transports.duplex import isHalfCloseable
 from reactor.transports.tlsengine import TLSEngine
@@ -80,7 +82,7 @@ class TLSLayer(TLSOutput):
         failed: Callable[[TLSLayer, Failure], None] | None,
         ended: Callable[[Failure], None] | None = None,
     ) -> None:
-        engine = TLSEngine(contextFactory, isClient, hostname, reactor.seconds)
+        engine = TLSEngine(contextFactory, isClient, hostname, partial(monotonicTime, reactor))
         super().__init__(reactor, engine, getattr(contextFactory, "closeTimeout", CLOSE_TIMEOUT))
         self.handshakeTimeout: float = getattr(contextFactory, "handshakeTimeout", HANDSHAKE_TIMEOUT)
         self.protocol: Any = None
