@@ -560,6 +560,23 @@ def test_recvdMayBeAssignedInsideACallback(module: Any) -> None:
     assert strings(trace) == [b"a", b"b", b"c", b"z", b"d"]
 
 
+@pytest.mark.parametrize("empty", ["", b"", bytearray()])
+def test_recvdOfNothing(empty: Any) -> None:
+    """`recvd = ""`, as old programs have it, in a class body or inside a callback, which Twisted takes as well."""
+
+    def forget(self: Any) -> None:
+        self.recvd = empty
+
+    for settings in ({}, {"recvd": empty}):
+        kind = type("Old", (ours.Int8StringReceiver,), settings)
+        protocol, trace = receiver(kind, {2: forget})
+        feed(protocol, trace, [b"\x01a\x01b not strings", b"\x01c", b"\x02d"])
+        assert strings(trace) == [b"a", b"b", b"c"]
+        assert protocol.recvd == b"\x02d"
+        with pytest.raises(TypeError):
+            protocol.recvd = "text"
+
+
 def test_otherFormats() -> None:
     for module in (ours, twisted):
         protocol, trace = receiver(module.IntNStringReceiver, structFormat="<Q", prefixLength=8)

@@ -1,16 +1,21 @@
-"""Where a connection goes and comes from: immutable values, as in ``twisted.internet.address``."""
+"""Where a connection goes and comes from, as in ``twisted.internet.address``.
+
+Addresses are compared by what they say. As Twisted's, they are not frozen, and a program may give one attributes of its
+own; one that is the key of a dict is better left as it is.
+"""
 
 from __future__ import annotations
 
 import codecs
 import os
 import socket
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, TypeAlias
 
 SocketType: TypeAlias = Literal["TCP", "UDP"]
 
 _IDNA = codecs.lookup("idna")  # now: what it imports would hold up a loop
+_new = object.__new__
 _INET6 = int(socket.AF_INET6)
 LONGEST_NAME = 253  # characters without the final dot (RFC 1035, 3.1), each of one byte or more
 
@@ -20,8 +25,27 @@ def _checkType(kind: str) -> None:
         raise ValueError(f"the type of an address is 'TCP' or 'UDP', not {kind!r}")
 
 
-@dataclass(frozen=True, slots=True)
-class IPv4Address:
+class _Address:
+    """Room for attributes of the program's own, which costs an address without any nothing but a pointer."""
+
+    __slots__ = ("__dict__", "__weakref__")
+
+    def __copy__(self) -> Self:
+        copied = _new(type(self))
+        copied.__setstate__(self.__getstate__())
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return state | self.__dict__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class IPv4Address(_Address):
     """An IPv4 socket's address: `type` is "TCP" or "UDP", `host` a dotted quad, `port` 0 to 65535."""
 
     type: SocketType
@@ -32,8 +56,8 @@ class IPv4Address:
         _checkType(self.type)
 
 
-@dataclass(frozen=True, slots=True)
-class IPv6Address:
+@dataclass(slots=True, unsafe_hash=True)
+class IPv6Address(_Address):
     """An IPv6 socket's address (RFC 3493): as IPv4Address, with a colon-separated `host`, flow label and scope."""
 
     type: SocketType
@@ -46,16 +70,16 @@ class IPv6Address:
         _checkType(self.type)
 
 
-@dataclass(frozen=True, slots=True)
-class HostnameAddress:
+@dataclass(slots=True, unsafe_hash=True)
+class HostnameAddress(_Address):
     """A host name, not yet resolved: `hostname` is bytes, `port` 0 to 65535."""
 
     hostname: bytes
     port: int
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class UNIXAddress:
+@dataclass(slots=True, eq=False, repr=False)
+class UNIXAddress(_Address):
     """A UNIX socket's address.
 
     `name` is a path in the file system's encoding, an abstract name (it starts with a NUL byte), or None for an unnamed
@@ -65,7 +89,7 @@ class UNIXAddress:
     name: bytes | None
 
     def __init__(self, name: str | bytes | os.PathLike[str] | None) -> None:
-        object.__setattr__(self, "name", None if name is None else os.fsencode(name))
+        self.name = None if name is None else os.fsencode(name)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, UNIXAddress):
@@ -90,12 +114,6 @@ class UNIXAddress:
         except OSError:
             return self.name
         return (status.st_dev, status.st_ino)
-
-
-class _IPv4Draft:
-    """What an IPv4Address is before it is frozen: the same slots, which is what lets an object change its class."""
-
-    __slots__ = ("host", "port", "type")
 
 
 Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | HostnameAddress
@@ -165,8 +183,7 @@ def fromSocketName(family: int, name: Any, kind: SocketType = "TCP") -> IPv4Addr
     """Return the address object for what the socket module gives for an AF_INET or AF_INET6 socket."""
     if family == _INET6:
         return IPv6Address(kind, *name)
-    # A server makes one for each connection, and the way through a frozen dataclass's __init__ takes six times as long.
-    draft: Any = _IPv4Draft()
-    draft.type, draft.host, draft.port = kind, name[0], name[1]
-    draft.__class__ = IPv4Address
-    return draft  # type: ignore[no-any-return]
+    # A server makes one for each connection, and the way through __init__ and its check takes twice as long.
+    address = _new(IPv4Address)
+    address.type, address.host, address.port = kind, name[0], name[1]
+    return address

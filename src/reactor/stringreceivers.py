@@ -12,7 +12,7 @@ the buffer before it is delivered, so it is delivered once, whatever the callbac
 from __future__ import annotations
 
 from struct import calcsize, pack, unpack_from
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from reactor._logger import getLogger
 from reactor._pauseable import PauseableMixin
@@ -147,12 +147,25 @@ class IntNStringReceiver(StringReceiver):
 
     @property
     def recvd(self) -> bytes:
-        """What has been received and not delivered. Assigning replaces it, from inside a callback too."""
+        """What has been received and not delivered. Assigning replaces it, from inside a callback too.
+
+        An empty str is no bytes either, as programs for old versions of Twisted have it: `recvd = ""`.
+        """
         return bytes(memoryview(self._buffer)[self._offset :])
 
     @recvd.setter
-    def recvd(self, data: bytes) -> None:
-        self._buffer, self._offset = bytes(data), 0
+    def recvd(self, data: BytesLike | Literal[""]) -> None:
+        self._replace(b"" if data == "" else asBytes(data))
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """`recvd = ""` in a class body, a buffer's first content once, must not hide the property."""
+        super().__init_subclass__(**kwargs)
+        hiding = cls.__dict__.get("recvd")
+        if isinstance(hiding, str | bytes | bytearray) and not hiding:
+            del cls.recvd
+
+    def _replace(self, data: bytes) -> None:
+        self._buffer, self._offset = data, 0
 
     def lengthLimitExceeded(self, length: int) -> None:
         """Called when a string of `length`, more than MAX_LENGTH, is announced; by default closes the connection.
@@ -171,7 +184,7 @@ class IntNStringReceiver(StringReceiver):
 
     def _takeString(self) -> bytes | None:
         if self._refusedLength is not None:
-            self.recvd = b""
+            self._replace(b"")
             self.lengthLimitExceeded(self._refusedLength)
             return None
         buffer = self._buffer
@@ -193,7 +206,7 @@ class IntNStringReceiver(StringReceiver):
         self.lengthLimitExceeded(length)
         if self._buffer is before and not 0 <= length <= self.MAX_LENGTH:
             self._refusedLength = length
-            self.recvd = b""
+            self._replace(b"")
 
 
 class Int8StringReceiver(IntNStringReceiver):

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import logging
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, Out
 from reactor.failure import Failure
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.policies import ProtocolWrapper
-from tests.harness import Producer, World
+from tests.harness import MemoryWorld, Producer, World
 
 HIGH_WATER = 64 * 1024
 PIECE = b"x" * 1024
@@ -74,6 +75,29 @@ class Life:
         client.transport.loseConnection()
         world.until(lost(server, client))
         assert ends == [(end.transport.getHost(), end.transport.getPeer()) for end in (server, client)]
+
+    def test_addressesAreChangedForOneConnectionOnly(self, world: World) -> None:
+        (first, _), (second, _) = world.pair(), world.pair()
+        for ask in ("getHost", "getPeer"):
+            address = getattr(first.transport, ask)()
+            before = copy(getattr(second.transport, ask)())
+            if address is not None:  # in memory there may be none
+                address.port = address.name = None
+            assert getattr(second.transport, ask)() == before
+
+    def test_aClientKnowsItsConnector(self, world: World) -> None:
+        """As Twisted has it: transport.connector, also after the end. What a port accepts has none."""
+        server, client = world.pair()
+        assert not hasattr(server.transport, "connector")
+        if isinstance(world, MemoryWorld):
+            assert not hasattr(client.transport, "connector")  # nothing has connected
+            return
+        connector = client.transport.connector
+        assert (connector.getDestination(), connector.state) == (client.transport.getPeer(), "connected")
+        assert connector.transport is client.transport
+        connector.disconnect()
+        world.until(lost(server, client))
+        assert (client.transport.connector, connector.state) == (connector, "disconnected")
 
     def test_loseConnectionIsNeverSynchronous(self, world: World) -> None:
         server, client = world.pair()

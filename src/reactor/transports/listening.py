@@ -14,6 +14,7 @@ import os
 import select
 import socket
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from reactor._logger import getLogger
@@ -138,7 +139,7 @@ class ListeningPort:
         """Return the address listened on, with the port number that the system chose for port 0."""
         if self._host is None:
             raise RuntimeError("the port has never listened")
-        return self._host
+        return copy(self._host)
 
     def logPrefix(self) -> str:
         """Return the factory's name for log messages."""

@@ -18,6 +18,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from socket import SocketType
 from socket import socket as Socket
 from typing import cast
@@ -79,8 +80,11 @@ class Connection(DuplexStream):
     # For protocols.
 
     def getHost(self) -> Address:
-        """Return the address of this side, also after the connection's end."""
-        return self._host
+        """Return the address of this side, also after the connection's end.
+
+        It is a copy, as all that a port accepts share one address with it.
+        """
+        return copy(self._host)
 
     def getPeer(self) -> Address:
         """Return the address of the other side, also after the connection's end."""

@@ -45,10 +45,14 @@ class TCPConnection(StartTLSMixin, Connection):
 
 
 class TCPClientConnection(TCPConnection):
-    """A connection that this side has made. `hostname` is whom it was to reach, a name or a literal address."""
+    """A connection that this side has made. `hostname` is whom it was to reach, a name or a literal address.
 
-    __slots__ = ("hostname",)
+    `connector` is the Connector that made it.
+    """
 
+    __slots__ = ("connector", "hostname")
+
+    connector: Connector
     hostname: str
 
 
@@ -165,6 +169,7 @@ class TCPConnector(Connector):
         noDelay(sock)
         host = fromSocketName(sock.family, sock.getsockname())
         connection = TCPClientConnection(self.reactor, sock, protocol, host, peer, ended)
+        connection.connector = self
         connection.hostname = self.host
         return connection
 

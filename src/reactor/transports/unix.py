@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from copy import copy
 from typing import Any, NamedTuple, TypeAlias
 
 from reactor.address import Address, UNIXAddress
@@ -62,6 +63,14 @@ class UNIXConnection(StartTLSMixin, Connection):
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Nothing: a peer on the same machine is not lost in silence."""
+
+
+class UNIXClientConnection(UNIXConnection):
+    """A connection that this side has made. `connector` is the Connector that made it."""
+
+    __slots__ = ("connector",)
+
+    connector: Connector
 
 
 class UNIXPort(ListeningPort):
@@ -126,7 +135,7 @@ class UNIXConnector(Connector):
 
     def getDestination(self) -> Address:
         """Return the address asked for."""
-        return self.address
+        return copy(self.address)
 
     def _lookUp(self) -> Deferred[list[Target]]:
         try:
@@ -141,12 +150,14 @@ class UNIXConnector(Connector):
         return None
 
     def _peerOf(self, sock: socket.socket) -> Address:
-        return self.address
+        return copy(self.address)
 
     def _makeConnection(
         self, sock: socket.socket, protocol: Any, peer: Address, ended: Callable[[Failure], None] | None
     ) -> Connection:
-        return UNIXConnection(self.reactor, sock, protocol, UNIXAddress(None), peer, ended)
+        connection = UNIXClientConnection(self.reactor, sock, protocol, UNIXAddress(None), peer, ended)
+        connection.connector = self
+        return connection
 
 
 def openBound(kind: int, address: UNIXAddress, mode: int, wantLock: bool) -> tuple[socket.socket, BoundPath]:
