@@ -10,6 +10,7 @@ import itertools
 import logging
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from typing import Any
 
@@ -1162,6 +1163,150 @@ def test_queue(m: Any) -> None:
     for number in range(100):
         unbounded.put(number)
     assert [outcomeOf(unbounded.get()) for _ in range(101)] == [*range(100), "waiting"]
+
+
+WAITING = 2000  # more than the stack is deep
+
+
+@pytest.mark.parametrize("make", [defer.DeferredLock, lambda: defer.DeferredSemaphore(1)], ids=["lock", "semaphore"])
+@pytest.mark.parametrize("how", ["run", "with", "callbacks"])
+def test_anyNumberWaits(make: Callable[[], Any], how: str) -> None:
+    """Each that waits has its turn, however many there are and however short the turns."""
+    turns, done = make(), list[int]()
+    turns.acquire()
+
+    async def work(number: int) -> None:
+        async with turns:
+            done.append(number)
+
+    def begin(number: int) -> Any:
+        if how == "run":
+            return turns.run(done.append, number)
+        if how == "with":
+            return Deferred.fromCoroutine(work(number))
+        return turns.acquire().addCallback(lambda _: (done.append(number), turns.release()))
+
+    begun = [begin(number) for number in range(WAITING)]
+    turns.release()
+    assert done == list(range(WAITING))
+    assert all(each.called and not isinstance(each.result, Failure) for each in begun)
+    assert (len(turns.waiting), turns.tokens if hasattr(turns, "tokens") else not turns.locked) == (0, 1)
+
+
+def test_aTurnGivenUpInsideATurn() -> None:
+    """What a turn is owed to may give up before it is told; a turn that nobody wants is there for the next."""
+    lock = defer.DeferredLock()
+    lock.acquire()
+    seen: list[str] = []
+
+    def first(_: Any) -> None:
+        lock.release()
+        seen.append("released")
+        second.cancel()
+
+    lock.acquire().addCallback(first)
+    second = lock.acquire().addErrback(lambda failure: seen.append(failure.type.__name__))
+    lock.release()
+    assert (seen, lock.locked, len(lock.waiting)) == (["released", "CancelledError"], False, 0)
+
+    semaphore = defer.DeferredSemaphore(2)
+    for _ in range(2):
+        semaphore.acquire()
+
+    def both(_: Any) -> None:
+        semaphore.release()
+        semaphore.release()
+        seen.append(f"{semaphore.tokens} left")
+
+    semaphore.acquire().addCallback(both)
+    last = semaphore.acquire()
+    semaphore.release()
+    assert (seen[-1], last.called, semaphore.tokens) == ("1 left", True, 1)
+
+
+def test_aQueueThatItsReadersFill() -> None:
+    queue: defer.DeferredQueue[int] = defer.DeferredQueue(size=0, backlog=WAITING)
+    seen: list[int] = []
+
+    def put(number: int) -> None:
+        seen.append(number)
+        if number + 1 < WAITING:
+            queue.put(number + 1)
+
+    for _ in range(WAITING):
+        queue.get().addCallback(put)
+    with pytest.raises(defer.QueueUnderflow):
+        queue.get()
+    queue.put(0)
+    assert (seen, len(queue.waiting), len(queue.pending)) == (list(range(WAITING)), 0, 0)
+
+    def putAndGiveUp(_: int) -> None:
+        queue.put(2)
+        again.append(queue.get())  # those who are to get something do not count as waiting
+        second.cancel()
+        again[0].cancel()
+
+    again: list[Any] = []
+    queue = defer.DeferredQueue(size=0, backlog=2)
+    queue.get().addCallback(putAndGiveUp)
+    second = queue.get()
+    queue.put(1)
+    assert [outcomeOf(each) for each in (second, *again)] == ["CancelledError()"] * 2
+    assert outcomeOf(queue.get()) == 2  # nobody was there for it: it is kept
+
+
+def test_brokenCancellersOfARace(caplog: pytest.LogCaptureFixture) -> None:
+    """What a canceller raises is logged; the race has its result, and the others are cancelled."""
+    ds = [Deferred(raising(Boom("canceller"))), Deferred[int](), Deferred[int]()]
+    winner = defer.race(ds)
+    ds[1].callback(7)
+    assert (outcomeOf(winner), outcomeOf(ds[2])) == ((1, 7), None)
+    ds = [Deferred(raising(Boom("canceller"))), Deferred()]
+    cancelled = defer.race(ds)
+    cancelled.cancel()
+    assert (outcomeOf(cancelled), outcomeOf(ds[1])) == ("CancelledError()", None)
+    logged = records(caplog)
+    assert [each.getMessage() for each in logged] == ["Exception raised from user supplied canceller"] * 2
+    assert all(each.exc_info and each.exc_info[0] is Boom for each in logged)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_brokenCancellerOfATimeout(waits: bool, caplog: pytest.LogCaptureFixture) -> None:
+    clock = task.Clock()
+    inner: Deferred[int] = Deferred(raising(Boom("canceller")))
+    outer = defer.succeed(None).addCallback(lambda _: inner) if waits else inner
+    timed = outer.addTimeout(3, clock)
+    clock.advance(3)
+    assert outcomeOf(timed) == "TimeoutError((3, 'Deferred'))"
+    inner.callback(1)  # it comes too late, and is ignored once
+    with pytest.raises(defer.AlreadyCalledError):
+        inner.callback(2)
+    (record,) = records(caplog)
+    assert record.exc_info is not None
+    assert record.exc_info[0] is Boom
+
+
+def test_aLongListOfCallbacksIsADeque() -> None:
+    """The first of a list costs what is behind it: n callbacks would cost n squared."""
+    kinds: list[type] = []
+    d: Deferred[int] = Deferred()
+
+    def note(result: int) -> int:
+        kinds.append(type(d._callbacks))
+        return result + 1
+
+    for _ in range(1000):
+        d.addCallback(note)
+    d.callback(0)
+    assert (outcomeOf(d), set(kinds)) == (1000, {deque})
+
+    def addMany(_: Any) -> None:
+        for _ in range(1000):
+            d.addCallback(lambda _: note(0))
+
+    kinds.clear()
+    d.addCallback(addMany)
+    assert (len(kinds), set(kinds)) == (1000, {deque})
 
 
 def test_names() -> None:

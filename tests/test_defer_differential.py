@@ -88,6 +88,7 @@ class World:
         self.known: dict[int, str] = {}
         self.keep: list[Any] = []
         self.accident = False
+        self.cancelsByItself = False
         self.serial = 0
         self.lock = defer.DeferredLock()
 
@@ -143,6 +144,8 @@ class World:
     def cancellerFor(self, kind: str, number: int) -> Any:
         def canceller(deferred: Any) -> None:
             self.note("canceller", kind)
+            # What a broken canceller costs a race and a time-out is a difference on purpose.
+            self.accident = self.accident or (kind == "raising" and self.cancelsByItself)
             if kind == "value":
                 deferred.callback(number)
             elif kind == "failure":
@@ -249,6 +252,7 @@ class World:
         d.chainDeferred(self.pool[b])
 
     def do_timeout(self, d: Any, a: int, b: int, number: int, detail: Any) -> None:
+        self.cancelsByItself = True
         d.addTimeout(1 + b, self.clock)
 
     def do_timeoutConvert(self, d: Any, a: int, b: int, number: int, detail: Any) -> None:
@@ -256,6 +260,7 @@ class World:
             self.note("converting", result, seconds)
             return number
 
+        self.cancelsByItself = True
         d.addTimeout(1 + b, self.clock, convert)
 
     def do_advance(self, d: Any, a: int, b: int, number: int, detail: Any) -> None:
@@ -274,6 +279,7 @@ class World:
         self.put(b, self.defer.gatherResults(self.pool[: number % 4], number % 2 == 0))
 
     def do_race(self, d: Any, a: int, b: int, number: int, detail: Any) -> None:
+        self.cancelsByItself = True
         self.put(b, self.defer.race(self.pool[: number % 4]))
 
     def do_renew(self, d: Any, a: int, b: int, number: int, detail: Any) -> None:

@@ -704,6 +704,35 @@ def test_cancelOfARing(model: Model) -> None:
         one.cancel()
 
 
+def test_anyNumberWaitsForALock(model: Model) -> None:
+    """1,000 short turns of a lock; Twisted's stack ends, and the lock stays locked."""
+    lock = model.defer.DeferredLock()
+    lock.acquire()
+    done: list[int] = []
+    waiting = [lock.run(done.append, number).addErrback(lambda _: None) for number in range(1000)]
+    lock.release()
+    assert (len(done) == 1000, lock.locked) == ((True, False) if model.isOurs else (False, True))
+    assert all(each.called for each in waiting) is model.isOurs
+
+
+def test_brokenCancellers(model: Model) -> None:
+    """A canceller that raises: the race that it lost, and a Deferred that has timed out."""
+
+    def broken(_: Any) -> None:
+        raise ValueError("canceller")
+
+    contenders = [model.defer.Deferred(broken), model.defer.Deferred()]
+    winner = model.defer.race(contenders)
+    contenders[1].addErrback(lambda _: None)
+    contenders[1].callback(None)
+    clock = model.task.Clock()
+    timed = model.defer.Deferred(broken).addTimeout(1, clock)
+    with nullcontext() if model.isOurs else pytest.raises(ValueError, match="canceller"):
+        clock.advance(1)
+    assert (winner.called, timed.called) == (model.isOurs, model.isOurs)
+    timed.addErrback(lambda _: None)
+
+
 def test_awaitInsideAnErrback(model: Model) -> None:
     """A coroutine that waits for a failed Deferred, begun by one of that Deferred's errbacks."""
 

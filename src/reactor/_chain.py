@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -31,6 +32,7 @@ Link: TypeAlias = "Callable[[CallbackChain, Any], CallbackChain | None]"
 Item: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
 
 LINK: Final = object()
+LONG: Final = 64  # callbacks, from which on a deque keeps them: the first of a list costs all behind it
 logger: Final = getLogger("reactor.defer")
 
 
@@ -116,7 +118,7 @@ class CallbackChain:
     def __init__(self, canceller: Callable[[Any], object] | None = None) -> None:
         self.called = False
         self.paused = 0
-        self._callbacks: list[Item] = []
+        self._callbacks: list[Item] | deque[Item] = []
         self._canceller = canceller
         self._chainedTo: CallbackChain | None = None
         self._debugInfo: DebugInfo | None = None
@@ -166,15 +168,31 @@ class CallbackChain:
         Without a canceller, one later callback or errback is ignored. Once called, this cancels the Deferred that is
         being waited for, if any. What a canceller raises goes to the caller.
         """
+        target = self._awaited()
+        if target is not self and type(target).cancel is not CallbackChain.cancel:
+            target.cancel()
+        else:
+            target._cancelUncalled()
+
+    def _awaited(self) -> CallbackChain:
+        """Return the chain that this one waits for, at any remove, or the first that has a cancel() of its own."""
         target = self
         seen: set[int] = set()
         while target.called and isinstance(target.result, CallbackChain) and id(target) not in seen:
             seen.add(id(target))
             target = target.result
             if type(target).cancel is not CallbackChain.cancel:
-                target.cancel()
-                return
-        target._cancelUncalled()
+                break
+        return target
+
+    def _cancelForCertain(self) -> None:
+        """Cancel; if the canceller raises, log that, and let CancelledError be the result. A later one is ignored."""
+        if cancelQuietly(self):
+            return
+        target = self._awaited()
+        if not target.called:
+            target._suppressAlreadyCalled = True
+            target.errback(Failure(CancelledError()))
 
     def _cancelUncalled(self) -> None:
         if self.called:
@@ -257,8 +275,11 @@ class CallbackChain:
         callbacks = self._callbacks
         result = self.result
         try:
-            while callbacks:
-                callback, args, kwargs, errback, errArgs, errKwargs = callbacks.pop(0)
+            while count := len(callbacks):
+                if count > LONG and type(callbacks) is list:
+                    callbacks = self._callbacks = deque(callbacks)
+                callback, args, kwargs, errback, errArgs, errKwargs = callbacks[0]
+                del callbacks[0]
                 if isinstance(result, Failure):
                     callback, args, kwargs = errback, errArgs, errKwargs
                 if callback is passthru and not isinstance(result, CallbackChain):
@@ -316,6 +337,16 @@ class CallbackChain:
         return f"<{self.__class__.__name__} at 0x{id(self):x}{state}>"
 
     __repr__ = __str__
+
+
+def cancelQuietly(chain: Any) -> bool:
+    """Cancel, and log what a canceller raises: for all that goes on after cancellations. Return whether none did."""
+    try:
+        chain.cancel()
+    except BaseException:
+        logFailure("Exception raised from user supplied canceller", Failure())
+        return False
+    return True
 
 
 def _propagate(giver: CallbackChain, taker: CallbackChain) -> None:

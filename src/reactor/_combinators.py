@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Generic, Literal, TypeVar, cast, overload
 
-from reactor._chain import logFailure
+from reactor._chain import cancelQuietly
 from reactor._deferred import Deferred
 from reactor.failure import Failure
 
@@ -116,10 +116,7 @@ class DeferredList(Deferred[R], Generic[R]):
         if self.called:
             return
         for deferred in self._deferredList:
-            try:
-                deferred.cancel()
-            except BaseException:
-                logFailure("Exception raised from user supplied canceller", Failure())
+            cancelQuietly(deferred)
 
 
 def gatherResults(deferredList: Iterable[Deferred[T]], consumeErrors: bool = False) -> Deferred[list[T]]:
@@ -138,7 +135,7 @@ def _valuesOf(results: list[tuple[bool, T]]) -> list[T]:
 def race(ds: Sequence[Deferred[T]]) -> Deferred[tuple[int, T]]:
     """Fire with (index, result) of the first success and cancel the others; fail with FailureGroup if all fail.
 
-    Cancelling it cancels all.
+    Cancelling it cancels all. What a canceller raises is logged.
     """
     contenders = list(ds)
     decided = False
@@ -146,7 +143,7 @@ def race(ds: Sequence[Deferred[T]]) -> Deferred[tuple[int, T]]:
 
     def cancelAll(_: Deferred[Any]) -> None:
         for contender in contenders:
-            contender.cancel()
+            cancelQuietly(contender)
 
     final: Deferred[tuple[int, T]] = Deferred(cancelAll)
 
@@ -157,7 +154,7 @@ def race(ds: Sequence[Deferred[T]]) -> Deferred[tuple[int, T]]:
         decided = True
         for contender in contenders:
             if contender is not contenders[index]:
-                contender.cancel()
+                cancelQuietly(contender)
         final.callback((index, result))
 
     def failed(failure: Failure, index: int) -> None:

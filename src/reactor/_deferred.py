@@ -152,14 +152,15 @@ class Deferred(CallbackChain, Generic[T]):
         """Cancel in `timeout` seconds of `clock` (a reactor or Clock) unless everything added so far has finished.
 
         If that happens, `onTimeoutCancel(resultOrFailure, timeout)` gives the result from there on; without it,
-        CancelledError becomes TimeoutError and anything else stays.
+        CancelledError becomes TimeoutError and anything else stays. A canceller that raises is logged, and counts as one
+        that gave no result.
         """
         timedOut = False
 
         def expire() -> None:
             nonlocal timedOut
             timedOut = True
-            self.cancel()
+            self._cancelForCertain()
 
         delayed = clock.callLater(timeout, expire)
 

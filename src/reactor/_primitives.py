@@ -27,6 +27,8 @@ class Turns(ABC):
 
     def __init__(self) -> None:
         self.waiting: deque[Deferred[Any]] = deque()
+        self._owed = 0  # turns that those who wait first have, and will be told of
+        self._isTelling = False
 
     @abstractmethod
     def acquire(self) -> Deferred[Self]:
@@ -34,7 +36,33 @@ class Turns(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """End the turn; the next in line, if any, has it at once."""
+        """End the turn; the next in line, if any, has it at once.
+
+        From inside the turn of one that waited, the next is told when that one's callbacks have returned.
+        """
+
+    @abstractmethod
+    def _putBack(self) -> None:
+        """Nobody waits for the turn that has ended."""
+
+    def _passOn(self) -> None:
+        """Give the turn that has ended to the next in line. A loop: the stack is no limit for those who wait."""
+        if len(self.waiting) <= self._owed:
+            self._putBack()
+            return
+        self._owed += 1
+        if self._isTelling:
+            return
+        self._isTelling = True
+        try:
+            while self._owed:
+                self._owed -= 1
+                if self.waiting:
+                    self.waiting.popleft().callback(self)
+                else:  # it has given up meanwhile
+                    self._putBack()
+        finally:
+            self._isTelling = False
 
     @overload
     def run(self, /, f: Callable[P, Deferred[T]], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]: ...
@@ -86,10 +114,10 @@ class DeferredLock(Turns):
         """Unlock, or hand the lock to the next in line. AssertionError if it is not locked."""
         if not self.locked:
             raise AssertionError("Tried to release an unlocked lock")
-        if self.waiting:
-            self.waiting.popleft().callback(self)
-        else:
-            self.locked = False
+        self._passOn()
+
+    def _putBack(self) -> None:
+        self.locked = False
 
 
 class DeferredSemaphore(Turns):
@@ -116,10 +144,10 @@ class DeferredSemaphore(Turns):
         """Give a token back, or on to the next in line. AssertionError if all tokens are there."""
         if self.tokens >= self.limit:
             raise AssertionError("Someone released me too many times: too many tokens!")
-        if self.waiting:
-            self.waiting.popleft().callback(self)
-        else:
-            self.tokens += 1
+        self._passOn()
+
+    def _putBack(self) -> None:
+        self.tokens += 1
 
 
 class DeferredQueue(Generic[T]):
@@ -134,21 +162,40 @@ class DeferredQueue(Generic[T]):
         self.pending: deque[T] = deque()
         self.size = size
         self.backlog = backlog
+        self._owed: deque[T] = deque()  # what those who wait first will be given
+        self._isGiving = False
 
     def put(self, obj: T) -> None:
-        """Give `obj` to the first that waits, or keep it. QueueOverflow if there is no room."""
-        if self.waiting:
-            self.waiting.popleft().callback(obj)
+        """Give `obj` to the first that waits, or keep it. QueueOverflow if there is no room.
+
+        From inside a callback of one that waited, the next has it when that one's callbacks have returned.
+        """
+        if len(self.waiting) > len(self._owed):
+            self._owed.append(obj)
+            if not self._isGiving:
+                self._give()
         elif self.size is None or len(self.pending) < self.size:
             self.pending.append(obj)
         else:
             raise QueueOverflow
 
+    def _give(self) -> None:
+        """A loop: the stack is no limit for those who wait."""
+        self._isGiving = True
+        try:
+            while self._owed and self.waiting:
+                self.waiting.popleft().callback(self._owed.popleft())
+        finally:
+            self._isGiving = False
+            if not self.waiting:  # some have given up meanwhile
+                self.pending.extendleft(reversed(self._owed))
+                self._owed.clear()
+
     def get(self) -> Deferred[T]:
         """Return a Deferred of the next object; cancelling it gives up waiting. QueueUnderflow if too many wait."""
         if self.pending:
             return succeed(self.pending.popleft())
-        if self.backlog is not None and len(self.waiting) >= self.backlog:
+        if self.backlog is not None and len(self.waiting) - len(self._owed) >= self.backlog:
             raise QueueUnderflow
         deferred: Deferred[T] = Deferred(self.waiting.remove)
         self.waiting.append(deferred)

@@ -18,6 +18,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
+from reactor._chain import cancelQuietly
 from reactor.address import Address
 from reactor.defer import Deferred, maybeDeferred
 from reactor.error import ConnectBindError, ConnectError, NotConnectingError, TimeoutError, UserError, getConnectError
@@ -191,7 +192,7 @@ class ConnectionAttempt:
         lookup, self._lookup = self._lookup, None
         if lookup is not None:
             lookup.addErrback(lambda _: None)
-            lookup.cancel()
+            cancelQuietly(lookup)
 
 
 def _isConnected(sock: socket.socket) -> bool:
