@@ -23,12 +23,12 @@ How a setting is known while lines are cut. Pointers into the bytes are never he
 called here but the allocator, so a change can only happen between two steps of the iteration. There are three kinds:
 - The class, or a base of it, gets another attribute, or the owner another class. CPython gives each state of each class
   a number of its own (tp_version_tag, 0 if there is none), so each step compares one number.
-- The instance gets an attribute. The class attributes of the settings are made to announce that: they are the same
-  bytes or int, of a subclass that has __set__ and no __get__. So reading them is what it always was, with the
-  instance's own attribute first, and setting one stores it there and marks the buffer stale, which ends the iteration.
-  `announces` puts them in place when a class has its first data, in LineReceiver and its subclasses only: a value from
-  a mixin stays as it is, and makes the class one that is asked before each line, as do properties and overrides of
-  attribute access. A value written straight into the instance's __dict__ announces nothing.
+- The instance gets an attribute. The class attributes of the settings are made to announce that: a descriptor takes
+  the place of each. Reading it gives the instance's own attribute or else the very object from the class body, and
+  setting it stores the value in the instance and marks the buffer stale, which ends the iteration. `announces` puts
+  them in place when a class has its first data, in LineReceiver and its subclasses only: a value from a mixin stays as
+  it is, and makes the class one that is asked before each line, as do properties and overrides of attribute access. A
+  value written straight into the instance's __dict__ announces nothing.
 - A transport begins to close. Of those that are Disconnectable it is counted how often one did (`closings`), so each
   step compares one number; another transport is asked after each line, by the caller.
 """
@@ -265,7 +265,7 @@ cdef class LineBuffer:
         keep(<PyObject *>self, NULL)
 
     def __len__(self):
-        return size_of(self)
+        return 0 if still_skips(self) else size_of(self)
 
     def __iter__(self):
         return self
@@ -297,7 +297,7 @@ cdef class LineBuffer:
     def delimiter(self, value):
         if value is self.separator or (isinstance(value, bytes) and value == self.separator):
             return
-        self.separator = value.plain if isinstance(value, AnnouncingBytes) else as_bytes(value)
+        self.separator = as_bytes(value)
         self.searched = self.pos if self.tail == NULL else self.tail.start
 
     @property
@@ -349,8 +349,13 @@ cdef class LineBuffer:
             return length_of(self) > self.limit
         return is_too_long(self, size_of(self))
 
+    @property
+    def skipping(self):
+        return still_skips(self)
+
     def feed(self, data):
         add_read(self, data)
+        still_skips(self)
 
     def cut(self, delimiter):
         if delimiter is not self.separator:
@@ -383,12 +388,14 @@ cdef class LineBuffer:
         return [] if lines is None else lines
 
     def peek(self):
-        return contents_of(self)
+        return b"" if still_skips(self) else contents_of(self)
 
     def take(self, count=None):
         cdef Py_ssize_t size = size_of(self) if count is None else count
         if size < 0:
             raise ValueError(f"cannot take {count} bytes")
+        if still_skips(self):
+            return b""
         if size < size_of(self):
             return take_front(self, size)
         cdef bytes everything = contents_of(self)
@@ -402,6 +409,8 @@ cdef class LineBuffer:
         cdef bytes dropped
         if locate(self):
             return cut_line(self)
+        if self.skipping:
+            return b""
         dropped = contents_of(self)
         if size_in(<PyObject *>self.separator):
             self.skipping = 1
@@ -419,6 +428,9 @@ cdef class LineBuffer:
         add_read(self, data)
         if self.isBusy or self.isWaiting:
             return KEPT
+        if self.skipping and not owner.paused:
+            self.delimiter = owner.delimiter
+            still_skips(self)
         self.watches = tells_of_closing(transport)
         self.closed = closings
         self.isBusy = 1
@@ -641,7 +653,7 @@ cdef inline Py_ssize_t size_of(LineBuffer self) noexcept:
 
 cdef inline bint is_too_long(LineBuffer self, Py_ssize_t size) noexcept:
     """Whether `size` bytes without a delimiter are more than the beginning of a line that fits and its delimiter."""
-    return size > 0 and size >= self.limit + size_in(<PyObject *>self.separator) + self.strips
+    return size > 0 and size >= self.limit + size_in(<PyObject *>self.separator) + self.strips and not self.skipping
 
 
 cdef inline const char *front_of(LineBuffer self) noexcept:
@@ -710,7 +722,6 @@ cdef bytes take_front(LineBuffer self, Py_ssize_t count):
         if count > inTail:
             move_to_tail(self, self.pos + count - inTail)
     taken = PyBytes_FromStringAndSize(front_of(self), count)
-    self.skipping = 0
     if self.tail == NULL:
         self.pos += count
         self.searched = max(self.searched, self.pos)
@@ -797,13 +808,18 @@ cdef int add_read(LineBuffer self, object data) except -1:
     self.spent = 0
     if PyBytes_GET_SIZE(read):
         append(self, read)
+    return 0
+
+
+cdef inline bint still_skips(LineBuffer self) noexcept:
+    """Whether all that is held belongs to a line that is being skipped, which is first dropped as far as it is there."""
     if self.skipping:
         try:
             locate(self)
         except MemoryError:
-            # The read is in; the search will be made again.
+            # Everything is as it was; the search will be made again.
             pass
-    return 0
+    return self.skipping != 0
 
 
 cdef int append(LineBuffer self, bytes read) except -1:
@@ -899,7 +915,9 @@ cdef bint find_in_tail(LineBuffer self) noexcept:
 cdef inline Py_ssize_t searched_to(LineBuffer self, Py_ssize_t size) noexcept:
     """What `searched` is when all of `size` bytes were searched in vain: the end of them may begin a delimiter."""
     cdef Py_ssize_t length = size_in(<PyObject *>self.separator)
-    return size - length + 1 if length and size - self.searched >= length else self.searched
+    if length == 0:
+        return size if self.skipping else self.searched
+    return size - length + 1 if size - self.searched >= length else self.searched
 
 
 cdef void settle_chunk(LineBuffer self) noexcept:
@@ -1158,14 +1176,7 @@ cdef bytes content_of(object data):
         raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
 
 
-# Attributes of LineReceiver.
-cdef str BUFFER = "_LineReceiver__buffer"
-cdef str OWN = "_LineReceiver__own"
-
-
-cdef str place_of(object root):
-    """The attribute under which instances of `root` have their buffer."""
-    return f"_{root.__name__}__buffer"
+cdef str BUFFER = "_LineReceiver__buffer"  # of LineReceiver
 
 
 # How often a setting was announced.
@@ -1180,91 +1191,51 @@ cdef void announce(object owner, str place):
         (<LineBuffer>buffer).state = STALE
 
 
-cdef int delete_own(object owner, str name, str place) except -1:
-    try:
-        del owner.__dict__[name]
-    except KeyError:
-        raise AttributeError(name) from None
-    announce(owner, place)
-    return 0
-
-
 cdef class AnnouncingAttribute:
-    """A class attribute that reads as `default`, of whose type there can be no subclass, and announces when it is set.
+    """A class attribute that reads as `default`, the very object, and announces when it is set on an instance.
 
     An instance's own value is where it would be without this; but to look there makes CPython build a dict for the
-    instance, so that is put off until it has got a value of its own. `__own` tells.
+    instance, so that is put off until it has got a value of its own. `own` is the attribute that tells, and `place` the
+    one that has the buffer.
     """
 
     cdef str name
     cdef object default
+    cdef str place
+    cdef str own
 
-    def __cinit__(self, str name, default):
+    def __cinit__(self, str name, default, str place):
         self.name = name
         self.default = default
+        self.place = place
+        self.own = place.removesuffix("buffer") + "own"
 
     def __get__(self, owner, cls):
-        if owner is None or not PyObject_GenericGetAttr(owner, OWN):
+        if owner is None or not PyObject_GenericGetAttr(owner, self.own):
             return self.default
         return owner.__dict__.get(self.name, self.default)
 
     def __set__(self, owner, value):
         owner.__dict__[self.name] = value
-        PyObject_GenericSetAttr(owner, OWN, True)
-        announce(owner, BUFFER)
-
-    def __delete__(self, owner):
-        delete_own(owner, self.name, BUFFER)
-
-
-class Announcing:
-    """What is mixed into the type of a class attribute so that setting it on an instance is announced."""
-
-    def __new__(cls, value, name, place):
-        self = super().__new__(cls, value)
-        self.plain = value
-        self.name = name
-        self.place = place
-        return self
-
-    def __set_name__(self, owner, name):
-        """Under another name (`limit = LineReceiver.MAX_LENGTH` in a class) it is a value like others."""
-        if name != self.name:
-            setattr(owner, name, self.plain)
-
-    def __set__(self, owner, value):
-        owner.__dict__[self.name] = value
+        PyObject_GenericSetAttr(owner, self.own, True)
         announce(owner, self.place)
 
     def __delete__(self, owner):
-        delete_own(owner, self.name, self.place)
-
-    def __reduce__(self):
-        return type(self.plain), (self.plain,)
-
-
-class AnnouncingBytes(Announcing, bytes):
-    """A delimiter that is a class attribute."""
+        try:
+            del owner.__dict__[self.name]
+        except KeyError:
+            raise AttributeError(self.name) from None
+        announce(owner, self.place)
 
 
-class AnnouncingInt(Announcing, int):
-    """A number that is a class attribute."""
-
-
-class AnnouncingBool(AnnouncingInt):
-    """True or False as a class attribute."""
-
-    def __repr__(self):
-        return repr(self.plain)
-
-
-cdef dict KINDS = {bytes: AnnouncingBytes, int: AnnouncingInt, bool: AnnouncingBool}
+# The types of values that a class attribute which announces may have.
+cdef tuple PLAIN = (bytes, int, bool, type(None))
 cdef dict verdicts = {}
 
 
 def announcing(name, default):
     """Return a class attribute for LineReceiver's body, with `default` as its value, that announces when it is set."""
-    return AnnouncingAttribute(name, default)
+    return AnnouncingAttribute(name, default, BUFFER)
 
 
 def announces(cls, root, names):
@@ -1273,8 +1244,8 @@ def announces(cls, root, names):
     Class attributes of `root` and its subclasses are made to do so.
     """
     cdef unsigned int tag = LINEBUF_TAG_OF(<PyObject *>cls)
-    verdict = verdicts.get(tag)
-    if verdict is None:
+    cdef tuple known = verdicts.get(tag)
+    if known is None or known[0] is not names:
         verdict = is_plain(cls) and all([has_announcing(cls, root, name) for name in names])
         # That may have changed the class; looking an attribute up gives it its number.
         getattr(cls, names[0])
@@ -1282,8 +1253,9 @@ def announces(cls, root, names):
         if tag:
             if len(verdicts) >= 4096:
                 verdicts.clear()
-            verdicts[tag] = verdict
-    return verdict
+            verdicts[tag] = (names, verdict)
+        return verdict
+    return known[1]
 
 
 cdef bint is_plain(object cls) except -1:
@@ -1303,13 +1275,12 @@ cdef bint has_announcing(object cls, object root, str name) except -1:
             break
     else:
         return False
-    if isinstance(value, (Announcing, AnnouncingAttribute)):
+    if isinstance(value, AnnouncingAttribute):
         return True
-    kind = KINDS.get(type(value))
-    if kind is None or root not in owner.__mro__:
+    if type(value) not in PLAIN or root not in owner.__mro__:
         return False
     try:
-        setattr(owner, name, kind(value, name, place_of(root)))
+        setattr(owner, name, AnnouncingAttribute(name, value, f"_{root.__name__}__buffer"))
     except (AttributeError, TypeError):
         return False
     return True

@@ -12,7 +12,7 @@ class LineBuffer:
         self.maxLength = maxLength
         self.stripCR = stripCR
         self.lineCount = 0
-        self.skipping = False
+        self.dropping = False
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         self.data += bytes(memoryview(data))
@@ -22,15 +22,22 @@ class LineBuffer:
         object.__setattr__(self, name, bytes(memoryview(value)) if name == "delimiter" else value)
 
     def __len__(self) -> int:
-        return len(self.data)
+        return len(self.peek())
 
     def drop(self) -> None:
         """Forget the line that is being skipped, as far as it is there."""
-        if self.skipping and self.delimiter:
+        if self.dropping and self.delimiter:
             _line, found, rest = self.data.partition(self.delimiter)
-            self.skipping = not found
+            self.dropping = not found
             self.lineCount += bool(found)
             self.data = rest if found else self.data[max(0, len(self.data) - len(self.delimiter) + 1) :]
+        elif self.dropping:
+            self.data = b""
+
+    @property
+    def skipping(self) -> bool:
+        self.drop()
+        return self.dropping
 
     def whole(self) -> bytes | None:
         """The line at the front with its CR, or None. An empty delimiter never comes."""
@@ -67,14 +74,16 @@ class LineBuffer:
         line = self.whole()
         if line is not None:
             return len(self.stripped(line)) > self.maxLength
-        return 0 < len(self.data) >= self.maxLength + len(self.delimiter) + self.stripCR
+        return 0 < len(self) >= self.maxLength + len(self.delimiter) + self.stripCR
 
     def peek(self) -> bytes:
-        return self.data
+        return b"" if self.skipping else self.data
 
     def take(self, count: int | None = None) -> bytes:
         if count is not None and count < 0:
             raise ValueError(count)
+        if self.skipping:
+            return b""
         data = self.data
         self.clear()
         if count is not None:
@@ -83,14 +92,14 @@ class LineBuffer:
 
     def clear(self) -> None:
         self.data = b""
-        self.skipping = False
+        self.dropping = False
 
     def skip(self) -> bytes:
         line = self.cut(self.delimiter)
         if line is not None:
             return line
-        line = self.data
-        self.skipping = bool(self.delimiter)
+        line = self.peek()
+        self.dropping = self.dropping or bool(self.delimiter)
         self.data = self.data if self.delimiter else b""
         self.drop()
         return line

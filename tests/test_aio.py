@@ -461,6 +461,118 @@ class TestReading:
 
         asyncio.run(main())
 
+    @pytest.mark.parametrize("kind", ["readline", "for", "readlines"])
+    @pytest.mark.parametrize("overlong", ["skip", "close"])
+    @pytest.mark.parametrize("delimiter", [b"\n", b"\r\n", b"\r\n\r\n"])
+    def test_theLastLineHasTheSameLimit(self, kind: str, overlong: Any, delimiter: bytes) -> None:
+        """A line that the end of the stream ends is too long where it is with its delimiter."""
+
+        async def last(length: int) -> tuple[list[bytes] | str, int]:
+            reader = fed(b"x" * length, limit=10, delimiter=delimiter, overlong=overlong)
+            try:
+                if kind == "for":
+                    lines = [line async for line in reader]
+                elif kind == "readline":
+                    lines = [await reader.readline()]
+                else:
+                    lines = await reader.readlines()
+            except LineTooLong:
+                return "too long", reader.overlongCount
+            assert reader.at_eof()
+            return [line for line in lines if line], reader.overlongCount
+
+        async def main() -> None:
+            for length in range(1, 16):
+                refused: Any = ([], 1) if overlong == "skip" else ("too long", 0)
+                assert await last(length) == (([b"x" * length], 0) if length <= 10 else refused)
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("call", ["read", "readall", "readexactly", "readuntil", "readline", "readlines"])
+    def test_nothingOfASkippedLineComesBack(self, call: str) -> None:
+        """A read was given up in the middle of such a line: whoever reads next gets what follows the line."""
+
+        async def main() -> None:
+            reader = LineReader(limit=5, delimiter=b"\r\n", overlong="skip")
+            reader.feed_data(b"x" * 50 + b"\r")
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(reader.readline(), 0.001)
+            calls: dict[str, Any] = {
+                "read": lambda: reader.read(100),
+                "readall": reader.read,
+                "readexactly": lambda: reader.readexactly(4),
+                "readuntil": lambda: reader.readuntil(b"xt"),
+            }
+            waiting = asyncio.ensure_future(calls.get(call, lambda: getattr(reader, call)())())
+            for piece in (b"xx\r", b"xt\r", b"\nnext\r\n"):
+                await asyncio.sleep(0)
+                assert not waiting.done()
+                assert not reader.at_eof()
+                reader.feed_data(piece)
+            if call == "readall":
+                reader.feed_eof()
+            expected: dict[str, Any] = {"readexactly": b"next", "readuntil": b"next", "readlines": [b"next\r\n"]}
+            assert await waiting == expected.get(call, b"next\r\n")
+            assert reader.overlongCount == 1
+
+        asyncio.run(main())
+
+    def test_aSkippedLineThatNeverEnds(self) -> None:
+        """The end of the stream is in it: nothing is left."""
+
+        async def main() -> None:
+            for call in ("read", "readline", "readlines", "readuntil"):
+                reader = LineReader(limit=5, delimiter=b"\r\n", overlong="skip")
+                reader.feed_data(b"x" * 50 + b"\r")
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(reader.readline(), 0.001)
+                reader.feed_eof()
+                if call == "readuntil":
+                    with pytest.raises(asyncio.IncompleteReadError) as caught:
+                        await reader.readuntil(b"x")
+                    assert caught.value.partial == b""
+                else:
+                    assert not await getattr(reader, call)()
+                assert reader.at_eof()
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("seed", range(60))
+    def test_overrunsAsAsyncioHasThem(self, seed: int) -> None:
+        """What an error says is consumed can be read with readexactly, and reading goes on behind it."""
+        rng = random.Random(seed)
+        separator = rng.choice((b"\n", b"\r\n", b"aab"))
+        text = b"".join(rng.choice((b"a", b"bc" * 9, b"\r", b"\n", separator, b"x" * 30)) for _ in range(30))
+        cuts = sorted(rng.randrange(len(text) + 1) for _ in range(3))
+        pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        limit = rng.randrange(1, 20)
+
+        async def said(reader: Any) -> list[Any]:
+            answers: list[Any] = []
+            waiting = list(pieces)
+            while True:
+                asked = asyncio.ensure_future(reader.readuntil(separator))
+                await asyncio.sleep(0)
+                while not asked.done():
+                    if waiting:
+                        reader.feed_data(waiting.pop(0))
+                    else:
+                        reader.feed_eof()
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                try:
+                    answers.append(await asked)
+                except asyncio.LimitOverrunError as error:
+                    answers.append((error.consumed, await reader.readexactly(error.consumed)))
+                except asyncio.IncompleteReadError as error:
+                    return [*answers, error.partial]
+
+        async def main() -> tuple[list[Any], list[Any]]:
+            return await said(LineReader(limit=limit)), await said(asyncio.StreamReader(limit=limit))
+
+        ours, theirs = asyncio.run(main())
+        assert ours == theirs
+
     def test_close(self) -> None:
         """The lines before it are read; then it raises, then and ever after. As a ValueError, which asyncio has."""
 

@@ -942,6 +942,65 @@ def test_whatASkipsHandlerMayDo(base: Any) -> None:
     assert trace[8:] == ["resume", b"4", ("exceeded", b"lose"), "lose"]
 
 
+@pytest.mark.parametrize("delimiter", [b"\n", b"\r\n", b"abab", b"\r\n\r\n"])
+@pytest.mark.parametrize("after", ["clear", "raw", "take"])
+def test_nothingOfASkippedLineComesBack(base: Any, delimiter: bytes, after: str) -> None:
+    """Not from clearLineBuffer, then or later, and not as raw data, which begins behind the line."""
+    for end in range(len(delimiter)):
+        protocol, trace = connected(recorder(base, MAX_LENGTH=5, overlong="skip", delimiter=delimiter))
+        protocol.dataReceived(b"x" * 50 + delimiter[:end])
+        del trace[:]
+        match after:
+            case "clear":
+                assert protocol.clearLineBuffer() == b""
+            case "raw":
+                protocol.setRawMode()
+            case "take":
+                assert protocol.takeUndelivered() == b""
+                protocol.dataReceived(b"y" + delimiter + b"z" * 50)
+                assert trace.pop(0) == b"y"
+                assert [event[0] for event in trace] == ["exceeded"]
+                del trace[:]
+        for _ in range(3):
+            protocol.dataReceived(b"x" * 50 + delimiter[:end])
+            assert (trace, len(protocol.clearLineBuffer())) == ([], 0)
+        protocol.dataReceived(delimiter[end:] + b"next" + delimiter)
+        assert trace == [("raw", b"next" + delimiter) if after == "raw" else b"next"]
+        assert protocol.overlongCount == (2 if after == "take" else 1)
+
+
+@pytest.mark.parametrize("when", ["told", "later", "paused", "waited"])
+def test_aDelimiterThatChangesDuringASkipCountsAtOnce(base: Any, when: str) -> None:
+    deferred: Deferred[None] = Deferred()
+
+    def lineLengthExceeded(self: Any, line: bytes) -> Any:
+        self.trace.append(("exceeded", line))
+        if when == "told":
+            self.delimiter = b";"
+        return deferred if when == "waited" else None
+
+    protocol, trace = connected(recorder(base, lineLengthExceeded=lineLengthExceeded, MAX_LENGTH=5, overlong="skip"))
+    protocol.dataReceived(b"x" * 50)
+    if when == "paused":
+        protocol.pauseProducing()
+        protocol.dataReceived(b"x\r\nx")
+    elif when == "waited":
+        protocol.dataReceived(b"x\r\nx")
+    protocol.delimiter = b";"
+    if when == "paused":
+        protocol.resumeProducing()
+    elif when == "waited":
+        deferred.callback(None)
+    for piece in (b"x\r\nx", b"x;next;", b"la\r\nst;"):
+        protocol.dataReceived(piece)
+    assert [event for event in trace if event not in ("pause", "resume")] == [
+        ("exceeded", b"x" * 50),
+        b"next",
+        ("exceeded", b"la\r\nst"),
+    ]
+    assert protocol.lineCount == 3
+
+
 @pytest.mark.parametrize("value", ["SKIP", None, 1, b"skip"])
 def test_aBadOverlong(base: Any, value: Any) -> None:
     protocol, _trace = connected(recorder(base, MAX_LENGTH=2))
@@ -1367,6 +1426,101 @@ def test_settingsReadAsTheyAlwaysDid(base: Any) -> None:
         assert (getattr(protocol, name), vars(protocol)[name]) == (5, 5)
         delattr(protocol, name)
         assert getattr(protocol, name) == getattr(Kind, name)
+
+
+def test_classAttributesStayTheVeryObjects(base: Any) -> None:
+    """What a class body says is what its attributes are, before the first data and after it."""
+
+    class Kind(Recorded, base):
+        delimiter = b"\n"
+        MAX_LENGTH = 12345
+        line_mode = True
+        stripCR = True
+        paused = False
+
+    class OnlyKind(Recorded, LineOnlyReceiver):
+        MAX_LENGTH = 12345
+
+    settings = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
+    kinds = {
+        Kind: {name: vars(Kind)[name] for name in settings},
+        OnlyKind: {"MAX_LENGTH": OnlyKind.MAX_LENGTH},
+        LineReceiver: {name: getattr(LineReceiver, name) for name in settings},
+    }
+    for kind in (Kind, OnlyKind):
+        for data in (b"", b"a\r\n", b"b\n"):
+            protocol, _trace = connected(kind)
+            protocol.dataReceived(data)
+            for name, value in kinds[kind].items():
+                assert getattr(kind, name) is getattr(protocol, name) is value
+    assert all(getattr(LineReceiver, name) is value for name, value in kinds[LineReceiver].items())
+    Kind.stripCR = False
+    assert protocol.MAX_LENGTH is kinds[OnlyKind]["MAX_LENGTH"]
+    protocol.MAX_LENGTH = 3
+    assert (protocol.MAX_LENGTH, OnlyKind.MAX_LENGTH) == (3, 12345)
+    protocol.dataReceived(b"long\r\n")
+    assert protocol.transport.disconnecting
+
+
+@pytest.mark.parametrize("moment", ["before", "between", "inside"])
+@pytest.mark.parametrize("defined", ["nowhere", "None", "mixin", "method"])
+def test_linesReceivedOfAnInstance(base: Any, moment: str, defined: str) -> None:
+    """It is heeded at once, whenever it is set or taken away, whatever its class says of it."""
+
+    def single(self: Any, line: bytes) -> None:
+        self.trace.append(line)
+        if line == b"!" and moment == "inside":
+            turn(self)
+
+    def batch(self: Any, lines: list[bytes]) -> None:
+        self.trace.append(("method", lines))
+
+    def turn(protocol: Any) -> None:
+        protocol.linesReceived = lambda lines: protocol.trace.append(("own", list(lines)))
+
+    bases: dict[str, tuple[Any, ...]] = {"mixin": (type("Mixin", (), {"linesReceived": None}), base)}
+    attributes: dict[str, Any] = {"None": {"linesReceived": None}, "method": {"linesReceived": batch}}
+    kind = type("Kind", bases.get(defined, (base,)), {"lineReceived": single, **attributes.get(defined, {})})
+    for _ in range(2):
+        protocol, trace = connected(kind)
+        if moment == "before":
+            turn(protocol)
+        if defined == "method" and moment == "inside":
+            protocol.linesReceived = None
+        protocol.dataReceived(b"a\r\n!\r\n")
+        del trace[:]
+        if moment == "between":
+            turn(protocol)
+        protocol.dataReceived(b"!\r\nb\r\nc\r\nd")
+        expected: list[Any] = [("own", [b"!", b"b", b"c"])]
+        assert trace == expected
+        protocol.linesReceived = None
+        protocol.dataReceived(b"\r\n?\r\n")
+        assert trace == [*expected, b"d", b"?"]
+        del protocol.linesReceived
+        protocol.dataReceived(b"e\r\nf\r\n")
+        assert trace[3:] == ([("method", [b"e", b"f"])] if defined == "method" else [b"e", b"f"])
+
+
+def test_linesReceivedSetWhileLinesAreDelivered(base: Any) -> None:
+    """The rest of the same read is one batch; set back in it, lines come singly again."""
+
+    class Kind(Recorded, base):
+        def lineReceived(self, line: bytes) -> None:
+            self.trace.append(line)
+            if line == b"!":
+                self.linesReceived = self.batch
+
+        def batch(self, lines: list[bytes]) -> None:
+            self.trace.append(lines)
+            self.linesReceived = None
+            if b"b" in lines:
+                self.dataReceived(b"x\r\n!\r\ny\r\n")
+
+    for transport in (Transport, StringTransport):
+        protocol, trace = connected(Kind, transport if transport is Transport else lambda trace: StringTransport())
+        protocol.dataReceived(b"a\r\n!\r\nb\r\nc\r\n")
+        assert trace == [b"a", b"!", [b"b", b"c"], b"x", b"!", [b"y"]]
 
 
 def test_announcingAttributesAreHarmlessElsewhere(base: Any) -> None:

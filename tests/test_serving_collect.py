@@ -162,6 +162,36 @@ def test_whatTheClientSaidLast(path: pathlib.Path, caplog: pytest.LogCaptureFixt
     assert second_ == "peer: an unfinished line of 4 bytes is lost: closed from here"
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "stripCR"), [(b"\n", False), (b"\n", True), (b"\r\n", False), (b"\r\n\r\n", False)]
+)
+@pytest.mark.parametrize("overlong", ["skip", "close"])
+@pytest.mark.parametrize("end", [b"", b"\r"])
+def test_theLastLineHasTheSameLimit(
+    path: pathlib.Path, delimiter: bytes, stripCR: bool, overlong: str, end: bytes
+) -> None:
+    """A line that the client has not ended is kept, dropped or refused as it is with its end; of those that were
+    dropped before, nothing comes back.
+    """
+    file = LineFile(str(path))
+    kept = []
+    for length in range(1, 16):
+        collector = client(Collection(file, pytest.fail))
+        collector.delimiter, collector.stripCR = delimiter, stripCR
+        collector.MAX_LENGTH, collector.overlong = 10, overlong
+        line = b"x" * length + end
+        shown = line.removesuffix(b"\r") if stripCR else line
+        collector.dataReceived(line)
+        collector.readConnectionLost()
+        assert collector.transport.disconnecting
+        collector.connectionLost(Failure(ConnectionDone()))
+        fits = len(shown) <= 10
+        kept += [shown] * fits
+        assert collector.overlongCount == (overlong == "skip" and not fits)
+    file.close()
+    assert path.read_bytes() == b"\n".join([*kept, b""])
+
+
 def test_longLines(path: pathlib.Path) -> None:
     """Far longer than other applications take them."""
     file = LineFile(str(path))

@@ -28,6 +28,8 @@ CANCELLED = (CancelledError, "twisted.internet.defer.CancelledError")
 UNUSED = LineBuffer()
 
 SETTINGS = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
+# Who has a linesReceived gets batches, before each of which it is looked up.
+LONE_SETTINGS = (*SETTINGS, "linesReceived")
 
 
 def checkOverlong(value: object) -> None:
@@ -51,7 +53,8 @@ class LineReceiver(Protocol):
     - `paused`: while true, what arrives is kept; see pauseProducing.
     - `stripCR`: if true, one CR before the delimiter is not part of the line and does not count for MAX_LENGTH.
     - `overlong`: "close" (what Twisted does: lineLengthExceeded gets all that is buffered, and closes) or "skip"
-      (lineLengthExceeded is told once, the line is dropped up to its delimiter, and counted in `overlongCount`).
+      (lineLengthExceeded is told once, the line is dropped up to its delimiter, and counted in `overlongCount`). Nothing
+      of it comes back: raw data begins behind it, too.
 
     A handler may be asynchronous: while a Deferred or coroutine that lineReceived, rawDataReceived, linesReceived or
     lineLengthExceeded returned has no result, nothing more is delivered and the transport is paused. Its failure
@@ -70,8 +73,8 @@ class LineReceiver(Protocol):
 
     #: Define `linesReceived(lines)` in a subclass to get, in place of lineReceived, a list of all complete lines of a
     #: read at once, never an empty one. Settings changed inside count after it; it ends before a line that is too long.
-    #: Its result means what that of lineReceived means.
-    linesReceived: Callable[[list[bytes]], Any] | None = None
+    #: Its result means what that of lineReceived means. Set on an instance it counts at once, for the same read, too.
+    linesReceived: Callable[[list[bytes]], Any] | None = announcing("linesReceived", None)
 
     _bufferClass = LineBuffer
     # An attribute of instances only, for the reason that BaseProtocol.transport is.
@@ -179,8 +182,14 @@ class LineReceiver(Protocol):
         return None
 
     def clearLineBuffer(self) -> bytes:
-        """Return all that was received and not delivered, and forget it."""
+        """Return all that was received and not delivered, and forget it. Nothing of a line that is being skipped."""
         return self.__buffer.take()
+
+    def takeUndelivered(self) -> bytes:
+        """The same for startTLS, with which another stream begins: a line that is being skipped ends, too."""
+        taken = self.__buffer.take()
+        self.__buffer.clear()
+        return taken
 
     @property
     def lineCount(self) -> int:
@@ -207,12 +216,13 @@ class LineReceiver(Protocol):
 
     def __follow(self, buffer: LineBuffer) -> int:
         """Make the settings known to the buffer for as long as none of them changes. EXACT if that cannot be."""
-        if not announces(type(self), LineReceiver, SETTINGS):
+        batches = self.linesReceived is not None
+        if not announces(type(self), LineReceiver, SETTINGS if batches else LONE_SETTINGS):
             buffer.refuse(self)
             return EXACT
         if not self.line_mode or self.paused:
             return EXACT
-        return buffer.follow(self, self.delimiter, self.MAX_LENGTH, self.stripCR, self.linesReceived is not None)
+        return buffer.follow(self, self.delimiter, self.MAX_LENGTH, self.stripCR, batches)
 
     def __deliverBatch(self, buffer: LineBuffer) -> Any:
         """Deliver all lines of a read at once, by settings that are known; then what has to be asked for."""
@@ -233,7 +243,7 @@ class LineReceiver(Protocol):
 
     def __deliver(self, buffer: LineBuffer) -> Any:
         """Deliver what is buffered, asking for each setting each time."""
-        while buffer and not self.paused:
+        while not self.paused and buffer:
             if not self.line_mode:
                 why, stop = self.__heed(buffer, self.rawDataReceived(buffer.take()))
                 if stop:
@@ -358,6 +368,7 @@ class LineOnlyReceiver(Protocol):
 
     _bufferClass = LineBuffer
     __buffer: LineBuffer = UNUSED
+    __own = False
     __lines: Iterator[bytes] = iter(())
 
     def dataReceived(self, data: bytes) -> Any:

@@ -219,13 +219,49 @@ class LineBufferContract:
         buffer.feed(b"\r\nz\r\n")
         assert (buffer.lines(), buffer.lineCount) == ([b"z"], 2)
 
-    @pytest.mark.parametrize("end", ["take", "clear"])
-    def test_takingEndsASkip(self, make: Maker, end: str) -> None:
+    @pytest.mark.parametrize("delimiter", [b"\n", b"\r\n", b"abab", b"0123456789"])
+    def test_nothingOfASkippedLineComesBack(self, make: Maker, delimiter: bytes) -> None:
+        """Not even what may begin the delimiter: not from take(), with or without a count, and not from peek()."""
+        for end in range(1, len(delimiter)):
+            for rest in (b"x" + delimiter[:end], b"x" * 300 + delimiter[:end]):
+                buffer = fed(make, [b"xxx" + delimiter[:end]], delimiter=delimiter, maxLength=-20)
+                assert buffer.exceeded
+                assert buffer.skip() == b"xxx" + delimiter[:end]
+                for _ in range(2):
+                    assert (buffer.skipping, buffer.exceeded, len(buffer), bool(buffer)) == (True, False, 0, False)
+                    assert (buffer.peek(), buffer.take(), buffer.take(1), buffer.take(0)) == (b"",) * 4
+                    assert (buffer.skip(), buffer.lines(), next(buffer, None)) == (b"", [], None)
+                    buffer.feed(rest)
+                buffer.feed(delimiter[end:] + b"next" + delimiter)
+                assert (buffer.skipping, buffer.cut(delimiter), buffer.take(), buffer.lineCount) == (
+                    False,
+                    b"next",
+                    b"",
+                    2,
+                )
+
+    def test_clearEndsASkip(self, make: Maker) -> None:
         buffer = fed(make, [b"xxx\r"])
         buffer.skip()
-        assert getattr(buffer, end)() in (b"\r", None)
+        buffer.clear()
+        assert not buffer.skipping
         buffer.feed(b"\nfirst\r\n")
         assert buffer.lines() == [b"\nfirst"]
+
+    def test_aDelimiterThatChangesDuringASkipCountsAtOnce(self, make: Maker) -> None:
+        buffer = fed(make, [b"xxx\r"])
+        buffer.skip()
+        buffer.delimiter = b";"
+        buffer.feed(b"x\r\nx;next;")
+        assert (buffer.lines(), buffer.lineCount) == ([b"next"], 2)
+        buffer.feed(b"yyy")
+        buffer.skip()
+        buffer.delimiter = b""
+        buffer.feed(b"y" * 5000 + b";")
+        assert (len(buffer), buffer.skipping) == (0, True)
+        buffer.delimiter = b"\n"
+        buffer.feed(b"y;\nlast\n")
+        assert (buffer.lines(), buffer.lineCount) == ([b"last"], 4)
 
     def test_takeAndClear(self, make: Maker) -> None:
         for reads in cuttings(b"a\r\nb\r\nc"):
@@ -314,7 +350,9 @@ def randomStep(rng: random.Random, delimiters: list[bytes], size: int) -> tuple[
     if name == "cut":
         return name, rng.choice(delimiters) if rng.random() < 0.2 else None
     if name == "rare":
-        name = rng.choice(("take", "takeSome", "clear", "peek", "skip", "skip", "delimiter", "maxLength", "stripCR"))
+        name = rng.choice(
+            ("take", "takeSome", "clear", "peek", "skip", "skip", "skipping", "delimiter", "maxLength", "stripCR")
+        )
         values = {
             "takeSome": list(range(-1, 9)),
             "delimiter": delimiters,
@@ -334,8 +372,8 @@ def perform(step: tuple[str, Any], buffer: Any) -> Any:
             return next(buffer, None)
         case "cut":
             return buffer.cut(buffer.delimiter if value is None else value)
-        case "exceeded":
-            return buffer.exceeded
+        case "exceeded" | "skipping":
+            return getattr(buffer, name)
         case "delimiter" | "maxLength" | "stripCR":
             return setattr(buffer, name, value)
         case "takeSome":

@@ -82,7 +82,7 @@ class LineReader:
         for line in self._buffer:
             return line + self.delimiter
         found = await self._nextLine()
-        return self._buffer.take() if found is None else found + self.delimiter
+        return self._lastLine() if found is None else found + self.delimiter
 
     async def readlines(self) -> list[bytes]:
         """Return all complete lines that have arrived, at least one; an empty list at the end of the stream.
@@ -93,7 +93,7 @@ class LineReader:
         if not lines:
             line = await self._nextLine()
             if line is None:
-                rest = self._buffer.take()
+                rest = self._lastLine()
                 return [rest] if rest else []
             lines = [line, *self._buffer.lines()]
         return [line + self.delimiter for line in lines] if self.keepEnds else lines
@@ -112,24 +112,27 @@ class LineReader:
             if found is None:
                 break
             yield found if bare else found + end
-        rest = buffer.take()
+        rest = self._lastLine()
         if rest:
             yield rest
 
     async def readuntil(self, separator: bytes = b"\n") -> bytes:
         """Return everything up to and with `separator`.
 
-        asyncio.LimitOverrunError if that is more than the limit (it stays, to be read otherwise), IncompleteReadError
-        with what there is at the end of the stream.
+        asyncio.LimitOverrunError if that is more than the limit. It stays, and readexactly of the error's `consumed`
+        bytes reads all of it that is certainly before the separator. IncompleteReadError with what there is at the end
+        of the stream.
         """
         if not separator:
             raise ValueError("the separator is empty")
         buffer = self._buffer
+        while buffer.skipping and await self._more():
+            pass
         buffer.delimiter = separator
         try:
             while True:
                 if buffer.exceeded:
-                    raise asyncio.LimitOverrunError("the separator is not found within the limit", len(buffer))
+                    raise self._overrun(separator)
                 found = buffer.cut(separator)
                 if found is not None:
                     return found + separator
@@ -145,8 +148,9 @@ class LineReader:
             while await self._more():
                 pieces.append(self._buffer.take())
             return b"".join(pieces)
-        if n and not self._buffer:
-            await self._more()
+        while n and not self._buffer:
+            if not await self._more():
+                break
         return self._buffer.take(n)
 
     async def readexactly(self, n: int) -> bytes:
@@ -177,6 +181,20 @@ class LineReader:
                 self._tooLong()
             elif not await self._more():
                 return None
+
+    def _lastLine(self) -> bytes:
+        """What is left at the end of the stream, which may be too long; b"" if there is nothing."""
+        if len(self._buffer) > self.limit:
+            self._tooLong()
+        return self._buffer.take()
+
+    def _overrun(self, separator: bytes) -> asyncio.LimitOverrunError:
+        held = self._buffer.peek()
+        at = held.find(separator)
+        if at >= 0:
+            return asyncio.LimitOverrunError("the separator is found, but beyond the limit", at)
+        begun = len(held) + 1 - len(separator)  # what follows may be the beginning of the separator
+        return asyncio.LimitOverrunError("the separator is not found within the limit", begun)
 
     def _tooLong(self) -> None:
         if self.overlong == "skip":

@@ -19,13 +19,16 @@ A LineBuffer belongs to one thread and calls nobody back. Its contract:
   least `maxLength + len(delimiter)` bytes (one more if `stripCR`: the CR counts as part of the delimiter).
 - `skip()` returns what is there of the line at the front and drops it, up to and including its delimiter; if that is
   yet to come, so is what the line goes on with, as it comes, while only the possible start of a delimiter is held.
+  `skipping` tells whether that goes on. What is held of such a line counts for nothing, and nobody gets it: no method
+  returns it. A delimiter that is set meanwhile ends the line.
 - `take()` returns all bytes and empties the buffer, `take(count)` only the first `count` (ValueError if negative);
-  `clear()` empties it. All three end a skip. `peek()` returns all bytes.
+  `peek()` returns all bytes. `clear()` empties the buffer, and ends a skip.
 - `len(buffer)`: the bytes held. `lineCount`: how many lines ended so far, cut or skipped.
 - Each byte is searched once and copied a bounded number of times, whatever the cuts of the input.
 
 For LineReceiver alone there are `busy` and `waiting` (while one is set, the buffer only collects), and
-`receive(owner, data, transport)`: it feeds, and says how to go on: KEPT, nothing to do now; else it has set `busy`, and
+`receive(owner, data, transport)`: it feeds (a line that is skipped ends at the `delimiter` of `owner`, and not while
+that is `paused`), and says how to go on: KEPT, nothing to do now; else it has set `busy`, and
 one of these, of which the pure buffer has EXACT alone:
 
 - EXACT: ask for each setting before each line.

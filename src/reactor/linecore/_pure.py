@@ -182,10 +182,21 @@ class LineBuffer:
             self._searched = self._pos
         self._delimiter = delimiter
 
+    @property
+    def skipping(self) -> bool:
+        if self._skipping:
+            self._find()
+        return self._skipping
+
     def __len__(self) -> int:
-        return len(self._data) - self._pos
+        return 0 if self.skipping else len(self._data) - self._pos
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
+        self._add(data)
+        if self._skipping:
+            self._find()
+
+    def _add(self, data: bytes | bytearray | memoryview) -> None:
         if type(data) is not bytes:
             data = bytes(memoryview(data))
         held = len(self._data) - self._pos
@@ -199,8 +210,6 @@ class LineBuffer:
             self._data = b"".join((rest, data)) if held <= len(data) else bytearray(rest) + data
             self._searched -= self._pos
             self._pos = 0
-        if self._skipping:
-            self._find()
 
     def __iter__(self) -> LineBuffer:
         return self
@@ -247,11 +256,15 @@ class LineBuffer:
         return 0 < len(self) >= self.maxLength + len(self._delimiter) + bool(self.stripCR)
 
     def peek(self) -> bytes:
+        if self.skipping:
+            return b""
         return bytes(memoryview(self._data)[self._pos :]) if self._pos or type(self._data) is not bytes else self._data
 
     def take(self, count: int | None = None) -> bytes:
         if count is not None and count < len(self):
             return self._takeFront(count)
+        if self.skipping:
+            return b""
         taken = self.peek()
         self.clear()
         return taken
@@ -264,7 +277,6 @@ class LineBuffer:
         taken = bytes(memoryview(self._data)[self._pos : end])
         self._drop(end)
         self._searched = self._pos + searched
-        self._skipping = False
         return taken
 
     def clear(self) -> None:
@@ -276,6 +288,8 @@ class LineBuffer:
         end = self._find()
         if end >= 0:
             return self._cut(end, end)
+        if self._skipping:
+            return b""
         if not self._delimiter:
             return self.take()
         dropped = self.peek()
@@ -283,10 +297,13 @@ class LineBuffer:
         self._find()
         return dropped
 
-    def receive(self, owner: object, data: bytes | bytearray | memoryview, transport: object) -> int:
-        self.feed(data)
+    def receive(self, owner: Any, data: bytes | bytearray | memoryview, transport: object) -> int:
+        self._add(data)
         if self.busy or self.waiting:
             return KEPT
+        if self._skipping and not owner.paused:
+            self.delimiter = owner.delimiter
+            self._find()
         self.busy = True
         return EXACT
 
@@ -311,6 +328,8 @@ class LineBuffer:
         """The start of the next delimiter, or -1. Ends a skipped line as soon as its delimiter is there."""
         size = len(self._delimiter)
         if not size:
+            if self._skipping:
+                self._drop(len(self._data))
             return -1
         while True:
             end = self._data.find(self._delimiter, self._searched)

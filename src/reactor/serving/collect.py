@@ -101,7 +101,7 @@ class LineFile:
 
 class Collector(ServedLines):
     """One client. A CR before the LF is part of the line; what follows the last LF is a line, if the client ended in
-    order.
+    order: the same line as with its LF, so one that is too long is treated as such.
     """
 
     MAX_LENGTH = MAX_LINE
@@ -115,8 +115,16 @@ class Collector(ServedLines):
         """The client has said everything."""
         rest = self.clearLineBuffer()
         if rest:
-            self.factory.keep([rest])
+            self._lastLineReceived(rest.removesuffix(b"\r") if self.stripCR else rest)
         super().readConnectionLost()
+
+    def _lastLineReceived(self, line: bytes) -> None:
+        if len(line) <= self.MAX_LENGTH:
+            self.factory.keep([line])
+            return
+        if self.overlong == "skip":
+            self.overlongCount += 1
+        self.lineLengthExceeded(line)
 
     def connectionLost(self, reason: Any = None) -> None:
         """A line that the client did not end is not whole."""
