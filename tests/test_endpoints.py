@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 import pathlib
 import socket
@@ -48,7 +49,7 @@ from reactor.error import (
 from reactor.failure import Failure
 from reactor.loops.epoll import EpollReactor
 from reactor.protocol import Factory, Protocol, ServerFactory
-from reactor.tlsoptions import CertificateOptions
+from reactor.tlsoptions import RELOAD_INTERVAL, CertificateOptions
 from tests.harness import silentServer
 from tests.tlsharness import CA, HOST, TRUST, certificatePath, clientOptions, pemOf, serverOptions, write
 
@@ -576,6 +577,37 @@ def test_directoriesOfCertificates(files: Files) -> None:
     assert old.find("old.test") is not None
 
 
+def test_directoriesAreReadAgain(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failure of the system, though nothing has changed since, but not for each name that is asked for. What
+    does not hold together is read again when the directory has changed.
+    """
+    now = 0.0
+    known = PEMDirectory(files.pems, lambda: now)
+    new = pathlib.Path(files.pems, "b.pem")
+    new.write_bytes(pemOf(CA.issue_cert("new.test")))
+    os.utime(files.pems, ns=(1, 1))
+    reads: list[object] = []
+
+    def failing(path: pathlib.Path) -> bytes:
+        reads.append(path)
+        raise OSError(errno.EMFILE, "none is free")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "read_bytes", failing)
+        with pytest.raises(OSError, match="none is free"):
+            known.find("new.test")
+        assert known.find("new.test") is None
+        assert len(reads) == 1
+    now += RELOAD_INTERVAL
+    assert known.find("new.test") is not None
+    new.write_bytes(b"-----BEGIN PRIVATE KEY-----")
+    os.utime(files.pems, ns=(2, 2))
+    with pytest.raises(OSError, match=r"PEM|SSL"):
+        known.find("other.test")
+    assert known.find("other.test") is None  # it has not changed
+    assert known.find("new.test") is not None
+
+
 def wrapped(loop: EpollReactor, factory: Any, context: Any = None) -> int:
     endpoint = wrapServerTLS(context or serverOptions(), TCP4ServerEndpoint(loop, 0, interface="127.0.0.1"))
     return int(listening(loop, endpoint, factory).getHost().port)
@@ -616,8 +648,15 @@ def test_wrappedEndpointsFail(loop: EpollReactor) -> None:
             return None
 
     class Broken:
+        """It raises when it is asked for the connection itself, not before."""
+
+        def __init__(self, options: Any) -> None:
+            self.contexts = [options.getContext()]
+
         def getContext(self) -> Any:
-            raise LookupError("no context")
+            if not self.contexts:
+                raise LookupError("no context")
+            return self.contexts.pop()
 
     def attempt(factory: Any, client: Any = None, server: Any = None) -> Failure:
         port = wrapped(loop, ServerFactory.forProtocol(Protocol), server)
@@ -634,8 +673,8 @@ def test_wrappedEndpointsFail(loop: EpollReactor) -> None:
     assert attempt(Factory.forProtocol(FailingTrace)).check(LookupError)
     good: Any = Factory.forProtocol(Trace)
     assert attempt(good, clientOptions("other.test")).check(SSLError)
-    assert attempt(good, Broken()).check(LookupError)
-    assert attempt(good, None, Broken()).check(SSLError)
+    assert attempt(good, Broken(clientOptions())).check(LookupError)
+    assert attempt(good, None, Broken(serverOptions())).check(SSLError)
     assert good.numPorts == 0
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import logging
+import os
 import pathlib
+import resource
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -28,7 +32,9 @@ from tests.tlsharness import CA, CERTIFICATE, HOST, TRUST, certificatePath, pemO
 
 class TestSettings:
     def test_ofServers(self) -> None:
-        check(CertificateOptions(certificatePath()).getContext())
+        context = CertificateOptions(certificatePath()).getContext()
+        check(context)
+        assert context.num_tickets == 0
 
     def test_ofClients(self) -> None:
         for context in (optionsForClientTLS(HOST, TRUST).getContext(), defaultClientContext()):
@@ -102,6 +108,19 @@ class TestSettings:
             optionsForClientTLS(HOST, write("no.pem", b"no certificate"))
         (tmp_path / f"{nameHash(path)}.0").write_bytes(TRUST)
         assert Wire(options=optionsForClientTLS(HOST, tmp_path), weAreClient=True).handshake().protocol.events
+
+
+@contextlib.contextmanager
+def noDescriptors() -> Iterator[None]:
+    """None is free inside."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as taken:
+        taken.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 2, limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        yield
 
 
 def nameHash(path: str) -> str:
@@ -193,6 +212,72 @@ class TestReload:
         files.put(renewed)
         files.wait()
         assert files.served() == derOf(renewed)
+
+    def test_afterAFailureOfTheSystem(
+        self, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Files that could not be read for want of something are read again, though they are the same files."""
+        files = Files(tmp_path)
+        failures: list[BaseException] = [
+            *(OSError(number, os.strerror(number)) for number in (errno.EMFILE, errno.EMFILE, errno.EIO, errno.ENOMEM)),
+            MemoryError(),
+        ]
+        expected = [derOf(CERTIFICATE)] * len(failures)
+        renewed = CA.issue_cert(HOST)
+        files.put(renewed)
+        make = CertificateOptions._makeContext
+
+        def makeContext(options: CertificateOptions) -> ssl.SSLContext:
+            if failures:
+                raise failures.pop(0)
+            return make(options)
+
+        monkeypatch.setattr(CertificateOptions, "_makeContext", makeContext)
+        served = []
+        for _ in range(6):
+            files.wait()
+            served.append(files.served())
+        assert served == [*expected, derOf(renewed)]
+        assert len(caplog.records) == 4  # once for each kind
+        files.put(CA.issue_cert(HOST), key=False)
+        for _ in range(2):
+            files.wait()
+            assert files.served() == derOf(renewed)
+        assert len(caplog.records) == 5
+
+    def test_withoutADescriptor(self, tmp_path: pathlib.Path) -> None:
+        files, renewed = Files(tmp_path), CA.issue_cert(HOST)
+        files.put(renewed)
+        files.wait()
+        with noDescriptors():
+            assert files.options.getContext() is files.options.getContext()
+        files.wait()
+        assert files.served() == derOf(renewed)
+
+    def test_whoIsTrusted(self, tmp_path: pathlib.Path) -> None:
+        """The file of the trustRoot is one of the files."""
+        root = tmp_path / "root.pem"
+        root.write_bytes(TRUST)
+        files = Files(tmp_path)
+        options = CertificateOptions(files.certificate, files.key, trustRoot=root, seconds=lambda: files.time)
+        before = options.getContext()
+        files.wait()
+        assert options.getContext() is before
+        root.write_bytes(ROOT.pem)
+        files.wait()
+        assert options.getContext().get_ca_certs(True) == [ssl.PEM_cert_to_DER_cert(ROOT.pem.decode())]
+
+    def test_theSystemsTrust(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A context that could not read it is not made: OpenSSL would keep silent, and it would trust nobody."""
+        path = write("systems.pem", TRUST)
+        monkeypatch.setenv("SSL_CERT_FILE", path)
+        monkeypatch.setenv("SSL_CERT_DIR", str(pathlib.Path(path).parent / "none"))
+        defaultClientContext.cache_clear()
+        for make in (defaultClientContext, lambda: optionsForClientTLS(HOST)):
+            with noDescriptors(), pytest.raises(OSError, match="Too many open files"):
+                make()
+        assert defaultClientContext().cert_store_stats()["x509_ca"] == 1
+        defaultClientContext.cache_clear()
 
     def test_reloadAtOnce(self, tmp_path: pathlib.Path) -> None:
         files, renewed = Files(tmp_path), CA.issue_cert(HOST)

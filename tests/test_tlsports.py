@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
+import re
 import socket
 import ssl
+import termios
+import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
+import OpenSSL.SSL
 import pytest
+import twisted.internet.ssl
 
 import reactor
 from reactor import CertificateOptions, LineReceiver, Protocol, error, optionsForClientTLS
+from reactor.endpoints import SSL4ClientEndpoint, SSL4ServerEndpoint, wrapClientTLS, wrapServerTLS
 from reactor.policies import WrappingFactory
 from reactor.transports.tls import TLSConnection
 from reactor.transports.tlsports import TLSConnector, TLSFactory
 from tests.harness import DEADLINE, LOOPBACK, LOOPS, World, dial, readAll, refusedPort, reset, silentServer
+from tests.rawtls import peerContext
 from tests.tlsharness import CA, HOST, TRUST, TLSWorld, certificatePath, clientOptions, pemOf, serverOptions
 
 SIDES = [pytest.param(side, id=side.name) for side in LOOPS]
@@ -197,28 +206,20 @@ class TestFailures:
         assert clients.trace[-2:] == [("failed", "disconnected", "SSLError"), "stop"]
 
     def test_noContext(self, world: World) -> None:
-        class Broken:
-            def getContext(self) -> ssl.SSLContext:
-                raise FileNotFoundError("no such certificate")
-
-        clients = world.clientFactory()
-        world.reactor.connectSSL(LOOPBACK, world.listen(world.serverFactory()).getHost().port, clients, Broken())
+        """Asked for the second time, for the connection itself."""
+        clients, options = world.clientFactory(), Unreliable(clientOptions())
+        port = world.listen(world.serverFactory())
+        connector = world.reactor.connectSSL(LOOPBACK, port.getHost().port, clients, options)
+        options.broken = True
         assert isinstance(self.failed(world, clients), error.ConnectError)
+        assert connector.state == "disconnected"
 
     def test_noContextOnTheServer(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         """That connection is lost, and the port listens on."""
-
-        class Broken:
-            broken = True
-
-            def getContext(self) -> ssl.SSLContext:
-                if self.broken:
-                    raise FileNotFoundError("no such certificate")
-                return serverOptions().getContext()
-
-        options = Broken()
+        options = Unreliable(serverOptions())
         servers, clients = world.serverFactory(), world.clientFactory()
         port = world.reactor.listenSSL(0, servers, options, interface=LOOPBACK)
+        options.broken = True
         world.connect(port, clients)
         assert isinstance(self.failed(world, clients), error.SSLError)
         assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [FileNotFoundError]
@@ -226,6 +227,115 @@ class TestFailures:
         clients = world.clientFactory()
         world.connect(port, clients)
         world.until(lambda: clients.built)
+
+
+class TestSendOnly:
+    """Clients that write and close, and never read: nothing may wait for them unread, or their kernel resets the
+    connection at close, and drops what it had not sent.
+    """
+
+    LINES = 2000
+
+    def test_nothingIsLost(self, world: World) -> None:
+        servers = world.serverFactory()
+        port = world.listen(servers)
+        unread: list[bytes] = []
+
+        def send() -> None:
+            context = peerContext(isClient=True)
+            client = context.wrap_socket(dial(port), server_hostname=HOST)
+            client.sendall(b"".join(b"%066d\n" % number for number in range(self.LINES)))
+            unread.append(fcntl.ioctl(client.fileno(), termios.FIONREAD, bytes(4)))
+            client.close()
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        world.until(lambda: servers.built and servers.only.lost)
+        sending.join()
+        assert unread == [bytes(4)]
+        assert servers.only.received.count(b"\n") == self.LINES
+
+
+class Unreliable:
+    """A context factory that fails while it is `broken`."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+        self.broken = False
+
+    def getContext(self) -> ssl.SSLContext:
+        if self.broken:
+            raise FileNotFoundError("no such certificate")
+        context: ssl.SSLContext = self.options.getContext()
+        return context
+
+
+class Returning:
+    """A context factory that returns `context`, or raises it."""
+
+    def __init__(self, context: Any) -> None:
+        self.context = context
+
+    def getContext(self) -> Any:
+        if isinstance(self.context, Exception):
+            raise self.context
+        return self.context
+
+
+PYOPENSSL = "belongs to pyOpenSSL.*CertificateOptions.*optionsForClientTLS.*SSLContext"
+
+
+class TestWrongContexts:
+    """A mistake is found where it is made: listenSSL, connectSSL, startTLS and endpoints ask at once, as in Twisted."""
+
+    WRONG: ClassVar[list[tuple[Callable[[], Any], type[Exception], str]]] = [
+        (lambda: OpenSSL.SSL.Context(OpenSSL.SSL.TLS_METHOD), TypeError, PYOPENSSL),
+        (lambda: Returning(OpenSSL.SSL.Context(OpenSSL.SSL.TLS_METHOD)), TypeError, PYOPENSSL),
+        (lambda: twisted.internet.ssl.CertificateOptions(), TypeError, PYOPENSSL),
+        (lambda: twisted.internet.ssl.optionsForClientTLS(HOST), TypeError, PYOPENSSL),
+        (lambda: "server.pem", TypeError, "'server.pem' is neither an ssl.SSLContext nor has it getContext"),
+        (lambda: CertificateOptions, TypeError, "CertificateOptions is a class, and an object of it is needed"),
+        (lambda: Returning(None), TypeError, "getContext.. of .* returned None"),
+        (lambda: Returning(LookupError("my own")), LookupError, "my own"),
+    ]
+
+    @pytest.mark.parametrize(("make", "kind", "words"), WRONG)
+    @pytest.mark.parametrize("isClient", [False, True])
+    def test_atOnce(
+        self, world: World, make: Callable[[], Any], kind: type[Exception], words: str, isClient: bool
+    ) -> None:
+        self.check(world, make(), kind, words, isClient)
+
+    @pytest.mark.parametrize("isClient", [False, True])
+    def test_contextsOfTheOtherSide(self, world: World, isClient: bool) -> None:
+        context = peerContext(not isClient)
+        self.check(world, context, ValueError, "for the other side: a .* needs ssl.SSLContext.ssl.PROTOCOL", isClient)
+
+    def check(self, world: World, wrong: Any, kind: type[Exception], words: str, isClient: bool) -> None:
+        factory = world.clientFactory() if isClient else world.serverFactory()
+        begin = world.reactor.connectSSL if isClient else world.reactor.listenSSL
+        with pytest.raises(kind, match=words):
+            begin(*((LOOPBACK, 1) if isClient else (0,)), factory, wrong)
+        opened: list[Any] = []
+        if isClient:
+            endpoint = wrapClientTLS(wrong, SimpleNamespace(connect=opened.append))
+            failed = [endpoint.connect(factory), SSL4ClientEndpoint(world.reactor, LOOPBACK, 1, wrong).connect(factory)]
+        else:
+            endpoint = wrapServerTLS(wrong, SimpleNamespace(listen=opened.append))
+            failed = [endpoint.listen(factory), SSL4ServerEndpoint(world.reactor, 0, wrong).listen(factory)]
+        for deferred in failed:
+            failures: list[Any] = []
+            deferred.addErrback(failures.append)
+            assert failures[0].check(kind)
+            assert re.search(words, str(failures[0].value))
+        assert (opened, factory.trace, world.reactor.getReaders(), world.reactor.openTransports()) == ([], [], [], [])
+
+    def test_serversNeedAContext(self, world: World) -> None:
+        with pytest.raises(ValueError, match="a server needs a context with a certificate"):
+            world.reactor.listenSSL(0, world.serverFactory(), None)
+        failures: list[Any] = []
+        wrapServerTLS(cast("Any", None), None).listen(world.serverFactory()).addErrback(failures.append)
+        assert failures[0].check(ValueError)
 
 
 class TestCrossedWires:

@@ -4,7 +4,8 @@ A context factory is an `ssl.SSLContext`, or an object with `getContext()`, whic
 may have `hostname` (whom a client verifies), `handshakeTimeout` and `closeTimeout` (seconds).
 
 The settings: TLS 1.2 is the floor; suites of TLS 1.2 have forward secrecy and authenticated encryption; there is no
-renegotiation and no compression; a client verifies the certificate and the host's name, never the common name.
+renegotiation and no compression; a client verifies the certificate and the host's name, never the common name. A server
+sends no session tickets of TLS 1.3: see withoutTickets.
 """
 
 from __future__ import annotations
@@ -35,11 +36,49 @@ ContextFactory: TypeAlias = ssl.SSLContext | IContextFactory
 
 
 def contextOf(contextFactory: ContextFactory) -> ssl.SSLContext:
-    """Return the context of `contextFactory`. It never renegotiates from now on (RFC 5746 and TLS 1.3 are why)."""
-    context = contextFactory if isinstance(contextFactory, ssl.SSLContext) else contextFactory.getContext()
+    """Return the context of `contextFactory`. It never renegotiates from now on (RFC 5746 and TLS 1.3 are why).
+
+    TypeError for what is no context factory, or gives no context of the ssl module; what getContext() raises passes
+    through.
+    """
+    context = contextFactory if isinstance(contextFactory, ssl.SSLContext) else _askedFor(contextFactory)
     if not context.options & ssl.OP_NO_RENEGOTIATION:
         context.options |= ssl.OP_NO_RENEGOTIATION
     return context
+
+
+def checkContext(contextFactory: ContextFactory, isClient: bool) -> ContextFactory:
+    """Return `contextFactory`, once it has given a context that fits; errors as for contextOf.
+
+    ValueError for a context that was made for the other side. Whoever listens or connects asks this at once, as in
+    Twisted, so that a mistake is found where it is made, and not with the first connection.
+    """
+    protocol = contextOf(contextFactory).protocol
+    if protocol == (ssl.PROTOCOL_TLS_SERVER if isClient else ssl.PROTOCOL_TLS_CLIENT):
+        side, name = ("client", "CLIENT") if isClient else ("server", "SERVER")
+        raise ValueError(f"this context is for the other side: a {side} needs ssl.SSLContext(ssl.PROTOCOL_TLS_{name})")
+    return contextFactory
+
+
+def _askedFor(contextFactory: IContextFactory) -> ssl.SSLContext:
+    """Ask a factory for its context. TypeError, with what to give instead, if that comes to nothing."""
+    ask = None if isinstance(contextFactory, type) else getattr(contextFactory, "getContext", None)
+    context: object = contextFactory if ask is None else ask()
+    if isinstance(context, ssl.SSLContext):
+        return context
+    kind = context if isinstance(context, type) else type(context)
+    if kind.__module__.partition(".")[0] in ("OpenSSL", "twisted"):
+        found = f"{kind.__module__}.{kind.__qualname__} belongs to pyOpenSSL, and TLS here is the ssl module's"
+    elif ask is not None:
+        found = f"getContext() of {contextFactory!r} returned {context!r}, and no ssl.SSLContext"
+    elif isinstance(context, type):
+        found = f"{kind.__qualname__} is a class, and an object of it is needed"
+    else:
+        found = f"{context!r} is neither an ssl.SSLContext nor has it getContext()"
+    raise TypeError(
+        f"{found}: give reactor.CertificateOptions(certificate, privateKey) for a server, "
+        "reactor.optionsForClientTLS(hostname) for a client, or an ssl.SSLContext"
+    )
 
 
 class CertificateOptions:
@@ -53,7 +92,8 @@ class CertificateOptions:
 
     The files may be replaced while connections stand and come. getContext() sees that, RELOAD_INTERVAL at the latest
     after the last look, and new connections get the new certificate. If the new files do not hold together, the
-    certificate from before stays, with one warning in the log for each state of the files.
+    certificate from before stays, with one warning in the log for each state of the files. If the system cannot read
+    them (no descriptor is free, say), they are tried again at each look, and each error is logged once.
     """
 
     def __init__(
@@ -85,6 +125,7 @@ class CertificateOptions:
         self._password = password
         self._seconds = seconds
         self._state: list[tuple[int, int, int] | None] = []
+        self._told: tuple[object, ...] | None = None  # what the last warning was about
         self._nextLook = 0.0
         self.reload()
 
@@ -94,12 +135,23 @@ class CertificateOptions:
         if now >= self._nextLook:
             self._nextLook = now + RELOAD_INTERVAL
             if (state := self._stateOfFiles()) != self._state:
-                self._state = state
-                try:
-                    self._context = self._makeContext()
-                except (OSError, ValueError) as error:
-                    log.warning("%s is not fit for use, the certificate from before stays: %s", self.certificate, error)
+                self._reread(state)
         return self._context
+
+    def _reread(self, state: list[tuple[int, int, int] | None]) -> None:
+        """Take over the files, which are in a new `state`, or warn that they do not do."""
+        try:
+            self._context = self._makeContext()
+        except (OSError, ValueError, MemoryError) as error:
+            told = state, type(error).__name__, getattr(error, "errno", None)
+            if told != self._told:
+                self._told = told
+                log.warning("%s is not fit for use, the certificate from before stays: %s", self.certificate, error)
+            if not isOfContents(error):
+                return  # the files may be good, and are to be read again
+        else:
+            self._told = None
+        self._state = state
 
     def reload(self) -> None:
         """Read the files now. OSError or ValueError if they do not hold together; the context from before stays."""
@@ -109,10 +161,11 @@ class CertificateOptions:
         self._nextLook = self._seconds() + RELOAD_INTERVAL
 
     def _stateOfFiles(self) -> list[tuple[int, int, int] | None]:
-        return [_stateOf(path) for path in (self.certificate, self.privateKey, self.revoked) if path is not None]
+        paths = (self.certificate, self.privateKey, self.revoked, self.trustRoot)
+        return [_stateOf(path) for path in paths if not (path is None or isinstance(path, bytes))]
 
     def _makeContext(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = withoutTickets(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         _harden(context, self.minimumVersion, self.acceptableProtocols)
         context.load_cert_chain(self.certificate, self.privateKey, self._askPassword)
         if self.trustRoot is not None:
@@ -226,6 +279,24 @@ def _clientContext(minimumVersion: ssl.TLSVersion, protocols: Iterable[bytes | s
     return context
 
 
+def withoutTickets(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Have a server's `context` send no session tickets of TLS 1.3, and return it.
+
+    OpenSSL sends two behind each handshake (RFC 8446, 4.6.1). A client that only sends never reads them. Its kernel
+    then resets the connection at close, since something is unread, and drops what it had not sent yet (RFC 1122,
+    4.2.2.13). The price: such a client cannot resume a session, and makes a whole handshake each time.
+    """
+    context.num_tickets = 0
+    return context
+
+
+def isOfContents(error: BaseException) -> bool:
+    """Whether `error` tells that files of a certificate hold the wrong things; else the system could not read them, and
+    may be able to a moment later.
+    """
+    return isinstance(error, (ssl.SSLError, ValueError))
+
+
 def _harden(context: ssl.SSLContext, minimumVersion: ssl.TLSVersion, protocols: Iterable[bytes | str]) -> None:
     context.minimum_version = minimumVersion
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
@@ -238,12 +309,23 @@ def _harden(context: ssl.SSLContext, minimumVersion: ssl.TLSVersion, protocols: 
 def _trust(context: ssl.SSLContext, trustRoot: TrustRoot) -> None:
     if trustRoot is None:
         context.load_default_certs()
+        _checkSystemsTrust(context)
     elif isinstance(trustRoot, bytes):
         context.load_verify_locations(cadata=trustRoot.decode("ascii"))
     elif os.path.isdir(trustRoot):
         context.load_verify_locations(capath=trustRoot)
     else:
         context.load_verify_locations(trustRoot)
+
+
+def _checkSystemsTrust(context: ssl.SSLContext) -> None:
+    """OSError if nothing was loaded because the system could not read its file: OpenSSL keeps silent about that, and
+    the context would trust nobody for as long as it lives.
+    """
+    path = ssl.get_default_verify_paths().cafile
+    if path is not None and not context.cert_store_stats()["x509_ca"]:
+        with open(path, "rb") as file:
+            file.read(1)
 
 
 def _stateOf(path: Path) -> tuple[int, int, int] | None:

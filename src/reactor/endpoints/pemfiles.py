@@ -7,9 +7,18 @@ import pathlib
 import re
 import ssl
 import tempfile
+import time
+from collections.abc import Callable
 from typing import Any
 
-from reactor.tlsoptions import CertificateOptions, ContextFactory, ServerNameOptions, _stateOf
+from reactor.tlsoptions import (
+    RELOAD_INTERVAL,
+    CertificateOptions,
+    ContextFactory,
+    ServerNameOptions,
+    _stateOf,
+    isOfContents,
+)
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
 
@@ -70,12 +79,15 @@ def trustIn(directory: str | None) -> bytes | None:
 class PEMDirectory:
     """The certificates of a directory, each with its key and chain in one `*.pem` file, by the names they are for.
 
-    A name that is not known, if the directory has changed since, has it read again. ValueError if there is none.
+    A name that is not known, if the directory has changed since, has it read again. What the system could not read is
+    read again for the next such name, but not more often than each RELOAD_INTERVAL. ValueError if there is none.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, seconds: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
+        self._seconds = seconds
         self._changed = 0
+        self._nextLook = 0.0  # later than now only if the system could not read the directory
         self._read()
 
     def options(self) -> ServerNameOptions:
@@ -85,7 +97,7 @@ class PEMDirectory:
     def find(self, name: str) -> ContextFactory | None:
         """Return the options for the host `name`."""
         found = self._find(name)
-        if found is None and os.stat(self._directory).st_mtime_ns != self._changed:
+        if found is None and self._seconds() >= self._nextLook and self._stateOfDirectory() != self._changed:
             self._read()
             found = self._find(name)
         return found
@@ -93,8 +105,22 @@ class PEMDirectory:
     def _find(self, name: str) -> ContextFactory | None:
         return self._options.get(name) or self._options.get("*." + name.partition(".")[2])
 
+    def _stateOfDirectory(self) -> int:
+        return os.stat(self._directory).st_mtime_ns
+
     def _read(self) -> None:
-        self._changed = os.stat(self._directory).st_mtime_ns
+        changed = self._stateOfDirectory()
+        try:
+            self._options = self._optionsByName()
+        except (OSError, ValueError, MemoryError) as error:
+            if isOfContents(error):
+                self._changed = changed
+            else:
+                self._nextLook = self._seconds() + RELOAD_INTERVAL
+            raise
+        self._changed = changed
+
+    def _optionsByName(self) -> dict[str, ContextFactory]:
         options: dict[str, ContextFactory] = {}
         for path in sorted(pathlib.Path(self._directory).iterdir()):
             if path.suffix.lower() == ".pem" and b"PRIVATE KEY-----" in path.read_bytes():
@@ -103,7 +129,7 @@ class PEMDirectory:
                     options.setdefault(name, own)
         if not options:
             raise ValueError(f"there is no certificate with its key in a file *.pem of {self._directory}")
-        self._options = options
+        return options
 
 
 def namesOf(options: CertificateOptions) -> list[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from reactor.defer import Deferred
+from reactor.defer import Deferred, execute, fail
 from reactor.endpoints.streams import Introduction
 from reactor.error import ConnectingCancelledError, NoProtocol
 from reactor.failure import Failure
 from reactor.interfaces import IListeningPort, IProtocolFactory
 from reactor.tlsoptions import ContextFactory
-from reactor.transports.starttls import contextFor, hostOf
+from reactor.transports.starttls import askedContext, contextFor, hostOf
 from reactor.transports.tls import TLSConnection
 from reactor.transports.tlslayer import TLSLayer
 from reactor.transports.tlsports import TLSFactory
@@ -56,9 +56,12 @@ class _ServerWrapping(_Wrapping):
     def __init__(self, factory: IProtocolFactory, contextFactory: ContextFactory) -> None:
         super().__init__(factory)
         self._contextFactory = contextFactory
+        self._tls: TLSFactory | None = None  # from the first connection on, which knows the reactor
 
     def layerFor(self, transport: Any, addr: Any) -> TLSLayer:
-        return TLSFactory(transport.reactor, self._factory, self._contextFactory).buildProtocol(addr)
+        if self._tls is None:
+            self._tls = TLSFactory(transport.reactor, self._factory, self._contextFactory)
+        return self._tls.buildProtocol(addr)
 
 
 class _ClientWrapping(_Wrapping):
@@ -112,6 +115,10 @@ class _TLSClientEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See wrapClientTLS."""
+        try:
+            askedContext(self._contextFactory, isClient=True)
+        except Exception:
+            return fail()
         hostname = getattr(self._wrappedEndpoint, "hostname", None)
         wrapping = _ClientWrapping(protocolFactory, self._contextFactory, hostname)
         below = wrapping.below = self._wrappedEndpoint.connect(wrapping)
@@ -126,10 +133,9 @@ class _TLSServerEndpoint:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """See wrapServerTLS."""
-        port: Deferred[IListeningPort] = self._wrappedEndpoint.listen(
-            _ServerWrapping(protocolFactory, self._contextFactory)
-        )
-        return port
+        wrapping = _ServerWrapping(protocolFactory, self._contextFactory)
+        asked = execute(askedContext, self._contextFactory, isClient=False)
+        return asked.addCallback(lambda _: self._wrappedEndpoint.listen(wrapping))
 
 
 def wrapClientTLS(connectionCreator: ContextFactory | None, wrappedEndpoint: Any, clock: Any = None) -> Any:
@@ -137,14 +143,16 @@ def wrapClientTLS(connectionCreator: ContextFactory | None, wrappedEndpoint: Any
 
     `connectionCreator` is a context factory. Verified is whom it names, as reactor.optionsForClientTLS(hostname) does,
     else the `hostname` of `wrappedEndpoint`, else the host that was connected to; None means the system's trust. The
-    Deferred of connect() fires after the handshake and connectionMade, or fails, with SSLError if TLS does. `clock` is
-    taken, for programs written for Twisted, and not needed.
+    Deferred of connect() fires after the handshake and connectionMade, or fails, with SSLError if TLS does. It fails at
+    once, with TypeError or ValueError, for what is no context factory, or one of servers. `clock` is taken, for
+    programs written for Twisted, and not needed.
     """
     return _TLSClientEndpoint(connectionCreator, wrappedEndpoint)
 
 
 def wrapServerTLS(connectionCreator: ContextFactory, wrappedEndpoint: Any, clock: Any = None) -> Any:
     """Return a server endpoint that listens as `wrappedEndpoint` does, for TLS with the contexts of
-    `connectionCreator`, a reactor.CertificateOptions say. `clock` as in wrapClientTLS.
+    `connectionCreator`, for example a reactor.CertificateOptions. Its Deferred fails at once, with TypeError or
+    ValueError, for what is no context factory, or one of clients. `clock` as in wrapClientTLS.
     """
     return _TLSServerEndpoint(connectionCreator, wrappedEndpoint)

@@ -174,6 +174,9 @@ class ITransportReactor(IReactor, Protocol):
     def closeSoon(self, file: IClosable) -> None:
         """Close `file` once no event of this batch can name its descriptor any more."""
 
+    def isReading(self, reader: Any) -> bool:
+        """Whether `reader` is watched for reading."""
+
     def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
         """Log what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor in
         order.

@@ -57,8 +57,9 @@ class SocketServices:
     ) -> TCPPort:
         """Listen as listenTCP does, for TLS: `factory` is asked for a protocol after each good handshake.
 
-        `contextFactory` is an ssl.SSLContext for servers, or has getContext(), asked for each connection: a
-        reactor.tlsoptions.CertificateOptions say. The handshake has a deadline of its own, 10 s by default.
+        `contextFactory` is an ssl.SSLContext for servers, or has getContext(), for example reactor.CertificateOptions.
+        It is asked at once and for each connection. TypeError for what gives no such context, ValueError for one of
+        clients. The handshake has a deadline of its own, 10 s by default.
         """
         listening = TCPPort(self, port, TLSFactory(self, factory, contextFactory), backlog, interface)
         listening.startListening()
@@ -75,9 +76,11 @@ class SocketServices:
     ) -> TLSConnector:
         """Connect as connectTCP does, then with TLS; `factory` is asked for a protocol after the handshake.
 
-        `contextFactory` is an ssl.SSLContext for clients, or has getContext(), a reactor.tlsoptions.optionsForClientTLS
-        say; None verifies with the system's trust. Who is verified is its `hostname`, if it has one, else `host`. If
-        TLS fails, clientConnectionFailed gets error.SSLError; TimeoutError after the handshake's own deadline.
+        `contextFactory` is an ssl.SSLContext for clients, or has getContext(), for example a
+        reactor.optionsForClientTLS(host); None verifies with the system's trust. It is asked at once and for each
+        connection. Verified is its `hostname`, if it has one, else `host`. TypeError for what gives no context,
+        ValueError for one of servers. If TLS fails, clientConnectionFailed gets error.SSLError; TimeoutError after the
+        handshake's own deadline.
         """
         connector = TLSConnector(self, host, port, factory, contextFactory, timeout, bindAddress)
         connector.connect()

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from reactor.error import SSLError
 from reactor.linecore import UNLIMITED
-from reactor.tlsoptions import ContextFactory, defaultClientContext
+from reactor.tlsoptions import ContextFactory, checkContext, defaultClientContext
 from reactor.transports.stream import Connection
 from reactor.transports.tls import TLSConnection
 from reactor.transports.tlslayer import PLAIN_BYTES, undelivered
@@ -50,7 +50,8 @@ class StartTLSMixin:
         them; a protocol of yours that keeps bytes should have one.
 
         `protocol.transport` is another object from now on. RuntimeError if there is TLS already or the connection is
-        ending; nothing happens if it has ended. ValueError without what is needed to begin.
+        ending; nothing happens if it has ended. ValueError without what is needed to begin, TypeError for what is no
+        context factory.
         """
         beginTLS(cast("Connection", self), contextFactory, self._hasConnected == normal, hostname)
 
@@ -75,7 +76,7 @@ def beginTLS(
     )
     protocol = layer.protocol = connection.protocol
     layer.setOutputLimits(connection.highWater, connection.outputLimit)
-    layer._paused = all(reader is not connection for reader in connection.reactor.getReaders())
+    layer._paused = not connection.reactor.isReading(connection)
     layer.producer = connection.producer
     layer.streamingProducer = connection.streamingProducer
     layer.producerPaused = connection.producerPaused
@@ -96,6 +97,11 @@ def contextFor(contextFactory: ContextFactory | None, isClient: bool) -> Context
             raise ValueError("a server needs a context with a certificate")
         return defaultClientContext()
     return contextFactory
+
+
+def askedContext(contextFactory: ContextFactory | None, isClient: bool) -> ContextFactory:
+    """Return what contextFor does, asked at once whether it fits: errors as for tlsoptions.checkContext."""
+    return checkContext(contextFor(contextFactory, isClient), isClient)
 
 
 def hostOf(contextFactory: ContextFactory | None, known: str | None) -> str | None:

@@ -11,7 +11,7 @@ from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.connecting import Connector
-from reactor.transports.starttls import contextFor, hostOf
+from reactor.transports.starttls import askedContext, contextFor, hostOf
 from reactor.transports.tcp import TCPConnector
 from reactor.transports.tls import TLSConnection
 from reactor.transports.tlslayer import TLSLayer
@@ -23,7 +23,7 @@ class TLSFactory:
     """A factory for listening ports of any family, whose connections speak TLS and belong to `wrappedFactory`.
 
     That one's buildProtocol is called after each good handshake. A failed one is a record of level INFO, and the end of
-    that connection.
+    that connection. `contextFactory` is asked at once, and for each connection: errors as for tlsoptions.checkContext.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class TLSFactory:
     ) -> None:
         self.reactor = reactor
         self.wrappedFactory = wrappedFactory
-        self.contextFactory = contextFor(contextFactory, isClient=False)
+        self.contextFactory = askedContext(contextFactory, isClient=False)
 
     def logPrefix(self) -> str:
         """Return the wrapped factory's name for log messages, with TLS."""
@@ -89,7 +89,7 @@ class TLSConnecting(Connector):
 
 
 class TLSConnector(TLSConnecting, TCPConnector):
-    """A client's handle on a TLS connection over TCP."""
+    """A client's handle on a TLS connection over TCP. `contextFactory` is asked at once, and for each connection."""
 
     host: str
 
@@ -104,4 +104,4 @@ class TLSConnector(TLSConnecting, TCPConnector):
         bindAddress: tuple[str, int] | None = None,
     ) -> None:
         super().__init__(reactor, host, port, factory, timeout, bindAddress)
-        self.contextFactory = contextFactory
+        self.contextFactory = askedContext(contextFactory, isClient=True)
