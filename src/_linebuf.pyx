@@ -267,6 +267,15 @@ cdef class LineBuffer:
     def __len__(self):
         return 0 if still_skips(self) else size_of(self)
 
+    @property
+    def holds(self):
+        return size_of(self) > 0
+
+    @property
+    def hasFollowed(self):
+        """Whether it has known, or refused, the settings of an owner."""
+        return self.tag != 0
+
     def __iter__(self):
         return self
 
@@ -1176,7 +1185,6 @@ cdef bytes content_of(object data):
         raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
 
 
-cdef str BUFFER = "_LineReceiver__buffer"  # of LineReceiver
 
 
 # How often a setting was announced.
@@ -1196,22 +1204,26 @@ cdef class AnnouncingAttribute:
 
     An instance's own value is where it would be without this; but to look there makes CPython build a dict for the
     instance, so that is put off until it has got a value of its own. `own` is the attribute that tells, and `place` the
-    one that has the buffer.
+    one that has the buffer. That attribute cannot be trusted where instances may be older than this: they may have got
+    their values from before, unannounced. `late` tells, and then the instance's dict is always looked into. For the
+    same reason LineReceiver sets `own` when the class of an instance may have changed.
     """
 
     cdef str name
     cdef object default
     cdef str place
     cdef str own
+    cdef bint late
 
-    def __cinit__(self, str name, default, str place):
+    def __cinit__(self, str name, default, str place, bint late):
         self.name = name
         self.default = default
         self.place = place
         self.own = place.removesuffix("buffer") + "own"
+        self.late = late
 
     def __get__(self, owner, cls):
-        if owner is None or not PyObject_GenericGetAttr(owner, self.own):
+        if owner is None or not (self.late or PyObject_GenericGetAttr(owner, self.own)):
             return self.default
         return owner.__dict__.get(self.name, self.default)
 
@@ -1233,9 +1245,11 @@ cdef tuple PLAIN = (bytes, int, bool, type(None))
 cdef dict verdicts = {}
 
 
-def announcing(name, default):
-    """Return a class attribute for LineReceiver's body, with `default` as its value, that announces when it is set."""
-    return AnnouncingAttribute(name, default, BUFFER)
+def announcingFromTheStart(cls, root, names):
+    """Have those of the class attributes `names` announce that `cls` itself defines. It is new, without an instance."""
+    for name in names:
+        if name in cls.__dict__ and type(cls.__dict__[name]) in PLAIN:
+            announce_in(cls, root, name, False)
 
 
 def announces(cls, root, names):
@@ -1279,8 +1293,13 @@ cdef bint has_announcing(object cls, object root, str name) except -1:
         return True
     if type(value) not in PLAIN or root not in owner.__mro__:
         return False
+    return announce_in(owner, root, name, True)
+
+
+cdef bint announce_in(object cls, object root, str name, bint late) except -1:
+    """Have the class attribute `name` of `cls` announce. Return whether `cls` allows it."""
     try:
-        setattr(owner, name, AnnouncingAttribute(name, value, f"_{root.__name__}__buffer"))
+        setattr(cls, name, AnnouncingAttribute(name, cls.__dict__[name], f"_{root.__name__}__buffer", late))
     except (AttributeError, TypeError):
         return False
     return True

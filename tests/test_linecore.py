@@ -259,7 +259,12 @@ def choice(monkeypatch: pytest.MonkeyPatch, environment: str | None, extension: 
 def working() -> types.ModuleType:
     extension = types.ModuleType("reactor._linebuf")
     vars(extension).update(
-        LineBuffer=Owner, Lines=Owner, OutputBuffer=Owner, Disconnectable=Owner, announces=None, announcing=None
+        LineBuffer=Owner,
+        Lines=Owner,
+        OutputBuffer=Owner,
+        Disconnectable=Owner,
+        announces=None,
+        announcingFromTheStart=None,
     )
     return extension
 

@@ -1428,6 +1428,23 @@ def test_settingsReadAsTheyAlwaysDid(base: Any) -> None:
         assert getattr(protocol, name) == getattr(Kind, name)
 
 
+def test_whatAnInstanceHasFromBeforeItsClassAnnouncedIsHeeded(base: Any) -> None:
+    """A setting that the class gets when instances live, or that an instance sets while its class has a plain value."""
+
+    class Kind(Recorded, base):
+        delimiter = b"\n"
+
+    protocol, trace = connected(Kind)
+    protocol.dataReceived(b"a\n")
+    Kind.delimiter = b";"
+    protocol.delimiter = b"!"
+    protocol.dataReceived(b"b;c!d\n")
+    Kind.line_mode = 1
+    protocol.setRawMode()
+    protocol.dataReceived(b"e!")
+    assert [event for event in trace if type(event) is bytes or event[0] == "raw"] == [b"a", b"b;c", ("raw", b"d\ne!")]
+
+
 def test_classAttributesStayTheVeryObjects(base: Any) -> None:
     """What a class body says is what its attributes are, before the first data and after it."""
 
@@ -1443,7 +1460,7 @@ def test_classAttributesStayTheVeryObjects(base: Any) -> None:
 
     settings = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
     kinds = {
-        Kind: {name: vars(Kind)[name] for name in settings},
+        Kind: {name: getattr(Kind, name) for name in settings},
         OnlyKind: {"MAX_LENGTH": OnlyKind.MAX_LENGTH},
         LineReceiver: {name: getattr(LineReceiver, name) for name in settings},
     }

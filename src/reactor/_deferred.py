@@ -152,8 +152,8 @@ class Deferred(CallbackChain, Generic[T]):
         """Cancel in `timeout` seconds of `clock` (a reactor or Clock) unless everything added so far has finished.
 
         If that happens, `onTimeoutCancel(resultOrFailure, timeout)` gives the result from there on; without it,
-        CancelledError becomes TimeoutError and anything else stays. A canceller that raises is logged, and counts as one
-        that gave no result.
+        CancelledError becomes TimeoutError and anything else stays. A canceller that raises is logged, and counts
+        as one that gave no result.
         """
         timedOut = False
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 from reactor._logger import getLogger
 from reactor.defer import CancelledError, ensureDeferred
 from reactor.failure import Failure
-from reactor.linecore import BATCHED, EXACT, FAST, STALE, WATCHED, LineBuffer, Lines, announces, announcing
+from reactor.linecore import BATCHED, EXACT, FAST, STALE, WATCHED, LineBuffer, Lines, announces, announcingFromTheStart
 from reactor.protocol import Protocol
 
 log = getLogger("reactor.linereceiver")
@@ -53,8 +53,8 @@ class LineReceiver(Protocol):
     - `paused`: while true, what arrives is kept; see pauseProducing.
     - `stripCR`: if true, one CR before the delimiter is not part of the line and does not count for MAX_LENGTH.
     - `overlong`: "close" (what Twisted does: lineLengthExceeded gets all that is buffered, and closes) or "skip"
-      (lineLengthExceeded is told once, the line is dropped up to its delimiter, and counted in `overlongCount`). Nothing
-      of it comes back: raw data begins behind it, too.
+      (lineLengthExceeded is told once, the line is dropped up to its delimiter, and counted in `overlongCount`).
+      Nothing of it comes back: raw data begins behind it, too.
 
     A handler may be asynchronous: while a Deferred or coroutine that lineReceived, rawDataReceived, linesReceived or
     lineLengthExceeded returned has no result, nothing more is delivered and the transport is paused. Its failure
@@ -66,19 +66,20 @@ class LineReceiver(Protocol):
     delimiter: bytes = b"\r\n"
     MAX_LENGTH: int = 16384
     line_mode: int = 1
-    stripCR: bool = announcing("stripCR", False)
+    stripCR: bool = False
     overlong: str = "close"
     overlongCount: int = 0
-    paused: bool = announcing("paused", False)
+    paused: bool = False
 
     #: Define `linesReceived(lines)` in a subclass to get, in place of lineReceived, a list of all complete lines of a
     #: read at once, never an empty one. Settings changed inside count after it; it ends before a line that is too long.
     #: Its result means what that of lineReceived means. Set on an instance it counts at once, for the same read, too.
-    linesReceived: Callable[[list[bytes]], Any] | None = announcing("linesReceived", None)
+    linesReceived: Callable[[list[bytes]], Any] | None = None
 
     _bufferClass = LineBuffer
     # An attribute of instances only, for the reason that BaseProtocol.transport is.
     __buffer: LineBuffer
+    # Whether the instance's own settings are looked for: see AnnouncingAttribute.
     __own = False
     __held = False
 
@@ -91,6 +92,7 @@ class LineReceiver(Protocol):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        announcingFromTheStart(cls, LineReceiver, LONE_SETTINGS)
         if not hasattr(cls.overlong, "__get__"):
             checkOverlong(cls.overlong)
 
@@ -216,8 +218,11 @@ class LineReceiver(Protocol):
 
     def __follow(self, buffer: LineBuffer) -> int:
         """Make the settings known to the buffer for as long as none of them changes. EXACT if that cannot be."""
+        if buffer.hasFollowed:
+            self.__own = True  # another class, maybe: what the instance set under the former one was not announced
         batches = self.linesReceived is not None
         if not announces(type(self), LineReceiver, SETTINGS if batches else LONE_SETTINGS):
+            self.__own = True
             buffer.refuse(self)
             return EXACT
         if not self.line_mode or self.paused:
@@ -243,7 +248,9 @@ class LineReceiver(Protocol):
 
     def __deliver(self, buffer: LineBuffer) -> Any:
         """Deliver what is buffered, asking for each setting each time."""
-        while not self.paused and buffer:
+        if not self.__own:
+            self.__own = True  # a callback may change the class, too
+        while buffer.holds and not self.paused and buffer:
             if not self.line_mode:
                 why, stop = self.__heed(buffer, self.rawDataReceived(buffer.take()))
                 if stop:
@@ -353,6 +360,9 @@ class LineReceiver(Protocol):
         log.error("A handler of %s failed", type(self).__name__, exc_info=failure.value)
         if not gone:
             (transport.abortConnection if hasattr(transport, "abortConnection") else transport.loseConnection)()
+
+
+announcingFromTheStart(LineReceiver, LineReceiver, LONE_SETTINGS)
 
 
 class LineOnlyReceiver(Protocol):

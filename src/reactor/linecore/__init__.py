@@ -23,7 +23,8 @@ A LineBuffer belongs to one thread and calls nobody back. Its contract:
   returns it. A delimiter that is set meanwhile ends the line.
 - `take()` returns all bytes and empties the buffer, `take(count)` only the first `count` (ValueError if negative);
   `peek()` returns all bytes. `clear()` empties the buffer, and ends a skip.
-- `len(buffer)`: the bytes held. `lineCount`: how many lines ended so far, cut or skipped.
+- `len(buffer)`: the bytes held. `holds`: whether there are any, those of a line that is skipped included.
+  `lineCount`: how many lines ended so far, cut or skipped.
 - Each byte is searched once and copied a bounded number of times, whatever the cuts of the input.
 
 For LineReceiver alone there are `busy` and `waiting` (while one is set, the buffer only collects), and
@@ -72,11 +73,18 @@ from reactor.linecore._pure import BATCHED, EXACT, FAST, KEPT, STALE, UNLIMITED,
 IMPLEMENTATION = "pure"
 
 if TYPE_CHECKING:
-    from reactor._linebuf import Disconnectable, LineBuffer, Lines, OutputBuffer, announces, announcing
+    from reactor._linebuf import Disconnectable, LineBuffer, Lines, OutputBuffer, announces, announcingFromTheStart
 else:
     if os.environ.get("REACTOR_PURE") != "1":
         try:
-            from reactor._linebuf import Disconnectable, LineBuffer, Lines, OutputBuffer, announces, announcing
+            from reactor._linebuf import (
+                Disconnectable,
+                LineBuffer,
+                Lines,
+                OutputBuffer,
+                announces,
+                announcingFromTheStart,
+            )
         except ImportError as error:
             # Not there is what a pure build is like; there and unusable is a fault.
             if not isinstance(error, ModuleNotFoundError) or error.name != "reactor._linebuf":
@@ -84,7 +92,14 @@ else:
         else:
             IMPLEMENTATION = "compiled"
     if IMPLEMENTATION == "pure":
-        from reactor.linecore._pure import Disconnectable, LineBuffer, Lines, OutputBuffer, announces, announcing
+        from reactor.linecore._pure import (
+            Disconnectable,
+            LineBuffer,
+            Lines,
+            OutputBuffer,
+            announces,
+            announcingFromTheStart,
+        )
 
 __all__ = [
     "BATCHED",
@@ -100,6 +115,6 @@ __all__ = [
     "Lines",
     "OutputBuffer",
     "announces",
-    "announcing",
+    "announcingFromTheStart",
     "asBytes",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 KEPT: Final = 0
 FAST: Final = 1
@@ -21,12 +21,8 @@ BATCHED: Final = 5
 UNLIMITED: Final = sys.maxsize // 2
 
 
-T = TypeVar("T")
-
-
-def announcing(name: str, default: T) -> T:
-    """Return what class attribute `name` is to be, so that setting it on an instance is announced. Here: as it is."""
-    return default
+def announcingFromTheStart(cls: type, root: type, names: tuple[str, ...]) -> None:
+    """Have those of the class attributes `names` announce that `cls` itself defines. Here: nothing."""
 
 
 def announces(cls: type, root: type, names: tuple[str, ...]) -> bool:
@@ -190,6 +186,12 @@ class LineBuffer:
 
     def __len__(self) -> int:
         return 0 if self.skipping else len(self._data) - self._pos
+
+    @property
+    def holds(self) -> bool:
+        return len(self._data) > self._pos
+
+    hasFollowed = False
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         self._add(data)
