@@ -286,6 +286,7 @@ class World:
 
     host = LOOPBACK
     afterReset = "ConnectionLost"  # what the peer of an aborted connection is told
+    hasConnectors = True  # whether the clients of its pairs have connected, through a Connector
 
     def __init__(self, side: Any = OURS) -> None:
         self.side = side
@@ -368,6 +369,8 @@ class UNIXWorld(World):
 
 class MemoryWorld(World):
     """Pairs in memory, inside a reactor of the side: that tells the time, and in its turns the pairs have theirs."""
+
+    hasConnectors = False
 
     def __init__(self, side: Any = OURS) -> None:
         super().__init__(side)

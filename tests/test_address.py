@@ -63,6 +63,8 @@ def test_programsMayChangeThem() -> None:
     """As Twisted's. Programs write what they know besides into the addresses that they get."""
     for module in (ours, theirs):
         for name, args in MAKERS:
+            if module is theirs and name == "UNIXAddress":
+                continue  # Twisted's asks the file system for an abstract name
             each, same = getattr(module, name)(*args), getattr(module, name)(*args)
             each.country = "none"
             assert (each.country, each, hash(each)) == ("none", same, hash(same))
@@ -74,8 +76,7 @@ def test_programsMayChangeThem() -> None:
             assert each.country == "none"
             field = "name" if name == "UNIXAddress" else "port"
             setattr(each, field, b"/changed" if field == "name" else 4242)
-            if module is ours or field == "port":  # Twisted's asks the file system for an abstract name
-                assert each != same
+            assert each != same
 
 
 @pytest.mark.parametrize(

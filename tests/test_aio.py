@@ -37,6 +37,8 @@ SIDES = [pytest.param(side, id=side.name) for side in (ASYNCIO, UVLOOP)]
 class AioWorld(World):
     """Recording protocols on asyncio's transports. The reactor only turns the event loop."""
 
+    hasConnectors = False
+
     def __init__(self, side: Any) -> None:
         super().__init__(side)
         self.ends: list[Any] = []

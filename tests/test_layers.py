@@ -19,6 +19,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "src" / "reactor"
 # where one of a floor needs another of the same floor, the floor has a row more. The floor's number is for the reader.
 ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (0, ("reactor.loops", "reactor.serving", "reactor.transports", "reactor._linebuf")),
+    (0, ("reactor.interfaces.asking",)),
     (0, ("reactor.interfaces.streams", "reactor.interfaces.datagrams", "reactor.interfaces.loops")),
     (0, ("reactor.interfaces.protocols", "reactor.interfaces.reactors")),
     (0, ("reactor.interfaces",)),

@@ -37,6 +37,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 class StdioWorld(World):
     """Two StandardIOs, each on the other ends of the other's descriptors."""
 
+    hasConnectors = False
+
     afterReset = "ConnectionDone"  # there is no reset
 
     def __init__(self, side: Any) -> None:

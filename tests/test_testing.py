@@ -46,6 +46,8 @@ MEMORY = SimpleNamespace(**{**vars(OURS), "name": "memory", "makeReactor": PumpR
 class MemoryWorld(World):
     """Recording protocols on in-memory pairs."""
 
+    hasConnectors = False
+
     def __init__(self) -> None:
         super().__init__(MEMORY)
 

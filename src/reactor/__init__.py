@@ -9,7 +9,8 @@ runs the reactor.
 from __future__ import annotations
 
 import select
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 # The modules that `import reactor` loads are its attributes, for type checkers too.
 from reactor import address as address
@@ -50,6 +51,8 @@ from reactor.defer import (
 )
 from reactor.failure import Failure
 from reactor.filesender import FileSender
+from reactor.interfaces.asking import conform as _conform
+from reactor.interfaces.asking import directlyProvides as _directlyProvides
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.base import ReactorBase
@@ -150,6 +153,11 @@ else:
         if name == "running":
             return _currentBase().running
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __conform__(interface: Any) -> Any:
+    """What zope.interface asks, to adapt the package to an interface of a reactor."""
+    return _conform(sys.modules[__name__], interface)
 
 
 __all__ = [
@@ -264,3 +272,6 @@ __all__ = [
 ]
 if hasattr(select, "epoll"):
     __all__ += ["EpollReactor"]
+
+# To be asked for `running`, as for what it has, would make a reactor.
+_directlyProvides(sys.modules[__name__], interfaces.IReactor)

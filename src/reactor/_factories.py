@@ -11,6 +11,7 @@ from reactor import _current
 from reactor._logger import getLogger
 from reactor._protocols import BaseProtocol
 from reactor.error import NotConnectingError
+from reactor.interfaces.asking import conform
 
 if TYPE_CHECKING:
     from reactor.failure import Failure
@@ -27,6 +28,8 @@ class Factory(Generic[P]):
     `protocol` is called without arguments for each one. `numPorts` counts the ports and connectors that use the
     factory; `noisy` logs when the first begins and the last ends.
     """
+
+    __conform__ = conform
 
     protocol: Callable[..., P] | None = None
     numPorts = 0

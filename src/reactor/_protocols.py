@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from reactor._logger import getLogger
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
+from reactor.interfaces.asking import conform
 
 if TYPE_CHECKING:
     from reactor.interfaces import IStreamTransport
@@ -27,6 +28,8 @@ class BaseProtocol:
 
     `connected` becomes 1 with the connection and stays 1 after it, as `transport` stays set.
     """
+
+    __conform__ = conform
 
     connected = 0
     # An attribute of instances only: one that hides an attribute of the class is slow to read from CPython 3.12 on.
@@ -77,6 +80,8 @@ def abandon(protocol: object) -> None:
 
 class AbstractDatagramProtocol:
     """What protocols over datagrams share. `numPorts` counts the ports that use it; `noisy` logs first and last."""
+
+    __conform__ = conform
 
     transport: Any = None
     numPorts = 0

@@ -12,6 +12,9 @@ import socket
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeAlias
 
+from reactor.interfaces.asking import conform, implementer
+from reactor.interfaces.streams import IAddress
+
 SocketType: TypeAlias = Literal["TCP", "UDP"]
 
 _IDNA = codecs.lookup("idna")  # now: what it imports would hold up a loop
@@ -25,8 +28,11 @@ def _checkType(kind: str) -> None:
         raise ValueError(f"the type of an address is 'TCP' or 'UDP', not {kind!r}")
 
 
+@implementer(IAddress)
 class _Address:
     """Room for attributes of the program's own, which costs an address without any nothing but a pointer."""
+
+    __conform__ = conform
 
     __slots__ = ("__dict__", "__weakref__")
 

@@ -13,6 +13,8 @@ from reactor.defer import Deferred, fail, succeed
 from reactor.error import ConnectionDone, ProcessDone, ProcessExitedAlready
 from reactor.failure import Failure
 from reactor.interfaces import NO_ENVIRONMENT, BytesLike, Environment, IProtocolFactory, IReactorProcess, Text
+from reactor.interfaces.asking import conform, implementer
+from reactor.interfaces.streams import IAddress
 from reactor.protocol import ProcessProtocol, abandon
 
 log = getLogger("reactor.endpoints")
@@ -25,9 +27,12 @@ class StandardErrorBehavior(enum.Enum):
     DROP = enum.auto()
 
 
-@dataclass(frozen=True)
+@implementer(IAddress)
+@dataclass(unsafe_hash=True)
 class ProcessAddress:
     """The address of both sides: a child process has none."""
+
+    __conform__ = conform
 
 
 class ProcessConnection:
@@ -113,6 +118,8 @@ class _Adapter(ProcessProtocol):
 
 class ProcessEndpoint:
     """A client's endpoint: connect() runs a child process. The parameters are those of spawnProcess."""
+
+    __conform__ = conform
 
     def __init__(
         self,

@@ -29,6 +29,8 @@ from reactor import _current
 from reactor.error import ConnectionLost
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
+from reactor.interfaces.asking import implementer
+from reactor.interfaces.streams import IAddress
 from reactor.transports.childpipes import hasHungUp
 from reactor.transports.duplex import DuplexStream, isHalfCloseable
 
@@ -38,7 +40,8 @@ _UNWATCHABLE = frozenset({errno.EPERM, errno.EINVAL})
 _TERMINAL_MASTER = 5 << 8 | 2  # the device number of the master's side: opening it makes another terminal
 
 
-@dataclass(frozen=True, slots=True)
+@implementer(IAddress)
+@dataclass(unsafe_hash=True)
 class PipeAddress:
     """Where the other end of standard input and output is: nobody knows. All are equal."""
 

@@ -26,6 +26,7 @@ from reactor._logger import getLogger
 from reactor.defer import Deferred, ensureDeferred, maybeDeferred
 from reactor.error import ReactorNotRunning
 from reactor.failure import Failure
+from reactor.interfaces.asking import conform
 from reactor.timers import DelayedCall, TimerQueue, monotonicTime
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ T = TypeVar("T")
 
 class Clock:
     """Time for tests: it stands still until it is advanced. Takes a reactor's place wherever only time is needed."""
+
+    __conform__ = conform
 
     rightNow = 0.0
 

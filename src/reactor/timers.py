@@ -24,6 +24,7 @@ from math import isfinite
 from typing import Any
 
 from reactor.error import AlreadyCalled, AlreadyCancelled
+from reactor.interfaces.asking import conform
 
 __all__ = ["DelayError", "DelayedCall", "TimerQueue", "monotonicTime"]
 
@@ -43,6 +44,8 @@ class DelayedCall:
     and `kw` are what will be called; a cancelled call has let go of them. `turn` is the last `mark` before it was
     scheduled.
     """
+
+    __conform__ = conform
 
     __slots__ = ("_queue", "args", "called", "cancelled", "deadline", "func", "kw", "turn")
 

@@ -16,7 +16,7 @@ from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, Out
 from reactor.failure import Failure
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.policies import ProtocolWrapper
-from tests.harness import MemoryWorld, Producer, World
+from tests.harness import Producer, World
 
 HIGH_WATER = 64 * 1024
 PIECE = b"x" * 1024
@@ -89,7 +89,7 @@ class Life:
         """As Twisted has it: transport.connector, also after the end. What a port accepts has none."""
         server, client = world.pair()
         assert not hasattr(server.transport, "connector")
-        if isinstance(world, MemoryWorld):
+        if not world.hasConnectors:
             assert not hasattr(client.transport, "connector")  # nothing has connected
             return
         connector = client.transport.connector

@@ -17,6 +17,7 @@ from reactor.endpoints.streams import TCP4ClientEndpoint, lookUpWithin
 from reactor.error import ConnectingCancelledError, DNSLookupError
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory, IReactor
+from reactor.interfaces.asking import conform
 
 ATTEMPT_DELAY = 0.25  # RFC 8305, section 5
 
@@ -28,6 +29,8 @@ class HostnameEndpoint:
     next is tried beside it (None: ATTEMPT_DELAY). `bindAddress` is (host, port) of this side, or its host alone.
     `hostname` is `host`, as a str: whom TLS verifies.
     """
+
+    __conform__ = conform
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from reactor.address import destinationOf, isIPv6Address
 from reactor.defer import CancelledError, Deferred, execute, fail
 from reactor.error import AlreadyListened, ConnectingCancelledError, DNSLookupError, NoProtocol
 from reactor.failure import Failure
+from reactor.interfaces.asking import conform
 from reactor.protocol import BaseProtocol, ClientFactory, Factory, abandon
 from reactor.stdio import PipeAddress, StandardIO
 
@@ -109,6 +110,8 @@ def _connect(protocolFactory: IProtocolFactory, start: Callable[[_EndpointFactor
 class _TCPServerEndpoint:
     """Where a server listens; nothing happens before listen()."""
 
+    __conform__ = conform
+
     def __init__(self, reactor: IReactorTCP, port: int, backlog: int, interface: str) -> None:
         self._reactor = reactor
         self._port = port
@@ -141,6 +144,8 @@ class TCP4ClientEndpoint:
 
     `bindAddress` is (host, port) of this side, or its host alone.
     """
+
+    __conform__ = conform
 
     def __init__(
         self,
@@ -210,6 +215,8 @@ class TCP6ClientEndpoint(TCP4ClientEndpoint):
 class SSL4ServerEndpoint:
     """Listens for TLS on IPv4 with the contexts of `sslContextFactory` (see reactor.listenSSL)."""
 
+    __conform__ = conform
+
     def __init__(
         self, reactor: IReactorSSL, port: int, sslContextFactory: ContextFactory, backlog: int = 50, interface: str = ""
     ) -> None:
@@ -237,6 +244,8 @@ class SSL4ClientEndpoint:
     `sslContextFactory` is as connectSSL takes it: None verifies `host` with the system's trust. `bindAddress` is (host,
     port) of this side, or its host alone.
     """
+
+    __conform__ = conform
 
     def __init__(
         self,
@@ -272,6 +281,8 @@ class SSL4ClientEndpoint:
 class UNIXServerEndpoint:
     """Listens on the UNIX socket `address`; the arguments are those of reactor.listenUNIX."""
 
+    __conform__ = conform
+
     def __init__(
         self, reactor: IReactorUNIX, address: Path, backlog: int = 50, mode: int = 0o600, wantPID: bool | int = True
     ) -> None:
@@ -296,6 +307,8 @@ class UNIXServerEndpoint:
 class UNIXClientEndpoint:
     """Connects to the UNIX socket `path` within `timeout` seconds; `checkPID` is that of reactor.connectUNIX."""
 
+    __conform__ = conform
+
     def __init__(self, reactor: IReactorUNIX, path: Path, timeout: float = 30, checkPID: bool | int = False) -> None:
         self._reactor = reactor
         self._path = path
@@ -314,6 +327,8 @@ class UNIXClientEndpoint:
 
 class AdoptedStreamServerEndpoint:
     """Listens on `fileno`, a listening socket that somebody else has opened, and owns it from then on. Once."""
+
+    __conform__ = conform
 
     def __init__(self, reactor: IReactorSocket, fileno: int, addressFamily: int) -> None:
         self.reactor = reactor
@@ -336,6 +351,8 @@ class AdoptedStreamServerEndpoint:
 
 class StandardIOEndpoint:
     """Standard input and output as the one connection of a server."""
+
+    __conform__ = conform
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor

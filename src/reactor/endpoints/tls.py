@@ -9,6 +9,7 @@ from reactor.endpoints.streams import Introduction
 from reactor.error import ConnectingCancelledError, NoProtocol
 from reactor.failure import Failure
 from reactor.interfaces import IListeningPort, IProtocolFactory
+from reactor.interfaces.asking import conform
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.starttls import askedContext, contextFor, hostOf
 from reactor.transports.tls import TLSConnection
@@ -109,6 +110,8 @@ class _ClientWrapping(_Wrapping):
 
 
 class _TLSClientEndpoint:
+    __conform__ = conform
+
     def __init__(self, contextFactory: ContextFactory | None, wrappedEndpoint: Any) -> None:
         self._contextFactory = contextFactory
         self._wrappedEndpoint = wrappedEndpoint
@@ -127,6 +130,8 @@ class _TLSClientEndpoint:
 
 
 class _TLSServerEndpoint:
+    __conform__ = conform
+
     def __init__(self, contextFactory: ContextFactory, wrappedEndpoint: Any) -> None:
         self._contextFactory = contextFactory
         self._wrappedEndpoint = wrappedEndpoint

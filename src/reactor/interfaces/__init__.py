@@ -1,12 +1,30 @@
 """The contracts between the rooms of the house, as ``typing.Protocol`` classes.
 
 Nothing registers with them: an object that has the methods satisfies the contract, for type checkers and at run time.
+At run time they are asked with `IFoo.providedBy(x)` and `IFoo.implementedBy(C)`, or isinstance and issubclass. What has
+the methods by chance, or no methods at all, can be declared, with `implementer` and the others of zope.interface's
+names. `IFoo(x)` is x, or what its `__conform__` adapts it to.
+
 Names are those of ``twisted.internet.interfaces``. Unless a docstring says otherwise, every method is for the thread
 that runs the reactor, and may be called from inside any callback.
 """
 
 from __future__ import annotations
 
+from reactor.interfaces.asking import (
+    Interface,
+    InterfaceClass,
+    NotProvided,
+    alsoProvides,
+    classImplements,
+    directlyProvides,
+    implementedBy,
+    implementer,
+    providedBy,
+    provider,
+    verifyClass,
+    verifyObject,
+)
 from reactor.interfaces.datagrams import (
     IDatagramPort,
     IDatagramProtocol,
@@ -20,13 +38,17 @@ from reactor.interfaces.loops import (
     IDelayedCall,
     IFileDescriptor,
     IFlushable,
+    IHalfCloseableDescriptor,
     IReactorCore,
     IReactorFDSet,
     IReactorFromThreads,
+    IReactorInThreads,
     IReactorThreads,
     IReactorTime,
     IReadDescriptor,
+    IReadWriteDescriptor,
     IResolver,
+    IResolverSimple,
     IWriteDescriptor,
 )
 from reactor.interfaces.protocols import (
@@ -39,11 +61,15 @@ from reactor.interfaces.protocols import (
     IProcessTransport,
     IProtocol,
     IProtocolFactory,
+    IProtocolNegotiationFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
 )
 from reactor.interfaces.reactors import (
     IReactor,
     IReactorMulticast,
     IReactorNames,
+    IReactorPluggableResolver,
     IReactorProcess,
     IReactorSocket,
     IReactorSSL,
@@ -57,14 +83,18 @@ from reactor.interfaces.streams import (
     NO_ENVIRONMENT,
     BytesLike,
     Environment,
+    IAddress,
     IConsumer,
     IContextFactory,
+    ILoggingContext,
     ILowerTransport,
+    INegotiated,
     IProducer,
     IPullProducer,
     IPushProducer,
     ISSLTransport,
     IStreamTransport,
+    ISystemHandle,
     ITCPTransport,
     ITLSTransport,
     ITransport,
@@ -76,6 +106,7 @@ __all__ = [
     "NO_ENVIRONMENT",
     "BytesLike",
     "Environment",
+    "IAddress",
     "IClientFactory",
     "IClosable",
     "IConnector",
@@ -86,24 +117,30 @@ __all__ = [
     "IDelayedCall",
     "IFileDescriptor",
     "IFlushable",
+    "IHalfCloseableDescriptor",
     "IHalfCloseableProtocol",
     "IHandshakeListener",
     "IListeningPort",
+    "ILoggingContext",
     "ILowerTransport",
     "IMulticastTransport",
+    "INegotiated",
     "IProcessProtocol",
     "IProcessTransport",
     "IProducer",
     "IProtocol",
     "IProtocolFactory",
+    "IProtocolNegotiationFactory",
     "IPullProducer",
     "IPushProducer",
     "IReactor",
     "IReactorCore",
     "IReactorFDSet",
     "IReactorFromThreads",
+    "IReactorInThreads",
     "IReactorMulticast",
     "IReactorNames",
+    "IReactorPluggableResolver",
     "IReactorProcess",
     "IReactorSSL",
     "IReactorSocket",
@@ -114,9 +151,14 @@ __all__ = [
     "IReactorUNIX",
     "IReactorUNIXDatagram",
     "IReadDescriptor",
+    "IReadWriteDescriptor",
     "IResolver",
+    "IResolverSimple",
     "ISSLTransport",
+    "IStreamClientEndpoint",
+    "IStreamServerEndpoint",
     "IStreamTransport",
+    "ISystemHandle",
     "ITCPTransport",
     "ITLSTransport",
     "ITransport",
@@ -126,7 +168,19 @@ __all__ = [
     "IUNIXDatagramTransport",
     "IUNIXTransport",
     "IWriteDescriptor",
+    "Interface",
+    "InterfaceClass",
+    "NotProvided",
     "Text",
+    "alsoProvides",
+    "classImplements",
+    "directlyProvides",
+    "implementedBy",
+    "implementer",
+    "providedBy",
+    "provider",
+    "verifyClass",
+    "verifyObject",
 ]
 
 # Pickles and tracebacks name this package; the file that a contract is in is of no interest.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from reactor.interfaces.asking import Interface
 
 if TYPE_CHECKING:
     from reactor.defer import Deferred
     from reactor.interfaces.streams import BytesLike
 
 
-class IDatagramPort(Protocol):
+@runtime_checkable
+class IDatagramPort(Interface, Protocol):
     """What every port for datagrams offers. The counts are of datagrams."""
 
     oversizedCount: int
@@ -31,6 +34,7 @@ class IDatagramPort(Protocol):
         """Ask for `size` bytes; return what was granted."""
 
 
+@runtime_checkable
 class IUDPTransport(IDatagramPort, Protocol):
     """A UDP port."""
 
@@ -47,6 +51,7 @@ class IUDPTransport(IDatagramPort, Protocol):
         """Whether that is allowed."""
 
 
+@runtime_checkable
 class IMulticastTransport(IUDPTransport, Protocol):
     """A UDP port with the options of multicast."""
 
@@ -75,6 +80,7 @@ class IMulticastTransport(IUDPTransport, Protocol):
         """Set that; the Deferred has 1."""
 
 
+@runtime_checkable
 class IUNIXDatagramTransport(IDatagramPort, Protocol):
     """A UNIX datagram port."""
 
@@ -82,6 +88,7 @@ class IUNIXDatagramTransport(IDatagramPort, Protocol):
         """Send `datagram` to `address`, a path or abstract name."""
 
 
+@runtime_checkable
 class IUNIXDatagramConnectedTransport(IDatagramPort, Protocol):
     """A UNIX datagram port with one peer."""
 
@@ -92,7 +99,8 @@ class IUNIXDatagramConnectedTransport(IDatagramPort, Protocol):
         """Return the address of the other side."""
 
 
-class IDatagramProtocol(Protocol):
+@runtime_checkable
+class IDatagramProtocol(Interface, Protocol):
     """What a port for datagrams calls. One that is longer than it should be goes to datagramLengthExceeded(datagram,
     addr), if there is such a method.
     """

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from reactor.interfaces.asking import Interface
 
 if TYPE_CHECKING:
     from reactor.failure import Failure
 
 
-class IDelayedCall(Protocol):
+@runtime_checkable
+class IDelayedCall(Interface, Protocol):
     """A call to come."""
 
     def getTime(self) -> float:
@@ -29,7 +32,8 @@ class IDelayedCall(Protocol):
         """Whether it is still to come."""
 
 
-class IFileDescriptor(Protocol):
+@runtime_checkable
+class IFileDescriptor(Interface, Protocol):
     """Something with a file descriptor that the reactor can watch."""
 
     def fileno(self) -> int:
@@ -39,6 +43,7 @@ class IFileDescriptor(Protocol):
         """It is over: doRead or doWrite failed, or the reactor stops."""
 
 
+@runtime_checkable
 class IReadDescriptor(IFileDescriptor, Protocol):
     """What addReader takes."""
 
@@ -46,6 +51,7 @@ class IReadDescriptor(IFileDescriptor, Protocol):
         """The descriptor may be readable: None to go on; an exception object ends it with connectionLost."""
 
 
+@runtime_checkable
 class IWriteDescriptor(IFileDescriptor, Protocol):
     """What addWriter takes."""
 
@@ -53,14 +59,32 @@ class IWriteDescriptor(IFileDescriptor, Protocol):
         """The descriptor may be writable: None to go on; an exception object ends it with connectionLost."""
 
 
-class IClosable(Protocol):
+@runtime_checkable
+class IReadWriteDescriptor(IReadDescriptor, IWriteDescriptor, Protocol):
+    """What both take."""
+
+
+@runtime_checkable
+class IHalfCloseableDescriptor(IFileDescriptor, Protocol):
+    """A descriptor of which each half may end by itself."""
+
+    def writeConnectionLost(self, reason: Failure) -> None:
+        """Nothing more can be written."""
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """Nothing more will come."""
+
+
+@runtime_checkable
+class IClosable(Interface, Protocol):
     """A socket, or a raw file."""
 
     def close(self) -> None:
         """Give the descriptor back."""
 
 
-class IFlushable(Protocol):
+@runtime_checkable
+class IFlushable(Interface, Protocol):
     """A transport with output to send before the loop sleeps."""
 
     def flush(self) -> None:
@@ -70,14 +94,19 @@ class IFlushable(Protocol):
         """Log `failure` and end the connection with it."""
 
 
-class IResolver(Protocol):
+@runtime_checkable
+class IResolverSimple(Interface, Protocol):
     """A replacement for the system's resolver, for installResolver."""
 
     def getHostByName(self, name: str, timeout: Any = ...) -> Any:
         """Return a Deferred of `name`'s IPv4 or IPv6 address as text, failing with DNSLookupError."""
 
 
-class IReactorTime(Protocol):
+IResolver = IResolverSimple  # Twisted's has questions for name servers besides, which nothing here asks
+
+
+@runtime_checkable
+class IReactorTime(Interface, Protocol):
     """Time and calls to come. A task.Clock is one too."""
 
     def seconds(self) -> float:
@@ -90,7 +119,8 @@ class IReactorTime(Protocol):
         """
 
 
-class IReactorCore(Protocol):
+@runtime_checkable
+class IReactorCore(Interface, Protocol):
     """The loop itself."""
 
     @property
@@ -119,18 +149,25 @@ class IReactorCore(Protocol):
         """Call now if running, else after startup (then a trigger ID is returned)."""
 
 
-class IReactorFromThreads(Protocol):
+@runtime_checkable
+class IReactorFromThreads(Interface, Protocol):
     """The one door into the reactor's thread."""
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Have the reactor's thread call `callable`, in order, on its next turn. Any thread, and signal handlers."""
 
 
-class IReactorThreads(IReactorFromThreads, Protocol):
+@runtime_checkable
+class IReactorInThreads(Interface, Protocol):
     """Work that blocks."""
 
     def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Have a thread of the pool call `callable`; what it raises is logged."""
+
+
+@runtime_checkable
+class IReactorThreads(IReactorFromThreads, IReactorInThreads, Protocol):
+    """The same, the pool itself, and the way back."""
 
     def getThreadPool(self) -> Executor:
         """Return the pool, made on first use."""
@@ -139,7 +176,8 @@ class IReactorThreads(IReactorFromThreads, Protocol):
         """Have up to `size` threads in the pool."""
 
 
-class IReactorFDSet(Protocol):
+@runtime_checkable
+class IReactorFDSet(Interface, Protocol):
     """Interest in file descriptors."""
 
     def addReader(self, reader: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from reactor.interfaces.asking import Interface
 from reactor.interfaces.streams import IConsumer
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from reactor.interfaces.streams import BytesLike
 
 
-class IProtocol(Protocol):
+@runtime_checkable
+class IProtocol(Interface, Protocol):
     """What a transport calls. The order is makeConnection, dataReceived any number of times, connectionLost once."""
 
     def makeConnection(self, transport: Any) -> None:
@@ -29,6 +31,7 @@ class IProtocol(Protocol):
         """
 
 
+@runtime_checkable
 class IHandshakeListener(IProtocol, Protocol):
     """A protocol that wants to know when TLS is there. It is recognised by having this method."""
 
@@ -37,7 +40,7 @@ class IHandshakeListener(IProtocol, Protocol):
 
 
 @runtime_checkable
-class IHalfCloseableProtocol(Protocol):
+class IHalfCloseableProtocol(Interface, Protocol):
     """A protocol that is told of each half's end. It is recognised by having these two methods."""
 
     def readConnectionLost(self) -> None:
@@ -47,7 +50,8 @@ class IHalfCloseableProtocol(Protocol):
         """Our half has ended after loseWriteConnection(): everything written was handed to the kernel."""
 
 
-class IProcessProtocol(Protocol):
+@runtime_checkable
+class IProcessProtocol(Interface, Protocol):
     """What the transport of a child process calls, processEnded last."""
 
     def makeConnection(self, transport: Any) -> None:
@@ -66,6 +70,7 @@ class IProcessProtocol(Protocol):
         """It has exited, and all its pipes are closed."""
 
 
+@runtime_checkable
 class IProcessTransport(IConsumer, Protocol):
     """A child process. As a consumer it is its standard input."""
 
@@ -96,7 +101,8 @@ class IProcessTransport(IConsumer, Protocol):
         """Send a signal, by name ("KILL") or number. ProcessExitedAlready if the child has exited."""
 
 
-class IProtocolFactory(Protocol):
+@runtime_checkable
+class IProtocolFactory(Interface, Protocol):
     """What a listening port or connector asks for protocols."""
 
     def buildProtocol(self, addr: Any) -> Any:
@@ -109,6 +115,7 @@ class IProtocolFactory(Protocol):
         """A port or connector has ceased to use it."""
 
 
+@runtime_checkable
 class IClientFactory(IProtocolFactory, Protocol):
     """What a connector tells about its attempts."""
 
@@ -122,7 +129,8 @@ class IClientFactory(IProtocolFactory, Protocol):
         """The connection is over, after the protocol's connectionLost. connector.connect() connects again."""
 
 
-class IConnector(Protocol):
+@runtime_checkable
+class IConnector(Interface, Protocol):
     """A client's handle on its connection and on the attempts to make it."""
 
     def connect(self) -> None:
@@ -138,7 +146,8 @@ class IConnector(Protocol):
         """Return the address asked for."""
 
 
-class IListeningPort(Protocol):
+@runtime_checkable
+class IListeningPort(Interface, Protocol):
     """A server's handle on its listening socket."""
 
     def startListening(self) -> None:
@@ -149,3 +158,27 @@ class IListeningPort(Protocol):
 
     def getHost(self) -> Any:
         """Return the address listened on, with the real port number."""
+
+
+@runtime_checkable
+class IStreamClientEndpoint(Interface, Protocol):
+    """A place that can be connected to."""
+
+    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+        """Connect; return a Deferred of the protocol that `protocolFactory` builds. Cancelling it gives up."""
+
+
+@runtime_checkable
+class IStreamServerEndpoint(Interface, Protocol):
+    """A place that can be listened on."""
+
+    def listen(self, protocolFactory: Any) -> Deferred[Any]:
+        """Listen; return a Deferred of the IListeningPort, failing with CannotListenError."""
+
+
+@runtime_checkable
+class IProtocolNegotiationFactory(Interface, Protocol):
+    """A factory that knows what ALPN may agree on."""
+
+    def acceptableProtocols(self) -> Any:
+        """Return a list of names, as bytes, the best first."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from reactor.interfaces.loops import IReactorCore, IReactorFDSet, IReactorThreads, IReactorTime
+from reactor.interfaces.asking import Interface
+from reactor.interfaces.loops import IReactorCore, IReactorFDSet, IReactorThreads, IReactorTime, IResolver
 
 if TYPE_CHECKING:
     from reactor.defer import Deferred
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from reactor.interfaces.loops import IClosable, IFileDescriptor, IFlushable
 
 
-class IReactorTCP(Protocol):
+@runtime_checkable
+class IReactorTCP(Interface, Protocol):
     """TCP."""
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
@@ -29,7 +31,8 @@ class IReactorTCP(Protocol):
         """Connect to `host`, a name or an address, within `timeout` seconds; return the Connector at once."""
 
 
-class IReactorSSL(Protocol):
+@runtime_checkable
+class IReactorSSL(Interface, Protocol):
     """TLS over TCP."""
 
     def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
@@ -47,7 +50,8 @@ class IReactorSSL(Protocol):
         """Connect as connectTCP does, then with TLS; return the Connector at once."""
 
 
-class IReactorUNIX(Protocol):
+@runtime_checkable
+class IReactorUNIX(Interface, Protocol):
     """Streams over UNIX sockets. An address is a path, or an abstract name, which begins with a NUL."""
 
     def listenUNIX(self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o600, wantPID: bool = True) -> Any:
@@ -57,7 +61,8 @@ class IReactorUNIX(Protocol):
         """Connect to `address` within `timeout` seconds; return the Connector at once."""
 
 
-class IReactorSocket(Protocol):
+@runtime_checkable
+class IReactorSocket(Interface, Protocol):
     """Streams on sockets that somebody else has opened. The descriptor is duplicated and stays the caller's."""
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
@@ -67,7 +72,8 @@ class IReactorSocket(Protocol):
         """Have `factory` build a protocol for a connected socket; return its transport."""
 
 
-class IReactorUNIXDatagram(Protocol):
+@runtime_checkable
+class IReactorUNIXDatagram(Interface, Protocol):
     """Datagrams over UNIX sockets."""
 
     def listenUNIXDatagram(
@@ -87,7 +93,8 @@ class IReactorUNIXDatagram(Protocol):
         """Exchange datagrams with `address` for `protocol`, a ConnectedDatagramProtocol."""
 
 
-class IReactorUDP(Protocol):
+@runtime_checkable
+class IReactorUDP(Interface, Protocol):
     """UDP."""
 
     def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> Any:
@@ -99,7 +106,8 @@ class IReactorUDP(Protocol):
         """As listenUDP, on a duplicate of a descriptor that is a bound UDP socket."""
 
 
-class IReactorMulticast(Protocol):
+@runtime_checkable
+class IReactorMulticast(Interface, Protocol):
     """Multicast over UDP."""
 
     def listenMulticast(
@@ -108,7 +116,8 @@ class IReactorMulticast(Protocol):
         """As listenUDP; the port can join multicast groups."""
 
 
-class IReactorProcess(Protocol):
+@runtime_checkable
+class IReactorProcess(Interface, Protocol):
     """Child processes."""
 
     def spawnProcess(
@@ -126,7 +135,8 @@ class IReactorProcess(Protocol):
         """Run `executable` with `args`, in the directory `path`; return the child's IProcessTransport."""
 
 
-class IReactorNames(Protocol):
+@runtime_checkable
+class IReactorNames(Interface, Protocol):
     """Host names."""
 
     def resolve(self, name: str, timeout: Any = ...) -> Deferred[str]:
@@ -136,6 +146,15 @@ class IReactorNames(Protocol):
         """Return a Deferred of every (address family, socket address) of `name`, best first."""
 
 
+@runtime_checkable
+class IReactorPluggableResolver(Interface, Protocol):
+    """Host names, by somebody else."""
+
+    def installResolver(self, resolver: IResolver) -> Any:
+        """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
+
+
+@runtime_checkable
 class IReactor(
     IReactorCore,
     IReactorTime,
@@ -150,11 +169,13 @@ class IReactor(
     IReactorMulticast,
     IReactorProcess,
     IReactorNames,
+    IReactorPluggableResolver,
     Protocol,
 ):
     """Everything that a reactor offers to programs. The package `reactor` is one too."""
 
 
+@runtime_checkable
 class ITransportReactor(IReactor, Protocol):
     """What transports ask of their reactor besides. `overflowCount`: how many were ended because more than their limit
     was unsent.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+from reactor.interfaces.asking import Interface
 
 if TYPE_CHECKING:
     import ssl
@@ -19,13 +21,36 @@ Environment: TypeAlias = Mapping[str, str] | Mapping[bytes, bytes]
 NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 
-class IProducer(Protocol):
+@runtime_checkable
+class IAddress(Interface, Protocol):
+    """An address, of whatever family. It has no members: what is one is declared to be."""
+
+
+@runtime_checkable
+class ILoggingContext(Interface, Protocol):
+    """Somebody with a name for log messages."""
+
+    def logPrefix(self) -> str:
+        """Return the name."""
+
+
+@runtime_checkable
+class ISystemHandle(Interface, Protocol):
+    """Somebody around something of the system's."""
+
+    def getHandle(self) -> Any:
+        """Return it: a socket, for a connection."""
+
+
+@runtime_checkable
+class IProducer(Interface, Protocol):
     """Somebody who writes to a consumer."""
 
     def stopProducing(self) -> None:
         """The consumer has gone: write no more. Called at most once."""
 
 
+@runtime_checkable
 class IPullProducer(IProducer, Protocol):
     """A producer that writes only when asked."""
 
@@ -33,6 +58,7 @@ class IPullProducer(IProducer, Protocol):
         """Write one more piece. Called once at registration, then each time everything written has been sent."""
 
 
+@runtime_checkable
 class IPushProducer(IPullProducer, Protocol):
     """A producer that writes as it likes until it is paused."""
 
@@ -40,7 +66,8 @@ class IPushProducer(IPullProducer, Protocol):
         """Write no more until resumeProducing. Called when more than the high-water mark waits to be sent."""
 
 
-class IConsumer(Protocol):
+@runtime_checkable
+class IConsumer(Interface, Protocol):
     """Somebody to whom a producer writes."""
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
@@ -53,7 +80,8 @@ class IConsumer(Protocol):
         """Take `data`, bytes to be sent in order."""
 
 
-class ITransport(Protocol):
+@runtime_checkable
+class ITransport(Interface, Protocol):
     """The way out to the peer, as every protocol meets it."""
 
     def write(self, data: BytesLike) -> None:
@@ -72,6 +100,7 @@ class ITransport(Protocol):
         """Return the address of this side."""
 
 
+@runtime_checkable
 class IStreamTransport(ITransport, IConsumer, Protocol):
     """What every connection of this package offers, whatever its socket's family."""
 
@@ -98,6 +127,7 @@ class IStreamTransport(ITransport, IConsumer, Protocol):
         """loseConnection(), in the words of a producer."""
 
 
+@runtime_checkable
 class ITCPTransport(IStreamTransport, Protocol):
     """A TCP connection."""
 
@@ -114,6 +144,7 @@ class ITCPTransport(IStreamTransport, Protocol):
         """Set or clear SO_KEEPALIVE."""
 
 
+@runtime_checkable
 class ITLSTransport(IStreamTransport, Protocol):
     """A connection that can go on with TLS."""
 
@@ -121,17 +152,24 @@ class ITLSTransport(IStreamTransport, Protocol):
         """Go on with TLS. `protocol.transport` is another object from now on, an ISSLTransport."""
 
 
-class ISSLTransport(IStreamTransport, Protocol):
-    """A TLS connection."""
+@runtime_checkable
+class INegotiated(Interface, Protocol):
+    """A connection on which a protocol may have been agreed."""
 
     @property
     def negotiatedProtocol(self) -> bytes | None:
         """What ALPN has agreed on, None if nothing."""
 
+
+@runtime_checkable
+class ISSLTransport(IStreamTransport, INegotiated, Protocol):
+    """A TLS connection."""
+
     def getPeerCertificate(self, parsed: bool = False) -> Any:
         """Return the peer's certificate: None, or DER bytes, or, `parsed`, a dict as ssl has it."""
 
 
+@runtime_checkable
 class ILowerTransport(IStreamTransport, Protocol):
     """What TLS asks of the transport that carries it."""
 
@@ -152,13 +190,15 @@ class ILowerTransport(IStreamTransport, Protocol):
         """Log `failure` and end the connection with it."""
 
 
-class IContextFactory(Protocol):
+@runtime_checkable
+class IContextFactory(Interface, Protocol):
     """Somebody who knows the ssl.SSLContext for a new TLS connection."""
 
     def getContext(self) -> ssl.SSLContext:
         """Return the context. Called for each connection, in the reactor's thread."""
 
 
+@runtime_checkable
 class IUNIXTransport(IStreamTransport, Protocol):
     """A connection over a UNIX socket."""
 

@@ -28,6 +28,7 @@ from reactor._logger import getLogger
 from reactor.error import ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
 from reactor.failure import Failure, safeRepr
 from reactor.interfaces import IClosable, IFileDescriptor, IFlushable
+from reactor.interfaces.asking import conform
 from reactor.loops import forks
 from reactor.loops.children import ProcessServices
 from reactor.loops.signals import SignalHandling
@@ -48,6 +49,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     `running` is true from startup to shutdown. `overflowCount` tells how many connections were reset because more than
     their limit was unsent.
     """
+
+    __conform__ = conform
 
     def __init__(self) -> None:
         super().__init__()

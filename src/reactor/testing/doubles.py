@@ -11,6 +11,7 @@ from reactor.defer import Deferred
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
+from reactor.interfaces.asking import conform
 from reactor.linecore import Disconnectable, asBytes
 from reactor.linereceiver import LineReceiver
 from reactor.protocol import Protocol, connectionDone
@@ -23,6 +24,8 @@ class StringTransport(Disconnectable):
     `streaming` are those of registerProducer. `producerState` is "producing", "paused" or "stopped". pauseProducing and
     resumeProducing raise RuntimeError when it is stopped or, unless `lenient`, disconnecting.
     """
+
+    __conform__ = conform
 
     disconnected = False
     connected = True

@@ -10,6 +10,7 @@ from reactor.address import Address, IPv4Address, IPv6Address, UNIXAddress, isIP
 from reactor.defer import Deferred, succeed
 from reactor.error import UnsupportedAddressFamily
 from reactor.interfaces import IReactorTime
+from reactor.interfaces.asking import conform
 from reactor.task import Clock, LoopingCall
 
 
@@ -64,6 +65,8 @@ class MemoryReactor:
     event types to (callable, args, kwargs), `whenRunningHooks` holds the same of callWhenRunning. `hasInstalled`,
     `hasRun`, `hasStopped`, `hasCrashed`: what was called.
     """
+
+    __conform__ = conform
 
     def __init__(self) -> None:
         self.hasInstalled = False

@@ -24,6 +24,7 @@ from reactor.defer import Deferred, maybeDeferred
 from reactor.error import ConnectBindError, ConnectError, NotConnectingError, TimeoutError, UserError, getConnectError
 from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IDelayedCall, IStreamTransport, ITransportReactor
+from reactor.interfaces.asking import conform
 from reactor.protocol import Protocol, abandon
 from reactor.timers import monotonicTime
 from reactor.transports.stream import Connection
@@ -215,6 +216,8 @@ class Connector:
 
     `state` is "disconnected", "connecting" or "connected"; `transport` the connection while there is one.
     """
+
+    __conform__ = conform
 
     def __init__(self, reactor: ITransportReactor, factory: IClientFactory, timeout: float | None) -> None:
         self.reactor = reactor

@@ -29,6 +29,7 @@ from reactor.defer import Deferred
 from reactor.error import ConnectionDone, MessageLengthError
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, IDelayedCall, ITransportReactor
+from reactor.interfaces.asking import conform
 from reactor.timers import monotonicTime
 
 log = getLogger("reactor.transports")
@@ -47,6 +48,8 @@ class DatagramPort:
 
     `oversizedCount` and `unsentCount` count datagrams, from the port's making on.
     """
+
+    __conform__ = conform
 
     def __init__(self, reactor: ITransportReactor, protocol: Any, maxPacketSize: int) -> None:
         if maxPacketSize < 0:

@@ -23,6 +23,7 @@ from reactor.defer import Deferred
 from reactor.error import CannotListenError, ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory, ITransportReactor
+from reactor.interfaces.asking import conform
 from reactor.protocol import abandon
 from reactor.timers import monotonicTime
 from reactor.transports.stream import Connection
@@ -42,6 +43,8 @@ class ListeningPort:
     A subclass knows its family: how to open the socket, what the addresses look like, which transport an accepted one
     gets.
     """
+
+    __conform__ = conform
 
     def __init__(self, reactor: ITransportReactor, factory: IProtocolFactory, backlog: int) -> None:
         self.reactor = reactor

@@ -21,6 +21,7 @@ from typing import Any
 
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, ITransportReactor
+from reactor.interfaces.asking import conform
 from reactor.linecore import OutputBuffer
 
 HIGH_WATER = 64 * 1024
@@ -34,6 +35,8 @@ class OutputStream(OutputBuffer):
     `highWater` and `outputLimit` (bytes; 64 KiB and 16 MiB by default) are set with setOutputLimits. `bufferSize` is
     the most that one read returns and SEND_LIMIT the most that one send is given, in bytes.
     """
+
+    __conform__ = conform
 
     __slots__ = (
         "_ending",

@@ -22,6 +22,7 @@ from reactor._logger import getLogger
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
+from reactor.interfaces.asking import conform
 from reactor.transports.childpipes import ChildReader, ChildTerminal, ChildWriter
 from reactor.transports.spawning import Command, spawn
 
@@ -95,6 +96,8 @@ class Process:
     `pid` is the child's number, None once it has exited; `status` then what wait() gave (before: -1). `childFDs` is as
     spawnProcess has it. Methods about a descriptor that has no pipe, or not any more, do nothing, except writeToChild.
     """
+
+    __conform__ = conform
 
     def __init__(
         self,
