@@ -94,7 +94,7 @@ class Life:
             return
         connector = client.transport.connector
         assert (connector.getDestination(), connector.state) == (client.transport.getPeer(), "connected")
-        assert connector.transport is client.transport
+        assert connector.transport.connector is connector
         connector.disconnect()
         world.until(lost(server, client))
         assert (client.transport.connector, connector.state) == (connector, "disconnected")
