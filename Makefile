@@ -31,7 +31,7 @@ help:
 	@echo '                    part of the suite alone)'
 	@echo 'make battery        what a server must survive, at the size that CI runs (REACTOR_BATTERY=full, for the whole)'
 	@echo 'make lint           ruff: rules and format'
-	@echo 'make types          mypy, strict, on src/'
+	@echo 'make types          mypy, strict, on src/; mypy and pyright on what programs see of it'
 	@echo 'make coverage       make test under coverage, and the gate on branches'
 	@echo 'make coverage-core  line coverage of the Cython line core'
 	@echo 'make bench          every measurement beside every rival, into docs/bench (ARGS=--list names them)'
@@ -75,6 +75,7 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
+	@$(BIN)/python .ci/checktypes.py
 
 coverage:
 	@$(MAKE) --no-print-directory test COVERAGE=1

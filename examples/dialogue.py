@@ -50,6 +50,14 @@ class Guesser(LineReceiver):
             self.answer.errback(reason)
 
 
+class Thinkers(ServerFactory):
+    protocol = Thinker
+
+    def __init__(self, number, patience):
+        self.number = number
+        self.patience = patience
+
+
 class Game(ClientFactory):
     protocol = Guesser
 
@@ -78,9 +86,7 @@ class Game(ClientFactory):
         reactor.stop()
 
 
-thinkers = ServerFactory.forProtocol(Thinker)
-thinkers.number = int(sys.argv[1])
-thinkers.patience = int(sys.argv[2]) if sys.argv[2:] else LARGEST
+thinkers = Thinkers(int(sys.argv[1]), int(sys.argv[2]) if sys.argv[2:] else LARGEST)
 port = reactor.listenTCP(0, thinkers, interface="127.0.0.1")
 reactor.connectTCP("127.0.0.1", port.getHost().port, Game())
 reactor.run()

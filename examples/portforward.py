@@ -8,13 +8,14 @@ python examples/portforward.py TARGET [PORT]
 """
 
 import sys
+from typing import Any
 
 import reactor
 from reactor import ClientFactory, Protocol, ServerFactory
 
 
 class Side(Protocol):
-    other = None
+    other: Any = None
 
     def dataReceived(self, data):
         self.other.transport.write(data)

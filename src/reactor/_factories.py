@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from reactor import _current
 from reactor._logger import getLogger
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from reactor.failure import Failure
     from reactor.interfaces import IConnector, IDelayedCall, IReactorTime
 
-P = TypeVar("P", bound=BaseProtocol)
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # whose default is for type checkers alone; Python has it from 3.13 on
+
+    P = TypeVar("P", bound=BaseProtocol, default=Any)
+else:
+    from typing import TypeVar
+
+    P = TypeVar("P", bound=BaseProtocol)
 
 log = getLogger("reactor.protocol")
 

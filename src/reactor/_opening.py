@@ -9,6 +9,7 @@ from reactor._calls import Calls, currentBase
 from reactor.interfaces import NO_ENVIRONMENT
 
 if TYPE_CHECKING:
+    from reactor.interfaces import IClientFactory, IDatagramProtocol, IProcessProtocol, IProtocolFactory
     from reactor.tlsoptions import ContextFactory
     from reactor.transports.adopting import AdoptedConnection, AdoptedPort
     from reactor.transports.process import Process
@@ -39,7 +40,7 @@ class CurrentReactor(Calls):
     def __deepcopy__(self, memo: object) -> CurrentReactor:
         return self
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> TCPPort:
+    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> TCPPort:
         """Listen on `port` of `interface` for `factory`. See ReactorBase.listenTCP."""
         return currentBase().listenTCP(port, factory, backlog, interface)
 
@@ -47,7 +48,7 @@ class CurrentReactor(Calls):
         self,
         host: str,
         port: int | str,
-        factory: Any,
+        factory: IClientFactory,
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | None = None,
     ) -> TCPConnector:
@@ -55,7 +56,12 @@ class CurrentReactor(Calls):
         return currentBase().connectTCP(host, port, factory, timeout, bindAddress)
 
     def listenSSL(
-        self, port: int, factory: Any, contextFactory: ContextFactory, backlog: int = 50, interface: str = ""
+        self,
+        port: int,
+        factory: IProtocolFactory,
+        contextFactory: ContextFactory,
+        backlog: int = 50,
+        interface: str = "",
     ) -> TCPPort:
         """Listen for TLS on `port` of `interface` for `factory`. See ReactorBase.listenSSL."""
         return currentBase().listenSSL(port, factory, contextFactory, backlog, interface)
@@ -64,7 +70,7 @@ class CurrentReactor(Calls):
         self,
         host: str,
         port: int | str,
-        factory: Any,
+        factory: IClientFactory,
         contextFactory: ContextFactory | None,
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | None = None,
@@ -73,19 +79,24 @@ class CurrentReactor(Calls):
         return currentBase().connectSSL(host, port, factory, contextFactory, timeout, bindAddress)
 
     def listenUNIX(
-        self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o600, wantPID: bool = True
+        self, address: Any, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o600, wantPID: bool = True
     ) -> UNIXPort:
         """Listen on the UNIX socket `address` for `factory`. See ReactorBase.listenUNIX."""
         return currentBase().listenUNIX(address, factory, backlog, mode, wantPID)
 
     def connectUNIX(
-        self, address: Any, factory: Any, timeout: float | None = 30, checkPID: bool = False
+        self, address: Any, factory: IClientFactory, timeout: float | None = 30, checkPID: bool = False
     ) -> UNIXConnector:
         """Connect to the UNIX socket `address`, and tell `factory` how it went. See ReactorBase.connectUNIX."""
         return currentBase().connectUNIX(address, factory, timeout, checkPID)
 
     def listenUNIXDatagram(
-        self, address: Any, protocol: Any, maxPacketSize: int = 8192, mode: int = 0o600, wantPID: bool = True
+        self,
+        address: Any,
+        protocol: IDatagramProtocol,
+        maxPacketSize: int = 8192,
+        mode: int = 0o600,
+        wantPID: bool = True,
     ) -> UNIXDatagramPort:
         """Give `protocol` the datagrams for the UNIX socket `address`. See ReactorBase.listenUNIXDatagram."""
         return currentBase().listenUNIXDatagram(address, protocol, maxPacketSize, mode, wantPID)
@@ -102,19 +113,26 @@ class CurrentReactor(Calls):
         """Exchange datagrams with the UNIX socket `address`. See ReactorBase.connectUNIXDatagram."""
         return currentBase().connectUNIXDatagram(address, protocol, maxPacketSize, mode, bindAddress, wantPID)
 
-    def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> UDPPort:
+    def listenUDP(
+        self, port: int, protocol: IDatagramProtocol, interface: str = "", maxPacketSize: int = 8192
+    ) -> UDPPort:
         """Give `protocol` the datagrams that come to UDP `port` of `interface`. See ReactorBase.listenUDP."""
         return currentBase().listenUDP(port, protocol, interface, maxPacketSize)
 
     def listenMulticast(
-        self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192, listenMultiple: bool = False
+        self,
+        port: int,
+        protocol: IDatagramProtocol,
+        interface: str = "",
+        maxPacketSize: int = 8192,
+        listenMultiple: bool = False,
     ) -> MulticastPort:
         """As listenUDP; the port can join multicast groups. See ReactorBase.listenMulticast."""
         return currentBase().listenMulticast(port, protocol, interface, maxPacketSize, listenMultiple)
 
     def spawnProcess(
         self,
-        processProtocol: Any,
+        processProtocol: IProcessProtocol,
         executable: Any,
         args: Any = (),
         env: Any = NO_ENVIRONMENT,
@@ -128,16 +146,18 @@ class CurrentReactor(Calls):
         return currentBase().spawnProcess(processProtocol, executable, args, env, path, uid, gid, usePTY, childFDs)
 
     def adoptDatagramPort(
-        self, fileDescriptor: int, addressFamily: int, protocol: Any, maxPacketSize: int = 8192
+        self, fileDescriptor: int, addressFamily: int, protocol: IDatagramProtocol, maxPacketSize: int = 8192
     ) -> UDPPort:
         """As listenUDP, on a duplicate of a bound UDP socket's descriptor. See ReactorBase.adoptDatagramPort."""
         return currentBase().adoptDatagramPort(fileDescriptor, addressFamily, protocol, maxPacketSize)
 
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> AdoptedPort:
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> AdoptedPort:
         """Accept for `factory` on a duplicate of a listening socket's descriptor. See ReactorBase.adoptStreamPort."""
         return currentBase().adoptStreamPort(fileDescriptor, addressFamily, factory)
 
-    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> AdoptedConnection | None:
+    def adoptStreamConnection(
+        self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
+    ) -> AdoptedConnection | None:
         """Have `factory` build a protocol for a duplicate of a connected socket's descriptor; return its transport.
 
         See ReactorBase.adoptStreamConnection.

@@ -15,7 +15,7 @@ from reactor.failure import Failure
 from reactor.interfaces.asking import conform
 
 if TYPE_CHECKING:
-    from reactor.interfaces import IStreamTransport
+    from reactor.interfaces import IAnyDatagramTransport, IAnyTransport, IProcessTransport
 
 log = getLogger("reactor.protocol")
 
@@ -33,7 +33,7 @@ class BaseProtocol:
 
     connected = 0
     # An attribute of instances only: one that hides an attribute of the class is slow to read from CPython 3.12 on.
-    transport: IStreamTransport
+    transport: IAnyTransport
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Return an instance whose `transport` is None, whatever a subclass's __init__ takes or does."""
@@ -64,8 +64,15 @@ class Protocol(BaseProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Called when bytes arrive: at least one, cut anywhere. What it raises costs the connection."""
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Called exactly once, last: `reason` holds ConnectionDone, ConnectionLost or what a callback raised."""
+    if TYPE_CHECKING:
+        # Without the default, which an override would have to repeat.
+        def connectionLost(self, reason: Failure) -> None:
+            """Called exactly once, last: `reason` holds ConnectionDone, ConnectionLost or what a callback raised."""
+
+    else:
+
+        def connectionLost(self, reason: Failure = connectionDone) -> None:
+            """Called exactly once, last: `reason` holds ConnectionDone, ConnectionLost or what a callback raised."""
 
 
 def abandon(protocol: object) -> None:
@@ -83,7 +90,7 @@ class AbstractDatagramProtocol:
 
     __conform__ = conform
 
-    transport: Any = None
+    transport: IAnyDatagramTransport = None  # type: ignore[assignment]  # while there is a port, it has one
     numPorts = 0
     noisy = True
 
@@ -107,7 +114,7 @@ class AbstractDatagramProtocol:
         """Called by a port as it ends; the last brings stopProtocol."""
         assert self.numPorts > 0, "the protocol has no port"
         self.numPorts -= 1
-        self.transport = None
+        self.transport = None  # type: ignore[assignment]
         if not self.numPorts:
             if self.noisy:
                 log.info("Stopping protocol %r", self)
@@ -125,21 +132,39 @@ class AbstractDatagramProtocol:
         self.transport = transport
         self.doStart()
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Called with each datagram, whole, and the (host, port) it came from.
+    if TYPE_CHECKING:
+        # Of its subclasses one gives an address and the other does not.
+        def datagramReceived(self, *args: Any, **kwargs: Any) -> Any: ...
+        def datagramLengthExceeded(self, *args: Any, **kwargs: Any) -> Any: ...
 
-        From a UNIX socket: with the path or abstract name of the sender, None if it has none.
-        """
+    else:
 
-    def datagramLengthExceeded(self, datagram: bytes, addr: Any) -> None:
-        """Called instead if it is longer than the port's maxPacketSize. The port has counted and logged it.
+        def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+            """Called with each datagram, whole, and the (host, port) it came from.
 
-        `datagram` is whole; only over a UNIX socket may it be longer still than the 64 KiB that are read at least.
-        """
+            From a UNIX socket: with the path or abstract name of the sender, None if it has none.
+            """
+
+        def datagramLengthExceeded(self, datagram: bytes, addr: Any) -> None:
+            """Called instead if it is longer than the port's maxPacketSize. The port has counted and logged it.
+
+            `datagram` is whole; only over a UNIX socket may it be longer still than the 64 KiB that are read at least.
+            """
 
 
 class DatagramProtocol(AbstractDatagramProtocol):
     """Base of protocols over UDP."""
+
+    if TYPE_CHECKING:
+
+        def datagramReceived(self, datagram: bytes, addr: Any) -> Any:
+            """Called with each datagram, whole, and the (host, port) it came from.
+
+            From a UNIX socket: with the path or abstract name of the sender, None if it has none.
+            """
+
+        def datagramLengthExceeded(self, datagram: bytes, addr: Any) -> Any:
+            """Called instead if it is longer than the port's maxPacketSize. The port has counted and logged it."""
 
     def logPrefix(self) -> str:
         """Return the name that stands for this protocol in log messages."""
@@ -149,13 +174,24 @@ class DatagramProtocol(AbstractDatagramProtocol):
         """Called on a connected port when an earlier datagram was answered with "port unreachable" (RFC 1122)."""
 
 
-class ConnectedDatagramProtocol(DatagramProtocol):
+if TYPE_CHECKING:
+
+    class _ConnectedBase(AbstractDatagramProtocol):
+        """DatagramProtocol, without its datagramReceived, which takes an address."""
+
+        def logPrefix(self) -> str: ...
+        def connectionRefused(self) -> None: ...
+else:
+    _ConnectedBase = DatagramProtocol
+
+
+class ConnectedDatagramProtocol(_ConnectedBase):
     """Base of protocols over a UNIX datagram socket with one peer."""
 
-    def datagramReceived(self, datagram: bytes) -> None:  # type: ignore[override]  # the model has it so
+    def datagramReceived(self, datagram: bytes) -> Any:
         """Called with each datagram from the peer, whole."""
 
-    def datagramLengthExceeded(self, datagram: bytes) -> None:  # type: ignore[override]  # as above
+    def datagramLengthExceeded(self, datagram: bytes) -> Any:
         """Called instead if it is longer than the port's maxPacketSize."""
 
     def connectionFailed(self, failure: Failure) -> None:
@@ -165,7 +201,7 @@ class ConnectedDatagramProtocol(DatagramProtocol):
 class ProcessProtocol(BaseProtocol):
     """Base of protocols to a child process: what comes from its descriptors, and how it ends."""
 
-    transport: Any = None
+    transport: IProcessTransport = None  # type: ignore[assignment]  # from makeConnection on
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """Called with what the child wrote to its descriptor `childFD`; passes 1 and 2 to outReceived, errReceived."""

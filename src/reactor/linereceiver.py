@@ -11,7 +11,7 @@ one of them begins to close; any other is asked for its `disconnecting` after ea
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from reactor._logger import getLogger
 from reactor.defer import CancelledError, ensureDeferred
@@ -74,7 +74,13 @@ class LineReceiver(Protocol):
     #: Define `linesReceived(lines)` in a subclass to get, in place of lineReceived, a list of all complete lines of a
     #: read at once, never an empty one. Settings changed inside count after it; it ends before a line that is too long.
     #: Its result means what that of lineReceived means. Set on an instance it counts at once, for the same read, too.
-    linesReceived: Callable[[list[bytes]], Any] | None = None
+    if TYPE_CHECKING:
+
+        def linesReceived(self, lines: list[bytes]) -> Any:
+            """Called in place of lineReceived with a list of lines; there is none unless a subclass defines it."""
+
+    else:
+        linesReceived: Callable[[list[bytes]], Any] | None = None
 
     _bufferClass = LineBuffer
     # An attribute of instances only, for the reason that BaseProtocol.transport is.

@@ -102,8 +102,8 @@ class _Adapter(ProcessProtocol):
         self.errFlag = errFlag
 
     def makeConnection(self, process: Any) -> None:
-        self.transport = ProcessConnection(process)
-        self.protocol.makeConnection(self.transport)
+        self.transport = process
+        self.protocol.makeConnection(ProcessConnection(process))
 
     def outReceived(self, data: bytes) -> None:
         self.protocol.dataReceived(data)

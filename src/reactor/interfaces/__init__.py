@@ -26,6 +26,7 @@ from reactor.interfaces.asking import (
     verifyObject,
 )
 from reactor.interfaces.datagrams import (
+    IAnyDatagramTransport,
     IDatagramPort,
     IDatagramProtocol,
     IMulticastTransport,
@@ -84,6 +85,7 @@ from reactor.interfaces.streams import (
     BytesLike,
     Environment,
     IAddress,
+    IAnyTransport,
     IConsumer,
     IContextFactory,
     ILoggingContext,
@@ -107,6 +109,8 @@ __all__ = [
     "BytesLike",
     "Environment",
     "IAddress",
+    "IAnyDatagramTransport",
+    "IAnyTransport",
     "IClientFactory",
     "IClosable",
     "IConnector",

@@ -105,14 +105,31 @@ class IDatagramProtocol(Interface, Protocol):
     addr), if there is such a method.
     """
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: Any, /) -> None:
         """The port is open."""
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+    def datagramReceived(self, datagram: bytes, addr: Any, /) -> Any:
         """A datagram, whole, from 0 to maxPacketSize bytes; `addr` is what transport.write takes for an answer."""
 
-    def connectionRefused(self) -> None:
+    def connectionRefused(self) -> Any:
         """A connected port's peer does not listen."""
 
     def doStop(self) -> None:
         """The port is closed."""
+
+
+@runtime_checkable
+class IAnyDatagramTransport(IMulticastTransport, Protocol):
+    """What type checkers take `self.transport` of a datagram protocol for: all that a port of this package may offer.
+
+    See IAnyTransport.
+    """
+
+    protocol: Any
+    reactor: Any
+
+    def write(self, datagram: BytesLike, addr: Any = None) -> None:
+        """Send `datagram` to `addr`: (address, port), the path or name of a UNIX socket, or the only peer."""
+
+    def getPeer(self) -> Any:
+        """Return the address of the only peer, for a UNIX socket that has one."""

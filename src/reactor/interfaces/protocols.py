@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class IProtocol(Interface, Protocol):
     """What a transport calls. The order is makeConnection, dataReceived any number of times, connectionLost once."""
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: Any, /) -> None:
         """The connection stands."""
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes, /) -> Any:
         """Some bytes arrived: at least one, cut anywhere."""
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure, /) -> Any:
         """The connection is over; `reason` holds ConnectionDone, ConnectionLost or a subclass, or what a callback
         raised.
         """
@@ -54,19 +54,19 @@ class IHalfCloseableProtocol(Interface, Protocol):
 class IProcessProtocol(Interface, Protocol):
     """What the transport of a child process calls, processEnded last."""
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: Any, /) -> None:
         """The child has been started; `transport` is an IProcessTransport."""
 
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
+    def childDataReceived(self, childFD: int, data: bytes, /) -> Any:
         """The child has written to its descriptor `childFD`."""
 
-    def childConnectionLost(self, childFD: int) -> None:
+    def childConnectionLost(self, childFD: int, /) -> Any:
         """The pipe to or from the child's descriptor `childFD` is closed. Called once for each."""
 
-    def processExited(self, reason: Failure) -> None:
+    def processExited(self, reason: Failure, /) -> Any:
         """The child has exited; `reason` holds ProcessDone or ProcessTerminated. What it wrote may still come."""
 
-    def processEnded(self, reason: Failure) -> None:
+    def processEnded(self, reason: Failure, /) -> Any:
         """It has exited, and all its pipes are closed."""
 
 
@@ -105,7 +105,7 @@ class IProcessTransport(IConsumer, Protocol):
 class IProtocolFactory(Interface, Protocol):
     """What a listening port or connector asks for protocols."""
 
-    def buildProtocol(self, addr: Any) -> Any:
+    def buildProtocol(self, addr: Any, /) -> Any:
         """Return the protocol for a connection from or to `addr`, or None to close it."""
 
     def doStart(self) -> None:
@@ -119,13 +119,13 @@ class IProtocolFactory(Interface, Protocol):
 class IClientFactory(IProtocolFactory, Protocol):
     """What a connector tells about its attempts."""
 
-    def startedConnecting(self, connector: Any) -> None:
+    def startedConnecting(self, connector: Any, /) -> None:
         """An attempt begins."""
 
-    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+    def clientConnectionFailed(self, connector: Any, reason: Failure, /) -> None:
         """The attempt failed; `reason` holds a ConnectError or DNSLookupError. connector.connect() tries again."""
 
-    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+    def clientConnectionLost(self, connector: Any, reason: Failure, /) -> None:
         """The connection is over, after the protocol's connectionLost. connector.connect() connects again."""
 
 

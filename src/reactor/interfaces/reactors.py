@@ -10,21 +10,23 @@ from reactor.interfaces.loops import IReactorCore, IReactorFDSet, IReactorThread
 if TYPE_CHECKING:
     from reactor.defer import Deferred
     from reactor.failure import Failure
+    from reactor.interfaces.datagrams import IDatagramProtocol
     from reactor.interfaces.loops import IClosable, IFileDescriptor, IFlushable
+    from reactor.interfaces.protocols import IClientFactory, IProcessProtocol, IProtocolFactory
 
 
 @runtime_checkable
 class IReactorTCP(Interface, Protocol):
     """TCP."""
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Any:
         """Listen on `port` (0: one that is free) of `interface` ("": all IPv4 ones; "::": all) for `factory`."""
 
     def connectTCP(
         self,
         host: str,
         port: int | str,
-        factory: Any,
+        factory: IClientFactory,
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | None = None,
     ) -> Any:
@@ -35,14 +37,16 @@ class IReactorTCP(Interface, Protocol):
 class IReactorSSL(Interface, Protocol):
     """TLS over TCP."""
 
-    def listenSSL(self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = "") -> Any:
+    def listenSSL(
+        self, port: int, factory: IProtocolFactory, contextFactory: Any, backlog: int = 50, interface: str = ""
+    ) -> Any:
         """Listen as listenTCP does, for TLS with the contexts of `contextFactory`."""
 
     def connectSSL(
         self,
         host: str,
         port: int | str,
-        factory: Any,
+        factory: IClientFactory,
         contextFactory: Any,
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | None = None,
@@ -54,10 +58,14 @@ class IReactorSSL(Interface, Protocol):
 class IReactorUNIX(Interface, Protocol):
     """Streams over UNIX sockets. An address is a path, or an abstract name, which begins with a NUL."""
 
-    def listenUNIX(self, address: Any, factory: Any, backlog: int = 50, mode: int = 0o600, wantPID: bool = True) -> Any:
+    def listenUNIX(
+        self, address: Any, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o600, wantPID: bool = True
+    ) -> Any:
         """Listen at `address` for `factory`; the file has `mode`. With `wantPID` a dead owner's path is taken over."""
 
-    def connectUNIX(self, address: Any, factory: Any, timeout: float | None = 30, checkPID: bool = False) -> Any:
+    def connectUNIX(
+        self, address: Any, factory: IClientFactory, timeout: float | None = 30, checkPID: bool = False
+    ) -> Any:
         """Connect to `address` within `timeout` seconds; return the Connector at once."""
 
 
@@ -65,10 +73,10 @@ class IReactorUNIX(Interface, Protocol):
 class IReactorSocket(Interface, Protocol):
     """Streams on sockets that somebody else has opened. The descriptor is duplicated and stays the caller's."""
 
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Any:
         """Accept connections for `factory` on a listening socket; return the port."""
 
-    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+    def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Any:
         """Have `factory` build a protocol for a connected socket; return its transport."""
 
 
@@ -77,7 +85,12 @@ class IReactorUNIXDatagram(Interface, Protocol):
     """Datagrams over UNIX sockets."""
 
     def listenUNIXDatagram(
-        self, address: Any, protocol: Any, maxPacketSize: int = 8192, mode: int = 0o600, wantPID: bool = True
+        self,
+        address: Any,
+        protocol: IDatagramProtocol,
+        maxPacketSize: int = 8192,
+        mode: int = 0o600,
+        wantPID: bool = True,
     ) -> Any:
         """Give `protocol` the datagrams that are sent to `address`."""
 
@@ -97,11 +110,11 @@ class IReactorUNIXDatagram(Interface, Protocol):
 class IReactorUDP(Interface, Protocol):
     """UDP."""
 
-    def listenUDP(self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192) -> Any:
+    def listenUDP(self, port: int, protocol: IDatagramProtocol, interface: str = "", maxPacketSize: int = 8192) -> Any:
         """Give `protocol` the datagrams that come to `port` (0: a free one) of `interface` ("": all IPv4 ones)."""
 
     def adoptDatagramPort(
-        self, fileDescriptor: int, addressFamily: int, protocol: Any, maxPacketSize: int = 8192
+        self, fileDescriptor: int, addressFamily: int, protocol: IDatagramProtocol, maxPacketSize: int = 8192
     ) -> Any:
         """As listenUDP, on a duplicate of a descriptor that is a bound UDP socket."""
 
@@ -111,7 +124,12 @@ class IReactorMulticast(Interface, Protocol):
     """Multicast over UDP."""
 
     def listenMulticast(
-        self, port: int, protocol: Any, interface: str = "", maxPacketSize: int = 8192, listenMultiple: bool = False
+        self,
+        port: int,
+        protocol: IDatagramProtocol,
+        interface: str = "",
+        maxPacketSize: int = 8192,
+        listenMultiple: bool = False,
     ) -> Any:
         """As listenUDP; the port can join multicast groups."""
 
@@ -122,7 +140,7 @@ class IReactorProcess(Interface, Protocol):
 
     def spawnProcess(
         self,
-        processProtocol: Any,
+        processProtocol: IProcessProtocol,
         executable: Any,
         args: Any = (),
         env: Any = ...,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, overload, runtime_checkable
 
 from reactor.interfaces.asking import Interface
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import ssl
 
     from reactor.failure import Failure
+    from reactor.interfaces.protocols import IConnector
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
@@ -165,7 +166,11 @@ class INegotiated(Interface, Protocol):
 class ISSLTransport(IStreamTransport, INegotiated, Protocol):
     """A TLS connection."""
 
-    def getPeerCertificate(self, parsed: bool = False) -> Any:
+    @overload
+    def getPeerCertificate(self, parsed: Literal[False] = False) -> bytes | None: ...
+    @overload
+    def getPeerCertificate(self, parsed: Literal[True]) -> dict[str, Any] | None: ...
+    def getPeerCertificate(self, parsed: bool = False) -> bytes | dict[str, Any] | None:
         """Return the peer's certificate: None, or DER bytes, or, `parsed`, a dict as ssl has it."""
 
 
@@ -204,3 +209,55 @@ class IUNIXTransport(IStreamTransport, Protocol):
 
     def getPeerCredentials(self) -> tuple[int, int, int]:
         """Return the process, user and group of the other side, as the kernel noted them."""
+
+
+@runtime_checkable
+class IAnyTransport(ITCPTransport, ITLSTransport, ISSLTransport, IUNIXTransport, Protocol):
+    """What type checkers take `self.transport` of a protocol for: all that a connection of this package may offer.
+
+    TCP, TLS and UNIX sockets have each their part of it: ITCPTransport, ISSLTransport and IUNIXTransport say which. So
+    nothing at run time provides it, and a protocol that is made for one of them needs no cast. `connector`, a
+    Connector, and `hostname`, whom it was to reach, are those of a client's connection, `TLS` whether it is one.
+    """
+
+    TLS: bool
+    bufferSize: int
+    connector: IConnector
+    highWater: int
+    hostname: str
+    outputLimit: int
+    producer: Any
+    protocol: Any
+    reactor: Any
+    streamingProducer: bool
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be sent."""
+
+    def setOutputLimits(self, highWater: int = ..., outputLimit: int = ...) -> None:
+        """Bound what waits: pause the producer, and end the connection, above so many bytes."""
+
+    def stopConsuming(self) -> None:
+        """Detach the producer and close in order."""
+
+    def startReading(self) -> None:
+        """resumeProducing(), whatever the state."""
+
+    def stopReading(self) -> None:
+        """pauseProducing()."""
+
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once it is closed."""
+
+    def getHandle(self) -> Any:
+        """Return the socket. It stays the transport's."""
+
+    def logPrefix(self) -> str:
+        """Return the protocol's name for log messages."""
+
+    def getCipher(self) -> tuple[str, str, int] | None:
+        """Return the cipher suite, the version of TLS that defines it, and the number of secret bits."""
+
+    def getTLSVersion(self) -> str | None:
+        """Return "TLSv1.3" or "TLSv1.2"; None before the handshake."""

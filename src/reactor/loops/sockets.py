@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from reactor.interfaces import IClientFactory, IDatagramProtocol, IProtocolFactory, ITransportReactor
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.adopting import AdoptedConnection, AdoptedPort, adoptConnection, adoptedPort
@@ -139,7 +137,7 @@ class SocketServices:
     def connectUNIXDatagram(
         self: ITransportReactor,
         address: Path,
-        protocol: Any,
+        protocol: IDatagramProtocol,
         maxPacketSize: int = 8192,
         mode: int = 0o600,
         bindAddress: Path | None = None,

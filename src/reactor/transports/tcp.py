@@ -7,9 +7,9 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reactor.address import Address, IPv4Address, destinationOf, fromSocketName, isIPAddress, isIPv6Address
+from reactor.address import Address, IPv4Address, IPv6Address, destinationOf, fromSocketName, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, fail, succeed
 from reactor.error import CannotListenError, ServiceNameUnknownError
 from reactor.failure import Failure
@@ -87,6 +87,10 @@ class TCPPort(ListeningPort):
                 sock.close()
             raise self._cannotListen(error) from error
         return sock
+
+    if TYPE_CHECKING:
+
+        def getHost(self) -> IPv4Address | IPv6Address: ...
 
     def _bindName(self) -> Any:
         if self.addressFamily == socket.AF_INET6:

@@ -6,9 +6,9 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reactor.address import Address, fromSocketName, isIPAddress, isIPv6Address
+from reactor.address import Address, IPv4Address, IPv6Address, fromSocketName, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, maybeDeferred
 from reactor.error import (
     AlreadyListened,
@@ -48,6 +48,10 @@ class UDPPort(DatagramPort):
         self._peer: tuple[str, int] | None = None
 
     # For programs.
+
+    if TYPE_CHECKING:
+
+        def getHost(self) -> IPv4Address | IPv6Address: ...
 
     def write(self, datagram: BytesLike, addr: tuple[str, int] | None = None) -> None:
         """Send `datagram` to `addr`, (literal address or "<broadcast>", port); a connected port needs none.

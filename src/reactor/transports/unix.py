@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 from copy import copy
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from reactor.address import Address, UNIXAddress
 from reactor.defer import Deferred, fail, succeed
@@ -90,6 +90,10 @@ class UNIXPort(ListeningPort):
         self.mode = mode
         self.wantPID = bool(wantPID)
         self._bound: BoundPath | None = None
+
+    if TYPE_CHECKING:
+
+        def getHost(self) -> UNIXAddress: ...
 
     def _openSocket(self) -> socket.socket:
         sock, bound = openBound(socket.SOCK_STREAM, self.address, self.mode, self.wantPID)

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactor.address import Address, UNIXAddress
 from reactor.failure import Failure
@@ -35,6 +35,10 @@ class _UNIXDatagramSocket(DatagramPort):
         self.mode = mode
         self.wantPID = bool(wantPID)
         self._bound: BoundPath | None = None
+
+    if TYPE_CHECKING:
+
+        def getHost(self) -> UNIXAddress: ...
 
     def _openSocket(self) -> socket.socket:
         if self.address.name is None:
