@@ -160,7 +160,7 @@ def _sliceOfTime() -> Callable[[], bool]:
 
 
 def _nextTurn(function: Callable[[], None]) -> IDelayedCall:
-    return _current.current().callLater(0, function)  # type: ignore[no-any-return]
+    return _current.current().callLater(0, function)
 
 
 class Cooperator:

@@ -112,7 +112,7 @@ class IReactorTime(Interface, Protocol):
     def seconds(self) -> float:
         """Return the time in seconds: since 1970, if it is a reactor's."""
 
-    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> IDelayedCall:
         """Call `callable(*args, **kw)` once, no sooner than `delay` >= 0 seconds from now; return its DelayedCall.
 
         Equal deadlines keep their order. A call with delay 0 made by another call runs on the next turn.

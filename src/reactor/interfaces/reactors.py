@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from reactor.failure import Failure
     from reactor.interfaces.datagrams import IDatagramProtocol
     from reactor.interfaces.loops import IClosable, IFileDescriptor, IFlushable
-    from reactor.interfaces.protocols import IClientFactory, IProcessProtocol, IProtocolFactory
+    from reactor.interfaces.protocols import (
+        IClientFactory,
+        IConnector,
+        IListeningPort,
+        IProcessProtocol,
+        IProtocolFactory,
+    )
 
 
 @runtime_checkable
@@ -29,7 +35,7 @@ class IReactorTCP(Interface, Protocol):
         factory: IClientFactory,
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | None = None,
-    ) -> Any:
+    ) -> IConnector:
         """Connect to `host`, a name or an address, within `timeout` seconds; return the Connector at once."""
 
 
@@ -50,7 +56,7 @@ class IReactorSSL(Interface, Protocol):
         contextFactory: Any,
         timeout: float | None = 30,
         bindAddress: tuple[str, int] | None = None,
-    ) -> Any:
+    ) -> IConnector:
         """Connect as connectTCP does, then with TLS; return the Connector at once."""
 
 
@@ -65,7 +71,7 @@ class IReactorUNIX(Interface, Protocol):
 
     def connectUNIX(
         self, address: Any, factory: IClientFactory, timeout: float | None = 30, checkPID: bool = False
-    ) -> Any:
+    ) -> IConnector:
         """Connect to `address` within `timeout` seconds; return the Connector at once."""
 
 
