@@ -8,6 +8,8 @@ import inspect
 import os
 import pathlib
 import pty
+import select
+import signal
 import socket
 import stat
 import subprocess
@@ -20,6 +22,7 @@ import pytest
 import twisted.internet.stdio
 
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.linereceiver import LineReceiver
 from reactor.stdio import PipeAddress, StandardIO
 from tests.contract.transport import TransportContract
 from tests.harness import LOOPS, TWISTED, Producer, World
@@ -155,16 +158,117 @@ def test_pipes(world: World, wires: Wires) -> None:
     assert os.get_blocking(stdin)
 
 
-def test_theFlagsOfOthersStay(world: World, wires: Wires) -> None:
-    """O_NONBLOCK is not set on what we share with other processes."""
-    (stdin, toUs), (_fromUs, stdout) = wires.pipe(), wires.pipe()
-    protocol = begin(world, stdin, stdout)
-    assert os.get_blocking(stdin)
-    assert os.get_blocking(stdout)
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """What blocks for ten seconds is interrupted."""
+
+    def ring(*_: object) -> None:
+        raise AssertionError("it blocks")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def refuseReopening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the system does it for another user's terminal or pipe."""
+    real = os.open
+
+    def refusing(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).startswith("/proc/self/fd/"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refusing)
+
+
+def sharedPair(kind: str, wires: Wires) -> tuple[int, int]:
+    """Two connected descriptors: the first is for us."""
+    if kind == "socket":
+        pair = tuple(each.detach() for each in socket.socketpair())
+    elif kind == "pipe":
+        pair = os.pipe()[::-1]
+    else:
+        pair = os.openpty()
+        if kind == "terminal":
+            pair = pair[::-1]
+        else:
+            tty.setraw(pair[1])
+    wires.open.update(pair)
+    return pair[0], pair[1]
+
+
+SHARED = ["pipe", "socket", "terminal", "master"]
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0])
+@pytest.mark.parametrize("reopening", ["granted", "refused"])
+@pytest.mark.parametrize("kind", SHARED)
+def test_aStalledReaderBlocksNobody(
+    world: World,
+    wires: Wires,
+    alarm: None,
+    kind: str,
+    reopening: str,
+    timeout: float | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes nothing, then all. O_NONBLOCK is not set on what we share with other processes, not for a moment."""
+    if reopening == "refused":
+        refuseReopening(monkeypatch)
+    monkeypatch.setattr(os, "set_blocking", forbidden if timeout is None else os.set_blocking)
+    ours, theirs = sharedPair(kind, wires)
+    socket.setdefaulttimeout(timeout)
+    try:
+        stdin, _toUs = wires.pipe()
+        data = b"".join(b"line %d of many\n" % number for number in range(20_000))
+        wanted = data.replace(b"\n", b"\r\n") if kind == "terminal" else data
+        protocol = begin(world, stdin, ours, {"made": lambda protocol: protocol.transport.write(data)})
+    finally:
+        socket.setdefaulttimeout(None)
+    for _ in range(50):
+        world.reactor.iterate(0)
+    assert 0 < protocol.transport.unsent < len(data)
+    assert os.get_blocking(ours)
+    found = bytearray()
+
+    def look() -> bool:
+        if select.select([theirs], [], [], 0)[0]:
+            found.extend(os.read(theirs, 1 << 16))
+        return len(found) >= len(wanted)
+
+    world.until(look)
+    assert found == wanted
     protocol.transport.loseConnection()
     world.until(lambda: protocol.lost is not None)
-    with pytest.raises(BrokenPipeError):
-        os.write(toUs, b"nobody reads")
+    assert protocol.lost.check(ConnectionDone)
+    assert os.get_blocking(ours)
+
+
+def forbidden(*_: object) -> None:
+    raise AssertionError("a flag of an open file is being set")
+
+
+@pytest.mark.parametrize("kind", ["socket", "terminal", "master"])
+def test_readingWhatIsShared(
+    world: World, wires: Wires, alarm: None, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who has the same open file has taken what we were woken for: we do not wait for more."""
+    refuseReopening(monkeypatch)
+    ours, theirs = sharedPair(kind, wires)
+    if kind == "terminal":
+        tty.setraw(ours)
+    protocol = begin(world, ours, wires.file(os.devnull, os.O_WRONLY))
+    os.write(theirs, b"for another")
+    assert select.select([ours], [], [], 10)[0]
+    assert os.read(ours, 100) == b"for another"
+    protocol.transport._input.doRead()
+    assert protocol.trace == ["made"]
+    os.write(theirs, b"for us")
+    world.until(lambda: protocol.received == b"for us")
+    assert os.get_blocking(ours)
 
 
 def test_moreThanAPipeHolds(world: World, wires: Wires) -> None:
@@ -277,13 +381,13 @@ def test_terminal(world: World, wires: Wires) -> None:
 
 
 def test_socket(world: World, wires: Wires) -> None:
-    """As inetd passes one, for both. Its flag is set back at the end."""
+    """As inetd passes one, for both. Its flag is nobody's business but its owner's."""
     one, two = socket.socketpair()
     with one, two:
         keep = os.dup(one.fileno())
         wires.open.add(keep)
         protocol = begin(world, one.fileno(), one.fileno(), {"data": echo}, halves=True)
-        assert not os.get_blocking(keep)
+        assert os.get_blocking(keep)
         two.sendall(b"hello")
         two.shutdown(socket.SHUT_WR)
         world.until(lambda: "readLost" in protocol.trace)
@@ -370,6 +474,79 @@ def test_theReaderHasGoneForOneWhoIsToldOfHalves(anyWorld: World, wires: Wires, 
     assert producer.trace == [*["pause"] * bool(unsent), "stop"]
     protocol.transport.loseConnection()
     assert world.side is TWISTED or protocol.lost.check(ConnectionDone)  # Twisted's has no end then
+
+
+def closers(transport: Any) -> dict[str, Any]:
+    receiver = LineReceiver()
+    receiver.transport = transport
+
+    def fail() -> None:
+        raise LookupError("boom")
+
+    return {
+        "loses": transport.loseConnection,
+        "receiver": receiver.stopProducing,
+        "transport": transport.stopProducing,
+        "aborts": transport.abortConnection,
+        "unregisters": lambda: (transport.unregisterProducer(), transport.loseConnection()),
+        "writes": lambda: (transport.write(b"for nobody"), transport.loseConnection()),
+        "raises": fail,
+    }
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("unsent", [0, 1_000_000])
+@pytest.mark.parametrize("how", ["loses", "receiver", "transport", "aborts", "unregisters", "writes", "raises"])
+def test_aProducerThatClosesWhenTheReaderHasGone(
+    world: World, wires: Wires, how: str, unsent: int, streaming: bool
+) -> None:
+    """The end comes all the same, once and last, and only one of them: what it closes has no half left to tell of."""
+    (stdin, _toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
+    protocol = begin(world, stdin, stdout, halves=True)
+    transport = protocol.transport
+    producer = Producer(stop=closers(transport)[how])
+    transport.registerProducer(producer, streaming)
+    transport.write(b"x" * unsent)
+    world.reactor.iterate(0)
+    wires.close(fromUs)
+    if how == "raises":
+        world.until(lambda: "writeLost" in protocol.trace)
+        transport.loseConnection()
+    world.until(lambda: protocol.lost is not None)
+    assert producer.trace[-1:] == ["stop"]
+    assert producer.trace.count("stop") == 1
+    last = ("lost", "ConnectionAborted" if how == "aborts" else "ConnectionDone")
+    assert protocol.trace == ["made", *["writeLost"] * (how == "raises"), last]
+    assert transport.disconnected
+    assert not transport.connected
+    assert world.reactor.getReaders() == world.reactor.getWriters() == []
+
+
+def test_aProducerThatClosesInTwisted(anyWorld: World, wires: Wires) -> None:
+    world = anyWorld
+    (stdin, _toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
+    protocol = beginAny(world, stdin, stdout, halves=True)
+    protocol.transport.registerProducer(Producer(stop=protocol.transport.loseConnection), True)
+    world.reactor.iterate(0)
+    wires.close(fromUs)
+    world.until(lambda: protocol.lost is not None)
+    assert protocol.trace == ["made", ("lost", "ConnectionDone")]
+
+
+def test_aProducerThatComesTooLate(anyWorld: World, wires: Wires) -> None:
+    """It is told at once that nobody reads."""
+    world = anyWorld
+    (stdin, toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
+    protocol = beginAny(world, stdin, stdout, halves=True)
+    wires.close(fromUs)
+    world.until(lambda: "writeLost" in protocol.trace)
+    for streaming in (True, False):
+        producer = Producer()
+        protocol.transport.registerProducer(producer, streaming)
+        assert producer.trace == ["stop"]
+    wires.close(toUs)
+    world.until(lambda: "readLost" in protocol.trace)
+    assert protocol.trace == ["made", "writeLost", "readLost"]
 
 
 @pytest.mark.parametrize("unsent", [0, 1_000_000])

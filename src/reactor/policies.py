@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactor import _current
 from reactor._logger import getLogger
+from reactor._numbers import openFile
 from reactor._throttling import ThrottlingFactory, ThrottlingProtocol
 from reactor._wrapping import ProtocolWrapper, WrappingFactory
 from reactor.failure import Failure
@@ -300,7 +301,8 @@ class TrafficLoggingFactory(WrappingFactory):
         """Return the file to write to. What this method opens is closed with its connection; what one of yours returns
         is yours.
         """
-        file = open(name, "w", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115  closeLog closes it
+        # closeLog closes it.
+        file = open(name, "w", encoding="utf-8", errors="backslashreplace", opener=openFile)  # noqa: SIM115
         self._opened.add(file)
         return file
 

@@ -1,10 +1,8 @@
 """StandardIO: standard input and output, or any two descriptors, as the transport of a protocol.
 
 What stands behind the two may be pipes, terminals, sockets, files or devices, each in its own manner:
-- O_NONBLOCK belongs to the open file, which a shell and its other children share, and a terminal's input with its
-  output: setting it would break them. So pipes and terminals are opened anew, through /proc. Where that is refused (for
-  sockets always), or would open something else (the master's side of a terminal), the flag is set on the shared file,
-  and set back at the end.
+- They are shared with other processes, so O_NONBLOCK is never set on them, and yet nothing blocks: transports.sharing
+  says how.
 - Files and some devices (/dev/null) are refused by epoll, as they are always ready: they are read one piece a turn, and
   written as it comes.
 - The numbers that were given stay open, or the next file that the program opens would be its standard output. At the
@@ -19,25 +17,23 @@ from __future__ import annotations
 import errno
 import os
 import select
-import socket
-import stat
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
 
 from reactor import _current
-from reactor.error import ConnectionLost
+from reactor.error import ConnectionDone, ConnectionLost
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
 from reactor.interfaces.asking import implementer
 from reactor.interfaces.streams import IAddress
 from reactor.transports.childpipes import hasHungUp
 from reactor.transports.duplex import DuplexStream, isHalfCloseable
+from reactor.transports.sharing import SharedDescriptor
 
 READ_SIZE = 64 * 1024
 
 _UNWATCHABLE = frozenset({errno.EPERM, errno.EINVAL})
-_TERMINAL_MASTER = 5 << 8 | 2  # the device number of the master's side: opening it makes another terminal
 
 
 @implementer(IAddress)
@@ -46,62 +42,10 @@ class PipeAddress:
     """Where the other end of standard input and output is: nobody knows. All are equal."""
 
 
-class _Descriptor:
-    """A private, non-blocking descriptor for what `fd` stands for, and its end."""
-
-    def __init__(self, fd: int, flags: int) -> None:
-        self.given = fd
-        found = os.fstat(fd)
-        self.isPipe = stat.S_ISFIFO(found.st_mode)
-        self.isSocket = stat.S_ISSOCK(found.st_mode)
-        self._file = (found.st_dev, found.st_ino)
-        self._wasBlocking = False
-        self.fd = -1
-        if self.isPipe or (os.isatty(fd) and found.st_rdev != _TERMINAL_MASTER):
-            with suppress(OSError):
-                self.fd = os.open(f"/proc/self/fd/{fd}", flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        if self.fd < 0:
-            self.fd = os.dup(fd)
-            self._wasBlocking = not stat.S_ISREG(found.st_mode) and os.get_blocking(fd)
-            if self._wasBlocking:
-                os.set_blocking(fd, False)
-
-    def isWritePipe(self) -> bool:
-        """Whether it is a pipe that cannot be read from."""
-        if not self.isPipe:
-            return False
-        try:
-            os.read(self.fd, 0)
-        except OSError:
-            return True
-        return False
-
-    def close(self, giveWay: bool = True) -> None:
-        """Give it back. `giveWay` false: the number that was given is needed still."""
-        fd, self.fd = self.fd, -1
-        if fd < 0:
-            return
-        if self._wasBlocking:
-            os.set_blocking(fd, True)
-        os.close(fd)
-        if (self.isPipe or self.isSocket) and giveWay and self._isOurs():
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, self.given, inheritable=self.given <= 2)
-            os.close(null)
-
-    def _isOurs(self) -> bool:
-        """Whether the number that was given still stands for what it stood for: it is the program's to close."""
-        try:
-            found = os.fstat(self.given)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self._file
-
-
 class _Input:
     """The reading half: whatever it reads or ends with goes to `owner`."""
 
-    def __init__(self, owner: StandardIO, descriptor: _Descriptor) -> None:
+    def __init__(self, owner: StandardIO, descriptor: SharedDescriptor) -> None:
         self.isReading = False
         self._owner = owner
         self._reactor = owner.reactor
@@ -156,16 +100,14 @@ class _Input:
 
     def doRead(self) -> None:
         try:
-            data = os.read(self._descriptor.fd, READ_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return
+            data = self._descriptor.read(READ_SIZE)
         except OSError as error:
             # EIO is how a terminal whose other side has hung up says that there is no more.
             self._owner.inputEnded(None if error.errno == errno.EIO else error)
             return
         if data:
             self._owner.dataReceived(data)
-        else:
+        elif data is not None:
             self._owner.inputEnded(None)
 
     def failConnection(self, failure: Failure) -> None:
@@ -198,10 +140,10 @@ class StandardIO(DuplexStream):
         for fd in (stdin, stdout):
             os.fstat(fd)  # before any is opened, which could get the number of one that is not
         with ExitStack() as undo:
-            self._inputFd = _Descriptor(stdin, os.O_RDONLY)
-            undo.callback(self._inputFd.close, giveWay=False)
-            self._outputFd = _Descriptor(stdout, os.O_WRONLY)
-            undo.callback(self._outputFd.close, giveWay=False)
+            self._inputFd = SharedDescriptor(stdin, os.O_RDONLY)
+            undo.callback(self._inputFd.close)
+            self._outputFd = SharedDescriptor(stdout, os.O_WRONLY)
+            undo.callback(self._outputFd.close)
             self._input: _Input | None = _Input(self, self._inputFd)
             self._input.start()
             undo.callback(self._input.stop)
@@ -235,6 +177,13 @@ class StandardIO(DuplexStream):
     def getPeer(self) -> PipeAddress:
         """Return a PipeAddress."""
         return PipeAddress()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See OutputStream.registerProducer. stopProducing() also if the output alone is over, as in Twisted."""
+        if self._over and self.producer is None:
+            producer.stopProducing()
+        else:
+            super().registerProducer(producer, streaming)
 
     # For forks and for the input.
 
@@ -315,7 +264,7 @@ class StandardIO(DuplexStream):
     def _close(self) -> None:
         self._endInput()
         self._closeOutput()
-        self._inputFd.close()
+        self._inputFd.close(giveWay=True)
 
     def _closeOutput(self, giveWay: bool = True) -> None:
         self.stopWriting()
@@ -325,10 +274,7 @@ class StandardIO(DuplexStream):
     # OutputStream's questions.
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
-        try:
-            return os.write(self._outputFd.fd, data)
-        except (BlockingIOError, InterruptedError):
-            return 0
+        return self._outputFd.write(data)
 
     def _sendFailed(self, error: OSError) -> None:
         self._outputLost(str(error))
@@ -344,25 +290,30 @@ class StandardIO(DuplexStream):
         """What is written cannot arrive. A protocol that is not told of halves gets first what can be read."""
         if self._outputFd.isPipe and self._input is not None and not self.disconnecting:
             if isHalfCloseable(self.protocol):
-                self._discardOutput()
-                producer, self.producer = self.producer, None
-                if producer is not None:
-                    self._tell(producer.stopProducing, "stopProducing")
-                self._endWriting()
+                self._halfLost()
                 return
             if not self.unsent and self._input.mayHaveMore():
                 self._readerGone = True
                 return
         self.connectionLost(Failure(ConnectionLost(why)))
 
+    def _halfLost(self) -> None:
+        """The output alone ends. The producer or the protocol, being told so, may close, which ends all of it."""
+        self._discardOutput()
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            self._tell(producer.stopProducing, "stopProducing")
+        if self._aborting:
+            return  # connectionLost is on its way
+        if self.disconnecting:
+            self.connectionLost(Failure(ConnectionDone()))
+        else:
+            self._endWriting()
+
     def _endWriting(self) -> None:
         self._ending = self._writing = False
         self._over = True
-        if self._outputFd.isSocket:
-            shared = socket.socket(fileno=self._outputFd.fd)
-            with suppress(OSError):  # the peer has gone
-                shared.shutdown(socket.SHUT_WR)
-            shared.detach()
+        self._outputFd.shutdown()
         self._closeOutput(giveWay=self._outputFd.given != self._inputFd.given)
         if isHalfCloseable(self.protocol):
             self.protocol.writeConnectionLost()

@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import Any
 
 from reactor import _current
+from reactor._numbers import threeTaken
 from reactor.error import ReactorAlreadyRunning
 from reactor.failure import Failure
 from reactor.interfaces import IFlushable
@@ -77,7 +78,8 @@ class AsyncioReactor(ReactorBase):
         # On Windows the usual event loop cannot watch descriptors.
         factory = asyncio.SelectorEventLoop if sys.platform == "win32" else asyncio.new_event_loop
         self._runner = asyncio.Runner(loop_factory=factory)
-        return self._runner.get_loop()
+        with threeTaken():
+            return self._runner.get_loop()
 
     # Running.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import select
 from typing import Any
 
+from reactor._numbers import openEpoll
 from reactor.failure import Failure
 from reactor.loops import forks
 from reactor.loops.base import ReactorBase, numberOf
@@ -26,7 +27,7 @@ class EpollReactor(ReactorBase):
     """A reactor on epoll. Linux only; any number of them, each run by one thread at a time."""
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
+        self._epoll = openEpoll()
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
         self._waker = Waker()
@@ -48,7 +49,7 @@ class EpollReactor(ReactorBase):
         self._readers.clear()
         self._writers.clear()
         self._closeLoop()  # first, as there may be no other number left
-        self._epoll = select.epoll()
+        self._epoll = openEpoll()
         self._waker = Waker()
         self.addReader(self._waker)
 

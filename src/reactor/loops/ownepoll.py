@@ -17,6 +17,8 @@ import select
 from collections.abc import Callable
 from typing import Any
 
+from reactor._numbers import openEpoll
+
 BATCH = 512
 
 Callback = Callable[[Any], object]
@@ -40,7 +42,7 @@ class OwnEpoll:
 
     def __init__(self, eventloop: asyncio.AbstractEventLoop) -> None:
         self._eventloop = eventloop
-        self._epoll = select.epoll()
+        self._epoll = openEpoll()
         self._watches: dict[int, _Watch] = {}
         eventloop.add_reader(self._epoll.fileno(), self._dispatch)
 
@@ -75,7 +77,7 @@ class OwnEpoll:
             watch.reader = watch.writer = None
         self._watches.clear()
         self._epoll.close()
-        self._epoll = select.epoll()  # for a call of _dispatch that is under way
+        self._epoll = openEpoll()  # for a call of _dispatch that is under way
 
     def _watched(self, fd: int, events: int) -> _Watch:
         watch = self._watches.get(fd)

@@ -6,15 +6,16 @@ Sockets and not a pipe: every kind of loop, on every system, can watch them.
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import suppress
+
+from reactor._numbers import openPair
 
 
 class Waker:
     """Readable for the loop as soon as wake() has been called, from any thread or signal handler."""
 
     def __init__(self) -> None:
-        self._reading, self._writing = socket.socketpair()
+        self._reading, self._writing = openPair()
         self._reading.setblocking(False)
         self._writing.setblocking(False)
         self._awake = False

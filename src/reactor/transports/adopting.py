@@ -13,6 +13,7 @@ import socket
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from reactor._numbers import duplicate
 from reactor.address import Address, UNIXAddress, fromSocketName
 from reactor.error import CannotListenError, UnsupportedAddressFamily, UnsupportedSocketType
 from reactor.failure import Failure
@@ -150,7 +151,7 @@ def _addressOf(family: int, name: Any) -> Address:
 def _duplicate(fileDescriptor: int, addressFamily: int) -> socket.socket:
     if addressFamily not in _INTERNET and addressFamily != _UNIX:
         raise UnsupportedAddressFamily(addressFamily)
-    number = os.dup(fileDescriptor)
+    number = duplicate(fileDescriptor)
     try:
         sock = socket.socket(fileno=number)
     except OSError:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from reactor._chain import cancelQuietly
+from reactor._numbers import openSocket
 from reactor.address import Address
 from reactor.defer import Deferred, maybeDeferred
 from reactor.error import ConnectBindError, ConnectError, NotConnectingError, TimeoutError, UserError, getConnectError
@@ -133,7 +134,7 @@ class ConnectionAttempt:
         self._failSoon(last)
 
     def _connectTo(self, family: int, address: Any) -> None:
-        sock = self._socket = socket.socket(family, socket.SOCK_STREAM)
+        sock = self._socket = openSocket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
         if self._bindTo is not None:
             try:

@@ -18,6 +18,7 @@ from copy import copy
 from typing import Any
 
 from reactor._logger import getLogger
+from reactor._numbers import LOWEST, raised
 from reactor.address import Address
 from reactor.defer import Deferred
 from reactor.error import CannotListenError, ConnectionDone
@@ -176,6 +177,8 @@ class ListeningPort:
         for _ in range(ACCEPT_BATCH):
             try:
                 number, name = listening._accept()  # type: ignore[attr-defined]  # see _serve
+                if number < LOWEST:
+                    number = raised(number)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:

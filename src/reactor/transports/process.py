@@ -19,6 +19,7 @@ from io import FileIO
 from typing import Any
 
 from reactor._logger import getLogger
+from reactor._numbers import openPipe, openTerminal, raised
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
@@ -43,7 +44,7 @@ class ExitWatch:
     def start(self) -> None:
         """Begin to watch."""
         try:
-            self._file = FileIO(os.pidfd_open(self._pid), "rb")
+            self._file = FileIO(raised(os.pidfd_open(self._pid)), "rb")
             self._reactor.addReader(self)
             self._reactor.opened(self)
         except (AttributeError, OSError):  # no such call, or no descriptor left for it
@@ -127,7 +128,7 @@ class Process:
         try:
             for number, kind in self._childFDs.items():
                 if kind in ("r", "w"):
-                    reading, writing = os.pipe()
+                    reading, writing = openPipe()
                     ours[number], descriptors[number] = (reading, writing) if kind == "r" else (writing, reading)
                     theirs.append(descriptors[number])
             self.pid = spawn(self._command, descriptors)
@@ -303,7 +304,7 @@ class PTYProcess(Process):
 
     def start(self) -> None:
         """See Process.start. A terminal that was given stays the caller's if the child cannot be started."""
-        ours, theirs = self._given[:2] if self._given else os.openpty()
+        ours, theirs = self._given[:2] if self._given else openTerminal()
         try:
             self.pid = spawn(self._command, dict.fromkeys(range(3), theirs), terminal=True)
         except BaseException:

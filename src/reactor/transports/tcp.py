@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from reactor._numbers import openSocket
 from reactor.address import Address, IPv4Address, IPv6Address, destinationOf, fromSocketName, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, fail, succeed
 from reactor.error import CannotListenError, ServiceNameUnknownError
@@ -76,7 +77,7 @@ class TCPPort(ListeningPort):
     def _openSocket(self) -> socket.socket:
         sock = None
         try:
-            sock = socket.socket(self.addressFamily, socket.SOCK_STREAM)
+            sock = openSocket(self.addressFamily, socket.SOCK_STREAM)
             sock.setblocking(False)
             if os.name == "posix":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

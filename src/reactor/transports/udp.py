@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from reactor._numbers import openSocket, raisedSocket
 from reactor.address import Address, IPv4Address, IPv6Address, fromSocketName, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, maybeDeferred
 from reactor.error import (
@@ -109,7 +110,7 @@ class UDPPort(DatagramPort):
         if self._wasAdopted:
             raise AlreadyListened("an adopted descriptor can be listened on once")
         try:
-            sock = socket.socket(self.addressFamily, socket.SOCK_DGRAM)
+            sock = openSocket(self.addressFamily, socket.SOCK_DGRAM)
             sock.setblocking(False)
             self._setOptions(sock)
             sock.bind((self.interface, self.port))
@@ -161,7 +162,7 @@ def adoptedPort(
     """
     if addressFamily not in (socket.AF_INET, socket.AF_INET6):
         raise UnsupportedAddressFamily(addressFamily)
-    sock = socket.fromfd(fileDescriptor, addressFamily, socket.SOCK_DGRAM)
+    sock = raisedSocket(socket.fromfd(fileDescriptor, addressFamily, socket.SOCK_DGRAM))
     try:
         kind = sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
         if kind != socket.SOCK_DGRAM:

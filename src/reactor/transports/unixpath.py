@@ -27,6 +27,8 @@ import socket
 import stat
 from contextlib import suppress
 
+from reactor import _numbers
+from reactor._numbers import openFile
 from reactor.error import UnsupportedAddressFamily
 
 with suppress(ImportError):  # Windows has neither it nor such paths
@@ -44,7 +46,7 @@ def openSocket(kind: int) -> socket.socket:
     family = getattr(socket, "AF_UNIX", None)
     if family is None:
         raise UnsupportedAddressFamily("this system has no UNIX sockets")
-    sock = socket.socket(family, kind)
+    sock = _numbers.openSocket(family, kind)
     sock.setblocking(False)
     return sock
 
@@ -83,7 +85,7 @@ class PathLock:
         """Take the lock. OSError (EADDRINUSE) if somebody has it, or whatever keeps the file from being made."""
         for _ in range(ATTEMPTS):
             try:
-                fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+                fd = openFile(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
             except OSError as error:
                 if error.errno != errno.ELOOP or not self._removeDeadLink():
                     raise
