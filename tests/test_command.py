@@ -15,7 +15,8 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
+import tty
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
@@ -151,6 +152,257 @@ def test_theScriptIsTheSameCommand() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("linereactor serve: no application 'x'")
+
+
+# Descriptors 0 to 2 that are closed at the start.
+
+
+def closing(numbers: str) -> Callable[[], None]:
+    def close() -> None:
+        for number in numbers:
+            os.close(int(number))
+
+    return close
+
+
+@pytest.mark.parametrize("numbers", ["0", "1", "2", "01", "02", "12", "012"])
+def test_standardDescriptorsThatAreClosed(numbers: str, tmp_path: pathlib.Path) -> None:
+    """All three are filled; nothing of ours gets such a number, and nothing is said where lines go."""
+    path, output = tmp_path / "socket", tmp_path / "lines"
+    command = [*COMMAND, "serve", "collect", "--output", str(output), "--listen", f"unix:{path}"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=closing(numbers),
+    ) as process:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(DEADLINE)
+            connectWhenThere(client, path)
+            for number in numbers:
+                assert os.readlink(f"/proc/{process.pid}/fd/{number}") == os.devnull
+            client.sendall(b"one\ntwo")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+        process.terminate()
+        out, said = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    assert output.read_bytes() == b"one\ntwo\n"
+    assert out == b""
+    assert said.count(b"\n") == 2 * ("2" not in numbers)
+
+
+def connectWhenThere(client: socket.socket, path: pathlib.Path) -> None:
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            client.connect(str(path))
+            return
+        except OSError:
+            assert time.monotonic() < end
+            select.select([], [], [], 0.01)
+
+
+REFUSED = [
+    ("1", ("collect", "--output", "-"), "standard output"),
+    ("01", ("collect", "--output", "-"), "standard output"),
+    ("1", ("collect", "--output", "/dev/stdout"), "standard output"),
+    ("1", ("collect", "--output", "/dev/fd/1"), "standard output"),
+    ("1", ("collect", "--output", "/proc/self/fd/1"), "standard output"),
+    ("0", ("collect", "--output", "/dev/stdin"), "standard input"),
+    ("0", ("echo", "--listen", "stdio:"), "standard input"),
+    ("1", ("echo", "--listen", "stdio:"), "standard output"),
+    ("01", ("echo", "--listen", "stdio:"), "standard input"),
+]
+
+
+@pytest.mark.parametrize(("numbers", "arguments", "name"), REFUSED)
+def test_whatCannotBeMeant(numbers: str, arguments: tuple[str, ...], name: str) -> None:
+    """Whoever asks for one that is closed does not mean /dev/null."""
+    done = subprocess.run(
+        [*COMMAND, "serve", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=closing(numbers),
+        timeout=DEADLINE,
+    )
+    assert done.stderr.decode() == f"python -m reactor serve: cannot open {name}: Bad file descriptor\n"
+    assert done.returncode == 1
+
+
+def test_thePeerOnStandardInputHearsOnlyAnswers() -> None:
+    """Nothing that is meant for standard error, which is closed; /dev/stdout that is open is what it was."""
+    done = subprocess.run(
+        [*COMMAND, "serve", "--listen", "stdio:"],
+        input=b"hi\n",
+        stdout=subprocess.PIPE,
+        preexec_fn=closing("2"),
+        timeout=DEADLINE,
+    )
+    assert (done.stdout, done.returncode) == (b"hi\n", 0)
+
+
+# Outputs that stall.
+
+
+LONG_LINES = b"".join(b"%0999d\n" % number for number in range(3000))
+
+
+def endOf(process: subprocess.Popen[bytes], *signals: int) -> int:
+    for number in signals:
+        process.send_signal(number)
+    return process.wait(DEADLINE)
+
+
+@contextlib.contextmanager
+def stalled(kind: str, path: pathlib.Path) -> Iterator[tuple[Served, int]]:
+    """A collector whose output nobody reads, and the other end of it."""
+    if kind == "fifo":
+        os.mkfifo(path)
+        read = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        write = os.open(os.devnull, os.O_WRONLY)
+        output = str(path)
+    elif kind == "socket":
+        read, write = (each.detach() for each in socket.socketpair())
+        output = "-"
+    elif kind == "terminal":
+        read, write = os.openpty()
+        tty.setraw(write)
+        output = "-"
+    else:
+        read, write = os.pipe()
+        output = "-"
+    process = subprocess.Popen(
+        [*COMMAND, "serve", "collect", "--output", output, "--port", "0"], stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    with process:
+        try:
+            yield Served(process), read
+        finally:
+            process.kill()
+            os.close(read)
+
+
+KINDS = ["stdout", "fifo", "socket", "terminal"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_aStalledOutput(kind: str, tmp_path: pathlib.Path) -> None:
+    """Its senders wait, and nobody else; when it is read again every line is there, once, and the end is in order."""
+    with stalled(kind, tmp_path / "fifo") as (served, read), served.connect() as sender:
+        assert fill(sender, LONG_LINES * 10) < len(LONG_LINES) * 10, "what is not taken is the sender's"
+        with served.connect() as other:
+            other.sendall(b"another\n")
+        sender.setblocking(True)
+        with ThreadPoolExecutor(1) as pool:
+            found = bytearray()
+
+            def drain() -> None:
+                while not (found.endswith(b"last\n") or b"\nlast\n" in found) or b"another\n" not in found:
+                    assert select.select([read], [], [], DEADLINE)[0]
+                    found.extend(os.read(read, 1 << 16))
+
+            reading = pool.submit(drain)
+            sender.sendall(b"\nlast\n")
+            reading.result(DEADLINE)
+        assert endOf(served.process, signal.SIGTERM) == 0
+        lines = bytes(found).split(b"\n")
+        assert {line for line in lines if len(line) == 999} <= set(LONG_LINES.split(b"\n"))
+        assert sum(len(line) not in (999, 0, 4, 7) for line in lines) <= 1  # the one that fill() has cut
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_signalsEndAStalledCommand(kind: str, signals: tuple[int, int], tmp_path: pathlib.Path) -> None:
+    """A second one at once. What was read and is lost is counted, and the exit code tells."""
+    with stalled(kind, tmp_path / "fifo") as (served, read), served.connect() as sender:
+        fill(sender, LONG_LINES)
+        served.stop(signals[0])
+        assert select.select([served.process.stderr], [], [], 0.1)[0] == []
+        served.stop(signals[1])
+        assert served.wait() == 1
+        said = re.search(
+            r"serve: (1 line|\d+ lines), (\d+) bytes: lost, as nobody took them from ", served.log.decode()
+        )
+        assert said, served.log
+
+
+def test_oneSignalEndsAStalledCommandInTime(tmp_path: pathlib.Path) -> None:
+    """After the deadline of connections, which is 5 seconds."""
+    with stalled("fifo", tmp_path / "fifo") as (served, _read), served.connect() as sender:
+        fill(sender, LONG_LINES)
+        begun = time.monotonic()
+        served.stop()
+        assert served.wait() == 1
+        assert 4 < time.monotonic() - begun < 15
+
+
+def test_aStalledStandardError() -> None:
+    """Full before the command begins: it serves, and ends; what it says comes when somebody reads."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write, b"x" * 4096)
+    os.set_blocking(write, True)
+    with socket.create_server((LOOPBACK, 0)) as sock:
+        port = sock.getsockname()[1]
+    command = [*COMMAND, "serve", "--port", str(port), "--log-level", "info", "--max-line", "10"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=write) as process:
+        os.close(write)
+        try:
+            end = time.monotonic() + DEADLINE
+            while not isListening((LOOPBACK, port)):
+                assert time.monotonic() < end
+            for _ in range(200):
+                with socket.create_connection((LOOPBACK, port), DEADLINE) as client:
+                    client.sendall(b"line\nfar too long a line\n")
+                    client.shutdown(socket.SHUT_WR)
+                    assert client.recv(100) == b"line\n"
+            os.set_blocking(read, False)
+            found = b""
+            while b"WARNING" not in found:
+                assert select.select([read], [], [], DEADLINE)[0]
+                found += os.read(read, 1 << 16)
+            assert b"echo on " in found
+            assert endOf(process, signal.SIGTERM) == 0
+        finally:
+            process.kill()
+            os.close(read)
+
+
+def test_aStandardErrorThatNobodyReadsAtTheEnd() -> None:
+    """Neither the end of a server nor what goes wrong at its start waits for it for long."""
+    for arguments in (["--port", "0"], ["--listen", "unix:/no/such/directory/socket"]):
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write, b"x" * 4096)
+        os.set_blocking(write, True)
+        with subprocess.Popen([*COMMAND, "serve", *arguments], stdout=subprocess.PIPE, stderr=write) as process:
+            os.close(write)
+            if arguments[0] == "--port":
+                awaitListener(process.pid)
+                assert endOf(process, signal.SIGTERM, signal.SIGTERM, signal.SIGINT) in (0, -signal.SIGTERM)
+            else:
+                assert process.wait(DEADLINE) == 1
+        os.close(read)
+
+
+def awaitListener(pid: int) -> None:
+    """Wait until the process has an epoll, and handles SIGTERM."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        caught = int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16)  # type: ignore[index]
+        if caught >> (signal.SIGTERM - 1) & 1:
+            return
+        assert time.monotonic() < end
+        select.select([], [], [], 0.01)
 
 
 # Serving.

@@ -11,6 +11,7 @@ import io
 import itertools
 import logging
 import os
+import pathlib
 import resource
 import socket
 import ssl
@@ -59,7 +60,7 @@ from reactor.testing import StringTransport as OurStringTransport
 from reactor.testing import connectedServerAndClient
 from tests.children import children
 from tests.datagrams import leavingSockets
-from tests.harness import SIDES, World, refusedPort, turnUntil
+from tests.harness import SIDES, World, refusedPort, runProgram, turnUntil
 from tests.rawtls import RecordingHalves, Wire
 from tests.test_hostname import FOUR, Names
 from tests.tlsharness import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
@@ -1598,6 +1599,47 @@ def test_outputAfterTheInputEnds() -> None:
     world.close()
     for fd in (stdin, stdout, fromUs):
         os.close(fd)
+
+
+@eachSide
+def test_standardIOLeavesFlagsAlone(side: Any) -> None:
+    world = World(side)
+    for ours, theirs in (os.pipe()[::-1], [each.detach() for each in socket.socketpair()], os.openpty()):
+        stdin, toUs = os.pipe()
+        shared = os.dup(ours)  # a shell's
+        protocol = world.serverFactory().buildProtocol(None)
+        kind = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
+        kind(protocol, stdin, ours, reactor=world.reactor)
+        assert os.get_blocking(shared) is (side.name == "ours")
+        os.close(toUs)
+        world.until(lambda protocol=protocol: protocol.lost is not None)
+        for fd in {stdin, ours, theirs, shared}:
+            with suppress(OSError):  # Twisted has closed its own
+                os.close(fd)
+    world.close()
+
+
+NUMBERS = """
+import os, sys
+saying = os.dup2(os.open(sys.argv[1], os.O_WRONLY), 100)
+if sys.argv[2] == "ours":
+    from reactor import EpollReactor as Reactor
+else:
+    from twisted.internet.epollreactor import EPollReactor as Reactor
+os.close(0)
+os.close(1)
+loop = Reactor()
+os.write(saying, repr([os.path.exists(f"/proc/self/fd/{number}") for number in (0, 1)]).encode())
+"""
+
+
+@eachSide
+def test_numbersOfDescriptors(side: Any, tmp_path: pathlib.Path) -> None:
+    said = tmp_path / "said"
+    said.touch()
+    done = runProgram(NUMBERS, str(said), side.name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said.read_text() == ("[False, False]" if side.name == "ours" else "[True, True]")
 
 
 @eachSide

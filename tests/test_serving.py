@@ -54,7 +54,7 @@ def loop(theLoop: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Epo
     """One reactor for all, and the command's. The process's own limits and logging stay as they are."""
     monkeypatch.setattr(command, "current", lambda: theLoop)
     for module in (server, load):
-        monkeypatch.setattr(module, "logTo", lambda level: None)
+        monkeypatch.setattr(module, "logTo", lambda level, reactor: None)
         monkeypatch.setattr(module, "allowDescriptors", lambda: None)
     monkeypatch.setattr(sys, "argv", ["linereactor"])
     tooLong = theLoop.callLater(DEADLINE, theLoop.stop)
@@ -391,7 +391,7 @@ def test_logTo(monkeypatch: pytest.MonkeyPatch) -> None:
     stream, root = io.StringIO(), logging.RootLogger(logging.DEBUG)
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(logging, "root", root)
-    logTo("warning")
+    logTo("warning", EpollReactor())
     root.warning("yes")
     root.info("no")
     assert re.fullmatch(r".* WARNING root: yes\n", stream.getvalue())

@@ -11,8 +11,10 @@ from reactor._current import current
 from reactor.loops.base import ReactorBase
 from reactor.serving.errors import CommandError
 from reactor.serving.load import load
+from reactor.serving.logs import finish, say
 from reactor.serving.options import makeParser, programName
 from reactor.serving.server import serve
+from reactor.serving.standard import fillStandard
 
 COMMANDS = {"serve": serve, "load": load}
 
@@ -23,11 +25,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     What goes wrong is one line on standard error, and exit code 1, or 2 if the arguments are to blame (SystemExit, if
     they cannot even be parsed).
     """
-    options = makeParser().parse_args(arguments)
+    name = programName()
     try:
-        return COMMANDS[options.command](options, cast("ReactorBase", current()))
+        fillStandard()  # before anything else, which could get one of the three numbers
+        options = makeParser().parse_args(arguments)
+        name = f"{programName()} {options.command}"
+        try:
+            return COMMANDS[options.command](options, cast("ReactorBase", current()))
+        finally:
+            finish()
     except CommandError as error:
-        print(f"{programName()} {options.command}: {error}", file=sys.stderr, flush=True)
+        say(f"{name}: {error}")
+        finish()
         return error.code
     except KeyboardInterrupt:  # before the reactor took over the signal, or when it had given it back
         return 128 + signal.SIGINT

@@ -146,7 +146,11 @@ class AsyncioReactor(ReactorBase):
 
     def _loop(self) -> None:
         self._attach()
+        taken = ExitStack()
         try:
+            if self._ownEpoll is not None:  # uvloop opens more when it begins to run
+                taken.enter_context(threeTaken())
+                self.eventloop.call_soon(taken.close)
             while self._looping:
                 try:
                     self.eventloop.run_forever()
@@ -155,6 +159,7 @@ class AsyncioReactor(ReactorBase):
                 except (KeyboardInterrupt, SystemExit):
                     self.reportFailure(Failure(), "the loop")
         finally:
+            taken.close()
             self._detach()
 
     def _turn(self, longest: float | None) -> None:

@@ -15,11 +15,13 @@ from typing import Any
 from reactor.linereceiver import LineReceiver
 from reactor.protocol import Factory, ServerFactory
 from reactor.serving.chat import Room
-from reactor.serving.collect import Collection, LineFile
+from reactor.serving.collect import Collection
 from reactor.serving.echo import Echo
 from reactor.serving.errors import USAGE, CommandError, reasonOf
+from reactor.serving.framing import LF, Framing
+from reactor.serving.linefile import openOutput
 from reactor.serving.logs import escaped
-from reactor.serving.options import Delimiter
+from reactor.serving.options import DELIMITERS, SAME, Delimiter
 
 BUILT_IN = ("echo", "chat", "collect")
 
@@ -32,6 +34,7 @@ class Application:
     prepare: Callable[[Any], None] | None
     hint: str
     close: Callable[[], None] = lambda: None
+    collection: Collection | None = None
 
 
 def lineSettings(delimiter: Delimiter | None, maxLine: int | None, overlong: str | None) -> dict[str, Any]:
@@ -47,12 +50,19 @@ def lineSettings(delimiter: Delimiter | None, maxLine: int | None, overlong: str
 
 
 def makeApplication(
-    name: str, settings: dict[str, Any], output: str | None, fail: Callable[[CommandError], object]
+    name: str,
+    settings: dict[str, Any],
+    output: str | None,
+    fail: Callable[[CommandError], object],
+    reactor: Any = None,
+    outputDelimiter: str | None = None,
 ) -> Application:
     """Return the application called `name`, its lines as `settings` has it. CommandError if there is none.
 
-    `fail` is called later, with a CommandError, if it cannot go on.
+    `fail` is called later, with a CommandError, if it cannot go on. `reactor` writes for collect what must wait.
     """
+    if outputDelimiter is not None and name != "collect":
+        raise CommandError("--output-delimiter is for collect only", USAGE)
     if (output is not None) != (name == "collect"):
         raise CommandError("collect needs --output FILE" if output is None else "--output is for collect only", USAGE)
     if name == "echo":
@@ -62,9 +72,9 @@ def makeApplication(
     if name == "chat":
         return Application(tuned(Room(), settings), None, "nc {place}")
     if output is not None:
-        file = LineFile(output)
-        factory = tuned(Collection(file, fail), settings)
-        return Application(factory, None, "nc -N {place} < FILE", file.close)
+        file = openOutput(output, framingOf(settings.get("delimiter", LF), outputDelimiter), reactor)
+        collection = tuned(Collection(file, fail), settings)
+        return Application(collection, None, "nc -N {place} < FILE", file.close, collection)
     factory = asFactory(findApplication(name), name)
     prepare = None
     if settings:
@@ -74,6 +84,13 @@ def makeApplication(
         if plain and inspect.isclass(factory.protocol) and not isLineReceiver(factory.protocol):
             raise prepare.refusal(factory.protocol)
     return Application(factory, prepare, "nc {place}")
+
+
+def framingOf(incoming: bytes, chosen: str | None) -> Framing:
+    """Return how collect's file is written: `incoming` ends the clients' lines, `chosen` is --output-delimiter."""
+    if chosen is None:
+        return Framing(incoming)
+    return Framing(incoming, incoming if chosen == SAME else DELIMITERS[chosen].delimiter)
 
 
 def tuned(factory: Any, settings: dict[str, Any]) -> Any:

@@ -3,100 +3,33 @@
 A read's lines are one write to the file, made before the next read, so nothing is held back in this process: when the
 client has been read, the system has its lines. Lines of one client keep their order; those of others stand between
 them. What cannot be written is nobody's to keep: all clients are dropped, the command ends, and its exit code says so.
+
+A pipe, terminal or socket in the file's place may stall. Then lines wait here, and their senders are paused: each once
+it has brought lines that wait, and all of them above HELD bytes. At the end they may wait until the connections' own
+deadline; what is still not taken then is lost, counted and said, and the exit code is not 0.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-import select
-import stat
+import time
 from collections.abc import Callable
 from typing import Any
 
+from reactor.defer import Deferred, succeed
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
+from reactor.interfaces import ITransportReactor
 from reactor.protocol import ServerFactory
-from reactor.serving.errors import CommandError, reasonOf
+from reactor.serving.drain import DEADLINE
+from reactor.serving.errors import CommandError
+from reactor.serving.linefile import LineFile, LinePipe
 from reactor.serving.lines import ServedLines
 
 log = logging.getLogger("reactor.serving")
 
-STANDARD_OUTPUT = "-"
 MAX_LINE = 1024 * 1024
-
-
-class LineFile:
-    """A file that is only ever appended to, by whole lines; every method raises CommandError with one clear line.
-
-    A regular file is locked against a second collector; one that ends within a line gets that line ended first, and a
-    write that fails halfway is taken back to the last whole line.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._name = "standard output" if path == STANDARD_OUTPUT else path
-        try:
-            self._fd = os.dup(1) if path == STANDARD_OUTPUT else self._open(path)
-            self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
-        except OSError as error:
-            raise self._error("open", error) from error
-
-    def write(self, lines: list[bytes]) -> None:
-        """Append each of `lines` with an LF after it."""
-        self._write(b"\n".join([*lines, b""]))
-
-    def close(self) -> None:
-        """Have the system put everything on the disk, and close. Later calls do nothing."""
-        fd, self._fd = self._fd, -1
-        if fd < 0:
-            return
-        try:
-            if self._regular:
-                os.fsync(fd)
-        except OSError as error:
-            raise self._error("write", error) from error
-        finally:
-            os.close(fd)
-
-    def _open(self, path: str) -> int:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o666)
-        try:
-            if stat.S_ISREG(os.fstat(fd).st_mode):
-                self._lock(fd)
-                size = os.fstat(fd).st_size
-                if size and os.pread(fd, 1, size - 1) != b"\n":
-                    os.write(fd, b"\n")
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
-
-    def _lock(self, fd: int) -> None:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CommandError(f"another program has locked {self._name}") from None
-
-    def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                rest = rest[os.write(self._fd, rest) :]
-            except BlockingIOError:  # somebody else has made the pipe or terminal non-blocking; we do wait for it
-                select.select([], [self._fd], [])
-            except OSError as error:
-                self._takeBack(data[: len(data) - len(rest)])
-                raise self._error("write to", error) from error
-
-    def _takeBack(self, written: bytes) -> None:
-        torn = len(written) - (written.rfind(b"\n") + 1)
-        if torn and self._regular:
-            os.ftruncate(self._fd, os.fstat(self._fd).st_size - torn)
-
-    def _error(self, what: str, error: OSError) -> CommandError:
-        return CommandError(f"cannot {what} {self._name}: {reasonOf(error)}")
+HELD = 1024 * 1024  # bytes: above them nobody at all is read from
 
 
 class Collector(ServedLines):
@@ -107,9 +40,13 @@ class Collector(ServedLines):
     MAX_LENGTH = MAX_LINE
     factory: Collection
 
+    def connectionMade(self) -> None:
+        """Wait, if all others do."""
+        self.factory.joined(self)
+
     def linesReceived(self, lines: list[bytes]) -> None:
         """Keep a read's lines."""
-        self.factory.keep(lines)
+        self.factory.keep(lines, self)
 
     def readConnectionLost(self) -> None:
         """The client has said everything."""
@@ -120,7 +57,7 @@ class Collector(ServedLines):
 
     def _lastLineReceived(self, line: bytes) -> None:
         if len(line) <= self.MAX_LENGTH:
-            self.factory.keep([line])
+            self.factory.keepLast(line)
             return
         if self.overlong == "skip":
             self.overlongCount += 1
@@ -128,6 +65,7 @@ class Collector(ServedLines):
 
     def connectionLost(self, reason: Any = None) -> None:
         """A line that the client did not end is not whole."""
+        self.factory.left(self)
         rest = self.clearLineBuffer()
         if rest and isinstance(reason, Failure) and not self.factory.failed:
             why = "closed from here" if reason.check(ConnectionDone) else reason.getErrorMessage()
@@ -135,22 +73,89 @@ class Collector(ServedLines):
 
 
 class Collection(ServerFactory[Collector]):
-    """Keeps lines in `file`. The first failure to write is the last: `fail` is called with it, and nothing is kept."""
+    """Keeps lines in `output`. The first failure to write is the last: `fail` gets it, and nothing is kept."""
 
     noisy = False
     protocol = Collector
 
-    def __init__(self, file: LineFile, fail: Callable[[CommandError], object]) -> None:
-        self._file = file
+    def __init__(self, output: LineFile | LinePipe, fail: Callable[[CommandError], object]) -> None:
+        self._output = output
         self._fail = fail
         self.failed = False
+        self._clients: dict[Collector, None] = {}
+        self._paused: dict[Collector, None] = {}
+        self._deadline = 0.0
+        self._taken: Deferred[None] | None = None
+        if isinstance(output, LinePipe):
+            output.taken = self._goOn
+            output.failed = self._broken
 
-    def keep(self, lines: list[bytes]) -> None:
-        """Write `lines`. After a failure they are dropped: their client is being dropped, too."""
+    def keep(self, lines: list[bytes], client: Collector | None = None) -> None:
+        """Write `lines` of `client`. After a failure they are dropped: their client is being dropped, too."""
         if self.failed:
             return
         try:
-            self._file.write(lines)
+            self._output.write(lines)
         except CommandError as error:
-            self.failed = True
-            self._fail(error)
+            self._broken(error)
+            return
+        if self._output.waits:
+            if client is not None:
+                self._pause(client)
+            if self._isFull():
+                for each in list(self._clients):
+                    self._pause(each)
+
+    def keepLast(self, rest: bytes) -> None:
+        """Write what a client said after its last delimiter."""
+        self.keep([self._output.framing.lastLine(rest)])
+
+    def joined(self, client: Collector) -> None:
+        """A client has come."""
+        self._clients[client] = None
+        if self._isFull():
+            self._pause(client)
+
+    def left(self, client: Collector) -> None:
+        """A client has gone."""
+        self._clients.pop(client, None)
+        self._paused.pop(client, None)
+
+    def stopBegins(self) -> None:
+        """The command has been told to stop: from now on the deadline runs."""
+        self._deadline = time.monotonic() + DEADLINE
+
+    def allTaken(self, reactor: ITransportReactor) -> Deferred[None]:
+        """The clients have gone. The Deferred fires when nothing waits any more, or at the deadline."""
+        if not self._output.waits:
+            return succeed(None)
+        taken = self._taken = Deferred()
+        late = reactor.callLater(max(self._deadline - time.monotonic(), 0), taken.callback, None)
+        taken.addBoth(lambda _: late.cancel() if late.active() else None)
+        return taken
+
+    def _isFull(self) -> bool:
+        return isinstance(self._output, LinePipe) and self._output.size > HELD
+
+    def _pause(self, client: Collector) -> None:
+        if client not in self._paused:
+            self._paused[client] = None
+            client.pauseProducing()
+
+    def _goOn(self) -> None:
+        """Nothing waits any more."""
+        while self._paused and not self._output.waits:
+            client = next(iter(self._paused))
+            del self._paused[client]
+            client.resumeProducing()
+        self._noMoreWaiting()
+
+    def _broken(self, error: CommandError) -> None:
+        self.failed = True
+        self._fail(error)
+        self._noMoreWaiting()
+
+    def _noMoreWaiting(self) -> None:
+        taken, self._taken = self._taken, None
+        if taken is not None and not taken.called and not self._output.waits:
+            taken.callback(None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TextIO
+
+from reactor.transports.sharing import SharedDescriptor
 
 BAR_WIDTH = 40
 
@@ -32,23 +35,40 @@ class Latencies:
 
 
 class ProgressBar:
-    """One line on a terminal that is written over and over; silent if `stream` is no terminal."""
+    """One line on a terminal that is written over and over; silent if `stream` is no terminal.
+
+    A terminal that takes nothing (Ctrl-S) misses pictures, and holds nobody up.
+    """
 
     def __init__(self, stream: TextIO, total: int) -> None:
         self._stream = stream
         self._total = total
         self._shows = stream.isatty()
+        self._descriptor = _descriptorOf(stream) if self._shows else None
 
     def show(self, done: int, text: str) -> None:
         """Draw the bar for `done` of the total, with `text` behind it."""
         if self._shows:
             share = done / self._total
             bar = ("#" * int(share * BAR_WIDTH)).ljust(BAR_WIDTH, ".")
-            self._stream.write(f"\r[{bar}] {share:4.0%} {text}\033[K")
-            self._stream.flush()
+            self._write(f"\r[{bar}] {share:4.0%} {text}\033[K")
 
     def clear(self) -> None:
         """Take the bar away."""
         if self._shows:
-            self._stream.write("\r\033[K")
+            self._write("\r\033[K")
+
+    def _write(self, text: str) -> None:
+        if self._descriptor is not None:
+            self._descriptor.write(text.encode())
+        else:
+            self._stream.write(text)
             self._stream.flush()
+
+
+def _descriptorOf(stream: TextIO) -> SharedDescriptor | None:
+    """Return the descriptor of a terminal; None if `stream` only looks like one."""
+    try:
+        return SharedDescriptor(stream.fileno(), os.O_WRONLY)
+    except (OSError, ValueError, AttributeError):
+        return None

@@ -38,7 +38,7 @@ SHOWN_BYTES = 60
 
 def load(options: argparse.Namespace, reactor: ReactorBase) -> int:
     """Run one load and print its figures; return 0. CommandError if a reply was wrong or missing."""
-    logTo("warning")
+    logTo("warning", reactor)
     allowDescriptors()
     run = Load(reactor, options.target, options.connections, options.pipeline, options.lines, options.line_length)
     run.start()

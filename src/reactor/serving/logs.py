@@ -2,14 +2,29 @@
 
 What peers send ends up in log messages sooner or later. Control characters, line ends among them, and whatever else is
 not printable are written as escapes; only a traceback keeps its own line ends.
+
+Whoever reads standard error may stall. So a record is written if it is taken at once; else it waits, for the loop to
+write it, up to HELD bytes in all. Further ones are dropped, and how many there were is the next thing that is said.
 """
 
 from __future__ import annotations
 
+import io
 import logging
+import os
+import select
 import sys
+import threading
+import time
+
+from reactor.failure import Failure
+from reactor.loops.base import ReactorBase
+from reactor.serving.backlog import Backlog
+from reactor.transports.sharing import SharedDescriptor
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
+HELD = 256 * 1024  # bytes
+LAST_WORDS = 1.0  # seconds, after the reactor has ended
 
 
 def escaped(text: str, keep: str = "") -> str:
@@ -31,8 +46,150 @@ class CleanFormatter(logging.Formatter):
         return escaped(super().formatException(ei), keep="\n")
 
 
-def logTo(level: str) -> None:
-    """Send every record of `level`, one of LEVELS, and above to standard error, and nowhere else."""
-    handler = logging.StreamHandler(sys.stderr)
+class StandardError(logging.Handler):
+    """A log handler that writes to descriptor 2 and never blocks. Any thread may log; the loop of `reactor` writes what
+    has to wait. `droppedCount` is how many records were dropped in all.
+    """
+
+    def __init__(self, reactor: ReactorBase) -> None:
+        super().__init__()
+        self.droppedCount = 0
+        self._guard = threading.RLock()
+        self._untold = 0
+        self._reactor = reactor
+        self._descriptor = SharedDescriptor(2, os.O_WRONLY)
+        self._backlog = Backlog(self._descriptor)
+        self._isWatched = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging.Handler."""
+        try:
+            self.say(self.format(record))
+        except RecursionError:
+            raise
+        except Exception:
+            self.handleError(record)
+
+    def say(self, text: str) -> None:
+        """Write `text` and a line end, now or later. Any thread."""
+        with self._guard:
+            data = f"{text}\n".encode(errors="backslashreplace")
+            if self._untold:
+                self._flush()  # those before it come first
+            if self._untold or self._backlog.size + len(data) > HELD:
+                self._count(1)
+            else:
+                self._write(data)
+            self._watchIfNeeded()
+
+    def finish(self, seconds: float = LAST_WORDS) -> None:
+        """Write what waits, for at most `seconds`, and drop the rest: for the program's end, when there is no loop."""
+        end = time.monotonic() + seconds
+        poll = select.poll()
+        poll.register(self._descriptor.fd, select.POLLOUT)
+        with self._guard:
+            self._flush()
+            while self._backlog.size and (left := end - time.monotonic()) > 0:
+                poll.poll(left * 1000)
+                self._flush()
+            self._backlog.drop()
+
+    def close(self) -> None:
+        """See logging.Handler."""
+        super().close()
+        self._descriptor.close()
+
+    # For the loop.
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor.fd
+
+    def doWrite(self) -> None:
+        """Standard error takes more."""
+        with self._guard:
+            self._flush()
+            if not self._backlog.size:
+                self._isWatched = False
+                self._reactor.removeWriter(self)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor has stopped."""
+        self._isWatched = False
+
+    def _watchIfNeeded(self) -> None:
+        if self._backlog.size and not self._isWatched:
+            self._isWatched = True
+            try:
+                self._reactor.callFromThread(self._watch)
+            except OSError:  # the reactor is closed: finish() is all that is left
+                self._isWatched = False
+
+    def _watch(self) -> None:
+        with self._guard:
+            try:
+                self._reactor.addWriter(self)
+            except OSError:  # to be tried again with the next record
+                self._isWatched = False
+
+    def _flush(self) -> None:
+        """Write what waits; once nothing does, say how much was dropped."""
+        self._write(b"")
+        if self._untold and not self._backlog.size:
+            untold, self._untold = self._untold, 0
+            text = "%d records of this log were dropped: nobody took standard error"
+            said = logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (untold,), None)
+            before = self.droppedCount
+            self._write(f"{self.format(said)}\n".encode())
+            if self.droppedCount > before:  # this one, which is none of them
+                self.droppedCount, self._untold = before, untold
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._backlog.write(data)
+            while self._backlog.size and not self._descriptor.mayBlock:
+                self._backlog.flush()  # the disk is full, perhaps, and will say so
+        except OSError:
+            self._count(self._backlog.drop()[0])
+
+    def _count(self, records: int) -> None:
+        self.droppedCount += records
+        self._untold += records
+
+
+def logTo(level: str, reactor: ReactorBase) -> None:
+    """Send every record of `level`, one of LEVELS, and above to standard error, and nowhere else.
+
+    Where a program has put something of its own in place of sys.stderr, that is written to, and may block.
+    """
+    handler = StandardError(reactor) if _isDescriptor(2) else logging.StreamHandler(sys.stderr)
     handler.setFormatter(CleanFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def say(text: str) -> None:
+    """Write `text` and a line end to standard error, as the log is written."""
+    handler = _handler()
+    if handler is not None:
+        handler.say(text)
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+def finish() -> None:
+    """Write what waits for standard error; see StandardError.finish. For the program's end."""
+    handler = _handler()
+    if handler is not None:
+        handler.finish()
+
+
+def _handler() -> StandardError | None:
+    return next((each for each in logging.getLogger().handlers if isinstance(each, StandardError)), None)
+
+
+def _isDescriptor(number: int) -> bool:
+    """Whether sys.stderr writes to descriptor `number`."""
+    try:
+        return sys.stderr.fileno() == number
+    except (AttributeError, ValueError, OSError, io.UnsupportedOperation):
+        return False

@@ -29,6 +29,10 @@ callable that returns one of these.
 Lines of the built-in applications end in LF, and a CR before it is part of the line, so clients that end lines in
 CRLF are served as well. An APP of your own keeps its own settings, except for those given here.
 
+collect never lets one line look like two: where what ends the file's lines stands inside one (an LF in a line that ends
+in CRLF), it is written as # and three octal digits for each byte: #012. What the reader of a pipe does not take waits,
+and the clients with it. What it has not taken 5 seconds after a signal is lost, which is said, and the exit code is 1.
+
 Nothing but this machine can connect, unless --host or a --listen with an interface says so.
 SIGINT or SIGTERM: no more connections; what was read is answered, what is owed is sent (5 seconds at most), exit 0.
 A second one stops at once."""
@@ -53,6 +57,10 @@ DELIMITERS = {
     "newline": Delimiter(b"\n", True),
     "nul": Delimiter(b"\0"),
 }
+
+
+SAME = "same"
+OUTPUT_DELIMITERS = ("lf", "crlf", "nul", SAME)
 
 
 class Target(NamedTuple):
@@ -202,6 +210,11 @@ def _addServe(parser: argparse.ArgumentParser) -> None:
     add("--overlong", choices=("close", "skip"), help="what a longer line costs: its connection, or only itself")
     add("--idle-timeout", type=seconds, metavar="S", help="close who completes no line for S seconds (up to 5/4 of it)")
     add("--output", metavar="FILE", help='for collect: where to append the lines; "-" is standard output')
+    add(
+        "--output-delimiter",
+        choices=OUTPUT_DELIMITERS,
+        help="for collect: what ends a line in the file; by default LF, and for nul and HEX the same as --delimiter",
+    )
     add("--log-level", choices=LEVELS, default="warning", help="what to log on standard error (default warning)")
 
 

@@ -10,7 +10,6 @@ import resource
 import select
 import shlex
 import socket
-import sys
 from contextlib import suppress
 from typing import Any
 
@@ -25,8 +24,9 @@ from reactor.loops.base import ReactorBase
 from reactor.serving.apps import Application, lineSettings, makeApplication
 from reactor.serving.drain import Drain
 from reactor.serving.errors import USAGE, CommandError, reasonOf
-from reactor.serving.logs import escaped, logTo
+from reactor.serving.logs import escaped, logTo, say
 from reactor.serving.options import HOST, PORT, version, where
+from reactor.serving.standard import demand
 from reactor.serving.watch import Connections, IdleSweep, WatchedFactory
 from reactor.stdio import PipeAddress, StandardIO
 
@@ -39,7 +39,7 @@ ACCEPT_ROUNDS = 16
 
 def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
     """Serve until the reactor stops; return the exit code. CommandError if it cannot begin or could not go on."""
-    logTo(options.log_level)
+    logTo(options.log_level, reactor)
     allowDescriptors()
     broken: list[CommandError] = []
 
@@ -51,11 +51,14 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
 
     settings = lineSettings(options.delimiter, options.max_line, options.overlong)
     endpoints = endpointsOf(options, reactor)
-    application = makeApplication(options.app, settings, options.output, fail)
+    application = makeApplication(options.app, settings, options.output, fail, reactor, options.output_delimiter)
     server = Server(reactor, application, options.idle_timeout)
     try:
         addresses = [(kind, server.listen(endpoint)) for kind, endpoint in endpoints]
         reactor.callWhenRunning(announce, options.app, application.hint, addresses)
+        if application.collection is not None:
+            reactor.addSystemEventTrigger("before", "shutdown", application.collection.stopBegins)
+            reactor.addSystemEventTrigger("during", "shutdown", application.collection.allTaken, reactor)
         server.run()
     finally:
         server.close()
@@ -79,6 +82,8 @@ def endpointsOf(options: argparse.Namespace, reactor: ReactorBase) -> list[tuple
     for description in options.listen:
         try:
             kind, make, arguments = serverArguments(description)
+            if kind == "stdio":
+                demand((0, 1))
             if kind in LOOPBACK:
                 arguments["interface"] = arguments.get("interface") or LOOPBACK[kind]
             found.append((kind, make(reactor, **arguments)))
@@ -106,10 +111,10 @@ def announce(name: str, hint: str, addresses: list[tuple[str, Any]]) -> None:
     Whoever reads it may send a signal at once, so it is called when the reactor runs.
     """
     places = " and ".join(placeOf(address) for _kind, address in addresses)
-    print(f"linereactor {version()}: {name} on {places} (line core: {IMPLEMENTATION})", file=sys.stderr)
+    say(f"linereactor {version()}: {name} on {places} (line core: {IMPLEMENTATION})")
     for kind, address in addresses:
         if not isinstance(address, PipeAddress):
-            print(f"try:  {tryThis(hint, kind, address)}", file=sys.stderr, flush=True)
+            say(f"try:  {tryThis(hint, kind, address)}")
             break
 
 
