@@ -318,7 +318,7 @@ def test_aStalledOutput(kind: str, tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_signalsEndAStalledCommand(kind: str, signals: tuple[int, int], tmp_path: pathlib.Path) -> None:
     """A second one at once. What was read and is lost is counted, and the exit code tells."""
-    with stalled(kind, tmp_path / "fifo") as (served, read), served.connect() as sender:
+    with stalled(kind, tmp_path / "fifo") as (served, _read), served.connect() as sender:
         fill(sender, LONG_LINES)
         served.stop(signals[0])
         assert select.select([served.process.stderr], [], [], 0.1)[0] == []
