@@ -113,7 +113,6 @@ def begin():
     look("a process on a terminal")
     StandardIO(Both(), kept[0], kept[3], reactor=loop)
     look("StandardIO")
-    loop.callInThread(look, "a thread")
     wait()
 
 def wait():
