@@ -92,3 +92,39 @@ def test_nothingToDoAfterAFlush(made: SimpleNamespace) -> None:
     assert made.told == []
     assert made.peer.recv(10) == b"text"
     writer.unregisterProducer()
+
+
+@pytest.mark.parametrize("unsent", [0, 1_000_000])
+@pytest.mark.parametrize("how", ["loses", "unregisters", "nothing", "raises"])
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("kind", [ChildWriter, ChildTerminal])
+def test_aProducerThatClosesWhenTheReaderHasGone(
+    made: SimpleNamespace, kind: Any, streaming: bool, how: str, unsent: int
+) -> None:
+    """The end comes once, whatever the producer does when it is stopped."""
+    arguments = [made.ended] if kind is ChildWriter else [made.received, made.ended]
+    writer = kind(made.loop, made.fd, *arguments)
+    writer.start()
+    stopped: list[str] = []
+
+    def stop() -> None:
+        stopped.append("stop")
+        if how == "loses":
+            writer.loseConnection()
+        elif how == "unregisters":
+            writer.unregisterProducer()
+            writer.loseConnection()
+        elif how == "raises":
+            raise LookupError("boom")
+
+    writer.registerProducer(
+        SimpleNamespace(pauseProducing=lambda: None, resumeProducing=lambda: None, stopProducing=stop), streaming
+    )
+    writer.write(bytes(unsent))
+    made.loop.iterate(0)
+    made.peer.close()
+    turnUntil(made.loop, lambda: made.told)
+    made.loop.iterate(0)
+    assert made.told == ["ended"]
+    assert stopped == ["stop"]
+    assert made.loop.getReaders() == made.loop.getWriters() == []

@@ -78,6 +78,21 @@ def test_atOnceWhereItIsTaken(stderr: Stderr) -> None:
     assert stderr.loop.getWriters() == []
 
 
+def test_aRecordThatCannotBeFormatted(pipe: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told on the same way, which does not block; sys.stderr is left alone."""
+    monkeypatch.setattr("sys.stderr", None)
+    pipe.handler.handle(logging.LogRecord("x", logging.WARNING, "", 0, "%d \x1b", ("text",), None))
+    first, *rest = pipe.taken().decode().splitlines()
+    assert first == r"a record cannot be formatted: '%d \x1b'"
+    assert rest[-1].startswith("TypeError: ")
+    while not pipe.handler._backlog.size:
+        pipe.log("x" * 1000)
+    pipe.handler.handle(logging.LogRecord("x", logging.WARNING, "", 0, "%d", ("text",), None))
+    assert b"cannot be formatted" not in pipe.taken()
+    pipe.handler.finish()
+    assert b"cannot be formatted" in pipe.taken()
+
+
 def test_whatIsNotTakenWaits(stderr: Stderr) -> None:
     """In its order, whole, and it is written when somebody reads again; O_NONBLOCK is not set for others."""
     records = [f"record {number} {'x' * 90}" for number in range(4000)]

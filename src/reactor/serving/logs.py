@@ -16,6 +16,7 @@ import select
 import sys
 import threading
 import time
+import traceback
 
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
@@ -67,8 +68,8 @@ class StandardError(logging.Handler):
             self.say(self.format(record))
         except RecursionError:
             raise
-        except Exception:
-            self.handleError(record)
+        except Exception:  # of the record; logging would print it to standard error itself, which may block
+            self.say(escaped(f"a record cannot be formatted: {record.msg!r}\n{traceback.format_exc().rstrip()}", "\n"))
 
     def say(self, text: str) -> None:
         """Write `text` and a line end, now or later. Any thread."""
