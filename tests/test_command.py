@@ -244,6 +244,45 @@ def test_thePeerOnStandardInputHearsOnlyAnswers() -> None:
     assert (done.stdout, done.returncode) == (b"hi\n", 0)
 
 
+# Where one message ends in the file.
+
+MESSAGES = [b"failed\nTraceback:\n  line", b"user=eve\nuser=root", b"plain"]
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "end", "options", "kept", "content"),
+    [
+        ("nul", b"\0", [], b"\0", MESSAGES),
+        ("1e", b"\x1e", [], b"\x1e", MESSAGES),
+        ("crlf", b"\r\n", [], b"\n", [message.replace(b"\n", b"#012") for message in MESSAGES]),
+        ("nul", b"\0", ["--output-delimiter", "lf"], b"\n", [message.replace(b"\n", b"#012") for message in MESSAGES]),
+        ("crlf", b"\r\n", ["--output-delimiter", "same"], b"\r\n", MESSAGES),
+        ("crlf", b"\r\n", ["--output-delimiter", "nul"], b"\0", MESSAGES),
+    ],
+)
+@pytest.mark.parametrize("output", ["file", "-"])
+def test_messagesKeepTheirBounds(
+    delimiter: str,
+    end: bytes,
+    options: list[str],
+    kept: bytes,
+    content: list[bytes],
+    output: str,
+    tmp_path: pathlib.Path,
+) -> None:
+    """As many in the output as were sent, whatever they hold, the last one without its end too."""
+    path = tmp_path / "lines"
+    with open(path, "wb") as file:
+        name = "-" if output == "-" else str(path)
+        with serving("collect", "--output", name, "--delimiter", delimiter, *options, stdout=file) as served:
+            for _ in range(2):
+                with served.connect() as client:
+                    client.sendall(end.join(MESSAGES))
+                    client.shutdown(socket.SHUT_WR)
+                    assert client.recv(1) == b""
+    assert path.read_bytes() == b"".join(message + kept for message in content) * 2
+
+
 # Outputs that stall.
 
 

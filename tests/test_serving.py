@@ -151,6 +151,8 @@ def says(sent: bytes) -> Callable[[tuple[str, int]], bytes]:
         (("serve", "--log-level", "loud"), 2, "invalid choice: 'loud'"),
         (("serve", "collect"), 2, "collect needs --output FILE"),
         (("serve", "--output", "x"), 2, "--output is for collect only"),
+        (("serve", "--output-delimiter", "nul"), 2, "--output-delimiter is for collect only"),
+        (("serve", "collect", "--output", "x", "--output-delimiter", "0d"), 2, "invalid choice: '0d'"),
         (("serve", "collect", "--output", "/no/such/file"), 1, "cannot open /no/such/file: No such file or directory"),
         (("serve", "collect", "--output", "/"), 1, "cannot open /: Is a directory"),
         (("load", "::1:7000"), 2, "HOST:PORT is needed, or [IPv6]:PORT"),
