@@ -233,7 +233,7 @@ def test_standardInputAndOutputStayTheChilds(reactor: Any) -> None:
 
         with child(touch):
             assert ours.recv(100) == b"from the child"
-            assert not os.get_blocking(theirs.fileno()), "the child has changed the flags of what it shares"
+            assert os.get_blocking(theirs.fileno()), "somebody has changed the flags of what is shared"
             ask(reactor, ours)
         transport.loseConnection()
         turnUntil(reactor, lambda: transport.disconnected)
