@@ -19,7 +19,7 @@ import hypothesis
 import pytest
 
 import reactor
-from reactor import linecore
+from reactor import _logger, linecore
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXPECTED_CORE = os.environ.get("REACTOR_EXPECT_CORE")
@@ -112,6 +112,13 @@ def openFiles() -> dict[int, str]:
         except OSError:
             continue
     return found
+
+
+@pytest.fixture(autouse=True)
+def _nothingRepeated() -> None:
+    """Records that are limited in number begin anew."""
+    for logger in list(_logger._loggers.values()):
+        logger._repeats.over(everything=True)
 
 
 @pytest.fixture(autouse=True)

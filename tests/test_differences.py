@@ -1023,6 +1023,46 @@ def test_noDescriptorLeft(model: Model) -> None:
         assert model.run() == [b"hello" if model.isOurs else b""]
 
 
+def test_stopListeningServesWhoWaits(model: Model) -> None:
+    """The kernel has let the client in; the loop has not come round."""
+
+    class Server(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            self.transport.write(b"served")
+            self.transport.loseConnection()
+
+    factory = model.protocol.ServerFactory.forProtocol(Server)
+    factory.noisy = False
+    port = model.reactor.listenTCP(0, factory, interface=HOST)
+
+    def stop() -> None:
+        clients.append(socket.create_connection((HOST, port.getHost().port), timeout=DEADLINE))
+        port.stopListening().addCallback(lambda _: model.reactor.callLater(0.05, model.reactor.stop))
+
+    clients: list[socket.socket] = []
+    model.reactor.callWhenRunning(stop)
+    model.run()
+    with clients[0] as client:
+        if model.isOurs:
+            assert client.recv(10) == b"served"
+        else:
+            with pytest.raises(ConnectionResetError):
+                client.recv(10)
+
+
+def test_closesTellTheirReason(model: Model) -> None:
+    class Server(model.LineReceiver):
+        MAX_LENGTH = 3
+
+        def connectionLost(self, reason: Any = None) -> None:
+            model.note(reason.type.__name__, bool(reason.check(model.error.ConnectionDone)))
+            model.reactor.stop()
+
+    with socket.create_connection((HOST, model.serve(Server))) as client:
+        client.sendall(b"a line\r\n")
+        assert model.run() == [("LineLengthExceeded" if model.isOurs else "ConnectionDone", True)]
+
+
 def test_lastByteOfAnEmptyFile(model: Model, tmp_path: Any) -> None:
     (tmp_path / "empty").touch()
     consumer = model.protocol.FileWrapper(io.BytesIO())

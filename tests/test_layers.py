@@ -25,7 +25,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (0, ("reactor.interfaces",)),
     (0, ("reactor.error", "reactor.failure", "reactor.address")),
     (0, ("reactor._current", "reactor._logger", "reactor._numbers", "reactor.timers", "reactor.linecore._pure")),
-    (0, ("reactor.linecore",)),
+    (0, ("reactor.linecore", "reactor._closing")),
     (1, ("reactor._chain",)),
     (1, ("reactor._coroutines",)),
     (1, ("reactor._deferred",)),

@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from reactor.error import BindError, CannotListenError, ConnectionDone
+from reactor.error import BindError, CannotListenError, ConnectionDone, ConnectionUnwanted
 from reactor.failure import Failure
 from reactor.protocol import Protocol, ServerFactory
 from reactor.task import Clock
 from reactor.transports.listening import ACCEPT_BATCH, ACCEPT_REST, ListeningPort
 from reactor.transports.tcp import TCPPort
-from tests.harness import LOOPBACK, World, dial, runProgram
+from tests.harness import DEADLINE, LOOPBACK, LOOPS, World, dial, readAll, runProgram
 
 
 class Boom(Exception):
@@ -356,6 +357,7 @@ class FakeReactor(Clock):
     def __init__(self) -> None:
         super().__init__()
         self.readers: set[Any] = set()
+        self.closeCounts: Counter[Any] = Counter()
         self.failures: list[Any] = []
 
     def addReader(self, reader: Any) -> None:
@@ -371,6 +373,9 @@ class FakeReactor(Clock):
 
     def closeSoon(self, sock: Any) -> None:
         sock.close()
+
+    def placeholder(self) -> int:
+        return -1
 
     def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
         self.failures.append(failure.value)
@@ -524,6 +529,185 @@ class TestTrouble:
         assert recovery < 1.0
         assert cpu < 0.1  # of 0.5 s; ten tries and ten rests cost a millisecond or two
         assert lines <= 2
+
+
+WAITING = 100  # more than one event accepts
+
+
+class Greeting(Protocol):
+    """Tells whoever connects its number, and closes."""
+
+    def connectionMade(self) -> None:
+        self.transport.write(b"served")
+        self.transport.loseConnection()
+
+
+class Waiters:
+    """A port on a reactor, and clients that the kernel has let in, for whom the loop has not come round."""
+
+    def __init__(self, world: World, family: str, path: str) -> None:
+        self.world = world
+        self.factory = ServerFactory.forProtocol(self.make)
+        self.made = 0
+        if family == "UNIX":
+            self.port = world.reactor.listenUNIX(path, self.factory, backlog=2 * WAITING)
+        else:
+            self.port = world.reactor.listenTCP(0, self.factory, backlog=2 * WAITING, interface=LOOPBACK)
+        self.where: Any = path if family == "UNIX" else self.port.getHost().port
+        self.clients: list[socket.socket] = []
+
+    def make(self) -> Greeting:
+        self.made += 1
+        return Greeting()
+
+    def connect(self, count: int = WAITING) -> None:
+        for _ in range(count):
+            if isinstance(self.where, int):
+                self.clients.append(dial(self.where))
+            else:
+                client = socket.socket(socket.AF_UNIX)
+                self.clients.append(client)
+                client.settimeout(DEADLINE)
+                client.connect(self.where)
+
+    def answers(self) -> list[bytes]:
+        found = []
+        for client in self.clients:
+            try:
+                found.append(readAll(client))
+            except ConnectionResetError:
+                found.append(b"reset")
+            client.close()
+        return found
+
+
+@pytest.fixture(params=["TCP", "UNIX"])
+def family(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture(params=LOOPS, ids=lambda side: side.name)
+def waiters(request: pytest.FixtureRequest, family: str, tmp_path: Any) -> Iterator[Waiters]:
+    world = World(request.param)
+    waiters = Waiters(world, family, str(tmp_path / "socket"))
+    yield waiters
+    for client in waiters.clients:
+        client.close()
+    world.close()
+
+
+class TestTheLast:
+    """A port that stops serves whom the kernel has let in, and closes in the same step."""
+
+    @pytest.mark.parametrize("way", ["stopListening", "loseConnection"])
+    @pytest.mark.parametrize("inAnEvent", [False, True])
+    def test_whoWaitsIsServed(self, waiters: Waiters, way: str, inAnEvent: bool) -> None:
+        done: list[Any] = []
+
+        def stop(*_: object) -> None:
+            waiters.connect()
+            getattr(waiters.port, way)().addCallback(done.append)
+            with pytest.raises(ConnectionRefusedError):  # though the batch of events is not over
+                waiters.connect(1)
+            for late in waiters.clients[WAITING:]:
+                late.close()
+            del waiters.clients[WAITING:]
+
+        if inAnEvent:
+            other = waiters.world.listen(waiters.world.serverFactory({"data": stop}))
+            with dial(other) as client:
+                client.sendall(b"stop")
+                waiters.world.until(lambda: done)
+        else:
+            waiters.world.reactor.callLater(0, stop)
+            waiters.world.until(lambda: done)
+        waiters.world.until(lambda: not [each for each in waiters.world.reactor.openTransports() if sent(each)])
+        assert waiters.answers() == [b"served"] * WAITING
+        assert done == [None]
+        assert waiters.factory.numPorts == 0
+
+    def test_nobodyIsServedFromInsideAnAccept(self, waiters: Waiters) -> None:
+        """A factory that wants one connection gets no second one, though others wait."""
+
+        def build(addr: Any) -> Any:
+            waiters.port.stopListening()
+            return Greeting()
+
+        waiters.factory.buildProtocol = build  # type: ignore[method-assign]
+        waiters.connect(3)
+        waiters.world.until(lambda: not waiters.world.reactor.openTransports())
+        assert sorted(waiters.answers()) == [b"reset", b"reset", b"served"]
+
+    def test_aPausedPortServesNobody(self, waiters: Waiters) -> None:
+        waiters.port.pauseProducing()
+        waiters.connect(2)
+        waiters.port.acceptWaiting()
+        waiters.port.stopListening()
+        waiters.world.until(lambda: not waiters.world.reactor.openTransports())
+        assert waiters.answers() == [b"reset"] * 2
+
+    def test_acceptWaitingGoesOnListening(self, waiters: Waiters) -> None:
+        waiters.connect()
+        waiters.port.acceptWaiting()
+        assert not waiters.port.resting
+        waiters.world.until(lambda: len(waiters.world.reactor.openTransports()) == 1)
+        assert waiters.answers() == [b"served"] * WAITING
+        waiters.clients.clear()
+        waiters.connect(1)
+        waiters.world.until(lambda: waiters.made == WAITING + 1)
+        waiters.world.until(lambda: len(waiters.world.reactor.openTransports()) == 1)
+        assert waiters.answers() == [b"served"]
+
+    def test_thePriceOfAnExceptionIsNoDescriptor(self, waiters: Waiters) -> None:
+        """KeyboardInterrupt of a buildProtocol: the others are served all the same."""
+
+        def build(addr: Any) -> Any:
+            raise KeyboardInterrupt
+
+        waiters.factory.buildProtocol = build  # type: ignore[method-assign]
+        waiters.connect(3)
+        waiters.port.stopListening()
+        with pytest.raises(KeyboardInterrupt):
+            waiters.world.until(lambda: not waiters.world.reactor.openTransports())
+        waiters.world.until(lambda: not waiters.world.reactor.openTransports())
+        assert waiters.answers() == [b""] * 3
+
+    def test_whomTheSystemLetsNobodyAccept(self, caplog: pytest.LogCaptureFixture) -> None:
+        reactor, sock = FakeReactor(), FakeSocket(None, *failing(errno.EMFILE, 1))
+        port = FakePort(reactor, sock)
+        port.stopListening()
+        assert port.factory.served == 1  # type: ignore[attr-defined]
+        assert "resets clients that the system lets nobody accept: [Errno 24] injected" in caplog.text
+        reactor.advance(ACCEPT_REST)
+        assert not port.connected
+        assert reactor.getDelayedCalls() == []
+
+    def test_acceptWaitingRests(self) -> None:
+        reactor, sock = FakeReactor(), FakeSocket(None, *failing(errno.EMFILE, 2), None)
+        port = FakePort(reactor, sock)
+        port.acceptWaiting()
+        port.acceptWaiting()
+        assert port.resting
+        assert len(reactor.getDelayedCalls()) == 1
+        port.acceptWaiting()
+        assert port.factory.served == 2  # type: ignore[attr-defined]
+        reactor.advance(ACCEPT_REST)
+        assert not port.resting
+        sock.close()
+
+
+def sent(transport: Any) -> bool:
+    return hasattr(transport, "write")
+
+
+def test_aConnectionThatNoFactoryWantsIsCountedAndLogged(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    port = world.listen(world.serverFactory(build=lambda *_: None))
+    with dial(port) as client:
+        world.until(lambda: world.reactor.closeCounts[ConnectionUnwanted])
+        assert readAll(client) == b""
+    assert "closed from here: Connection was closed cleanly, as it was not wanted: Server." in caplog.text
 
 
 def test_whatAFamilySupplies() -> None:

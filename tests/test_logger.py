@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reactor._logger import getLogger
+from reactor._logger import LOG_BURST, Repeats, getLogger, tellRepeats, tracebackOf
 
 NAME = "reactor.test_logger"
 
@@ -127,3 +127,81 @@ def test_recordsAreThoseOfLogging(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records[0].args == ("one", 2)
     assert caplog.records[2].exc_info is not None
     assert caplog.records[2].exc_info[1] is caught
+
+
+FORGED = "x\n2026-01-01 00:00:00,000 CRITICAL reactor: forged\x1b[2J\u202e"
+
+
+def errorWith(how: str) -> Exception:
+    if how == "cause":
+        error: Exception = ValueError("last")
+        error.__cause__ = KeyError(FORGED)
+    elif how == "context":
+        error = ValueError("last")
+        error.__context__ = OSError(2, FORGED)
+    elif how == "group":
+        error = ExceptionGroup(FORGED, [ValueError(FORGED), ExceptionGroup("in", [ValueError(FORGED)])])
+    elif how == "syntax":
+        error = SyntaxError(FORGED, (FORGED, 1, 1, FORGED))
+    else:
+        error = ValueError(FORGED)
+        if how == "note":
+            error.add_note(FORGED)
+            error.add_note("2026-01-01 00:00:00,000 CRITICAL reactor: forged")
+    return error
+
+
+@pytest.mark.parametrize("how", ["text", "note", "cause", "context", "group", "syntax"])
+def test_noTextMakesARecordOfItsOwn(how: str, handle: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """For any handler of a program: what a peer may have sent stays on its line, without control characters."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handle(handler)
+    try:
+        raise errorWith(how)
+    except Exception:
+        getLogger(NAME).exception("about %s", FORGED)
+    told = capsys.readouterr().err
+    first, *rest = told.removesuffix("\n").split("\n")
+    assert r"x\n2026-01-01 00:00:00,000 CRITICAL reactor: forged\x1b[2J\u202e" in first
+    assert all(line.isprintable() for line in rest)
+    assert not [line for line in rest if line.startswith("2026")]
+    assert told.count(r"x\n2026") >= 2
+
+
+def test_aPlainTracebackIsPythonsOwn() -> None:
+    """It is left to whoever formats it."""
+    try:
+        raise ValueError("plain")
+    except ValueError as error:
+        text, changed = tracebackOf((type(error), error, error.__traceback__))
+    assert not changed
+    assert text.startswith("Traceback (most recent call last):\n")
+    assert text.endswith("ValueError: plain")
+
+
+def test_repeatsAreCounted(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many a second, of each kind; the next one tells how many were left out, or tellRepeats() does."""
+    now = [0.0]
+    log = getLogger(NAME)
+    monkeypatch.setattr(log, "_repeats", Repeats(now=lambda: now[0]))
+    caplog.set_level(logging.INFO, NAME)
+    for number in range(LOG_BURST + 7):
+        log.limited(logging.INFO, "reset by %s", number)
+        log.limited(logging.DEBUG, "not told")
+    log.limited(logging.WARNING, "another kind")
+    assert [r.getMessage() for r in caplog.records] == [*(f"reset by {n}" for n in range(LOG_BURST)), "another kind"]
+    caplog.clear()
+    tellRepeats()
+    assert caplog.records == []
+    now[0] = 1.0
+    log.limited(logging.INFO, "reset by %s", "the next")
+    for _ in range(LOG_BURST + 2):
+        log.limited(logging.INFO, "reset by %s", "x")
+    now[0] = 2.0
+    tellRepeats()
+    tellRepeats()
+    told = [r.getMessage() for r in caplog.records]
+    assert told[0] == "reset by the next (7 more like it were left out before)"
+    assert told[LOG_BURST:] == ['3 more records were left out like this one: "reset by %s"']
+    assert caplog.records[0].funcName == test_repeatsAreCounted.__name__

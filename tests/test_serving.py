@@ -15,17 +15,22 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 import reactor.__main__ as command
+from reactor._logger import Repeats
 from reactor.address import IPv4Address
 from reactor.defer import Deferred
-from reactor.error import ConnectError, ConnectionDone, TimeoutError
+from reactor.endpoints.streams import SSL4ServerEndpoint
+from reactor.error import ConnectError, ConnectionDone, IdleTimeout, TimeoutError
 from reactor.failure import Failure
 from reactor.linereceiver import LineReceiver
 from reactor.loops.epoll import EpollReactor
@@ -33,7 +38,7 @@ from reactor.protocol import Factory, Protocol, ServerFactory
 from reactor.serving import apps, drain, load, options, server, watch
 from reactor.serving.errors import CommandError, reasonOf
 from reactor.serving.latency import Latencies, ProgressBar
-from reactor.serving.logs import CleanFormatter, logTo
+from reactor.serving.logs import CleanFormatter, Tracebacks, logTo
 from reactor.stdio import StandardIO
 from reactor.task import Clock
 from reactor.transports.output import OutputStream
@@ -385,8 +390,42 @@ def test_theLogIsOneLineARecord() -> None:
     first, *rest = formatter.format(record).split("\n")
     assert first == r"INFO from \x1b[2J\r\n\u202e"
     assert rest[0] == "Traceback (most recent call last):"
-    assert rest[-1] == r"\x1b[31mb"
+    assert rest[-1] == r"ValueError: a\n\x1b[31mb"
     assert all(line.isprintable() for line in rest)
+
+
+def test_theTracebackOfAnotherHandlerIsNotTaken() -> None:
+    """A formatter of another handler leaves its text in the record."""
+    formatter = CleanFormatter("%(message)s")
+    try:
+        raise ValueError("a\nb")
+    except ValueError:
+        record = logging.LogRecord("x", logging.INFO, "", 1, "m", (), sys.exc_info())
+    logging.Formatter().format(record)
+    assert formatter.format(record).endswith(r"ValueError: a\nb")
+    record.exc_info, record.exc_text = None, "a\nb"
+    assert formatter.format(record) == "m\na\\nb"
+
+
+def test_aFloodOfTracebacksIsCounted(caplog: pytest.LogCaptureFixture) -> None:
+    """Of the package's own, by the place that raises; other loggers are the program's."""
+    now = [0.0]
+    limit = Tracebacks(Repeats(now=lambda: now[0]))
+
+    def passes(name: str) -> bool:
+        try:
+            raise ValueError("x")
+        except ValueError:
+            return limit.filter(logging.LogRecord(name, logging.ERROR, "", 1, "m", (), sys.exc_info()))
+
+    assert [passes("reactor.x") for _ in range(9)] == [True] * 5 + [False] * 4
+    assert all(passes("program") for _ in range(9))
+    assert all(limit.filter(logging.LogRecord("reactor", 20, "", 1, "m", (), None)) for _ in range(9))
+    now[0] = 1.0
+    assert passes("reactor.x")
+    limit.tell()
+    (told,) = (r.getMessage() for r in caplog.records)
+    assert re.fullmatch(r"4 more tracebacks were left out: ValueError in .*test_serving.py, line \d+", told)
 
 
 def test_logTo(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,7 +445,7 @@ class FakeTransport(OutputStream):
     """As much of a transport as the sweep looks at. `sock` is one end of a pair."""
 
     def __init__(self, protocol: Any, sock: socket.socket) -> None:
-        super().__init__(cast("Any", None))
+        super().__init__(cast("Any", SimpleNamespace(closeCounts=Counter())))
         self.protocol = protocol
         self.sock = sock
         self.events: list[str] = []
@@ -510,6 +549,14 @@ def test_whoSendsNothingIsEvictedInTime(pair: Any, phase: float) -> None:
     took = sweeping.evicted(None)
     assert took is not None
     assert 8 <= took <= 10
+
+
+def test_whoIsEvictedIsToldWhy(pair: Any) -> None:
+    sweeping = Sweeping(Lines(), pair)
+    sweeping.accept()
+    assert sweeping.evicted(None) is not None
+    assert isinstance(sweeping.transport._closeReason, IdleTimeout)
+    assert sweeping.transport.reactor.closeCounts == {IdleTimeout: 1}
 
 
 def test_whoTricklesIsEvicted(pair: Any) -> None:
@@ -929,7 +976,7 @@ def test_standardOutputIsDrained(loop: EpollReactor, pipes: Any) -> None:
     transport = piped(loop, Raw(), pipes)
     transport.write(b"y" * 500_000)
     done: list[int] = []
-    drain.Drain(loop, [transport]).done.addCallback(done.append)
+    drain.Drain(loop, [transport]).start().addCallback(done.append)
     got = bytearray()
 
     def read() -> bool:
@@ -951,7 +998,7 @@ def test_standardInputWaitsForItsHandler(loop: EpollReactor, pipes: Any) -> None
     os.write(pipes[1], b"a\nb\n")
     turnUntil(loop, lambda: Slow.waiting)
     done: list[int] = []
-    drain.Drain(loop, [transport]).done.addCallback(done.append)
+    drain.Drain(loop, [transport]).start().addCallback(done.append)
     for _ in range(2):
         turnUntil(loop, lambda: Slow.waiting)
         assert not done
@@ -966,7 +1013,7 @@ def test_standardOutputThatNobodyReads(loop: EpollReactor, pipes: Any, monkeypat
     transport = piped(loop, Raw(), pipes)
     transport.write(b"y" * 500_000)
     done: list[int] = []
-    drain.Drain(loop, [transport]).done.addCallback(done.append)
+    drain.Drain(loop, [transport]).start().addCallback(done.append)
     turnUntil(loop, lambda: done)
     assert done == [1]
     assert transport.disconnected
@@ -991,6 +1038,9 @@ def test_aSignalLeavesNothingUnsent() -> None:
 class EndingTransport(FakeTransport):
     """Has nothing left to send, so each half's end is told at once."""
 
+    def doRead(self) -> None:
+        self.protocol.dataReceived(self.sock.recv(100))
+
     def loseWriteConnection(self) -> None:
         self.events.append("end")
         self.protocol.writeConnectionLost()
@@ -1005,7 +1055,7 @@ def ending(pair: Any) -> tuple[FakeReactor, EndingTransport, list[int]]:
     clock, done = FakeReactor(), []
     transport = EndingTransport(Protocol(), pair[0])
     clock.readers.append(transport)
-    drain.Drain(cast("Any", clock), [transport]).done.addCallback(done.append)
+    drain.Drain(cast("Any", clock), [transport]).start().addCallback(done.append)
     assert transport.events == ["end"]
     return clock, transport, done
 
@@ -1043,7 +1093,7 @@ def test_whatWaitsInTheKernelIsReadFirst(pair: Any, isRead: bool) -> None:
     transport = EndingTransport(protocol, pair[0])
     clock.readers.append(transport)
     pair[1].send(b"unread")
-    drain.Drain(cast("Any", clock), [transport])
+    drain.Drain(cast("Any", clock), [transport]).start()
     clock.advance(drain.TICK)
     assert (transport.protocol, transport.events) == (protocol, [])
     if isRead:
@@ -1079,25 +1129,178 @@ def test_whoWaitsToBeAcceptedIsAnswered(loop: EpollReactor) -> None:
             client.close()
 
 
-def test_aPortThatRestsIsLeftInPeace(loop: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system has no descriptors just now: nothing is accepted at the stop either."""
-    asked: list[Any] = []
-    monkeypatch.setattr(server, "acceptWaiting", asked.append)
-    loop.callWhenRunning(lambda: loop._open and [port.pauseProducing() for port in list(loop._open)])
-    assert drained(loop, Echo, lambda address: None) is None
-    assert asked == []
+def test_aPortThatRestsServesItsClientsFirst(loop: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system has no descriptors at the stop. The port waits for those that the leaving connections give back."""
+    clients: list[socket.socket] = []
+    accept, budget = socket.socket._accept, [3]  # type: ignore[attr-defined]
+
+    def scarce(sock: socket.socket) -> Any:
+        if budget[0] <= 0:
+            raise OSError(errno.EMFILE, "injected")
+        number = accept(sock)
+        budget[0] -= 1
+        return number
+
+    class Returning(Echo):
+        def connectionLost(self, reason: Any = None) -> None:
+            budget[0] += 1
+
+    def talk(address: tuple[str, int]) -> list[bytes]:
+        def connectAndStop() -> None:
+            monkeypatch.setattr(socket.socket, "_accept", scarce, raising=False)
+            for number in range(12):
+                clients.append(socket.create_connection(address, timeout=DEADLINE))
+                clients[-1].sendall(b"%d\n" % number)
+            loop.stop()
+
+        loop.callFromThread(connectAndStop)
+        end = time.monotonic() + DEADLINE
+        while len(clients) < 12 and time.monotonic() < end:
+            pass
+        return [reads(client) for client in clients]
+
+    try:
+        assert drained(loop, Returning, talk) == [b"%d\n" % number for number in range(12)]
+    finally:
+        for client in clients:
+            client.close()
 
 
-def test_noMoreThanABoundIsAccepted(pair: Any) -> None:
-    """A port that is always ready does not hold up the stop."""
-    ours, theirs = pair
-    theirs.send(b"x")
-    rounds: list[int] = []
-    monitored = FakeTransport(None, ours)
-    monitored.fileno = ours.fileno  # type: ignore[attr-defined]
-    monitored.doRead = lambda: rounds.append(1)  # type: ignore[attr-defined]
-    server.acceptWaiting(monitored)
-    assert len(rounds) == server.ACCEPT_ROUNDS
+def test_clientsThatNobodyCanAcceptAreTold(
+    loop: EpollReactor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The descriptors do not come back in time: the stop ends all the same, and says so."""
+    monkeypatch.setattr(drain, "DEADLINE", 0.3)
+    clients: list[socket.socket] = []
+
+    def without(sock: socket.socket) -> Any:
+        raise OSError(errno.EMFILE, "injected")
+
+    def talk(address: tuple[str, int]) -> None:
+        def connectAndStop() -> None:
+            monkeypatch.setattr(socket.socket, "_accept", without, raising=False)
+            clients.append(socket.create_connection(address, timeout=DEADLINE))
+            loop.stop()
+
+        loop.callFromThread(connectAndStop)
+        end = time.monotonic() + DEADLINE
+        while not clients and time.monotonic() < end:
+            pass
+        with pytest.raises(ConnectionResetError):
+            clients[0].recv(1)
+
+    try:
+        drained(loop, Echo, talk)
+    finally:
+        for client in clients:
+            client.close()
+    assert "resets clients that the system lets nobody accept: [Errno 24] injected" in caplog.text
+
+
+class Kept(LineReceiver):
+    """Keeps its lines, and answers nothing."""
+
+    delimiter = b"\n"
+    lines: list[bytes]
+
+    def linesReceived(self, lines: list[bytes]) -> None:
+        self.lines.extend(lines)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_whatComesWhileLeavingIsDelivered(loop: EpollReactor, monkeypatch: pytest.MonkeyPatch, tls: bool) -> None:
+    """A client that watches nothing sends on after the stop. Each line that it could send before its connection was
+    closed is delivered, but for the one that was on its way.
+    """
+    monkeypatch.setattr(drain, "LINGER", 0.2)
+    Kept.lines = []
+    wanted = AtOnceKept if tls else Kept
+
+    def talk(address: tuple[str, int]) -> int:
+        sent = 0
+        with socket.create_connection(address, timeout=DEADLINE) as plain:
+            plain.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+            )  # what its kernel keeps back is not ours to take
+            context = ssl.create_default_context(cadata=TRUST.decode())
+            client = context.wrap_socket(plain, server_hostname=HOST) if tls else plain
+            end = time.monotonic() + DEADLINE
+            with client, suppress(OSError):
+                while time.monotonic() < end:
+                    client.sendall(b"%d\n" % sent)
+                    sent += 1
+                    if sent == 20:
+                        loop.callFromThread(loop.stop)
+                    time.sleep(0.002)
+        return sent
+
+    sent = drained(loop, wanted, talk)
+    assert Kept.lines == [b"%d" % number for number in range(len(Kept.lines))]
+    assert sent > 20
+    assert sent - len(Kept.lines) <= 3
+
+
+class AtOnceKept(Kept):
+    def connectionMade(self) -> None:
+        self.transport.startTLS(serverOptions())
+
+
+def test_whatIsNotTakenIsTold(
+    loop: EpollReactor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A handler is not done at the deadline. What was read behind its line, and what the kernel has, is counted."""
+    monkeypatch.setattr(drain, "DEADLINE", 0.2)
+    Slow.waiting = []
+
+    def talk(address: tuple[str, int]) -> None:
+        with socket.create_connection(address, timeout=DEADLINE) as client:
+            client.sendall(b"a\nbb\n")
+            end = time.monotonic() + DEADLINE
+            while not Slow.waiting and time.monotonic() < end:
+                pass
+            client.sendall(b"ccc\n")
+            loop.callFromThread(loop.stop)
+            with suppress(ConnectionResetError):
+                reads(client)
+
+    drained(loop, Slow, talk)
+    assert "7 bytes were not taken from 1 connections" in caplog.text
+
+
+def test_aSecondSignalTellsToo(loop: EpollReactor, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is waited for any more, and what is not taken is told all the same."""
+    Slow.waiting = []
+
+    def talk(address: tuple[str, int]) -> None:
+        with socket.create_connection(address, timeout=DEADLINE) as client:
+            client.sendall(b"a\nbb\n")
+            end = time.monotonic() + DEADLINE
+            while not Slow.waiting and time.monotonic() < end:
+                pass
+            loop.callFromThread(loop.stop)
+            loop.callFromThread(loop.callLater, 0.05, loop._signalled, 15)
+            with suppress(ConnectionResetError):
+                reads(client)
+
+    drained(loop, Slow, talk)
+    assert "3 bytes were not taken from 1 connections" in caplog.text
+
+
+def test_aHandshakeThatWasBegunIsWaitedFor(loop: EpollReactor) -> None:
+    """A client of TLS that was let in before the stop is answered, or told of the end in order; it is not cut off."""
+    application = apps.Application(Factory.forProtocol(Echo), None, "")
+    serving = server.Server(loop, application, None)
+    address = serving.listen(SSL4ServerEndpoint(loop, 0, serverOptions(), interface="127.0.0.1"))
+
+    def talk() -> bytes:
+        with socket.create_connection((address.host, address.port), timeout=DEADLINE) as plain:
+            loop.callFromThread(loop.stop)
+            context = ssl.create_default_context(cadata=TRUST.decode())
+            with context.wrap_socket(plain, server_hostname=HOST) as client:
+                client.sendall(b"x\n")
+                return client.recv(10)
+
+    assert Meanwhile(loop).run(serving.run, talk)[1] in (b"x\n", b"")
 
 
 def test_whoHasEndedItsHalf(loop: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,104 @@
-"""The package's loggers: those of `logging`, but a handler that raises costs nobody more than its record.
+"""The package's loggers: those of `logging`, with three differences.
 
-`logging` lets through what a handler's emit() or a filter raises, and what a `__repr__` raises in a handler's format()
-as soon as it is no plain Exception. A port that says it cannot accept would be closed by its own log record.
+A handler that raises costs nobody more than its record. `logging` lets through what a handler's emit() or a filter
+raises, and what a `__repr__` raises in a handler's format() as soon as it is no plain Exception. A port that says it
+cannot accept would be closed by its own log record.
+
+No record can be taken for two. The arguments of a record, and the texts of exceptions below it, can come from a peer.
+Line ends and other control characters in them are written as escapes.
+
+What a peer can have logged as often as it likes goes through `limited`, which counts what it leaves out.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
 import traceback
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
+
+LOG_BURST = 5
+LOG_INTERVAL = 1.0
+
+_OneException = tuple[type[BaseException], BaseException, Any]
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """Return `text` with everything unprintable written as a backslash escape, but for the characters of `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+
+
+def tracebackOf(found: _OneException) -> tuple[str, bool]:
+    """Return the traceback as `logging` writes it, and whether it is another one than Python's own.
+
+    The text of each exception is one line, and so is each of its notes, which is indented: at the beginning of a line
+    stand only words of Python's and names of types. Only the traceback's own line ends are kept.
+    """
+    whole = traceback.TracebackException(*found)
+    before = "".join(whole.format())
+    for part in _partsOf(whole):
+        part._str = escaped(part._str)
+        for name in ("msg", "text", "filename"):  # of a SyntaxError
+            text = getattr(part, name, None)
+            if isinstance(text, str):
+                setattr(part, name, escaped(text.rstrip("\n")))
+        notes = getattr(part, "__notes__", None)
+        if notes is not None:
+            part.__notes__ = [f"    {escaped(str(note))}" for note in (notes if isinstance(notes, list) else [notes])]
+    clean = escaped("".join(whole.format()), keep="\n")
+    return clean.removesuffix("\n"), clean != before
+
+
+def _partsOf(whole: Any) -> Iterator[Any]:
+    """Yield an exception's summary, and those of all that it came from or holds."""
+    waiting = [whole]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting += [
+            other for other in (part.__cause__, part.__context__, *(part.exceptions or ())) if other is not None
+        ]
+
+
+class Repeats:
+    """Lets through so many records of a kind in an interval, and counts the others.
+
+    `burst` records in each `interval` seconds, beginning with the first. `now` tells the time.
+    """
+
+    def __init__(
+        self, burst: int = LOG_BURST, interval: float = LOG_INTERVAL, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._burst = burst
+        self._interval = interval
+        self._now = now
+        self._kinds: dict[Any, list[float]] = {}  # until when, how many more may pass, how many were left out
+
+    def admit(self, kind: Any) -> int | None:
+        """Return None for a record that is one too many, else how many were left out since the last one."""
+        now = self._now()
+        found = self._kinds.get(kind)
+        if found is None or now >= found[0]:
+            left = 0 if found is None else int(found[2])
+            self._kinds[kind] = [now + self._interval, self._burst - 1, 0]
+            return left
+        if found[1] > 0:
+            found[1] -= 1
+            return 0
+        found[2] += 1
+        return None
+
+    def over(self, everything: bool = False) -> list[tuple[Any, int]]:
+        """Forget each kind whose interval is over (or `everything`). Return those of which records were left out."""
+        now = self._now()
+        ended = [kind for kind, found in self._kinds.items() if everything or now >= found[0]]
+        forgotten = [(kind, int(self._kinds.pop(kind)[2])) for kind in ended]
+        return [(kind, left) for kind, left in forgotten if left]
 
 
 class Logger(logging.LoggerAdapter[logging.Logger]):
@@ -19,6 +107,10 @@ class Logger(logging.LoggerAdapter[logging.Logger]):
     What a handler raises is written to standard error instead, as logging does with the errors that it catches itself,
     unless logging.raiseExceptions is false.
     """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__(logger, {})
+        self._repeats = Repeats()
 
     def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
         """See logging.Logger.log."""
@@ -36,7 +128,55 @@ class Logger(logging.LoggerAdapter[logging.Logger]):
                     sys.stderr.write(f"A log record of {self.logger.name} was lost, as a handler failed:\n")
                     traceback.print_exc(file=sys.stderr)
 
+    def limited(self, level: int, msg: str, *args: object) -> None:
+        """Log what a peer can bring about at will: LOG_BURST records with this `msg` each LOG_INTERVAL.
+
+        The others are counted. The next record with this `msg` tells their number, or tellRepeats() does.
+        """
+        if not self.isEnabledFor(level):
+            return
+        left = self._repeats.admit((level, msg))
+        if left is None:
+            return
+        if left:
+            msg, args = msg + " (%d more like it were left out before)", (*args, left)
+        self.log(level, msg, *args, stacklevel=2)
+
+    def tellRepeats(self, everything: bool = False) -> None:
+        """Log how many records were left out whose interval is over, or of `everything`."""
+        for (level, msg), left in self._repeats.over(everything):
+            self.log(level, '%d more records were left out like this one: "%s"', left, msg)
+
+
+class _Clean(logging.Filter):
+    """Makes sure that each record of a logger stays one, whatever its arguments and exceptions say."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        with suppress(Exception):  # a __repr__ that raises: each handler deals with that in its own way
+            if record.args and not (message := record.getMessage()).isprintable():
+                record.msg, record.args = escaped(message), ()
+        if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
+            with suppress(Exception):
+                text, changed = tracebackOf(record.exc_info)
+                if changed:
+                    record.exc_text = text
+        return True
+
+
+_loggers: dict[str, Logger] = {}
+
 
 def getLogger(name: str) -> Logger:
-    """Return the Logger around logging.getLogger(name)."""
-    return Logger(logging.getLogger(name), {})
+    """Return the Logger around logging.getLogger(name), always the same one."""
+    found = _loggers.get(name)
+    if found is None:
+        inner = logging.getLogger(name)
+        inner.addFilter(_Clean())
+        found = _loggers[name] = Logger(inner)
+    return found
+
+
+def tellRepeats(everything: bool = False) -> None:
+    """See Logger.tellRepeats, of all loggers."""
+    for logger in list(_loggers.values()):
+        logger.tellRepeats(everything)

@@ -6,6 +6,7 @@ connection's reading, or its producer: whoever uses it, and the throttle. It goe
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -261,7 +262,7 @@ class ThrottlingFactory(WrappingFactory):
     def buildProtocol(self, addr: Any) -> Any:
         """Return a wrapper around what the wrapped factory builds; None if there are too many connections."""
         if self.connectionCount >= self.maxConnectionCount:
-            log.info("Max connection count reached!")
+            log.limited(logging.INFO, "Max connection count reached!")
             self.refusedCount += 1
             return None
         protocol = super().buildProtocol(addr)

@@ -7,15 +7,18 @@ handshakes if it has the methods for that, and calls whatever its transport offe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from reactor._closing import note
+from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
 from reactor.protocol import ClientFactory, Protocol, abandon, connectionDone
 
 # What a transport calls on protocols that have it, and looks for.
-TOLD = frozenset({"readConnectionLost", "writeConnectionLost", "handshakeCompleted"})
+TOLD = frozenset({"readConnectionLost", "writeConnectionLost", "handshakeCompleted", "overlongCount"})
 
 
 def wrappedLogPrefix(wrapper: object, wrapped: Any) -> str:
@@ -75,6 +78,10 @@ class ProtocolWrapper(Protocol):
         """Passed on."""
         self.disconnecting = True
         self.transport.loseConnection()
+
+    def noteClosing(self, reason: ConnectionDone, level: int = logging.INFO) -> None:
+        """Passed on, to a transport of this package."""
+        note(self.transport, reason, level)
 
     def getPeer(self) -> Any:
         """Passed on."""

@@ -178,6 +178,30 @@ class ConnectionDone(_Described, ConnectionClosed):
     MESSAGE = "Connection was closed cleanly"
 
 
+class LineLengthExceeded(ConnectionDone):
+    """This side closed in order, as the peer sent a line or string that is longer than its limit (not in Twisted)."""
+
+    MESSAGE = "Connection was closed cleanly, as the peer sent too much at once"
+
+
+class FramingBroken(ConnectionDone):
+    """This side closed in order, as what the peer sent is not framed as its strings should be (not in Twisted)."""
+
+    MESSAGE = "Connection was closed cleanly, as the peer broke the framing"
+
+
+class IdleTimeout(ConnectionDone):
+    """This side closed in order, as nothing had happened on the connection for too long (not in Twisted)."""
+
+    MESSAGE = "Connection was closed cleanly, as it was idle"
+
+
+class ConnectionUnwanted(ConnectionDone):
+    """This side closed in order, as the factory wants no such connection, or no more of them (not in Twisted)."""
+
+    MESSAGE = "Connection was closed cleanly, as it was not wanted"
+
+
 class ConnectionLost(_Described, ConnectionClosed):
     """The connection broke: reset, timed out, or torn down without its end of stream."""
 

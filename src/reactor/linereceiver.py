@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
+from reactor._closing import closeFor
 from reactor._logger import getLogger
 from reactor.defer import CancelledError, ensureDeferred
+from reactor.error import LineLengthExceeded
 from reactor.failure import Failure
 from reactor.linecore import BATCHED, EXACT, FAST, STALE, WATCHED, LineBuffer, Lines, announces, announcingFromTheStart
 from reactor.protocol import Protocol
@@ -164,7 +166,9 @@ class LineReceiver(Protocol):
         it, none of that is delivered, and the result is returned by dataReceived. If `overlong` is "skip", `line` is
         that line alone, without its delimiter, and the result means what that of lineReceived means.
         """
-        return None if self.overlong == "skip" else self.transport.loseConnection()
+        if self.overlong == "skip":
+            return None
+        return closeFor(self.transport, LineLengthExceeded(f"a line of more than {self.MAX_LENGTH} bytes"))
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter in one write, which must not itself contain the delimiter: nobody checks."""
@@ -203,6 +207,11 @@ class LineReceiver(Protocol):
     def lineCount(self) -> int:
         """How many lines have ended on this connection, delivered or skipped."""
         return self.__buffer.lineCount
+
+    @property
+    def heldSize(self) -> int:
+        """How many bytes were received and not delivered: lines that wait, and the beginning of one."""
+        return len(self.__buffer)
 
     def pauseProducing(self) -> None:
         """Deliver nothing more, beginning with the next line, and pause the transport."""
@@ -430,7 +439,7 @@ class LineOnlyReceiver(Protocol):
 
     def lineLengthExceeded(self, line: bytes) -> Any:
         """Called with a line, or the beginning of one, of more than MAX_LENGTH bytes. Closes the connection."""
-        return self.transport.loseConnection()
+        return closeFor(self.transport, LineLengthExceeded(f"a line of more than {self.MAX_LENGTH} bytes"))
 
     def takeUndelivered(self) -> bytes:
         """Return what was received and not delivered, and forget it. startTLS asks: what it returns was plain."""

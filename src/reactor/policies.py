@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from reactor import _current
+from reactor._closing import closeFor, note
 from reactor._logger import getLogger
 from reactor._numbers import openFile
 from reactor._throttling import ThrottlingFactory, ThrottlingProtocol
 from reactor._wrapping import ProtocolWrapper, WrappingFactory
+from reactor.error import ConnectionUnwanted, IdleTimeout
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
 from reactor.linecore import asBytes
@@ -106,6 +108,14 @@ class LimitConnectionsByPeer(WrappingFactory):
             del self.peerConnections[host]
 
 
+class _Overflow(ProtocolWrapper):
+    """Around an overflowProtocol: however that closes, the reason is that the connection was one too many."""
+
+    def loseConnection(self) -> None:
+        note(self, ConnectionUnwanted(f"there are {self.factory.connectionLimit} already"))
+        super().loseConnection()
+
+
 class LimitTotalConnectionsFactory(ServerFactory[Any]):
     """Builds `connectionLimit` protocols at a time (None: any number); what comes beyond that is closed at once.
 
@@ -120,17 +130,17 @@ class LimitTotalConnectionsFactory(ServerFactory[Any]):
 
     def buildProtocol(self, addr: Any) -> Any:
         """Return a wrapped `protocol` or `overflowProtocol`, its `factory` set; None closes the connection."""
-        build = self.protocol
+        build, wrap = self.protocol, ProtocolWrapper
         if self.connectionLimit is not None and self.connectionCount >= self.connectionLimit:
             self.refusedCount += 1
             if self.overflowProtocol is None:
                 return None
-            build = self.overflowProtocol
+            build, wrap = self.overflowProtocol, _Overflow
         assert build is not None, "a factory needs a protocol, or a buildProtocol of its own"
         wrapped: Any = build()
         wrapped.factory = self
         self.connectionCount += 1
-        return ProtocolWrapper(self, wrapped)
+        return wrap(self, wrapped)
 
     def registerProtocol(self, p: Any) -> None:
         """Called by each wrapper when its connection stands."""
@@ -191,8 +201,10 @@ class TimeoutProtocol(ProtocolWrapper):
     def timeoutFunc(self) -> None:
         """Called when the time is over: loseConnection(), for which a peer that does not read can keep us waiting.
         Override it to abort, or to do something else; setTimeout() begins again.
+
+        connectionLost then gets an IdleTimeout, which is a ConnectionDone.
         """
-        self.loseConnection()
+        closeFor(self, _idle(self.timeoutPeriod))
 
     def _timedOut(self) -> None:
         self.timeoutCall = None
@@ -367,5 +379,11 @@ class TimeoutMixin:
     def timeoutConnection(self) -> None:
         """Called when the deadline has passed: transport.loseConnection(), for which a peer that does not read can keep
         us waiting. Override it to abort, or to do something else.
+
+        connectionLost then gets an IdleTimeout, which is a ConnectionDone.
         """
-        self.transport.loseConnection()
+        closeFor(self.transport, _idle(self.timeOut))
+
+
+def _idle(seconds: float | None) -> IdleTimeout:
+    return IdleTimeout() if seconds is None else IdleTimeout(f"{seconds:g} s")

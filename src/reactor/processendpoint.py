@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from reactor._closing import tellClosing
 from reactor._logger import getLogger
 from reactor.defer import Deferred, fail, succeed
 from reactor.error import ConnectionDone, ProcessDone, ProcessExitedAlready
@@ -40,6 +42,7 @@ class ProcessConnection:
 
     def __init__(self, process: Any) -> None:
         self.process = process
+        self.closeReason: ConnectionDone | None = None
 
     @property
     def disconnecting(self) -> bool:
@@ -53,6 +56,12 @@ class ProcessConnection:
     def writeSequence(self, iovec: Iterable[BytesLike]) -> None:
         """Send the pieces of `iovec` to the child, as one write."""
         self.process.writeSequence(iovec)
+
+    def noteClosing(self, reason: ConnectionDone, level: int = logging.INFO) -> None:
+        """Have connectionLost get `reason` if the child then exits with 0. See reactor.protocol.closeFor."""
+        if self.closeReason is None and not self.disconnecting:
+            self.closeReason = reason
+            tellClosing(self.process.reactor, self.process, reason, level)
 
     def loseConnection(self) -> None:
         """Send what was written, then close the child's descriptors. connectionLost comes when it has exited."""
@@ -113,7 +122,9 @@ class _Adapter(ProcessProtocol):
             log.warning("%r wrote to its standard error, for %r: %r", self.executable, self.protocol, data)
 
     def processEnded(self, reason: Failure) -> None:
-        self.protocol.connectionLost(Failure(ConnectionDone()) if reason.check(ProcessDone) else reason)
+        if reason.check(ProcessDone):
+            reason = Failure(self.transport.closeReason or ConnectionDone())
+        self.protocol.connectionLost(reason)
 
 
 class ProcessEndpoint:

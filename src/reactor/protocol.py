@@ -8,6 +8,7 @@ The life of a protocol, which every transport keeps:
 from __future__ import annotations
 
 from reactor._clients import ClientCreator
+from reactor._closing import closeFor
 from reactor._factories import ClientFactory, Factory, ReconnectingClientFactory, ServerFactory
 from reactor._filewrapper import FileWrapper
 from reactor._protocols import (
@@ -35,6 +36,7 @@ __all__ = [
     "ReconnectingClientFactory",
     "ServerFactory",
     "abandon",
+    "closeFor",
     "connectionDone",
 ]
 

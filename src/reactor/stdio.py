@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from reactor import _current
-from reactor.error import ConnectionDone, ConnectionLost
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
 from reactor.interfaces.asking import implementer
@@ -168,6 +167,11 @@ class StandardIO(DuplexStream):
         """Return the descriptor that is read from, -1 once it is closed."""
         return self._inputFd.fd
 
+    def readNow(self) -> None:
+        """Read once, if the input is being read, and deliver."""
+        if self._input is not None and self._input.isReading:
+            self._input.doRead()
+
     # For protocols.
 
     def getHost(self) -> PipeAddress:
@@ -203,7 +207,7 @@ class StandardIO(DuplexStream):
     def inputEnded(self, error: OSError | None) -> None:
         """There is no more to read, or reading failed with `error`."""
         if error is not None:
-            self.connectionLost(Failure(ConnectionLost(str(error))))
+            self._broke(error)
             return
         self._endInput()
         if isHalfCloseable(self.protocol):
@@ -295,7 +299,7 @@ class StandardIO(DuplexStream):
             if not self.unsent and self._input.mayHaveMore():
                 self._readerGone = True
                 return
-        self.connectionLost(Failure(ConnectionLost(why)))
+        self._broke(why)
 
     def _halfLost(self) -> None:
         """The output alone ends. The producer or the protocol, being told so, may close, which ends all of it."""
@@ -306,7 +310,7 @@ class StandardIO(DuplexStream):
         if self._aborting:
             return  # connectionLost is on its way
         if self.disconnecting:
-            self.connectionLost(Failure(ConnectionDone()))
+            self.connectionLost(self._closedInOrder())
         else:
             self._endWriting()
 

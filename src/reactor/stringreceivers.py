@@ -11,11 +11,14 @@ the buffer before it is delivered, so it is delivered once, whatever the callbac
 
 from __future__ import annotations
 
+import logging
 from struct import calcsize, pack, unpack_from
 from typing import TYPE_CHECKING, Any, Literal
 
+from reactor._closing import closeFor
 from reactor._logger import getLogger
 from reactor._pauseable import PauseableMixin
+from reactor.error import FramingBroken, LineLengthExceeded
 from reactor.linecore import asBytes
 from reactor.protocol import Protocol
 
@@ -41,7 +44,11 @@ log = getLogger("reactor.stringreceivers")
 
 
 class FramingError(ValueError):
-    """What arrived is not framed as it should be, or longer than MAX_LENGTH: then `length` is the announced length."""
+    """What arrived is not framed as it should be, or longer than MAX_LENGTH: then `tooLong` is true, and `length` the
+    announced length, if all of that has come.
+    """
+
+    tooLong = False
 
     def __init__(self, message: str, length: int | None = None) -> None:
         super().__init__(message)
@@ -173,7 +180,7 @@ class IntNStringReceiver(StringReceiver):
         If it leaves MAX_LENGTH and `recvd` as they are, nothing more is delivered or kept, and it is called for each
         further read.
         """
-        self.transport.loseConnection()
+        closeFor(self.transport, LineLengthExceeded(f"a string of {length} bytes, and {self.MAX_LENGTH} are allowed"))
 
     def sendString(self, string: BytesLike) -> None:
         """Send `string` behind its length, in one write. StringTooLongError if the prefix cannot hold the length."""
@@ -290,7 +297,9 @@ class DecimalStringReceiver(StringReceiver):
         if length < self._smallestLength or (digits.startswith(b"0") and digits != b"0"):
             raise self._errorType("its length begins with 0")
         if length > self.MAX_LENGTH:
-            raise self._errorType(f"it is longer than {self.MAX_LENGTH} bytes", length if isComplete else None)
+            error = self._errorType(f"it is longer than {self.MAX_LENGTH} bytes", length if isComplete else None)
+            error.tooLong = True
+            raise error
         if not isComplete:
             return None
         self._offset = end + 1
@@ -298,6 +307,11 @@ class DecimalStringReceiver(StringReceiver):
 
     def _framingFailed(self, error: FramingError) -> None:
         raise NotImplementedError
+
+    def _closeBecauseOf(self, what: str, error: FramingError) -> None:
+        log.limited(logging.INFO, "Closing a connection: %s", what)
+        kind = LineLengthExceeded if error.tooLong else FramingBroken
+        closeFor(self.transport, kind(str(error)), logging.DEBUG)
 
 
 class NetstringReceiver(DecimalStringReceiver):
@@ -326,8 +340,7 @@ class NetstringReceiver(DecimalStringReceiver):
 
     def _framingFailed(self, error: FramingError) -> None:
         self.brokenPeer = 1
-        log.info("Closing a connection: a netstring was expected, but %s", error)
-        self.transport.loseConnection()
+        self._closeBecauseOf(f"a netstring was expected, but {error}", error)
 
 
 class OctetCountedReceiver(DecimalStringReceiver):
@@ -348,8 +361,7 @@ class OctetCountedReceiver(DecimalStringReceiver):
 
         Whatever it does, nothing more is delivered or kept, as the place of the next message is unknown.
         """
-        log.info("Closing a connection: an octet-counted message was expected, but %s", error)
-        self.transport.loseConnection()
+        self._closeBecauseOf(f"an octet-counted message was expected, but {error}", error)
 
     def sendString(self, string: BytesLike) -> None:
         """Send `string`, at least one byte (ValueError), behind its length, in one write."""

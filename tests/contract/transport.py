@@ -12,10 +12,18 @@ from typing import Any
 
 import pytest
 
-from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    IdleTimeout,
+    LineLengthExceeded,
+    OutputLimitExceeded,
+)
 from reactor.failure import Failure
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.policies import ProtocolWrapper
+from reactor.protocol import closeFor
 from tests.harness import Producer, World
 
 HIGH_WATER = 64 * 1024
@@ -145,6 +153,38 @@ class Life:
         assert server.trace == ["made", ("lost", "ConnectionDone")]
         assert client.received == b"bye"
         assert client.trace[-1] == ("lost", "ConnectionDone")
+
+    @pytest.mark.parametrize("half", [False, True])
+    def test_aCloseTellsItsReason(self, world: World, half: bool) -> None:
+        """The first one, on this side alone; it is counted. What was written is sent as always."""
+        server, client = world.pair(halves=True)
+        if half:
+            server.transport.loseWriteConnection()
+            world.until(lambda: "writeLost" in server.trace)
+        reason = IdleTimeout("5 s")
+        before = server.transport.reactor.closeCounts[IdleTimeout]
+        if not half:
+            server.transport.write(b"x" * 1_000_000)
+        closeFor(server.transport, reason)
+        closeFor(server.transport, LineLengthExceeded())
+        world.until(lost(server))
+        assert server.lost.value is reason
+        assert server.lost.check(ConnectionDone)
+        if not half:
+            client.transport.loseConnection()
+            world.until(lambda: "readLost" in client.trace or client.lost)
+        counts = server.transport.reactor.closeCounts
+        assert (counts[IdleTimeout] - before, counts[LineLengthExceeded]) == (1, 0)
+
+    def test_aLineThatIsTooLongIsTheReason(self, world: World) -> None:
+        server, client = world.pair(server={"data": lambda protocol, data: lines.dataReceived(data)})
+        lines = LineOnlyReceiver()
+        lines.MAX_LENGTH = 3
+        lines.makeConnection(server.transport)
+        client.transport.write(b"1234\r\n")
+        world.until(lost(server, client))
+        assert (reasonOf(server), reasonOf(client)) == (LineLengthExceeded, ConnectionDone)
+        assert "more than 3 bytes" in str(server.lost.value)
 
     def test_abortConnection(self, world: World) -> None:
         server, client = world.pair()

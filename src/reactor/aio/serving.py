@@ -12,33 +12,37 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import socket
 import struct
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
+from reactor._closing import tellBroken, tellClosing
+from reactor._logger import getLogger
 from reactor.address import Address, UNIXAddress, fromSocketName
-from reactor.error import ConnectionDone, ConnectionLost
+from reactor.error import ConnectionDone, ConnectionLost, ConnectionUnwanted
 from reactor.failure import Failure, safeRepr
 from reactor.interfaces import IFileDescriptor, IFlushable
 from reactor.timers import DelayedCall, TimerQueue
 from reactor.transports.tcp import TCPConnection
 
-log = logging.getLogger("reactor.aio")
+log = getLogger("reactor.aio")
 
 
 class LoopServices:
     """What a connection asks of its reactor, as an event loop can give it: `transport.reactor` of what is served here.
 
     It tells time and makes delayed calls (IReactorTime), and no more: it opens no sockets and does not run. For
-    `overflowCount` see ITransportReactor.
+    `overflowCount`, `closeCounts` and `skippedLineCount` see ITransportReactor.
     """
 
     def __init__(self, eventloop: asyncio.AbstractEventLoop) -> None:
         self.eventloop = eventloop
         self.overflowCount = 0
+        self.closeCounts: Counter[type[ConnectionDone]] = Counter()
+        self.skippedLineCount = 0
         self._toFlush: set[IFlushable] = set()
         self._timers = TimerQueue(self.monotonic, self.seconds)
         self._timers.sooner = self._arm
@@ -261,11 +265,15 @@ class ProtocolAdapter(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Called by asyncio."""
         host, peer = (_address(transport, name) for name in ("sockname", "peername"))
+        failed = False
         try:
             self.protocol = self._build(peer)
         except BaseException:
+            failed = True
             self._services.reportFailure(Failure(), "buildProtocol of", self._build)
         if self.protocol is None:
+            if not failed:
+                tellClosing(self._services, peer, ConnectionUnwanted())
             transport.close()
             return
         self._secure = transport.get_extra_info("sslcontext") is not None
@@ -306,6 +314,8 @@ class ProtocolAdapter(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio."""
         if self.connection is not None:
+            if exc is not None and not self.connection.disconnected:
+                tellBroken(self.connection.getPeer(), exc)
             self.connection.connectionLost(Failure(ConnectionDone() if exc is None else ConnectionLost(str(exc))))
 
     def _deliver(self) -> None:

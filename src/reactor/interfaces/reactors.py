@@ -8,14 +8,16 @@ from reactor.interfaces.asking import Interface
 from reactor.interfaces.loops import IReactorCore, IReactorFDSet, IReactorThreads, IReactorTime, IResolver
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from reactor.defer import Deferred
+    from reactor.error import ConnectionDone
     from reactor.failure import Failure
     from reactor.interfaces.datagrams import IDatagramProtocol
     from reactor.interfaces.loops import IClosable, IFileDescriptor, IFlushable
     from reactor.interfaces.protocols import (
         IClientFactory,
         IConnector,
-        IListeningPort,
         IProcessProtocol,
         IProtocolFactory,
     )
@@ -201,11 +203,16 @@ class IReactor(
 
 @runtime_checkable
 class ITransportReactor(IReactor, Protocol):
-    """What transports ask of their reactor besides. `overflowCount`: how many were ended because more than their limit
-    was unsent.
+    """What transports ask of their reactor besides.
+
+    `overflowCount`: how many were ended because more than their limit was unsent. `closeCounts`: how many were closed
+    from here for each reason, by its class. `skippedLineCount`: how many lines were too long, and skipped, on
+    connections that have ended.
     """
 
     overflowCount: int
+    closeCounts: Counter[type[ConnectionDone]]
+    skippedLineCount: int
 
     def opened(self, transport: IFileDescriptor) -> None:
         """`transport` lives: stop() will close it."""
@@ -221,6 +228,11 @@ class ITransportReactor(IReactor, Protocol):
 
     def isReading(self, reader: Any) -> bool:
         """Whether `reader` is watched for reading."""
+
+    def placeholder(self) -> int:
+        """Return a descriptor of the reactor's own, for os.dup2 onto one that is to end now and be closed with
+        closeSoon; -1 if there is none.
+        """
 
     def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
         """Log what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor in

@@ -18,14 +18,15 @@ KeyboardInterrupt and SystemExit do more: they stop the reactor in order and the
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
 from reactor import _current
-from reactor._logger import getLogger
-from reactor.error import ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
+from reactor._logger import getLogger, tellRepeats
+from reactor.error import ConnectionDone, ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
 from reactor.failure import Failure, safeRepr
 from reactor.interfaces import IClosable, IFileDescriptor, IFlushable
 from reactor.interfaces.asking import conform
@@ -47,7 +48,9 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     """A reactor without its loop. Unless a docstring says otherwise, every method is for the thread that runs it.
 
     `running` is true from startup to shutdown. `overflowCount` tells how many connections were reset because more than
-    their limit was unsent.
+    their limit was unsent. `closeCounts` tells how many were closed from here for a reason, by the reason's class:
+    `closeCounts[error.IdleTimeout]` for example. `skippedLineCount` is the number of lines that were too long, and were
+    skipped, on connections that have ended.
     """
 
     __conform__ = conform
@@ -56,6 +59,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         super().__init__()
         self.running = False
         self.overflowCount = 0
+        self.closeCounts: Counter[type[ConnectionDone]] = Counter()
+        self.skippedLineCount = 0
         self._started = False
         self._stopping = False
         self._shutdownBegun = False
@@ -211,6 +216,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             self._atWork = False
             self._releaseThreads()
         self._stopping = self._shutdownBegun = self._shutDown = False
+        tellRepeats(everything=True)
 
     def _nowRunning(self, installSignalHandlers: bool) -> None:
         self.running = True
@@ -501,6 +507,13 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             self._toClose.append(file)
         else:
             _close(file)
+
+    def placeholder(self) -> int:
+        """Return a descriptor that os.dup2 may put in the place of one that is to end now, and will be closed with
+        closeSoon; -1 if there is none.
+        """
+        waker = getattr(self, "_waker", None)
+        return waker.writeFd if waker is not None and os.name == "posix" else -1
 
 
 def _close(file: IClosable) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import os
 import sys
 import traceback
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from reactor._logger import escaped
 from reactor.linereceiver import LineReceiver
 from reactor.protocol import Factory, ServerFactory
 from reactor.serving.chat import Room
@@ -20,7 +22,6 @@ from reactor.serving.echo import Echo
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.framing import LF, Framing
 from reactor.serving.linefile import openOutput
-from reactor.serving.logs import escaped
 from reactor.serving.options import DELIMITERS, SAME, Delimiter
 
 BUILT_IN = ("echo", "chat", "collect")
@@ -46,6 +47,8 @@ def lineSettings(delimiter: Delimiter | None, maxLine: int | None, overlong: str
         settings["MAX_LENGTH"] = maxLine
     if overlong is not None:
         settings["overlong"] = overlong
+        if overlong == "skip":
+            settings["skippedLevel"] = logging.WARNING  # what is lost here is not the client's choice
     return settings
 
 
@@ -118,7 +121,7 @@ class _Setter:
         if not isinstance(protocol, LineReceiver):
             raise self.refusal(type(protocol))
         for key, value in self._settings.items():
-            if getattr(protocol, key) != value:
+            if getattr(protocol, key, None) != value:
                 setattr(protocol, key, value)
 
     def refusal(self, protocol: type) -> CommandError:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from reactor._logger import getLogger
 from reactor.defer import Deferred, succeed
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
@@ -26,7 +27,7 @@ from reactor.serving.errors import CommandError
 from reactor.serving.linefile import LineFile, LinePipe
 from reactor.serving.lines import ServedLines
 
-log = logging.getLogger("reactor.serving")
+log = getLogger("reactor.serving")
 
 MAX_LINE = 1024 * 1024
 HELD = 1024 * 1024  # bytes: above them nobody at all is read from
@@ -68,8 +69,9 @@ class Collector(ServedLines):
         self.factory.left(self)
         rest = self.clearLineBuffer()
         if rest and isinstance(reason, Failure) and not self.factory.failed:
-            why = "closed from here" if reason.check(ConnectionDone) else reason.getErrorMessage()
-            log.warning("%s: an unfinished line of %d bytes is lost: %s", self.transport.getPeer(), len(rest), why)
+            why = "closed from here" if reason.type is ConnectionDone else reason.getErrorMessage()
+            text, peer = "%s: an unfinished line of %d bytes is lost: %s", self.transport.getPeer()
+            log.limited(logging.WARNING, text, peer, len(rest), why)
 
 
 class Collection(ServerFactory[Collector]):

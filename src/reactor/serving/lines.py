@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from reactor._closing import closeFor
+from reactor._logger import getLogger
+from reactor.error import LineLengthExceeded
 from reactor.linereceiver import LineReceiver
 
-log = logging.getLogger("reactor.serving")
+log = getLogger("reactor.serving")
 
 
 class ServedLines(LineReceiver):
@@ -16,6 +19,9 @@ class ServedLines(LineReceiver):
     """
 
     delimiter = b"\n"
+
+    #: The record at the end of a connection, of how many lines were skipped.
+    skippedLevel = logging.WARNING
 
     _complained = False
 
@@ -27,9 +33,13 @@ class ServedLines(LineReceiver):
         """Here because a transport asks for both or none; nothing is left to do."""
 
     def lineLengthExceeded(self, line: bytes) -> Any:
-        """Say so, once a connection; then as LineReceiver does."""
+        """Say so, once a connection; then as LineReceiver does. The number of skipped lines is told at the end."""
         if not self._complained:
             self._complained = True
             what = "skipped" if self.overlong == "skip" else "connection closed"
-            log.warning("%s sent a line of more than %d bytes, %s", self.transport.getPeer(), self.MAX_LENGTH, what)
-        return super().lineLengthExceeded(line)
+            peer = self.transport.getPeer()
+            log.limited(logging.WARNING, "%s sent a line of more than %d bytes, %s", peer, self.MAX_LENGTH, what)
+        if self.overlong == "skip":
+            return None
+        reason = LineLengthExceeded(f"a line of more than {self.MAX_LENGTH} bytes")
+        return closeFor(self.transport, reason, logging.DEBUG)

@@ -5,6 +5,9 @@ not printable are written as escapes; only a traceback keeps its own line ends.
 
 Whoever reads standard error may stall. So a record is written if it is taken at once; else it waits, for the loop to
 write it, up to HELD bytes in all. Further ones are dropped, and how many there were is the next thing that is said.
+
+A peer that makes a handler raise can have a traceback written for each line that it sends. So of the package's records
+with a traceback only a few a second are written for each place that raises; the number of the others is told.
 """
 
 from __future__ import annotations
@@ -17,22 +20,18 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 
+from reactor._logger import Repeats, escaped, tellRepeats, tracebackOf
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
 from reactor.serving.backlog import Backlog
 from reactor.transports.sharing import SharedDescriptor
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
+OURS = "reactor"
 HELD = 256 * 1024  # bytes
 LAST_WORDS = 1.0  # seconds, after the reactor has ended
-
-
-def escaped(text: str, keep: str = "") -> str:
-    """Return `text` with everything unprintable written as a backslash escape, but for the characters of `keep`."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 class CleanFormatter(logging.Formatter):
@@ -42,9 +41,67 @@ class CleanFormatter(logging.Formatter):
         """The record's line."""
         return escaped(super().formatMessage(record))
 
+    def format(self, record: logging.LogRecord) -> str:
+        """The whole record. Another handler's formatter may have left its own text of the traceback."""
+        if record.exc_info:
+            record.exc_text = None
+        elif record.exc_text:
+            record.exc_text = escaped(record.exc_text)
+        return super().format(record)
+
     def formatException(self, ei: logging._SysExcInfoType) -> str:
-        """The traceback."""
-        return escaped(super().formatException(ei), keep="\n")
+        """The traceback, in which the text of each exception is one line."""
+        kind, value, frames = ei
+        if kind is None or value is None:
+            return "NoneType: None"
+        try:
+            return tracebackOf((kind, value, frames))[0]
+        except Exception:  # an exception that has no text, say
+            return escaped(super().formatException(ei))
+
+
+class Tracebacks(logging.Filter):
+    """Lets a few records with a traceback pass each second, for each place that raises, and counts the others."""
+
+    def __init__(self, repeats: Repeats | None = None) -> None:
+        super().__init__()
+        self._repeats = repeats or Repeats()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be written."""
+        if not record.exc_info or record.exc_info[0] is None or record.name.partition(".")[0] != OURS:
+            return True
+        left = self._repeats.admit((record.name, record.levelno, _placeOf(record.exc_info)))
+        if left:
+            self._tell(record.name, record.levelno, _placeOf(record.exc_info), left)
+        return left is not None
+
+    def tell(self, everything: bool = False) -> None:
+        """Log how many were left out in the seconds that are over, or in `everything`."""
+        for (name, level, place), left in self._repeats.over(everything):
+            self._tell(name, level, place, left)
+
+    def _tell(self, name: str, level: int, place: str, left: int) -> None:
+        logging.getLogger(name).log(level, "%d more tracebacks were left out: %s", left, place)
+
+
+def _placeOf(found: logging._SysExcInfoType) -> str:
+    """Return the type of an exception, and where it was raised."""
+    kind, _value, frames = found
+    name = "" if kind is None else kind.__name__
+    with suppress(Exception):
+        last = traceback.extract_tb(frames)[-1]
+        return f"{name} in {last.filename}, line {last.lineno}"
+    return name
+
+
+_tracebacks = Tracebacks()
+
+
+def tellLeftOut(everything: bool = False) -> None:
+    """Log how many records were left out in the seconds that are over, or in `everything`."""
+    tellRepeats(everything)
+    _tracebacks.tell(everything)
 
 
 class StandardError(logging.Handler):
@@ -164,6 +221,7 @@ def logTo(level: str, reactor: ReactorBase) -> None:
     Where a program has put something of its own in place of sys.stderr, that is written to, and may block.
     """
     handler = StandardError(reactor) if _isDescriptor(2) else logging.StreamHandler(sys.stderr)
+    handler.addFilter(_tracebacks)
     handler.setFormatter(CleanFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 

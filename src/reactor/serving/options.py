@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
+from reactor._logger import escaped
 from reactor.linecore import IMPLEMENTATION
 from reactor.serving.errors import USAGE
-from reactor.serving.logs import LEVELS, escaped
+from reactor.serving.logs import LEVELS
 
 HOST = "127.0.0.1"
 PORT = 7000

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import re
 import resource
-import select
 import shlex
 import socket
 from contextlib import suppress
 from typing import Any
 
+from reactor._logger import escaped
 from reactor.address import UNIXAddress
 from reactor.defer import Deferred, gatherResults, maybeDeferred
 from reactor.endpoints.streams import TCP4ServerEndpoint
@@ -24,17 +23,16 @@ from reactor.loops.base import ReactorBase
 from reactor.serving.apps import Application, lineSettings, makeApplication
 from reactor.serving.drain import Drain
 from reactor.serving.errors import USAGE, CommandError, reasonOf
-from reactor.serving.logs import escaped, logTo, say
+from reactor.serving.logs import logTo, say, tellLeftOut
 from reactor.serving.options import HOST, PORT, version, where
 from reactor.serving.standard import demand
 from reactor.serving.watch import Connections, IdleSweep, WatchedFactory
 from reactor.stdio import PipeAddress, StandardIO
-
-log = logging.getLogger("reactor.serving")
+from reactor.task import LoopingCall
 
 LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": "::1", "tls": "::1"}
 BACKLOG = 511
-ACCEPT_ROUNDS = 16
+TELL_EVERY = 1.0
 
 
 def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
@@ -143,16 +141,6 @@ def allowDescriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def acceptWaiting(port: Any) -> None:
-    """Accept the connections that wait in a port's queue, a bounded number."""
-    poll = select.poll()
-    poll.register(port.fileno(), select.POLLIN)
-    for _ in range(ACCEPT_ROUNDS):
-        if not poll.poll(0):
-            return
-        port.doRead()
-
-
 class Server:
     """The ports and connections of one application."""
 
@@ -162,6 +150,7 @@ class Server:
         self._ports: list[Any] = []
         self._pipes: list[StandardIO] = []
         self._connections = Connections(reactor)
+        self._drain: Drain | None = None
         self._sweep = None if idleTimeout is None else IdleSweep(reactor, idleTimeout, self._connections)
 
     def listen(self, endpoint: Any) -> Any:
@@ -185,20 +174,32 @@ class Server:
     def run(self) -> None:
         """Run the reactor until it is stopped."""
         self._reactor.addSystemEventTrigger("before", "shutdown", self.stop)
+        self._reactor.addSystemEventTrigger("during", "shutdown", self._giveUp)
         if self._sweep is not None:
             self._sweep.start()
-        self._reactor.run()
+        telling = LoopingCall(tellLeftOut)
+        telling.clock = self._reactor
+        telling.start(TELL_EVERY, now=False)
+        try:
+            self._reactor.run()
+        finally:
+            telling.stop()
+            tellLeftOut(everything=True)
 
     def stop(self) -> Deferred[Any]:
         """Accept no more, and end every connection in order. The Deferred fires when all have gone.
 
         Clients that the kernel has let in already are accepted first: closing the socket would reset them.
         """
-        for port in self._ports:
-            if self._reactor.isReading(port):
-                acceptWaiting(port)
-        closed = self.close()
-        return gatherResults([closed, Drain(self._reactor, [*self._connections, *self._pipes]).done])
+        ports, self._ports = self._ports, []
+        self.close()
+        self._drain = Drain(self._reactor, [*self._connections, *self._pipes], ports)
+        return self._drain.start()
+
+    def _giveUp(self) -> None:
+        """The reactor waits no longer."""
+        if self._drain is not None:
+            self._drain.giveUp()
 
     def abort(self) -> None:
         """Reset every connection."""
@@ -221,6 +222,8 @@ class Server:
             self._pipes.append(transport)
             return
         self._connections.add(transport)
+        if self._drain is not None:
+            self._drain.add(transport)
 
     def _pipeEnded(self, reason: Failure) -> None:
         """Who serves standard input and nothing else has done its work."""

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import struct
 import termios
 from array import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from reactor._closing import closeFor
 from reactor.endpoints.streams import Introduction
+from reactor.error import IdleTimeout
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory
 from reactor.linereceiver import LineReceiver
 from reactor.loops.base import ReactorBase
-from reactor.serving.logs import escaped
 from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
 from reactor.transports.output import OutputStream
-
-log = logging.getLogger("reactor.serving")
+from reactor.transports.tlslayer import TLSLayer
 
 SWEEPS = 8
 SLICE = 1000
@@ -54,6 +53,30 @@ def isRead(transport: Any, reactor: ReactorBase) -> bool:
     if isinstance(transport, StandardIO):
         return transport.isReading
     return reactor.isReading(getattr(transport, "lower", transport))
+
+
+def held(transport: Any) -> int:
+    """Return how many bytes have been read from the peer, by TLS or by a line receiver, and not been delivered."""
+    size = sum(map(len, getattr(transport, "_held", ())))
+    protocol = transport.protocol
+    while protocol is not None and not isinstance(protocol, LineReceiver):
+        known = vars(protocol) if hasattr(protocol, "__dict__") else {}
+        protocol = known.get("wrappedProtocol") or known.get("protocol")
+    return size if protocol is None else size + protocol.heldSize
+
+
+def readOnce(transport: Any) -> None:
+    """Read from the peer, and deliver, what the kernel has, one read of it."""
+    if isinstance(transport, StandardIO):
+        transport.readNow()
+    else:
+        getattr(transport, "lower", transport).doRead()
+
+
+def handshaking(reactor: ReactorBase) -> bool:
+    """Whether a peer that has been accepted is still at its TLS handshake."""
+    layers = (getattr(transport, "protocol", None) for transport in reactor.openTransports())
+    return any(isinstance(layer, TLSLayer) and layer.isAccepting for layer in layers)
 
 
 class WatchedFactory:
@@ -244,5 +267,4 @@ class IdleSweep:
         if transport.disconnecting:
             transport.abortConnection()
             return
-        log.info("%s: idle for %g s, closed", escaped(str(transport.getPeer())), self._timeout)
-        transport.loseConnection()
+        closeFor(transport, IdleTimeout(f"{self._timeout:g} s"))

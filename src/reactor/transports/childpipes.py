@@ -169,7 +169,7 @@ class ChildWriter(OutputStream):
 
     def _outputEnded(self) -> None:
         if self.disconnecting:
-            self.connectionLost(Failure(ConnectionDone()))
+            self.connectionLost(self._closedInOrder())
 
 
 class ChildTerminal(ChildWriter):

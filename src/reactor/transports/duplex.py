@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from reactor._closing import tellBroken, tellSkipped
 from reactor._logger import getLogger
-from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost, OutputLimitExceeded
+from reactor.error import ConnectionAborted, ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure
 from reactor.interfaces import IProtocol, ITransportReactor
 from reactor.transports.output import OutputStream
@@ -40,6 +41,10 @@ class DuplexStream(OutputStream):
         self._aborting = False
 
     # What a subclass supplies.
+
+    def getPeer(self) -> Any:
+        """Return the address of the other side, also after the connection's end."""
+        raise NotImplementedError
 
     def fileno(self) -> int:
         """Return the descriptor that the loop watches, -1 once it is closed."""
@@ -77,7 +82,7 @@ class DuplexStream(OutputStream):
         self.disconnecting = True
         self.stopReading()
         if self._over:
-            self.connectionLost(Failure(ConnectionDone()))
+            self.connectionLost(self._closedInOrder())
         else:
             self._flushSoon()
 
@@ -126,6 +131,7 @@ class DuplexStream(OutputStream):
         if producer is not None:
             self.producer = None
             self._tell(producer.stopProducing, "stopProducing")
+        tellSkipped(self.reactor, self.getPeer, self.protocol)
         try:
             self.protocol.connectionLost(reason)
         except BaseException:
@@ -136,6 +142,11 @@ class DuplexStream(OutputStream):
             ended(reason)
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
         self.disconnecting = True  # a protocol that is still delivering lines asks for this after each
+
+    def _broke(self, why: object) -> None:
+        """An error of the stream is the end."""
+        tellBroken(self.getPeer(), why)
+        self.connectionLost(Failure(ConnectionLost(str(why))))
 
     def _tell(self, callback: Callable[..., object], name: str, *args: object) -> None:
         """Call `callback`, and log what it raises."""
@@ -158,7 +169,7 @@ class DuplexStream(OutputStream):
     # OutputStream's questions.
 
     def _sendFailed(self, error: OSError) -> None:
-        self.connectionLost(Failure(ConnectionLost(str(error))))
+        self._broke(error)
 
     def _outputOverflowed(self) -> None:
         log.warning("%r: more than the limit is unsent, %d bytes; the connection is reset", self, self.unsent)
@@ -166,7 +177,7 @@ class DuplexStream(OutputStream):
 
     def _outputEnded(self) -> None:
         if self.disconnecting:
-            self.connectionLost(Failure(ConnectionDone()))
+            self.connectionLost(self._closedInOrder())
         elif self._ending:
             self._endWriting()
 

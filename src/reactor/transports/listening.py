@@ -5,6 +5,9 @@ that stand. When the system cannot give a descriptor or memory (EMFILE, ENFILE, 
 without accepting any, the port rests for ACCEPT_REST seconds and says so at most once a LOG_INTERVAL: the clients
 wait in the kernel's queue, nothing spins, and no connection is shed. An error of the one connection that was being
 accepted (ECONNABORTED, EPERM, the network errors that Linux reports here) is not an error of the port.
+
+A socket that is closed while clients wait in its queue resets them. So a port that stops accepts the last of them and
+closes in one step: their protocols are built when the socket has been closed.
 """
 
 from __future__ import annotations
@@ -14,14 +17,16 @@ import os
 import select
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from typing import Any
 
+from reactor._closing import tellClosing
 from reactor._logger import getLogger
 from reactor._numbers import LOWEST, raised
 from reactor.address import Address
 from reactor.defer import Deferred
-from reactor.error import CannotListenError, ConnectionDone
+from reactor.error import CannotListenError, ConnectionDone, ConnectionUnwanted
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory, ITransportReactor
 from reactor.interfaces.asking import conform
@@ -32,6 +37,7 @@ from reactor.transports.stream import Connection
 log = getLogger("reactor.transports")
 
 ACCEPT_BATCH = 64
+ACCEPT_LAST = 4096
 ACCEPT_REST = 0.1
 LOG_INTERVAL = 1.0
 
@@ -60,6 +66,7 @@ class ListeningPort:
         self._stopped: Deferred[None] | None = None
         self._rest: IDelayedCall | None = None
         self._paused = False
+        self._accepting = False
         self._nextLog = float("-inf")
 
     def __repr__(self) -> str:
@@ -128,6 +135,10 @@ class ListeningPort:
     def stopListening(self) -> Deferred[None] | None:
         """Accept no more. The Deferred fires with None on the next turn, with the socket closed; None if it was
         closed.
+
+        Whoever the kernel has let in already is served, ACCEPT_LAST connections at most: their protocols are built
+        before this returns. Not so while the port is paused, or from inside a buildProtocol or connectionMade that the
+        port has called: then they are reset.
         """
         if not self.connected:
             return None
@@ -135,6 +146,8 @@ class ListeningPort:
             self._stopped = Deferred()
             self._stopReading()
             self.reactor.callLater(0, self._stop, self._stopped)
+            if not (self._paused or self._accepting):
+                self._acceptLast()
         return self._stopped
 
     loseConnection = stopListening
@@ -171,8 +184,28 @@ class ListeningPort:
         if self.connected and self._stopped is None and self._rest is None:
             self.startReading()
 
+    @property
+    def resting(self) -> bool:
+        """Whether clients wait, perhaps, because the system had no descriptor or no memory for them."""
+        return self._rest is not None
+
+    def acceptWaiting(self) -> None:
+        """Accept, now, whoever the kernel has let in, ACCEPT_LAST connections at most, and go on listening.
+
+        If the system has no descriptor or memory for one, the port rests, as always.
+        """
+        if self.connected and self._stopped is None and not (self._paused or self._accepting):
+            self._serveAll(*self._acceptAll())
+
     def doRead(self) -> None:
         """Accept what waits, a bounded batch."""
+        outer, self._accepting = self._accepting, True
+        try:
+            self._acceptBatch()
+        finally:
+            self._accepting = outer
+
+    def _acceptBatch(self) -> None:
         listening, waiting, accepted, failure = self._listener(), self._waiting, 0, None
         for _ in range(ACCEPT_BATCH):
             try:
@@ -218,6 +251,47 @@ class ListeningPort:
         if stopped is self._stopped:  # the reactor's end may have been faster, and the port listen again by now
             self.connectionLost(Failure(ConnectionDone()))
 
+    def _acceptAll(self) -> tuple[list[tuple[int, Any]], OSError | None]:
+        """Accept all that wait. Return their numbers and names, and what the system lacked for the next, if anything.
+
+        Nothing else is done meanwhile: accept is much quicker than clients are, so the queue is empty then.
+        """
+        listening, found = self._listener(), list[tuple[int, Any]]()
+        for _ in range(ACCEPT_LAST):
+            try:
+                found.append(listening._accept())  # type: ignore[attr-defined]  # see _serve
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    return found, error
+        return found, None
+
+    def _serveAll(self, accepted: list[tuple[int, Any]], failure: OSError | None) -> None:
+        if failure is not None and self._rest is None:
+            self._takeRest(failure)
+        outer, self._accepting = self._accepting, True
+        try:
+            while accepted:
+                self._serve(*accepted.pop(0))
+        finally:
+            self._accepting = outer
+            for number, _name in accepted:
+                os.close(number)
+
+    def _acceptLast(self) -> None:
+        """Accept all that wait, and close, in one step; then serve them."""
+        accepted, failure = self._acceptAll()
+        listening = self._listener()
+        number = self.reactor.placeholder()
+        if number >= 0:
+            # The number stays taken until the batch is over, but no longer stands for the listening socket.
+            with suppress(OSError):  # then it is closed a little later
+                os.dup2(number, listening.fileno(), inheritable=False)
+        if failure is not None:
+            log.warning("%r stops, and resets clients that the system lets nobody accept: %s", self, failure)
+        self._serveAll(accepted, None)
+
     def _released(self) -> None:
         """The socket is given up: a family with something else to release does it here."""
 
@@ -252,6 +326,7 @@ class ListeningPort:
             if protocol is not None:
                 self._makeConnection(sock, protocol, peer).start()
                 return
+            tellClosing(self.reactor, peer, ConnectionUnwanted(type(self.factory).__name__))
         except BaseException:
             self.reactor.reportFailure(Failure(), "buildProtocol of", self.factory)
             abandon(protocol)

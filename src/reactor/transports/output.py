@@ -16,9 +16,12 @@ something must be done.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
+from reactor._closing import tellClosing
+from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, ITransportReactor
 from reactor.interfaces.asking import conform
@@ -39,6 +42,7 @@ class OutputStream(OutputBuffer):
     __conform__ = conform
 
     __slots__ = (
+        "_closeReason",
         "_ending",
         "_over",
         "_writing",
@@ -65,6 +69,7 @@ class OutputStream(OutputBuffer):
         self._over = False  # nothing will be sent any more: ended, aborted, or our half is closed
         self._ending = False  # our half is to be closed once everything is sent
         self._writing = False
+        self._closeReason: ConnectionDone | None = None
         self.sighting: Any = None  # a note of who serves the connection (serving.watch), which nothing here looks at
 
     @property
@@ -147,7 +152,22 @@ class OutputStream(OutputBuffer):
         if self._mark >= 0:
             self._mark = highWater
 
+    def noteClosing(self, reason: ConnectionDone, level: int = logging.INFO) -> None:
+        """Have connectionLost get `reason`, in place of ConnectionDone, after the loseConnection() that follows.
+
+        The reactor counts it in `closeCounts`, and it is a record of `level`. The first reason stands; one that comes
+        when the connection is closing already means nothing. See reactor.protocol.closeFor.
+        """
+        if self._closeReason is None and not (self.disconnecting or self.disconnected):
+            self._closeReason = reason
+            peer: Any = getattr(self, "getPeer", self.__repr__)
+            tellClosing(self.reactor, peer(), reason, level)
+
     # For other transports and the loop.
+
+    def _closedInOrder(self) -> Failure:
+        """Return the reason of an end that loseConnection() has brought about."""
+        return Failure(self._closeReason or ConnectionDone())
 
     def writeNow(self, data: bytes) -> None:
         """Write `data`, and send what the peer takes without waiting for the end of the event."""

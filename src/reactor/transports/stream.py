@@ -138,7 +138,7 @@ class Connection(DuplexStream):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self.connectionLost(Failure(ConnectionLost(str(error))))
+            self._broke(error)
             return
         if not data:
             self._readEnded()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from reactor.address import Address
-from reactor.error import ConnectionAborted, ConnectionDone
-from reactor.failure import Failure
+from reactor.error import ConnectionAborted
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.tlsengine import RECORD
 from reactor.transports.tlslayer import TLSLayer
@@ -79,7 +78,7 @@ class TLSConnection(TLSLayer):
         self.disconnecting = True
         self._held.clear()
         if self._over:
-            self._finish(Failure(ConnectionDone()))
+            self._finish(self._closedInOrder())
         elif not self._handshaking:
             self._beginClosing()
             self._flushSoon()

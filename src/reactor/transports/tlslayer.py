@@ -28,12 +28,14 @@ from functools import partial
 from typing import Any
 
 from reactor import protocol as protocols
+from reactor._closing import tellBroken, tellClosing, tellSkipped
 from reactor._logger import getLogger
 from reactor.error import (
     ConnectError,
     ConnectionClosed,
     ConnectionDone,
     ConnectionLost,
+    ConnectionUnwanted,
     SSLError,
     TimeoutError,
 )
@@ -98,6 +100,11 @@ class TLSLayer(TLSOutput):
     def __repr__(self) -> str:
         peer = self.lower.getPeer() if hasattr(self, "lower") else "nobody yet"
         return f"<{type(self).__name__} of {type(self.protocol).__name__} with {peer}>"
+
+    @property
+    def isAccepting(self) -> bool:
+        """Whether the handshake with a client is under way."""
+        return self._handshaking and self._ended is None and not self.disconnected
 
     # For the transport below.
 
@@ -185,6 +192,8 @@ class TLSLayer(TLSOutput):
         self._failed = None
         if protocol is None:
             self.protocol = protocols.Protocol()
+            if self._ended is None:  # else the client's own factory wants no protocol, which it knows
+                tellClosing(self.reactor, self.lower.getPeer(), ConnectionUnwanted())
             self.loseConnection()
         else:
             self.protocol = protocol
@@ -240,6 +249,7 @@ class TLSLayer(TLSOutput):
             if self._reason is not None:
                 self._closeLower()
         elif isinstance(end, ConnectionLost):
+            tellBroken(self.lower.getPeer(), end)
             self._finish(Failure(end))
         elif isHalfCloseable(self.protocol):
             self.protocol.readConnectionLost()
@@ -252,7 +262,7 @@ class TLSLayer(TLSOutput):
     def _outputEnded(self) -> None:
         if self.disconnecting:
             self._sayGoodbye()
-            self._reason = Failure(ConnectionDone())
+            self._reason = self._closedInOrder()
             if self._engine.ended is not None:
                 self._closeLower()
             else:
@@ -309,6 +319,7 @@ class TLSLayer(TLSOutput):
         protocol, failed, ended = self.protocol, self._failed, self._ended
         self._build = self._failed = self._ended = None
         if protocol is not None:
+            tellSkipped(self.reactor, self.lower.getPeer, protocol)
             self._tell(protocol.connectionLost, "connectionLost", reason)
             if ended is not None:
                 ended(reason)

@@ -1,0 +1,60 @@
+"""Closing for a reason: the one way by which a close tells connectionLost why, and how an end is noted.
+
+Whoever closes calls closeFor(transport, reason). A transport of this package is told the reason, by noteClosing, and
+then it is closed with its plain loseConnection(), as any other is. So a wrapper's loseConnection is heeded, transports
+of others see what they always saw, and the reason waits where connectionLost is called.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from reactor._logger import getLogger
+from reactor.error import ConnectionDone
+
+log = getLogger("reactor.transports")
+
+
+def closeFor(transport: Any, reason: ConnectionDone, level: int = logging.INFO) -> Any:
+    """Close `transport` in order, because of `reason`; return what its loseConnection() returns.
+
+    With a transport of this package, connectionLost gets `reason` in place of ConnectionDone. The reactor counts it in
+    `closeCounts`, and it is a record of `level`, at most so many a second. Any other transport is only closed.
+    """
+    note(transport, reason, level)
+    return transport.loseConnection()
+
+
+def note(transport: Any, reason: ConnectionDone, level: int = logging.INFO) -> None:
+    """Tell `transport`, if it is one of this package, what the close that follows is for."""
+    # By the class: a stand-in that has every method must not see another call than before.
+    if hasattr(type(transport), "noteClosing"):
+        transport.noteClosing(reason, level)
+
+
+def tellClosing(reactor: Any, peer: object, reason: ConnectionDone, level: int = logging.INFO) -> None:
+    """Count, and log, that a connection with `peer` is closed from here because of `reason`."""
+    reactor.closeCounts[type(reason)] += 1
+    log.limited(level, "%s: closed from here: %s", peer, reason)
+
+
+def tellBroken(peer: object, why: object) -> None:
+    """Log that a connection with `peer` has broken off."""
+    log.limited(logging.INFO, "%s: broken off: %s", peer, why)
+
+
+def tellSkipped(reactor: Any, peer: Callable[[], object], protocol: object) -> None:
+    """Count, and log, how many lines a protocol whose connection has ended has skipped as too long.
+
+    The level is the protocol's `skippedLevel`, INFO if it has none.
+    """
+    try:
+        count = getattr(protocol, "overlongCount", 0)
+        if count and type(count) is int:
+            reactor.skippedLineCount += count
+            level = getattr(protocol, "skippedLevel", logging.INFO)
+            log.limited(level, "%s: lines that were too long, and skipped: %d", peer(), count)
+    except Exception:
+        log.exception("unhandled error in overlongCount of %s", type(protocol).__name__)
