@@ -28,6 +28,8 @@ from reactor.address import (
     isIPv6Address,
 )
 
+LO = socket.if_nametoindex("lo")
+
 MAKERS: list[tuple[str, tuple[Any, ...]]] = [
     ("IPv4Address", ("TCP", "127.0.0.1", 80)),
     ("IPv4Address", ("UDP", "127.0.0.1", 80)),
@@ -83,7 +85,9 @@ def test_programsMayChangeThem() -> None:
     ("family", "name", "expected"),
     [
         (socket.AF_INET, ("127.0.0.1", 80), IPv4Address("UDP", "127.0.0.1", 80)),
-        (socket.AF_INET6, ("::1", 80, 1, 2), IPv6Address("UDP", "::1", 80, 1, 2)),
+        (socket.AF_INET6, ("::1", 80, 1, 0), IPv6Address("UDP", "::1", 80, 1, 0)),
+        (socket.AF_INET6, ("fe80::1", 80, 1, LO), IPv6Address("UDP", "fe80::1%lo", 80, 1, LO)),
+        (socket.AF_INET6, ("fe80::1", 80, 0, 999999), IPv6Address("UDP", "fe80::1%999999", 80, 0, 999999)),
     ],
 )
 def test_whatSocketNamesBecome(family: int, name: tuple[Any, ...], expected: Any) -> None:
@@ -201,4 +205,4 @@ def test_aLongNameCostsNothing() -> None:
 def test_fromSocketName() -> None:
     assert fromSocketName(socket.AF_INET, ("127.0.0.1", 80)) == IPv4Address("TCP", "127.0.0.1", 80)
     assert fromSocketName(socket.AF_INET, ("127.0.0.1", 80), "UDP") == IPv4Address("UDP", "127.0.0.1", 80)
-    assert fromSocketName(socket.AF_INET6, ("::1", 80, 3, 4)) == IPv6Address("TCP", "::1", 80, 3, 4)
+    assert fromSocketName(socket.AF_INET6, ("::1", 80, 3, 0)) == IPv6Address("TCP", "::1", 80, 3)

@@ -1314,4 +1314,4 @@ def test_names() -> None:
     for name in defer.__all__:
         assert getattr(getattr(defer, name), "__module__", "reactor.defer") == "reactor.defer"
     assert Failure(defer.CancelledError()).check("reactor.defer.CancelledError")
-    assert set(twistedDefer.__all__) - set(defer.__all__) == {"AlreadyTryingToLockError", "DeferredFilesystemLock"}
+    assert set(twistedDefer.__all__) - set(defer.__all__) == set()

@@ -26,7 +26,9 @@ from math import inf, nan
 from types import SimpleNamespace
 from typing import Any
 
+import OpenSSL.SSL
 import pytest
+import twisted.internet.address
 import twisted.internet.defer
 import twisted.internet.endpoints
 import twisted.internet.epollreactor
@@ -35,10 +37,14 @@ import twisted.internet.protocol
 import twisted.internet.reactor  # a LoopingCall of Twisted's makes it; here, so that no test leaves it behind
 import twisted.internet.stdio
 import twisted.internet.task
+import twisted.internet.tcp
+import twisted.internet.testing
 import twisted.internet.threads
+import twisted.internet.utils
 import twisted.protocols.basic
 import twisted.protocols.policies
 import twisted.python.failure
+import twisted.test.iosim
 from twisted.internet._resolver import GAIResolver
 from twisted.internet.process import unregisterReapProcessHandler
 from twisted.internet.tcp import _reservedFD
@@ -50,6 +56,8 @@ import reactor
 import reactor.endpoints
 import reactor.policies
 import reactor.stringreceivers
+import reactor.testing
+import reactor.utils
 from reactor import CertificateOptions, EpollReactor, optionsForClientTLS
 from reactor.endpoints import clientFromString
 from reactor.linecore import IMPLEMENTATION
@@ -62,7 +70,9 @@ from tests.children import children
 from tests.datagrams import leavingSockets
 from tests.harness import SIDES, World, refusedPort, runProgram, turnUntil
 from tests.rawtls import RecordingHalves, Wire
+from tests.test_descriptors import DescriptorWorld
 from tests.test_hostname import FOUR, Names
+from tests.test_scopes import LINK, found
 from tests.tlsharness import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
 
 # Until logging has begun, Twisted keeps what it logs, with every object the tracebacks lead to. (It warns of a second
@@ -1705,3 +1715,143 @@ def test_outputWithoutAReader(side: Any) -> None:
     world.close()
     for fd in (stdin, stdout):
         os.close(fd)
+
+
+# What has no words of its own elsewhere: names, hosts, descriptors.
+
+
+def test_hostsThatAreNoText(model: Model) -> None:
+    endpoint = model.endpoints.HostnameEndpoint(model.reactor, b"\xff-garbage", 80)
+    endpoint.connect(model.protocol.Factory()).addErrback(lambda failure: model.note(failure.type.__name__))
+    model.soon(2, model.reactor.stop)
+    if model.isOurs:
+        assert model.run() == ["DNSLookupError"]
+    else:
+        assert model.run() == ["ValueError"]
+
+
+def test_literalsAreNotLookedUp(model: Model) -> None:
+    class Resolver:
+        def resolveHostName(self, receiver: Any, name: str, *args: Any, **more: Any) -> None:
+            model.note(name)
+            receiver.resolutionBegan(None)
+            receiver.resolutionComplete()
+
+    model.reactor.installNameResolver(Resolver())
+    endpoint = model.endpoints.HostnameEndpoint(model.reactor, "127.0.0.1", refusedPort())
+    endpoint.connect(model.protocol.Factory()).addErrback(lambda failure: model.note(failure.type.__name__))
+    model.soon(5, model.reactor.stop)
+    assert model.run() == (["ConnectionRefusedError"] if model.isOurs else ["127.0.0.1", "DNSLookupError"])
+
+
+def test_ipv6OfNameResolvers(model: Model) -> None:
+    kinds: Any = reactor.address if model.isOurs else twisted.internet.address
+
+    class Resolver:
+        def resolveHostName(self, receiver: Any, name: str, *args: Any, **more: Any) -> None:
+            types = args[1] if len(args) > 1 else more.get("addressTypes")
+            receiver.resolutionBegan(SimpleNamespace(name=name))
+            if types is None or kinds.IPv6Address in types:
+                receiver.addressResolved(kinds.IPv6Address("TCP", "::1", 0))
+            receiver.resolutionComplete()
+
+    model.reactor.installNameResolver(Resolver())
+    model.reactor.resolve("six.example").addCallback(model.note).addErrback(lambda failure: model.note("none"))
+    model.soon(2, model.reactor.stop)
+    assert model.run() == (["::1"] if model.isOurs else ["none"])
+
+
+def test_datagramsKeepTheScope() -> None:
+    assert found("ours", "udp")["udp"][2] == [["answer", LINK]] * 3 + [["question", LINK]] * 3
+    assert found("twisted", "udp")["udp"] != found("ours", "udp")["udp"]
+
+
+@eachSide
+def test_bindingsOfIPv6(side: Any) -> None:
+    world = World(side)
+    make = reactor.makeBinding if side.name == "ours" else twisted.internet.tcp.makeBinding
+    if side.name == "ours":
+        assert world.reactor.listenTCP(make("::1", 0), world.serverFactory()).getHost().host == "::1"
+    else:
+        with pytest.raises(side.error.CannotListenError):
+            world.reactor.listenTCP(make("::1", 0), world.serverFactory())
+    world.close()
+
+
+@eachSide
+def test_connectorHasNoHalfMadeTransport(side: Any) -> None:
+    world = World(side)
+    port = world.listen(world.serverFactory())
+    clients = world.clientFactory()
+    connector = world.connect(port, clients)
+    assert (connector.transport is None) is (side.name == "ours")
+    world.until(lambda: clients.built)
+    assert connector.transport is clients.only.transport
+    world.close()
+
+
+@eachSide
+def test_descriptorsAreSafe(side: Any) -> None:
+    world = DescriptorWorld(side)
+
+    def send(server: Any) -> None:
+        server.transport.write(b"x")
+        server.transport.sendFileDescriptor(world.file(b"one"))
+        soonClosed = os.dup(world.file(b"two"))
+        server.transport.sendFileDescriptor(soonClosed)
+        os.close(soonClosed)
+        server.transport.write(b"x")
+
+    server, client = world.join(send)
+    world.until(lambda: client.received == b"xx" or client.lost is not None)
+    if side.name == "ours":
+        assert (client.inherited, server.lost) == (False, None)
+    else:  # the second descriptor was closed too early, which ends the connection
+        assert (client.inherited, client.lost is not None) == (True, True)
+    world.close()
+
+
+@eachSide
+def test_oneWaiterAfterAnother(side: Any, tmp_path: Any) -> None:
+    clock, results = reactor.Clock(), list[Any]()
+    lock = side.defer.DeferredFilesystemLock(str(tmp_path / "lock"), clock)
+    os.symlink(str(os.getppid()), lock.name)
+    lock.deferUntilLocked(1).addErrback(results.append)
+    clock.pump([1, 1])
+    lock.deferUntilLocked(5).addBoth(results.append)
+    os.unlink(lock.name)
+    if side.name == "ours":
+        clock.advance(1)
+        assert results[1] is None
+    else:
+        with pytest.raises(reactor.error.AlreadyCalled):
+            clock.advance(1)
+
+
+def test_oldTLSInStrings() -> None:
+    for name in ("TLSv1_METHOD", "SSLv3_METHOD"):
+        with pytest.raises(ValueError, match=r"from 1\.2 on"):
+            reactor.endpoints.serverFromString(None, f"ssl:1:privateKey={certificatePath()}:sslmethod={name}")
+    assert hasattr(OpenSSL.SSL, "TLSv1_METHOD")
+
+
+def test_insideOfTransports() -> None:
+    for name in ("doIteration", "runUntilCurrent", "mainLoop", "wakeUp", "threadpool", "resolver"):
+        assert hasattr(twisted.internet.epollreactor.EPollReactor, name)
+        assert not hasattr(EpollReactor, name)
+    world = World()
+    server, _ = world.pair()
+    for name in ("dataBuffer", "writeSomeData", "logstr"):
+        assert hasattr(twisted.internet.tcp.Server, name)
+        assert not hasattr(server.transport, name)
+    world.close()
+
+
+def test_namesThatAreAbsent() -> None:
+    for theirs, ours, names in (
+        (twisted.python.failure, reactor.failure, ("DefaultException", "format_frames", "startDebugMode")),
+        (twisted.internet.utils, reactor.utils, ("runWithWarningsSuppressed", "suppressWarnings")),
+        (twisted.internet.testing, reactor.testing, ("EventLoggingObserver",)),
+        (twisted.test.iosim, reactor.testing, ("FakeAddress", "TLSNegotiation")),
+    ):
+        assert all(hasattr(theirs, name) and not hasattr(ours, name) for name in names)

@@ -8,17 +8,23 @@ from typing import Any
 
 import pytest
 
-from reactor.defer import CancelledError, Deferred
+from reactor.address import IPv4Address, IPv6Address
+from reactor.defer import CancelledError, Deferred, succeed
 from reactor.endpoints import HostnameEndpoint, clientFromString, connectProtocol
 from reactor.endpoints.hostname import ATTEMPT_DELAY, interleaved
 from reactor.error import ConnectError, ConnectingCancelledError, DNSLookupError, NoProtocol, UserError
 from reactor.failure import Failure
+from reactor.loops.names import answer
 from reactor.protocol import Factory, Protocol, ServerFactory
 from reactor.task import Clock
 from reactor.testing import StringTransport
 from tests.harness import OURS, World, silentServer, turnUntil
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
+
+
+def addressOf(family: int, host: str) -> Any:
+    return (IPv6Address if family == V6 else IPv4Address)("TCP", host, 7)
 
 
 class Attempt:
@@ -60,11 +66,12 @@ class Names(Clock):
         self.trace: list[str] = []
         self.attempts: list[Attempt] = []
         self.answer: Deferred[Any] = Deferred()
-        self.targets = [(family, (host, 7)) for family, host in targets]
+        self.targets = [addressOf(family, host) for family, host in targets]
+        self.nameResolver = self
 
-    def resolveAll(self, name: str, port: int) -> Deferred[Any]:
+    def resolveHostName(self, receiver: Any, name: str, **asked: Any) -> None:
         self.trace.append(f"resolve {name}")
-        return self.answer
+        answer(receiver, name, self.answer)
 
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float | None = 30, bindAddress: Any = None
@@ -112,12 +119,12 @@ def test_familiesTakeTurns() -> None:
     """RFC 8305, section 4: the family of the best address comes first, then each in its turn."""
 
     def order(*targets: tuple[int, str]) -> list[str]:
-        return interleaved([(family, (host, 1)) for family, host in targets])
+        return [address.host for address in interleaved([addressOf(family, host) for family, host in targets])]
 
     assert order(*FOUR) == ["::1", "1.1.1.1", "::2", "2.2.2.2"]
-    assert order((V4, "a"), (V4, "b"), (V4, "c"), (V6, "x")) == ["a", "x", "b", "c"]
-    assert order((V4, "a"), (V4, "a"), (V6, "x"), (V4, "b")) == ["a", "x", "b"]
-    assert order((V6, "x")) == ["x"]
+    assert order((V4, "a"), (V4, "b"), (V4, "c"), (V6, "::1")) == ["a", "::1", "b", "c"]
+    assert order((V4, "a"), (V4, "a"), (V6, "::1"), (V4, "b")) == ["a", "::1", "b"]
+    assert order((V6, "::1")) == ["::1"]
     assert order() == []
 
 
@@ -213,7 +220,7 @@ def test_theLookUpHasTheTimeoutToo() -> None:
     names = Names()
     results = names.begin(timeout=None)
     assert names.getDelayedCalls() == []
-    names.answer.callback([(V4, ("1.1.1.1", 7))])
+    names.answer.callback([addressOf(V4, "1.1.1.1")])
     assert names.attempts[0].timeout is None
 
 
@@ -278,10 +285,7 @@ def test_aSilentAddressCostsTheDelay(world: World) -> None:
         factory: Any = ServerFactory.forProtocol(Protocol)
         for good in ("127.0.0.2", "::1"):
             loop.listenTCP(number, factory, interface=good)
-            family = V6 if ":" in good else V4
-            loop.resolveAll = lambda name, port, good=good, family=family: _answer(
-                [(V4, ("127.0.0.1", port)), (family, (good, port))]
-            )
+            loop.installNameResolver(Fixed("127.0.0.1", good))
             results: list[Any] = []
             began = loop.seconds()
             endpoint = clientFromString(loop, f"hostname:name.example:{number}:attemptDelay=0.05")
@@ -293,10 +297,15 @@ def test_aSilentAddressCostsTheDelay(world: World) -> None:
         turnUntil(loop, lambda: not loop.getWriters())
 
 
-def _answer(targets: Any) -> Deferred[Any]:
-    answer: Deferred[Any] = Deferred()
-    answer.callback(targets)
-    return answer
+class Fixed:
+    """A name resolver with the same answer for every name."""
+
+    def __init__(self, *hosts: str) -> None:
+        self.hosts = hosts
+
+    def resolveHostName(self, receiver: Any, name: str, portNumber: int = 0, **asked: Any) -> None:
+        kinds: Any = [(IPv6Address if ":" in host else IPv4Address, host) for host in self.hosts]
+        answer(receiver, name, succeed([kind("TCP", host, portNumber) for kind, host in kinds]))
 
 
 def test_cancelledIsNotAFailureOfTheLookUp() -> None:

@@ -45,6 +45,11 @@ from reactor.interfaces import (
     verifyClass,
     verifyObject,
 )
+from reactor.transports.tcp import TCPClientConnection
+from reactor.transports.tls import TLSConnection
+from reactor.transports.udp import MulticastPort
+from reactor.transports.unix import UNIXClientConnection
+from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort
 from tests.harness import LOOPBACK, OURS, TWISTED, UNIXWorld, World, runProgram
 
 THEIRS: dict[str, Any] = {
@@ -453,3 +458,40 @@ def test_namesOfTwisteds() -> None:
         "IStreamServerEndpointStringParser",
     }
     assert names - set(interfaces.__all__) - others == LEFT_OUT
+
+
+def test_whatTypeCheckersTakeTransportsFor() -> None:
+    """`self.transport` completes with all that one of our transports offers to programs, and with nothing else."""
+    offered = {
+        name
+        for kind in (TCPClientConnection, UNIXClientConnection, TLSConnection)
+        for name in dir(kind)
+        if not name.startswith("_")
+    }
+    inner = {
+        "SEND_LIMIT",
+        "closeTimeout",
+        "connectionLost",
+        "dataReceived",
+        "doRead",
+        "doWrite",
+        "ended",
+        "fail",
+        "failConnection",
+        "flush",
+        "handshakeTimeout",
+        "lower",
+        "makeConnection",
+        "producerPaused",
+        "readConnectionLost",
+        "sighting",
+        "socket",
+        "start",
+        "startWriting",
+        "stopWriting",
+        "writeConnectionLost",
+        "writeNow",
+    }
+    assert offered - inner == set(interfaces.IAnyTransport.names())
+    ports = {name for kind in (MulticastPort, ConnectedUNIXDatagramPort) for name in dir(kind)}
+    assert set(interfaces.IAnyDatagramTransport.names()) - {"protocol", "reactor"} <= ports

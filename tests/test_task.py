@@ -479,7 +479,7 @@ def test_loopingCallLetsGoOfItsDeferred(isFailing: bool) -> None:
 def test_loopingCallUsesTheCurrentReactorAndSaysSo() -> None:
     clock = task.Clock()
     loop = task.LoopingCall(test_loopingCallUsesTheCurrentReactorAndSaysSo)
-    assert repr(loop) == f"<LoopingCall of {test_loopingCallUsesTheCurrentReactorAndSaysSo.__name__}, every None s>"
+    assert repr(loop) == f"LoopingCall<None>({test_loopingCallUsesTheCurrentReactorAndSaysSo.__name__}, *(), **{{}})"
     with _current.running(clock):  # type: ignore[arg-type]
         assert loop.clock is clock
     assert loop.clock is clock

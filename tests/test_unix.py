@@ -366,7 +366,9 @@ class TestConnection:
         server, _ = world.pair()
         server.transport.setTcpNoDelay(True)
         server.transport.setTcpKeepAlive(True)
-        assert (server.transport.getTcpNoDelay(), server.transport.getTcpKeepAlive()) == (False, False)
+        assert (server.transport.getTcpNoDelay(), server.transport.getTcpKeepAlive()) == (False, True)
+        server.transport.setTcpKeepAlive(False)
+        assert server.transport.getTcpKeepAlive() is False
 
 
 def endUnread(protocol: Any, peer: socket.socket) -> None:

@@ -81,15 +81,21 @@ from reactor.protocol import (
     connectionDone,
 )
 from reactor.stringreceivers import (
+    IncompleteNetstring,
     Int8StringReceiver,
     Int16StringReceiver,
     Int32StringReceiver,
+    IntNStringReceiver,
+    NetstringParseError,
     NetstringReceiver,
     OctetCountedReceiver,
+    StatefulStringProtocol,
+    StringTooLongError,
 )
 from reactor.task import Clock, Cooperator, LoopingCall, cooperate, deferLater, react
 from reactor.threads import blockingCallFromThread, callMultipleInThread, deferToThread
 from reactor.tlsoptions import CertificateOptions, ServerNameOptions, optionsForClientTLS
+from reactor.transports.binding import makeBinding
 
 # Methods that are bound already: see CurrentReactor.
 addReader = _functions.addReader
@@ -106,6 +112,7 @@ getDelayedCalls = _functions.getDelayedCalls
 getReaders = _functions.getReaders
 getThreadPool = _functions.getThreadPool
 getWriters = _functions.getWriters
+installNameResolver = _functions.installNameResolver
 installResolver = _functions.installResolver
 iterate = _functions.iterate
 monotonic = _functions.monotonic
@@ -146,12 +153,17 @@ __version__ = "0.1.0"
 
 
 if TYPE_CHECKING:
+    from reactor.interfaces import IHostnameResolver
+
+    nameResolver: IHostnameResolver
     running: bool  # and no __getattr__, which would make a bool of every name that there is not
 else:
 
     def __getattr__(name):
         if name == "running":
             return _currentBase().running
+        if name == "nameResolver":
+            return _currentBase().nameResolver
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -185,14 +197,17 @@ __all__ = [
     "HostnameAddress",
     "IPv4Address",
     "IPv6Address",
+    "IncompleteNetstring",
     "Int8StringReceiver",
     "Int16StringReceiver",
     "Int32StringReceiver",
+    "IntNStringReceiver",
     "LimitConnectionsByPeer",
     "LimitTotalConnectionsFactory",
     "LineOnlyReceiver",
     "LineReceiver",
     "LoopingCall",
+    "NetstringParseError",
     "NetstringReceiver",
     "OctetCountedReceiver",
     "ProcessProtocol",
@@ -202,6 +217,8 @@ __all__ = [
     "ReconnectingClientFactory",
     "ServerFactory",
     "ServerNameOptions",
+    "StatefulStringProtocol",
+    "StringTooLongError",
     "ThrottlingFactory",
     "TimeoutFactory",
     "TimeoutMixin",
@@ -242,6 +259,7 @@ __all__ = [
     "getWriters",
     "inlineCallbacks",
     "install",
+    "installNameResolver",
     "installResolver",
     "iterate",
     "listenMulticast",
@@ -250,8 +268,10 @@ __all__ = [
     "listenUDP",
     "listenUNIX",
     "listenUNIXDatagram",
+    "makeBinding",
     "maybeDeferred",
     "monotonic",
+    "nameResolver",
     "optionsForClientTLS",
     "race",
     "react",

@@ -11,7 +11,7 @@ from reactor.defer import Deferred
 from reactor.loops.base import ReactorBase
 
 if TYPE_CHECKING:
-    from reactor.interfaces import IResolver
+    from reactor.interfaces import IHostnameResolver, IResolver
     from reactor.loops.triggers import Trigger
     from reactor.timers import DelayedCall
 
@@ -100,7 +100,7 @@ class Calls:
         return currentBase().getThreadPool()
 
     def suggestThreadPoolSize(self, size: int) -> None:
-        """Have up to `size` >= 1 threads in the pool."""
+        """Have up to `size` threads in the pool; with 0 new work waits until there is another size."""
         currentBase().suggestThreadPoolSize(size)
 
     def addReader(self, reader: Any) -> None:
@@ -131,14 +131,18 @@ class Calls:
         """Return what is watched for writing."""
         return currentBase().getWriters()
 
-    def resolve(self, name: str, timeout: Any = (1, 3, 11, 45)) -> Deferred[str]:
+    def resolve(self, name: str | bytes, timeout: Any = (1, 3, 11, 45)) -> Deferred[str]:
         """Return a Deferred of one address of `name` as text, failing with DNSLookupError. Never blocks."""
         return currentBase().resolve(name, timeout)
 
-    def resolveAll(self, name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
+    def resolveAll(self, name: str | bytes, port: int) -> Deferred[list[tuple[int, Any]]]:
         """Return a Deferred of every (address family, socket address) of `name`, best first. Never blocks."""
         return currentBase().resolveAll(name, port)
 
     def installResolver(self, resolver: IResolver) -> Any:
         """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
         return currentBase().installResolver(resolver)
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> Any:
+        """Have `resolver.resolveHostName(receiver, name, ...)` answer for names; return the one from before."""
+        return currentBase().installNameResolver(resolver)

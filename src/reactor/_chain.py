@@ -318,7 +318,11 @@ class CallbackChain:
     def _waitsFor(self, other: CallbackChain, callback: Any) -> bool:
         """Take the result of the chain that `callback` returned, or become paused until it has one."""
         if other is self:
-            _warnOfSelf(callback)
+            try:
+                _warnOfSelf(callback)
+            except Warning:  # the program has made errors of warnings, and this is one of its callback
+                self.result = Failure()
+                return False
         if other.called and not other.paused and not isinstance(other.result, CallbackChain):
             self.result = other.result
             other._forget()

@@ -59,7 +59,7 @@ class ClientCreator(Generic[P]):
         self.kwargs = kwargs
 
     def connectTCP(
-        self, host: str, port: int, timeout: float | None = 30, bindAddress: tuple[str, int] | None = None
+        self, host: str | bytes, port: int, timeout: float | None = 30, bindAddress: Any = None
     ) -> Deferred[P]:
         """Connect as reactor.connectTCP does, within `timeout` seconds."""
         return self._connect(
@@ -72,7 +72,7 @@ class ClientCreator(Generic[P]):
         port: int,
         contextFactory: Any,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
+        bindAddress: Any = None,
     ) -> Deferred[P]:
         """Connect as reactor.connectSSL does, within `timeout` seconds."""
         return self._connect(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from reactor.interfaces import IClientFactory, IDatagramProtocol, IProcessProtocol, IProtocolFactory
     from reactor.tlsoptions import ContextFactory
     from reactor.transports.adopting import AdoptedConnection, AdoptedPort
+    from reactor.transports.binding import BindAddress, Binding
     from reactor.transports.process import Process
     from reactor.transports.tcp import TCPConnector, TCPPort
     from reactor.transports.tlsports import TLSConnector
@@ -40,40 +41,42 @@ class CurrentReactor(Calls):
     def __deepcopy__(self, memo: object) -> CurrentReactor:
         return self
 
-    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> TCPPort:
+    def listenTCP(
+        self, port: int | Binding, factory: IProtocolFactory, backlog: int = 50, interface: str | bytes = ""
+    ) -> TCPPort:
         """Listen on `port` of `interface` for `factory`. See ReactorBase.listenTCP."""
         return currentBase().listenTCP(port, factory, backlog, interface)
 
     def connectTCP(
         self,
-        host: str,
+        host: str | bytes,
         port: int | str,
         factory: IClientFactory,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
+        bindAddress: BindAddress | None = None,
     ) -> TCPConnector:
         """Connect to `host` and `port`, and tell `factory` how it went. Never blocks. See ReactorBase.connectTCP."""
         return currentBase().connectTCP(host, port, factory, timeout, bindAddress)
 
     def listenSSL(
         self,
-        port: int,
+        port: int | Binding,
         factory: IProtocolFactory,
         contextFactory: ContextFactory,
         backlog: int = 50,
-        interface: str = "",
+        interface: str | bytes = "",
     ) -> TCPPort:
         """Listen for TLS on `port` of `interface` for `factory`. See ReactorBase.listenSSL."""
         return currentBase().listenSSL(port, factory, contextFactory, backlog, interface)
 
     def connectSSL(
         self,
-        host: str,
+        host: str | bytes,
         port: int | str,
         factory: IClientFactory,
         contextFactory: ContextFactory | None,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
+        bindAddress: BindAddress | None = None,
     ) -> TLSConnector:
         """Connect to `host` and `port` with TLS, and tell `factory` how it went. See ReactorBase.connectSSL."""
         return currentBase().connectSSL(host, port, factory, contextFactory, timeout, bindAddress)
@@ -114,7 +117,7 @@ class CurrentReactor(Calls):
         return currentBase().connectUNIXDatagram(address, protocol, maxPacketSize, mode, bindAddress, wantPID)
 
     def listenUDP(
-        self, port: int, protocol: IDatagramProtocol, interface: str = "", maxPacketSize: int = 8192
+        self, port: int, protocol: IDatagramProtocol, interface: str | bytes = "", maxPacketSize: int = 8192
     ) -> UDPPort:
         """Give `protocol` the datagrams that come to UDP `port` of `interface`. See ReactorBase.listenUDP."""
         return currentBase().listenUDP(port, protocol, interface, maxPacketSize)
@@ -123,7 +126,7 @@ class CurrentReactor(Calls):
         self,
         port: int,
         protocol: IDatagramProtocol,
-        interface: str = "",
+        interface: str | bytes = "",
         maxPacketSize: int = 8192,
         listenMultiple: bool = False,
     ) -> MulticastPort:

@@ -18,7 +18,9 @@ from reactor.interfaces import BytesLike
 from reactor.protocol import ClientFactory, Protocol, abandon, connectionDone
 
 # What a transport calls on protocols that have it, and looks for.
-TOLD = frozenset({"readConnectionLost", "writeConnectionLost", "handshakeCompleted", "overlongCount"})
+TOLD = frozenset(
+    {"readConnectionLost", "writeConnectionLost", "handshakeCompleted", "overlongCount", "fileDescriptorReceived"}
+)
 
 
 def wrappedLogPrefix(wrapper: object, wrapped: Any) -> str:

@@ -125,10 +125,23 @@ class UNIXAddress(_Address):
 Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | HostnameAddress
 
 
-def isIPAddress(addr: str, family: int = socket.AF_INET) -> bool:
+def hostText(host: str | bytes) -> str:
+    """Return `host`, a name or a literal address, as text. TypeError for anything but str or bytes.
+
+    Bytes that are not ASCII become text that is no host name: to look it up fails, as it does for a name that is wrong.
+    """
+    if isinstance(host, str):
+        return host
+    if isinstance(host, bytes):
+        return host.decode("ascii", "backslashreplace")
+    raise TypeError(f"a host is a str or bytes, not {host!r}")
+
+
+def isIPAddress(addr: str | bytes, family: int = socket.AF_INET) -> bool:
     """Whether `addr` is a literal address of `family` (AF_INET: a full dotted quad; AF_INET6: with or without a
     scope).
     """
+    addr = hostText(addr)
     if family == socket.AF_INET6:
         addr, _, scope = addr.partition("%")
         if not addr or "%" in scope:
@@ -142,7 +155,7 @@ def isIPAddress(addr: str, family: int = socket.AF_INET) -> bool:
     return True
 
 
-def isIPv6Address(addr: str) -> bool:
+def isIPv6Address(addr: str | bytes) -> bool:
     """Whether `addr` is a literal IPv6 address, with or without a scope."""
     return isIPAddress(addr, socket.AF_INET6)
 
@@ -157,8 +170,8 @@ def encodeHostname(name: str) -> bytes:
     encoded, _ = _IDNA.encode(name)
     text = encoded.decode("ascii")
     _checkLength(text)
-    if "\0" in text:
-        raise ValueError("a host name has no NUL")
+    if "\0" in text or "\\" in text:
+        raise ValueError("a host name has no NUL and no backslash")
     if _isAddressInC(text) or isIPAddress(text) or isIPv6Address(text):
         raise ValueError("an address is written with four decimal numbers, or with colons")
     return encoded
@@ -170,6 +183,31 @@ def destinationOf(host: str, port: int) -> HostnameAddress:
         return HostnameAddress(encodeHostname(host), port)
     except ValueError:
         return HostnameAddress(host.encode("utf-8", "replace"), port)
+
+
+def scopedHost(name: tuple[Any, ...]) -> str:
+    """Return the host of an AF_INET or AF_INET6 socket name, with "%" and the interface's name if it has a scope."""
+    host: str = name[0]
+    if len(name) < 4 or not name[3] or "%" in host:
+        return host
+    try:
+        return f"{host}%{socket.if_indextoname(name[3])}"
+    except OSError:  # the interface has gone meanwhile
+        return f"{host}%{name[3]}"
+
+
+def withoutScope(host: str) -> str:
+    """Return `host`, a name or a literal address, as certificates know it: they have no scopes."""
+    return host.partition("%")[0] if isIPv6Address(host) else host
+
+
+def ipv6Name(host: str, port: int) -> tuple[str, int, int, int]:
+    """Return the socket name of a literal IPv6 address. OSError if there is no interface of its scope's name.
+
+    Python takes the scope from the last number alone, whatever the text of the address says.
+    """
+    host, _, scope = host.partition("%")
+    return host, port, 0, int(scope) if scope.isdecimal() else socket.if_nametoindex(scope) if scope else 0
 
 
 def _checkLength(name: str) -> None:
@@ -186,9 +224,12 @@ def _isAddressInC(text: str) -> bool:
 
 
 def fromSocketName(family: int, name: Any, kind: SocketType = "TCP") -> IPv4Address | IPv6Address:
-    """Return the address object for what the socket module gives for an AF_INET or AF_INET6 socket."""
+    """Return the address object for what the socket module gives for an AF_INET or AF_INET6 socket.
+
+    The `host` of an IPv6 address has its scope (RFC 4007, 11), so that whoever connects to it gets there.
+    """
     if family == _INET6:
-        return IPv6Address(kind, *name)
+        return IPv6Address(kind, scopedHost(name), *name[1:])
     # A server makes one for each connection, and the way through __init__ and its check takes twice as long.
     address = _new(IPv4Address)
     address.type, address.host, address.port = kind, name[0], name[1]

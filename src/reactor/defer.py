@@ -28,6 +28,7 @@ from reactor._deferred import (
     maybeDeferred,
     succeed,
 )
+from reactor._filelock import AlreadyTryingToLockError, DeferredFilesystemLock
 from reactor._primitives import DeferredLock, DeferredQueue, DeferredSemaphore, QueueOverflow, QueueUnderflow
 from reactor.failure import Failure
 
@@ -38,9 +39,11 @@ __all__ = [
     "FAILURE",
     "SUCCESS",
     "AlreadyCalledError",
+    "AlreadyTryingToLockError",
     "CancelledError",
     "DebugInfo",
     "Deferred",
+    "DeferredFilesystemLock",
     "DeferredList",
     "DeferredLock",
     "DeferredQueue",
@@ -64,6 +67,7 @@ __all__ = [
     "returnValue",
     "setDebugging",
     "succeed",
+    "timeout",
 ]
 
 
@@ -97,6 +101,11 @@ def returnValue(val: object) -> NoReturn:
     It raises an exception outside Exception, so a bare `except:` around it is a mistake.
     """
     raise ReturnValue(val)
+
+
+def timeout(deferred: Deferred[Any]) -> None:
+    """Fail `deferred` with TimeoutError. The old way to a deadline; see Deferred.addTimeout."""
+    deferred.errback(TimeoutError("Callback timed out"))
 
 
 def logError(err: Failure) -> Failure:

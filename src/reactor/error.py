@@ -140,13 +140,19 @@ class SSLError(ConnectError):
 class VerifyError(Exception):
     """A signature or certificate did not verify."""
 
+    MESSAGE = "Could not verify something that was supposed to be signed."
+
 
 class PeerVerifyError(VerifyError):
     """The peer refused our certificate."""
 
+    MESSAGE = "The peer rejected our verify error."
+
 
 class CertificateError(Exception):
     """A certificate was missing where one was required."""
+
+    MESSAGE = "We did not find a certificate where we expected to find one."
 
 
 _CONNECT_ERRORS: dict[int, type[ConnectError]] = {

@@ -123,7 +123,7 @@ class _Adapter(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         if reason.check(ProcessDone):
-            reason = Failure(self.transport.closeReason or ConnectionDone())
+            reason = Failure(getattr(self.transport, "closeReason", None) or ConnectionDone())
         self.protocol.connectionLost(reason)
 
 

@@ -7,6 +7,7 @@ The life of a protocol, which every transport keeps:
 
 from __future__ import annotations
 
+from reactor._adapters import ConsumerToProtocolAdapter, ProtocolToConsumerAdapter
 from reactor._clients import ClientCreator
 from reactor._closing import closeFor
 from reactor._factories import ClientFactory, Factory, ReconnectingClientFactory, ServerFactory
@@ -28,11 +29,13 @@ __all__ = [
     "ClientCreator",
     "ClientFactory",
     "ConnectedDatagramProtocol",
+    "ConsumerToProtocolAdapter",
     "DatagramProtocol",
     "Factory",
     "FileWrapper",
     "ProcessProtocol",
     "Protocol",
+    "ProtocolToConsumerAdapter",
     "ReconnectingClientFactory",
     "ServerFactory",
     "abandon",

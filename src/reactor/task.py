@@ -25,7 +25,7 @@ from reactor._cooperator import (
 from reactor._logger import getLogger
 from reactor.defer import Deferred, ensureDeferred, maybeDeferred
 from reactor.error import ReactorNotRunning
-from reactor.failure import Failure
+from reactor.failure import Failure, safeRepr
 from reactor.interfaces.asking import conform
 from reactor.timers import DelayedCall, TimerQueue, monotonicTime
 
@@ -254,8 +254,8 @@ class LoopingCall:
         return max(count, 0)
 
     def __repr__(self) -> str:
-        name = getattr(self.f, "__qualname__", None) or type(self.f).__qualname__
-        return f"<LoopingCall of {name}, every {self.interval} s>"
+        name = getattr(self.f, "__qualname__", None) or safeRepr(self.f)
+        return f"LoopingCall<{self.interval!r}>({name}, *{safeRepr(self.a)}, **{safeRepr(self.kw)})"
 
 
 @overload

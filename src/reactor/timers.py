@@ -80,6 +80,11 @@ class DelayedCall:
         """What getTime() returns."""
         return self._queue.publicTime(self.deadline)
 
+    @property
+    def seconds(self) -> Callable[[], float]:
+        """What tells the time of the reactor or clock that it belongs to: a function without arguments."""
+        return self._queue.seconds
+
     def active(self) -> bool:
         """True until it has been called or cancelled; already False inside the call itself."""
         return not (self.called or self.cancelled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reactor.endpoints.hostname import HostnameEndpoint
+from reactor.endpoints.parsers import registerEndpointParser, unregisterEndpointParser
 from reactor.endpoints.streams import (
     AdoptedStreamServerEndpoint,
     SSL4ClientEndpoint,
@@ -37,7 +38,9 @@ __all__ = [
     "clientFromString",
     "connectProtocol",
     "quoteStringArgument",
+    "registerEndpointParser",
     "serverFromString",
+    "unregisterEndpointParser",
     "wrapClientTLS",
     "wrapServerTLS",
 ]

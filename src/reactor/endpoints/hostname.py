@@ -8,16 +8,24 @@ connected wins, and the others are given up. Only the winner asks the factory fo
 from __future__ import annotations
 
 import itertools
-import socket
 from typing import Any
 
-from reactor.address import HostnameAddress, destinationOf, isIPAddress, isIPv6Address
-from reactor.defer import Deferred, succeed
-from reactor.endpoints.streams import TCP4ClientEndpoint, lookUpWithin
+from reactor.address import (
+    HostnameAddress,
+    IPv4Address,
+    IPv6Address,
+    destinationOf,
+    hostText,
+    isIPAddress,
+    isIPv6Address,
+)
+from reactor.defer import Deferred, maybeDeferred, succeed
+from reactor.endpoints.streams import TCP4ClientEndpoint, bindPair, lookUpWithin
 from reactor.error import ConnectingCancelledError, DNSLookupError
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory, IReactor
 from reactor.interfaces.asking import conform
+from reactor.transports.binding import BindAddress
 
 ATTEMPT_DELAY = 0.25  # RFC 8305, section 5
 
@@ -26,8 +34,8 @@ class HostnameEndpoint:
     """Connects to `host`, a name or a literal address, over IPv6 or IPv4, whichever answers first.
 
     `timeout` and `attemptDelay` are seconds, the first for the look-up and again for each address, the second until the
-    next is tried beside it (None: ATTEMPT_DELAY). `bindAddress` is (host, port) of this side, or its host alone.
-    `hostname` is `host`, as a str: whom TLS verifies.
+    next is tried beside it (None: ATTEMPT_DELAY). `bindAddress` is (host, port) of this side, its host alone, or a
+    makeBinding(). `hostname` is `host`, as a str: whom TLS verifies.
     """
 
     __conform__ = conform
@@ -38,14 +46,14 @@ class HostnameEndpoint:
         host: str | bytes,
         port: int,
         timeout: float = 30,
-        bindAddress: str | tuple[str, int] | None = None,
+        bindAddress: BindAddress | None = None,
         attemptDelay: float | None = None,
     ) -> None:
         self._reactor = reactor
-        self.hostname = host.decode("ascii") if isinstance(host, bytes) else host
+        self.hostname = hostText(host)
         self._port = port
         self._timeout = timeout
-        self._bindAddress = bindAddress
+        self._bindAddress = bindPair(bindAddress)
         self._attemptDelay = ATTEMPT_DELAY if attemptDelay is None else attemptDelay
 
     def __repr__(self) -> str:
@@ -59,24 +67,25 @@ class HostnameEndpoint:
         """
         destination = destinationOf(self.hostname, self._port)
         race = _Race(self._reactor, protocolFactory, self._attemptDelay, destination)
-        return race.start(self._lookUp(), self._endpointTo)
+        return race.start(maybeDeferred(self._lookUp), self._endpointTo)
 
-    def _lookUp(self) -> Deferred[list[tuple[int, Any]]]:
-        for family in (socket.AF_INET, socket.AF_INET6):
-            if isIPAddress(self.hostname, family):
-                return succeed([(family, (self.hostname, self._port))])
+    def _lookUp(self) -> Deferred[list[Any]]:
+        if isIPAddress(self.hostname):
+            return succeed([IPv4Address("TCP", self.hostname, self._port)])
+        if isIPv6Address(self.hostname):
+            return succeed([IPv6Address("TCP", self.hostname, self._port)])
         return lookUpWithin(self._reactor, self.hostname, self._port, self._timeout)
 
-    def _endpointTo(self, host: str) -> TCP4ClientEndpoint:
-        return TCP4ClientEndpoint(self._reactor, host, self._port, self._timeout, self._bindAddress)
+    def _endpointTo(self, address: Any) -> TCP4ClientEndpoint:
+        return TCP4ClientEndpoint(self._reactor, address.host, address.port, self._timeout, self._bindAddress)
 
 
-def interleaved(targets: list[tuple[int, Any]]) -> list[str]:
-    """Return the hosts of (family, socket address) pairs, each once, the two families in turn (RFC 8305, section 4)."""
-    first = targets[0][0] if targets else None
-    families = ([address[0] for family, address in targets if (family == first) is wanted] for wanted in (True, False))
-    paired = itertools.zip_longest(*(dict.fromkeys(hosts) for hosts in families))
-    return [host for pair in paired for host in pair if host is not None]
+def interleaved(addresses: list[Any]) -> list[Any]:
+    """Return address objects, each host once, the two families in turn (RFC 8305, section 4)."""
+    families: tuple[list[Any], list[Any]] = ([], [])
+    for host, address in {address.host: address for address in addresses}.items():
+        families[isIPv6Address(host) != isIPv6Address(addresses[0].host)].append(address)
+    return [address for pair in itertools.zip_longest(*families) for address in pair if address is not None]
 
 
 class _Race:
@@ -99,9 +108,9 @@ class _Race:
         self._decided = False
         self._result: Deferred[Any] = Deferred(self._cancelled)
 
-    def start(self, lookup: Deferred[list[tuple[int, Any]]], endpointTo: Any) -> Deferred[Any]:
+    def start(self, lookup: Deferred[list[Any]], endpointTo: Any) -> Deferred[Any]:
         self._pending.append(lookup)
-        lookup.addCallback(lambda targets: self._begin([endpointTo(host) for host in interleaved(targets)]))
+        lookup.addCallback(lambda found: self._begin([endpointTo(address) for address in interleaved(found)]))
         lookup.addErrback(self._finish)
         return self._result
 

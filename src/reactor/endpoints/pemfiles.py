@@ -28,19 +28,35 @@ def certificatesIn(path: str) -> list[bytes]:
     return _CERTIFICATE.findall(pathlib.Path(path).read_bytes())
 
 
-class ChainOptions(CertificateOptions):
-    """CertificateOptions whose chain stands in a file of its own, `extraCertChain`."""
+class ServerFileOptions(CertificateOptions):
+    """CertificateOptions whose chain may stand in a file of its own, `extraCertChain`.
 
-    def __init__(self, certificate: str, privateKey: str, extraCertChain: str) -> None:
+    With `onlyVersion` no other version of TLS is spoken.
+    """
+
+    def __init__(
+        self,
+        certificate: str,
+        privateKey: str,
+        extraCertChain: str | None = None,
+        onlyVersion: ssl.TLSVersion | None = None,
+    ) -> None:
         self._chain = extraCertChain
+        self._onlyVersion = onlyVersion
         super().__init__(certificate, privateKey)
 
     def _stateOfFiles(self) -> list[tuple[int, int, int] | None]:
-        return [*super()._stateOfFiles(), _stateOf(self._chain)]
+        states = super()._stateOfFiles()
+        return states if self._chain is None else [*states, _stateOf(self._chain)]
 
     def _makeContext(self) -> ssl.SSLContext:
-        """See CertificateOptions. The ssl module takes a chain only out of one file, so there is one for a moment."""
-        chain = certificatesIn(self._chain)
+        context = super()._makeContext() if self._chain is None else self._contextWith(certificatesIn(self._chain))
+        if self._onlyVersion is not None:
+            context.minimum_version = context.maximum_version = self._onlyVersion
+        return context
+
+    def _contextWith(self, chain: list[bytes]) -> ssl.SSLContext:
+        """The ssl module takes a chain only out of one file, so there is one for a moment."""
         if not chain:
             raise ValueError(f"there is no certificate in PEM format in {self._chain}")
         own = self.certificate
@@ -54,12 +70,12 @@ class ChainOptions(CertificateOptions):
                 self.certificate = own
 
 
-def serverOptions(privateKey: str, certKey: str | None, extraCertChain: str | None) -> CertificateOptions:
+def serverOptions(
+    privateKey: str, certKey: str | None, extraCertChain: str | None, onlyVersion: ssl.TLSVersion | None = None
+) -> CertificateOptions:
     """Return the options for a server whose key, certificate and chain are in these files (None: in the first)."""
     certificate = privateKey if certKey is None else certKey
-    if extraCertChain is None:
-        return CertificateOptions(certificate, privateKey)
-    return ChainOptions(certificate, privateKey, extraCertChain)
+    return ServerFileOptions(certificate, privateKey, extraCertChain, onlyVersion)
 
 
 def trustIn(directory: str | None) -> bytes | None:

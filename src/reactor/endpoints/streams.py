@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from reactor.address import destinationOf, isIPv6Address
-from reactor.defer import CancelledError, Deferred, execute, fail
+from reactor.address import IPv6Address, destinationOf, hostText, isIPv6Address
+from reactor.defer import CancelledError, Deferred, execute, fail, maybeDeferred
 from reactor.error import AlreadyListened, ConnectingCancelledError, DNSLookupError, NoProtocol
 from reactor.failure import Failure
 from reactor.interfaces.asking import conform
+from reactor.loops.names import addressesOf
 from reactor.protocol import BaseProtocol, ClientFactory, Factory, abandon
 from reactor.stdio import PipeAddress, StandardIO
+from reactor.transports.binding import BindAddress, Binding
 
 if TYPE_CHECKING:
     from reactor.interfaces import (
@@ -142,7 +143,7 @@ class TCP6ServerEndpoint(_TCPServerEndpoint):
 class TCP4ClientEndpoint:
     """Connects with reactor.connectTCP to `host`, a name or a literal address, within `timeout` seconds.
 
-    `bindAddress` is (host, port) of this side, or its host alone.
+    `bindAddress` is (host, port) of this side, or its host alone, or a makeBinding().
     """
 
     __conform__ = conform
@@ -150,16 +151,16 @@ class TCP4ClientEndpoint:
     def __init__(
         self,
         reactor: IReactorTCP,
-        host: str,
+        host: str | bytes,
         port: int,
         timeout: float = 30,
-        bindAddress: str | tuple[str, int] | None = None,
+        bindAddress: BindAddress | None = None,
     ) -> None:
         self._reactor = reactor
-        self._host = host
+        self._host = hostText(host)
         self._port = port
         self._timeout = timeout
-        self._bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
+        self._bindAddress = bindPair(bindAddress)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Connect once. The Deferred fires with the protocol that `protocolFactory` builds, after its connectionMade.
@@ -178,9 +179,26 @@ class TCP4ClientEndpoint:
         )
 
 
-def lookUpWithin(reactor: IReactor, host: str, port: int, timeout: float | None) -> Deferred[list[tuple[int, Any]]]:
-    """Return resolveAll's Deferred, which fails with DNSLookupError after `timeout` seconds, if not before."""
-    lookup = reactor.resolveAll(host, port)
+def bindPair(bindAddress: BindAddress | None) -> Any:
+    """Return `bindAddress` as every reactor takes it: a host alone gets any port, and is text."""
+    if bindAddress is None or isinstance(bindAddress, Binding):
+        return bindAddress
+    host, port = (bindAddress, 0) if isinstance(bindAddress, (str, bytes)) else bindAddress
+    return hostText(host or ""), port
+
+
+def lookUpWithin(
+    reactor: IReactor, host: str, port: int, timeout: float | None, addressTypes: list[type] | None = None
+) -> Deferred[list[Any]]:
+    """Return a Deferred of the address objects that the reactor's nameResolver has for `host`.
+
+    It fails with DNSLookupError if there are none, and after `timeout` seconds. TypeError if the reactor looks up no
+    names.
+    """
+    resolver = getattr(reactor, "nameResolver", None)
+    if resolver is None:
+        raise TypeError(f"{reactor!r} has no nameResolver, so nobody can look up {host!r}")
+    lookup = addressesOf(resolver, host, port, addressTypes)
     return lookup if timeout is None else lookup.addTimeout(timeout, reactor, _noAnswer)
 
 
@@ -197,7 +215,7 @@ class TCP6ClientEndpoint(TCP4ClientEndpoint):
         """See TCP4ClientEndpoint.connect. Fails with DNSLookupError if the name has no IPv6 address."""
         if isIPv6Address(self._host):
             return self._connectTo(self._host, protocolFactory)
-        lookup = lookUpWithin(self._reactor, self._host, self._port, self._timeout)
+        lookup = maybeDeferred(lookUpWithin, self._reactor, self._host, self._port, self._timeout, [IPv6Address])
         return lookup.addCallbacks(self._firstOf, self._givenUp).addCallback(self._connectTo, protocolFactory)
 
     def _givenUp(self, failure: Failure) -> Failure:
@@ -205,10 +223,10 @@ class TCP6ClientEndpoint(TCP4ClientEndpoint):
             raise ConnectingCancelledError(destinationOf(self._host, self._port))
         return failure
 
-    def _firstOf(self, targets: list[tuple[int, Any]]) -> str:
-        for family, address in targets:
-            if family == socket.AF_INET6:
-                return str(address[0])
+    def _firstOf(self, addresses: list[Any]) -> str:
+        for address in addresses:
+            if isIPv6Address(address.host):
+                return str(address.host)
         raise DNSLookupError(f"no IPv6 address for {self._host!r}")
 
 
@@ -242,7 +260,7 @@ class SSL4ClientEndpoint:
     """Connects with reactor.connectSSL to `host` within `timeout` seconds; the TLS handshake has a deadline of its own.
 
     `sslContextFactory` is as connectSSL takes it: None verifies `host` with the system's trust. `bindAddress` is (host,
-    port) of this side, or its host alone.
+    port) of this side, or its host alone, or a makeBinding().
     """
 
     __conform__ = conform
@@ -250,18 +268,18 @@ class SSL4ClientEndpoint:
     def __init__(
         self,
         reactor: IReactorSSL,
-        host: str,
+        host: str | bytes,
         port: int,
         sslContextFactory: ContextFactory | None,
         timeout: float = 30,
-        bindAddress: str | tuple[str, int] | None = None,
+        bindAddress: BindAddress | None = None,
     ) -> None:
         self._reactor = reactor
-        self._host = host
+        self._host = hostText(host)
         self._port = port
         self._sslContextFactory = sslContextFactory
         self._timeout = timeout
-        self._bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
+        self._bindAddress = bindPair(bindAddress)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See TCP4ClientEndpoint.connect; the Deferred fires after the handshake, or fails with SSLError."""

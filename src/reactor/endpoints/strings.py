@@ -6,10 +6,12 @@ character as it is), and the tables of kinds know the fields of each.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
 from reactor.endpoints.hostname import HostnameEndpoint
+from reactor.endpoints.parsers import clientParser, serverParser
 from reactor.endpoints.pemfiles import PEMDirectory, serverOptions, trustIn
 from reactor.endpoints.streams import (
     AdoptedStreamServerEndpoint,
@@ -27,13 +29,23 @@ from reactor.endpoints.systemd import ListenFDs, familyOf
 from reactor.endpoints.tls import wrapClientTLS, wrapServerTLS
 from reactor.tlsoptions import ClientOptions, optionsForClientTLS
 
-# Methods that negotiate the version, from TLS 1.2 on here. Others would ask for less, or for one version only.
-_METHODS = frozenset({"TLS_METHOD", "TLS_SERVER_METHOD", "SSLv23_METHOD"})
+# Methods of pyOpenSSL's, and the one version of TLS that each allows; None: from 1.2 on. Others would ask for less.
+_METHODS = {
+    "TLS_METHOD": None,
+    "TLS_SERVER_METHOD": None,
+    "SSLv23_METHOD": None,
+    "TLSv1_2_METHOD": ssl.TLSVersion.TLSv1_2,
+}
 
 
-def quoteStringArgument(argument: str) -> str:
+def quoteStringArgument(argument: str | bytes) -> str:
     """Return `argument` so that it stands for itself as a value in an endpoint's string."""
-    return argument.replace("\\", "\\\\").replace(":", "\\:")
+    return _text(argument).replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _text(description: str | bytes) -> str:
+    """Return what is given as an endpoint's string as text. ValueError for bytes that are no UTF-8."""
+    return description.decode() if isinstance(description, bytes) else description
 
 
 def split(description: str) -> tuple[list[str], dict[str, str]]:
@@ -153,7 +165,8 @@ def _sslServer(
     """`dhParameters` are of no use: every suite here has its keys from elliptic curves."""
     if sslmethod not in _METHODS:
         raise ValueError(f"the versions of TLS are negotiated, from 1.2 on; sslmethod={sslmethod} cannot be had")
-    return SSL4ServerEndpoint(reactor, port, serverOptions(privateKey, certKey, extraCertChain), backlog, interface)
+    options = serverOptions(privateKey, certKey, extraCertChain, _METHODS[sslmethod])
+    return SSL4ServerEndpoint(reactor, port, options, backlog, interface)
 
 
 def _tlsServer(reactor: Any, path: str, port: int = 443, backlog: int = 50, interface: str = "::") -> Any:
@@ -250,11 +263,11 @@ _CLIENTS = {
 }
 
 
-def _kindOf(name: str, kinds: dict[str, Kind]) -> Kind:
-    kind = kinds.get(name)
-    if kind is None:
+def _foreign(name: str, parser: Any, kinds: dict[str, Kind]) -> Any:
+    """Return `parser`, who makes endpoints of a type that is not ours. ValueError if it is None."""
+    if parser is None:
         raise ValueError(f"unknown endpoint type {name!r}, the types here are {', '.join(kinds)}")
-    return kind
+    return parser
 
 
 def _splitKind(description: str) -> tuple[list[str], dict[str, str]]:
@@ -264,16 +277,20 @@ def _splitKind(description: str) -> tuple[list[str], dict[str, str]]:
     return positional, named
 
 
-def serverArguments(description: str) -> tuple[str, Callable[..., Any], dict[str, Any]]:
+def serverArguments(description: str | bytes) -> tuple[str, Callable[..., Any], dict[str, Any]]:
     """Return a server endpoint's kind, what makes it, and those arguments beside the reactor that its string gives."""
+    description = _text(description)
     (name, *positional), named = _splitKind(description)
-    kind = _kindOf(name if name.upper() in _EXACT else name.lower(), _SERVERS)
+    kind = _SERVERS.get(name if name.upper() in _EXACT else name.lower())
+    if kind is None:
+        parser = _foreign(name, serverParser(name), _SERVERS)
+        return name, lambda reactor: parser.parseStreamServer(reactor, *positional, **named), {}
     if positional == [""] and not kind.fields:
         positional = []
     return kind.name, kind.make, kind.arguments(kind.byPosition(description, positional, named))
 
 
-def serverFromString(reactor: Any, description: str) -> Any:
+def serverFromString(reactor: Any, description: str | bytes) -> Any:
     """Return the server endpoint that `description` names. ValueError if it names none, OSError for a bad file.
 
     - `tcp:PORT[:INTERFACE[:BACKLOG]]`, IPv4; or by key, as in `tcp:7000:interface=127.0.0.1`
@@ -283,12 +300,13 @@ def serverFromString(reactor: Any, description: str) -> Any:
     - `tls:DIRECTORY`, of `*.pem` files, one for each host, and port=443, backlog=50, interface=\\:\\:
     - `systemd:domain=INET`, INET6 or UNIX, and name= or index=: a socket that was passed to this process
     - `stdio:`, standard input and output
+    - what registerEndpointParser has registered, and Twisted's plugins, where it is installed
     """
     _name, make, arguments = serverArguments(description)
     return make(reactor, **arguments)
 
 
-def clientFromString(reactor: Any, description: str) -> Any:
+def clientFromString(reactor: Any, description: str | bytes) -> Any:
     """Return the client endpoint that `description` names. ValueError if it names none, OSError for a bad file.
 
     - `tcp:HOST:PORT`, or `tcp:PORT:host=HOST`, or both by key; and timeout=SECONDS, a whole number, bindAddress=HOST
@@ -297,9 +315,13 @@ def clientFromString(reactor: Any, description: str) -> Any:
     - `ssl:HOST:PORT` with the same, and hostname= to verify another name, caCertsDir= for `*.pem` files to trust,
       certKey= and privateKey= for a certificate of one's own
     - `tls:HOST:PORT`, by `hostname`, with certificate= and trustRoots= for those; endpoint= is another way there
+    - what registerEndpointParser has registered, and Twisted's plugins, where it is installed
     """
+    description = _text(description)
     (name, *positional), fields = _splitKind(description)
-    kind = _kindOf(name.lower(), _CLIENTS)
+    kind = _CLIENTS.get(name.lower())
+    if kind is None:
+        return _foreign(name, clientParser(name), _CLIENTS).parseStreamClient(reactor, *positional, **fields)
     if kind.name == "tls":
         return kind.make(reactor, **kind.arguments(kind.byPosition(description, positional, fields)))
     # These take by position only what they must have, and prefer it to what they have by key.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -92,6 +92,48 @@ class IFlushable(Interface, Protocol):
 
     def failConnection(self, failure: Failure) -> None:
         """Log `failure` and end the connection with it."""
+
+
+@runtime_checkable
+class IResolutionReceiver(Interface, Protocol):
+    """Who is told of the addresses of a name."""
+
+    def resolutionBegan(self, resolutionInProgress: Any) -> None:
+        """The look-up goes on: the argument has its `name`, and `cancel()`."""
+
+    def addressResolved(self, address: Any) -> None:
+        """The name has `address`, an IPv4Address or IPv6Address. Best first."""
+
+    def resolutionComplete(self) -> None:
+        """There are no more addresses, and maybe there was none."""
+
+
+@runtime_checkable
+class IHostResolution(Interface, Protocol):
+    """A look-up that goes on."""
+
+    name: str
+
+    def cancel(self) -> None:
+        """Give it up."""
+
+
+@runtime_checkable
+class IHostnameResolver(Interface, Protocol):
+    """A replacement for the system's resolver, for installNameResolver: it tells of every address of a name."""
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> Any:
+        """Tell `resolutionReceiver` of the addresses of `hostName`, each with `portNumber`; return the IHostResolution.
+
+        `addressTypes` (None: any) are those of the wanted address objects, `transportSemantics` "TCP" or "UDP".
+        """
 
 
 @runtime_checkable

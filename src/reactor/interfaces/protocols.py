@@ -40,6 +40,14 @@ class IHandshakeListener(IProtocol, Protocol):
 
 
 @runtime_checkable
+class IFileDescriptorReceiver(Interface, Protocol):
+    """A protocol on a UNIX socket that takes descriptors: one that has this method when its first data come."""
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        """The peer has sent `descriptor`, which is the protocol's to close. The byte it came with follows."""
+
+
+@runtime_checkable
 class IHalfCloseableProtocol(Interface, Protocol):
     """A protocol that is told of each half's end. It is recognised by having these two methods."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reactor.error import ConnectionDone
     from reactor.failure import Failure
     from reactor.interfaces.datagrams import IDatagramProtocol
-    from reactor.interfaces.loops import IClosable, IFileDescriptor, IFlushable
+    from reactor.interfaces.loops import IClosable, IFileDescriptor, IFlushable, IHostnameResolver
     from reactor.interfaces.protocols import (
         IClientFactory,
         IConnector,
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 class IReactorTCP(Interface, Protocol):
     """TCP."""
 
-    def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Any:
+    def listenTCP(self, port: Any, factory: IProtocolFactory, backlog: int = 50, interface: str | bytes = "") -> Any:
         """Listen on `port` (0: one that is free) of `interface` ("": all IPv4 ones; "::": all) for `factory`."""
 
     def connectTCP(
         self,
-        host: str,
+        host: str | bytes,
         port: int | str,
         factory: IClientFactory,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
+        bindAddress: Any = None,
     ) -> IConnector:
         """Connect to `host`, a name or an address, within `timeout` seconds; return the Connector at once."""
 
@@ -46,18 +46,18 @@ class IReactorSSL(Interface, Protocol):
     """TLS over TCP."""
 
     def listenSSL(
-        self, port: int, factory: IProtocolFactory, contextFactory: Any, backlog: int = 50, interface: str = ""
+        self, port: Any, factory: IProtocolFactory, contextFactory: Any, backlog: int = 50, interface: str | bytes = ""
     ) -> Any:
         """Listen as listenTCP does, for TLS with the contexts of `contextFactory`."""
 
     def connectSSL(
         self,
-        host: str,
+        host: str | bytes,
         port: int | str,
         factory: IClientFactory,
         contextFactory: Any,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
+        bindAddress: Any = None,
     ) -> IConnector:
         """Connect as connectTCP does, then with TLS; return the Connector at once."""
 
@@ -118,7 +118,9 @@ class IReactorUNIXDatagram(Interface, Protocol):
 class IReactorUDP(Interface, Protocol):
     """UDP."""
 
-    def listenUDP(self, port: int, protocol: IDatagramProtocol, interface: str = "", maxPacketSize: int = 8192) -> Any:
+    def listenUDP(
+        self, port: int, protocol: IDatagramProtocol, interface: str | bytes = "", maxPacketSize: int = 8192
+    ) -> Any:
         """Give `protocol` the datagrams that come to `port` (0: a free one) of `interface` ("": all IPv4 ones)."""
 
     def adoptDatagramPort(
@@ -135,7 +137,7 @@ class IReactorMulticast(Interface, Protocol):
         self,
         port: int,
         protocol: IDatagramProtocol,
-        interface: str = "",
+        interface: str | bytes = "",
         maxPacketSize: int = 8192,
         listenMultiple: bool = False,
     ) -> Any:
@@ -162,14 +164,35 @@ class IReactorProcess(Interface, Protocol):
 
 
 @runtime_checkable
-class IReactorNames(Interface, Protocol):
-    """Host names."""
+class IReactorPluggableNameResolver(Interface, Protocol):
+    """Resolvers that tell of every address of a name."""
 
-    def resolve(self, name: str, timeout: Any = ...) -> Deferred[str]:
-        """Return a Deferred of `name`'s address as text, failing with DNSLookupError. Never blocks."""
+    @property
+    def nameResolver(self) -> IHostnameResolver:
+        """Who is asked for the addresses of names."""
 
-    def resolveAll(self, name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
-        """Return a Deferred of every (address family, socket address) of `name`, best first."""
+    def installNameResolver(self, resolver: IHostnameResolver) -> Any:
+        """Have `resolver` asked from now on; return the one from before."""
+
+
+@runtime_checkable
+class IStreamServerEndpointStringParser(Interface, Protocol):
+    """Who makes server endpoints of strings that begin with its `prefix`, see endpoints.registerEndpointParser."""
+
+    prefix: str
+
+    def parseStreamServer(self, reactor: Any, *args: str, **kwargs: str) -> Any:
+        """Return the endpoint for the fields of the string: those without a key in order, and the others by key."""
+
+
+@runtime_checkable
+class IStreamClientEndpointStringParserWithReactor(Interface, Protocol):
+    """The same for client endpoints."""
+
+    prefix: str
+
+    def parseStreamClient(self, reactor: Any, *args: str, **kwargs: str) -> Any:
+        """See parseStreamServer."""
 
 
 @runtime_checkable
@@ -178,6 +201,17 @@ class IReactorPluggableResolver(Interface, Protocol):
 
     def installResolver(self, resolver: IResolver) -> Any:
         """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
+
+
+@runtime_checkable
+class IReactorNames(IReactorPluggableResolver, IReactorPluggableNameResolver, Protocol):
+    """Host names."""
+
+    def resolve(self, name: str | bytes, timeout: Any = ...) -> Deferred[str]:
+        """Return a Deferred of `name`'s address as text, failing with DNSLookupError. Never blocks."""
+
+    def resolveAll(self, name: str | bytes, port: int) -> Deferred[list[tuple[int, Any]]]:
+        """Return a Deferred of every (address family, socket address) of `name`, best first."""
 
 
 @runtime_checkable
@@ -195,7 +229,6 @@ class IReactor(
     IReactorMulticast,
     IReactorProcess,
     IReactorNames,
-    IReactorPluggableResolver,
     Protocol,
 ):
     """Everything that a reactor offers to programs. The package `reactor` is one too."""

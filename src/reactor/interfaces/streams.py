@@ -178,6 +178,8 @@ class ISSLTransport(IStreamTransport, INegotiated, Protocol):
 class ILowerTransport(IStreamTransport, Protocol):
     """What TLS asks of the transport that carries it."""
 
+    bufferSize: int
+
     @property
     def unsent(self) -> int:
         """How many bytes wait to be sent."""
@@ -206,6 +208,9 @@ class IContextFactory(Interface, Protocol):
 @runtime_checkable
 class IUNIXTransport(IStreamTransport, Protocol):
     """A connection over a UNIX socket."""
+
+    def sendFileDescriptor(self, descriptor: int) -> None:
+        """Send a duplicate of `descriptor` with a byte that is written. At least as many bytes must be written."""
 
     def getPeerCredentials(self) -> tuple[int, int, int]:
         """Return the process, user and group of the other side, as the kernel noted them."""

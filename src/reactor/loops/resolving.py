@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import socket
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Lock, Thread
 from typing import Any
 
-from reactor.address import encodeHostname, isIPAddress, isIPv6Address
-from reactor.defer import Deferred, fail, succeed
+from reactor.address import encodeHostname, fromSocketName, hostText, isIPAddress, isIPv6Address, scopedHost
+from reactor.defer import Deferred, fail
 from reactor.error import DNSLookupError
-from reactor.interfaces import IDelayedCall, IResolver
+from reactor.interfaces import IDelayedCall, IResolutionReceiver
+from reactor.loops.names import HostResolution, answer, familyOf, totalOf
 
 RESOLVER_THREADS = 10
+_KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 TIMEOUT = (1, 3, 11, 45)
 
 Targets = list[tuple[int, Any]]
@@ -34,20 +36,49 @@ class ThreadedResolver:
         self._threads = 0
         self._growing = False  # _grow is to be called
 
-    def getHostByName(self, name: str, timeout: Any = TIMEOUT) -> Deferred[str]:
+    def getHostByName(self, name: str | bytes, timeout: Any = TIMEOUT) -> Deferred[str]:
         """Return a Deferred of one address of `name` as text, IPv4 if it has one."""
         return self.getTargets(name, 0, timeout).addCallback(_preferIPv4)
 
-    def getTargets(self, name: str, port: int, timeout: Any = TIMEOUT) -> Deferred[Targets]:
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str | bytes,
+        portNumber: int = 0,
+        addressTypes: Sequence[type] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> HostResolution:
+        """See IHostnameResolver. ValueError for `addressTypes` or `transportSemantics` that nobody knows."""
+        family, kind = familyOf(addressTypes), _KINDS.get(transportSemantics)
+        if kind is None:
+            raise ValueError(f"transportSemantics is 'TCP' or 'UDP', not {transportSemantics!r}")
+        lookup = self.getTargets(hostName, portNumber, family=family, kind=kind)
+        semantics: Any = transportSemantics
+
+        def made(targets: Targets) -> list[Any]:
+            return [fromSocketName(found, name, semantics) for found, name in targets]
+
+        return answer(resolutionReceiver, hostText(hostName), lookup.addCallback(made))
+
+    def getTargets(
+        self,
+        name: str | bytes,
+        port: int,
+        timeout: Any = TIMEOUT,
+        family: int = 0,
+        kind: int = socket.SOCK_STREAM,
+    ) -> Deferred[Targets]:
         """Return a Deferred of every (address family, socket address) of `name`, in the system's order of preference.
 
-        It fails with DNSLookupError if the name has none, is no name, or after the sum of `timeout` (seconds).
+        `family` (0: any) and `kind` are what getaddrinfo is asked for. It fails with DNSLookupError if the name has
+        none, is no name, or after the sum of `timeout` (seconds).
         """
+        name = hostText(name)
         try:
             asked = name if isIPAddress(name) or isIPv6Address(name) else encodeHostname(name).decode("ascii")
         except ValueError as error:
             return fail(DNSLookupError(f"{name[:100]!r}: {error}"))
-        lookup = _Lookup(self._reactor, asked, port, _total(timeout), self._forget)
+        lookup = _Lookup(self._reactor, (asked, port, family, kind), totalOf(timeout), self._forget)
         with self._lock:
             self._waiting[lookup] = None
         self._growSoon()
@@ -112,8 +143,10 @@ class ThreadedResolver:
 class _Lookup:
     """One question: asked in a thread, answered in the loop, unless it was given up before, which `over` is told."""
 
-    def __init__(self, reactor: Any, name: str, port: int, timeout: float, over: Callable[[_Lookup], None]) -> None:
-        self._question = (name, port)
+    def __init__(
+        self, reactor: Any, question: tuple[str, int, int, int], timeout: float, over: Callable[[_Lookup], None]
+    ) -> None:
+        self._question = question
         self._over = over
         self._timeout: IDelayedCall = reactor.callLater(timeout, self._timedOut)
         self.done: Deferred[Targets] = Deferred(self._cancelled)
@@ -121,7 +154,8 @@ class _Lookup:
     def ask(self) -> Targets | DNSLookupError:
         """In a thread: return the answer."""
         try:
-            found = socket.getaddrinfo(*self._question, type=socket.SOCK_STREAM)
+            name, port, family, kind = self._question
+            found = socket.getaddrinfo(name, port, family=family, type=kind)
         except Exception as error:  # whatever it is, the one who asked waits for an answer
             return DNSLookupError(f"{self._question[0]!r}: {error}")
         targets: Targets = [(family, address) for family, _, _, _, address in found]
@@ -146,36 +180,6 @@ class _Lookup:
             self._timeout.cancel()
 
 
-def lookUpAll(resolver: IResolver | ThreadedResolver, name: str, port: int) -> Deferred[Targets]:
-    """Return a Deferred of the targets of `name`, from our resolver or from one that gives a single address."""
-    if isinstance(resolver, ThreadedResolver):
-        return resolver.getTargets(name, port)
-    found: Deferred[str] = resolver.getHostByName(name)
-    return found.addCallback(lambda address: [_target(address, port)])
-
-
-def lookUp(resolver: IResolver | ThreadedResolver, name: str, timeout: Any = TIMEOUT) -> Deferred[str]:
-    """Return a Deferred of one address of `name`; a literal address is its own answer, and "" means every interface."""
-    if not name:
-        return succeed("0.0.0.0")
-    if isIPAddress(name) or isIPv6Address(name):
-        return succeed(name)
-    answer: Deferred[str] = resolver.getHostByName(name, timeout)
-    return answer
-
-
-def _target(address: str, port: int) -> tuple[int, Any]:
-    if isIPAddress(address):
-        return (socket.AF_INET, (address, port))
-    if isIPv6Address(address):
-        return (socket.AF_INET6, (address, port, 0, 0))
-    raise DNSLookupError(f"the resolver's answer {address!r} is not an address")
-
-
 def _preferIPv4(targets: Targets) -> str:
     families = sorted(targets, key=lambda target: target[0] != socket.AF_INET)
-    return str(families[0][1][0])
-
-
-def _total(timeout: Any) -> float:
-    return float(sum(timeout)) if isinstance(timeout, (tuple, list)) else float(timeout)
+    return scopedHost(families[0][1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from reactor.interfaces import IClientFactory, IDatagramProtocol, IProtocolFactory, ITransportReactor
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.adopting import AdoptedConnection, AdoptedPort, adoptConnection, adoptedPort
+from reactor.transports.binding import BindAddress, Binding
 from reactor.transports.tcp import TCPConnector, TCPPort
 from reactor.transports.tlsports import TLSConnector, TLSFactory
 from reactor.transports.udp import MulticastPort, UDPPort
@@ -17,12 +18,17 @@ class SocketServices:
     """For a class that is an ITransportReactor. Every method is for the thread that runs the reactor."""
 
     def listenTCP(
-        self: ITransportReactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+        self: ITransportReactor,
+        port: int | Binding,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        interface: str | bytes = "",
     ) -> TCPPort:
         """Listen on `port` (0: one that is free, see getHost) for connections that `factory` builds protocols for.
 
-        `interface` is an address or name of this machine; "" means every IPv4 one and "::" every one. `backlog` is how
-        many connections may wait to be accepted. CannotListenError if the system refuses.
+        `interface` is an address or name of this machine; "" means every IPv4 one and "::" every one. A makeBinding()
+        in place of `port` says both, and whether others may listen there too. `backlog` is how many connections may
+        wait to be accepted. CannotListenError if the system refuses.
         """
         listening = TCPPort(self, port, factory, backlog, interface)
         listening.startListening()
@@ -30,16 +36,16 @@ class SocketServices:
 
     def connectTCP(
         self: ITransportReactor,
-        host: str,
+        host: str | bytes,
         port: int | str,
         factory: IClientFactory,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
+        bindAddress: BindAddress | None = None,
     ) -> TCPConnector:
         """Connect to `host`, a name or a literal address, and `port`, a number or service name; never blocks.
 
         Every address of a name is tried in turn, within `timeout` seconds in all (None: as long as the system takes),
-        from `bindAddress` (host, port) if given. How it went is told to `factory`.
+        from `bindAddress` (host, port), a host or a makeBinding(), if given. How it went is told to `factory`.
         """
         connector = TCPConnector(self, host, port, factory, timeout, bindAddress)
         connector.connect()
@@ -47,11 +53,11 @@ class SocketServices:
 
     def listenSSL(
         self: ITransportReactor,
-        port: int,
+        port: int | Binding,
         factory: IProtocolFactory,
         contextFactory: ContextFactory,
         backlog: int = 50,
-        interface: str = "",
+        interface: str | bytes = "",
     ) -> TCPPort:
         """Listen as listenTCP does, for TLS: `factory` is asked for a protocol after each good handshake.
 
@@ -65,12 +71,12 @@ class SocketServices:
 
     def connectSSL(
         self: ITransportReactor,
-        host: str,
+        host: str | bytes,
         port: int | str,
         factory: IClientFactory,
         contextFactory: ContextFactory | None,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
+        bindAddress: BindAddress | None = None,
     ) -> TLSConnector:
         """Connect as connectTCP does, then with TLS; `factory` is asked for a protocol after the handshake.
 
@@ -156,7 +162,7 @@ class SocketServices:
         self: ITransportReactor,
         port: int,
         protocol: IDatagramProtocol,
-        interface: str = "",
+        interface: str | bytes = "",
         maxPacketSize: int = 8192,
     ) -> UDPPort:
         """Give `protocol` the datagrams that come to UDP `port` (0: one that is free, see getHost) of `interface`.
@@ -172,7 +178,7 @@ class SocketServices:
         self: ITransportReactor,
         port: int,
         protocol: IDatagramProtocol,
-        interface: str = "",
+        interface: str | bytes = "",
         maxPacketSize: int = 8192,
         listenMultiple: bool = False,
     ) -> MulticastPort:

@@ -44,7 +44,9 @@ class SystemEvents:
         self._triggers.setdefault((trigger.eventType, trigger.phase), []).append(trigger)
 
     def remove(self, trigger: Trigger) -> None:
-        """Take `trigger` back. ValueError if it has run or been removed."""
+        """Take `trigger` back. ValueError if it has run or been removed, or is none."""
+        if not isinstance(trigger, Trigger):
+            raise ValueError(f"what addSystemEventTrigger has returned removes a trigger, not {trigger!r}")
         self._triggers.get((trigger.eventType, trigger.phase), []).remove(trigger)
 
     def fire(

@@ -2,20 +2,59 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from threading import Lock
 from typing import Any, cast
 
 from reactor import _current
 from reactor._logger import getLogger
-from reactor.defer import Deferred
+from reactor.address import hostText, isIPAddress, isIPv6Address
+from reactor.defer import Deferred, succeed
 from reactor.failure import safeRepr
-from reactor.interfaces import IReactor, IResolver
-from reactor.loops.resolving import TIMEOUT, Targets, ThreadedResolver, lookUp, lookUpAll
+from reactor.interfaces import IHostnameResolver, IReactor, IReactorTime, IResolver
+from reactor.loops.names import OfNameResolver, OfSimple, targetsOf
+from reactor.loops.resolving import TIMEOUT, Targets, ThreadedResolver
 
 log = getLogger("reactor")
 
 THREAD_POOL_SIZE = 10
+
+
+class WaitingWork(Executor):
+    """The pool of a reactor that is to have no threads: it keeps what it is given until moveTo says who does it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._calls: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Keep the call. Any thread."""
+        future: Future[Any] = Future()
+        with self._lock:
+            self._calls.append((future, functools.partial(fn, *args, **kwargs)))
+        return future
+
+    def moveTo(self, pool: Executor) -> None:
+        """Have `pool` make the calls that were kept, in order, but for those that were cancelled."""
+        with self._lock:
+            calls, self._calls = self._calls, []
+        for future, call in calls:
+            pool.submit(_settle, future, call)
+
+    def forget(self) -> None:
+        """In a forked child: the calls are the parent's, and a thread of its may have had the lock."""
+        self._lock = Lock()
+        self._calls = []
+
+
+def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
+    if future.set_running_or_notify_cancel():
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
 
 
 class ThreadServices:
@@ -24,8 +63,10 @@ class ThreadServices:
     def __init__(self) -> None:
         self._threadPool: ThreadPoolExecutor | None = None
         self._threadPoolSize = THREAD_POOL_SIZE
+        self._queue = WaitingWork()
         self._ownResolver = ThreadedResolver(self)
-        self._resolver: IResolver | ThreadedResolver = self._ownResolver
+        self._resolver: IResolver = self._ownResolver
+        self._nameResolver: IHostnameResolver = self._ownResolver
 
     def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Have a thread of the pool make the call; what it raises is logged."""
@@ -39,6 +80,8 @@ class ThreadServices:
 
     def getThreadPool(self) -> Executor:
         """Return the pool of callInThread and deferToThread, made on first use; its threads inherit this reactor."""
+        if not self._threadPoolSize:
+            return self._queue
         if self._threadPool is None:
             self._threadPool = ThreadPoolExecutor(
                 self._threadPoolSize,
@@ -49,14 +92,19 @@ class ThreadServices:
         return self._threadPool
 
     def suggestThreadPoolSize(self, size: int) -> None:
-        """Have up to `size` threads in the pool. Work under way goes on; new work meets the new size."""
-        if size < 1:
-            raise ValueError(f"a thread pool has at least one thread, not {size}")
+        """Have up to `size` threads in the pool. Work under way goes on; new work meets the new size.
+
+        With 0 new work waits until there is another size. ValueError for less.
+        """
+        if size < 0:
+            raise ValueError(f"a thread pool has no less than no threads, not {size}")
         if size != self._threadPoolSize:
             self._threadPoolSize = size
             pool, self._threadPool = self._threadPool, None
             if pool is not None:
                 pool.shutdown(wait=False)
+            if size:
+                self._queue.moveTo(self.getThreadPool())
 
     def _releaseThreads(self) -> None:
         """Let idle threads end. Queued work is still done; its results wait for the next run."""
@@ -67,20 +115,47 @@ class ThreadServices:
     def _forgetThreads(self) -> None:
         """In a forked child: its parent's threads are not here, and do the parent's work."""
         self._threadPool = None
+        self._queue.forget()
         self._ownResolver.forked()
 
-    def resolve(self, name: str, timeout: Any = TIMEOUT) -> Deferred[str]:
+    def resolve(self, name: str | bytes, timeout: Any = TIMEOUT) -> Deferred[str]:
         """Return a Deferred of one address of `name` as text, IPv4 if it has one.
 
-        It fails with DNSLookupError, at the latest after the sum of `timeout`, in seconds.
+        It fails with DNSLookupError, at the latest after the sum of `timeout`, in seconds. A literal address is its own
+        answer, and "" means every interface.
         """
-        return lookUp(self._resolver, name, timeout)
+        name = hostText(name)
+        if not name or isIPAddress(name) or isIPv6Address(name):
+            return succeed(name or "0.0.0.0")
+        found: Deferred[str] = self._resolver.getHostByName(name, timeout)
+        return found
 
-    def resolveAll(self, name: str, port: int) -> Deferred[Targets]:
+    def resolveAll(self, name: str | bytes, port: int) -> Deferred[Targets]:
         """Return a Deferred of every (address family, socket address) of `name`, best first."""
-        return lookUpAll(self._resolver, name, port)
+        if self._nameResolver is self._ownResolver:
+            return self._ownResolver.getTargets(name, port)
+        return targetsOf(self._nameResolver, name, port)
 
-    def installResolver(self, resolver: IResolver) -> IResolver | ThreadedResolver:
+    @property
+    def nameResolver(self) -> IHostnameResolver:
+        """Who is asked for the addresses of names: by connectTCP, by resolve, and by endpoints."""
+        return self._nameResolver
+
+    def installResolver(self, resolver: IResolver) -> IResolver:
         """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
         before, self._resolver = self._resolver, resolver
+        if isinstance(resolver, ThreadedResolver):
+            self._nameResolver = resolver
+        else:
+            self._nameResolver = resolver.nameResolver if isinstance(resolver, OfNameResolver) else OfSimple(resolver)
+        return before
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
+        """Have `resolver.resolveHostName(receiver, name, ...)` answer for names; return the one from before."""
+        before, self._nameResolver = self._nameResolver, resolver
+        if isinstance(resolver, ThreadedResolver):
+            self._resolver = resolver
+        else:
+            clock = cast("IReactorTime", self)
+            self._resolver = resolver.simple if isinstance(resolver, OfSimple) else OfNameResolver(resolver, clock)
         return before

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from reactor._logger import escaped
-from reactor.address import UNIXAddress
+from reactor.address import UNIXAddress, scopedHost
 from reactor.defer import Deferred, gatherResults, maybeDeferred
 from reactor.endpoints.streams import TCP4ServerEndpoint
 from reactor.endpoints.strings import serverArguments
@@ -100,7 +100,7 @@ def literalAddress(host: str) -> str:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise CommandError(f"--host: no address for {host!r}: {reasonOf(error)}", USAGE) from None
-    return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
+    return scopedHost(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4])
 
 
 def announce(name: str, hint: str, addresses: list[tuple[str, Any]]) -> None:

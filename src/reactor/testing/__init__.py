@@ -4,7 +4,7 @@ stands still. Names and behaviour are those of ``twisted.internet.testing``, ``t
 
 - `StringTransport`: what a protocol wrote, as one string; nothing is sent.
 - `connectedServerAndClient`: two protocols and a pump that carries bytes from one to the other, when told to.
-- `loopbackAsync`, `loopbackTCP`: two protocols talk until one closes; a Deferred says when.
+- `loopbackAsync`, `loopbackTCP`, `loopbackUNIX`: two protocols talk until one closes; a Deferred says when.
 - `MemoryReactor`: remembers who wanted to listen and connect. `task.Clock` is time for tests.
 """
 
@@ -21,11 +21,14 @@ from reactor.testing.doubles import (
     StringTransportWithDisconnection,
 )
 from reactor.testing.loopback import (
+    LoopbackClientFactory,
     LoopbackQueue,
+    LoopbackRelay,
     collapsingPumpPolicy,
     identityPumpPolicy,
     loopbackAsync,
     loopbackTCP,
+    loopbackUNIX,
 )
 from reactor.testing.memoryreactor import (
     MemoryConnector,
@@ -33,6 +36,7 @@ from reactor.testing.memoryreactor import (
     MemoryReactor,
     MemoryReactorClock,
     RaisingMemoryReactor,
+    SynchronousResolver,
     waitUntilAllDisconnected,
 )
 from reactor.testing.pair import (
@@ -40,6 +44,7 @@ from reactor.testing.pair import (
     FakeTransport,
     IOPump,
     connect,
+    connectableEndpoint,
     connectedServerAndClient,
     makeFakeClient,
     makeFakeServer,
@@ -54,7 +59,9 @@ __all__ = [
     "FakeTransport",
     "IOPump",
     "LineSendingProtocol",
+    "LoopbackClientFactory",
     "LoopbackQueue",
+    "LoopbackRelay",
     "MemoryConnector",
     "MemoryPort",
     "MemoryReactor",
@@ -66,12 +73,15 @@ __all__ = [
     "StringIOWithoutClosing",
     "StringTransport",
     "StringTransportWithDisconnection",
+    "SynchronousResolver",
     "collapsingPumpPolicy",
     "connect",
+    "connectableEndpoint",
     "connectedServerAndClient",
     "identityPumpPolicy",
     "loopbackAsync",
     "loopbackTCP",
+    "loopbackUNIX",
     "makeFakeClient",
     "makeFakeServer",
     "waitUntilAllDisconnected",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -55,6 +57,75 @@ def collapsingPumpPolicy(queue: LoopbackQueue, target: Any) -> None:
         pieces.append(piece)
     if pieces:
         target.dataReceived(b"".join(pieces))
+
+
+class LoopbackRelay:
+    """A transport that keeps what is written, until clearBuffer() gives it to the protocol `target`, at the other end.
+
+    `logFile`, if there is one, is told of everything.
+    """
+
+    buffer = b""
+    shouldLose = 0
+    disconnecting = 0
+    producer: Any = None
+
+    def __init__(self, target: Any, logFile: Any = None) -> None:
+        self.target = target
+        self.logFile = logFile
+
+    def write(self, data: BytesLike) -> None:
+        """Keep `data`."""
+        data = asBytes(data)
+        self.buffer += data
+        self._log(f"loopback writing {data!r}\n")
+
+    def writeSequence(self, iovec: Iterable[BytesLike]) -> None:
+        """Keep the pieces of `iovec`."""
+        self.write(b"".join(iovec))
+
+    def clearBuffer(self) -> None:
+        """Ask the producer for more, deliver what is kept, and then the end, if loseConnection() was called."""
+        if self.shouldLose == -1:
+            return
+        if self.producer is not None:
+            self.producer.resumeProducing()
+        if self.buffer:
+            self._log(f"loopback receiving {self.buffer!r}\n")
+            data, self.buffer = self.buffer, b""
+            self.target.dataReceived(data)
+        if self.shouldLose == 1:
+            self.shouldLose = -1
+            self.target.connectionLost(Failure(ConnectionDone()))
+
+    def loseConnection(self) -> None:
+        """Have the next clearBuffer() end the connection."""
+        if self.shouldLose != -1:
+            self.shouldLose = 1
+
+    def getHost(self) -> str:
+        """Return "loopback"."""
+        return "loopback"
+
+    def getPeer(self) -> str:
+        """Return "loopback"."""
+        return "loopback"
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Have clearBuffer() ask `producer` for more."""
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        """Undo registerProducer."""
+        self.producer = None
+
+    def logPrefix(self) -> str:
+        """Return the name of the target's class."""
+        return f"Loopback({type(self.target).__name__!r})"
+
+    def _log(self, text: str) -> None:
+        if self.logFile:
+            self.logFile.write(text)
 
 
 class _LoopbackTransport:
@@ -174,20 +245,26 @@ def loopbackAsync(server: Any, client: Any, pumpPolicy: PumpPolicy = identityPum
     return _Loopback(server, client, pumpPolicy).ended
 
 
-class _LoopbackClientFactory(ClientFactory[Any]):
-    def __init__(self, protocol: Any, noisy: bool) -> None:
-        self.noisy = noisy
-        self._protocol = protocol
-        self.ended: Deferred[None] = Deferred()
+class LoopbackClientFactory(ClientFactory[Any]):
+    """Connects one protocol, an instance. `deferred` fires with None when its connection has ended, or fails."""
+
+    def __init__(self, protocol: Any) -> None:
+        self.disconnected = 0
+        self.deferred: Deferred[None] = Deferred()
+        self.protocol = protocol
 
     def buildProtocol(self, addr: Any) -> Any:
-        return self._protocol
+        """Return the protocol."""
+        return self.protocol
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        self.ended.errback(reason)
+        """Called by the connector."""
+        self.deferred.errback(reason)
 
     def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
-        self.ended.callback(None)
+        """Called by the connector."""
+        self.disconnected = 1
+        self.deferred.callback(None)
 
 
 class _LoopbackServerFactory(ServerFactory[Any]):
@@ -217,14 +294,49 @@ class _Telling:
             self._ended.callback(None)
 
 
+def loopbackUNIX(server: Any, client: Any, noisy: bool = True) -> Deferred[None]:
+    """Connect two protocols over a UNIX socket in a new directory, in the current reactor; see loopbackTCP."""
+    reactor = _current.current()
+    directory = tempfile.mkdtemp(prefix="reactor-loopback-")
+    path = os.path.join(directory, "socket")
+
+    def listen(factory: Any) -> Any:
+        return reactor.listenUNIX(path, factory, wantPID=False)
+
+    def removed(result: Any) -> Any:
+        os.rmdir(directory)
+        return result
+
+    try:
+        talked = _talk(server, client, noisy, listen, lambda _, factory: reactor.connectUNIX(path, factory))
+    except BaseException:
+        os.rmdir(directory)
+        raise
+    return talked.addBoth(removed)
+
+
 def loopbackTCP(server: Any, client: Any, port: int = 0, noisy: bool = True) -> Deferred[None]:
     """Connect two protocols over TCP on 127.0.0.1, in the current reactor.
 
     The Deferred fires with None when both have been told of the connection's end and nobody listens any more.
     """
     reactor = _current.current()
-    serving, asking = _LoopbackServerFactory(server, noisy), _LoopbackClientFactory(client, noisy)
-    listening = reactor.listenTCP(port, serving, interface="127.0.0.1")
-    reactor.connectTCP("127.0.0.1", listening.getHost().port, asking)
-    lost = asking.ended.addCallback(lambda _: serving.ended)
+
+    def listen(factory: Any) -> Any:
+        return reactor.listenTCP(port, factory, interface="127.0.0.1")
+
+    def connect(listening: Any, factory: Any) -> object:
+        return reactor.connectTCP("127.0.0.1", listening.getHost().port, factory)
+
+    return _talk(server, client, noisy, listen, connect)
+
+
+def _talk(
+    server: Any, client: Any, noisy: bool, listen: Callable[[Any], Any], connect: Callable[[Any, Any], object]
+) -> Deferred[None]:
+    serving, asking = _LoopbackServerFactory(server, noisy), LoopbackClientFactory(client)
+    asking.noisy = noisy
+    listening = listen(serving)
+    connect(listening, asking)
+    lost = asking.deferred.addCallback(lambda _: serving.ended)
     return lost.addBoth(lambda result: listening.stopListening().addCallback(lambda _: result))

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from reactor.address import Address, IPv4Address, IPv6Address, UNIXAddress, isIPv6Address
 from reactor.defer import Deferred, succeed
 from reactor.error import UnsupportedAddressFamily
-from reactor.interfaces import IReactorTime
+from reactor.interfaces import IHostnameResolver, IReactorTime, IResolutionReceiver
 from reactor.interfaces.asking import conform
+from reactor.loops.names import HostResolution, answer, targetsOf
 from reactor.task import Clock, LoopingCall
+from reactor.transports.binding import listeningBinding
+
+
+class SynchronousResolver:
+    """The nameResolver of a MemoryReactor: every name is 127.0.0.1, at once."""
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: Sequence[type] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> HostResolution:
+        """See IHostnameResolver: the receiver has heard everything when this returns."""
+        return answer(resolutionReceiver, hostName, succeed([IPv4Address("TCP", "127.0.0.1", portNumber)]))
 
 
 class MemoryPort:
@@ -87,6 +104,7 @@ class MemoryReactor:
         self.connectors: list[MemoryConnector] = []
         self.readers: set[Any] = set()
         self.writers: set[Any] = set()
+        self.nameResolver: IHostnameResolver = SynchronousResolver()
 
     # Running.
 
@@ -145,17 +163,23 @@ class MemoryReactor:
         return succeed("127.0.0.1")
 
     def resolveAll(self, name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
-        """Return a Deferred that has fired with 127.0.0.1 and `port`, whatever the name."""
-        return succeed([(int(socket.AF_INET), ("127.0.0.1", port))])
+        """Return a Deferred of what `nameResolver` says: 127.0.0.1 and `port`, whatever the name, if it is our own."""
+        return targetsOf(self.nameResolver, name, port)
+
+    def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
+        """Have endpoints ask `resolver`; return the one from before."""
+        before, self.nameResolver = self.nameResolver, resolver
+        return before
 
     # Listening and connecting.
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> MemoryPort:
+    def listenTCP(self, port: Any, factory: Any, backlog: int = 50, interface: str = "") -> MemoryPort:
         """Remember it in `tcpServers`."""
         self.tcpServers.append((port, factory, backlog, interface))
-        if isIPv6Address(interface):
-            return MemoryPort(IPv6Address("TCP", interface, port))
-        return MemoryPort(IPv4Address("TCP", "0.0.0.0", port))
+        binding = listeningBinding(port, interface)
+        if isIPv6Address(binding.interface):
+            return MemoryPort(IPv6Address("TCP", binding.interface, binding.port))
+        return MemoryPort(IPv4Address("TCP", "0.0.0.0", binding.port))
 
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float | None = 30, bindAddress: Any = None
@@ -167,11 +191,11 @@ class MemoryReactor:
         return self._connecting(factory, IPv4Address("TCP", host, port))
 
     def listenSSL(
-        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
+        self, port: Any, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
     ) -> MemoryPort:
         """Remember it in `sslServers`."""
         self.sslServers.append((port, factory, contextFactory, backlog, interface))
-        return MemoryPort(IPv4Address("TCP", "0.0.0.0", port))
+        return MemoryPort(IPv4Address("TCP", "0.0.0.0", listeningBinding(port, interface).port))
 
     def connectSSL(
         self,
@@ -272,6 +296,10 @@ class RaisingMemoryReactor:
     def __init__(self, listenException: Exception | None = None, connectException: Exception | None = None) -> None:
         self._listenException = listenException
         self._connectException = connectException
+
+    def installNameResolver(self, nameResolver: IHostnameResolver) -> NoReturn:
+        """NotImplementedError: no name is ever looked up."""
+        raise NotImplementedError("a RaisingMemoryReactor looks up no names")
 
     def _refuseListening(self) -> NoReturn:
         raise self._listenException or RuntimeError("no listenException was given")

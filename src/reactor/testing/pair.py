@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from reactor.address import IPv4Address
+from reactor.endpoints.streams import TCP4ClientEndpoint, TCP4ServerEndpoint
 from reactor.error import ConnectionDone, ConnectionRefusedError
 from reactor.failure import Failure
-from reactor.testing.memoryreactor import MemoryReactor
+from reactor.protocol import Factory, Protocol
+from reactor.testing.memoryreactor import MemoryReactor, MemoryReactorClock
 from reactor.testing.wire import MemorySocket, PumpReactor
 from reactor.transports.tcp import TCPConnection
 
@@ -202,3 +204,13 @@ class ConnectionCompleter:
         factory = self._reactor.tcpClients.pop(0)[2]
         reason = Failure(ConnectionRefusedError()) if reason is None else reason
         factory.clientConnectionFailed(self._reactor.connectors.pop(0), reason)
+
+
+def connectableEndpoint(debug: bool = False) -> tuple[TCP4ClientEndpoint, ConnectionCompleter]:
+    """Return a client endpoint, and what makes or fails the connections that it is asked for.
+
+    The other side of each is a Protocol that does nothing. `debug` is for programs that pass it; pumps have their own.
+    """
+    reactor: Any = MemoryReactorClock()
+    TCP4ServerEndpoint(reactor, 4321).listen(Factory.forProtocol(Protocol))
+    return TCP4ClientEndpoint(reactor, "0.0.0.0", 4321), ConnectionCompleter(reactor)

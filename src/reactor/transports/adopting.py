@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from reactor._numbers import duplicate
-from reactor.address import Address, UNIXAddress, fromSocketName
+from reactor.address import Address, UNIXAddress, fromSocketName, scopedHost
 from reactor.error import CannotListenError, UnsupportedAddressFamily, UnsupportedSocketType
 from reactor.failure import Failure
 from reactor.interfaces import IProtocolFactory, ITransportReactor
@@ -54,8 +54,8 @@ class AdoptedTCPPort(_Adopted, TCPPort):
     _inherits = False  # others accept from the socket too: its options are not ours to set
 
     def __init__(self, reactor: ITransportReactor, sock: socket.socket, factory: IProtocolFactory) -> None:
-        interface, port = sock.getsockname()[:2]
-        super().__init__(reactor, port, factory, interface=interface)
+        name = sock.getsockname()
+        super().__init__(reactor, name[1], factory, interface=scopedHost(name))
         self._socket = sock
 
     _cannotListen = TCPPort._cannotListen

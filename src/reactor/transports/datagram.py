@@ -19,7 +19,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -111,6 +111,11 @@ class DatagramPort:
             self._close()
             self.protocol.transport = None
             raise
+
+    def writeSequence(self, seq: Iterable[BytesLike], *addr: Any) -> None:
+        """Send the pieces of `seq` as one datagram, as write(b"".join(seq), *addr)."""
+        family: Any = self  # each has its own write
+        family.write(b"".join(seq), *addr)
 
     def stopListening(self) -> Deferred[None] | None:
         """Receive no more. The Deferred fires with None on the next turn, with the socket closed; None if it was."""

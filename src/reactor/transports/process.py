@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from io import FileIO
-from typing import Any
+from typing import Any, NoReturn
 
 from reactor._logger import getLogger
 from reactor._numbers import openPipe, openTerminal, raised
@@ -251,6 +251,19 @@ class Process:
     def writeSequence(self, seq: Iterable[BytesLike]) -> None:
         """Send the pieces of `seq` to the child's standard input, as one write."""
         self.write(b"".join(seq))
+
+    @property
+    def proto(self) -> Any:
+        """The protocol, None after processEnded."""
+        return self._protocol
+
+    def getHost(self) -> NoReturn:
+        """NotImplementedError, as in Twisted: a child has no address. A ProcessEndpoint's transport has one."""
+        raise NotImplementedError("a child process has no address")
+
+    def getPeer(self) -> NoReturn:
+        """See getHost."""
+        raise NotImplementedError("a child process has no address")
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Attach a producer for standard input. stopProducing() if that is closed; RuntimeError if there is one."""

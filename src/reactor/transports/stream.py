@@ -31,7 +31,8 @@ from reactor.transports.duplex import DuplexStream, isHalfCloseable
 
 READ_SIZE = 64 * 1024
 SEND_REST = 0.01
-_NO_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM})
+# ETOOMANYREFS: too many descriptors are on their way between processes, which their receivers will end.
+_NO_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -41,9 +42,7 @@ class Connection(DuplexStream):
     A Connector follows its connection through `ended`.
     """
 
-    __slots__ = ("_fd", "_host", "_inputOver", "_peer", "_rest", "_sock")
-
-    bufferSize = READ_SIZE
+    __slots__ = ("_fd", "_host", "_inputOver", "_peer", "_readSize", "_rest", "_sock")
 
     def __init__(
         self,
@@ -60,6 +59,7 @@ class Connection(DuplexStream):
         self._host = host
         self._peer = peer
         self._inputOver = False  # the peer has ended its half
+        self._readSize = READ_SIZE
         self._rest: IDelayedCall | None = None
 
     def __repr__(self) -> str:
@@ -89,6 +89,17 @@ class Connection(DuplexStream):
     def getPeer(self) -> Address:
         """Return the address of the other side, also after the connection's end."""
         return self._peer
+
+    @property
+    def bufferSize(self) -> int:
+        """The most that one read gives the protocol, in bytes: READ_SIZE, unless a program sets another number."""
+        return self._readSize
+
+    @bufferSize.setter
+    def bufferSize(self, size: int) -> None:
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"a read has room for at least one byte: {size!r} is no number of bytes")
+        self._readSize = size
 
     @property
     def socket(self) -> Socket:
@@ -134,7 +145,7 @@ class Connection(DuplexStream):
     def doRead(self) -> None:
         """Read once, deliver, and send what the protocol wrote meanwhile."""
         try:
-            data = self._sock.recv(READ_SIZE)
+            data = self._sock.recv(self._readSize)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import socket
 import sys
 from collections.abc import Callable
@@ -10,11 +10,22 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reactor._numbers import openSocket
-from reactor.address import Address, IPv4Address, IPv6Address, destinationOf, fromSocketName, isIPAddress, isIPv6Address
+from reactor.address import (
+    Address,
+    IPv4Address,
+    IPv6Address,
+    destinationOf,
+    fromSocketName,
+    hostText,
+    ipv6Name,
+    isIPAddress,
+    isIPv6Address,
+)
 from reactor.defer import Deferred, fail, succeed
 from reactor.error import CannotListenError, ServiceNameUnknownError
 from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
+from reactor.transports.binding import BindAddress, Binding, checkPort, clientBinding, listeningBinding
 from reactor.transports.connecting import Connector, Target
 from reactor.transports.listening import ListeningPort
 from reactor.transports.starttls import StartTLSMixin
@@ -60,18 +71,24 @@ class TCPClientConnection(TCPConnection):
 class TCPPort(ListeningPort):
     """A listening TCP socket. `interface` is an address or a host name, which is looked up at once.
 
-    "" means every IPv4 interface and "::" every one.
+    "" means every IPv4 interface and "::" every one. A `port` that is a Binding says all of that itself.
     """
 
     _inherits = sys.platform == "linux"  # whether what is accepted has the TCP_NODELAY of the listening socket
 
     def __init__(
-        self, reactor: ITransportReactor, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
+        self,
+        reactor: ITransportReactor,
+        port: int | Binding,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        interface: str | bytes = "",
     ):
         super().__init__(reactor, factory, backlog)
-        self.port = checkPort(port)
-        self.interface = interface
-        self.addressFamily = socket.AF_INET6 if isIPv6Address(interface) else socket.AF_INET
+        self._binding = listeningBinding(port, interface)
+        self.port = self._binding.port
+        self.interface = self._binding.interface
+        self.addressFamily = socket.AF_INET6 if isIPv6Address(self.interface) else socket.AF_INET
         self._anyAddress = False
 
     def _openSocket(self) -> socket.socket:
@@ -79,8 +96,7 @@ class TCPPort(ListeningPort):
         try:
             sock = openSocket(self.addressFamily, socket.SOCK_STREAM)
             sock.setblocking(False)
-            if os.name == "posix":
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._binding.setOptions(sock)
             noDelay(sock)
             sock.bind(self._bindName())
         except OSError as error:
@@ -126,11 +142,11 @@ class TCPConnector(Connector):
     def __init__(
         self,
         reactor: ITransportReactor,
-        host: str,
+        host: str | bytes,
         port: int | str,
         factory: IClientFactory,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
+        bindAddress: BindAddress | None = None,
     ) -> None:
         super().__init__(reactor, factory, timeout)
         if isinstance(port, str):
@@ -138,9 +154,10 @@ class TCPConnector(Connector):
                 port = socket.getservbyname(port, "tcp")
             except OSError as error:
                 raise ServiceNameUnknownError(string=f"{error} ({port!r})") from error
-        self.host = host
+        self.host = hostText(host)
         self.port = checkPort(port)
         self.bindAddress = bindAddress
+        self._binding = clientBinding(bindAddress)
 
     def getDestination(self) -> Address:
         """Return the address asked for: an IPv4Address or IPv6Address for a literal, else a HostnameAddress."""
@@ -160,10 +177,8 @@ class TCPConnector(Connector):
         return self.reactor.resolveAll(self.host, self.port)
 
     def _bind(self) -> Callable[[socket.socket], None] | None:
-        if self.bindAddress is None:
-            return None
-        host, port = self.bindAddress
-        return lambda sock: sock.bind(socketName(host, port) if host else ("", port))
+        binding = self._binding
+        return None if binding is None else lambda sock: _bindTo(sock, binding)
 
     def _peerOf(self, sock: socket.socket) -> Address:
         return fromSocketName(sock.family, sock.getpeername())
@@ -179,11 +194,10 @@ class TCPConnector(Connector):
         return connection
 
 
-def checkPort(port: int) -> int:
-    """Return `port`. ValueError unless it is a number from 0 to 65535."""
-    if not isinstance(port, int) or not 0 <= port <= 65535:
-        raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
-    return port
+def _bindTo(sock: socket.socket, binding: Binding) -> None:
+    binding.setOptions(sock)
+    host, port = binding.interface, binding.port
+    sock.bind(socketName(host, port) if host else ("", port))
 
 
 def noDelay(sock: socket.SocketType) -> None:
@@ -196,4 +210,6 @@ def socketName(host: str, port: int) -> Any:
     """Return the socket name of a literal address, an IPv6 scope included. OSError if it is none."""
     if isIPAddress(host):
         return (host, port)
-    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)[0][4]
+    if isIPv6Address(host):
+        return ipv6Name(host, port)
+    raise OSError(errno.EINVAL, f"{host!r} is not known as a literal address")

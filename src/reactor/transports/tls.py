@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from reactor.address import Address
 from reactor.error import ConnectionAborted
 from reactor.tlsoptions import ContextFactory
-from reactor.transports.tlsengine import RECORD
 from reactor.transports.tlslayer import TLSLayer
 
 
@@ -20,7 +19,16 @@ class TLSConnection(TLSLayer):
     __slots__ = ()
 
     TLS = True
-    bufferSize = 4 * RECORD
+
+    @property
+    def bufferSize(self) -> int:
+        """The most that one read of the transport below gives, in bytes of ciphertext. It can be set."""
+        size: int = self.lower.bufferSize
+        return size
+
+    @bufferSize.setter
+    def bufferSize(self, size: int) -> None:
+        self.lower.bufferSize = size
 
     @property
     def negotiatedProtocol(self) -> bytes | None:

@@ -60,6 +60,8 @@ class TLSLayer(TLSOutput):
     comes to no protocol; `ended` is told it after the protocol's connectionLost. The other arguments are TLSEngine's.
     """
 
+    fileDescriptorReceived = None  # the bytes below are not the protocol's, nor is what comes with them
+
     __slots__ = (
         "__weakref__",
         "_aborting",

@@ -10,6 +10,7 @@ from reactor.address import Address
 from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
 from reactor.tlsoptions import ContextFactory
+from reactor.transports.binding import BindAddress
 from reactor.transports.connecting import Connector
 from reactor.transports.starttls import askedContext, contextFor, hostOf
 from reactor.transports.tcp import TCPConnector
@@ -96,12 +97,12 @@ class TLSConnector(TLSConnecting, TCPConnector):
     def __init__(
         self,
         reactor: ITransportReactor,
-        host: str,
+        host: str | bytes,
         port: int | str,
         factory: IClientFactory,
         contextFactory: ContextFactory | None,
         timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
+        bindAddress: BindAddress | None = None,
     ) -> None:
         super().__init__(reactor, host, port, factory, timeout, bindAddress)
         self.contextFactory = askedContext(contextFactory, isClient=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Callable
@@ -9,7 +10,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from reactor._numbers import openSocket, raisedSocket
-from reactor.address import Address, IPv4Address, IPv6Address, fromSocketName, isIPAddress, isIPv6Address
+from reactor.address import (
+    Address,
+    IPv4Address,
+    IPv6Address,
+    fromSocketName,
+    hostText,
+    ipv6Name,
+    isIPAddress,
+    isIPv6Address,
+    scopedHost,
+    withoutScope,
+)
 from reactor.defer import Deferred, maybeDeferred
 from reactor.error import (
     AlreadyListened,
@@ -20,27 +32,30 @@ from reactor.error import (
     UnsupportedSocketType,
 )
 from reactor.interfaces import BytesLike, ITransportReactor
+from reactor.transports.binding import checkPort
 from reactor.transports.datagram import DatagramPort
-from reactor.transports.tcp import checkPort
 
 BROADCAST = "<broadcast>"
 
 
 class UDPPort(DatagramPort):
-    """A UDP socket. `interface` is a literal address of this machine, "" for every IPv4 one, "::" for every one."""
+    """A UDP socket. `interface` is a literal address of this machine, "" for every IPv4 one, "::" for every one.
+
+    Hosts of IPv6 have their scope, as in "fe80::1%eth0": those that a program gives, and those that it gets.
+    """
 
     def __init__(
         self,
         reactor: ITransportReactor,
         port: int,
         protocol: Any,
-        interface: str = "",
+        interface: str | bytes = "",
         maxPacketSize: int = 8192,
         adopted: socket.socket | None = None,
     ) -> None:
         super().__init__(reactor, protocol, maxPacketSize)
         self.port = checkPort(port)
-        self.interface = interface
+        self.interface = interface = hostText(interface)
         if interface and not isIPAddress(interface) and not isIPv6Address(interface):
             raise InvalidAddressError(interface, "not an IPv4 or IPv6 address")
         self.addressFamily = socket.AF_INET6 if isIPv6Address(interface) else socket.AF_INET
@@ -54,7 +69,7 @@ class UDPPort(DatagramPort):
 
         def getHost(self) -> IPv4Address | IPv6Address: ...
 
-    def write(self, datagram: BytesLike, addr: tuple[str, int] | None = None) -> None:
+    def write(self, datagram: BytesLike, addr: tuple[str | bytes, int] | None = None) -> None:
         """Send `datagram` to `addr`, (literal address or "<broadcast>", port); a connected port needs none.
 
         MessageLengthError if it is longer than UDP takes (65,507 bytes over IPv4); InvalidAddressError for a name, an
@@ -62,30 +77,30 @@ class UDPPort(DatagramPort):
         `unsentCount`, if a buffer is full, or if the port is 0, as that of a peer that wants no answer (RFC 768).
         """
         if self._peer is not None:
-            if addr is not None and tuple(addr) != self._peer:
+            if addr is not None and self._nameOf(hostText(addr[0]), addr[1]) != self._nameOf(*self._peer):
                 raise InvalidAddressError(str(addr), f"the port is connected to {self._peer}")
             self._sendToPeer(datagram)
             return
         if addr is None:
             raise InvalidAddressError("", "a port that is not connected needs an address")
         host, number = addr
-        self._checkHost(host)
+        host = self._checkHost(host)
         if number:
-            self._send(datagram, (host, number))
+            self._send(datagram, self._nameOf(host, number))
         else:
             self._unsent("there is no port 0")
 
-    def connect(self, host: str, port: int) -> None:
+    def connect(self, host: str | bytes, port: int) -> None:
         """Exchange datagrams with this peer only, a literal address; connectionRefused tells if it does not listen.
 
         RuntimeError if connected; InvalidAddressError for anything but an address of the port's family.
         """
         if self._peer is not None:
             raise RuntimeError("already connected, and a port connects once")
-        self._checkHost(host)
+        host = self._checkHost(host)
         if host == BROADCAST:
             raise InvalidAddressError(host, "not an IPv4 or IPv6 address")
-        self._sock().connect((host, port))
+        self._sock().connect(self._nameOf(host, port))
         self._peer = (host, port)
 
     def setBroadcastAllowed(self, enabled: bool) -> None:
@@ -113,7 +128,7 @@ class UDPPort(DatagramPort):
             sock = openSocket(self.addressFamily, socket.SOCK_DGRAM)
             sock.setblocking(False)
             self._setOptions(sock)
-            sock.bind((self.interface, self.port))
+            sock.bind(self._nameOf(self.interface, self.port))
         except OSError as error:
             if sock is not None:
                 sock.close()
@@ -127,7 +142,7 @@ class UDPPort(DatagramPort):
         return fromSocketName(self.addressFamily, sock.getsockname(), "UDP")
 
     def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> None:
-        callback(datagram, name[:2])
+        callback(datagram, name if len(name) == 2 else (scopedHost(name), name[1]))
 
     def _refused(self) -> None:
         if self._peer is not None:
@@ -142,8 +157,15 @@ class UDPPort(DatagramPort):
                 self._send(datagram)
             self._refused()
 
-    def _checkHost(self, host: str) -> None:
-        """A name would be looked up, and block the loop; an address of the other family could only fail."""
+    def _nameOf(self, host: str, port: int) -> Any:
+        """The socket name of a literal address of the port's family."""
+        return ipv6Name(host, port) if self.addressFamily == socket.AF_INET6 else (host, port)
+
+    def _checkHost(self, host: str | bytes) -> str:
+        """Return `host` as text. A name would be looked up, and block the loop; an address of the other family could
+        only fail.
+        """
+        host = hostText(host)
         if isIPv6Address(host):
             if self.addressFamily != socket.AF_INET6:
                 raise InvalidAddressError(host, "an IPv4 port does not reach IPv6 addresses")
@@ -151,6 +173,7 @@ class UDPPort(DatagramPort):
             raise InvalidAddressError(host, "not an IPv4 or IPv6 address")
         elif self.addressFamily != socket.AF_INET:
             raise InvalidAddressError(host, "an IPv6 port does not reach IPv4 addresses, or broadcast")
+        return host
 
 
 def adoptedPort(
@@ -168,8 +191,8 @@ def adoptedPort(
         if kind != socket.SOCK_DGRAM:
             raise UnsupportedSocketType(kind)
         sock.setblocking(False)
-        host, number = sock.getsockname()[:2]
-        return UDPPort(reactor, number, protocol, host, maxPacketSize, sock)
+        name = sock.getsockname()
+        return UDPPort(reactor, name[1], protocol, scopedHost(name), maxPacketSize, sock)
     except BaseException:
         sock.close()
         raise
@@ -186,21 +209,22 @@ class MulticastPort(UDPPort):
         reactor: ITransportReactor,
         port: int,
         protocol: Any,
-        interface: str = "",
+        interface: str | bytes = "",
         maxPacketSize: int = 8192,
         listenMultiple: bool = False,
     ) -> None:
         super().__init__(reactor, port, protocol, interface, maxPacketSize)
         self.listenMultiple = bool(listenMultiple)
 
-    def joinGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+    def joinGroup(self, addr: str | bytes, interface: str | bytes | int = "") -> Deferred[None]:
         """Receive what is sent to group `addr`. The Deferred has None, or fails with MulticastJoinError.
 
-        `interface` is an address of this machine for IPv4, a name or index for IPv6, "" for the system's choice.
+        `interface` is an address of this machine for IPv4, a name or index for IPv6. "" means that of the scope of
+        `addr`, as in "ff02::1%eth0", if it has one, else the system's choice.
         """
         return maybeDeferred(self._change, socket.IP_ADD_MEMBERSHIP, socket.IPV6_JOIN_GROUP, addr, interface)
 
-    def leaveGroup(self, addr: str, interface: str = "") -> Deferred[None]:
+    def leaveGroup(self, addr: str | bytes, interface: str | bytes | int = "") -> Deferred[None]:
         """Undo joinGroup with the same arguments. The Deferred has None, or fails with MulticastJoinError."""
         return maybeDeferred(self._change, socket.IP_DROP_MEMBERSHIP, socket.IPV6_LEAVE_GROUP, addr, interface)
 
@@ -230,7 +254,7 @@ class MulticastPort(UDPPort):
             return self._sock().getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF)
         return socket.inet_ntoa(self._sock().getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, 4))
 
-    def setOutgoingInterface(self, addr: str | int) -> Deferred[int]:
+    def setOutgoingInterface(self, addr: str | bytes | int) -> Deferred[int]:
         """See getOutgoingInterface. The Deferred has 1, or fails: with OSError if there is no such interface."""
         return maybeDeferred(self._setOutgoing, addr)
 
@@ -245,36 +269,49 @@ class MulticastPort(UDPPort):
             return socket.IPPROTO_IPV6, forIPv6
         return socket.IPPROTO_IP, forIPv4
 
-    async def _setOutgoing(self, addr: str | int) -> int:
+    async def _setOutgoing(self, addr: str | bytes | int) -> int:
         if self.addressFamily == socket.AF_INET6:
             self._sock().setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, self._index(addr))
         else:
-            packed = self._pack(await self._resolved(str(addr)))
+            packed = self._pack(await self._resolved(addr if isinstance(addr, (str, bytes)) else str(addr)))
             self._sock().setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, packed)
         return 1
 
-    async def _change(self, forIPv4: int, forIPv6: int, addr: str, interface: str) -> None:
-        group = self._pack(await self._resolved(addr))
+    async def _change(self, forIPv4: int, forIPv6: int, addr: str | bytes, interface: str | bytes | int) -> None:
+        host = await self._resolved(addr)
+        group = self._pack(host)
         try:
             if self.addressFamily == socket.AF_INET6:
-                where = struct.pack("@I", self._index(interface))
+                where = struct.pack("@I", self._indexFor(host, interface))
             else:
-                where = self._pack(await self._resolved(interface or "0.0.0.0"))
+                where = self._pack(await self._resolved(str(interface) if isinstance(interface, int) else interface))
             self._sock().setsockopt(*self._option(forIPv4, forIPv6), group + where)
         except OSError as error:
             raise MulticastJoinError(addr, interface, *error.args) from error
 
-    async def _resolved(self, host: str) -> str:
+    async def _resolved(self, host: str | bytes) -> str:
+        host = hostText(host or "0.0.0.0")
         return host if isIPAddress(host) or isIPv6Address(host) else await self.reactor.resolve(host)
+
+    def _indexFor(self, group: str, interface: str | bytes | int) -> int:
+        """The index of the interface that a group of IPv6 is joined on."""
+        named, _, scope = self._index(interface), *group.partition("%")[1:]
+        scoped = self._index(scope)
+        if named and scoped and named != scoped:
+            raise OSError(errno.EINVAL, f"the scope of {group} is another interface")
+        return named or scoped
 
     def _pack(self, host: str) -> bytes:
         try:
-            return socket.inet_pton(self.addressFamily, host)
+            return socket.inet_pton(self.addressFamily, withoutScope(host))
         except OSError as error:
             raise MulticastJoinError(f"not an address of the port's family: {host!r}") from error
 
-    def _index(self, interface: str | int) -> int:
+    def _index(self, interface: str | bytes | int) -> int:
         """The index of an interface of IPv6: a number, a name, or "" or "::" for the system's choice."""
-        if isinstance(interface, int) or interface.isdecimal():
+        if isinstance(interface, int):
+            return interface
+        interface = hostText(interface)
+        if interface.isdecimal():
             return int(interface)
         return socket.if_nametoindex(interface) if interface not in ("", "::") else 0

@@ -15,6 +15,7 @@ from reactor.error import BadFileError, CannotListenError, ConnectError
 from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
 from reactor.transports.connecting import Connector, Target
+from reactor.transports.descriptors import DescriptorStream
 from reactor.transports.listening import ListeningPort
 from reactor.transports.starttls import StartTLSMixin
 from reactor.transports.stream import Connection
@@ -33,11 +34,13 @@ class PeerCredentials(NamedTuple):
     gid: int
 
 
-class UNIXConnection(StartTLSMixin, Connection):
+class UNIXConnection(StartTLSMixin, DescriptorStream):
     """A connection over a UNIX stream socket.
 
     A peer sees an abortConnection() of this side as an end of stream: the kernel resets only what is closed with
     something unread.
+
+    Descriptors go both ways: see sendFileDescriptor, and IFileDescriptorReceiver for protocols.
     """
 
     __slots__ = ()
@@ -58,11 +61,12 @@ class UNIXConnection(StartTLSMixin, Connection):
         """Nothing: there is no delay."""
 
     def getTcpKeepAlive(self) -> bool:
-        """False."""
-        return False
+        """Whether SO_KEEPALIVE is set, which means nothing here: a peer on the same machine is not lost in silence."""
+        return bool(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Nothing: a peer on the same machine is not lost in silence."""
+        """Set or clear SO_KEEPALIVE."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, bool(enabled))
 
 
 class UNIXClientConnection(UNIXConnection):

@@ -1,0 +1,185 @@
+"""Name resolvers of both kinds, and what makes the one into the other.
+
+The older kind (IResolver) gives one address of a name, as text. The newer one (IHostnameResolver) tells a receiver of
+every address, as an address object, and then that there are no more. A reactor has one of each, and installing one
+makes the other of it, so that all who ask for names hear the same.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from reactor._logger import getLogger
+from reactor.address import fromSocketName, hostText, ipv6Name, isIPAddress, isIPv6Address
+from reactor.defer import Deferred, maybeDeferred
+from reactor.error import DNSLookupError
+from reactor.failure import Failure
+from reactor.interfaces import IHostnameResolver, IReactorTime, IResolutionReceiver, IResolver
+
+log = getLogger("reactor")
+
+_FAMILIES = {"IPv4Address": socket.AF_INET, "IPv6Address": socket.AF_INET6}
+
+
+class HostResolution:
+    """A look-up of `name` that goes on. `error`: why it found nothing, once it has ended."""
+
+    def __init__(self, name: str, cancel: Callable[[], object]) -> None:
+        self.name = name
+        self.error: BaseException | None = None
+        self._cancel = cancel
+
+    def cancel(self) -> None:
+        """Give it up: its receiver hears that it is complete."""
+        self._cancel()
+
+
+def answer(receiver: IResolutionReceiver, name: str, addresses: Deferred[list[Any]]) -> HostResolution:
+    """Tell `receiver` of `addresses` when they are there, and return the resolution. A failure is no address."""
+    resolution = HostResolution(name, addresses.cancel)
+    receiver.resolutionBegan(resolution)
+
+    def found(them: list[Any]) -> None:
+        for address in them:
+            receiver.addressResolved(address)
+
+    def failed(failure: Failure) -> None:
+        resolution.error = failure.value
+
+    addresses.addErrback(failed).addCallback(lambda them: found(them or []))
+    addresses.addCallback(lambda _: receiver.resolutionComplete())
+    addresses.addErrback(lambda failure: log.error("a resolution receiver failed", exc_info=failure.value))
+    return resolution
+
+
+def familyOf(addressTypes: Sequence[type] | None) -> int:
+    """Return the address family that `addressTypes` (None: any) stand for, 0 for any."""
+    if addressTypes is None:
+        return 0
+    try:
+        families = {_FAMILIES[each.__name__] for each in addressTypes}
+    except (KeyError, AttributeError):
+        families = set()
+    if not families:
+        raise ValueError(f"addressTypes are of IPv4Address and IPv6Address, not {addressTypes!r}")
+    return 0 if len(families) == 2 else int(families.pop())
+
+
+class _Collector:
+    """An IResolutionReceiver: `done` has all addresses, or fails with DNSLookupError. Cancel it to end the look-up."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._resolution: Any = None
+        self._addresses: list[Any] = []
+        self.done: Deferred[list[Any]] = Deferred(self._cancelled)
+
+    def resolutionBegan(self, resolution: Any) -> None:
+        self._resolution = resolution
+
+    def addressResolved(self, address: Any) -> None:
+        self._addresses.append(address)
+
+    def resolutionComplete(self) -> None:
+        if self.done.called:
+            return
+        if self._addresses:
+            self.done.callback(self._addresses)
+        else:
+            error = getattr(self._resolution, "error", None)
+            self.done.errback(error or DNSLookupError(f"{self._name!r} has no address"))
+
+    def _cancelled(self, _: Deferred[list[Any]]) -> None:
+        cancel = getattr(self._resolution, "cancel", None)
+        if cancel is not None:
+            with suppress(Exception):  # resolvers may not know how, as Twisted's own, and the asker has gone
+                cancel()
+
+
+def addressesOf(
+    resolver: IHostnameResolver, name: str | bytes, port: int, addressTypes: Sequence[type] | None = None
+) -> Deferred[list[Any]]:
+    """Return a Deferred of the address objects that `resolver` has for `name`, failing with DNSLookupError if none.
+
+    What the resolver raises fails it.
+    """
+    collector = _Collector(hostText(name))
+    try:
+        resolver.resolveHostName(collector, hostText(name), portNumber=port, addressTypes=addressTypes)
+    except Exception:
+        if not collector.done.called:
+            collector.done.errback()
+    return collector.done
+
+
+class OfSimple:
+    """The IHostnameResolver that asks an IResolver, for installResolver: one address for each name."""
+
+    def __init__(self, simple: IResolver) -> None:
+        self.simple = simple
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str | bytes,
+        portNumber: int = 0,
+        addressTypes: Sequence[type] | None = None,
+        transportSemantics: str = "TCP",
+    ) -> HostResolution:
+        """See IHostnameResolver."""
+        family, name = familyOf(addressTypes), hostText(hostName)
+
+        def made(address: str) -> list[Any]:
+            found, socketName = targetOf(address, portNumber)
+            kind: Any = transportSemantics
+            return [fromSocketName(found, socketName, kind)] if family in (0, found) else []
+
+        return answer(resolutionReceiver, name, maybeDeferred(self.simple.getHostByName, name).addCallback(made))
+
+
+class OfNameResolver:
+    """The IResolver that asks an IHostnameResolver, for installNameResolver: one address of several, IPv4 if any is."""
+
+    def __init__(self, nameResolver: IHostnameResolver, clock: IReactorTime) -> None:
+        self.nameResolver = nameResolver
+        self._clock = clock
+
+    def getHostByName(self, name: str, timeout: Any = (1, 3, 11, 45)) -> Deferred[str]:
+        """See IResolver."""
+        seconds = totalOf(timeout)
+        found = addressesOf(self.nameResolver, name, 0).addTimeout(seconds, self._clock, _noAnswer)
+        return found.addCallback(_preferIPv4)
+
+
+def _noAnswer(_: object, timeout: float) -> None:
+    raise DNSLookupError(f"no answer in {timeout:g} s")
+
+
+def _preferIPv4(addresses: list[Any]) -> str:
+    return str(min(addresses, key=lambda address: not isIPAddress(address.host)).host)
+
+
+def targetOf(address: str, port: int) -> tuple[int, Any]:
+    """Return (address family, socket name) of a literal address. DNSLookupError if a resolver gave anything else."""
+    try:
+        if isIPAddress(address):
+            return int(socket.AF_INET), (hostText(address), port)
+        if isIPv6Address(address):
+            return int(socket.AF_INET6), ipv6Name(hostText(address), port)
+    except (TypeError, OSError):
+        pass
+    raise DNSLookupError(f"the resolver's answer {address!r} is not an address")
+
+
+def targetsOf(resolver: IHostnameResolver, name: str | bytes, port: int) -> Deferred[list[tuple[int, Any]]]:
+    """Return a Deferred of the (address family, socket name) pairs that `resolver` has for `name`."""
+    found = addressesOf(resolver, name, port)
+    return found.addCallback(lambda them: [targetOf(each.host, each.port) for each in them])
+
+
+def totalOf(timeout: Any) -> float:
+    """Return the seconds that a resolver's `timeout`, a number or several, adds up to."""
+    return float(sum(timeout)) if isinstance(timeout, (tuple, list)) else float(timeout)

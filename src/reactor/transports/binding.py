@@ -1,0 +1,76 @@
+"""Where a TCP socket is bound, and whether others may be bound there too: what makeBinding returns."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from reactor.address import hostText
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A local address for listenTCP and connectTCP, with the options of its socket. makeBinding makes it."""
+
+    interface: str = ""
+    port: int = 0
+    reuseAddress: bool = False
+    reusePort: bool = False
+
+    def setOptions(self, sock: socket.socket) -> None:
+        """Set the options, before `sock` is bound. OSError if the system has no SO_REUSEPORT."""
+        if self.reuseAddress and os.name == "posix":  # elsewhere it lets anybody take the port over
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.reusePort:
+            if not hasattr(socket, "SO_REUSEPORT"):
+                raise OSError(errno.ENOPROTOOPT, "this system has no SO_REUSEPORT")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+BindAddress: TypeAlias = Binding | str | bytes | tuple[str | bytes, int]
+
+
+def makeBinding(
+    interface: str | bytes = "", port: int = 0, reuseAddress: bool = False, reusePort: bool = False
+) -> Binding:
+    """Return what listenTCP takes in place of `port`, and connectTCP as `bindAddress`.
+
+    `reuseAddress` is SO_REUSEADDR, which listenTCP sets by itself for a port that is a number. With `reusePort`
+    (SO_REUSEPORT, socket(7)) several sockets of one user can listen on one port, and the kernel spreads the connections
+    over them. TypeError and ValueError for a host or a port that is none.
+    """
+    return Binding(hostText(interface), checkPort(port), bool(reuseAddress), bool(reusePort))
+
+
+def listeningBinding(port: int | Binding, interface: str | bytes = "") -> Binding:
+    """Return the binding that listenTCP means. ValueError if `interface` is another than the binding's own."""
+    if not isinstance(port, Binding):
+        return makeBinding(interface, port, reuseAddress=True)
+    if interface and hostText(interface) != port.interface:
+        raise ValueError(f"the binding is for interface {port.interface!r}, not {interface!r}")
+    return port
+
+
+def clientBinding(bindAddress: BindAddress | None) -> Binding | None:
+    """Return the binding that connectTCP means by `bindAddress`: a host alone is taken with any port."""
+    if bindAddress is None or isinstance(bindAddress, Binding):
+        return bindAddress
+    if isinstance(bindAddress, (str, bytes)):
+        return makeBinding(bindAddress)
+    try:
+        host, port = bindAddress
+    except (TypeError, ValueError) as error:
+        what = f"cannot unpack {bindAddress!r}: a bindAddress is (host, port), a host or a binding"
+        raise type(error)(what) from None
+    # A port that is none is told as everything that goes wrong with the attempt: to the factory.
+    return Binding(hostText(host or ""), port)
+
+
+def checkPort(port: int) -> int:
+    """Return `port`. ValueError unless it is a number from 0 to 65535."""
+    if not isinstance(port, int) or not 0 <= port <= 65535:
+        raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
+    return port

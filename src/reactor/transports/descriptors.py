@@ -1,0 +1,211 @@
+"""Streams that carry descriptors beside bytes (SCM_RIGHTS, unix(7)).
+
+A descriptor is sent as a duplicate, so that the program may close its own at once, and with a byte of its own, as a
+receiver may have room for one at a time. It is received with O_CLOEXEC, and only for a protocol that has
+fileDescriptorReceived: where nobody asks for descriptors, the kernel closes what the peer sends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from array import array
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from reactor._logger import getLogger
+from reactor.address import Address
+from reactor.error import ConnectionLost, FileDescriptorOverrun, OutputLimitExceeded, SSLError
+from reactor.failure import Failure
+from reactor.interfaces import IProtocol, ITransportReactor
+from reactor.transports.stream import Connection
+from reactor.transports.tlslayer import PLAIN_BYTES, TLSLayer
+
+with suppress(ImportError):  # Windows has neither it nor such sockets
+    import fcntl
+
+log = getLogger("reactor.transports")
+
+# How many descriptors may wait to be sent on one connection, and the most that Linux takes in one message (SCM_MAX_FD).
+DESCRIPTOR_LIMIT = 253
+_SPACE = socket.CMSG_SPACE(DESCRIPTOR_LIMIT * struct.calcsize("i")) if hasattr(socket, "CMSG_SPACE") else 0
+
+
+class DescriptorStream(Connection):
+    """A Connection over which descriptors go too."""
+
+    __slots__ = ("_descriptors", "_wantsNone")
+
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        sock: socket.SocketType,
+        protocol: IProtocol,
+        host: Address,
+        peer: Address,
+        ended: Callable[[Failure], None] | None = None,
+    ) -> None:
+        Connection.__init__(self, reactor, sock, protocol, host, peer, ended)
+        self._descriptors: list[int] | None = None  # duplicates that wait to be sent
+        self._wantsNone: type | None = None  # a class of protocols that takes no descriptors
+
+    def sendFileDescriptor(self, descriptor: int) -> None:
+        """Send a duplicate of `descriptor`, a file, pipe or socket say, with a byte that is written.
+
+        Each goes with a byte of its own, the first ones that wait, so at least as many bytes must be written in the
+        same callback, before or after: else the connection ends with FileDescriptorOverrun. `descriptor` is duplicated
+        at once and may be closed. Beyond DESCRIPTOR_LIMIT that wait the connection is reset, with OutputLimitExceeded;
+        a push producer is paused above half of that. OSError for what is no descriptor; RuntimeError under TLS.
+        """
+        if self._over:
+            return
+        if isinstance(self.protocol, TLSLayer):
+            raise RuntimeError("descriptors cannot be sent under TLS")
+        waiting = self._descriptors
+        if waiting is None:
+            waiting = self._descriptors = []
+        if len(waiting) >= DESCRIPTOR_LIMIT:
+            self.reactor.overflowCount += 1
+            log.warning("%r: the peer takes no descriptors, %d wait; the connection is reset", self, len(waiting))
+            self._abort(OutputLimitExceeded(f"{len(waiting)} descriptors"))
+            return
+        number: int = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+        waiting.append(number)
+        if len(waiting) == 1:
+            self.reactor.flushSoon(_Overrun(self))
+        pausable = self.producer is not None and self.streamingProducer and not self.producerPaused
+        if pausable and len(waiting) > DESCRIPTOR_LIMIT // 2:
+            self.producerPaused = True
+            self.producer.pauseProducing()
+
+    # For the loop.
+
+    def doRead(self) -> None:
+        """See Connection.doRead. Descriptors go to the protocol before the byte that they came with."""
+        protocol = self.protocol
+        if type(protocol) is not self._wantsNone and self._takes(protocol):
+            self._receive()
+            return
+        # As Connection.doRead, whose call would cost as much as a line does.
+        try:
+            data = self._sock.recv(self._readSize)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.connectionLost(Failure(ConnectionLost(str(error))))
+            return
+        if not data:
+            self._readEnded()
+            return
+        self._hold(self.highWater)
+        protocol.dataReceived(data)
+        if self._front() is not None:
+            self.flush()
+
+    def _takes(self, protocol: Any) -> bool:
+        """Whether `protocol` takes descriptors. Classes that do not are remembered: asking takes 1% of an event."""
+        if getattr(protocol, "fileDescriptorReceived", None) is not None:
+            return True
+        kind = type(protocol)
+        if not hasattr(kind, "__getattr__"):  # else another of its instances may
+            self._wantsNone = kind
+        return False
+
+    def _receive(self) -> None:
+        try:
+            data, messages, flags, _ = self._sock.recvmsg(self._readSize, _SPACE, socket.MSG_CMSG_CLOEXEC)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.connectionLost(Failure(ConnectionLost(str(error))))
+            return
+        kind, received = type(self), deque(_descriptorsIn(messages))
+        try:
+            if flags & socket.MSG_CTRUNC:
+                # What follows would be taken for something that it is not.
+                self.connectionLost(Failure(ConnectionLost("no room for the descriptors that the peer has sent")))
+                return
+            if not data:
+                self._readEnded()
+                return
+            self._hold(self.highWater)
+            while received and type(self) is kind and not self.disconnecting:
+                take = getattr(self.protocol, "fileDescriptorReceived", None)
+                if take is None:  # one that followed another has put a protocol in its place that wants none
+                    break
+                take(received.popleft())
+        finally:
+            for descriptor in received:
+                os.close(descriptor)
+        if type(self) is not kind:  # a descriptor has made the protocol call startTLS, and this is plain
+            object.__getattribute__(self, "protocol")._abort(SSLError(string=PLAIN_BYTES))
+            return
+        if not self.disconnecting:
+            self.protocol.dataReceived(data)
+        if self._front() is not None:
+            self.flush()
+
+    def _forked(self) -> list[int]:
+        """See loops.forks: what waits to be sent is the parent's to send."""
+        return self._descriptors or []
+
+    def _close(self) -> None:
+        waiting, self._descriptors = self._descriptors, None
+        for descriptor in waiting or ():
+            os.close(descriptor)
+        Connection._close(self)
+
+    # OutputStream's question.
+
+    def _send(self, data: bytes | bytearray | memoryview) -> int:
+        try:
+            return self._sendWithDescriptors(data) if self._descriptors else self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+
+    def _sendWithDescriptors(self, data: bytes | bytearray | memoryview) -> int:
+        """Send a byte with each descriptor that waits: a receiver may have room for one at a time."""
+        waiting, sent = self._descriptors, 0
+        assert waiting is not None, "there are some"
+        with memoryview(data) as view:
+            try:
+                while waiting and sent < len(view):
+                    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", waiting[0]))
+                    sent += self._sock.sendmsg([view[sent : sent + 1]], [rights])
+                    os.close(waiting.pop(0))
+                if sent < len(view):
+                    sent += self._sock.send(view[sent:])
+            except OSError:
+                if not sent:
+                    raise
+        return sent
+
+
+class _Overrun:
+    """Looks, when the event is over, whether each descriptor that waits has a byte to go with."""
+
+    def __init__(self, connection: DescriptorStream) -> None:
+        self._connection = connection
+
+    def flush(self) -> None:
+        connection: Any = self._connection
+        carried = object.__getattribute__(connection, "protocol")
+        if isinstance(carried, TLSLayer):  # startTLS has put a copy in its place
+            connection = carried.lower
+        if len(connection._descriptors or ()) > connection.unsent:
+            connection.connectionLost(Failure(FileDescriptorOverrun("more descriptors than bytes were to be sent")))
+
+    def failConnection(self, failure: Failure) -> None:
+        self._connection.failConnection(failure)
+
+
+def _descriptorsIn(messages: list[tuple[int, int, bytes]]) -> list[int]:
+    """Return the descriptors in the ancillary data of recvmsg."""
+    received = array("i")
+    for level, kind, data in messages:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            received.frombytes(data[: len(data) - len(data) % received.itemsize])
+    return received.tolist()
