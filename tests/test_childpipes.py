@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 from reactor.error import ConnectionLost
 from reactor.failure import Failure
 from reactor.transports.childpipes import ChildReader, ChildTerminal, ChildWriter
-from tests.harness import OURS, turnUntil
+from tests.harness import OURS, Producer, turnUntil
 
 
 @pytest.fixture
@@ -80,6 +81,29 @@ def test_outputBeyondTheLimit(made: SimpleNamespace) -> None:
     assert writer.disconnecting
     made.loop.iterate(0)
     assert made.told == ["ended"]
+
+
+def test_aPullProducerThatWritesNothingIsAskedAgain(made: SimpleNamespace) -> None:
+    writer = ChildWriter(made.loop, made.fd, made.ended)
+    writer.start()
+    asked: list[float] = []
+
+    def produce() -> None:
+        asked.append(made.loop.seconds())
+        if len(asked) == 4:
+            writer.write(b"x")
+            writer.unregisterProducer()
+
+    writer.registerProducer(Producer(resume=produce), False)
+    turnUntil(made.loop, lambda: len(asked) == 4 and not writer.unsent)
+    assert all(after - before >= 0.009 for before, after in itertools.pairwise(asked))
+    assert made.peer.recv(9) == b"x"
+    last = Producer()
+    writer.registerProducer(last, False)
+    assert len(made.loop.getDelayedCalls()) == 1
+    writer.connectionLost(Failure(ConnectionLost()))
+    assert made.loop.getDelayedCalls() == []
+    assert last.trace == ["resume", "stop"]
 
 
 def test_nothingToDoAfterAFlush(made: SimpleNamespace) -> None:

@@ -1127,6 +1127,32 @@ def test_fileSenderErrors(model: Model) -> None:
     assert model.run()[: len(told)] == told
 
 
+def test_pullProducerThatWroteNothing(model: Model) -> None:
+    """Asked again after 10 ms. A FileSender reads on for a transform that gives nothing, as compression does."""
+    asked: list[float] = []
+
+    class Server(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            producer = SimpleNamespace(resumeProducing=self.produce, stopProducing=lambda: None)
+            self.transport.registerProducer(producer, False)
+            model.reactor.callLater(0.1, model.reactor.stop)
+
+        def produce(self) -> None:
+            asked.append(1)
+            if len(asked) == 3:
+                self.transport.unregisterProducer()
+
+    model.connect(model.serve(Server), model.protocol.Protocol)
+    model.run()
+    assert len(asked) == (3 if model.isOurs else 1)
+    pieces = iter([b"", b"", b"data"])
+    consumer = SimpleNamespace(
+        registerProducer=lambda producer, streaming: producer.resumeProducing(), write=model.note
+    )
+    model.FileSender().beginFileTransfer(io.BytesIO(bytes(99_999)), consumer, lambda piece: next(pieces))
+    assert model.trace == [b"data" if model.isOurs else b""]
+
+
 def test_fileSenderAgain(model: Model) -> None:
     """The next transfer, begun by the callback of the one before."""
 

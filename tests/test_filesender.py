@@ -168,6 +168,23 @@ def test_anErrorFailsTheDeferredAndFreesTheConsumer(
     assert consumer.producer is sender.deferred is None
 
 
+def test_aTransformThatKeepsBytesBack() -> None:
+    """Reading goes on until it gives some, for a bounded number of pieces; empty writes are not made."""
+    given = [b"", b"", b"ab", *[b""] * (FileSender.MAX_READS + 2), b"cd", b""]
+    results = iter(given)
+    sender, consumer = FileSender(), Consumer()
+    file = io.BytesIO(bytes(SIZE * len(given)))
+    got = outcome(sender.beginFileTransfer(file, consumer, lambda piece: next(results)))
+    assert consumer.said == [("register", False), b"ab"]
+    assert file.tell() == 3 * SIZE
+    sender.resumeProducing()
+    assert consumer.said == [("register", False), b"ab"]
+    assert file.tell() == (3 + FileSender.MAX_READS) * SIZE
+    consumer.askForAll()
+    assert consumer.said == [("register", False), b"ab", b"cd", "unregister"]
+    assert got == [b"d"]
+
+
 def test_anErrorInTheMiddle() -> None:
     sender, consumer = FileSender(), Consumer()
     error = OSError("bad sector")

@@ -11,7 +11,8 @@ import pytest
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
 from reactor.linecore import asBytes
-from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT, SEND_LIMIT, OutputStream
+from reactor.task import Clock
+from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT, PULL_REST, SEND_LIMIT, OutputStream
 from tests.harness import Producer
 
 
@@ -19,6 +20,8 @@ class FakeReactor:
     def __init__(self) -> None:
         self.waiting: list[Any] = []
         self.overflowCount = 0
+        self.clock = Clock()
+        self.callLater = self.clock.callLater
 
     def flushSoon(self, transport: Any) -> None:
         self.waiting.append(transport)
@@ -267,7 +270,7 @@ class TestProducers:
         assert len(output.sent) == 10 + SEND_LIMIT + 1 + 1
 
     def test_aPullProducerIsAskedOnceForEachEmptyBuffer(self, output: Output) -> None:
-        """Nothing but an empty buffer asks it again: no second flush, no loseConnection."""
+        """Nothing but an empty buffer asks it again at once: no second flush, no loseConnection."""
         producer = Producer()
         output.write(b"x")
         output.unregisterProducer()
@@ -283,6 +286,25 @@ class TestProducers:
         output.unregisterProducer()
         output.turn()
         assert output.ended == 1
+
+    def test_aPullProducerThatWritesNothingIsAskedAgain(self, output: Output) -> None:
+        """After PULL_REST; not while something waits, and not when it has been unregistered, or another has come."""
+        clock: Clock = output.reactor.clock  # type: ignore[attr-defined]
+        producer, other = Producer(), Producer()
+        output.registerProducer(producer, False)
+        for count in range(1, 4):
+            assert (producer.trace, len(clock.getDelayedCalls())) == (["resume"] * count, 1)
+            clock.advance(PULL_REST)
+        output.write(b"x")
+        clock.advance(PULL_REST)
+        assert (producer.trace, clock.getDelayedCalls()) == (["resume"] * 4, [])
+        output.turn()
+        assert (producer.trace, len(clock.getDelayedCalls())) == (["resume"] * 5, 1)
+        output.unregisterProducer()
+        assert clock.getDelayedCalls() == []
+        output.registerProducer(other, True)
+        clock.advance(1)
+        assert (producer.trace, other.trace) == (["resume"] * 5, [])
 
     def test_pausedFromTheStart(self, output: Output) -> None:
         output.room = 0

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 from twisted.internet import protocol as theirs
+from twisted.protocols import basic
 
 from reactor import protocol as ours
 from reactor.error import ConnectionDone
@@ -286,6 +287,40 @@ class TestFileWrapper:
         wrapper.loseConnection()
         assert (pull.trace, push.trace) == (["resume", "resume"], ["stop"])
         assert wrapper.producer is None
+
+    @pytest.mark.parametrize("side", [ours, theirs], ids=["ours", "Twisted"])
+    def test_aProtocolAsItsOwnTransportsPullProducer(self, side: Any) -> None:
+        """Asked to produce, it resumes its transport, which is to ask for nothing then."""
+        receiver = LineReceiver if side is ours else basic.LineReceiver
+        got: list[bytes] = []
+
+        class Producing(receiver):  # type: ignore[misc, valid-type]
+            def lineReceived(self, line: bytes) -> None:
+                got.append(line)
+                if line == b"produce":
+                    self.transport.registerProducer(self, False)
+                elif line == b"unproduce":
+                    self.transport.unregisterProducer()
+
+        producing = Producing()
+        wrapper = side.FileWrapper(io.BytesIO())
+        producing.makeConnection(wrapper)
+        producing.dataReceived(b"produce\r\nhello\r\n")
+        wrapper.resumeProducing()
+        producing.dataReceived(b"unproduce\r\ngoodbye\r\n")
+        assert got == [b"produce", b"hello", b"unproduce", b"goodbye"]
+
+    def test_aPullProducerThatRaisesIsAskedAgain(self) -> None:
+        wrapper = ours.FileWrapper(io.BytesIO())
+
+        def fail() -> None:
+            raise KeyError("x")
+
+        pull = Producer(resume=fail)
+        for ask in (lambda: wrapper.registerProducer(pull, False), wrapper.resumeProducing):
+            with pytest.raises(KeyError):
+                ask()
+        assert pull.trace == ["resume", "resume"]
 
     def test_stopConsuming(self) -> None:
         wrapper = ours.FileWrapper(io.BytesIO())

@@ -407,6 +407,32 @@ class TestOldReferences:
             b"4",
         ]
 
+    def test_aPullProducerThatWroteNothingIsAskedOn(self) -> None:
+        """By the new transport, and by that one alone."""
+
+        class Pulled(Dialogue):
+            def connectionMade(self) -> None:
+                self.times: list[float] = []
+                self.transport.registerProducer(Producer(resume=self.produce), False)
+
+            def produce(self) -> None:
+                self.times.append(self.transport.reactor.seconds())
+                if len(self.times) == 4:
+                    self.transport.write(b"ready\r\n")
+                    self.transport.unregisterProducer()
+
+        server, client, pump = memory(Pulled, lambda: Quiet())
+        old = server.transport
+        server.transport.startTLS(serverOptions())
+        client.transport.startTLS(clientOptions())
+        assert (server.times, old is server.transport) == ([0.0], False)
+        pump.flush()
+        for _ in range(3):
+            pump.clock.advance(0.01)
+            pump.flush()
+        assert server.times == pytest.approx([0, 0, 0.01, 0.02])  # the end of the handshake asks, too
+        assert client.events[-1] == (b"ready", True)
+
     def test_limitsMoveAlong(self) -> None:
         server, _, _ = memory(client=Protocol)
         server.transport.setOutputLimits(11, 22)

@@ -726,6 +726,30 @@ class TestLoopback:
 
         same(script)
 
+    def test_aPullProducerThatWritesNothingIsAskedAgain(self) -> None:
+        loop = PumpReactor()
+        server, client = testing.AccumulatingProtocol(), testing.AccumulatingProtocol()
+        asked: list[float] = []
+
+        def produce() -> None:
+            asked.append(loop.seconds())
+            if len(asked) in (3, 5):
+                server.transport.write(b"x")
+            if len(asked) == 5:
+                server.transport.unregisterProducer()
+                server.transport.loseConnection()
+
+        def begin() -> None:
+            loopbackAsync(server, client).addBoth(lambda _: loop.stop())
+            server.transport.registerProducer(SimpleNamespace(resumeProducing=produce), False)
+
+        loop.callWhenRunning(begin)
+        deadline = loop.callLater(5, loop.stop)
+        loop.run()
+        assert deadline.active()
+        assert client.data == b"xx"
+        assert [round(time - asked[0], 3) for time in asked] == [0, 0.01, 0.02, 0.02, 0.03]
+
     def test_whatIsWrittenLaterIsDeliveredOnALaterTurn(self) -> None:
         loop = PumpReactor()
         server, client = testing.AccumulatingProtocol(), testing.AccumulatingProtocol()

@@ -24,6 +24,8 @@ class FileWrapper:
     producer: Any = None
     streamingProducer: bool | int = 0
 
+    _asking = False
+
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
 
@@ -80,7 +82,7 @@ class FileWrapper:
         self.producer = producer
         self.streamingProducer = streaming
         if not streaming:
-            producer.resumeProducing()
+            self.resumeProducing()
 
     def unregisterProducer(self) -> None:
         """Detach the producer."""
@@ -95,9 +97,16 @@ class FileWrapper:
         """Does nothing: nothing is read from the file."""
 
     def resumeProducing(self) -> None:
-        """Ask a pull producer for its next piece: the file has taken all there was."""
-        if self.producer is not None and not self.streamingProducer:
+        """Ask a pull producer for its next piece: the file has taken all there was. Nothing while it is being asked: a
+        protocol that is its own transport's producer, as a LineReceiver may be, resumes the transport then.
+        """
+        if self._asking or self.producer is None or self.streamingProducer:
+            return
+        self._asking = True
+        try:
             self.producer.resumeProducing()
+        finally:
+            self._asking = False
 
     def stopProducing(self) -> None:
         """Close the file."""

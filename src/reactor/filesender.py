@@ -28,10 +28,13 @@ class TransferStopped(Exception):
 class FileSender:
     """Sends a file in pieces of CHUNK_SIZE bytes, each when the consumer has sent the one before (a pull producer).
 
-    Reading blocks the reactor for as long as the file system does. The file is not closed.
+    A transform may keep bytes back, as one that compresses does. Then further pieces are read, until it gives some, but
+    MAX_READS at most in a turn: a transport of this package asks again soon. Reading blocks the reactor for as long as
+    the file system does. The file is not closed.
     """
 
     CHUNK_SIZE = 2**14
+    MAX_READS = 16
 
     deferred: Deferred[bytes] | None = None
     lastSent = b""
@@ -62,11 +65,15 @@ class FileSender:
         if self.deferred is None:
             return
         try:
-            chunk = self.file.read(self.CHUNK_SIZE)
-            if chunk is None:
-                raise BlockingIOError("the file has nothing to read now, and a FileSender cannot wait for it")
-            if chunk:
-                self._send(chunk)
+            for _ in range(self.MAX_READS):
+                chunk = self.file.read(self.CHUNK_SIZE)
+                if chunk is None:
+                    raise BlockingIOError("the file has nothing to read now, and a FileSender cannot wait for it")
+                if not chunk:
+                    break
+                if self._send(chunk):
+                    return
+            else:
                 return
         except Exception:
             failure = Failure()
@@ -84,11 +91,15 @@ class FileSender:
         if self.deferred is not None:
             self._finish().errback(TransferStopped("the consumer asked to stop before the end of the file"))
 
-    def _send(self, chunk: bytes) -> None:
+    def _send(self, chunk: bytes) -> bool:
+        """Send a piece. False if the transform has given nothing for it."""
         if self.transform is not None:
             chunk = self.transform(chunk)
+            if not chunk:
+                return False
         self.consumer.write(chunk)
         self.lastSent = chunk[-1:]
+        return True
 
     def _finish(self) -> Deferred[bytes]:
         # Everything is let go of before the Deferred fires: a callback may begin the next transfer.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import itertools
 import logging
+import zlib
 from collections.abc import Callable
 from copy import copy
 from typing import Any
@@ -21,6 +23,7 @@ from reactor.error import (
     OutputLimitExceeded,
 )
 from reactor.failure import Failure
+from reactor.filesender import FileSender
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.policies import ProtocolWrapper
 from reactor.protocol import closeFor
@@ -695,6 +698,78 @@ class Producing:
         world.until(lambda: len(client.received) == 500_000 and server.transport.producer is None)
         assert client.received == b"".join(b"%d" % number * 100_000 for number in range(5))
         assert producer.trace == ["resume"] * 6
+
+    def test_aPullProducerThatWritesNothingIsAskedAgain(self, world: World) -> None:
+        """Soon, and not all the time; also in the middle, when the connection is closing, and not once it is done."""
+        server, client = world.pair()
+        times: list[float] = []
+
+        def produce() -> None:
+            times.append(world.reactor.seconds())
+            if len(times) in (5, 10):
+                server.transport.write(b"x")
+            elif len(times) == 15:
+                server.transport.write(b"y")
+                server.transport.unregisterProducer()
+
+        server.transport.registerProducer(Producer(resume=produce), False)
+        server.transport.loseConnection()
+        world.until(lost(server, client))
+        assert (client.received, len(times)) == (b"xxy", 15)
+        waits = [after - before for before, after in itertools.pairwise(times)]
+        assert sum(wait >= 0.009 for wait in waits) == 12
+
+    def test_aPullProducerIsAskedNoMoreThanOneAtATime(self, world: World) -> None:
+        """What others write brings further questions, and each of them at most one more timer."""
+        server, client = world.pair()
+
+        def timers() -> int:
+            return len([call for call in world.reactor.getDelayedCalls() if "_askAgain" in repr(call)])
+
+        producer = Producer()
+        server.transport.registerProducer(producer, False)
+        for number in range(1, 6):
+            server.transport.write(b"x")
+            world.until(lambda number=number: len(client.received) == number)
+            assert timers() <= 1
+        world.until(lambda: server.transport._asking)
+        server.transport.unregisterProducer()
+        assert (server.transport._asking, timers()) == (None, 0)
+        server.transport.registerProducer(producer, False)
+        server.transport.abortConnection()
+        world.until(lost(server, client))
+        assert producer.trace[-1] == "stop"
+        assert (server.transport._asking, timers()) == (None, 0)
+
+    def test_aPullProducerThatRaisesWhenAskedAgain(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        server, client = world.pair()
+        error = Boom()
+
+        def produce() -> None:
+            if len(producer.trace) == 3:
+                raise error
+
+        producer = Producer(resume=produce)
+        server.transport.registerProducer(producer, False)
+        world.until(lost(server, client))
+        assert server.lost.value is error
+        assert errorsIn(caplog) == [error]
+
+    def test_aFileSentCompressed(self, world: World) -> None:
+        """Most pieces give nothing: what they become is sent all the same, however long that takes."""
+        server, client = world.pair()
+        size = 100 * FileSender.CHUNK_SIZE
+        compressor = zlib.compressobj(9)
+        sender = FileSender()
+        sent = sender.beginFileTransfer(io.BytesIO(bytes(size)), server.transport, compressor.compress)
+
+        def finish(last: bytes) -> None:
+            server.transport.write(compressor.flush())
+            server.transport.loseConnection()
+
+        sent.addCallback(finish)
+        world.until(lost(server, client))
+        assert zlib.decompress(client.received) == bytes(size)
 
     def test_registrationRules(self, world: World) -> None:
         server, client = world.pair()

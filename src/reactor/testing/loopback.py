@@ -16,6 +16,7 @@ from reactor.failure import Failure
 from reactor.interfaces import BytesLike
 from reactor.linecore import asBytes
 from reactor.protocol import ClientFactory, ServerFactory
+from reactor.transports.output import PULL_REST
 
 PumpPolicy = Callable[["LoopbackQueue", Any], None]
 
@@ -137,6 +138,8 @@ class _LoopbackTransport:
     producer: Any = None
     streamingProducer = False
 
+    _asking = False
+
     def __init__(self, queue: LoopbackQueue, host: IPv4Address, peer: IPv4Address) -> None:
         self._queue = queue
         self._host = host
@@ -172,9 +175,19 @@ class _LoopbackTransport:
         self.producer = None
 
     def askProducer(self) -> None:
-        """Everything written has been delivered."""
-        if self.producer is not None and not self.streamingProducer:
-            self.producer.resumeProducing()
+        """Everything written has been delivered. A pull producer that writes nothing is asked again a little later."""
+        producer = self.producer
+        if producer is None or self.streamingProducer or self.disconnected:
+            return
+        producer.resumeProducing()
+        if self.producer is producer and not (self._queue or self._asking):
+            self._asking = True
+            _current.current().callLater(PULL_REST, self._askAgain)
+
+    def _askAgain(self) -> None:
+        self._asking = False
+        if not self._queue:
+            self.askProducer()
 
     def pauseProducing(self) -> None:
         """Nothing is held up: what is written is delivered."""

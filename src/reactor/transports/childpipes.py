@@ -141,6 +141,7 @@ class ChildWriter(OutputStream):
         self.disconnected = True
         self._over = True
         self._discardOutput()
+        self._stopAsking()
         self.reactor.closed(self)
         self.reactor.closeSoon(self._file)
         producer, self.producer = self.producer, None
@@ -164,6 +165,7 @@ class ChildWriter(OutputStream):
         failure = Failure(OutputLimitExceeded(f"{self.unsent} bytes"))
         self._over = self.disconnecting = True
         self._discardOutput()
+        self._stopAsking()
         self.stopWriting()
         self.reactor.callLater(0, self.connectionLost, failure)
 

@@ -125,6 +125,7 @@ class DuplexStream(OutputStream):
         self.disconnected = True
         self._over = True
         self._discardOutput()
+        self._stopAsking()
         self.reactor.closed(self)
         self._close()
         producer = self.producer
@@ -162,6 +163,7 @@ class DuplexStream(OutputStream):
         self._over = True
         self.disconnecting = True
         self._discardOutput()
+        self._stopAsking()
         self.stopReading()
         self.stopWriting()
         self.reactor.callLater(0, self.connectionLost, Failure(reason))

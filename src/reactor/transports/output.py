@@ -12,6 +12,9 @@ something must be done.
     _mark = -1           the next write must ask for a flush (nothing waits), or is to be dropped (the stream is over)
     _mark = highWater    a flush will come; below the mark nobody needs to know
     _mark = outputLimit  the high-water mark has been crossed, and the producer paused
+
+A pull producer is asked whenever nothing waits. One that then writes nothing would not be asked again by any end of
+sending: so it is asked again after PULL_REST, by a timer, until it writes or is unregistered.
 """
 
 from __future__ import annotations
@@ -23,13 +26,14 @@ from typing import Any
 from reactor._closing import tellClosing
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
-from reactor.interfaces import BytesLike, ITransportReactor
+from reactor.interfaces import BytesLike, IDelayedCall, ITransportReactor
 from reactor.interfaces.asking import conform
 from reactor.linecore import OutputBuffer
 
 HIGH_WATER = 64 * 1024
 OUTPUT_LIMIT = 16 * 1024 * 1024
 SEND_LIMIT = 128 * 1024
+PULL_REST = 0.01
 
 
 class OutputStream(OutputBuffer):
@@ -42,6 +46,7 @@ class OutputStream(OutputBuffer):
     __conform__ = conform
 
     __slots__ = (
+        "_asking",
         "_closeReason",
         "_ending",
         "_over",
@@ -70,6 +75,7 @@ class OutputStream(OutputBuffer):
         self._ending = False  # our half is to be closed once everything is sent
         self._writing = False
         self._closeReason: ConnectionDone | None = None
+        self._asking: IDelayedCall | None = None  # the pull producer is to be asked again
         self.sighting: Any = None  # a note of who serves the connection (serving.watch), which nothing here looks at
 
     @property
@@ -114,7 +120,10 @@ class OutputStream(OutputBuffer):
         self.write(b"".join(iovec))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Attach a producer: RuntimeError if there is one; stopProducing() if the connection is over."""
+        """Attach a producer: RuntimeError if there is one; stopProducing() if the connection is over.
+
+        A pull producer is asked at once, then whenever all is sent. One that writes nothing is asked again after 10 ms.
+        """
         if self.producer is not None:
             raise RuntimeError(f"cannot register producer {producer!r}: {self.producer!r} was never unregistered")
         if self.disconnected:
@@ -126,11 +135,12 @@ class OutputStream(OutputBuffer):
         if self.unsent:
             self._mark = min(self._mark, self.highWater)
         if not streaming:
-            producer.resumeProducing()
+            self._ask(producer)
 
     def unregisterProducer(self) -> None:
         """Detach the producer. A connection that waited for it closes once everything is sent."""
         self.producer = None
+        self._stopAsking()
         if not self._over:
             self._flushSoon()
 
@@ -232,11 +242,39 @@ class OutputStream(OutputBuffer):
             self.stopWriting()
         self._mark = -1
         producer = self.producer
-        if producer is not None and (self.producerPaused or not self.streamingProducer):
-            self.producerPaused = False
+        if producer is None or (self.streamingProducer and not self.producerPaused):
+            self._outputEnded()
+            return
+        self.producerPaused = False
+        if self.streamingProducer:
             producer.resumeProducing()
         else:
-            self._outputEnded()
+            self._ask(producer)
+
+    def _ask(self, producer: Any) -> None:
+        """Ask `producer`, the pull producer, to write; again a little later, if it does not."""
+        producer.resumeProducing()
+        if self.producer is producer and self._asking is None and not (self.unsent or self.streamingProducer):
+            self._askLater()
+
+    def _askLater(self) -> None:
+        if not self._over:
+            self._asking = self.reactor.callLater(PULL_REST, self._askAgain)
+
+    def _askAgain(self) -> None:
+        self._asking = None
+        producer = self.producer
+        if producer is None or self.streamingProducer or self.unsent or self._over:
+            return  # what waits is sent first, and then it is asked
+        try:
+            self._ask(producer)
+        except BaseException:
+            self.failConnection(Failure())
+
+    def _stopAsking(self) -> None:
+        asking, self._asking = self._asking, None
+        if asking is not None:
+            asking.cancel()
 
     def _passedMark(self, added: int) -> None:
         """A write of `added` bytes has brought the backlog above `_mark`."""

@@ -81,6 +81,9 @@ def beginTLS(
     layer.streamingProducer = connection.streamingProducer
     layer.producerPaused = connection.producerPaused
     layer.sighting = connection.sighting
+    if connection._asking is not None:
+        connection._stopAsking()
+        layer._askLater()
     lower = _replace(connection, layer)
     protocol.transport = layer
     if undelivered(protocol):

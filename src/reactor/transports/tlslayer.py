@@ -290,6 +290,7 @@ class TLSLayer(TLSOutput):
         self._reason = Failure(reason)
         self._held.clear()
         self._discardOutput()
+        self._stopAsking()
         self.lower.abortConnection()
 
     def _meaningOf(self, reason: Failure) -> Failure:
@@ -311,6 +312,7 @@ class TLSLayer(TLSOutput):
         self._handshaking = False
         self._held.clear()
         self._discardOutput()
+        self._stopAsking()
         self._stopTimer()
         if self.lower.connected:
             self._closeLower()
