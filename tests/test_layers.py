@@ -72,6 +72,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (7, ("reactor.serving.errors", "reactor.serving.latency", "reactor.serving.lines")),
     (7, ("reactor.serving.backlog", "reactor.serving.framing", "reactor.serving.standard")),
     (7, ("reactor.serving.logs", "reactor.serving.linefile")),
+    (7, ("reactor.serving.chatnames",)),
     (7, ("reactor.serving.options", "reactor.serving.watch")),
     (7, ("reactor.serving.drain",)),
     (7, ("reactor.serving.chat", "reactor.serving.collect", "reactor.serving.echo")),

@@ -1,22 +1,45 @@
 """The chat application: one room, for people with nc or telnet.
 
 What members send is theirs to choose, so nothing of it that could move a terminal's cursor, colour it or turn its text
-around reaches another: whatever is not printable arrives as U+FFFD. A name has letters, digits, "-", "_" and "." only,
-so nobody's line can pass for another's or for the room's own, which begin with "* ".
+around reaches another: whatever is not printable arrives as U+FFFD. Nobody's line can pass for another's, as names are
+what chatnames says, or for the room's own, which begin with "* ".
+
+Each line is written to every member, so a few bytes of one make many. Three things bound what one can cause:
+- In a turn of the loop the room writes TURN_WRITES times at most, and to nobody more than TURN_BYTES and one line.
+- A member says FREE_LINES lines in a WINDOW freely. What goes beyond, and what finds a turn used up, waits in a queue
+  of one line a member, which has half of each turn. Its sender is not read meanwhile.
+- The queue waits while a member that reads has LAG bytes before it, but for PATIENCE windows at most. So a member is
+  dropped for what it does not read, never for what was written in one turn.
+
+Who has no name yet takes no place in the room. It has NAME_TIMEOUT to say one, and less if MAX_NAMELESS others come.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
+from reactor.defer import Deferred
 from reactor.error import OutputLimitExceeded
 from reactor.failure import Failure
+from reactor.interfaces import IDelayedCall
 from reactor.protocol import ServerFactory
+from reactor.serving.chatnames import MAX_NAME, keyOf, nameProblem, normalized
 from reactor.serving.lines import ServedLines
 
-MAX_NAME = 20
+__all__ = ["HELP", "MAX_NAME", "Member", "Room"]
+
 MAX_MEMBERS = 1000
+MAX_NAMELESS = 1000
+NAME_TIMEOUT = 30.0
 MAX_BACKLOG = 256 * 1024
+TURN_WRITES = 4096
+TURN_BYTES = 32 * 1024
+FREE_LINES = 20
+WINDOW = 0.1
+LAG = 64 * 1024
+PATIENCE = 10
+PACE = 0.01
 HELP = "/name NEW, /who, /quit; everything else is said to all"
 
 
@@ -28,44 +51,51 @@ def cleaned(line: bytes) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def nameProblem(name: str) -> str | None:
-    """Return what is wrong with a name, or None."""
-    if not name:
-        return "a name cannot be empty"
-    if len(name) > MAX_NAME:
-        return f"a name has at most {MAX_NAME} characters"
-    if not all(character.isalnum() or character in "-_." for character in name):
-        return 'a name has letters, digits, "-", "_" and "." only'
-    return None
-
-
 class Member(ServedLines):
     """One connection. The first line is its name; then it has joined. Answered with the line ending it sends itself.
 
-    A member that does not read loses its connection when MAX_BACKLOG bytes wait for it; nobody waits for it.
+    A member that does not read loses its connection when MAX_BACKLOG bytes wait for it.
     """
 
     factory: Room
     name: str | None = None
 
+    #: What the room notes of it: the window of `said`, lines said in it, and the window in which it was seen to lag.
+    window = -1
+    said = 0
+    lagging: int | None = None
+    isGone = False
+
     _ending: bytes | None = None
+    _deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """Ask for the name."""
         transport: Any = self.transport
         transport.setOutputLimits(outputLimit=MAX_BACKLOG)
-        if self.factory.connections >= MAX_MEMBERS:
-            self.tell("* the room is full")
-            transport.loseConnection()
+        self.factory.reactor = transport.reactor
+        if self.factory.isFull():
+            self.refuse("the room is full")
             return
-        self.factory.connections += 1
-        self._counted = True
+        self._deadline = transport.reactor.callLater(NAME_TIMEOUT, self.refuse, "no name has come")
         self.tell("* your name, please")
+        self.factory.expect(self)
 
-    _counted = False
+    def lineReceived(self, line: bytes) -> Deferred[Any] | None:
+        """A name, a command, or something to say: now, or when the room comes to it."""
+        if self.factory.mayGoOn(self):
+            self.obey(line)
+            return None
+        turn: Deferred[Any] = Deferred()
+        turn.addCallback(self.obey)
+        self.factory.queue(self, line, turn)
+        return turn
 
-    def lineReceived(self, line: bytes) -> None:
-        """A name, a command, or something to say."""
+    def obey(self, line: bytes) -> None:
+        """Do what a line asks for."""
+        self.factory.spend(1, len(line))
+        if self.name is None and self.transport.disconnecting:
+            return  # refused while the line waited
         if self.delimiter == b"\n":
             self._ending = b"\r\n" if line.endswith(b"\r") else b"\n"
             line = line.removesuffix(b"\r")
@@ -73,33 +103,56 @@ class Member(ServedLines):
         if self.name is None:
             self._join(text.strip())
         elif text.startswith("/"):
-            self._obey(text)
+            self._command(text)
         elif text:
             self.factory.say(f"{self.name}: {text}", self)
 
     def tell(self, text: str) -> None:
         """Send this member a line of the room's own."""
-        self.send(text.encode())
+        data = text.encode()
+        self.factory.spend(1, len(data))
+        self.send(data)
 
     def send(self, data: bytes) -> None:
         """Send this member a line."""
         self.transport.write(data + (self._ending or self.delimiter))
 
+    def refuse(self, why: str) -> None:
+        """Say why, and close: it does not become a member."""
+        self._hasAnswered()
+        self.tell(f"* {why}")
+        self.transport.loseConnection()
+
+    def isBehind(self) -> bool:
+        """Whether much of what was written to it is not sent."""
+        return getattr(self.transport, "unsent", 0) > LAG
+
     def connectionLost(self, reason: Any = None) -> None:
         """Tell the others, with the reason if it is this member's slowness."""
-        if self._counted:
-            self.factory.connections -= 1
+        self.isGone = True
+        self._hasAnswered()
         if self.name is not None:
             slow = isinstance(reason, Failure) and reason.check(OutputLimitExceeded)
             self.factory.leave(self, "was dropped: did not read" if slow else "has left")
 
-    def _join(self, name: str) -> None:
-        if self._take(name):
-            others = ", ".join(self.factory.names(self)) or "nobody else"
-            self.tell(f"* welcome, {name}; here: {others}; {HELP}")
-            self.factory.say(f"* {name} has joined", self)
+    def _hasAnswered(self) -> None:
+        """Wait no more for its name."""
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            if deadline.active():
+                deadline.cancel()
+            self.factory.expectNoMore(self)
 
-    def _obey(self, text: str) -> None:
+    def _join(self, name: str) -> None:
+        if self.factory.isFull():
+            self.refuse("the room is full")
+        elif self._take(name):
+            self._hasAnswered()
+            others = ", ".join(self.factory.names(self)) or "nobody else"
+            self.tell(f"* welcome, {self.name}; here: {others}; {HELP}")
+            self.factory.say(f"* {self.name} has joined", self)
+
+    def _command(self, text: str) -> None:
         command, _, rest = text.partition(" ")
         before = self.name
         if command == "/name":
@@ -114,6 +167,7 @@ class Member(ServedLines):
 
     def _take(self, name: str) -> bool:
         """Take a name, if it is one and nobody has it. Whether that was so; the member is told if not."""
+        name = normalized(name)
         problem = nameProblem(name)
         if problem is None and not self.factory.claim(self, name):
             problem = f"{name} is taken"
@@ -123,22 +177,46 @@ class Member(ServedLines):
 
 
 class Room(ServerFactory[Member]):
-    """The members that have a name, in the order in which they joined."""
+    """The members that have a name, in the order in which they joined, and what each may make the room write."""
 
     noisy = False
     protocol = Member
 
     def __init__(self) -> None:
-        self.connections = 0
         self._members: dict[str, Member] = {}
+        self._nameless: dict[Member, None] = {}
+        self._queue: deque[tuple[Member, bytes, Deferred[Any]]] = deque()
+        self._news: deque[str] = deque()
+        self.reactor: Any = None  # the members', from the first on
+        self._writes = 0
+        self._bytes = 0
+        self._window = 0
+        self._turnCall: IDelayedCall | None = None
+        self._windowCall: IDelayedCall | None = None
+
+    # Who is there.
+
+    def isFull(self) -> bool:
+        """Whether nobody else can join."""
+        return len(self._members) >= MAX_MEMBERS
+
+    def expect(self, member: Member) -> None:
+        """`member` has been asked for its name. If too many have, the first of them waits no longer."""
+        self._nameless[member] = None
+        if len(self._nameless) > MAX_NAMELESS:
+            next(iter(self._nameless)).refuse("others wait to say their names")
+
+    def expectNoMore(self, member: Member) -> None:
+        """`member` has a name, or goes."""
+        self._nameless.pop(member, None)
 
     def claim(self, member: Member, name: str) -> bool:
-        """Give `member` a name. False if another one has it, in whatever case."""
-        key = name.casefold()
+        """Give `member` a name. False if another one has it, or one that looks like it."""
+        key = keyOf(name)
         if self._members.get(key, member) is not member:
             return False
         if member.name is not None:
-            del self._members[member.name.casefold()]
+            del self._members[keyOf(member.name)]
         member.name = name
         self._members[key] = member
         return True
@@ -147,14 +225,82 @@ class Room(ServerFactory[Member]):
         """Return everybody's name, without that of `but`."""
         return [str(member.name) for member in self._members.values() if member is not but]
 
+    def leave(self, member: Member, how: str) -> None:
+        """A member has gone. If this turn is used up, the others hear of it in one of the next."""
+        del self._members[keyOf(str(member.name))]
+        self._news.append(f"* {member.name} {how}")
+        if len(self._news) == 1 and self._isOpen(TURN_WRITES):
+            self.say(self._news.popleft())
+        self._awaitTurn()
+
+    # Who says what, and when.
+
     def say(self, text: str, by: Member | None = None) -> None:
         """Send a line to all, but not to `by`."""
         data = text.encode()
-        for member in list(self._members.values()):
+        members = list(self._members.values())
+        self.spend(len(members), len(data))
+        for member in members:
             if member is not by:
                 member.send(data)
 
-    def leave(self, member: Member, how: str) -> None:
-        """A member has gone."""
-        del self._members[str(member.name).casefold()]
-        self.say(f"* {member.name} {how}")
+    def spend(self, writes: int, size: int) -> None:
+        """So much of this turn is used."""
+        self._writes += writes
+        self._bytes += size
+        self._awaitTurn()
+
+    def mayGoOn(self, member: Member) -> bool:
+        """Whether a line of `member` is dealt with at once. It counts."""
+        if member.window != self._window:
+            member.window, member.said = self._window, 0
+        member.said += 1
+        if self._windowCall is None:
+            self._windowCall = self.reactor.callLater(WINDOW, self._nextWindow)
+        return member.said <= FREE_LINES and self._isOpen(TURN_WRITES)
+
+    def queue(self, member: Member, line: bytes, turn: Deferred[Any]) -> None:
+        """Fire `turn` with a line when its turn comes; never, if its member has gone by then."""
+        self._queue.append((member, line, turn))
+        self._awaitTurn()
+
+    def _isOpen(self, writes: int) -> bool:
+        return self._writes < writes and self._bytes < TURN_BYTES * writes // TURN_WRITES
+
+    def _awaitTurn(self, delay: float = 0) -> None:
+        if self._turnCall is None:
+            self._turnCall = self.reactor.callLater(delay, self._turn)
+
+    def _turn(self) -> None:
+        """A turn of the loop later: deal with what waits, as far as half a turn goes."""
+        self._turnCall = None
+        self._writes = self._bytes = 0
+        while self._news and self._isOpen(TURN_WRITES // 2):
+            self.say(self._news.popleft())
+        if self._queue and self._mustWait():
+            self._awaitTurn(PACE)
+            return
+        while self._queue and self._isOpen(TURN_WRITES // 2):
+            member, line, turn = self._queue.popleft()
+            if not member.isGone:
+                turn.callback(line)
+        if self._queue or self._news:
+            self._awaitTurn()
+
+    def _nextWindow(self) -> None:
+        self._windowCall = None
+        self._window += 1
+        if self._queue:
+            self._windowCall = self.reactor.callLater(WINDOW, self._nextWindow)
+
+    def _mustWait(self) -> bool:
+        """Whether a member that may be reading is behind. One that has been for long is not waited for."""
+        waits = False
+        for member in self._members.values():
+            if not member.isBehind():
+                member.lagging = None
+            elif member.lagging is None:
+                member.lagging, waits = self._window, True
+            elif self._window - member.lagging < PATIENCE:
+                waits = True
+        return waits
