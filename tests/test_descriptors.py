@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import errno
 import fcntl
+import logging
 import os
 import resource
 import socket
@@ -344,6 +345,21 @@ def test_anotherProtocolInPlace(world: DescriptorWorld) -> None:
     assert second.only.trace == [("descriptor", b"one"), "data"]
     sending.close()
     world.until(lambda: second.only.lost is not None)
+
+
+@pytest.mark.parametrize("takes", [False, True])
+def test_aResetIsTold(world: DescriptorWorld, takes: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """An error of the stream is a record, whether the protocol takes descriptors or not."""
+    caplog.set_level(logging.INFO)
+    receiving, sending = socket.socketpair()
+    factory = world.taking() if takes else world.clientFactory()
+    transport = world.reactor.adoptStreamConnection(receiving.fileno(), socket.AF_UNIX, factory)
+    receiving.close()
+    transport.writeNow(b"never read")
+    sending.close()  # with something unread, which resets the other end
+    world.until(lambda: factory.only.lost is not None)
+    assert factory.only.trace == ["made", ("lost", "ConnectionLost")]
+    assert "reset by peer" in caplog.text
 
 
 def test_theErrorIsTwisteds() -> None:

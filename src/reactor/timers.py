@@ -82,8 +82,9 @@ class DelayedCall:
 
     @property
     def seconds(self) -> Callable[[], float]:
-        """What tells the time of the reactor or clock that it belongs to: a function without arguments."""
-        return self._queue.seconds
+        """What tells the time that getTime() is in: a function without arguments, as the reactor's `seconds`."""
+        queue = self._queue
+        return lambda: queue.publicTime(queue.seconds())
 
     def active(self) -> bool:
         """True until it has been called or cancelled; already False inside the call itself."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from reactor._logger import getLogger
 from reactor.address import Address
-from reactor.error import ConnectionLost, FileDescriptorOverrun, OutputLimitExceeded, SSLError
+from reactor.error import FileDescriptorOverrun, OutputLimitExceeded, SSLError
 from reactor.failure import Failure
 from reactor.interfaces import IProtocol, ITransportReactor
 from reactor.transports.stream import Connection
@@ -95,7 +95,7 @@ class DescriptorStream(Connection):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self.connectionLost(Failure(ConnectionLost(str(error))))
+            self._broke(error)
             return
         if not data:
             self._readEnded()
@@ -120,13 +120,13 @@ class DescriptorStream(Connection):
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self.connectionLost(Failure(ConnectionLost(str(error))))
+            self._broke(error)
             return
         kind, received = type(self), deque(_descriptorsIn(messages))
         try:
             if flags & socket.MSG_CTRUNC:
                 # What follows would be taken for something that it is not.
-                self.connectionLost(Failure(ConnectionLost("no room for the descriptors that the peer has sent")))
+                self._broke("no room for the descriptors that the peer has sent")
                 return
             if not data:
                 self._readEnded()
