@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import signal
 import socket
 import subprocess
@@ -568,3 +569,40 @@ reactor.current().close()
 """
     result = runProgram(program)
     assert (result.stdout, result.stderr) == ("b'hello' AsyncioReactor False False\n", "")
+
+
+def test_whereThereIsNoPoll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A late turn asks select() there."""
+    monkeypatch.delattr(select, "poll")
+    reactor = AsyncioReactor(asyncio.SelectorEventLoop())
+    told: list[str] = []
+    ours, theirs = socket.socketpair()
+
+    class Ear:
+        def fileno(self) -> int:
+            return ours.fileno()
+
+        def doRead(self) -> None:
+            told.append("read")
+            reactor.removeReader(self)
+
+        def doWrite(self) -> None:
+            told.append("write")
+            reactor.removeWriter(self)
+
+        def connectionLost(self, reason: object) -> None:
+            raise AssertionError
+
+    with ours, theirs:
+        reactor._catchUp()
+        ear = Ear()
+        reactor.addWriter(ear)
+        reactor._catchUp()
+        assert told == ["write"]
+        theirs.send(b"x")
+        reactor.addReader(ear)
+        reactor.addWriter(ear)
+        reactor._catchUp()
+        assert told == ["write", "read", "write"]
+    reactor.close()
+    reactor.eventloop.close()

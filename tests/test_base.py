@@ -321,6 +321,7 @@ def test_aReactorIsFourThings() -> None:
     for method, args in [
         (half._loop, ()),
         (half._turn, (0,)),
+        (half._catchUp, ()),
         (half._wake, ()),
         (half._wakeupFd, ()),
         (half._closeLoop, ()),

@@ -43,7 +43,7 @@ from reactor.stdio import StandardIO
 from reactor.task import Clock
 from reactor.transports.output import OutputStream
 from reactor.transports.tcp import TCPConnection
-from tests.harness import turnUntil
+from tests.harness import LOOPS, dial, turnUntil
 from tests.tlsharness import HOST, TRUST, serverOptions
 
 DEADLINE = 20.0
@@ -557,6 +557,49 @@ def test_whoIsEvictedIsToldWhy(pair: Any) -> None:
     assert sweeping.evicted(None) is not None
     assert isinstance(sweeping.transport._closeReason, IdleTimeout)
     assert sweeping.transport.reactor.closeCounts == {IdleTimeout: 1}
+
+
+@pytest.mark.parametrize("side", LOOPS, ids=lambda side: side.name)
+def test_afterAStallTheActiveStay(side: Any) -> None:
+    """The server stood still for longer than its timeout. The lines that came meanwhile are read before the sweep looks
+    at anybody, and it looks at lines, not at bytes.
+    """
+    reactor = side.makeReactor()
+    connections = watch.Connections(reactor)
+    sweep = watch.IdleSweep(reactor, 0.4, connections)
+    made: list[Lines] = []
+
+    class Kept(Lines):
+        gone = False
+
+        def connectionMade(self) -> None:
+            made.append(self)
+            connections.add(self.transport)
+
+        def connectionLost(self, reason: Any = None) -> None:
+            self.gone = True
+
+    port = reactor.listenTCP(0, ServerFactory.forProtocol(Kept), interface="127.0.0.1")
+    peers = [dial(port) for _ in range(6)]
+    turnUntil(reactor, lambda: len(made) == 6)
+    for peer in peers:
+        peer.sendall(b"line\n")
+    turnUntil(reactor, lambda: all(each.lineCount == 1 for each in made))
+    sweep.start()
+    turnUntil(reactor, lambda: all(each.transport.sighting.time is not None for each in made))
+    for peer in peers[:-1]:
+        peer.sendall(b"active\n")
+    peers[-1].sendall(b"dribbling")
+    end = time.monotonic() + 0.6
+    while time.monotonic() < end:
+        pass
+    turnUntil(reactor, lambda: any(each.gone for each in made))
+    assert sorted(each.lineCount for each in made) == [1, 2, 2, 2, 2, 2]
+    assert [each.lineCount for each in made if each.gone] == [1]
+    sweep.stop()
+    for peer in peers:
+        peer.close()
+    side.close(reactor)
 
 
 def test_whoTricklesIsEvicted(pair: Any) -> None:

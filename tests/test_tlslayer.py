@@ -130,6 +130,29 @@ class TestHandshake:
         assert wire.protocol.events == []
         assert wire.reactor.getDelayedCalls() == []
 
+    @pytest.mark.parametrize("weAreClient", [False, True])
+    def test_deadlineOfALateLoop(self, weAreClient: bool) -> None:
+        """What had come before the deadline counts, though the loop reads it after it: the peer has the time anew for
+        its answer. A part that is not whole does not count.
+        """
+        for isWhole in (True, False):
+            wire = Wire(weAreClient=weAreClient)
+            if weAreClient:
+                wire.flush()
+            with contextlib.suppress(ssl.SSLWantReadError):
+                wire.peer.do_handshake()
+            part = wire._out.read()
+            wire.other.write(part if isWhole else part[:-1])
+            wire.other.flush()
+            wire.reactor.clock.advance(HANDSHAKE_TIMEOUT + 1)
+            wire.flush()
+            assert [type(failure.value) for failure in wire.failures] == ([] if isWhole else [error.TimeoutError])
+            if isWhole:
+                wire.advance(HANDSHAKE_TIMEOUT - 1)
+                wire.handshake()
+                assert wire.protocol.events == ["made", "handshake"]
+                assert wire.reactor.getDelayedCalls() == []
+
     def test_deadlineThatWasChosen(self) -> None:
         wire = Wire(options=CertificateOptions(certificatePath(), handshakeTimeout=3))
         wire.advance(3)

@@ -26,7 +26,12 @@ from typing import Any
 from reactor.error import AlreadyCalled, AlreadyCancelled
 from reactor.interfaces.asking import conform
 
-__all__ = ["DelayError", "DelayedCall", "TimerQueue", "monotonicTime"]
+__all__ = ["LATE", "DelayError", "DelayedCall", "TimerQueue", "monotonicTime"]
+
+# Seconds. A turn that begins by more than this after the one before is late: a callback has taken its time, or the
+# machine has slept. Before the calls that came due, it reads once what waits, so that no peer is judged by what the
+# loop had not read yet. A loop that has only slept for want of work is late, too, and pays for it with one poll.
+LATE = 0.1
 
 MIN_STALE = 64  # fewer deadlines without a call than this are not worth a rebuild
 JUMP = 0.001  # seconds: less is how far apart two clocks are read, and no jump

@@ -24,8 +24,11 @@ from reactor.error import (
     ReactorNotRunning,
 )
 from reactor.failure import Failure
+from reactor.linereceiver import LineReceiver
+from reactor.policies import TimeoutMixin
 from reactor.protocol import ClientCreator, ClientFactory, Protocol, ServerFactory
 from reactor.task import LoopingCall
+from reactor.timers import LATE
 from tests.conftest import openFiles
 from tests.harness import DEADLINE, LOOPBACK, dial, readAll, runUntil, turnUntil
 
@@ -1081,6 +1084,164 @@ class Fairness:
         runUntil(reactor, lambda: min(turns.values()) > 20)
 
 
+class LateTurns:
+    """After a stall: what had come in time is seen before the delayed calls that came due."""
+
+    def test_readsBeforeTheCalls(self, make: Make) -> None:
+        reactor, told = make(), []
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ear = Ear(ours.fileno(), told, lambda ear: reactor.removeWriter(ear) if told[-1] == "write" else None)
+            reactor.addReader(ear)
+            reactor.callLater(0.02, told.append, "call")
+            reactor.callLater(0.03, reactor.stop)
+
+            def meanwhile() -> None:
+                theirs.send(b"in time")
+                reactor.addWriter(ear)
+
+            with stalling(reactor, meanwhile):
+                start(reactor)
+            assert sorted(map(str, told[:2])) == [str(("read", b"in time")), "write"]
+            assert told[2] == "call"
+
+    def test_readsOnce(self, make: Make) -> None:
+        """A peer that has sent much does not put the calls off."""
+        reactor, told = make(), []
+        ours, theirs = socket.socketpair()
+
+        class Sip(Ear):
+            def doRead(self) -> None:
+                told.append(os.read(self.fd, 1))
+
+        with ours, theirs:
+            sip = Sip(ours.fileno(), told)
+            reactor.addReader(sip)
+            reactor.callLater(0.02, told.append, "call")
+            reactor.callLater(0.03, reactor.stop)
+            with stalling(reactor, lambda: theirs.send(b"x" * 1000)):
+                start(reactor)
+            assert 1 <= told.index("call") <= 2  # an event loop of others may have had one read in hand
+            reactor.removeReader(sip)
+
+    def test_readsEverybody(self, make: Make) -> None:
+        """More than one batch of events."""
+        reactor, told = make(), []
+
+        class Many(Ear):
+            def doRead(self) -> None:
+                told.append(self.fd)
+                reactor.removeReader(self)
+
+        with contextlib.ExitStack() as open_:
+            files = [os.eventfd(0) for _ in range(600)]
+            for file in files:
+                open_.callback(os.close, file)
+                reactor.addReader(Many(file, told))
+
+            def meanwhile() -> None:
+                for file in files:
+                    os.eventfd_write(file, 1)
+
+            reactor.callLater(0.02, told.append, "call")
+            reactor.callLater(0.03, reactor.stop)
+            with stalling(reactor, meanwhile):
+                start(reactor)
+            assert (len(told), told[-1]) == (601, "call")
+
+    def test_anOwnerThatTheOneBeforeHasEnded(self, make: Make) -> None:
+        """It is not called, and neither is one that has its number meanwhile."""
+        reactor, told = make(), []
+        pairs = [socket.socketpair() for _ in range(2)]
+        with contextlib.ExitStack() as open_:
+            for sock in (sock for pair in pairs for sock in pair):
+                open_.enter_context(sock)
+
+            class Only(Ear):
+                def doRead(self) -> None:
+                    told.append("read")
+                    for ear in ears:
+                        reactor.removeReader(ear)
+                        reactor.removeWriter(ear)
+
+            ears = [Only(pair[0].fileno(), told) for pair in pairs]
+            for ear in ears:
+                reactor.addReader(ear)
+            reactor.callLater(0.02, told.append, "call")
+            reactor.callLater(0.03, reactor.stop)
+
+            def meanwhile() -> None:
+                for ear, pair in zip(ears, pairs, strict=True):
+                    reactor.addWriter(ear)
+                    pair[1].send(b"x")
+
+            with stalling(reactor, meanwhile):
+                start(reactor)
+            assert told == ["read", "call"]
+
+    def test_deadlinesThatAPeerHasMet(self, make: Make) -> None:
+        """It is judged by its own rule: a completed line begins the time anew, bytes alone do not."""
+        reactor = make()
+        lost: list[Any] = []
+
+        class Deadline(TimeoutMixin, LineReceiver):
+            delimiter = b"\n"
+            lines = 0
+
+            def callLater(self, period: float, func: Callable[[], object]) -> Any:
+                return reactor.callLater(period, func)
+
+            def connectionMade(self) -> None:
+                self.setTimeout(0.3)
+
+            def lineReceived(self, line: bytes) -> None:
+                self.resetTimeout()
+                self.lines += 1
+
+            def timeoutConnection(self) -> None:
+                lost.append((self.lines, [each.lines for each in protocols]))
+
+        protocols: list[Deadline] = []
+
+        def build() -> Deadline:
+            protocols.append(Deadline())
+            return protocols[-1]
+
+        port = reactor.listenTCP(0, ServerFactory.forProtocol(build), interface=LOOPBACK)
+        with dial(port) as diligent, dial(port) as dribbling:
+            diligent.sendall(b"line\n")
+            dribbling.sendall(b"line\n")
+            turnUntil(reactor, lambda: [each.lines for each in protocols] == [1, 1])
+            diligent.sendall(b"a line in time\n")
+            dribbling.sendall(b"and so on, and on")
+            standStill(0.5)
+            turnUntil(reactor, lambda: lost)
+            assert lost == [(1, [2, 1])]
+        reactor.disconnectAll()
+
+
+def standStill(seconds: float = 1.5 * LATE) -> None:
+    """What a callback that takes its time does to the loop."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@contextlib.contextmanager
+def stalling(reactor: Any, meanwhile: Callable[[], object]) -> Iterator[None]:
+    """Have the callback of a reader take its time, as the first thing; what `meanwhile` does happens during it."""
+    file = os.eventfd(1)
+
+    def stall(ear: Ear) -> None:
+        reactor.removeReader(ear)
+        meanwhile()
+        standStill()
+
+    reactor.addReader(Ear(file, [], stall))
+    yield
+    os.close(file)
+
+
 class Names:
     def test_resolve(self, make: Make) -> None:
         reactor, found = make(), []
@@ -1098,5 +1259,5 @@ class Names:
         assert isinstance(made[0], Protocol)
 
 
-class ReactorContract(Running, Triggers, Time, Threads, Descriptors, Fairness, Names):
+class ReactorContract(Running, Triggers, Time, Threads, Descriptors, Fairness, LateTurns, Names):
     """All of it. A subclass has the fixture `make`."""

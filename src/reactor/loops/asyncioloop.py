@@ -407,6 +407,20 @@ class AsyncioReactor(ReactorBase):
         with suppress(OSError):  # it was closed behind our back, and the kernel has forgotten it
             (self._watching.remove_reader if table is self._readers else self._watching.remove_writer)(fd)
 
+    def _catchUp(self) -> None:
+        """See ReactorBase._catchUp. The event loop cannot be turned from inside, so the descriptors are polled here.
+
+        asyncio has what it polled in hand, and calls for it once more: flags only wake.
+        """
+        if self._ownEpoll is not None:
+            self._ownEpoll.catchUp()
+            return
+        readers, writers = _readyOf(self._readers, self._writers)
+        for each, table, serve in ((readers, self._readers, self._read), (writers, self._writers, self._write)):
+            for fd, owner in each:
+                if table.get(fd) is owner:  # else one before it has ended it
+                    serve(owner)
+
     def _read(self, owner: Any) -> None:
         try:
             result = owner.doRead()
@@ -440,6 +454,26 @@ def _pollOf(eventloop: asyncio.AbstractEventLoop) -> int:
     backend = getattr(eventloop, "_get_backend_id", None)  # uvloop
     fileno = getattr(getattr(eventloop, "_selector", None), "fileno", None)  # asyncio
     return int((backend or fileno or (lambda: -1))())
+
+
+_Ready = list[tuple[int, Any]]
+
+
+def _readyOf(readers: dict[int, Any], writers: dict[int, Any]) -> tuple[_Ready, _Ready]:
+    """Return those of each table whose descriptors can be read from, or written to, or have failed."""
+    if not hasattr(select, "poll"):  # Windows
+        if not (readers or writers):
+            return [], []
+        canRead, canWrite, failed = select.select([*readers], [*writers], [*writers], 0)
+        return [(fd, readers[fd]) for fd in canRead], [(fd, writers[fd]) for fd in {*canWrite, *failed}]
+    poll = select.poll()
+    for fd in readers.keys() | writers.keys():
+        poll.register(fd, (select.POLLIN if fd in readers else 0) | (select.POLLOUT if fd in writers else 0))
+    ready = [(fd, flags) for fd, flags in poll.poll(0) if not flags & select.POLLNVAL]
+    return (
+        [(fd, readers[fd]) for fd, flags in ready if fd in readers and flags != select.POLLOUT],
+        [(fd, writers[fd]) for fd, flags in ready if fd in writers and flags != select.POLLIN],
+    )
 
 
 def _fileOf(fd: int) -> tuple[int, int]:

@@ -3,7 +3,8 @@ wake-up from other threads, and the loop itself.
 
 One turn of the loop, in this order:
 1. calls from threads and signals that were queued when the turn began, first in, first out;
-2. delayed calls that are due, except those made in this turn;
+2. delayed calls that are due, except those made in this turn; before them, if the turn is late (timers.LATE), one poll
+   and its events, so that they see what had come in time;
 3. shutdown, if stop() was called;
 4. output written outside its own connection's event is sent;
 5. sleep, until a descriptor is ready, a delayed call is due, or somebody wakes the loop;
@@ -36,7 +37,7 @@ from reactor.loops.signals import SignalHandling
 from reactor.loops.sockets import SocketServices
 from reactor.loops.triggers import SystemEvents, Trigger
 from reactor.loops.workers import ThreadServices
-from reactor.timers import DelayedCall, TimerQueue
+from reactor.timers import LATE, DelayedCall, TimerQueue
 from reactor.transports.tlslayer import sayGoodbye
 
 log = getLogger("reactor")
@@ -68,6 +69,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._looping = False
         self._exit: BaseException | None = None
         self._timers = TimerQueue(self.monotonic, self.seconds)
+        self._looked = self.monotonic()  # when the delayed calls were last looked at
         self._events = SystemEvents(self.reportFailure)
         self._threadCalls: deque[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = deque()
         self._signals = SignalHandling(self.callFromThread, self._wakeupFd)
@@ -86,6 +88,10 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def _turn(self, longest: float | None) -> None:
         """Turn once, sleeping no longer than `longest` seconds."""
+        raise NotImplementedError
+
+    def _catchUp(self) -> None:
+        """Poll once, without a sleep, for every descriptor, and serve what is ready."""
         raise NotImplementedError
 
     def _wake(self) -> None:
@@ -204,6 +210,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         if self._started:
             raise ReactorAlreadyRunning("the reactor is running already")
         self._started = self._looping = self._atWork = True
+        self._looked = self.monotonic()
         self._events.forget("startup", "shutdown")
 
     def _startUp(self, installSignalHandlers: bool) -> None:
@@ -301,8 +308,10 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             # The usual turn of a busy server: nothing to do but what the descriptors bring.
             if due is None:
                 return None
-            wait = due - self.monotonic()
+            now = self.monotonic()
+            wait = due - now
             if wait > 0:
+                self._looked = now
                 return wait if wait < LONGEST_SLEEP else LONGEST_SLEEP
         if self._threadCalls:
             self._runThreadCalls()
@@ -324,8 +333,13 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def _runDelayedCalls(self) -> None:
         timers = self._timers
-        barrier = timers.mark()
         now = self.monotonic()
+        if now - self._looked > LATE:
+            due = timers.nextTime()
+            if due is not None and due <= now:
+                self._catchUp()
+        self._looked = now
+        barrier = timers.mark()
         while (call := timers.popDue(now, barrier)) is not None:
             try:
                 call.run()

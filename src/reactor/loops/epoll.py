@@ -139,6 +139,15 @@ class EpollReactor(ReactorBase):
             if self._toFlush or self._toClose:
                 self._finishTurn()
 
+    def _catchUp(self) -> None:
+        """See ReactorBase._catchUp. All that is ready, as the next batch may come after somebody has been judged."""
+        events = self._epoll.poll(0, len(self._readers) + len(self._writers))
+        outer, self._inBatch = self._inBatch, True
+        try:
+            self._dispatch(events)
+        finally:
+            self._inBatch = outer  # what was closed is closed in the kernel at the end of this turn's calls
+
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         readers, writers = self._readers, self._writers
         for fd, flags in events:

@@ -64,6 +64,10 @@ class OwnEpoll:
         self._watches[fd].writer = None
         self._changed(fd)
 
+    def catchUp(self) -> None:
+        """Call back for everything that is ready now, once."""
+        self._dispatch(len(self._watches) or 1)
+
     def close(self) -> None:
         """Watch nothing any more. The event loop may have been closed before."""
         if not self._eventloop.is_closed():
@@ -96,10 +100,10 @@ class OwnEpoll:
             del self._watches[fd]
             self._epoll.unregister(fd)
 
-    def _dispatch(self) -> None:
+    def _dispatch(self, most: int = BATCH) -> None:
         watches = self._watches
         notIn, notOut = ~select.EPOLLIN, ~select.EPOLLOUT
-        for watch, flags in [(watches[fd], flags) for fd, flags in self._epoll.poll(0, BATCH) if fd in watches]:
+        for watch, flags in [(watches[fd], flags) for fd, flags in self._epoll.poll(0, most) if fd in watches]:
             if flags & notOut and watch.reader is not None:
                 callback, argument = watch.reader
                 callback(argument)

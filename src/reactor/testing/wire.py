@@ -164,12 +164,18 @@ class PumpReactor(ReactorBase):
         if not ready:
             self._sleep(sleep)
             return
+        self._serve(ready)
+        self._finishTurn()
+
+    def _catchUp(self) -> None:
+        self._serve(self._ready())
+
+    def _serve(self, ready: list[tuple[Any, bool, bool]]) -> None:
         outer, self._inBatch = self._inBatch, True
         try:
             self._dispatch(ready)
         finally:
             self._inBatch = outer
-            self._finishTurn()
 
     def _ready(self) -> list[tuple[Any, bool, bool]]:
         readable = {owner for owner, sock in self._readers.items() if sock.isReadable()}

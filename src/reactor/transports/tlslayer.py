@@ -6,7 +6,9 @@
 So it works over any stream transport of this package. TLSEngine does the work in between.
 
 The handshake comes first. Before it is done, certificates verified, there is no protocol (or, after startTLS, none that
-is told anything), nothing is delivered, and what is written waits. It has a deadline.
+is told anything), nothing is delivered, and what is written waits. It has a deadline. If the loop itself is late, and
+answers the peer's part of the handshake after that deadline only, the peer gets the time anew for its next part. A part
+that is not whole gains nothing.
 
 Output. Plaintext waits here, and is encrypted while little ciphertext waits below. See tlsoutput.py.
 
@@ -66,6 +68,7 @@ class TLSLayer(TLSOutput):
         "__weakref__",
         "_aborting",
         "_build",
+        "_deadline",
         "_endTold",
         "_ended",
         "_failed",
@@ -95,6 +98,7 @@ class TLSLayer(TLSOutput):
         self._ended = ended
         self._paused = False
         self._aborting = False
+        self._deadline = 0.0  # of the handshake
         self._held: list[bytes] = []  # decrypted and not delivered
         self._endTold = False  # the protocol knows that the peer's direction is over
         self._reason: Failure | None = None  # what the end of the transport below will mean
@@ -113,7 +117,7 @@ class TLSLayer(TLSOutput):
     def makeConnection(self, transport: ILowerTransport) -> None:
         """Called when it stands: begins the handshake."""
         self._attachTo(transport)
-        self._timer = self.reactor.callLater(self.handshakeTimeout, self.fail, TimeoutError(string="TLS handshake"))
+        self._awaitHandshake()
         self._handshake(b"")
 
     def dataReceived(self, data: bytes) -> None:
@@ -167,7 +171,7 @@ class TLSLayer(TLSOutput):
             self._passOn()  # an alert, which tells the peer why
             self.fail(error)
             return
-        self._passOn()
+        answered = self._passOn()
         if done:
             self._stopTimer()
             self._handshaking = False
@@ -177,6 +181,13 @@ class TLSLayer(TLSOutput):
                 self._abort(SSLError(string=PLAIN_BYTES))
             else:
                 self._handshakeDone()
+        elif answered and self._deadline <= monotonicTime(self.reactor):
+            self._stopTimer()
+            self._awaitHandshake()
+
+    def _awaitHandshake(self) -> None:
+        self._deadline = monotonicTime(self.reactor) + self.handshakeTimeout
+        self._timer = self.reactor.callLater(self.handshakeTimeout, self.fail, TimeoutError(string="TLS handshake"))
 
     def _attach(self) -> None:
         """Have the protocol built, and tell it that the connection stands."""

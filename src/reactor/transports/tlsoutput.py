@@ -133,10 +133,12 @@ class TLSOutput(OutputStream):
             self._sending = False
         return sent
 
-    def _passOn(self) -> None:
-        """Give the transport below what TLS has written."""
-        if data := self._engine.take():
+    def _passOn(self) -> bool:
+        """Give the transport below what TLS has written; return whether that is anything."""
+        data = self._engine.take()
+        if data:
             self.lower.write(data)
+        return bool(data)
 
     def _sendFailed(self, error: OSError) -> None:
         self._finish(Failure(ConnectionLost(str(error))))
