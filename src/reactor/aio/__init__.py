@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from reactor.aio.channels import AsyncioConnection
 from reactor.aio.connecting import openConnection, startServer
-from reactor.aio.serving import AsyncioConnection, LoopServices, ProtocolAdapter, ProtocolFactory
+from reactor.aio.serving import LoopServices, ProtocolAdapter, ProtocolFactory
 from reactor.aio.streams import LineReader, LineTooLong, LineWriter
 
 __all__ = [

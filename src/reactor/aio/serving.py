@@ -1,19 +1,18 @@
 """Our protocols on asyncio's own transports, with no reactor of ours: TCP, UNIX, TLS, on any event loop there is.
 
-What protocols get is the package's own Connection; what it takes for its socket is a _Channel, which hands bytes to and
+What protocols get is the package's own Connection; what it takes for its socket is a Channel, which hands bytes to and
 from an asyncio transport. So order, limits, producers, half-close and the ways to end are those of every connection.
 Output passes through asyncio's buffer, which is kept empty as far as possible (its limit is 0): what it holds counts as
 not sent, and there is at most one send of it.
 
-With TLS there is no half-close: asyncio has none, and loseWriteConnection ends the connection.
+With the TLS of asyncio there is no half-close: loseWriteConnection ends the connection. startTLS is TLS of ours, with
+all its rules.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,11 +21,11 @@ from typing import Any, cast
 from reactor._closing import tellBroken, tellClosing
 from reactor._logger import getLogger
 from reactor.address import Address, UNIXAddress, fromSocketName
-from reactor.error import ConnectionDone, ConnectionLost, ConnectionUnwanted
+from reactor.aio.channels import Channel, isSecure, isTruncated, kindOf
+from reactor.error import ConnectionLost, ConnectionUnwanted
 from reactor.failure import Failure, safeRepr
 from reactor.interfaces import IFileDescriptor, IFlushable
-from reactor.timers import DelayedCall, TimerQueue
-from reactor.transports.tcp import TCPConnection
+from reactor.timers import LATE, DelayedCall, TimerQueue
 
 log = getLogger("reactor.aio")
 
@@ -47,6 +46,8 @@ class LoopServices:
         self._timers = TimerQueue(self.monotonic, self.seconds)
         self._timers.sooner = self._arm
         self._timer: asyncio.TimerHandle | None = None
+        self._looked = eventloop.time()  # when the delayed calls were last looked at
+        self._catchingUp = False
 
     def seconds(self) -> float:
         """Return the time in seconds since 1970. See ReactorBase.seconds."""
@@ -69,12 +70,23 @@ class LoopServices:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if due is not None:
+        if due is not None and not self._catchingUp:
             self._timer = self.eventloop.call_at(due, self._run)
 
     def _run(self) -> None:
+        """Make the calls that are due. If the event loop may have stood still, it first polls once and reads."""
         self._timer = None
+        if self.monotonic() - self._looked > LATE:
+            # Between the two callbacks the event loop polls, and calls back for all that was ready.
+            self._catchingUp = True
+            self.eventloop.call_soon(self.eventloop.call_soon, self._runDue)
+        else:
+            self._runDue()
+
+    def _runDue(self) -> None:
+        self._catchingUp = False
         barrier, now = self._timers.mark(), self.monotonic()
+        self._looked = now
         while (call := self._timers.popDue(now, barrier)) is not None:
             try:
                 call.run()
@@ -107,11 +119,17 @@ class LoopServices:
     def removeWriter(self, writer: Any) -> None:
         """Nothing: see addWriter."""
 
-    def opened(self, transport: IFileDescriptor) -> None:
-        """Nothing: whoever runs the event loop closes what is left."""
+    def isReading(self, reader: Any) -> bool:
+        """Whether addReader is in force."""
+        reading: bool = reader.socket.reading
+        return reading
+
+    def opened(self, transport: Any) -> None:
+        """What arrives is for `transport` from now on. Whoever runs the event loop closes what is left."""
+        transport.socket.connection = transport
 
     def closed(self, transport: IFileDescriptor) -> None:
-        """Nothing: see opened."""
+        """Nothing: whoever runs the event loop closes what is left."""
 
     def flushSoon(self, transport: IFlushable) -> None:
         """Send what was written when the present callback is done."""
@@ -135,132 +153,25 @@ def _leave(value: BaseException) -> None:
     raise value
 
 
-class _Channel:
-    """What a Connection takes for its socket: it hands bytes to an asyncio transport, and what that gave to recv()."""
-
-    def __init__(self, transport: Any, eventloop: asyncio.AbstractEventLoop, deliver: Callable[[], None]) -> None:
-        self.transport = transport
-        self.real = transport.get_extra_info("socket")
-        self.blocked = False
-        self.reading = False
-        self.ended = False
-        self._eventloop = eventloop
-        self._deliver = deliver
-        self._incoming = b""
-        self._held = False
-        self._reset = False
-
-    def feed(self, data: bytes) -> None:
-        self._incoming = self._incoming + data if self._incoming else data
-
-    def isReadable(self) -> bool:
-        return bool(self._incoming) or self.ended
-
-    def startReading(self) -> None:
-        if self.reading:
-            return
-        self.reading = True
-        if self._held:
-            self._held = False
-            self.transport.resume_reading()
-        if self.isReadable():
-            self._eventloop.call_soon(self._deliver)
-
-    def stopReading(self) -> None:
-        if not self.reading:
-            return
-        self.reading = False
-        if not (self.ended or self.transport.is_closing()):
-            self._held = True
-            self.transport.pause_reading()
-
-    def recv(self, size: int) -> bytes:
-        data = self._incoming
-        if data:
-            self._incoming = data[size:]
-            return data[:size]
-        if self.ended:
-            return b""
-        raise BlockingIOError(errno.EAGAIN, "nothing has been received")
-
-    def send(self, data: bytes | bytearray | memoryview) -> int:
-        if self.blocked:
-            raise BlockingIOError(errno.EAGAIN, "asyncio still holds what came before")
-        if self.transport.is_closing():
-            raise ConnectionResetError(errno.ECONNRESET, "the transport is closing")
-        self.transport.write(bytes(data))  # ours will be changed, and some loops keep what they get
-        return len(data)
-
-    def shutdown(self, how: int) -> None:
-        if not self.transport.can_write_eof():
-            raise OSError(errno.EOPNOTSUPP, "this transport cannot end one half")
-        self.transport.write_eof()
-
-    def getsockopt(self, level: int, option: int) -> Any:
-        return self.real.getsockopt(level, option)
-
-    def setsockopt(self, level: int, option: int, value: Any) -> None:
-        if (level, option, value) == (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)):
-            self._reset = True
-        self.real.setsockopt(level, option, value)
-
-    def fileno(self) -> int:
-        return -1 if self.real is None else int(self.real.fileno())
-
-    def close(self) -> None:
-        if self._reset or self.blocked:
-            self.transport.abort()
-        else:
-            self.transport.close()
-
-
-class AsyncioConnection(TCPConnection):
-    """A connection of ours on an asyncio transport, which getHandle() returns. All else is as in TCPConnection."""
-
-    __slots__ = ("_handedOver",)
-
-    def __init__(self, services: LoopServices, channel: Any, protocol: Any, host: Address, peer: Address) -> None:
-        super().__init__(cast("Any", services), channel, protocol, host, peer)
-        self._handedOver = False
-
-    def getHandle(self) -> Any:
-        """Return the asyncio transport."""
-        return cast("Any", self.socket).transport
-
-    def flush(self) -> None:
-        """See OutputStream.flush. asyncio says when it takes more only if there was something that it did not take."""
-        super().flush()
-        if self._writing and not cast("Any", self.socket).blocked:
-            self._flushSoon()
-
-    def taken(self) -> None:
-        """asyncio has sent what it held."""
-        handedOver, self._handedOver = self._handedOver, False
-        if self.unsent:
-            self.flush()
-        elif handedOver:
-            self._sentAll()
-
-    def _sentAll(self) -> None:
-        if cast("Any", self.socket).blocked:
-            self._handedOver = True
-        else:
-            super()._sentAll()
-
-
 class ProtocolAdapter(asyncio.Protocol):
     """The asyncio protocol of one connection: it has `build(peer address)` make one of ours, `protocol`, and serves it.
 
-    Without a protocol (None, or an exception, which is logged) the connection is closed.
+    Without a protocol (None, or an exception, which is logged) the connection is closed. `isClient` says whether this
+    side has connected, for startTLS.
     """
 
-    def __init__(self, build: Callable[[Any], Any], services: LoopServices) -> None:
+    def __init__(self, build: Callable[[Any], Any], services: LoopServices, isClient: bool = False) -> None:
         self.protocol: Any = None
-        self.connection: AsyncioConnection | None = None
         self._build = build
         self._services = services
-        self._channel: _Channel | None = None
+        self._isClient = isClient
+        self._channel: Channel | None = None
         self._secure = False
+
+    @property
+    def connection(self) -> Any:
+        """The transport of `protocol`, or what carries its TLS; None if there is none."""
+        return None if self._channel is None else self._channel.connection
 
     def connection_made(self, transport: Any) -> None:
         """Called by asyncio."""
@@ -276,12 +187,16 @@ class ProtocolAdapter(asyncio.Protocol):
                 tellClosing(self._services, peer, ConnectionUnwanted())
             transport.close()
             return
-        self._secure = transport.get_extra_info("sslcontext") is not None
+        self._secure = isSecure(transport)
         # The TLS of asyncio pauses at the mark, all else above it.
         transport.set_write_buffer_limits(high=1 if self._secure else 0, low=0)
-        self._channel = _Channel(transport, self._services.eventloop, self._deliver)
-        self.connection = AsyncioConnection(self._services, self._channel, self.protocol, host, peer)
-        self.connection.start()
+        self._channel = Channel(transport, self._services.eventloop, self._deliver)
+        kind = kindOf(transport)
+        connection = kind(cast("Any", self._services), self._channel, self.protocol, host, peer, self._isClient)
+        connection.start()
+        completed = getattr(self.protocol, "handshakeCompleted", None)
+        if self._secure and completed is not None and not connection.disconnecting:
+            self._guard(completed)
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
@@ -294,6 +209,7 @@ class ProtocolAdapter(asyncio.Protocol):
         if self._channel is None:
             return False
         self._channel.ended = True
+        self._channel.truncated = self._secure and isTruncated(self._channel.transport)
         self._deliver()
         return not self._secure
 
@@ -304,29 +220,34 @@ class ProtocolAdapter(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Called by asyncio."""
-        if self._channel is not None and self.connection is not None:
+        if self._channel is not None:
             self._channel.blocked = False
-            try:
-                self.connection.taken()
-            except BaseException:
-                self.connection.failConnection(Failure())
+            self._guard(self.connection.taken)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by asyncio."""
-        if self.connection is not None:
-            if exc is not None and not self.connection.disconnected:
-                tellBroken(self.connection.getPeer(), exc)
-            self.connection.connectionLost(Failure(ConnectionDone() if exc is None else ConnectionLost(str(exc))))
+        if self._channel is None or self.connection.disconnected:
+            return
+        if exc is not None:
+            tellBroken(self.connection.getPeer(), exc)
+            self.connection.connectionLost(Failure(ConnectionLost(str(exc))))
+            return
+        self._guard(self.connection.goneInOrder)
+        self._deliver()
 
     def _deliver(self) -> None:
-        channel, connection = self._channel, self.connection
+        channel = self._channel
         assert channel is not None
-        assert connection is not None
         while channel.reading and channel.isReadable():
-            try:
-                connection.doRead()
-            except BaseException:
-                connection.failConnection(Failure())
+            self._guard(channel.connection.doRead)
+        channel.connection.endIfTold()
+
+    def _guard(self, call: Callable[[], object]) -> None:
+        """Call back into our side; what that raises costs the connection."""
+        try:
+            call()
+        except BaseException:
+            self.connection.failConnection(Failure())
 
 
 def _address(transport: Any, which: str) -> Address:
@@ -354,7 +275,8 @@ class ProtocolFactory:
 
     def __call__(self) -> ProtocolAdapter:
         """Return the asyncio protocol of a new connection."""
-        return ProtocolAdapter(self.factory.buildProtocol, self._services)
+        isClient = hasattr(self.factory, "clientConnectionLost")  # a ClientFactory, and what is like it
+        return ProtocolAdapter(self.factory.buildProtocol, self._services, isClient)
 
     def close(self) -> None:
         """The server is closed: stop the factory. Connections live on; again: nothing."""

@@ -1,0 +1,269 @@
+"""What carries our protocols over asyncio's transports: a Channel, which stands for the socket, and the connections.
+
+A Channel hands bytes to and from the asyncio transport. What has been received and not taken stays in it, also when
+asyncio closes its transport: asyncio's TLS does that at the peer's close_notify, though a protocol has paused. So the
+end of the stream comes behind its data. What is written meanwhile goes nowhere, as over a socket whose peer has gone;
+beyond GOES_NOWHERE bytes it ends the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from typing import Any, Literal, cast, overload
+
+from reactor.address import Address
+from reactor.error import ConnectionDone, ConnectionLost
+from reactor.failure import Failure
+from reactor.interfaces import ITransportReactor
+from reactor.tlsoptions import ContextFactory
+from reactor.transports.stream import Connection
+from reactor.transports.tcp import TCPConnection
+from reactor.transports.tlslayer import TRUNCATED
+from reactor.transports.unix import UNIXConnection
+
+GOES_NOWHERE = 64 * 1024
+
+
+class Channel:
+    """What `connection` takes for its socket. `deliver` is called when there is something for it to read."""
+
+    def __init__(self, transport: Any, eventloop: asyncio.AbstractEventLoop, deliver: Callable[[], None]) -> None:
+        self.transport = transport
+        self.real = transport.get_extra_info("socket")
+        self.connection: Any = None  # the one that was opened last: startTLS changes it
+        self.blocked = False
+        self.reading = False
+        self.ended = False  # the peer's stream is at its end
+        self.truncated = False  # TLS has ended without close_notify
+        self.gone = False  # asyncio has closed its transport in order
+        self._eventloop = eventloop
+        self._deliver = deliver
+        self._incoming = b""
+        self._held = False
+        self._reset = False
+        self._nowhere = 0
+
+    def feed(self, data: bytes) -> None:
+        self._incoming = self._incoming + data if self._incoming else data
+
+    def isReadable(self) -> bool:
+        return bool(self._incoming) or self.ended
+
+    def startReading(self) -> None:
+        if self.reading:
+            return
+        self.reading = True
+        if self._held and not self.gone:
+            self._held = False
+            self.transport.resume_reading()
+        if self.isReadable():
+            self._eventloop.call_soon(self._deliver)
+
+    def stopReading(self) -> None:
+        if not self.reading:
+            return
+        self.reading = False
+        if not (self.ended or self.transport.is_closing()):
+            self._held = True
+            self.transport.pause_reading()
+
+    def recv(self, size: int) -> bytes:
+        data = self._incoming
+        if data:
+            self._incoming = data[size:]
+            return data[:size]
+        if self.truncated:
+            raise ConnectionResetError(TRUNCATED)
+        if self.ended:
+            return b""
+        raise BlockingIOError(errno.EAGAIN, "nothing has been received")
+
+    def send(self, data: bytes | bytearray | memoryview) -> int:
+        if self.blocked:
+            raise BlockingIOError(errno.EAGAIN, "asyncio still holds what came before")
+        if not (self.gone or self.transport.is_closing()):
+            self.transport.write(bytes(data))  # ours will be changed, and some loops keep what they get
+        elif self.ended:
+            self._nowhere += len(data)
+            if self._nowhere > GOES_NOWHERE:
+                raise BrokenPipeError(errno.EPIPE, "the peer has closed the connection")
+        else:
+            raise ConnectionResetError(errno.ECONNRESET, "the transport is closing")
+        return len(data)
+
+    def shutdown(self, how: int) -> None:
+        if not self.transport.can_write_eof():
+            raise OSError(errno.EOPNOTSUPP, "this transport cannot end one half")
+        self.transport.write_eof()
+
+    def getsockopt(self, level: int, option: int, *size: int) -> Any:
+        return self.real.getsockopt(level, option, *size)
+
+    def setsockopt(self, level: int, option: int, value: Any) -> None:
+        if (level, option, value) == (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)):
+            self._reset = True
+        self.real.setsockopt(level, option, value)
+
+    def fileno(self) -> int:
+        return -1 if self.real is None else int(self.real.fileno())
+
+    def close(self) -> None:
+        if self._reset or self.blocked:
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+
+class _OnAsyncio(Connection):
+    """A connection of ours on an asyncio transport, which getHandle() returns."""
+
+    __slots__ = ("_handedOver", "_isClient")
+
+    def __init__(
+        self, services: ITransportReactor, channel: Any, protocol: Any, host: Address, peer: Address, isClient: bool
+    ) -> None:
+        super().__init__(services, channel, protocol, host, peer)
+        self._handedOver = False
+        self._isClient = isClient
+
+    @property
+    def _hasConnected(self) -> bool:
+        return self._isClient
+
+    def getHandle(self) -> Any:
+        """Return the asyncio transport."""
+        return cast("Any", self.socket).transport
+
+    def flush(self) -> None:
+        """See OutputStream.flush. asyncio says when it takes more only if there was something that it did not take."""
+        super().flush()
+        if self._writing and not cast("Any", self.socket).blocked:
+            self._flushSoon()
+
+    def taken(self) -> None:
+        """asyncio has sent what it held."""
+        handedOver, self._handedOver = self._handedOver, False
+        if self.unsent:
+            self.flush()
+        elif handedOver:
+            self._sentAll()
+
+    def goneInOrder(self) -> None:
+        """asyncio has closed the transport in order. What was received is delivered before the end of it is told."""
+        channel = cast("Any", self.socket)
+        channel.gone = channel.ended = True
+        if self.disconnecting:
+            unsent = f"the peer has closed before it took {self.unsent} bytes"
+            self.connectionLost(Failure(ConnectionLost(unsent) if self.unsent else ConnectionDone()))
+            return
+        if channel.blocked:
+            channel.blocked = False
+            self.taken()
+
+    def endIfTold(self) -> None:
+        """End, if the transport has gone and the protocol has been told of the end of the peer's half."""
+        if self._inputOver and cast("Any", self.socket).gone:
+            self.connectionLost(Failure(ConnectionDone()))
+
+    def _sentAll(self) -> None:
+        if cast("Any", self.socket).blocked:
+            self._handedOver = True
+        else:
+            super()._sentAll()
+
+
+class AsyncioConnection(_OnAsyncio, TCPConnection):
+    """A TCP connection of ours on an asyncio transport. startTLS() needs a client's `hostname` to be told."""
+
+    __slots__ = ()
+
+
+class AsyncioUNIXConnection(_OnAsyncio, UNIXConnection):
+    """The same over a UNIX socket."""
+
+    __slots__ = ()
+
+
+class _Secured(_OnAsyncio):
+    """What a connection tells of the TLS that asyncio does."""
+
+    __slots__ = ()
+
+    TLS = True
+
+    @property
+    def _object(self) -> Any:
+        return self.getHandle().get_extra_info("ssl_object")
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """See TLSConnection."""
+        name = self._object.selected_alpn_protocol()
+        return None if name is None else name.encode("ascii")
+
+    @overload
+    def getPeerCertificate(self, parsed: Literal[False] = False) -> bytes | None: ...
+    @overload
+    def getPeerCertificate(self, parsed: Literal[True]) -> dict[str, Any] | None: ...
+    def getPeerCertificate(self, parsed: bool = False) -> bytes | dict[str, Any] | None:
+        """See TLSConnection."""
+        shown: bytes | dict[str, Any] | None = self._object.getpeercert(not parsed)
+        return shown
+
+    def getCipher(self) -> tuple[str, str, int] | None:
+        """See TLSConnection."""
+        cipher: tuple[str, str, int] | None = self._object.cipher()
+        return cipher
+
+    def getTLSVersion(self) -> str | None:
+        """See TLSConnection."""
+        version: str | None = self._object.version()
+        return version
+
+    def startTLS(
+        self, contextFactory: ContextFactory | None = None, normal: bool = True, hostname: str | None = None
+    ) -> None:
+        """RuntimeError: there is TLS already."""
+        raise RuntimeError("TLS has been started already")
+
+
+class AsyncioTLSConnection(_Secured, AsyncioConnection):
+    """A TCP connection of ours on a transport of asyncio's TLS."""
+
+    __slots__ = ()
+
+
+class AsyncioTLSUNIXConnection(_Secured, AsyncioUNIXConnection):
+    """The same over a UNIX socket."""
+
+    __slots__ = ()
+
+
+def kindOf(transport: Any) -> type[_OnAsyncio]:
+    """Return the class of connection that an asyncio transport carries."""
+    sock = transport.get_extra_info("socket")
+    isLocal = sock is not None and sock.family not in (socket.AF_INET, socket.AF_INET6)
+    if isSecure(transport):
+        return AsyncioTLSUNIXConnection if isLocal else AsyncioTLSConnection
+    return AsyncioUNIXConnection if isLocal else AsyncioConnection
+
+
+def isSecure(transport: Any) -> bool:
+    """Whether an asyncio transport speaks TLS."""
+    return transport.get_extra_info("sslcontext") is not None
+
+
+def isTruncated(transport: Any) -> bool:
+    """Whether the stream of asyncio's TLS, all of which has been read, has ended without the peer's close_notify."""
+    try:
+        transport.get_extra_info("ssl_object").read(1)
+    except ssl.SSLZeroReturnError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return False
