@@ -23,6 +23,7 @@ from reactor.interfaces import ITransportReactor
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.stream import Connection
 from reactor.transports.tcp import TCPConnection
+from reactor.transports.tlsengine import RECORD
 from reactor.transports.tlslayer import TRUNCATED
 from reactor.transports.unix import UNIXConnection
 
@@ -50,6 +51,14 @@ class Channel:
 
     def feed(self, data: bytes) -> None:
         self._incoming = self._incoming + data if self._incoming else data
+
+    def end(self) -> None:
+        """The peer's stream is at its end. Take what TLS still holds of it, and note how it has ended."""
+        if not self.ended:
+            self.ended = True
+            if isSecure(self.transport):
+                rest, self.truncated = restOf(self.transport)
+                self.feed(rest)
 
     def isReadable(self) -> bool:
         return bool(self._incoming) or self.ended
@@ -102,12 +111,18 @@ class Channel:
         self.transport.write_eof()
 
     def getsockopt(self, level: int, option: int, *size: int) -> Any:
-        return self.real.getsockopt(level, option, *size)
+        return self._standing().getsockopt(level, option, *size)
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         if (level, option, value) == (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)):
             self._reset = True
-        self.real.setsockopt(level, option, value)
+        self._standing().setsockopt(level, option, value)
+
+    def _standing(self) -> Any:
+        """The socket. OSError once it is closed, for which uvloop has a ValueError."""
+        if self.gone:
+            raise OSError(errno.EBADF, "the connection has ended")
+        return self.real
 
     def fileno(self) -> int:
         return -1 if self.real is None else int(self.real.fileno())
@@ -156,7 +171,8 @@ class _OnAsyncio(Connection):
     def goneInOrder(self) -> None:
         """asyncio has closed the transport in order. What was received is delivered before the end of it is told."""
         channel = cast("Any", self.socket)
-        channel.gone = channel.ended = True
+        channel.end()
+        channel.gone = True
         if self.disconnecting:
             unsent = f"the peer has closed before it took {self.unsent} bytes"
             self.connectionLost(Failure(ConnectionLost(unsent) if self.unsent else ConnectionDone()))
@@ -258,12 +274,17 @@ def isSecure(transport: Any) -> bool:
     return transport.get_extra_info("sslcontext") is not None
 
 
-def isTruncated(transport: Any) -> bool:
-    """Whether the stream of asyncio's TLS, all of which has been read, has ended without the peer's close_notify."""
+def restOf(transport: Any) -> tuple[bytes, bool]:
+    """Return what the TLS of an asyncio transport that has ended holds, and whether there was no close_notify behind it.
+
+    uvloop leaves something there if the protocol has paused. Neither it nor asyncio tells how the stream has ended.
+    """
+    rest = b""
     try:
-        transport.get_extra_info("ssl_object").read(1)
+        while piece := transport.get_extra_info("ssl_object").read(RECORD):
+            rest += piece
     except ssl.SSLZeroReturnError:
-        return False
+        pass
     except (OSError, ValueError):
-        return True
-    return False
+        return rest, True
+    return rest, False

@@ -21,7 +21,7 @@ from typing import Any, cast
 from reactor._closing import tellBroken, tellClosing
 from reactor._logger import getLogger
 from reactor.address import Address, UNIXAddress, fromSocketName
-from reactor.aio.channels import Channel, isSecure, isTruncated, kindOf
+from reactor.aio.channels import Channel, isSecure, kindOf
 from reactor.error import ConnectionLost, ConnectionUnwanted
 from reactor.failure import Failure, safeRepr
 from reactor.interfaces import IFileDescriptor, IFlushable
@@ -208,8 +208,7 @@ class ProtocolAdapter(asyncio.Protocol):
         """Called by asyncio."""
         if self._channel is None:
             return False
-        self._channel.ended = True
-        self._channel.truncated = self._secure and isTruncated(self._channel.transport)
+        self._channel.end()
         self._deliver()
         return not self._secure
 
