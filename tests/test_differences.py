@@ -35,6 +35,7 @@ import twisted.internet.epollreactor
 import twisted.internet.error
 import twisted.internet.protocol
 import twisted.internet.reactor  # a LoopingCall of Twisted's makes it; here, so that no test leaves it behind
+import twisted.internet.ssl
 import twisted.internet.stdio
 import twisted.internet.task
 import twisted.internet.tcp
@@ -69,10 +70,11 @@ from reactor.testing import connectedServerAndClient
 from tests.children import children
 from tests.datagrams import leavingSockets
 from tests.harness import SIDES, World, refusedPort, runProgram, turnUntil
-from tests.rawtls import RecordingHalves, Wire
+from tests.rawtls import RecordingHalves, Wire, peerContext
 from tests.test_descriptors import DescriptorWorld
 from tests.test_hostname import FOUR, Names
 from tests.test_scopes import LINK, found
+from tests.tlsharness import HOST as TLS_HOST
 from tests.tlsharness import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
 
 # Until logging has begun, Twisted keeps what it logs, with every object the tracebacks lead to. (It warns of a second
@@ -327,6 +329,26 @@ def test_noDelay(model: Model) -> None:
     answers = []
     exchange(model, lambda transport: answers.append(bool(transport.getTcpNoDelay())))
     assert answers == [model.isOurs]
+
+
+def test_lateTurnsReadFirst(model: Model) -> None:
+    """A callback takes longer than a deadline; what comes meanwhile is there when the deadline is looked at."""
+
+    class Server(model.LineReceiver):
+        def lineReceived(self, line: bytes) -> None:
+            model.note(line)
+            if line == b"first":
+                model.reactor.callLater(0.01, model.note, "deadline")
+                model.reactor.callLater(0.02, model.reactor.stop)
+                client.sendall(b"in time\r\n")
+                end = time.monotonic() + 0.15
+                while time.monotonic() < end:
+                    pass
+
+    with socket.create_connection((HOST, model.serve(Server))) as client:
+        client.sendall(b"first\r\n")
+        trace = model.run()
+        assert trace[:3] == [b"first", b"in time", "deadline"] if model.isOurs else trace[:2] == [b"first", "deadline"]
 
 
 def test_noLinesAfterAbort(model: Model) -> None:
@@ -1443,6 +1465,40 @@ def test_startTLSReplacesTheTransport() -> None:
     server.transport.startTLS(serverOptions())
     assert server.transport is not pump.serverIO
     assert pump.serverIO.TLS
+
+
+@pytest.mark.parametrize("isOurs", [True, False])
+def test_noSessionTickets(isOurs: bool) -> None:
+    """What a server sends behind the client's last part of the handshake; a client that only sends never reads it."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = peerContext(isClient=True).wrap_bio(incoming, outgoing, server_hostname=TLS_HOST)
+    server: Any
+    if isOurs:
+        ins, outs = ssl.MemoryBIO(), ssl.MemoryBIO()
+        server = CertificateOptions(certificatePath()).getContext().wrap_bio(ins, outs, server_side=True)
+        put, take = ins.write, outs.read
+    else:
+        options = twisted.internet.ssl.DefaultOpenSSLContextFactory(certificatePath(), certificatePath())
+        server = OpenSSL.SSL.Connection(options.getContext(), None)
+        server.set_accept_state()
+        put = server.bio_write
+
+        def take() -> bytes:
+            try:
+                return bytes(server.bio_read(1 << 16))
+            except OpenSSL.SSL.WantReadError:
+                return b""
+
+    for _ in range(2):
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        put(outgoing.read())
+        with suppress(ssl.SSLWantReadError, OpenSSL.SSL.WantReadError):
+            server.do_handshake()
+        last = take()
+        incoming.write(last)
+    assert client.version() == "TLSv1.3"
+    assert (last == b"") is isOurs
 
 
 def test_tlsClosesInTime() -> None:

@@ -58,6 +58,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (5, ("reactor.loops.base",)),
     (6, ("reactor.testing.doubles", "reactor.testing.loopback")),
     (6, ("reactor.testing.memoryreactor", "reactor.testing.wire")),
+    (6, ("reactor.aio.channels",)),
     (6, ("reactor.aio.serving", "reactor.aio.streams")),
     (6, ("reactor.aio.connecting",)),
     (6, ("reactor.aio",)),

@@ -275,7 +275,7 @@ def isSecure(transport: Any) -> bool:
 
 
 def restOf(transport: Any) -> tuple[bytes, bool]:
-    """Return what the TLS of an asyncio transport that has ended holds, and whether there was no close_notify behind it.
+    """Return what the TLS of an ended asyncio transport holds, and whether there was no close_notify behind it.
 
     uvloop leaves something there if the protocol has paused. Neither it nor asyncio tells how the stream has ended.
     """
