@@ -215,26 +215,26 @@ class _Recording:
         hook = self.hooks.get(event)
         return None if hook is None else hook(self, *arguments)
 
-    def connectionMade(self) -> None:
-        self._saw("made")
+    def connectionMade(self) -> Any:
+        return self._saw("made")
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> Any:
         assert type(data) is bytes
         assert data
         self.received += data
         return self._saw("data", arguments=(data,))
 
-    def connectionLost(self, reason: Any) -> None:
+    def connectionLost(self, reason: Any) -> Any:
         self.lost = reason
-        self._saw("lost", type(reason.value).__name__, arguments=(reason,))
+        return self._saw("lost", type(reason.value).__name__, arguments=(reason,))
 
 
 class _RecordingHalves(_Recording):
-    def readConnectionLost(self) -> None:
-        self._saw("readLost")
+    def readConnectionLost(self) -> Any:
+        return self._saw("readLost")
 
-    def writeConnectionLost(self) -> None:
-        self._saw("writeLost")
+    def writeConnectionLost(self) -> Any:
+        return self._saw("writeLost")
 
 
 class _RecordingFactory:
@@ -253,11 +253,11 @@ class _RecordingFactory:
         hook = self.hooks.get(event)
         return None if hook is None else hook(self, *arguments)
 
-    def startFactory(self) -> None:
-        self._saw("start")
+    def startFactory(self) -> Any:
+        return self._saw("start")
 
-    def stopFactory(self) -> None:
-        self._saw("stop")
+    def stopFactory(self) -> Any:
+        return self._saw("stop")
 
     def buildProtocol(self, addr: Any) -> Any:
         self.trace.append("build")
@@ -266,14 +266,14 @@ class _RecordingFactory:
         self.built.append(self.protocolClass(self.trace, self.protocolHooks))
         return self.built[-1]
 
-    def startedConnecting(self, connector: Any) -> None:
-        self._saw("started", connector.state, arguments=(connector,))
+    def startedConnecting(self, connector: Any) -> Any:
+        return self._saw("started", connector.state, arguments=(connector,))
 
-    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
-        self._saw("failed", connector.state, type(reason.value).__name__, arguments=(connector, reason))
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> Any:
+        return self._saw("failed", connector.state, type(reason.value).__name__, arguments=(connector, reason))
 
-    def clientConnectionLost(self, connector: Any, reason: Any) -> None:
-        self._saw("connectorLost", connector.state, type(reason.value).__name__, arguments=(connector, reason))
+    def clientConnectionLost(self, connector: Any, reason: Any) -> Any:
+        return self._saw("connectorLost", connector.state, type(reason.value).__name__, arguments=(connector, reason))
 
     @property
     def only(self) -> Any:

@@ -16,7 +16,24 @@ import pytest
 import trustme
 import uvloop
 
-from reactor import ClientFactory, LineReceiver, Protocol, ServerFactory, UNIXAddress
+import reactor as package
+from reactor import (
+    ClientFactory,
+    Deferred,
+    LineReceiver,
+    LoopingCall,
+    Protocol,
+    ServerFactory,
+    ThrottlingFactory,
+    TimeoutFactory,
+    TimeoutMixin,
+    UNIXAddress,
+    _current,
+    blockingCallFromThread,
+    cooperate,
+    deferLater,
+    deferToThread,
+)
 from reactor.aio import (
     LineReader,
     LineTooLong,
@@ -24,8 +41,10 @@ from reactor.aio import (
     LoopServices,
     ProtocolFactory,
     openConnection,
+    serving,
     startServer,
 )
+from reactor.aio.serving import servicesOf
 from reactor.error import ConnectionDone, ConnectionLost, OutputLimitExceeded
 from tests.contract.transport import TransportContract
 from tests.harness import ASYNCIO, DEADLINE, LOOPBACK, UVLOOP, Hooks, World, reset, runProgram
@@ -91,6 +110,14 @@ def run(request: pytest.FixtureRequest) -> Iterator[Callable[[Coroutine[Any, Any
 
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def contexts() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of a server and of a client that trusts it."""
+    authority, server, client = trustme.CA(), ssl.SSLContext(SERVER), ssl.SSLContext(CLIENT)
+    authority.issue_cert(LOOPBACK).configure_cert(server)
+    authority.configure_trust(client)
+    return {"ssl": server}, {"ssl": client}
 
 
 class Shout(LineReceiver):
@@ -313,6 +340,153 @@ except BaseException as error:
             return size
 
         assert run(main()) == 15_000_000
+
+
+class TestTheCurrentReactor:
+    """In an event loop where protocols are served, the package's functions mean that event loop."""
+
+    async def ask(self, factory: Any, question: bytes, size: int = 100) -> bytes:
+        factory.noisy = False
+        adapters = ProtocolFactory(factory)
+        server = await asyncio.get_running_loop().create_server(adapters, LOOPBACK, 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(question)
+        answer = await reader.read(size)
+        writer.close()
+        server.close()
+        adapters.close()
+        return answer
+
+    def test_timeouts(self, run: Run) -> None:
+        class Idle(LineReceiver, TimeoutMixin):
+            def connectionMade(self) -> None:
+                self.setTimeout(0.001)
+
+        async def main() -> None:
+            assert await self.ask(ServerFactory.forProtocol(Idle), b"") == b""
+            plain: Any = ServerFactory.forProtocol(Shout)
+            plain.noisy = False
+            assert await self.ask(TimeoutFactory(plain, 0.001), b"") == b""
+
+        run(main())
+
+    def test_throttling(self, run: Run) -> None:
+        """What is read is counted, and reading stops when the second is over."""
+        stopped: list[bool] = []
+
+        class Throttling(ThrottlingFactory):
+            def throttleReads(self) -> None:
+                super().throttleReads()
+                stopped.append(True)
+                for protocol in self.protocols:
+                    protocol.loseConnection()
+
+            def callLater(self, period: float, func: Any) -> Any:
+                return super().callLater(period / 1000, func)
+
+        async def main() -> None:
+            plain: Any = ServerFactory.forProtocol(Protocol)
+            plain.noisy = False
+            assert await self.ask(Throttling(plain, readLimit=1), b"x" * 100) == b""
+
+        run(main())
+        assert stopped == [True]
+
+    def test_whatProgramsCall(self, run: Run) -> None:
+        """Threads, names, time, coroutines that wait for them; and through the module, too."""
+        seen: list[Any] = []
+
+        class Asking(LineReceiver):
+            async def connectionMade(self) -> None:
+                seen.append(package.current() is self.transport.reactor)
+                package.callWhenRunning(seen.append, package.running)
+                LoopingCall(self.sendLine, b"tick").start(1000)
+                await deferLater(package, 0.001)  # type: ignore[arg-type]
+                self.sendLine(await deferToThread(bytes.upper, b"thread"))
+                await cooperate(iter([None])).whenDone()
+                self.sendLine((await package.resolve("127.0.0.1")).encode())
+                await deferToThread(self.inThread)
+                self.sendLine(b"end")
+                self.transport.loseConnection()
+
+            def inThread(self) -> None:
+                """A thread of the pool speaks to the event loop, too."""
+                seen.append(package.current() is self.transport.reactor)
+                blockingCallFromThread(package, self.sendLine, b"from thread")  # type: ignore[arg-type]
+
+        async def main() -> None:
+            asking: Any = ServerFactory.forProtocol(Asking)
+            asking.noisy = False
+            adapters = ProtocolFactory(asking)
+            server = await asyncio.get_running_loop().create_server(adapters, LOOPBACK, 0)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            assert (await reader.read()).split() == [b"tick", b"THREAD", b"127.0.0.1", b"from", b"thread", b"end"]
+            writer.close()
+            server.close()
+            adapters.close()
+            assert package.current() is servicesOf(asyncio.get_running_loop())
+            with pytest.raises(AttributeError, match="there is no 'listenTCP': an AsyncioReactor has it"):
+                package.listenTCP(0, ServerFactory())
+            servicesOf(asyncio.get_running_loop()).release()
+
+        run(main())
+        assert seen == [True, True, True]
+
+    def test_oneThatRunsComesFirst(self, run: Run) -> None:
+        async def main() -> None:
+            factory: Any = ServerFactory.forProtocol(Protocol)
+            factory.noisy = False
+            adapters = ProtocolFactory(factory)
+            async with package.AsyncioReactor() as reactor:
+                assert package.current() is reactor
+            assert package.current() is servicesOf(asyncio.get_running_loop())
+            adapters.close()
+
+        run(main())
+
+    def test_whereNothingIsServed(self, run: Run) -> None:
+        """An event loop alone changes nothing: the default is meant."""
+
+        async def main() -> None:
+            services = _current._inEventLoop
+            assert services is not None
+            assert services() is None
+
+        run(main())
+
+    def test_whatFailsIsLogged(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+        async def main() -> None:
+            gate: Deferred[None] = Deferred()
+
+            async def late() -> None:
+                await gate
+                raise ValueError("late")
+
+            services = servicesOf(asyncio.get_running_loop())
+            for call in (services.callFromThread, lambda each: services.callLater(0, each), services.callWhenRunning):
+                call(late)
+            await asyncio.sleep(0.02)
+            gate.callback(None)
+
+        run(main())
+        assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["late"] * 3
+
+    def test_closedEventLoopsAreForgotten(self) -> None:
+        loops = [asyncio.new_event_loop() for _ in range(3)]
+        made = [servicesOf(loop) for loop in loops]
+        assert servicesOf(loops[0]) is made[0]
+        made[0].getThreadPool().submit(int).result()
+        for loop in loops:
+            loop.close()
+        with pytest.raises(OSError, match="closed"):
+            made[0].callFromThread(int)
+        last = asyncio.new_event_loop()
+        servicesOf(last)
+        assert not {*loops} & {*serving._served}
+        last.close()
+        other = asyncio.new_event_loop()
+        servicesOf(other)
+        other.close()
 
 
 def fed(*pieces: bytes, **settings: Any) -> LineReader:
@@ -745,18 +919,72 @@ class TestStreams:
 
         run(main())
 
-    def test_aLoopOfWriteAndDrainEnds(self, run: Run) -> None:
-        async def serve(reader: LineReader, writer: LineWriter) -> None:
-            writer.transport.close()
+    @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+    @pytest.mark.parametrize("end", ["peer", "close", "abort"])
+    def test_aLoopOfWriteAndDrainEnds(self, run: Run, end: str, secure: bool) -> None:
+        """However the connection has ended: as in a loop of asyncio's streams."""
+        server, client = contexts() if secure else ({}, {})
+
+        async def serve(reader: Any, writer: Any) -> None:
+            if end == "peer":
+                writer.close()
+            else:
+                await reader.read()
+                writer.close()
+
+        async def loopOn(start: Any, connect: Any) -> list[BaseException]:
+            listening = await start(serve, LOOPBACK, 0, **server)
+            reader, writer = await connect(*listening.sockets[0].getsockname()[:2], **client)
+            if end == "peer":
+                assert await reader.read() == b""
+            else:
+                getattr(writer.transport, end)()
+
+            async def loop() -> None:
+                while True:
+                    writer.write(b"x")
+                    await writer.drain()
+
+            with pytest.raises(ConnectionError) as caught:
+                await loop()
+            writer.close()
+            with pytest.raises(ConnectionError) as again:
+                await writer.drain()
+            listening.close()
+            return [caught.value, again.value]
 
         async def main() -> None:
+            ours = await loopOn(startServer, openConnection)
+            assert all(isinstance(error, ConnectionResetError | BrokenPipeError) for error in ours)
+            # (uvloop's transports raise RuntimeError at the write. What breaks first when the peer has gone is chance.)
+            if end != "peer" and isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
+                theirs = await loopOn(asyncio.start_server, asyncio.open_connection)
+                assert [*map(repr, ours)] == [*map(repr, theirs)]
+
+        run(main())
+
+    def test_drainTellsThatTheEndCameMeanwhile(self, run: Run) -> None:
+        """It waits for a peer that does not read, when the connection is aborted here: what was written is lost."""
+
+        async def main() -> None:
+            done, ended = asyncio.Event(), asyncio.Event()
+
+            async def serve(reader: LineReader, writer: LineWriter) -> None:
+                await done.wait()
+                writer.transport.abort()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+                ended.set()
+
             server = await startServer(serve, LOOPBACK, 0)
-            reader, writer = await openConnection(*server.sockets[0].getsockname())
-            assert await reader.read() == b""
-            writer.close()
-            for _ in range(3):
-                writer.write(b"x")
+            _, writer = await openConnection(*server.sockets[0].getsockname())
+            writer.write(bytes(8 << 20))
+            writer.flush()
+            asyncio.get_running_loop().call_soon(writer.transport.abort)
+            with pytest.raises(ConnectionResetError, match="Connection lost"):
                 await writer.drain()
+            done.set()
+            await ended.wait()
             server.close()
 
         run(main())
@@ -776,6 +1004,45 @@ class TestStreams:
 
         run(main())
         assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ValueError]
+
+    @pytest.mark.parametrize("how", ["cancelled", "cancelledEarly", "awaitsCancelled", "plain", "generator"])
+    def test_aHandlerThatEndsInAnotherWay(self, run: Run, how: str, caplog: pytest.LogCaptureFixture) -> None:
+        """The connection is closed, whatever ended the handler; what it had written before a cancellation is sent."""
+        tasks: list[Any] = []
+
+        async def cancelled(reader: LineReader, writer: LineWriter) -> None:
+            writer.write(b"written")
+            tasks.append(asyncio.current_task())
+            if how == "awaitsCancelled":
+                other = asyncio.get_running_loop().create_future()
+                other.cancel()
+                await other
+            await reader.read()
+
+        def plain(reader: LineReader, writer: LineWriter) -> Any:
+            if how == "generator":
+                return (_ for _ in ())
+            if how == "cancelledEarly":
+                task = asyncio.ensure_future(cancelled(reader, writer))
+                task.cancel()
+                return task
+            raise ValueError("plain")
+
+        async def main() -> None:
+            handler = plain if how in ("plain", "generator", "cancelledEarly") else cancelled
+            server = await startServer(handler, LOOPBACK, 0)
+            reader, writer = await openConnection(*server.sockets[0].getsockname())
+            if how == "cancelled":
+                assert await reader.read(7) == b"written"
+                tasks[0].cancel()
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == (b"written" if how == "awaitsCancelled" else b"")
+            writer.close()
+            server.close()
+
+        run(main())
+        assert len(caplog.records) == (1 if how in ("plain", "generator") else 0)
+        assert all("a handler of" in record.getMessage() for record in caplog.records)
 
     def test_aHandlerThatIsNoCoroutine(self, run: Run, tmp_path: pathlib.Path) -> None:
         """Over a UNIX socket, too."""

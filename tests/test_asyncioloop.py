@@ -35,6 +35,74 @@ def eventloop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventL
         yield made
 
 
+class TestShutdownThatWaitsForAsyncio:
+    """What a trigger's Deferred waits for may be a callback of the event loop itself, and nothing of ours follows."""
+
+    @pytest.mark.parametrize("phase", ["before", "during"])
+    @pytest.mark.parametrize("how", ["run", "start"])
+    def test_theLastFutureEndsIt(self, eventloop: asyncio.AbstractEventLoop, how: str, phase: str) -> None:
+        reactor, told = AsyncioReactor(eventloop), list[str]()
+
+        async def bye() -> None:
+            await Deferred.fromFuture(asyncio.ensure_future(asyncio.sleep(0.001)))
+            told.append("bye")
+
+        async def main() -> None:
+            await reactor.start()
+
+        reactor.addSystemEventTrigger(phase, "shutdown", lambda: Deferred.fromCoroutine(bye()))
+        reactor.callLater(0, reactor.stop)
+        giveUp = eventloop.call_later(DEADLINE, reactor.crash)  # else it would sleep for ever
+        if how == "run":
+            reactor.run()
+        else:
+            eventloop.run_until_complete(main())
+        told.append("in time" if eventloop.time() < giveUp.when() else "late")
+        giveUp.cancel()
+        assert told == ["bye", "in time"]
+        reactor.close()
+
+    def test_whatADescriptorFires(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        """A connection's end, for which shutdown waits, comes in a callback of the event loop, too."""
+        reactor, ended = AsyncioReactor(eventloop), Deferred[None]()
+
+        class Told(Protocol):
+            def connectionLost(self, reason: Any = None) -> None:
+                ended.callback(None)
+
+        factory: Any = ServerFactory.forProtocol(Told)
+        factory.noisy = False
+        port = reactor.listenTCP(0, factory, interface=LOOPBACK)
+        peer = dial(port)
+        reactor.addSystemEventTrigger("before", "shutdown", lambda: ended)
+        reactor.callLater(0.001, reactor.stop)
+        eventloop.call_later(0.02, peer.close)
+        giveUp = eventloop.call_later(DEADLINE, reactor.crash)
+        reactor.run()
+        assert eventloop.time() < giveUp.when()
+        giveUp.cancel()
+        reactor.close()
+
+    @pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+    def test_aMainFunctionThatBeginsWithIt(self, kind: str) -> None:
+        """Of react(), before the reactor runs: it finds the reactor's event loop as the running one."""
+        found = runProgram(
+            """
+import asyncio, sys, reactor, uvloop
+from reactor import AsyncioReactor, Deferred, react
+reactor.install(AsyncioReactor(uvloop.new_event_loop() if sys.argv[1] == "uvloop" else None))
+
+async def main(given):
+    assert given is reactor
+    print(await Deferred.fromFuture(asyncio.ensure_future(asyncio.sleep(0.001, "slept"))))
+
+react(main, (), reactor)
+""",
+            kind,
+        )
+        assert (found.stdout, found.stderr, found.returncode) == ("slept\n", "", 0)
+
+
 class Echo(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.transport.write(data.upper())

@@ -6,11 +6,13 @@ import logging
 import pickle
 import random
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import reactor as package
+from reactor import Clock
 from tests.harness import LOOPBACK, OURS, SIDES, World, refusedPort, silentServer
 
 ENDINGS = ("Failed", "Lost")
@@ -272,3 +274,31 @@ def test_orderOfFiring() -> None:
         traces.append(trace)
         world.close()
     assert traces[0] == traces[1]
+
+
+def test_resetDelayLeavesWhatIsToCome() -> None:
+    """resetDelay() while a call is pending: stopTrying() still cancels it. (Twisted's forgets it.)"""
+    clock = Clock()
+    connected: list[str] = []
+
+    def connector(name: str) -> Any:
+        return SimpleNamespace(connect=lambda: connected.append(name), stopConnecting=lambda: None)
+
+    factory: Any = package.ReconnectingClientFactory()
+    factory.noisy, factory.clock, factory.jitter = False, clock, 0
+    one, other = connector("one"), connector("other")
+    factory.retry(one)
+    factory.resetDelay()
+    clock.advance(1)
+    assert connected == ["one"]
+    factory.retry(one)
+    factory.retry(other)  # a factory may serve several connectors
+    factory.retry(one)  # asked for again: once is enough
+    factory.resetDelay()
+    assert len(clock.getDelayedCalls()) == 2
+    factory.stopTrying()
+    assert (clock.getDelayedCalls(), connected) == ([], ["one"])
+    factory.resetDelay()
+    factory.retry(other)
+    clock.advance(factory.initialDelay)
+    assert connected == ["one", "other"]

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext, suppress
 from math import inf, nan
-from types import SimpleNamespace
+from types import CoroutineType, SimpleNamespace
 from typing import Any
 
 import OpenSSL.SSL
@@ -968,6 +968,154 @@ def test_endpointsConnectionMadeRaises(model: Model) -> None:
     endpoint = model.endpoints.TCP4ClientEndpoint(model.reactor, HOST, model.serve(model.protocol.Protocol))
     endpoint.connect(factory).addErrback(lambda failure: model.note(failure.type))
     assert model.run() == ([LookupError] if model.isOurs else [])
+
+
+def test_processEndpointThatFails(model: Model) -> None:
+    """connectionMade raises, with a child that would live on; and a factory that has no protocol for one."""
+    lost: list[Any] = []
+    connected: list[Any] = []
+
+    class Failing(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            raise LookupError("no")
+
+        def connectionLost(self, reason: Any) -> None:
+            lost.append(reason.type)
+
+    class Nobody(model.protocol.Factory):
+        noisy = False
+
+        def buildProtocol(self, addr: Any) -> Any:
+            return None
+
+    def spawnNothing(*_: Any) -> None:
+        model.note("spawned")
+
+    factory = model.protocol.Factory.forProtocol(Failing)
+    factory.noisy = False
+    with children(SIDES[0] if model.isOurs else SIDES[1]) as world:
+        endpoint = model.endpoints.ProcessEndpoint(world.reactor, "/bin/sleep", ["sleep", "0.05"])
+        endpoint.connect(factory).addBoth(connected.append)
+        world.until(lambda: lost)
+    fake: Any = SimpleNamespace(spawnProcess=spawnNothing)
+    model.endpoints.ProcessEndpoint(fake, "/bin/true").connect(Nobody()).addBoth(connected.append)
+    kinds = [getattr(each, "type", type(each)) for each in connected]
+    if model.isOurs:
+        assert (lost, kinds, model.trace) == ([LookupError], [LookupError, reactor.error.NoProtocol], [])
+    else:
+        assert (lost, kinds, model.trace) == ([model.error.ConnectionDone], [Failing, type(None)], ["spawned"])
+
+
+def test_resolversThatRaise(model: Model) -> None:
+    class Resolver:
+        def getHostByName(self, name: str, timeout: Any = None) -> Any:
+            raise LookupError(name)
+
+        def resolveHostName(self, *_: Any, **__: Any) -> Any:
+            raise LookupError("name")
+
+    if model.isOurs:
+        model.reactor.installResolver(Resolver())
+    else:
+        model.reactor.installNameResolver(Resolver())
+    factory = model.protocol.Factory()
+    factory.noisy = False
+    endpoint = model.endpoints.HostnameEndpoint(model.reactor, "name.test", 1)
+    with nullcontext() if model.isOurs else pytest.raises(LookupError):
+        endpoint.connect(factory).addErrback(lambda failure: model.note(failure.type))
+    assert model.trace == ([LookupError] if model.isOurs else [])
+
+
+def test_resetDelayThenStopTrying(model: Model) -> None:
+    factory = model.protocol.ReconnectingClientFactory()
+    factory.noisy, factory.clock, factory.jitter = False, model.task.Clock(), None
+    factory.retry(SimpleNamespace(connect=lambda: model.note("connected"), stopConnecting=lambda: None))
+    factory.resetDelay()
+    factory.stopTrying()
+    factory.clock.advance(10)
+    assert model.trace == ([] if model.isOurs else ["connected"])
+
+
+def test_coroutinesOfCallbacks(model: Model) -> None:
+    """Ours runs them beside what follows; Twisted's drops them, with a warning of Python's."""
+    waiting = model.defer.Deferred()
+
+    def told(name: str) -> Any:
+        async def callback(*_: Any) -> None:
+            model.note(name)
+            await waiting
+
+        return callback
+
+    class Server(model.protocol.Protocol):
+        connectionMade = told("made")
+        dataReceived = told("data")
+
+        def connectionLost(self, reason: Any) -> None:
+            model.soon(2, model.reactor.stop)
+
+    class Client(model.protocol.Protocol):
+        def connectionMade(self) -> None:
+            self.transport.write(b"x")
+            model.soon(5, self.transport.loseConnection)
+
+    class Forgotten(model.LineReceiver):
+        def lineReceived(self, line: bytes) -> Any:
+            yield model.note("never")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.connect(model.serve(Server), Client)
+        model.reactor.callLater(0, told("callLater"))
+        model.run()
+        gc.collect()
+    assert sorted(model.trace) == (["callLater", "data", "made"] if model.isOurs else [])
+    waiting.callback(None)
+    receiver = Forgotten()
+    receiver.makeConnection(StringTransport())
+    with pytest.raises(TypeError, match="is a generator") if model.isOurs else nullcontext():
+        receiver.dataReceived(b"a line\r\n")
+
+
+def test_shutdownWaitsForCoroutines(model: Model) -> None:
+    async def before() -> None:
+        model.note("begun")
+        waiting = model.defer.Deferred()
+        model.soon(2, lambda: waiting.callback(None))
+        await waiting
+        model.note("done")
+
+    model.reactor.addSystemEventTrigger("before", "shutdown", before)
+    model.soon(0, lambda: model.reactor.callWhenRunning(model.reactor.stop))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.run()
+        gc.collect()
+    assert model.trace == (["begun", "done"] if model.isOurs else [])
+
+
+def test_coroutinesThatAreWaitedFor(model: Model) -> None:
+    """What a coroutine of deferLater's function returns; and a cooperative iterator that yields one."""
+    clock = model.task.Clock()
+    waiting = model.defer.Deferred()
+
+    async def answer() -> str:
+        return await waiting
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.task.deferLater(clock, 1, answer).addCallback(lambda found: model.note(type(found)))
+        clock.advance(1)
+        work = iter([answer()])
+        cooperator = model.task.Cooperator(scheduler=lambda turn: clock.callLater(1, turn))
+        done = cooperator.coiterate(work)
+        clock.advance(1)
+        clock.advance(1)
+        assert (model.trace, done.called) == (([], False) if model.isOurs else ([CoroutineType], True))
+        del work
+        gc.collect()
+    waiting.callback("there")
+    assert model.trace == ([str] if model.isOurs else [CoroutineType])
 
 
 def test_commandListensOnLoopback(model: Model) -> None:

@@ -425,6 +425,25 @@ def test_noIPv6Address(loop: EpollReactor, answer: Any) -> None:
     assert "x.example" in str(result.value)
 
 
+@pytest.mark.parametrize("kind", [TCP4ClientEndpoint, TCP6ClientEndpoint, HostnameEndpoint])
+@pytest.mark.parametrize("how", ["raises", "coroutine"])
+def test_aResolverThatRaises(loop: EpollReactor, kind: Any, how: str) -> None:
+    """It fails the Deferred of connect(), which never raises."""
+
+    def raises(name: str, timeout: Any = None) -> Any:
+        raise LookupError(name)
+
+    async def coroutine(name: str, timeout: Any = None) -> Any:
+        raise LookupError(name)
+
+    before: Any = loop.installResolver(
+        SimpleNamespace(getHostByName=raises if how == "raises" else coroutine)  # type: ignore[arg-type]
+    )
+    result = resultOf(loop, lambda: connectProtocol(kind(loop, "x.example", 1), Trace()))
+    loop.installResolver(before)
+    assert result.check(LookupError)
+
+
 def test_ipv6LookupGivenUp(loop: EpollReactor) -> None:
     """Cancelling says the same before and after the name has been looked up."""
     failures: list[Failure] = []

@@ -30,6 +30,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (1, ("reactor._coroutines",)),
     (1, ("reactor._deferred",)),
     (1, ("reactor._combinators", "reactor._primitives", "reactor._filelock")),
+    (1, ("reactor._beside",)),
     (1, ("reactor.defer", "reactor._pauseable", "reactor._protocols", "reactor._filewrapper", "reactor._adapters")),
     (1, ("reactor._factories",)),
     (1, ("reactor._clients",)),

@@ -11,8 +11,8 @@ import pytest
 import twisted.internet.endpoints
 
 import reactor.processendpoint
-from reactor import LineReceiver, ServerFactory
-from reactor.error import ProcessTerminated
+from reactor import Deferred, LineReceiver, Protocol, ServerFactory
+from reactor.error import NoProtocol, ProcessTerminated
 from reactor.policies import LimitTotalConnectionsFactory
 from reactor.processendpoint import ProcessAddress, ProcessEndpoint, StandardErrorBehavior
 from tests.children import SHELL, Children, children
@@ -130,6 +130,60 @@ def connected(world: Children, script: str) -> Lines:
     endpoint = ProcessEndpoint(world.reactor, SHELL, [SHELL, "-c", script], errFlag=StandardErrorBehavior.DROP)
     endpoint.connect(ServerFactory.forProtocol(Lines)).addCallback(found.append)
     return found[0]
+
+
+@pytest.mark.parametrize("how", ["made", "lateMade", "data", "lateData"])
+def test_whatACallbackRaisesCostsTheChild(world: Children, how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is killed, connectionLost has the error, and so has the Deferred if connectionMade raises it."""
+    gate: Deferred[None] = Deferred()
+    lost: list[Any] = []
+    found: list[Any] = []
+
+    async def fail() -> None:
+        if how.startswith("late"):
+            await gate
+        raise LookupError(how)
+
+    class Failing(Protocol):
+        def connectionMade(self) -> Any:
+            return fail() if how in ("made", "lateMade") else None
+
+        def dataReceived(self, data: bytes) -> Any:
+            found.append(data)
+            return fail() if how in ("data", "lateData") else None
+
+        def connectionLost(self, reason: Any = None) -> None:
+            lost.append(reason)
+
+    factory: Any = ServerFactory.forProtocol(Failing)
+    factory.noisy = False
+    endpoint = ProcessEndpoint(world.reactor, SHELL, [SHELL, "-c", "echo x; exec sleep 100"])
+    connected: list[Any] = []
+    endpoint.connect(factory).addBoth(connected.append)
+    if how == "made":
+        assert connected[0].check(LookupError)
+    else:
+        assert type(connected[0]) is Failing
+        world.until(lambda: found)
+        gate.callback(None)
+    world.until(lambda: lost)
+    assert str(lost[0].value) == how
+    assert (len(lost), len(caplog.records)) == (1, 1)
+    assert found == ([] if how == "made" else [b"x\n"])
+
+
+def test_noProtocolIsNoChild(world: Children) -> None:
+    class Nobody(ServerFactory[Any]):
+        def buildProtocol(self, addr: Any) -> Any:
+            return None
+
+    def spawnProcess(*_: Any) -> None:
+        pytest.fail("a child was started")
+
+    failed: list[Any] = []
+    fake: Any = SimpleNamespace(spawnProcess=spawnProcess)
+    ProcessEndpoint(fake, SHELL, [SHELL]).connect(Nobody()).addErrback(failed.append)
+    assert failed[0].check(NoProtocol)
 
 
 def test_linesStopAtLoseConnection(world: Children) -> None:

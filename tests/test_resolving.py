@@ -260,6 +260,21 @@ def test_noThreadLeft(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) ->
     assert reactor.getDelayedCalls() == []
 
 
+def test_aResolverOfCoroutines(reactor: EpollReactor) -> None:
+    class Own:
+        async def getHostByName(self, name: str, timeout: Any = None) -> str:
+            if name == "none.example":
+                raise LookupError(name)
+            return "192.0.2.1"
+
+    before = reactor.installResolver(Own())  # type: ignore[arg-type]
+    assert resultOf(reactor, reactor.resolve("a.example")) == "192.0.2.1"
+    assert resultOf(reactor, reactor.resolveAll("a.example", 5)) == [(socket.AF_INET, ("192.0.2.1", 5))]
+    for failed in (reactor.resolve("none.example"), reactor.resolveAll("none.example", 5)):
+        assert resultOf(reactor, failed).check(LookupError)
+    reactor.installResolver(before)
+
+
 def test_anInstalledResolver(reactor: EpollReactor) -> None:
     class Own:
         def getHostByName(self, name: str, timeout: Any = None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reactor._beside import beside
 from reactor.failure import Failure
 
 
@@ -15,7 +16,7 @@ class ProtocolToConsumerAdapter:
 
     def write(self, data: bytes) -> None:
         """Give it to the protocol's dataReceived."""
-        self.original.dataReceived(data)
+        beside(self.original.dataReceived(data))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Nothing: the protocol takes what comes."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from reactor import _current
+from reactor._beside import isCoroutine
 from reactor._logger import getLogger
-from reactor.defer import Deferred
+from reactor.defer import Deferred, ensureDeferred
 from reactor.failure import Failure
 
 if TYPE_CHECKING:
@@ -127,7 +128,9 @@ class CooperativeTask(Generic[IteratorT]):
     def _step(self) -> None:
         # The iterator may have stopped its own task, or the cooperator, by the time it returns.
         try:
-            result = next(self._iterator)
+            result: Any = next(self._iterator)
+            if result is not None and not isinstance(result, Deferred) and isCoroutine(result):
+                result = ensureDeferred(result)
         except StopIteration:
             if self._end is None:
                 self._finish(TaskDone(), self._iterator)
@@ -166,7 +169,7 @@ def _nextTurn(function: Callable[[], None]) -> IDelayedCall:
 class Cooperator:
     """Shares time out between iterators: each is asked for one item in turn, until the slice of this turn is used up.
 
-    An item is a piece of work done; if it is a Deferred, its iterator waits for it.
+    An item is a piece of work done; if it is a Deferred or a coroutine, its iterator waits for it.
     """
 
     def __init__(

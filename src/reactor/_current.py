@@ -1,4 +1,8 @@
-"""Which reactor is meant when none is named: the one that runs in this thread, else the process's default."""
+"""Which reactor is meant when none is named.
+
+The one that runs in this thread; else what serves protocols in the event loop that runs in this thread (reactor.aio);
+else the process's default.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +25,19 @@ _current = _Current()
 _lock = threading.Lock()
 _default: IReactor | None = None
 _maker: Callable[[], IReactor] | None = None
+_inEventLoop: Callable[[], IReactor | None] | None = None
 
 
 def registerMaker(maker: Callable[[], IReactor]) -> None:
     """Say how the default reactor is made, should one be needed. The package does it at import."""
     global _maker
     _maker = maker
+
+
+def registerEventLoops(inEventLoop: Callable[[], IReactor | None]) -> None:
+    """Say how to find what serves protocols in the event loop that runs in this thread. reactor.aio does it."""
+    global _inEventLoop
+    _inEventLoop = inEventLoop
 
 
 def install(reactor: IReactor) -> None:
@@ -42,9 +53,12 @@ def install(reactor: IReactor) -> None:
 
 
 def current() -> IReactor:
-    """Return the reactor that runs in this thread (or started this worker thread), else the default. Any thread."""
+    """Return the reactor that runs in this thread (or started this worker thread), else the default. Any thread.
+
+    Between the two come the services of an event loop that runs in this thread, if reactor.aio serves protocols there.
+    """
     global _default
-    reactor = _current.reactor or _default
+    reactor = _current.reactor or (None if _inEventLoop is None else _inEventLoop()) or _default
     if reactor is None:
         with _lock:
             if _default is None:

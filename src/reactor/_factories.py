@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from reactor import _current
+from reactor._beside import Running, started
 from reactor._logger import getLogger
 from reactor._protocols import BaseProtocol
 from reactor.error import NotConnectingError
@@ -53,28 +54,37 @@ class Factory(Generic[P]):
         """Return the name that stands for this factory in log messages."""
         return type(self).__name__
 
-    def doStart(self) -> None:
-        """Called by each port and connector as it begins; the first brings startFactory."""
+    def doStart(self) -> Running | None:
+        """Called by each port and connector as it begins; the first brings startFactory.
+
+        Returns the coroutine of startFactory, if it is one, for the port or connector to heed.
+        """
+        running = None
         if not self.numPorts:
             if self.noisy:
                 log.info("Starting factory %r", self)
-            self.startFactory()
+            running = started(self.startFactory())
         self.numPorts += 1
+        return running
 
-    def doStop(self) -> None:
-        """Called by each port and connector as it ends; the last brings stopFactory. Silent if none is left."""
+    def doStop(self) -> Running | None:
+        """Called by each port and connector as it ends; the last brings stopFactory. Silent if none is left.
+
+        Returns what doStart does, of stopFactory.
+        """
         if self.numPorts == 0:
-            return
+            return None
         self.numPorts -= 1
-        if not self.numPorts:
-            if self.noisy:
-                log.info("Stopping factory %r", self)
-            self.stopFactory()
+        if self.numPorts:
+            return None
+        if self.noisy:
+            log.info("Stopping factory %r", self)
+        return started(self.stopFactory())
 
-    def startFactory(self) -> None:
+    def startFactory(self) -> Any:
         """Called before the first port or connector begins: the place to open what all protocols share."""
 
-    def stopFactory(self) -> None:
+    def stopFactory(self) -> Any:
         """Called when the last port or connector has ended; accepted connections may live on."""
 
     def buildProtocol(self, addr: Any) -> P | None:
@@ -93,13 +103,13 @@ class ServerFactory(Factory[P]):
 class ClientFactory(Factory[P]):
     """A factory for connections that a Connector makes, which tells it how each attempt fares."""
 
-    def startedConnecting(self, connector: Any) -> None:
+    def startedConnecting(self, connector: Any) -> Any:
         """Called at the start of each attempt; connector.stopConnecting() gives it up."""
 
-    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> Any:
         """Called when an attempt fails, with a ConnectError or DNSLookupError; connector.connect() tries again."""
 
-    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> Any:
         """Called after the protocol's connectionLost, with its reason; connector.connect() connects again."""
 
 
@@ -122,9 +132,10 @@ class ReconnectingClientFactory(ClientFactory[P]):
     continueTrying = 1
     connector: IConnector | None = None
     clock: IReactorTime | None = None
-    _callID: IDelayedCall | None = None
+    _callID: IDelayedCall | None = None  # the last of `_pending`
+    _pending: dict[int, IDelayedCall] | None = None  # the calls to come, by their connectors' id()
 
-    _CHANGING: ClassVar = frozenset({"connector", "retries", "delay", "continueTrying", "_callID", "clock"})
+    _CHANGING: ClassVar = frozenset({"connector", "retries", "delay", "continueTrying", "_callID", "_pending", "clock"})
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         """Try again after the delay."""
@@ -140,7 +151,10 @@ class ReconnectingClientFactory(ClientFactory[P]):
             self.retry()
 
     def retry(self, connector: IConnector | None = None) -> None:
-        """Have `connector` (None: the last one) connect after the delay. ValueError if there is none."""
+        """Have `connector` (None: the last one) connect after the delay. ValueError if there is none.
+
+        A call for this connector that is to come gives way to this one.
+        """
         if not self.continueTrying:
             self._say("Abandoning %r on request", connector)
             return
@@ -156,28 +170,38 @@ class ReconnectingClientFactory(ClientFactory[P]):
         self._say("%r will retry in %.3f seconds", connector, self.delay)
         if self.clock is None:
             self.clock = _current.current()
-        self._callID = self.clock.callLater(self.delay, self._connectAgain, connector)
+        if self._pending is None:
+            self._pending = {}
+        before = self._pending.pop(id(connector), None)
+        if before is not None:
+            before.cancel()
+        self._callID = self._pending[id(connector)] = self.clock.callLater(self.delay, self._connectAgain, connector)
         self.delay = min(self.delay * self.factor, self.maxDelay)
 
     def _connectAgain(self, connector: IConnector) -> None:
-        self._callID = None
+        pending = self._pending
+        if pending is not None and pending.pop(id(connector), None) is self._callID:
+            self._callID = None
         connector.connect()
 
     def stopTrying(self) -> None:
-        """Connect no more: cancels the call to come and stops the attempt under way."""
-        if self._callID is not None:
-            self._callID.cancel()
-            self._callID = None
+        """Connect no more: cancels the calls to come and stops the attempt under way."""
+        self._callID = None
+        pending, self._pending = self._pending, None
+        for call in (pending or {}).values():
+            call.cancel()
         self.continueTrying = 0
         if self.connector is not None:
             with suppress(NotConnectingError):
                 self.connector.stopConnecting()
 
     def resetDelay(self) -> None:
-        """Start over with `initialDelay` and no retries counted: the connection proved good."""
+        """Start over with `initialDelay` and no retries counted: the connection proved good.
+
+        A call that is to come stays, and stopTrying() cancels it.
+        """
         self.delay = self.initialDelay
         self.retries = 0
-        self._callID = None
         self.continueTrying = 1
 
     def __getstate__(self) -> dict[str, Any]:

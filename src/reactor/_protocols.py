@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from reactor._beside import Running, beside, started
 from reactor._logger import getLogger
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
@@ -42,13 +43,17 @@ class BaseProtocol:
         self.transport = None  # type: ignore[assignment]  # cast() would be a call for each connection
         return self
 
-    def makeConnection(self, transport: Any) -> None:
-        """Called once, when the connection stands: sets `transport`, calls connectionMade. Not for overriding."""
+    def makeConnection(self, transport: Any) -> Running | None:
+        """Called once, when the connection stands: sets `transport`, calls connectionMade. Not for overriding.
+
+        Returns the coroutine of connectionMade, if it is one, for the transport to heed.
+        """
         self.connected = 1
         self.transport = transport
-        self.connectionMade()
+        made = self.connectionMade()
+        return None if made is None else started(made)
 
-    def connectionMade(self) -> None:
+    def connectionMade(self) -> Any:
         """Called once, when the connection stands: the place to greet the peer. What it raises costs the connection."""
 
 
@@ -61,17 +66,17 @@ class Protocol(BaseProtocol):
         """Return the name that stands for this protocol in log messages."""
         return type(self).__name__
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> Any:
         """Called when bytes arrive: at least one, cut anywhere. What it raises costs the connection."""
 
     if TYPE_CHECKING:
         # Without the default, which an override would have to repeat.
-        def connectionLost(self, reason: Failure) -> None:
+        def connectionLost(self, reason: Failure) -> Any:
             """Called exactly once, last: `reason` holds ConnectionDone, ConnectionLost or what a callback raised."""
 
     else:
 
-        def connectionLost(self, reason: Failure = connectionDone) -> None:
+        def connectionLost(self, reason: Failure = connectionDone) -> Any:
             """Called exactly once, last: `reason` holds ConnectionDone, ConnectionLost or what a callback raised."""
 
 
@@ -80,7 +85,7 @@ def abandon(protocol: object) -> None:
     told = getattr(protocol, "connectionNotMade", None)
     if told is not None:
         try:
-            told()
+            beside(told())
         except Exception:
             log.exception("unhandled error in connectionNotMade of %r", protocol)
 
@@ -98,39 +103,41 @@ class AbstractDatagramProtocol:
         """Leave out the transport."""
         return {**self.__dict__, "transport": None}
 
-    def doStart(self) -> None:
-        """Called by makeConnection; the first port brings startProtocol."""
+    def doStart(self) -> Running | None:
+        """Called by makeConnection; the first port brings startProtocol, whose coroutine is returned, if it is one."""
         if not self.numPorts and self.noisy:
             log.info("Starting protocol %r", self)
         self.numPorts += 1  # before the call, in which the port may already end
-        if self.numPorts == 1:
-            try:
-                self.startProtocol()
-            except BaseException:
-                self.numPorts -= 1
-                raise
+        if self.numPorts > 1:
+            return None
+        try:
+            return started(self.startProtocol())
+        except BaseException:
+            self.numPorts -= 1
+            raise
 
-    def doStop(self) -> None:
-        """Called by a port as it ends; the last brings stopProtocol."""
+    def doStop(self) -> Running | None:
+        """Called by a port as it ends; the last brings stopProtocol, whose coroutine is returned, if it is one."""
         assert self.numPorts > 0, "the protocol has no port"
         self.numPorts -= 1
         self.transport = None  # type: ignore[assignment]
-        if not self.numPorts:
-            if self.noisy:
-                log.info("Stopping protocol %r", self)
-            self.stopProtocol()
+        if self.numPorts:
+            return None
+        if self.noisy:
+            log.info("Stopping protocol %r", self)
+        return started(self.stopProtocol())
 
-    def startProtocol(self) -> None:
+    def startProtocol(self) -> Any:
         """Called once, when the first transport is there."""
 
-    def stopProtocol(self) -> None:
+    def stopProtocol(self) -> Any:
         """Called once, when the last transport has gone."""
 
-    def makeConnection(self, transport: Any) -> None:
-        """Called by a port, once at a time: sets `transport`."""
+    def makeConnection(self, transport: Any) -> Running | None:
+        """Called by a port, once at a time: sets `transport`. Returns what doStart does."""
         assert self.transport is None, "the protocol has a transport"
         self.transport = transport
-        self.doStart()
+        return self.doStart()
 
     if TYPE_CHECKING:
         # Of its subclasses one gives an address and the other does not.
@@ -139,7 +146,7 @@ class AbstractDatagramProtocol:
 
     else:
 
-        def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        def datagramReceived(self, datagram: bytes, addr: Any) -> Any:
             """Called with each datagram, whole, and the (host, port) it came from.
 
             From a UNIX socket: with the path or abstract name of the sender, None if it has none.
@@ -170,7 +177,7 @@ class DatagramProtocol(AbstractDatagramProtocol):
         """Return the name that stands for this protocol in log messages."""
         return type(self).__name__
 
-    def connectionRefused(self) -> None:
+    def connectionRefused(self) -> Any:
         """Called on a connected port when an earlier datagram was answered with "port unreachable" (RFC 1122)."""
 
 
@@ -194,7 +201,7 @@ class ConnectedDatagramProtocol(_ConnectedBase):
     def datagramLengthExceeded(self, datagram: bytes) -> Any:
         """Called instead if it is longer than the port's maxPacketSize."""
 
-    def connectionFailed(self, failure: Failure) -> None:
+    def connectionFailed(self, failure: Failure) -> Any:
         """Called once, instead of startProtocol, if there is nobody to connect to: an OSError or CannotListenError."""
 
 
@@ -203,41 +210,39 @@ class ProcessProtocol(BaseProtocol):
 
     transport: IProcessTransport = None  # type: ignore[assignment]  # from makeConnection on
 
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
+    def childDataReceived(self, childFD: int, data: bytes) -> Any:
         """Called with what the child wrote to its descriptor `childFD`; passes 1 and 2 to outReceived, errReceived."""
         if childFD == 1:
-            self.outReceived(data)
-        elif childFD == 2:
-            self.errReceived(data)
+            return self.outReceived(data)
+        return self.errReceived(data) if childFD == 2 else None
 
-    def outReceived(self, data: bytes) -> None:
+    def outReceived(self, data: bytes) -> Any:
         """Called with what the child wrote to its standard output."""
 
-    def errReceived(self, data: bytes) -> None:
+    def errReceived(self, data: bytes) -> Any:
         """Called with what the child wrote to its standard error."""
 
-    def childConnectionLost(self, childFD: int) -> None:
+    def childConnectionLost(self, childFD: int) -> Any:
         """Called once for each descriptor of the child that is closed; passes 0, 1, 2 to in-, out-,
         errConnectionLost.
         """
         if childFD == 0:
-            self.inConnectionLost()
-        elif childFD == 1:
-            self.outConnectionLost()
-        elif childFD == 2:
-            self.errConnectionLost()
+            return self.inConnectionLost()
+        if childFD == 1:
+            return self.outConnectionLost()
+        return self.errConnectionLost() if childFD == 2 else None
 
-    def inConnectionLost(self) -> None:
+    def inConnectionLost(self) -> Any:
         """Called once, when the child's standard input is closed."""
 
-    def outConnectionLost(self) -> None:
+    def outConnectionLost(self) -> Any:
         """Called once, when the child's standard output is closed."""
 
-    def errConnectionLost(self) -> None:
+    def errConnectionLost(self) -> Any:
         """Called once, when the child's standard error is closed."""
 
-    def processExited(self, reason: Failure) -> None:
+    def processExited(self, reason: Failure) -> Any:
         """Called once, when the child has exited; `reason` holds ProcessDone or ProcessTerminated."""
 
-    def processEnded(self, reason: Failure) -> None:
+    def processEnded(self, reason: Failure) -> Any:
         """Called once, last: the child has exited and all its descriptors are closed."""

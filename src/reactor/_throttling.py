@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from reactor import _current
+from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor._wrapping import ProtocolWrapper, WrappingFactory
 from reactor.failure import Failure
@@ -39,33 +40,31 @@ class _Valve:
         self._isShut = isShut
         self._isWanted = streaming  # the transport wants data; a pull producer has been asked for a piece it owes
 
-    def pauseProducing(self) -> None:
+    def pauseProducing(self) -> Any:
         self._isWanted = False
-        if not self._isShut:
-            self.producer.pauseProducing()
+        return None if self._isShut else self.producer.pauseProducing()
 
-    def resumeProducing(self) -> None:
+    def resumeProducing(self) -> Any:
         self._isWanted = True
-        if not self._isShut:
-            self._ask()
+        return None if self._isShut else self._ask()
 
-    def stopProducing(self) -> None:
+    def stopProducing(self) -> Any:
         self.isStopped = True
-        self.producer.stopProducing()
+        return self.producer.stopProducing()
 
     def shut(self) -> None:
         self._isShut = True
         if self._streaming and self._isWanted:
-            self.producer.pauseProducing()
+            beside(self.producer.pauseProducing())
 
     def open(self) -> None:
         self._isShut = False
         if self._isWanted:
-            self._ask()
+            beside(self._ask())
 
-    def _ask(self) -> None:
+    def _ask(self) -> Any:
         self._isWanted = self._streaming
-        self.producer.resumeProducing()
+        return self.producer.resumeProducing()
 
 
 class ThrottlingProtocol(ProtocolWrapper):
@@ -88,10 +87,10 @@ class ThrottlingProtocol(ProtocolWrapper):
         self.factory.registerWritten(sum(map(sizeOf, pieces)))
         super().writeSequence(pieces)
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> Any:
         """Counted, and passed on."""
         self.factory.registerRead(len(data))
-        super().dataReceived(data)
+        return super().dataReceived(data)
 
     def pauseProducing(self) -> None:
         """Passed on, and remembered: the end of throttling does not undo it."""
@@ -129,10 +128,10 @@ class ThrottlingProtocol(ProtocolWrapper):
         self.producer = self._valve = None
         super().stopConsuming()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> Any:
         """Passed on."""
         self.producer = self._valve = None
-        super().connectionLost(reason)
+        return super().connectionLost(reason)
 
     def throttleReads(self) -> None:
         """Called by the factory: read no more."""

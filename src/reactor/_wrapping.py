@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from reactor._beside import Running, both
 from reactor._closing import note
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
@@ -50,12 +51,12 @@ class ProtocolWrapper(Protocol):
         """Return the wrapped protocol's name for log messages, with our class."""
         return wrappedLogPrefix(self, self.wrappedProtocol)
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: Any) -> Running | None:
         """Called once, when the connection stands: connectionMade, factory.registerProtocol, then the protocol's."""
-        super().makeConnection(transport)
+        own = super().makeConnection(transport)
         self.factory.registerProtocol(self)
         self._isOn = True
-        self.wrappedProtocol.makeConnection(self)
+        return both(own, self.wrappedProtocol.makeConnection(self))
 
     # The transport's side.
 
@@ -107,11 +108,11 @@ class ProtocolWrapper(Protocol):
 
     # The protocol's side.
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> Any:
         """Passed on."""
-        self.wrappedProtocol.dataReceived(data)
+        return self.wrappedProtocol.dataReceived(data)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> Any:
         """Called once, last: factory.unregisterProtocol, then the protocol's, which is let go of.
 
         A protocol that was never connected is not told of an end.
@@ -121,10 +122,12 @@ class ProtocolWrapper(Protocol):
             self.factory.unregisterProtocol(self)
         finally:
             protocol, self.wrappedProtocol = self.wrappedProtocol, None
+            told = None
             if self._isOn:
-                protocol.connectionLost(reason)
+                told = protocol.connectionLost(reason)
             else:
                 abandon(protocol)
+        return told
 
     def connectionNotMade(self) -> None:
         """Called by transports in place of makeConnection if the connection is lost before: see connectionLost."""
@@ -148,27 +151,27 @@ class WrappingFactory(ClientFactory[Any]):
         """Return the wrapped factory's name for log messages, with our class."""
         return wrappedLogPrefix(self, self.wrappedFactory)
 
-    def doStart(self) -> None:
+    def doStart(self) -> Running | None:
         """Passed on, then done here."""
-        self.wrappedFactory.doStart()
-        super().doStart()
+        theirs = self.wrappedFactory.doStart()
+        return both(super().doStart(), theirs)
 
-    def doStop(self) -> None:
+    def doStop(self) -> Running | None:
         """Passed on, then done here."""
-        self.wrappedFactory.doStop()
-        super().doStop()
+        theirs = self.wrappedFactory.doStop()
+        return both(super().doStop(), theirs)
 
-    def startedConnecting(self, connector: Any) -> None:
+    def startedConnecting(self, connector: Any) -> Any:
         """Passed on."""
-        self.wrappedFactory.startedConnecting(connector)
+        return self.wrappedFactory.startedConnecting(connector)
 
-    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> Any:
         """Passed on."""
-        self.wrappedFactory.clientConnectionFailed(connector, reason)
+        return self.wrappedFactory.clientConnectionFailed(connector, reason)
 
-    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> Any:
         """Passed on."""
-        self.wrappedFactory.clientConnectionLost(connector, reason)
+        return self.wrappedFactory.clientConnectionLost(connector, reason)
 
     def buildProtocol(self, addr: Any) -> Any:
         """Return a wrapper around what the wrapped factory builds, or None if that is None."""

@@ -10,21 +10,19 @@ one of them begins to close; any other is asked for its `disconnecting` after ea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
+from reactor._beside import beside, failTransport, isCoroutine
 from reactor._closing import closeFor
 from reactor._logger import getLogger
-from reactor.defer import CancelledError, ensureDeferred
+from reactor.defer import ensureDeferred
 from reactor.error import LineLengthExceeded
 from reactor.failure import Failure
 from reactor.linecore import BATCHED, EXACT, FAST, STALE, WATCHED, LineBuffer, Lines, announces, announcingFromTheStart
 from reactor.protocol import Protocol
 
 log = getLogger("reactor.linereceiver")
-
-# What a handler fails with if it is cancelled, say because the connection has gone.
-CANCELLED = (CancelledError, "twisted.internet.defer.CancelledError")
 
 # What a receiver has for a buffer before it gets data: always empty.
 UNUSED = LineBuffer()
@@ -318,14 +316,14 @@ class LineReceiver(Protocol):
         """What a handler's result means: what dataReceived returns if it ends now, and whether it does."""
         if why is None:
             return None, False
-        if isinstance(why, Coroutine) or hasattr(why, "addCallbacks"):
+        if hasattr(why, "addCallbacks") or isCoroutine(why):
             return None, self.__wait(buffer, why)
         return why, bool(why)
 
     def __wait(self, buffer: LineBuffer, awaited: Any) -> bool:
         """Deliver nothing until `awaited` has its result. False if it has one already."""
         buffer.waiting = True
-        deferred = ensureDeferred(awaited) if isinstance(awaited, Coroutine) else awaited
+        deferred = awaited if hasattr(awaited, "addCallbacks") else ensureDeferred(awaited)
         deferred.addCallbacks(self.__goOn, self.__giveUp)
         if buffer.waiting:
             self.__hold()
@@ -365,16 +363,7 @@ class LineReceiver(Protocol):
         buffer = self.__buffer
         buffer.waiting = True
         buffer.clear()
-        transport = self.transport
-        gone = transport is None or getattr(transport, "disconnected", False)
-        if gone and failure.check(*CANCELLED):
-            return
-        if hasattr(transport, "failConnection"):
-            transport.failConnection(failure)
-            return
-        log.error("A handler of %s failed", type(self).__name__, exc_info=failure.value)
-        if not gone:
-            (transport.abortConnection if hasattr(transport, "abortConnection") else transport.loseConnection)()
+        failTransport(self, failure, log)
 
 
 announcingFromTheStart(LineReceiver, LineReceiver, LONE_SETTINGS)
@@ -383,9 +372,9 @@ announcingFromTheStart(LineReceiver, LineReceiver, LONE_SETTINGS)
 class LineOnlyReceiver(Protocol):
     """Receives lines and nothing else: Twisted's LineOnlyReceiver, which LineReceiver outdoes in all but simplicity.
 
-    `delimiter` (b"\r\n") is looked up once a read, `MAX_LENGTH` (16384 bytes) before each line. The result of
-    lineReceived is ignored. Lines that follow one that closed the connection, in the same read, are lost, as are those
-    that follow one that raised or was too long.
+    `delimiter` (b"\r\n") is looked up once a read, `MAX_LENGTH` (16384 bytes) before each line. A coroutine that
+    lineReceived returns is run beside what follows, and nothing waits for it. Lines that follow one that closed the
+    connection, in the same read, are lost, as are those that follow one that raised or was too long.
     """
 
     delimiter: bytes = b"\r\n"
@@ -405,9 +394,16 @@ class LineOnlyReceiver(Protocol):
         if lines:
             why, ended = self.__deliver(lines)
             if ended:
-                return why
+                return why if why is None else self.__heed(why)
         if len(buffer) > self.MAX_LENGTH:
-            return self.lineLengthExceeded(buffer.peek())
+            return self.__heed(self.lineLengthExceeded(buffer.peek()))
+        return None
+
+    def __heed(self, why: Any) -> Any:
+        """What dataReceived returns, for a result of lineLengthExceeded."""
+        if not isCoroutine(why):
+            return why
+        beside(why, self.__fail)
         return None
 
     def __deliver(self, lines: Lines) -> tuple[Any, bool]:
@@ -417,12 +413,14 @@ class LineOnlyReceiver(Protocol):
             if announces(type(self), LineOnlyReceiver, ("MAX_LENGTH",)):
                 if lines.watch(self, self.MAX_LENGTH, self.transport):
                     for line in lines:
-                        self.lineReceived(line)
+                        why = self.lineReceived(line)
+                        if why is not None:
+                            beside(why, self.__fail)
                 else:
                     for line in lines:
                         if self.transport.disconnecting:
                             return None, True
-                        self.lineReceived(line)
+                        beside(self.lineReceived(line), self.__fail)
         finally:
             rest = self.__lines = iter(lines.rest())
         for line in rest:
@@ -430,8 +428,11 @@ class LineOnlyReceiver(Protocol):
                 return None, True
             if len(line) > self.MAX_LENGTH:
                 return self.lineLengthExceeded(line), True
-            self.lineReceived(line)
+            beside(self.lineReceived(line), self.__fail)
         return None, False
+
+    def __fail(self, failure: Failure) -> None:
+        failTransport(self, failure, log)
 
     def lineReceived(self, line: bytes) -> Any:
         """Called with each line, without its delimiter."""

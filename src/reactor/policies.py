@@ -54,10 +54,10 @@ ELIDED = b"<... elided>"
 class SpewingProtocol(ProtocolWrapper):
     """The wrapper of a SpewingFactory."""
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> Any:
         """Logged, and passed on."""
         log.info("Received: %r", data)
-        super().dataReceived(data)
+        return super().dataReceived(data)
 
     def write(self, data: BytesLike) -> None:
         """Logged, and passed on."""
@@ -188,17 +188,17 @@ class TimeoutProtocol(ProtocolWrapper):
         self.resetTimeout()
         super().writeSequence(seq)
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> Any:
         """Passed on; begins anew."""
         self.resetTimeout()
-        super().dataReceived(data)
+        return super().dataReceived(data)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> Any:
         """Passed on; waits no more."""
         self.cancelTimeout()
-        super().connectionLost(reason)
+        return super().connectionLost(reason)
 
-    def timeoutFunc(self) -> None:
+    def timeoutFunc(self) -> Any:
         """Called when the time is over: loseConnection(), for which a peer that does not read can keep us waiting.
         Override it to abort, or to do something else; setTimeout() begins again.
 
@@ -206,9 +206,9 @@ class TimeoutProtocol(ProtocolWrapper):
         """
         closeFor(self, _idle(self.timeoutPeriod))
 
-    def _timedOut(self) -> None:
+    def _timedOut(self) -> Any:
         self.timeoutCall = None
-        self.timeoutFunc()
+        return self.timeoutFunc()
 
 
 class TimeoutFactory(WrappingFactory):
@@ -261,21 +261,22 @@ class TrafficLoggingProtocol(ProtocolWrapper):
         """Noted."""
         self._log("*")
 
-    def dataReceived(self, data: bytes) -> None:
+    def dataReceived(self, data: bytes) -> Any:
         """Noted, and passed on."""
         self._log(f"C {self._number}: {self._shown(data)!r}")
-        super().dataReceived(data)
+        return super().dataReceived(data)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> Any:
         """Noted, and passed on; a file that the factory has opened is closed."""
         try:
             self._log(f"C {self._number}: {reason!r}")
         finally:
             try:
-                super().connectionLost(reason)
+                told = super().connectionLost(reason)
             finally:
                 self._hasEnded = True
                 self.factory.closeLog(self.logfile)
+        return told
 
     def write(self, data: BytesLike) -> None:
         """Noted, and passed on."""
@@ -372,11 +373,11 @@ class TimeoutMixin:
                 call.cancel()
         return previous
 
-    def __timedOut(self) -> None:
+    def __timedOut(self) -> Any:
         self.__timeoutCall = None
-        self.timeoutConnection()
+        return self.timeoutConnection()
 
-    def timeoutConnection(self) -> None:
+    def timeoutConnection(self) -> Any:
         """Called when the deadline has passed: transport.loseConnection(), for which a peer that does not read can keep
         us waiting. Override it to abort, or to do something else.
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from reactor._beside import beside, refused
 from reactor._closing import tellClosing
 from reactor._logger import getLogger
 from reactor.defer import Deferred, fail, succeed
-from reactor.error import ConnectionDone, ProcessDone, ProcessExitedAlready
+from reactor.error import ConnectionDone, NoProtocol, ProcessDone, ProcessExitedAlready
 from reactor.failure import Failure
 from reactor.interfaces import NO_ENVIRONMENT, BytesLike, Environment, IProtocolFactory, IReactorProcess, Text
 from reactor.interfaces.asking import conform, implementer
@@ -40,9 +41,10 @@ class ProcessAddress:
 class ProcessConnection:
     """The transport of the protocol: writes go to the child's standard input. `process` is the transport beneath."""
 
-    def __init__(self, process: Any) -> None:
+    def __init__(self, process: Any, failed: Callable[[Failure], None] | None = None) -> None:
         self.process = process
         self.closeReason: ConnectionDone | None = None
+        self._failed = failed
 
     @property
     def disconnecting(self) -> bool:
@@ -72,6 +74,11 @@ class ProcessConnection:
         self.process.loseConnection()
         with suppress(ProcessExitedAlready):
             self.process.signalProcess("KILL")
+
+    def failConnection(self, failure: Failure) -> None:
+        """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
+        if self._failed is not None:
+            self._failed(failure)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Attach a producer for the child's standard input."""
@@ -103,28 +110,46 @@ class ProcessConnection:
 
 
 class _Adapter(ProcessProtocol):
-    """The child's standard output is the protocol's input, and its exit the end of the connection."""
+    """The child's standard output is the protocol's input, and its exit the end of the connection.
+
+    What a callback of the protocol raises costs the connection: the child is killed, and connectionLost has it.
+    """
 
     def __init__(self, protocol: Any, executable: Any, errFlag: StandardErrorBehavior) -> None:
         self.protocol = protocol
         self.executable = executable
         self.errFlag = errFlag
+        self.failure: Failure | None = None
 
     def makeConnection(self, process: Any) -> None:
         self.transport = process
-        self.protocol.makeConnection(ProcessConnection(process))
+        try:
+            beside(self.protocol.makeConnection(ProcessConnection(process, self.fail)), self.fail)
+        except BaseException:
+            self.fail(Failure())
 
     def outReceived(self, data: bytes) -> None:
-        self.protocol.dataReceived(data)
+        if self.failure is None:
+            try:
+                beside(self.protocol.dataReceived(data), self.fail)
+            except BaseException:
+                self.fail(Failure())
 
     def errReceived(self, data: bytes) -> None:
         if self.errFlag is StandardErrorBehavior.LOG:
             log.warning("%r wrote to its standard error, for %r: %r", self.executable, self.protocol, data)
 
-    def processEnded(self, reason: Failure) -> None:
+    def processEnded(self, reason: Failure) -> Any:
         if reason.check(ProcessDone):
             reason = Failure(getattr(self.transport, "closeReason", None) or ConnectionDone())
-        self.protocol.connectionLost(reason)
+        return self.protocol.connectionLost(self.failure or reason)
+
+    def fail(self, failure: Failure) -> None:
+        process: Any = self.transport
+        process.reactor.reportFailure(failure, "a callback of", self.protocol)
+        if self.failure is None:
+            self.failure = failure
+            ProcessConnection(process).abortConnection()
 
 
 class ProcessEndpoint:
@@ -153,16 +178,21 @@ class ProcessEndpoint:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Start the child; return a Deferred of the protocol that `protocolFactory` builds for it.
 
-        It has failed already if the child cannot be started, with the OSError. The protocol's connectionLost has
-        ConnectionDone if the child exits with 0, else ProcessTerminated.
+        It has failed already if the child cannot be started, with the OSError; with NoProtocol if there is none to
+        build, and then no child is started; with what connectionMade or buildProtocol raised. The protocol's
+        connectionLost has ConnectionDone if the child exits with 0, what a callback of the protocol raised, for which
+        the child was killed, else ProcessTerminated.
         """
         protocol = None
         try:
             protocol = protocolFactory.buildProtocol(ProcessAddress())
+            if protocol is None:
+                raise NoProtocol()
+            refused(protocol, "buildProtocol")
             adapter = _Adapter(protocol, self._executable, self._errFlag)
             self._reactor.spawnProcess(adapter, self._executable, *self._options)
         except Exception:
             failed = fail()
             abandon(protocol)
             return failed
-        return succeed(protocol)
+        return succeed(protocol) if adapter.failure is None else fail(adapter.failure)

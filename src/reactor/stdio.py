@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from reactor import _current
+from reactor._beside import beside
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
 from reactor.interfaces.asking import implementer
@@ -151,7 +152,9 @@ class StandardIO(DuplexStream):
             undo.pop_all()
         real.opened(self)
         try:
-            proto.makeConnection(self)
+            # A wrapper's, or one that is not typed: what it returns is known at run time only.
+            if (made := cast("Any", proto).makeConnection(self)) is not None:
+                self._beside(made)
         except BaseException:
             self.failConnection(Failure())
 
@@ -185,7 +188,7 @@ class StandardIO(DuplexStream):
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """See OutputStream.registerProducer. stopProducing() also if the output alone is over, as in Twisted."""
         if self._over and self.producer is None:
-            producer.stopProducing()
+            beside(producer.stopProducing())
         else:
             super().registerProducer(producer, streaming)
 
@@ -198,7 +201,8 @@ class StandardIO(DuplexStream):
     def dataReceived(self, data: bytes) -> None:
         """Deliver what was read, and send what the protocol wrote meanwhile."""
         self._hold(self.highWater)
-        self.protocol.dataReceived(data)
+        if (result := self.protocol.dataReceived(data)) is not None:
+            self._beside(result)
         if self._front() is not None:
             self.flush()
         if self._readerGone:
@@ -211,7 +215,8 @@ class StandardIO(DuplexStream):
             return
         self._endInput()
         if isHalfCloseable(self.protocol):
-            self.protocol.readConnectionLost()
+            if (told := self.protocol.readConnectionLost()) is not None:
+                self._beside(told)
             if self.unsent:
                 self.flush()
         else:
@@ -319,5 +324,5 @@ class StandardIO(DuplexStream):
         self._over = True
         self._outputFd.shutdown()
         self._closeOutput(giveWay=self._outputFd.given != self._inputFd.given)
-        if isHalfCloseable(self.protocol):
-            self.protocol.writeConnectionLost()
+        if isHalfCloseable(self.protocol) and (told := self.protocol.writeConnectionLost()) is not None:
+            self._beside(told)

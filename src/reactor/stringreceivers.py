@@ -15,6 +15,7 @@ import logging
 from struct import calcsize, pack, unpack_from
 from typing import TYPE_CHECKING, Any, Literal
 
+from reactor._beside import beside, failTransport, refused
 from reactor._closing import closeFor
 from reactor._logger import getLogger
 from reactor._pauseable import PauseableMixin
@@ -98,12 +99,20 @@ class StringReceiver(PauseableMixin, Protocol):
                 string = self._takeString()
                 if string is None:
                     break
-                self.stringReceived(string)
+                result = self.stringReceived(string)
+                if result is not None:
+                    self._beside(result)
         finally:
             self._isDelivering = False
             self._trim()
 
-    def stringReceived(self, string: bytes) -> None:
+    def _beside(self, result: object) -> None:
+        """A callback has returned `result`: a coroutine is run beside what follows, and its failure costs the
+        connection.
+        """
+        beside(result, lambda failure: failTransport(self, failure, log))
+
+    def stringReceived(self, string: bytes) -> Any:
         """Called with each string, without its framing; override it."""
         raise NotImplementedError
 
@@ -174,7 +183,7 @@ class IntNStringReceiver(StringReceiver):
     def _replace(self, data: bytes) -> None:
         self._buffer, self._offset = data, 0
 
-    def lengthLimitExceeded(self, length: int) -> None:
+    def lengthLimitExceeded(self, length: int) -> Any:
         """Called when a string of `length`, more than MAX_LENGTH, is announced; by default closes the connection.
 
         If it leaves MAX_LENGTH and `recvd` as they are, nothing more is delivered or kept, and it is called for each
@@ -192,7 +201,7 @@ class IntNStringReceiver(StringReceiver):
     def _takeString(self) -> bytes | None:
         if self._refusedLength is not None:
             self._replace(b"")
-            self.lengthLimitExceeded(self._refusedLength)
+            self._beside(self.lengthLimitExceeded(self._refusedLength))
             return None
         buffer = self._buffer
         start = self._offset + self.prefixLength
@@ -210,7 +219,7 @@ class IntNStringReceiver(StringReceiver):
 
     def _refuse(self, length: int) -> None:
         before = self._buffer
-        self.lengthLimitExceeded(length)
+        self._beside(self.lengthLimitExceeded(length))
         if self._buffer is before and not 0 <= length <= self.MAX_LENGTH:
             self._refusedLength = length
             self._replace(b"")
@@ -327,11 +336,11 @@ class NetstringReceiver(DecimalStringReceiver):
     _smallestLength = 0
     _errorType = NetstringParseError
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: Any) -> Any:
         """Begin anew, as a receiver may be connected a second time. Not for overriding."""
         self._buffer, self._offset = b"", 0
         self._announcedLength, self._isBroken, self.brokenPeer = None, False, 0
-        super().makeConnection(transport)
+        return super().makeConnection(transport)
 
     def sendString(self, string: BytesLike) -> None:
         """Send `string`, of any length, as a netstring, in one write."""
@@ -356,7 +365,7 @@ class OctetCountedReceiver(DecimalStringReceiver):
     _smallestLength = 1
     _errorType = OctetCountError
 
-    def framingFailed(self, error: FramingError) -> None:
+    def framingFailed(self, error: FramingError) -> Any:
         """Called once, at the first byte that is wrong or announces more than MAX_LENGTH; by default it closes.
 
         Whatever it does, nothing more is delivered or kept, as the place of the next message is unknown.
@@ -371,7 +380,7 @@ class OctetCountedReceiver(DecimalStringReceiver):
         self.transport.write(b"%d %b" % (len(data), data))
 
     def _framingFailed(self, error: FramingError) -> None:
-        self.framingFailed(error)
+        self._beside(self.framingFailed(error))
 
 
 class StatefulStringProtocol:
@@ -392,6 +401,8 @@ class StatefulStringProtocol:
         if handler is None:
             log.warning("A string was dropped: there is no method for the state %r", self.state)
             return
-        self.state = handler(string)
+        state = handler(string)
+        refused(state, f"proto_{self.state}")
+        self.state = state
         if self.state == "done":
             self.transport.loseConnection()

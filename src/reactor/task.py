@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from math import inf
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from reactor import _current
+from reactor._beside import beside
 from reactor._cooperator import (
     CooperativeTask,
     Cooperator,
@@ -88,11 +90,13 @@ class Clock:
     def advance(self, amount: float) -> None:
         """Move the time by `amount` seconds, then run what is due, calls with delay 0 made meanwhile included.
 
-        Every call sees the new time. What one raises leaves `advance`; the rest run with the next one.
+        Every call sees the new time. What one raises leaves `advance`; the rest run with the next one. A coroutine that
+        one returns is run beside the rest; what it raises after its first wait is logged.
         """
         self.rightNow += amount
         while (call := self._queue.popDue(self.rightNow)) is not None:
-            call.run()
+            if (result := call.run()) is not None:
+                beside(result)
 
     def pump(self, timings: Iterable[float]) -> None:
         """Advance by each of `timings`, one after the other."""
@@ -271,16 +275,17 @@ def deferLater(
 def deferLater(
     clock: IReactorTime, delay: float, callable: Callable[..., Any] | None = None, *args: object, **kw: object
 ) -> Deferred[Any]:
-    """Call `callable(*args, **kw)` in `delay` seconds of `clock`; return a Deferred of what it returns.
+    """Call `callable(*args, **kw)` in `delay` seconds of `clock`; return a Deferred of its result.
 
-    Without a callable it fires with None. Cancelling the Deferred cancels the call.
+    A Deferred or coroutine that it returns is waited for. Without a callable it fires with None. Cancelling the
+    Deferred cancels the call.
     """
 
     def cancel(_: Deferred[Any]) -> None:
         delayedCall.cancel()
 
     def call(_: None) -> Any:
-        return None if callable is None else callable(*args, **kw)
+        return None if callable is None else maybeDeferred(callable, *args, **kw)
 
     deferred: Deferred[Any] = Deferred(cancel)
     deferred.addCallback(call)
@@ -324,7 +329,9 @@ def react(
         else:
             reactor.callWhenRunning(finish, result)
 
-    deferred = ensureDeferred(main(reactor, *argv))
+    real = _current.current() if isinstance(reactor, ModuleType) else reactor
+    with getattr(real, "insideLoop", nullcontext)():  # main may begin with an await of asyncio's
+        deferred = ensureDeferred(main(reactor, *argv))
     reactor.addSystemEventTrigger("before", "shutdown", shutdownBegins)
     deferred.addBoth(done)
     reactor.run()

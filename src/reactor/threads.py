@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from reactor import _current
+from reactor._beside import refused
 from reactor.defer import CancelledError, Deferred, fail, maybeDeferred
 from reactor.failure import Failure
 
@@ -86,7 +87,7 @@ def callMultipleInThread(
 
 def _runMultiple(calls: list[tuple[Callable[..., object], Iterable[Any], Mapping[str, Any]]]) -> None:
     for function, args, kwargs in calls:
-        function(*args, **kwargs)
+        refused(function(*args, **kwargs), "callMultipleInThread's function")
 
 
 def blockingCallFromThread(

@@ -112,10 +112,12 @@ class DelayedCall:
         self._checkActive()
         self._queue.move(self, self.deadline, secondsLater)
 
-    def run(self) -> None:
-        """Call the function; the call is no longer active. For reactors: once, at once, with what `popDue` gave."""
+    def run(self) -> object:
+        """Call the function, and return what it returns; the call is no longer active. For reactors: once, at once,
+        with what `popDue` gave.
+        """
         self.called = True
-        self.func(*self.args, **self.kw)
+        return self.func(*self.args, **self.kw)
 
     def _checkActive(self) -> None:
         if self.cancelled:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from reactor.defer import Deferred
 from reactor.error import (
     ConnectionAborted,
     ConnectionDone,
@@ -912,6 +913,129 @@ class Proxying:
         assert {reasonOf(end) for end in (source, inner, outer, sink)} == {ConnectionDone}
 
 
+def reach(world: World, where: str, hook: Callable[..., object]) -> tuple[Any, Any]:
+    """Have a callback of the server called, `where`, whose result is that of `hook`. Return server and client."""
+    server, client = world.pair(server={where: hook}, halves=where in ("readLost", "writeLost"))
+    if where == "data":
+        client.transport.write(b"x")
+    elif where == "readLost":
+        client.transport.loseWriteConnection()
+    elif where == "writeLost":
+        server.transport.loseWriteConnection()
+    elif where == "lost":
+        client.transport.loseConnection()
+    world.until(lambda: any(event == where or event[0] == where for event in server.trace))
+    return server, client
+
+
+class Coroutines:
+    """Callbacks that give back more than None: coroutines are run beside what follows, and all else is not heeded."""
+
+    @pytest.mark.parametrize("where", ["made", "data", "lost"])
+    def test_aCoroutineIsRunBeside(self, world: World, where: str) -> None:
+        gate: Deferred[None] = Deferred()
+        seen: list[str] = []
+
+        async def wait() -> None:
+            seen.append("begun")
+            await gate
+            seen.append("ended")
+
+        server, client = reach(world, where, lambda *_: wait())
+        assert seen[:1] == ["begun"]
+        if where != "lost":
+            client.transport.write(b"more")  # nothing is held back
+            world.until(lambda: server.received.endswith(b"more"))
+            assert "ended" not in seen
+            client.transport.loseConnection()
+        world.until(lost(server, client))
+        gate.callback(None)
+        assert seen.count("ended") == seen.count("begun") >= 1
+
+    @pytest.mark.parametrize("late", [False, True], ids=["atOnce", "late"])
+    @pytest.mark.parametrize("where", ["made", "data", "readLost", "writeLost"])
+    def test_aCoroutineThatFailsCostsThatConnection(
+        self, world: World, caplog: pytest.LogCaptureFixture, where: str, late: bool
+    ) -> None:
+        error = Boom(where)
+        gate: Deferred[None] = Deferred()
+
+        async def fail() -> None:
+            if late:
+                await gate
+            raise error
+
+        server, client = reach(world, where, lambda *_: fail())
+        if late:
+            assert server.lost is None
+            gate.callback(None)
+        world.until(lambda: server.lost is not None)
+        assert server.lost.value is error
+        assert errorsIn(caplog) == [error]
+        client.transport.abortConnection()
+        world.until(lost(client))
+
+    @pytest.mark.parametrize("late", [False, True], ids=["atOnce", "late"])
+    def test_aCoroutineOfConnectionLostThatFailsIsLogged(
+        self, world: World, caplog: pytest.LogCaptureFixture, late: bool
+    ) -> None:
+        gate: Deferred[None] = Deferred()
+        error = Boom("lost")
+
+        async def fail() -> None:
+            if late:
+                await gate
+            raise error
+
+        server, client = reach(world, "lost", lambda *_: fail())
+        world.until(lost(server, client))
+        gate.callback(None)
+        assert errorsIn(caplog) == [error]
+
+    def test_aCancelledCoroutineOfALostConnectionIsNoError(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        gate: Deferred[None] = Deferred()
+
+        async def wait() -> None:
+            await gate
+
+        server, client = reach(world, "made", lambda *_: wait())
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+        gate.cancel()
+        assert errorsIn(caplog) == []
+
+    @pytest.mark.parametrize("where", ["made", "data"])
+    def test_aGeneratorIsAnError(self, world: World, caplog: pytest.LogCaptureFixture, where: str) -> None:
+        def forgotten(*_: object) -> Any:
+            yield
+
+        server, client = reach(world, where, forgotten)
+        world.until(lost(server))
+        assert reasonOf(server) is TypeError
+        assert "forgotten is a generator, and nothing of it has run" in str(server.lost.value)
+        assert len(errorsIn(caplog)) == 1
+        client.transport.abortConnection()
+        world.until(lost(client))
+
+    @pytest.mark.parametrize("where", ["made", "data", "lost"])
+    def test_aDeferredIsNotHeeded(self, world: World, where: str) -> None:
+        answers: list[Deferred[None]] = []
+
+        def answer(*_: object) -> Deferred[None]:
+            answers.append(Deferred())
+            return answers[-1]
+
+        server, client = reach(world, where, answer)
+        if where != "lost":
+            client.transport.write(b"more")
+            world.until(lambda: server.received.endswith(b"more"))
+            client.transport.loseConnection()
+        world.until(lost(server, client))
+        assert all(not each.callbacks for each in answers)
+
+
 class OutputLimit:
     """The hard cap: a peer that does not read costs the cap and one write, on every way out."""
 
@@ -1080,5 +1204,5 @@ class OutputLimit:
         world.until(lambda: len(client.received) == 62_001)
 
 
-class TransportContract(Life, Writing, Reading, HalfClose, Producing, Proxying, OutputLimit):
+class TransportContract(Life, Writing, Reading, HalfClose, Producing, Proxying, Coroutines, OutputLimit):
     """All of it. A subclass has the fixture `world`."""

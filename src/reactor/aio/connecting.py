@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from reactor._beside import isCoroutine
 from reactor._logger import getLogger
 from reactor.aio.streams import LIMIT, LineReader, LineWriter, Overlong
 from reactor.tlsoptions import defaultClientContext
@@ -23,7 +24,7 @@ class _StreamProtocol(asyncio.Protocol):
         self.writer: LineWriter | None = None
         self._eventloop = eventloop
         self._connected = connected
-        self._task: asyncio.Task[object] | None = None
+        self._handling: asyncio.Future[object] | None = None
         self._secure = False
         self.data_received = reader.feed_data  # type: ignore[method-assign]  # a frame less for each read
 
@@ -31,9 +32,36 @@ class _StreamProtocol(asyncio.Protocol):
         self._secure = transport.get_extra_info("sslcontext") is not None
         self.reader.attach(transport)
         self.writer = LineWriter(transport, self.reader, self._eventloop)
-        handling = None if self._connected is None else self._connected(self.reader, self.writer)
-        if handling is not None:
-            self._task = self._eventloop.create_task(_handle(handling, self.writer))
+        if self._connected is not None:
+            self._handle(self._connected, self.writer)
+
+    def _handle(self, connected: Connected, writer: LineWriter) -> None:
+        try:
+            handling = connected(self.reader, writer)
+            if handling is not None:
+                isCoroutine(handling)  # which raises for a generator
+                self._handling = asyncio.ensure_future(handling, loop=self._eventloop)
+                self._handling.add_done_callback(self._handled)
+        except Exception as error:
+            self._failed(error)
+        except BaseException:
+            writer.transport.abort()
+            raise
+
+    def _handled(self, handling: asyncio.Future[object]) -> None:
+        """The handler's coroutine has ended, which costs the connection unless it has returned."""
+        assert self.writer is not None
+        if handling.cancelled():
+            self.writer.close()  # as asyncio does: what was written is sent
+            return
+        error = handling.exception()
+        if error is not None:
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        assert self.writer is not None
+        log.error("a handler of %r failed", self.writer, exc_info=error)
+        self.writer.transport.abort()
 
     def eof_received(self) -> bool:
         self.reader.feed_eof()
@@ -54,15 +82,6 @@ class _StreamProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self.writer is not None:
             self.writer.unblock()
-
-
-async def _handle(handling: Coroutine[Any, Any, object], writer: LineWriter) -> None:
-    """Run a handler; what it raises is logged and costs the connection."""
-    try:
-        await handling
-    except Exception:
-        log.exception("a handler of %r failed", writer)
-        writer.transport.abort()
 
 
 async def openConnection(
@@ -105,8 +124,9 @@ async def startServer(
 ) -> asyncio.Server:
     """Listen as the event loop's create_server does, which gets `options` (ssl, backlog ...); return its Server.
 
-    `clientConnected(reader, writer)` is called for each connection; a coroutine that it returns becomes a task, whose
-    failure is logged and closes the connection. With `path` among the options, at that UNIX socket.
+    `clientConnected(reader, writer)` is called for each connection; a coroutine that it returns becomes a task. What
+    either raises is logged and aborts the connection; a task that is cancelled closes it when all is sent. With `path`
+    among the options, at that UNIX socket.
     """
     eventloop = asyncio.get_running_loop()
 

@@ -16,8 +16,11 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, cast
+from functools import partial
+from typing import Any, NoReturn, cast
 
+from reactor import _current
+from reactor._beside import beside, refused
 from reactor._closing import tellBroken, tellClosing
 from reactor._logger import getLogger
 from reactor.address import Address, UNIXAddress, fromSocketName
@@ -25,19 +28,25 @@ from reactor.aio.channels import Channel, isSecure, kindOf
 from reactor.error import ConnectionLost, ConnectionUnwanted
 from reactor.failure import Failure, safeRepr
 from reactor.interfaces import IFileDescriptor, IFlushable
+from reactor.loops.workers import ThreadServices
 from reactor.timers import LATE, DelayedCall, TimerQueue
 
 log = getLogger("reactor.aio")
 
 
-class LoopServices:
+class LoopServices(ThreadServices):
     """What a connection asks of its reactor, as an event loop can give it: `transport.reactor` of what is served here.
 
-    It tells time and makes delayed calls (IReactorTime), and no more: it opens no sockets and does not run. For
-    `overflowCount`, `closeCounts` and `skippedLineCount` see ITransportReactor.
+    In that event loop it is the current reactor of who is served, unless one of ours runs there. It tells time, makes
+    delayed calls and those from other threads, and has a pool of threads and names. It opens no sockets and is neither
+    run nor stopped: for that there is AsyncioReactor. For `overflowCount`, `closeCounts` and `skippedLineCount` see
+    ITransportReactor.
     """
 
+    running = True
+
     def __init__(self, eventloop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
         self.eventloop = eventloop
         self.overflowCount = 0
         self.closeCounts: Counter[type[ConnectionDone]] = Counter()
@@ -88,11 +97,46 @@ class LoopServices:
         barrier, now = self._timers.mark(), self.monotonic()
         self._looked = now
         while (call := self._timers.popDue(now, barrier)) is not None:
-            try:
-                call.run()
-            except BaseException:
-                self.reportFailure(Failure(), "the delayed call", call)
+            self._call("the delayed call", call, call.run)
         self._arm()
+
+    def _call(self, what: str, about: object, call: Callable[[], object]) -> None:
+        """Make a call of the program's; what it raises, or its coroutine, is logged."""
+
+        def failed(failure: Failure) -> None:
+            self.reportFailure(failure, what, about)
+
+        try:
+            if (result := call()) is not None:
+                beside(result, failed)
+        except BaseException:
+            failed(Failure())
+
+    def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Call now: the event loop runs."""
+        beside(callable(*args, **kwargs), lambda failure: self.reportFailure(failure, "callWhenRunning of", callable))
+
+    def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Have the event loop make the call, in order. Any thread. OSError if the event loop is closed."""
+        try:
+            self.eventloop.call_soon_threadsafe(
+                self._call, "callFromThread of", callable, partial(callable, *args, **kwargs)
+            )
+        except RuntimeError as error:
+            raise OSError(errno.ESHUTDOWN, str(error)) from error
+
+    def release(self) -> None:
+        """The event loop is closed: let idle threads end."""
+        self._releaseThreads()
+        self._ownResolver.close()
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"no reactor runs in this event loop, where reactor.aio serves protocols, so there is no {name!r}: an "
+            "AsyncioReactor has it (async with AsyncioReactor(): ...)",
+            name=name,
+            obj=self,
+        )
 
     def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
         """Log once what a callback raised. KeyboardInterrupt and SystemExit leave the event loop instead."""
@@ -149,6 +193,28 @@ class LoopServices:
         sock.close()
 
 
+_served: dict[asyncio.AbstractEventLoop, LoopServices] = {}
+
+
+def servicesOf(eventloop: asyncio.AbstractEventLoop) -> LoopServices:
+    """Return the services of `eventloop`, made on first use. Those of event loops that are closed are forgotten."""
+    for other in list(_served):
+        if other.is_closed() and (gone := _served.pop(other, None)) is not None:
+            gone.release()
+    services = _served.get(eventloop)
+    if services is None:
+        services = _served[eventloop] = LoopServices(eventloop)
+    return services
+
+
+def _inEventLoop() -> Any:
+    eventloop = asyncio._get_running_loop()
+    return None if eventloop is None else _served.get(eventloop)
+
+
+_current.registerEventLoops(_inEventLoop)
+
+
 def _leave(value: BaseException) -> None:
     raise value
 
@@ -178,7 +244,9 @@ class ProtocolAdapter(asyncio.Protocol):
         host, peer = (_address(transport, name) for name in ("sockname", "peername"))
         failed = False
         try:
-            self.protocol = self._build(peer)
+            protocol = self._build(peer)
+            refused(protocol, "buildProtocol")
+            self.protocol = protocol
         except BaseException:
             failed = True
             self._services.reportFailure(Failure(), "buildProtocol of", self._build)
@@ -263,14 +331,17 @@ class ProtocolFactory:
 
     Each connection gets what `factory.buildProtocol(address)` returns. The factory is started here, and stopped by
     close(). For a coroutine or callback of the event loop. create_connection returns (transport, adapter), and
-    `adapter.protocol` is ours; a factory is told nothing about attempts, as there is no Connector.
+    `adapter.protocol` is ours; a factory is told nothing about attempts, as there is no Connector. In this event loop
+    the current reactor, which the package's functions speak to, is its LoopServices, unless one of ours runs there.
     """
 
     def __init__(self, factory: Any) -> None:
         self.factory = factory
-        self._services = LoopServices(asyncio.get_running_loop())
+        self._services = servicesOf(asyncio.get_running_loop())
         self._started = True
-        factory.doStart()
+        starting: Any = factory.doStart()
+        if starting is not None:
+            beside(starting, lambda failure: self._services.reportFailure(failure, "startFactory of", factory))
 
     def __call__(self) -> ProtocolAdapter:
         """Return the asyncio protocol of a new connection."""
@@ -281,4 +352,6 @@ class ProtocolFactory:
         """The server is closed: stop the factory. Connections live on; again: nothing."""
         if self._started:
             self._started = False
-            self.factory.doStop()
+            stopping: Any = self.factory.doStop()
+            if stopping is not None:
+                beside(stopping, lambda failure: self._services.reportFailure(failure, "stopFactory of", self.factory))

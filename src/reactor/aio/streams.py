@@ -292,15 +292,20 @@ class LineWriter:
         self.write(b"".join(data))
 
     async def drain(self) -> None:
-        """Wait while the peer does not read. What broke the connection is raised."""
+        """Wait while the peer does not read. What broke the connection is raised.
+
+        ConnectionResetError once it has ended in any other way, as of asyncio's: a loop of write and drain ends then.
+        """
         self._raiseBroken()
         if self.transport.is_closing():
-            await asyncio.sleep(0)  # so that a loop of write and drain ends when the connection has
+            await asyncio.sleep(0)  # in which the end can come
         while self._blocked and not self._closed.done():
             if self._drained is None:
                 self._drained = self._eventloop.create_future()
             await asyncio.shield(self._drained)
-            self._raiseBroken()
+        self._raiseBroken()
+        if self._closed.done():
+            raise ConnectionResetError("Connection lost")
 
     def _raiseBroken(self) -> None:
         error = self._reader.exception()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from reactor._beside import beside
 from reactor.address import (
     HostnameAddress,
     IPv4Address,
@@ -116,11 +117,11 @@ class _Race:
 
     # What the attempts take for the factory.
 
-    def doStart(self) -> None:
-        self._factory.doStart()
+    def doStart(self) -> Any:
+        return self._factory.doStart()
 
-    def doStop(self) -> None:
-        self._factory.doStop()
+    def doStop(self) -> Any:
+        return self._factory.doStop()
 
     def buildProtocol(self, addr: Any) -> Any:
         """Called for the first that is connected. Whatever comes of it, there is no second."""
@@ -134,7 +135,9 @@ class _Race:
             raise DNSLookupError(f"no address for {self._destination.hostname.decode('ascii', 'replace')!r}")
         self._pending.clear()
         self._left = endpoints
-        self._factory.doStart()
+        starting: Any = self._factory.doStart()
+        if starting is not None:
+            beside(starting, self._startFailed)
         self._racing = True
         self._tryNext()
 
@@ -188,4 +191,10 @@ class _Race:
     def _endRacing(self) -> None:
         if self._racing:
             self._racing = False
-            self._factory.doStop()
+            beside(self._factory.doStop())
+
+    def _startFailed(self, failure: Failure) -> None:
+        """startFactory was a coroutine, and has failed: there is no connection, as if it had raised."""
+        self._giveUpAll()
+        self._finish(failure)
+        self._endRacing()

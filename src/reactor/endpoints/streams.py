@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from reactor._beside import Running, refused, started
 from reactor.address import IPv6Address, destinationOf, hostText, isIPv6Address
 from reactor.defer import CancelledError, Deferred, execute, fail, maybeDeferred
 from reactor.error import AlreadyListened, ConnectingCancelledError, DNSLookupError, NoProtocol
@@ -43,11 +44,12 @@ class Introduction:
         self._protocol = protocol
         self._met = met
 
-    def makeConnection(self, transport: Any) -> None:
+    def makeConnection(self, transport: Any) -> Running | None:
         """Called by the transport: passed on. `met` gets the transport after that, unless connectionMade raised."""
         transport.protocol = self._protocol
-        self._protocol.makeConnection(transport)
+        made = started(self._protocol.makeConnection(transport))
         self._met(transport)
+        return made
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._protocol, name)
@@ -69,11 +71,11 @@ class _EndpointFactory(ClientFactory[BaseProtocol]):
         deferred.errback(ConnectingCancelledError(connector.getDestination()))
         connector.stopConnecting()
 
-    def doStart(self) -> None:
-        self._factory.doStart()
+    def doStart(self) -> Any:
+        return self._factory.doStart()
 
-    def doStop(self) -> None:
-        self._factory.doStop()
+    def doStop(self) -> Any:
+        return self._factory.doStop()
 
     def startedConnecting(self, connector: IConnector) -> None:
         self._connector = connector
@@ -83,6 +85,7 @@ class _EndpointFactory(ClientFactory[BaseProtocol]):
             protocol = self._factory.buildProtocol(addr)
             if protocol is None:
                 raise NoProtocol()
+            refused(protocol, "buildProtocol")
         except BaseException:
             self.connected.errback()
             return None

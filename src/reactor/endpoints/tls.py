@@ -40,11 +40,11 @@ class _Wrapping:
     def __init__(self, factory: IProtocolFactory) -> None:
         self._factory = factory
 
-    def doStart(self) -> None:
-        self._factory.doStart()
+    def doStart(self) -> Any:
+        return self._factory.doStart()
 
-    def doStop(self) -> None:
-        self._factory.doStop()
+    def doStop(self) -> Any:
+        return self._factory.doStop()
 
     def buildProtocol(self, addr: Any) -> _Beginning:
         return _Beginning(self, addr)

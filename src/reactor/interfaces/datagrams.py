@@ -105,7 +105,7 @@ class IDatagramProtocol(Interface, Protocol):
     addr), if there is such a method.
     """
 
-    def makeConnection(self, transport: Any, /) -> None:
+    def makeConnection(self, transport: Any, /) -> Any:
         """The port is open."""
 
     def datagramReceived(self, datagram: bytes, addr: Any, /) -> Any:
@@ -114,7 +114,7 @@ class IDatagramProtocol(Interface, Protocol):
     def connectionRefused(self) -> Any:
         """A connected port's peer does not listen."""
 
-    def doStop(self) -> None:
+    def doStop(self) -> Any:
         """The port is closed."""
 
 

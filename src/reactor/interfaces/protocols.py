@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class IProtocol(Interface, Protocol):
     """What a transport calls. The order is makeConnection, dataReceived any number of times, connectionLost once."""
 
-    def makeConnection(self, transport: Any, /) -> None:
+    def makeConnection(self, transport: Any, /) -> Any:
         """The connection stands."""
 
     def dataReceived(self, data: bytes, /) -> Any:
@@ -35,7 +35,7 @@ class IProtocol(Interface, Protocol):
 class IHandshakeListener(IProtocol, Protocol):
     """A protocol that wants to know when TLS is there. It is recognised by having this method."""
 
-    def handshakeCompleted(self) -> None:
+    def handshakeCompleted(self) -> Any:
         """The handshake is done, the peer verified: after connectionMade, or some time after startTLS."""
 
 
@@ -43,7 +43,7 @@ class IHandshakeListener(IProtocol, Protocol):
 class IFileDescriptorReceiver(Interface, Protocol):
     """A protocol on a UNIX socket that takes descriptors: one that has this method when its first data come."""
 
-    def fileDescriptorReceived(self, descriptor: int) -> None:
+    def fileDescriptorReceived(self, descriptor: int) -> Any:
         """The peer has sent `descriptor`, which is the protocol's to close. The byte it came with follows."""
 
 
@@ -51,10 +51,10 @@ class IFileDescriptorReceiver(Interface, Protocol):
 class IHalfCloseableProtocol(Interface, Protocol):
     """A protocol that is told of each half's end. It is recognised by having these two methods."""
 
-    def readConnectionLost(self) -> None:
+    def readConnectionLost(self) -> Any:
         """The peer has ended its half: no more data will come, writing still works. Closing is up to the protocol."""
 
-    def writeConnectionLost(self) -> None:
+    def writeConnectionLost(self) -> Any:
         """Our half has ended after loseWriteConnection(): everything written was handed to the kernel."""
 
 
@@ -62,7 +62,7 @@ class IHalfCloseableProtocol(Interface, Protocol):
 class IProcessProtocol(Interface, Protocol):
     """What the transport of a child process calls, processEnded last."""
 
-    def makeConnection(self, transport: Any, /) -> None:
+    def makeConnection(self, transport: Any, /) -> Any:
         """The child has been started; `transport` is an IProcessTransport."""
 
     def childDataReceived(self, childFD: int, data: bytes, /) -> Any:
@@ -116,10 +116,10 @@ class IProtocolFactory(Interface, Protocol):
     def buildProtocol(self, addr: Any, /) -> Any:
         """Return the protocol for a connection from or to `addr`, or None to close it."""
 
-    def doStart(self) -> None:
+    def doStart(self) -> Any:
         """A port or connector begins to use the factory."""
 
-    def doStop(self) -> None:
+    def doStop(self) -> Any:
         """A port or connector has ceased to use it."""
 
 
@@ -127,13 +127,13 @@ class IProtocolFactory(Interface, Protocol):
 class IClientFactory(IProtocolFactory, Protocol):
     """What a connector tells about its attempts."""
 
-    def startedConnecting(self, connector: Any, /) -> None:
+    def startedConnecting(self, connector: Any, /) -> Any:
         """An attempt begins."""
 
-    def clientConnectionFailed(self, connector: Any, reason: Failure, /) -> None:
+    def clientConnectionFailed(self, connector: Any, reason: Failure, /) -> Any:
         """The attempt failed; `reason` holds a ConnectError or DNSLookupError. connector.connect() tries again."""
 
-    def clientConnectionLost(self, connector: Any, reason: Failure, /) -> None:
+    def clientConnectionLost(self, connector: Any, reason: Failure, /) -> Any:
         """The connection is over, after the protocol's connectionLost. connector.connect() connects again."""
 
 

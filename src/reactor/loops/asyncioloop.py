@@ -140,8 +140,12 @@ class AsyncioReactor(ReactorBase):
         if self._exit is not None:
             self._turnSoon()
 
+    def _stopLooping(self) -> None:
+        super()._stopLooping()
+        self._turnSoon()  # the last "during shutdown" Deferred may be fired by a callback of the event loop itself
+
     def _startUp(self, installSignalHandlers: bool) -> None:
-        with self._insideLoop():
+        with self.insideLoop():
             super()._startUp(installSignalHandlers)
 
     def _loop(self) -> None:
@@ -166,7 +170,7 @@ class AsyncioReactor(ReactorBase):
         eventloop = self.eventloop
         if self._isInsideLoop():
             raise ReactorAlreadyRunning("the event loop is running, and cannot be turned from inside")
-        with self._insideLoop():
+        with self.insideLoop():
             sleep = self._beginTurn()
         if self.eventloop is not eventloop:  # a call has forked, and this is the child
             return
@@ -184,7 +188,7 @@ class AsyncioReactor(ReactorBase):
             self._polling = False
             if timer is not None:
                 timer.cancel()
-        with self._insideLoop():
+        with self.insideLoop():
             self._finishTurn()
 
     def _stopPolling(self) -> None:
@@ -193,12 +197,15 @@ class AsyncioReactor(ReactorBase):
             self.eventloop.stop()
 
     def _isInsideLoop(self) -> bool:
-        """Whether this is called from inside the event loop, or by _insideLoop."""
+        """Whether this is called from inside the event loop, or by insideLoop."""
         return self.eventloop.is_running() or asyncio._get_running_loop() is self.eventloop
 
     @contextmanager
-    def _insideLoop(self) -> Iterator[None]:
-        """Callbacks may ask asyncio for the running event loop; here is one who calls them without running it."""
+    def insideLoop(self) -> Iterator[None]:
+        """For the block, the event loop counts as running in this thread: whoever asks asyncio for it gets this one.
+
+        It is for calling what may use asyncio, while the event loop does not run.
+        """
         before = asyncio._get_running_loop()
         asyncio._set_running_loop(self.eventloop)
         try:

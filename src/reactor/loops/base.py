@@ -26,6 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reactor import _current
+from reactor._beside import beside, refused
 from reactor._logger import getLogger, tellRepeats
 from reactor.error import ConnectionDone, ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
 from reactor.failure import Failure, safeRepr
@@ -257,7 +258,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             sayGoodbye(transport)
         for transport in [*self._open, *(other for other in self.removeAll() if other not in self._open)]:
             try:
-                transport.connectionLost(Failure(ConnectionLost()))
+                self._beside(transport.connectionLost(Failure(ConnectionLost())), "connectionLost of", transport)
             except BaseException:
                 self.reportFailure(Failure(), "connectionLost of", transport)
 
@@ -327,7 +328,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                 break
             call, args, kwargs = self._threadCalls.popleft()
             try:
-                call(*args, **kwargs)
+                if (result := call(*args, **kwargs)) is not None:
+                    self._beside(result, "callFromThread of", call)
             except BaseException:
                 self.reportFailure(Failure(), "callFromThread of", call)
 
@@ -342,9 +344,14 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         barrier = timers.mark()
         while (call := timers.popDue(now, barrier)) is not None:
             try:
-                call.run()
+                if (result := call.run()) is not None:
+                    self._beside(result, "the delayed call", call)
             except BaseException:
                 self.reportFailure(Failure(), "the delayed call", call)
+
+    def _beside(self, result: object, what: str, about: object) -> None:
+        """`what` of `about` has returned `result`: run a coroutine beside what follows, and report its failure."""
+        beside(result, lambda failure: self.reportFailure(failure, what, about))
 
     def _sleepTime(self) -> float | None:
         """How long the loop may sleep, in seconds; None: until woken."""
@@ -391,7 +398,13 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self.removeReader(owner)
         self.removeWriter(owner)
         try:
-            owner.connectionLost(reason if isinstance(reason, Failure) else Failure(reason))
+            refused(reason, "doRead or doWrite")
+        except TypeError:
+            reason = Failure()
+            self.reportFailure(reason, "doRead or doWrite of", owner)
+        try:
+            lost = owner.connectionLost(reason if isinstance(reason, Failure) else Failure(reason))
+            self._beside(lost, "connectionLost of", owner)
         except BaseException:
             self.reportFailure(Failure(), "connectionLost of", owner)
 
@@ -428,7 +441,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Trigger | None:
         """Call now if running (and return None), else after startup (and return a trigger ID)."""
         if self.running:
-            callable(*args, **kwargs)
+            self._beside(callable(*args, **kwargs), "callWhenRunning of", callable)
             return None
         return self.addSystemEventTrigger("after", "startup", callable, *args, **kwargs)
 
@@ -438,7 +451,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         """Call `callable(*args, **kwargs)` once, in `phase` of the next `eventType`; return an ID for its removal.
 
         Phases are "before", "during" and "after" (KeyError for another), events "startup", "shutdown" and whatever
-        fireSystemEvent is given. A Deferred from a "before" trigger is waited for.
+        fireSystemEvent is given. A Deferred or coroutine from a "before" trigger is waited for.
         """
         trigger = Trigger(phase, eventType, callable, args, kwargs)
         self._events.add(trigger)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from reactor._beside import started
 from reactor.defer import Deferred, DeferredList, succeed
 from reactor.failure import Failure
 
@@ -54,8 +55,8 @@ class SystemEvents:
     ) -> Deferred[None]:
         """Run the phases in order and return a Deferred that fires after the last.
 
-        Deferreds from "before" triggers are waited for; then comes `begin`, then the "during" triggers. With
-        `finish`, their Deferreds are waited for too, and `finish` is called before the "after" triggers.
+        Deferreds and coroutines from "before" triggers are waited for; then comes `begin`, then the "during" triggers.
+        With `finish`, theirs are waited for too, and `finish` is called before the "after" triggers.
         """
 
         def during(_: None) -> Deferred[None] | None:
@@ -95,11 +96,14 @@ class SystemEvents:
             trigger = triggers.pop(0)
             try:
                 result = trigger.call(*trigger.args, **trigger.kwargs)
+                running = started(result)
             except BaseException:
                 self._report(Failure(), "the", trigger)
                 continue
             if isinstance(result, Deferred):
                 pending.append(result.addErrback(self._report, "the", trigger))
+            elif running is not None:
+                pending.append(running.addErrback(self._report, "the", trigger))
         if not pending:
             return succeed(None)
         gate: Deferred[None] = Deferred()

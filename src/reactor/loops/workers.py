@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, cast
 
 from reactor import _current
+from reactor._beside import refused
 from reactor._logger import getLogger
 from reactor.address import hostText, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, succeed
@@ -74,7 +75,7 @@ class ThreadServices:
 
     def _runInThread(self, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
-            call(*args, **kwargs)
+            refused(call(*args, **kwargs), "callInThread's function")
         except BaseException:
             log.exception("unhandled error in callInThread of %s", safeRepr(call))
 

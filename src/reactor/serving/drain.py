@@ -53,20 +53,22 @@ class Leaving:
         """Passed on."""
         return self.protocol.dataReceived(data)
 
-    def readConnectionLost(self) -> None:
+    def readConnectionLost(self) -> Any:
         """The peer has nothing more to say. The protocol is told that, too, if it can be."""
+        told = None
         if hasattr(self.protocol, "readConnectionLost"):
-            self.protocol.readConnectionLost()
+            told = self.protocol.readConnectionLost()
         self.transport.loseConnection()
+        return told
 
     def writeConnectionLost(self) -> None:
         """All is with the kernel."""
         self.sentAt = self._drain.now()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure) -> Any:
         """For the protocol, too."""
         self._drain.left(self)
-        self.protocol.connectionLost(reason)
+        return self.protocol.connectionLost(reason)
 
 
 class Drain:

@@ -95,13 +95,13 @@ class WatchedFactory:
     def __repr__(self) -> str:
         return repr(self._factory)
 
-    def doStart(self) -> None:
+    def doStart(self) -> object:
         """See IProtocolFactory."""
-        self._factory.doStart()
+        return self._factory.doStart()
 
-    def doStop(self) -> None:
+    def doStop(self) -> object:
         """See IProtocolFactory."""
-        self._factory.doStop()
+        return self._factory.doStop()
 
     def buildProtocol(self, addr: Any) -> Any:
         """See IProtocolFactory."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from io import BytesIO
 from typing import Any, ClassVar
 
+from reactor._beside import beside
 from reactor.address import IPv4Address
 from reactor.defer import Deferred
 from reactor.error import ConnectionDone
@@ -122,7 +123,7 @@ class StringTransportWithDisconnection(StringTransport):
         """Call protocol.connectionLost, once."""
         if self.connected:
             self.connected = False
-            self.protocol.connectionLost(Failure(ConnectionDone("Bye.")))
+            beside(self.protocol.connectionLost(Failure(ConnectionDone("Bye."))))
 
 
 class FakeDatagramTransport:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from reactor import _current
+from reactor._beside import beside
 from reactor.address import IPv4Address
 from reactor.defer import Deferred
 from reactor.error import ConnectionDone
@@ -48,7 +49,7 @@ class LoopbackQueue:
 def identityPumpPolicy(queue: LoopbackQueue, target: Any) -> None:
     """Deliver each piece as it was written."""
     while queue and (piece := queue.get()) is not None:
-        target.dataReceived(piece)
+        beside(target.dataReceived(piece))
 
 
 def collapsingPumpPolicy(queue: LoopbackQueue, target: Any) -> None:
@@ -57,7 +58,7 @@ def collapsingPumpPolicy(queue: LoopbackQueue, target: Any) -> None:
     while queue and (piece := queue.get()) is not None:
         pieces.append(piece)
     if pieces:
-        target.dataReceived(b"".join(pieces))
+        beside(target.dataReceived(b"".join(pieces)))
 
 
 class LoopbackRelay:
@@ -90,14 +91,14 @@ class LoopbackRelay:
         if self.shouldLose == -1:
             return
         if self.producer is not None:
-            self.producer.resumeProducing()
+            beside(self.producer.resumeProducing())
         if self.buffer:
             self._log(f"loopback receiving {self.buffer!r}\n")
             data, self.buffer = self.buffer, b""
-            self.target.dataReceived(data)
+            beside(self.target.dataReceived(data))
         if self.shouldLose == 1:
             self.shouldLose = -1
-            self.target.connectionLost(Failure(ConnectionDone()))
+            beside(self.target.connectionLost(Failure(ConnectionDone())))
 
     def loseConnection(self) -> None:
         """Have the next clearBuffer() end the connection."""
@@ -198,7 +199,7 @@ class _LoopbackTransport:
     def end(self, protocol: Any) -> None:
         self.connected = False
         self.disconnected = True
-        protocol.connectionLost(Failure(ConnectionDone()))
+        beside(protocol.connectionLost(Failure(ConnectionDone())))
 
 
 class _Loopback:
@@ -213,7 +214,7 @@ class _Loopback:
         self._awake = True
         for (writer, queue, _target), host, peer in zip(self._ways, addresses, reversed(addresses), strict=True):
             queue.changed = self._wake
-            writer.makeConnection(_LoopbackTransport(queue, host, peer))
+            beside(writer.makeConnection(_LoopbackTransport(queue, host, peer)))
         self._run()
 
     def _wake(self) -> None:
@@ -300,9 +301,9 @@ class _Telling:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._protocol, name)
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure) -> Any:
         try:
-            self._protocol.connectionLost(reason)
+            return self._protocol.connectionLost(reason)
         finally:
             self._ended.callback(None)
 

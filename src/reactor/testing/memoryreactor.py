@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
+from reactor._beside import beside
 from reactor.address import Address, IPv4Address, IPv6Address, UNIXAddress, isIPv6Address
 from reactor.defer import Deferred, succeed
 from reactor.error import UnsupportedAddressFamily
@@ -118,7 +119,7 @@ class MemoryReactor:
         self.running = True
         self.hasRun = True
         for call, args, kwargs in self.whenRunningHooks:
-            call(*args, **kwargs)
+            beside(call(*args, **kwargs))
         self.stop()
 
     def stop(self) -> None:
@@ -152,7 +153,7 @@ class MemoryReactor:
     def callWhenRunning(self, callable: Callable[..., object], *args: Any, **kw: Any) -> None:
         """Call, if run() has ever been called; else keep it for then."""
         if self.running or self.hasRun:
-            callable(*args, **kw)
+            beside(callable(*args, **kw))
         else:
             self.whenRunningHooks.append((callable, args, kw))
 
@@ -244,7 +245,7 @@ class MemoryReactor:
 
     def _connecting(self, factory: Any, address: Address) -> MemoryConnector:
         connector = MemoryConnector(address)
-        factory.startedConnecting(connector)
+        beside(factory.startedConnecting(connector))
         self.connectors.append(connector)
         return connector
 

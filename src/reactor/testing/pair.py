@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from reactor._beside import beside
 from reactor.address import IPv4Address
 from reactor.endpoints.streams import TCP4ClientEndpoint, TCP4ServerEndpoint
 from reactor.error import ConnectionDone, ConnectionRefusedError
@@ -62,7 +63,8 @@ class FakeTransport(TCPConnection):
 
     def bufferReceived(self, buf: bytes) -> None:
         """Give `buf` to the protocol, as if it had come from the peer; what the protocol raises passes through."""
-        self.protocol.dataReceived(buf)
+        if (result := self.protocol.dataReceived(buf)) is not None:
+            self._beside(result)
 
     def reportDisconnect(self) -> None:
         """End the connection at once with `disconnectReason`."""
@@ -203,7 +205,7 @@ class ConnectionCompleter:
         """Fail the first attempt with `reason`, a ConnectionRefusedError if None."""
         factory = self._reactor.tcpClients.pop(0)[2]
         reason = Failure(ConnectionRefusedError()) if reason is None else reason
-        factory.clientConnectionFailed(self._reactor.connectors.pop(0), reason)
+        beside(factory.clientConnectionFailed(self._reactor.connectors.pop(0), reason))
 
 
 def connectableEndpoint(debug: bool = False) -> tuple[TCP4ClientEndpoint, ConnectionCompleter]:

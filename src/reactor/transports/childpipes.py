@@ -12,6 +12,7 @@ import select
 from collections.abc import Callable
 from io import FileIO
 
+from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor.error import ConnectionDone, ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure
@@ -52,7 +53,9 @@ class ChildReader:
         """The child has written, or closed its end."""
         data = self._file.read(READ_SIZE)
         if data:
-            self._received(data)
+            result = self._received(data)
+            if result is not None:
+                beside(result, self.failConnection)
         elif data is not None:
             self.connectionLost(Failure(ConnectionDone()))
 
@@ -147,7 +150,10 @@ class ChildWriter(OutputStream):
         producer, self.producer = self.producer, None
         if producer is not None:
             try:
-                producer.stopProducing()
+                beside(
+                    producer.stopProducing(),
+                    lambda failure: self.reactor.reportFailure(failure, "stopProducing of", producer),
+                )
             except BaseException:
                 self.reactor.reportFailure(Failure(), "stopProducing of", producer)
         self._ended()
@@ -193,7 +199,9 @@ class ChildTerminal(ChildWriter):
             self.connectionLost(Failure(ConnectionLost(str(error))))
             return
         if data:
-            self._received(data)
+            result = self._received(data)
+            if result is not None:
+                self._beside(result)
         elif data is not None:
             self.connectionLost(Failure(ConnectionDone()))
 

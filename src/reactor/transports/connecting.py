@@ -18,6 +18,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
+from reactor._beside import beside, refused
 from reactor._chain import cancelQuietly
 from reactor._numbers import openSocket
 from reactor.address import Address
@@ -266,17 +267,26 @@ class Connector:
         self.state = "connecting"
         if not self._factoryStarted:
             try:
-                self.factory.doStart()
+                starting: Any = self.factory.doStart()
+                if starting is not None:
+                    beside(starting, self._startFailed)
             except BaseException:
                 self.state = "disconnected"
                 raise
             self._factoryStarted = True
         self._attempt = attempt
         try:
-            self.factory.startedConnecting(self)
+            told: Any = self.factory.startedConnecting(self)
+            if told is not None:
+                beside(told, lambda failure: self.reactor.reportFailure(failure, "startedConnecting of", self.factory))
         finally:
             if attempt is self._attempt:
                 attempt.start(maybeDeferred(self._lookUp), self.timeout)
+
+    def _startFailed(self, failure: Failure) -> None:
+        """startFactory was a coroutine, and has failed: there is no connection, as if it had raised."""
+        self.reactor.reportFailure(failure, "startFactory of", self.factory)
+        self.disconnect()
 
     def stopConnecting(self) -> None:
         """Stop the attempt: clientConnectionFailed(UserError), at once. NotConnectingError if there is none."""
@@ -312,16 +322,23 @@ class Connector:
         self.transport = None
         self._disconnected("clientConnectionLost", self.factory.clientConnectionLost, reason)
 
-    def _disconnected(self, name: str, callback: Callable[[Any, Failure], None], reason: Failure) -> None:
+    def _disconnected(self, name: str, callback: Callable[[Any, Failure], object], reason: Failure) -> None:
+        def failed(failure: Failure) -> None:
+            self.reactor.reportFailure(failure, f"{name} of", self.factory)
+
         self.state = "disconnected"
         try:
-            callback(self, reason)
+            if (told := callback(self, reason)) is not None:
+                beside(told, failed)
         except BaseException:
             self.reactor.reportFailure(Failure(), f"{name} of", self.factory)
         if self.state == "disconnected" and self._factoryStarted:
             self._factoryStarted = False
             try:
-                self.factory.doStop()
+                stopping: Any = self.factory.doStop()
+                if stopping is not None:
+                    name = "stopFactory"
+                    beside(stopping, failed)
             except BaseException:
                 self.reactor.reportFailure(Failure(), "doStop of", self.factory)
 
@@ -346,13 +363,14 @@ class Connector:
     def _begin(self, sock: socket.socket, peer: Address) -> None:
         """Have a protocol built for a connected socket. What is raised before the connection starts is a failure."""
         protocol = self.buildProtocol(peer)
-        refused = protocol is None
+        isRefused = protocol is None
+        refused(protocol, "buildProtocol")
         try:
-            connection = self._makeConnection(sock, Protocol() if refused else protocol, peer, self.connectionLost)
+            connection = self._makeConnection(sock, Protocol() if isRefused else protocol, peer, self.connectionLost)
             self.transport = connection
             connection.start()
         except BaseException:
             abandon(protocol)
             raise
-        if refused:
+        if isRefused:
             connection.loseConnection()

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor.address import Address
 from reactor.defer import Deferred
@@ -85,8 +86,8 @@ class DatagramPort:
         """Return the address that `sock` is bound to."""
         raise NotImplementedError
 
-    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> None:
-        """Call `callback` with a datagram, and who sent it as the family puts it."""
+    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> object:
+        """Call `callback` with a datagram, and who sent it as the family puts it. Return what it returns."""
         raise NotImplementedError
 
     def _released(self) -> None:
@@ -106,11 +107,18 @@ class DatagramPort:
         self.reactor.opened(self)
         try:
             self.startReading()
-            self.protocol.makeConnection(self)
+            made = self.protocol.makeConnection(self)
+            if made is not None:
+                beside(made, self._startFailed)
         except BaseException:
             self._close()
             self.protocol.transport = None
             raise
+
+    def _startFailed(self, failure: Failure) -> None:
+        """startProtocol was a coroutine, and has failed: nothing stays open, as if it had raised."""
+        self.reactor.reportFailure(failure, "startProtocol of", self.protocol)
+        self.connectionLost(Failure(ConnectionDone()))
 
     def writeSequence(self, seq: Iterable[BytesLike], *addr: Any) -> None:
         """Send the pieces of `seq` as one datagram, as write(b"".join(seq), *addr)."""
@@ -259,25 +267,33 @@ class DatagramPort:
         protocol = self.protocol
         try:
             if len(datagram) <= self.maxPacketSize:
-                self._received(protocol.datagramReceived, datagram, name)
+                result = self._received(protocol.datagramReceived, datagram, name)
+                if result is not None:
+                    beside(result, self._callbackFailed)
                 return
             self.oversizedCount += 1
             self._warn("%r: over %d bytes in a datagram (%d so far)", self, self.maxPacketSize, self.oversizedCount)
             callback = getattr(protocol, "datagramLengthExceeded", None)
             if callback is not None:
-                self._received(callback, datagram, name)
+                beside(self._received(callback, datagram, name), self._callbackFailed)
         except BaseException:
-            self.reactor.reportFailure(Failure(), "a callback of", protocol)
+            self._callbackFailed(Failure())
+
+    def _callbackFailed(self, failure: Failure) -> None:
+        self.reactor.reportFailure(failure, "a callback of", self.protocol)
 
     def _refused(self) -> None:
         """The peer of a connected socket does not listen."""
         self._tell("connectionRefused", self.protocol.connectionRefused)
 
     def _tell(self, name: str, callback: Callable[[], object]) -> None:
+        def failed(failure: Failure) -> None:
+            self.reactor.reportFailure(failure, f"{name} of", self.protocol)
+
         try:
-            callback()
+            beside(callback(), failed)
         except BaseException:
-            self.reactor.reportFailure(Failure(), f"{name} of", self.protocol)
+            failed(Failure())
 
     def _takeRest(self) -> None:
         self.stopReading()

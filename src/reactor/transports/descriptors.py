@@ -79,7 +79,8 @@ class DescriptorStream(Connection):
         pausable = self.producer is not None and self.streamingProducer and not self.producerPaused
         if pausable and len(waiting) > DESCRIPTOR_LIMIT // 2:
             self.producerPaused = True
-            self.producer.pauseProducing()
+            if (asked := self.producer.pauseProducing()) is not None:
+                self._beside(asked)
 
     # For the loop.
 
@@ -101,7 +102,9 @@ class DescriptorStream(Connection):
             self._readEnded()
             return
         self._hold(self.highWater)
-        protocol.dataReceived(data)
+        result = protocol.dataReceived(data)
+        if result is not None:
+            self._beside(result)
         if self._front() is not None:
             self.flush()
 
@@ -136,15 +139,16 @@ class DescriptorStream(Connection):
                 take = getattr(self.protocol, "fileDescriptorReceived", None)
                 if take is None:  # one that followed another has put a protocol in its place that wants none
                     break
-                take(received.popleft())
+                if (told := take(received.popleft())) is not None:
+                    self._beside(told)
         finally:
             for descriptor in received:
                 os.close(descriptor)
         if type(self) is not kind:  # a descriptor has made the protocol call startTLS, and this is plain
             object.__getattribute__(self, "protocol")._abort(SSLError(string=PLAIN_BYTES))
             return
-        if not self.disconnecting:
-            self.protocol.dataReceived(data)
+        if not self.disconnecting and (result := self.protocol.dataReceived(data)) is not None:
+            self._beside(result)
         if self._front() is not None:
             self.flush()
 

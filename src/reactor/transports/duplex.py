@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from reactor._beside import beside
 from reactor._closing import tellBroken, tellSkipped
 from reactor._logger import getLogger
 from reactor.error import ConnectionAborted, ConnectionLost, OutputLimitExceeded
@@ -134,7 +135,8 @@ class DuplexStream(OutputStream):
             self._tell(producer.stopProducing, "stopProducing")
         tellSkipped(self.reactor, self.getPeer, self.protocol)
         try:
-            self.protocol.connectionLost(reason)
+            if (told := self.protocol.connectionLost(reason)) is not None:
+                beside(told, lambda failure: self.reactor.reportFailure(failure, f"connectionLost of {self!r}"))
         except BaseException:
             self.reactor.reportFailure(Failure(), f"connectionLost of {self!r}")
         ended = self.ended
@@ -152,7 +154,8 @@ class DuplexStream(OutputStream):
     def _tell(self, callback: Callable[..., object], name: str, *args: object) -> None:
         """Call `callback`, and log what it raises."""
         try:
-            callback(*args)
+            if (told := callback(*args)) is not None:
+                beside(told, lambda failure: self.reactor.reportFailure(failure, f"{name} of {self!r}"))
         except BaseException:
             self.reactor.reportFailure(Failure(), f"{name} of {self!r}")
 

@@ -19,8 +19,10 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
+from types import CoroutineType
 from typing import Any
 
+from reactor._beside import beside, refused
 from reactor._closing import tellClosing
 from reactor._logger import getLogger
 from reactor._numbers import LOWEST, raised
@@ -117,7 +119,7 @@ class ListeningPort:
         self._waiting = _pollOf(sock)
         self._host = self._describe(sock)
         try:
-            self.factory.doStart()
+            starting: Any = self.factory.doStart()
         except BaseException:
             sock.close()
             self._released()
@@ -131,6 +133,13 @@ class ListeningPort:
         except BaseException:
             self.connectionLost(Failure(ConnectionDone()))
             raise
+        if starting is not None:
+            beside(starting, self._startFailed)
+
+    def _startFailed(self, failure: Failure) -> None:
+        """startFactory was a coroutine, and has failed: nothing stays open, as if it had raised."""
+        self.reactor.reportFailure(failure, "startFactory of", self.factory)
+        self.connectionLost(Failure(ConnectionDone()))
 
     def stopListening(self) -> Deferred[None] | None:
         """Accept no more. The Deferred fires with None on the next turn, with the socket closed; None if it was
@@ -240,7 +249,9 @@ class ListeningPort:
         self.reactor.closeSoon(self._listener())
         self.socket = None
         try:
-            self.factory.doStop()
+            stopping: Any = self.factory.doStop()
+            if stopping is not None:
+                beside(stopping, lambda failure: self.reactor.reportFailure(failure, "stopFactory of", self.factory))
         except BaseException:
             self.reactor.reportFailure(Failure(), "doStop of", self.factory)
         stopped, self._stopped = self._stopped, None
@@ -324,6 +335,8 @@ class ListeningPort:
             peer = self._peerAddress(name)
             protocol = self.factory.buildProtocol(peer)
             if protocol is not None:
+                if type(protocol) is CoroutineType:
+                    refused(protocol, "buildProtocol")
                 self._makeConnection(sock, protocol, peer).start()
                 return
             tellClosing(self.reactor, peer, ConnectionUnwanted(type(self.factory).__name__))

@@ -23,6 +23,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from reactor._beside import CANCELLED, beside, started
 from reactor._closing import tellClosing
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
@@ -127,7 +128,7 @@ class OutputStream(OutputBuffer):
         if self.producer is not None:
             raise RuntimeError(f"cannot register producer {producer!r}: {self.producer!r} was never unregistered")
         if self.disconnected:
-            producer.stopProducing()
+            beside(producer.stopProducing())
             return
         self.producer = producer
         self.streamingProducer = bool(streaming)
@@ -246,14 +247,21 @@ class OutputStream(OutputBuffer):
             self._outputEnded()
             return
         self.producerPaused = False
-        if self.streamingProducer:
-            producer.resumeProducing()
-        else:
+        if not self.streamingProducer:
             self._ask(producer)
+        elif (asked := producer.resumeProducing()) is not None:
+            self._beside(asked)
 
     def _ask(self, producer: Any) -> None:
         """Ask `producer`, the pull producer, to write; again a little later, if it does not."""
-        producer.resumeProducing()
+        asked = producer.resumeProducing()
+        running = None if asked is None else started(asked)
+        if running is None or running.called:
+            self._askLaterUnlessWritten(producer)
+        else:
+            running.addCallbacks(lambda _: self._askLaterUnlessWritten(producer), self._besideFailed)
+
+    def _askLaterUnlessWritten(self, producer: Any) -> None:
         if self.producer is producer and self._asking is None and not (self.unsent or self.streamingProducer):
             self._askLater()
 
@@ -294,7 +302,18 @@ class OutputStream(OutputBuffer):
             self._mark = self.outputLimit
             if self.producer is not None and self.streamingProducer and not self.producerPaused:
                 self.producerPaused = True
-                self.producer.pauseProducing()
+                if (asked := self.producer.pauseProducing()) is not None:
+                    self._beside(asked)
 
     def _flushSoon(self) -> None:
         self.reactor.flushSoon(self)
+
+    def _beside(self, result: object) -> None:
+        """A callback has returned `result`, which is not None: a coroutine is run beside what follows, and its failure
+        costs the connection.
+        """
+        beside(result, self._besideFailed)
+
+    def _besideFailed(self, failure: Failure) -> None:
+        if not (self.disconnected and failure.check(*CANCELLED)):
+            self.failConnection(failure)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from io import FileIO
 from typing import Any, NoReturn
 
+from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor._numbers import openPipe, openTerminal, raised
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -145,8 +146,8 @@ class Process:
         self._begin(self.pid)
 
     def _makePipe(self, number: int, fd: int) -> ChildReader | ChildWriter:
-        def received(data: bytes) -> None:
-            self._protocol.childDataReceived(number, data)
+        def received(data: bytes) -> object:
+            return self._protocol.childDataReceived(number, data)
 
         def ended() -> None:
             self._pipeEnded(number)
@@ -187,10 +188,15 @@ class Process:
 
     def _tell(self, name: str, *args: object) -> None:
         """Call the protocol's method `name`; what it raises is logged, and the child goes on."""
+        protocol = self._protocol
+
+        def failed(failure: Failure) -> None:
+            self.reactor.reportFailure(failure, f"{name} of", protocol)
+
         try:
-            getattr(self._protocol, name)(*args)
+            beside(getattr(protocol, name)(*args), failed)
         except BaseException:
-            self.reactor.reportFailure(Failure(), f"{name} of", self._protocol)
+            failed(Failure())
 
     # For protocols.
 
@@ -269,7 +275,7 @@ class Process:
         """Attach a producer for standard input. stopProducing() if that is closed; RuntimeError if there is one."""
         stdin = self._stdin()
         if stdin is None:
-            producer.stopProducing()
+            beside(producer.stopProducing())
         else:
             stdin.registerProducer(producer, streaming)
 
@@ -330,8 +336,8 @@ class PTYProcess(Process):
         self._terminal.start()
         self._begin(self.pid)
 
-    def _received(self, data: bytes) -> None:
-        self._protocol.childDataReceived(1, data)
+    def _received(self, data: bytes) -> object:
+        return self._protocol.childDataReceived(1, data)
 
     def _isOpen(self) -> bool:
         return not self._terminal.disconnected

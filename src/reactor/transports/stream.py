@@ -73,7 +73,8 @@ class Connection(DuplexStream):
         self.reactor.addReader(self)
         self.reactor.opened(self)
         try:
-            self.protocol.makeConnection(self)
+            if (made := self.protocol.makeConnection(self)) is not None:
+                self._beside(made)
         except BaseException:
             self.failConnection(Failure())
 
@@ -155,7 +156,9 @@ class Connection(DuplexStream):
             self._readEnded()
             return
         self._hold(self.highWater)
-        self.protocol.dataReceived(data)
+        result = self.protocol.dataReceived(data)
+        if result is not None:
+            self._beside(result)
         if self._front() is not None:
             self.flush()
 
@@ -186,7 +189,8 @@ class Connection(DuplexStream):
         if self._inputOver:
             return  # a program has had the descriptor watched again
         self._inputOver = True
-        self.protocol.readConnectionLost()
+        if (told := self.protocol.readConnectionLost()) is not None:
+            self._beside(told)
         if self.unsent:
             self.flush()
 
@@ -236,8 +240,8 @@ class Connection(DuplexStream):
         except OSError as error:
             self._sendFailed(error)
             return
-        if isHalfCloseable(self.protocol):
-            self.protocol.writeConnectionLost()
+        if isHalfCloseable(self.protocol) and (told := self.protocol.writeConnectionLost()) is not None:
+            self._beside(told)
 
 
 def _whole(bare: SocketType) -> SocketType:

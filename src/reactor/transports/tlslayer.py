@@ -30,6 +30,7 @@ from functools import partial
 from typing import Any
 
 from reactor import protocol as protocols
+from reactor._beside import beside
 from reactor._closing import tellBroken, tellClosing, tellSkipped
 from reactor._logger import getLogger
 from reactor.error import (
@@ -211,7 +212,8 @@ class TLSLayer(TLSOutput):
         else:
             self.protocol = protocol
             try:
-                protocol.makeConnection(self)
+                if (made := protocol.makeConnection(self)) is not None:
+                    self._beside(made)
             except BaseException:
                 self.lower.flush()  # the end of the handshake, so that it does not fail for the peer
                 raise
@@ -220,8 +222,8 @@ class TLSLayer(TLSOutput):
     def _handshakeDone(self) -> None:
         """Tell the protocol, then do what had to wait."""
         completed = getattr(self.protocol, "handshakeCompleted", None)
-        if completed is not None and not self.disconnecting:
-            completed()
+        if completed is not None and not self.disconnecting and (told := completed()) is not None:
+            self._beside(told)
         if self.disconnected:
             return
         if self._paused:
@@ -243,7 +245,8 @@ class TLSLayer(TLSOutput):
             data = b"".join(self._held)
             self._held.clear()
             self._hold(self.highWater)
-            self.protocol.dataReceived(data)
+            if (result := self.protocol.dataReceived(data)) is not None:
+                self._beside(result)
         end = self._engine.ended
         if end is not None and not (self._endTold or self._paused or self.disconnected):
             self._endTold = True
@@ -265,7 +268,8 @@ class TLSLayer(TLSOutput):
             tellBroken(self.lower.getPeer(), end)
             self._finish(Failure(end))
         elif isHalfCloseable(self.protocol):
-            self.protocol.readConnectionLost()
+            if (told := self.protocol.readConnectionLost()) is not None:
+                self._beside(told)
         else:
             self._sayGoodbye()
             self._finish(Failure(end))
@@ -283,8 +287,8 @@ class TLSLayer(TLSOutput):
         elif self._ending:
             self._ending = False
             self._sayGoodbye()
-            if isHalfCloseable(self.protocol):
-                self.protocol.writeConnectionLost()
+            if isHalfCloseable(self.protocol) and (told := self.protocol.writeConnectionLost()) is not None:
+                self._beside(told)
 
     def _beginClosing(self) -> None:
         """Read on, for the peer's answer, and watch that closing gets on."""
@@ -345,7 +349,8 @@ class TLSLayer(TLSOutput):
 
     def _tell(self, callback: Callable[..., object], name: str, *args: object) -> None:
         try:
-            callback(*args)
+            if (told := callback(*args)) is not None:
+                beside(told, lambda failure: self.reactor.reportFailure(failure, f"{name} of {self!r}"))
         except BaseException:
             self.reactor.reportFailure(Failure(), f"{name} of {self!r}")
 

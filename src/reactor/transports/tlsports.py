@@ -39,13 +39,13 @@ class TLSFactory:
         name = getattr(self.wrappedFactory, "logPrefix", None)
         return f"{type(self.wrappedFactory).__name__ if name is None else name()} (TLS)"
 
-    def doStart(self) -> None:
+    def doStart(self) -> Any:
         """Passed on."""
-        self.wrappedFactory.doStart()
+        return self.wrappedFactory.doStart()
 
-    def doStop(self) -> None:
+    def doStop(self) -> Any:
         """Passed on."""
-        self.wrappedFactory.doStop()
+        return self.wrappedFactory.doStop()
 
     def buildProtocol(self, addr: Any) -> TLSConnection:
         """Return the TLS layer for an accepted connection. What getContext() raises passes through."""

@@ -141,8 +141,8 @@ class UDPPort(DatagramPort):
     def _describe(self, sock: socket.socket) -> Address:
         return fromSocketName(self.addressFamily, sock.getsockname(), "UDP")
 
-    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> None:
-        callback(datagram, name if len(name) == 2 else (scopedHost(name), name[1]))
+    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> object:
+        return callback(datagram, name if len(name) == 2 else (scopedHost(name), name[1]))
 
     def _refused(self) -> None:
         if self._peer is not None:

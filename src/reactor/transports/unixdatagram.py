@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from reactor._beside import beside
 from reactor.address import Address, UNIXAddress
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, ITransportReactor
@@ -85,8 +86,8 @@ class UNIXDatagramPort(_UNIXDatagramSocket):
         else:
             self._send(datagram, os.fsencode(address))
 
-    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> None:
-        callback(datagram, name)
+    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> object:
+        return callback(datagram, name)
 
 
 class ConnectedUNIXDatagramPort(_UNIXDatagramSocket):
@@ -113,7 +114,10 @@ class ConnectedUNIXDatagramPort(_UNIXDatagramSocket):
         try:
             super().startListening()
         except Exception:
-            self.protocol.connectionFailed(Failure())
+            beside(
+                self.protocol.connectionFailed(Failure()),
+                lambda failure: self.reactor.reportFailure(failure, "connectionFailed of", self.protocol),
+            )
 
     def write(self, datagram: BytesLike) -> None:
         """Send `datagram` to the peer. MessageLengthError if it is longer than the send buffer.
@@ -150,5 +154,5 @@ class ConnectedUNIXDatagramPort(_UNIXDatagramSocket):
             raise
         return sock
 
-    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> None:
-        callback(datagram)
+    def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> object:
+        return callback(datagram)
