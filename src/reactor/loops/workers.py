@@ -128,7 +128,7 @@ class ThreadServices:
         name = hostText(name)
         if not name or isIPAddress(name) or isIPv6Address(name):
             return succeed(name or "0.0.0.0")
-        found: Deferred[str] = self._resolver.getHostByName(name, timeout)
+        found: Deferred[str] = maybeDeferred(self._resolver.getHostByName, name, timeout)
         return found
 
     def resolveAll(self, name: str | bytes, port: int) -> Deferred[Targets]:
