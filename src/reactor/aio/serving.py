@@ -12,6 +12,7 @@ all its rules.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 from collections import Counter
@@ -25,7 +26,7 @@ from reactor._closing import tellBroken, tellClosing
 from reactor._logger import getLogger
 from reactor.address import Address, UNIXAddress, fromSocketName
 from reactor.aio.channels import Channel, isSecure, kindOf
-from reactor.error import ConnectionLost, ConnectionUnwanted
+from reactor.error import ConnectionDone, ConnectionLost, ConnectionUnwanted
 from reactor.failure import Failure, safeRepr
 from reactor.interfaces import IFileDescriptor, IFlushable
 from reactor.loops.workers import ThreadServices
@@ -312,7 +313,8 @@ class ProtocolAdapter(asyncio.Protocol):
     def _guard(self, call: Callable[[], object]) -> None:
         """Call back into our side; what that raises costs the connection."""
         try:
-            call()
+            if (told := call()) is not None:
+                self.connection._beside(told)
         except BaseException:
             self.connection.failConnection(Failure())
 

@@ -12,7 +12,7 @@ from reactor import _current
 from reactor._beside import refused
 from reactor._logger import getLogger
 from reactor.address import hostText, isIPAddress, isIPv6Address
-from reactor.defer import Deferred, succeed
+from reactor.defer import Deferred, maybeDeferred, succeed
 from reactor.failure import safeRepr
 from reactor.interfaces import IHostnameResolver, IReactor, IReactorTime, IResolver
 from reactor.loops.names import OfNameResolver, OfSimple, targetsOf
