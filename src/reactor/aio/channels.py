@@ -137,7 +137,11 @@ class Channel:
 class _OnAsyncio(Connection):
     """A connection of ours on an asyncio transport, which getHandle() returns."""
 
-    __slots__ = ("_handedOver", "_isClient")
+    # Those that derive from it and from a family have the slots: two bases with slots do not go together.
+    __slots__ = ()
+
+    _handedOver: bool
+    _isClient: bool
 
     def __init__(
         self, services: ITransportReactor, channel: Any, protocol: Any, host: Address, peer: Address, isClient: bool
@@ -196,13 +200,13 @@ class _OnAsyncio(Connection):
 class AsyncioConnection(_OnAsyncio, TCPConnection):
     """A TCP connection of ours on an asyncio transport. startTLS() needs a client's `hostname` to be told."""
 
-    __slots__ = ()
+    __slots__ = ("_handedOver", "_isClient")
 
 
 class AsyncioUNIXConnection(_OnAsyncio, UNIXConnection):
     """The same over a UNIX socket."""
 
-    __slots__ = ()
+    __slots__ = ("_handedOver", "_isClient")
 
 
 class _Secured(_OnAsyncio):
