@@ -797,8 +797,8 @@ class Threads:
             reactor.callInThread(lambda: seen.append(gate.wait() >= 0))
         runUntil(reactor, lambda: len(seen) == 8)
         assert sorted(seen) == [0, 1, True, True, True, 2, 3, 4]
-        with pytest.raises(ValueError, match="at least one"):
-            reactor.suggestThreadPoolSize(0)
+        with pytest.raises(ValueError, match="no less than no threads"):
+            reactor.suggestThreadPoolSize(-1)
 
 
 class Descriptors:
