@@ -432,7 +432,13 @@ class TestWhatIsTold:
                 assert transport.getPeerCredentials() == (os.getpid(), os.getuid(), os.getgid())
                 transport.setTcpNoDelay(True)
                 transport.setTcpKeepAlive(True)
-                assert (transport.getTcpNoDelay(), transport.getTcpKeepAlive(), transport.TLS) == (False, False, False)
+                assert (transport.getTcpNoDelay(), transport.TLS) == (False, False)
+                with pytest.raises(RuntimeError, match="carry no descriptors"):
+                    transport.sendFileDescriptor(0)
+                server.only.fileDescriptorReceived = None
+                writer.write(b"words")
+                await until(lambda: server.only.received)
+                transport.resumeProducing()
                 writer.close()
                 await until(lambda: len(server.only.events) == 2)
 

@@ -179,7 +179,7 @@ class _OnAsyncio(Connection):
         channel.gone = True
         if self.disconnecting:
             unsent = f"the peer has closed before it took {self.unsent} bytes"
-            self.connectionLost(Failure(ConnectionLost(unsent) if self.unsent else ConnectionDone()))
+            self.connectionLost(Failure(ConnectionLost(unsent)) if self.unsent else self._closedInOrder())
             return
         if channel.blocked:
             channel.blocked = False
@@ -204,9 +204,16 @@ class AsyncioConnection(_OnAsyncio, TCPConnection):
 
 
 class AsyncioUNIXConnection(_OnAsyncio, UNIXConnection):
-    """The same over a UNIX socket."""
+    """The same over a UNIX socket. It carries no descriptors: asyncio reads and writes bytes alone."""
 
     __slots__ = ("_handedOver", "_isClient")
+
+    def sendFileDescriptor(self, descriptor: int) -> None:
+        """RuntimeError: asyncio carries no descriptors."""
+        raise RuntimeError("asyncio's transports carry no descriptors: listenUNIX and connectUNIX do")
+
+    def _takes(self, protocol: Any) -> bool:
+        return False
 
 
 class _Secured(_OnAsyncio):
