@@ -42,6 +42,14 @@ def isLost(transport: Any) -> bool:
     return transport is not None and bool(transport.disconnecting or getattr(transport, "disconnected", False))
 
 
+def closeTooLong(protocol: Any) -> Any:
+    """Close for a line that is too long. On a transport of others MAX_LENGTH is looked up as often as by Twisted's."""
+    transport = protocol.transport
+    if not hasattr(type(transport), "noteClosing"):
+        return transport.loseConnection()
+    return closeFor(transport, LineLengthExceeded(f"a line of more than {protocol.MAX_LENGTH} bytes"))
+
+
 class LineReceiver(Protocol):
     """Receives lines or raw data, and can switch: Twisted's LineReceiver, and more, which is off by default.
 
@@ -166,7 +174,7 @@ class LineReceiver(Protocol):
         """
         if self.overlong == "skip":
             return None
-        return closeFor(self.transport, LineLengthExceeded(f"a line of more than {self.MAX_LENGTH} bytes"))
+        return closeTooLong(self)
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter in one write, which must not itself contain the delimiter: nobody checks."""
@@ -440,7 +448,7 @@ class LineOnlyReceiver(Protocol):
 
     def lineLengthExceeded(self, line: bytes) -> Any:
         """Called with a line, or the beginning of one, of more than MAX_LENGTH bytes. Closes the connection."""
-        return closeFor(self.transport, LineLengthExceeded(f"a line of more than {self.MAX_LENGTH} bytes"))
+        return closeTooLong(self)
 
     def takeUndelivered(self) -> bytes:
         """Return what was received and not delivered, and forget it. startTLS asks: what it returns was plain."""
