@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
@@ -857,6 +858,11 @@ def judge(
     assert bystander.echoed == [b"before"] + [b"after"] * (not leaves), context
     assert [type(reason.value) for reason in bystander.lost] == [ConnectionLost], context
     errors = records.errors()
+    if "in that thread" in effect:  # which may log after another thread of the pool has done its work
+        end = time.monotonic() + 10
+        while not errors and time.monotonic() < end:
+            time.sleep(0.001)
+            errors = records.errors()
     if stage.isLogged is not None:
         assert errors == [stage.isLogged], context
     elif effect.startswith("logged") and not leaves:
