@@ -12,9 +12,11 @@ import twisted.internet.endpoints
 
 import reactor.processendpoint
 from reactor import Deferred, LineReceiver, Protocol, ServerFactory
-from reactor.error import NoProtocol, ProcessTerminated
+from reactor.error import IdleTimeout, NoProtocol, ProcessTerminated
+from reactor.failure import Failure
 from reactor.policies import LimitTotalConnectionsFactory
 from reactor.processendpoint import ProcessAddress, ProcessEndpoint, StandardErrorBehavior
+from reactor.protocol import closeFor
 from tests.children import SHELL, Children, children
 from tests.harness import OURS, TWISTED, Producer
 
@@ -73,6 +75,23 @@ def test_failure(side: SimpleNamespace) -> None:
 
 def test_loseConnection(side: SimpleNamespace) -> None:
     assert talk(side, "cat", None) == ["made", ("ConnectionDone", "None")]
+
+
+def test_aCloseTellsItsReason(world: Children) -> None:
+    """The child exits in order, so the reason of the close is that of the connection."""
+    lost: list[Any] = []
+
+    class Closing(Protocol):
+        def connectionMade(self) -> None:
+            closeFor(self.transport, IdleTimeout())
+
+        def connectionLost(self, reason: Failure) -> None:
+            lost.append(reason.type)
+
+    ProcessEndpoint(world.reactor, SHELL, [SHELL, "-c", "cat"]).connect(ServerFactory.forProtocol(Closing))
+    world.until(lambda: bool(lost))
+    assert lost == [IdleTimeout]
+    assert world.reactor.closeCounts[IdleTimeout] == 1
 
 
 @pytest.mark.parametrize("name", ["LOG", "DROP"])

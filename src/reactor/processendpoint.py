@@ -120,11 +120,13 @@ class _Adapter(ProcessProtocol):
         self.executable = executable
         self.errFlag = errFlag
         self.failure: Failure | None = None
+        self.connection: ProcessConnection | None = None
 
     def makeConnection(self, process: Any) -> None:
         self.transport = process
+        self.connection = ProcessConnection(process, self.fail)
         try:
-            beside(self.protocol.makeConnection(ProcessConnection(process, self.fail)), self.fail)
+            beside(self.protocol.makeConnection(self.connection), self.fail)
         except BaseException:
             self.fail(Failure())
 
@@ -141,7 +143,8 @@ class _Adapter(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> Any:
         if reason.check(ProcessDone):
-            reason = Failure(getattr(self.transport, "closeReason", None) or ConnectionDone())
+            noted = None if self.connection is None else self.connection.closeReason
+            reason = Failure(noted or ConnectionDone())
         return self.protocol.connectionLost(self.failure or reason)
 
     def fail(self, failure: Failure) -> None:
