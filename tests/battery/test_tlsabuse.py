@@ -28,6 +28,7 @@ from typing import Any
 import pytest
 
 from reactor import CertificateOptions, LineReceiver, ServerFactory
+from reactor.error import LineLengthExceeded
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT
 from reactor.transports.tlsports import TLSFactory
 from tests.harness import DEADLINE, LOOPBACK, LOOPS, ROOT, UNIXWorld, World, dial, reset
@@ -189,7 +190,10 @@ class TestCrossedWires:
                 peer.sendall(b"\x16\x03\x01\x02\x00" + bytes(1 << 16))
                 times.append(untilClosed(world, peer)[0])
         assert min(times) <= SOON
-        assert caplog.records == []
+        told = [(record.levelno, record.getMessage().partition(": ")[2]) for record in caplog.records]
+        why = "Connection was closed cleanly, as the peer sent too much at once: a line of more than 16384 bytes."
+        assert told == [(logging.INFO, f"closed from here: {why}")] * 3
+        assert world.reactor.closeCounts == {LineLengthExceeded: 3}
 
 
 # T5.
