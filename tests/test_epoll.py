@@ -6,6 +6,7 @@ import pathlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -216,3 +217,9 @@ def test_keyboardInterruptBetweenCallbacks(make: Callable[[], EpollReactor], mon
     with pytest.raises(KeyboardInterrupt):
         reactor.run(installSignalHandlers=False)
     assert order == ["shutdown"]
+
+
+def test_itsMethodsAreFoundWithoutADict() -> None:
+    """CPython 3.11 finds methods quickly on instances of up to 29 attributes. One more is 7% of an event: `make guard`."""
+    with closing(EpollReactor()) as reactor:
+        assert len(vars(reactor)) <= 29

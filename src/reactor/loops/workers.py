@@ -61,13 +61,14 @@ def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
 class ThreadServices:
     """The part of a reactor that has threads. Every method is for the thread that runs the reactor."""
 
+    _queue: WaitingWork | None = None  # what a pool without threads was given
+
     def __init__(self) -> None:
         self._threadPool: ThreadPoolExecutor | None = None
         self._threadPoolSize = THREAD_POOL_SIZE
-        self._queue = WaitingWork()
         self._ownResolver = ThreadedResolver(self)
-        self._resolver: IResolver = self._ownResolver
-        self._nameResolver: IHostnameResolver = self._ownResolver
+        # One attribute for both: CPython 3.11 looks methods up slowly on an instance of more than 29 attributes.
+        self._resolvers: tuple[IResolver, IHostnameResolver] = (self._ownResolver, self._ownResolver)
 
     def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Have a thread of the pool make the call; what it raises is logged."""
@@ -82,6 +83,8 @@ class ThreadServices:
     def getThreadPool(self) -> Executor:
         """Return the pool of callInThread and deferToThread, made on first use; its threads inherit this reactor."""
         if not self._threadPoolSize:
+            if self._queue is None:
+                self._queue = WaitingWork()
             return self._queue
         if self._threadPool is None:
             self._threadPool = ThreadPoolExecutor(
@@ -104,7 +107,7 @@ class ThreadServices:
             pool, self._threadPool = self._threadPool, None
             if pool is not None:
                 pool.shutdown(wait=False)
-            if size:
+            if size and self._queue is not None:
                 self._queue.moveTo(self.getThreadPool())
 
     def _releaseThreads(self) -> None:
@@ -116,7 +119,8 @@ class ThreadServices:
     def _forgetThreads(self) -> None:
         """In a forked child: its parent's threads are not here, and do the parent's work."""
         self._threadPool = None
-        self._queue.forget()
+        if self._queue is not None:
+            self._queue.forget()
         self._ownResolver.forked()
 
     def resolve(self, name: str | bytes, timeout: Any = TIMEOUT) -> Deferred[str]:
@@ -128,35 +132,37 @@ class ThreadServices:
         name = hostText(name)
         if not name or isIPAddress(name) or isIPv6Address(name):
             return succeed(name or "0.0.0.0")
-        found: Deferred[str] = maybeDeferred(self._resolver.getHostByName, name, timeout)
+        found: Deferred[str] = maybeDeferred(self._resolvers[0].getHostByName, name, timeout)
         return found
 
     def resolveAll(self, name: str | bytes, port: int) -> Deferred[Targets]:
         """Return a Deferred of every (address family, socket address) of `name`, best first."""
-        if self._nameResolver is self._ownResolver:
+        if self.nameResolver is self._ownResolver:
             return self._ownResolver.getTargets(name, port)
-        return targetsOf(self._nameResolver, name, port)
+        return targetsOf(self.nameResolver, name, port)
 
     @property
     def nameResolver(self) -> IHostnameResolver:
         """Who is asked for the addresses of names: by connectTCP, by resolve, and by endpoints."""
-        return self._nameResolver
+        return self._resolvers[1]
 
     def installResolver(self, resolver: IResolver) -> IResolver:
         """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
-        before, self._resolver = self._resolver, resolver
+        before = self._resolvers[0]
         if isinstance(resolver, ThreadedResolver):
-            self._nameResolver = resolver
+            self._resolvers = (resolver, resolver)
         else:
-            self._nameResolver = resolver.nameResolver if isinstance(resolver, OfNameResolver) else OfSimple(resolver)
+            other = resolver.nameResolver if isinstance(resolver, OfNameResolver) else OfSimple(resolver)
+            self._resolvers = (resolver, other)
         return before
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
         """Have `resolver.resolveHostName(receiver, name, ...)` answer for names; return the one from before."""
-        before, self._nameResolver = self._nameResolver, resolver
+        before = self._resolvers[1]
         if isinstance(resolver, ThreadedResolver):
-            self._resolver = resolver
+            self._resolvers = (resolver, resolver)
         else:
             clock = cast("IReactorTime", self)
-            self._resolver = resolver.simple if isinstance(resolver, OfSimple) else OfNameResolver(resolver, clock)
+            other = resolver.simple if isinstance(resolver, OfSimple) else OfNameResolver(resolver, clock)
+            self._resolvers = (other, resolver)
         return before
