@@ -28,7 +28,7 @@ log = getLogger("reactor.linereceiver")
 UNUSED = LineBuffer()
 
 SETTINGS = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
-# Who has a linesReceived gets batches, before each of which it is looked up.
+# For a receiver without linesReceived. One that has it gets batches, and linesReceived is looked up before each.
 LONE_SETTINGS = (*SETTINGS, "linesReceived")
 
 

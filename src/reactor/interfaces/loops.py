@@ -96,7 +96,7 @@ class IFlushable(Interface, Protocol):
 
 @runtime_checkable
 class IResolutionReceiver(Interface, Protocol):
-    """Who is told of the addresses of a name."""
+    """Gets the addresses of a name from a resolver."""
 
     def resolutionBegan(self, resolutionInProgress: Any) -> None:
         """The look-up goes on: the argument has its `name`, and `cancel()`."""

@@ -169,7 +169,7 @@ class IReactorPluggableNameResolver(Interface, Protocol):
 
     @property
     def nameResolver(self) -> IHostnameResolver:
-        """Who is asked for the addresses of names."""
+        """The resolver that gives the addresses of names."""
 
     def installNameResolver(self, resolver: IHostnameResolver) -> Any:
         """Have `resolver` asked from now on; return the one from before."""
@@ -177,7 +177,7 @@ class IReactorPluggableNameResolver(Interface, Protocol):
 
 @runtime_checkable
 class IStreamServerEndpointStringParser(Interface, Protocol):
-    """Who makes server endpoints of strings that begin with its `prefix`, see endpoints.registerEndpointParser."""
+    """Makes server endpoints of strings that begin with its `prefix`: see endpoints.registerEndpointParser."""
 
     prefix: str
 

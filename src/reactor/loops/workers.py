@@ -143,7 +143,7 @@ class ThreadServices:
 
     @property
     def nameResolver(self) -> IHostnameResolver:
-        """Who is asked for the addresses of names: by connectTCP, by resolve, and by endpoints."""
+        """The resolver that connectTCP, resolve and endpoints ask for the addresses of names."""
         return self._resolvers[1]
 
     def installResolver(self, resolver: IResolver) -> IResolver:

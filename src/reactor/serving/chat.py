@@ -11,7 +11,8 @@ Each line is written to every member, so a few bytes of one make many. Three thi
 - The queue waits while a member that reads has LAG bytes before it, but for PATIENCE windows at most. So a member is
   dropped for what it does not read, never for what was written in one turn.
 
-Who has no name yet takes no place in the room. It has NAME_TIMEOUT to say one, and less if MAX_NAMELESS others come.
+A connection without a name takes no place in the room. It has NAME_TIMEOUT to say one, or less if MAX_NAMELESS others
+come.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ class Room(ServerFactory[Member]):
         self._turnCall: IDelayedCall | None = None
         self._windowCall: IDelayedCall | None = None
 
-    # Who is there.
+    # The members.
 
     def isFull(self) -> bool:
         """Whether nobody else can join."""
@@ -233,7 +234,7 @@ class Room(ServerFactory[Member]):
             self.say(self._news.popleft())
         self._awaitTurn()
 
-    # Who says what, and when.
+    # What members say, and when it is passed on.
 
     def say(self, text: str, by: Member | None = None) -> None:
         """Send a line to all, but not to `by`."""

@@ -1,6 +1,6 @@
 """The names of chat's members: which there may be, and which are the same to an eye.
 
-Names are taken in Unicode's form NFKC, in which fullwidth letters, say, are ordinary ones, and compared by case-folding
+Names are taken in Unicode's form NFKC, in which fullwidth letters are ordinary ones, and compared by case-folding
 (as RFC 8265 has it for user names). Beyond that, no letter may be invisible, the letters of a name are of one script,
 and those of other scripts that look like Latin ones count as these (Unicode's UTS 39 calls them confusables).
 """

@@ -3,7 +3,7 @@
 What peers send ends up in log messages sooner or later. Control characters, line ends among them, and whatever else is
 not printable are written as escapes; only a traceback keeps its own line ends.
 
-Whoever reads standard error may stall. So a record is written if it is taken at once; else it waits, for the loop to
+The reader of standard error may stall. So a record is written if it is taken at once; else it waits, for the loop to
 write it, up to HELD bytes in all. Further ones are dropped, and how many there were is the next thing that is said.
 
 A peer that makes a handler raise can have a traceback written for each line that it sends. So of the package's records
