@@ -469,7 +469,12 @@ cdef class LineBuffer:
         """transport.write(line + owner.delimiter), sooner: the delimiter may be known here, and write be ours."""
         if not knows(self, owner) or not PyBytes_CheckExact(line):
             write = transport.write
-            return write(line + owner.delimiter)
+            try:
+                whole = line + owner.delimiter
+            except TypeError:
+                check_line(line)
+                raise
+            return write(whole)
         if not gathers(transport):
             return transport.write(ended(self, <bytes>line))
         write_line(self, <OutputBuffer>transport, <bytes>line)
@@ -479,7 +484,13 @@ cdef class LineBuffer:
         cdef Py_ssize_t size = size_joined(self, lines) if knows(self, owner) else -1
         if size < 0:
             delimiter = owner.delimiter
-            whole = delimiter.join([*lines, b""])
+            lines = [*lines, b""]
+            try:
+                whole = delimiter.join(lines)
+            except TypeError:
+                for line in lines:
+                    check_line(line)
+                raise
         elif size == 0:
             return None
         else:
@@ -1176,6 +1187,12 @@ cdef int write_line(LineBuffer self, OutputBuffer output, bytes line) except -1:
     else:
         copied(copied(room_for(output, size), <PyObject *>line), <PyObject *>self.separator)
     return passed(output, size)
+
+
+cdef int check_line(object line) except -1:
+    if isinstance(line, (str, int)):
+        raise TypeError(f"a line is sent as bytes, not {type(line).__name__}: encode it")
+    return 0
 
 
 cdef bytes content_of(object data):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reactor import defer, error
+from reactor import ClientFactory, defer, error
 from reactor.address import HostnameAddress, IPv4Address, IPv6Address
 from reactor.failure import Failure
 from reactor.transports import connecting
@@ -534,7 +534,7 @@ class TestAddresses:
 
 def test_whatAFamilySupplies() -> None:
     nothing: Any = None
-    bare = connecting.Connector(nothing, nothing, None)
+    bare = connecting.Connector(nothing, ClientFactory(), None)
     for method, args in [
         (bare.getDestination, ()),
         (bare._lookUp, ()),

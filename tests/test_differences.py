@@ -1297,6 +1297,26 @@ def test_fileSenderErrors(model: Model) -> None:
     assert model.run()[: len(told)] == told
 
 
+def test_mistakesAreToldAtOnce(model: Model) -> None:
+    """A class in the place of a factory, arguments that nobody takes, a delimiter that is text."""
+    protocol, factory = model.protocol.Protocol, model.protocol.ServerFactory
+    for call, words in (
+        (lambda: model.reactor.connectTCP(HOST, 1, protocol), "ClientFactory.forProtocol(Protocol)"),
+        (lambda: factory.forProtocol(protocol, "argument"), "functools.partial(Protocol, ...)"),
+    ):
+        with pytest.raises((TypeError, AttributeError)) as caught:
+            call()
+        assert (words in str(caught.value)) is model.isOurs
+    receiver = model.LineReceiver()
+    receiver.delimiter = "\n"
+    for late in (
+        lambda: type("Text", (model.LineReceiver,), {"delimiter": "\n"}),
+        lambda: receiver.makeConnection(SimpleNamespace()),
+    ):
+        with pytest.raises(TypeError) if model.isOurs else nullcontext():
+            late()
+
+
 def test_pullProducerThatWroteNothing(model: Model) -> None:
     """Asked again after 10 ms. A FileSender reads on for a transform that gives nothing, as compression does."""
     asked: list[float] = []

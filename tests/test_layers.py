@@ -24,6 +24,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (0, ("reactor.interfaces.protocols", "reactor.interfaces.reactors")),
     (0, ("reactor.interfaces",)),
     (0, ("reactor.error", "reactor.failure", "reactor.address")),
+    (0, ("reactor._arguments",)),
     (0, ("reactor._current", "reactor._logger", "reactor._numbers", "reactor.timers", "reactor.linecore._pure")),
     (0, ("reactor.linecore", "reactor._closing")),
     (1, ("reactor._chain",)),

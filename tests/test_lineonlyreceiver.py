@@ -153,7 +153,8 @@ def test_aLineFedInACallbackComesBeforeTheRest(base: Any) -> None:
 
 @pytest.mark.parametrize(("delimiter", "error"), [(b"", ValueError), ("\r\n", TypeError), (3, TypeError)])
 def test_aBadDelimiter(base: Any, delimiter: Any, error: type[Exception]) -> None:
-    protocol, trace = connected(base, delimiter=delimiter)
+    protocol, trace = connected(base)
+    protocol.delimiter = delimiter
     with pytest.raises(error):
         protocol.dataReceived(b"lost\r\n")
     protocol.delimiter = b"\r\n"

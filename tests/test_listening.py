@@ -155,6 +155,9 @@ class TestOpening:
 
             doStop = doStart
 
+            def buildProtocol(self, addr: Any) -> None:
+                return None
+
         assert world.reactor.listenTCP(0, Plain(), interface=LOOPBACK).logPrefix() == "Plain"
 
 

@@ -53,6 +53,8 @@ class ClientCreator(Generic[P]):
     """
 
     def __init__(self, reactor: IReactor, protocolClass: Callable[..., P], *args: Any, **kwargs: Any) -> None:
+        if not callable(protocolClass):
+            raise TypeError(f"a protocol's class is needed, not {protocolClass!r}")
         self.reactor = reactor
         self.protocolClass = protocolClass
         self.args = args

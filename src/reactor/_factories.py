@@ -45,7 +45,13 @@ class Factory(Generic[P]):
 
     @classmethod
     def forProtocol(cls, protocol: Callable[..., P], *args: Any, **kwargs: Any) -> Self:
-        """Return cls(*args, **kwargs) with its `protocol` set."""
+        """Return cls(*args, **kwargs) with its `protocol` set. TypeError if the factory takes no such arguments."""
+        if (args or kwargs) and cls.__init__ is object.__init__ and cls.__new__ in (object.__new__, Generic.__new__):
+            given = getattr(protocol, "__name__", protocol)
+            raise TypeError(
+                f"the arguments of forProtocol are for {cls.__name__}(), which takes none; "
+                f"for those of the protocol: forProtocol(functools.partial({given}, ...))"
+            )
         factory = cls(*args, **kwargs)
         factory.protocol = protocol
         return factory

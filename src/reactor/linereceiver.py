@@ -13,13 +13,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
+from reactor._arguments import checkDelimiter
 from reactor._beside import beside, failTransport, isCoroutine
 from reactor._closing import closeFor
 from reactor._logger import getLogger
 from reactor.defer import ensureDeferred
 from reactor.error import LineLengthExceeded
 from reactor.failure import Failure
-from reactor.linecore import BATCHED, EXACT, FAST, STALE, WATCHED, LineBuffer, Lines, announces, announcingFromTheStart
+from reactor.linecore import (
+    BATCHED,
+    EXACT,
+    FAST,
+    STALE,
+    WATCHED,
+    LineBuffer,
+    Lines,
+    announces,
+    announcingFromTheStart,
+    checkLine,
+)
 from reactor.protocol import Protocol
 
 log = getLogger("reactor.linereceiver")
@@ -109,6 +121,13 @@ class LineReceiver(Protocol):
         announcingFromTheStart(cls, LineReceiver, LONE_SETTINGS)
         if not hasattr(cls.overlong, "__get__"):
             checkOverlong(cls.overlong)
+        if "delimiter" in cls.__dict__ and not hasattr(cls.delimiter, "__get__"):
+            checkDelimiter(cls.delimiter)
+
+    def makeConnection(self, transport: Any) -> None:
+        """See BaseProtocol. TypeError if the delimiter is not bytes."""
+        checkDelimiter(self.delimiter)
+        super().makeConnection(transport)
 
     def dataReceived(self, data: bytes) -> Any:
         """Called by the transport with what was read: bytes, bytearray or memoryview. Not for overriding.
@@ -393,6 +412,16 @@ class LineOnlyReceiver(Protocol):
     __own = False
     __lines: Iterator[bytes] = iter(())
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "delimiter" in cls.__dict__ and not hasattr(cls.delimiter, "__get__"):
+            checkDelimiter(cls.delimiter)
+
+    def makeConnection(self, transport: Any) -> None:
+        """See BaseProtocol. TypeError if the delimiter is not bytes."""
+        checkDelimiter(self.delimiter)
+        super().makeConnection(transport)
+
     def dataReceived(self, data: bytes) -> Any:
         """Called by the transport with what was read. Returns what lineLengthExceeded returned, if that was called."""
         buffer = self.__buffer
@@ -458,4 +487,8 @@ class LineOnlyReceiver(Protocol):
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter."""
-        return self.transport.writeSequence((line, self.delimiter))
+        try:
+            return self.transport.writeSequence((line, self.delimiter))
+        except TypeError:
+            checkLine(line)
+            raise

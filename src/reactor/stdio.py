@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from reactor import _current
+from reactor._arguments import checkProtocol
 from reactor._beside import beside
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
@@ -132,6 +133,7 @@ class StandardIO(DuplexStream):
     bufferSize = READ_SIZE
 
     def __init__(self, proto: IProtocol, stdin: int = 0, stdout: int = 1, *, reactor: Any = None) -> None:
+        checkProtocol(proto)
         # The package stands for the current reactor, but has not what transports ask of one.
         real = cast("ITransportReactor", reactor if hasattr(reactor, "flushSoon") else _current.current())
         super().__init__(real, proto)

@@ -14,7 +14,8 @@ import functools
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeAlias
 
 from reactor._logger import getLogger
@@ -167,12 +168,14 @@ class CertificateOptions:
     def _makeContext(self) -> ssl.SSLContext:
         context = withoutTickets(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         _harden(context, self.minimumVersion, self.acceptableProtocols)
-        context.load_cert_chain(self.certificate, self.privateKey, self._askPassword)
+        with _naming(self.certificate, self.privateKey):
+            context.load_cert_chain(self.certificate, self.privateKey, self._askPassword)
         if self.trustRoot is not None:
             _trust(context, self.trustRoot)
             context.verify_mode = ssl.CERT_REQUIRED if self.requireCertificate else ssl.CERT_OPTIONAL
         if self.revoked is not None:
-            context.load_verify_locations(self.revoked)
+            with _naming(self.revoked):
+                context.load_verify_locations(self.revoked)
             context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
         return context
 
@@ -258,9 +261,9 @@ def optionsForClientTLS(
     context = _clientContext(minimumVersion, acceptableProtocols)
     _trust(context, trustRoot)
     if clientCertificate is not None:
-        context.load_cert_chain(*clientCertificate) if isinstance(clientCertificate, tuple) else (
-            context.load_cert_chain(clientCertificate)
-        )
+        files = clientCertificate if isinstance(clientCertificate, tuple) else (clientCertificate,)
+        with _naming(*files):
+            context.load_cert_chain(*files)
     return ClientOptions(hostname, context, handshakeTimeout, closeTimeout)
 
 
@@ -315,7 +318,23 @@ def _trust(context: ssl.SSLContext, trustRoot: TrustRoot) -> None:
     elif os.path.isdir(trustRoot):
         context.load_verify_locations(capath=trustRoot)
     else:
-        context.load_verify_locations(trustRoot)
+        with _naming(trustRoot):
+            context.load_verify_locations(trustRoot)
+
+
+@contextmanager
+def _naming(*paths: Path | None) -> Iterator[None]:
+    """Have an OSError tell which of the files it is about, which `ssl` leaves out."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, ssl.SSLError) or error.filename is not None:
+            raise
+        for path in paths:
+            if path is not None:
+                with open(path, "rb"):  # raises the same, with the name
+                    pass
+        raise
 
 
 def _checkSystemsTrust(context: ssl.SSLContext) -> None:

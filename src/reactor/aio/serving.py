@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, NoReturn, cast
 
 from reactor import _current
+from reactor._arguments import checkFactory
 from reactor._beside import beside, refused
 from reactor._closing import tellBroken, tellClosing
 from reactor._logger import getLogger
@@ -338,6 +339,7 @@ class ProtocolFactory:
     """
 
     def __init__(self, factory: Any) -> None:
+        checkFactory(factory)
         self.factory = factory
         self._services = servicesOf(asyncio.get_running_loop())
         self._started = True

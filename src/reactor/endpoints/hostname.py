@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from reactor._arguments import checkFactory
 from reactor._beside import beside
 from reactor.address import (
     HostnameAddress,
@@ -98,6 +99,7 @@ class _Race:
     def __init__(
         self, reactor: IReactor, factory: IProtocolFactory, attemptDelay: float, destination: HostnameAddress
     ) -> None:
+        checkFactory(factory, "ClientFactory")
         self._reactor = reactor
         self._factory = factory
         self._delay = attemptDelay

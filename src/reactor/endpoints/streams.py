@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from reactor._arguments import checkFactory, checkProtocol
 from reactor._beside import Running, refused, started
 from reactor.address import IPv6Address, destinationOf, hostText, isIPv6Address
 from reactor.defer import CancelledError, Deferred, execute, fail, maybeDeferred
@@ -61,6 +62,7 @@ class _EndpointFactory(ClientFactory[BaseProtocol]):
     noisy = False
 
     def __init__(self, factory: IProtocolFactory) -> None:
+        checkFactory(factory, "ClientFactory")
         self._factory = factory
         self._connector: IConnector | None = None
         self.connected: Deferred[Any] = Deferred(self._giveUp)
@@ -383,6 +385,7 @@ class StandardIOEndpoint:
         return execute(self._listen, stdioProtocolFactory)
 
     def _listen(self, factory: IProtocolFactory) -> StandardIO:
+        checkFactory(factory)
         protocol = factory.buildProtocol(PipeAddress())
         if protocol is None:
             raise NoProtocol()
@@ -405,5 +408,6 @@ class _OneProtocolFactory(Factory[P], Generic[P]):
 
 def connectProtocol(endpoint: Any, protocol: P) -> Deferred[P]:
     """Connect `protocol`, an instance, to a client endpoint: what endpoint.connect() returns. It needs no factory."""
+    checkProtocol(protocol)
     connected: Deferred[P] = endpoint.connect(_OneProtocolFactory(protocol))
     return connected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reactor._arguments import checkFactory
 from reactor.defer import Deferred, execute, fail
 from reactor.endpoints.streams import Introduction
 from reactor.error import ConnectingCancelledError, NoProtocol
@@ -37,7 +38,10 @@ class _Beginning:
 class _Wrapping:
     """A factory that stands before that of the program."""
 
+    recommended = "ServerFactory"
+
     def __init__(self, factory: IProtocolFactory) -> None:
+        checkFactory(factory, self.recommended)
         self._factory = factory
 
     def doStart(self) -> Any:
@@ -67,6 +71,8 @@ class _ServerWrapping(_Wrapping):
 
 class _ClientWrapping(_Wrapping):
     """Fires `connected` with the program's protocol, or with the reason why there is none."""
+
+    recommended = "ClientFactory"
 
     def __init__(self, factory: IProtocolFactory, contextFactory: ContextFactory | None, hostname: str | None) -> None:
         super().__init__(factory)

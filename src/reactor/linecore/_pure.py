@@ -40,6 +40,12 @@ def asBytes(data: bytes | bytearray | memoryview) -> bytes:
         raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
 
 
+def checkLine(line: object) -> None:
+    """TypeError, in words that help, for what is given to be sent as a line and is text or a number."""
+    if isinstance(line, str | int):
+        raise TypeError(f"a line is sent as bytes, not {type(line).__name__}: encode it")
+
+
 class Disconnectable:
     """Base of transports that say so when they begin to close. Here nobody listens."""
 
@@ -319,11 +325,22 @@ class LineBuffer:
 
     def send(self, owner: Any, transport: Any, line: bytes) -> Any:
         write = transport.write
-        return write(line + owner.delimiter)
+        try:
+            whole = line + owner.delimiter
+        except TypeError:
+            checkLine(line)
+            raise
+        return write(whole)
 
     def sendAll(self, owner: Any, transport: Any, lines: Iterable[bytes]) -> Any:
         delimiter = owner.delimiter
-        data = delimiter.join([*lines, b""])
+        pieces = [*lines, b""]
+        try:
+            data = delimiter.join(pieces)
+        except TypeError:
+            for line in pieces:
+                checkLine(line)
+            raise
         return transport.write(data) if data else None
 
     def _find(self) -> int:

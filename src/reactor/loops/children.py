@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reactor._arguments import checkProtocol
 from reactor.interfaces import NO_ENVIRONMENT, Environment, IProcessProtocol, ITransportReactor, Text
 from reactor.transports.process import Process, PTYProcess
 from reactor.transports.spawning import Command
@@ -38,6 +39,7 @@ class ProcessServices:
 
         stop() closes the pipes and leaves the child alive.
         """
+        checkProtocol(processProtocol)
         command = Command(executable, args, env, path, uid, gid)
         process: Process
         if not usePTY:

@@ -86,7 +86,9 @@ def endpointsOf(options: argparse.Namespace, reactor: ReactorBase) -> list[tuple
                 arguments["interface"] = arguments.get("interface") or LOOPBACK[kind]
             found.append((kind, make(reactor, **arguments)))
         except (OSError, ValueError) as error:
-            raise CommandError(f"--listen: {reasonOf(error)}", USAGE) from None
+            name = getattr(error, "filename", None)
+            where = "" if name is None else f": {os.fsdecode(name)}"
+            raise CommandError(f"--listen: {reasonOf(error)}{where}", USAGE) from None
     if not found or options.host is not None or options.port is not None:
         address = literalAddress(options.host or HOST)
         port = PORT if options.port is None else options.port

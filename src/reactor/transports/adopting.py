@@ -13,6 +13,7 @@ import socket
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from reactor._arguments import checkFactory
 from reactor._numbers import duplicate
 from reactor.address import Address, UNIXAddress, fromSocketName, scopedHost
 from reactor.error import CannotListenError, UnsupportedAddressFamily, UnsupportedSocketType
@@ -124,6 +125,7 @@ def adoptConnection(
     Return its transport, or None if there is no protocol, and then the duplicate is closed. It raises as adoptedPort
     does.
     """
+    checkFactory(factory)
     sock = _duplicate(fileDescriptor, addressFamily)
     protocol = None
     try:

@@ -18,6 +18,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
+from reactor._arguments import checkFactory
 from reactor._beside import beside, refused
 from reactor._chain import cancelQuietly
 from reactor._numbers import openSocket
@@ -150,7 +151,9 @@ class ConnectionAttempt:
             self._rest = self.reactor.callLater(CONNECT_REST, self._tryAgain)
             return
         if code and code not in _UNDER_WAY:
-            raise OSError(code, os.strerror(code))
+            # The system's text leaves out which file of a UNIX socket it is about.
+            where = "" if family in _INTERNET else f": {os.fsdecode(address).replace(chr(0), '@')}"
+            raise OSError(code, os.strerror(code) + where)
         # A socket that is connected at once is writable at once, so both cases go on in doWrite.
         self.reactor.addWriter(self)
         if self._targets and self._timeout is not None:
@@ -222,6 +225,7 @@ class Connector:
     __conform__ = conform
 
     def __init__(self, reactor: ITransportReactor, factory: IClientFactory, timeout: float | None) -> None:
+        checkFactory(factory, "ClientFactory")
         self.reactor = reactor
         self.factory = factory
         self.timeout = timeout

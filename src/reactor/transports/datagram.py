@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
+from reactor._arguments import checkProtocol
 from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor.address import Address
@@ -55,6 +56,7 @@ class DatagramPort:
     def __init__(self, reactor: ITransportReactor, protocol: Any, maxPacketSize: int) -> None:
         if maxPacketSize < 0:
             raise ValueError(f"maxPacketSize is a number of bytes, not {maxPacketSize}")
+        checkProtocol(protocol)
         self.reactor = reactor
         self.protocol = protocol
         self.maxPacketSize = maxPacketSize

@@ -22,6 +22,7 @@ from copy import copy
 from types import CoroutineType
 from typing import Any
 
+from reactor._arguments import checkFactory
 from reactor._beside import beside, refused
 from reactor._closing import tellClosing
 from reactor._logger import getLogger
@@ -56,6 +57,7 @@ class ListeningPort:
     __conform__ = conform
 
     def __init__(self, reactor: ITransportReactor, factory: IProtocolFactory, backlog: int) -> None:
+        checkFactory(factory)
         self.reactor = reactor
         self.factory = factory
         self.backlog = backlog

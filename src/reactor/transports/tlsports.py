@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from reactor._arguments import checkFactory
 from reactor._logger import getLogger
 from reactor.address import Address
 from reactor.failure import Failure
@@ -30,6 +31,7 @@ class TLSFactory:
     def __init__(
         self, reactor: ITransportReactor, wrappedFactory: IProtocolFactory, contextFactory: ContextFactory
     ) -> None:
+        checkFactory(wrappedFactory)
         self.reactor = reactor
         self.wrappedFactory = wrappedFactory
         self.contextFactory = askedContext(contextFactory, isClient=False)
