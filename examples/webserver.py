@@ -2,10 +2,12 @@
 
     python examples/webserver.py [PORT]
 
-It knows what pipelining, keep-alive and Content-Length ask for (RFC 9112), and answers every request with what it was
-told. It refuses what it does not know (chunked bodies, for one) with an error, and bounds everything that it keeps.
+It knows what pipelining, keep-alive, HEAD, Expect and Content-Length ask for (RFC 9110, RFC 9112), and answers every
+request with what it was told. It refuses what it does not know (chunked bodies, for one), and whatever another server
+on the way could read in another way, with an error. It bounds everything that it keeps.
 """
 
+import re
 import sys
 
 import reactor
@@ -17,9 +19,16 @@ TEXTS = {
     200: b"OK",
     400: b"Bad Request",
     413: b"Content Too Large",
+    417: b"Expectation Failed",
     501: b"Not Implemented",
     505: b"HTTP Version Not Supported",
 }
+
+TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
+REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) (HTTP/[0-9]\.[0-9])" % TOKEN)  # RFC 9112, 3
+HEADER = re.compile(rb"(%b):([\t -~\x80-\xff]*)" % TOKEN)  # RFC 9110, 5.5
+HOST = re.compile(rb"(\[[0-9A-Za-z:.]+\]|[0-9A-Za-z._~!$&'()*+;=%-]*)(:[0-9]*)?")  # RFC 9110, 7.2
+ONCE = (b"content-length", b"host")
 
 
 class HTTPChannel(LineReceiver):
@@ -30,46 +39,68 @@ class HTTPChannel(LineReceiver):
 
     def expectRequest(self):
         self.requestLine = None
+        self.method = b""
         self.headers = {}
+        self.headerCount = 0
         self.body = []
         self.missing = 0
 
     def lineReceived(self, line):
         if self.requestLine is None:
             if line:  # an empty line before a request is passed over (RFC 9112, 2.2)
-                self.requestLine = line
+                self.requestLineReceived(line)
         elif line:
             self.headerReceived(line)
         else:
             self.headReceived()
 
-    def headerReceived(self, line):
-        name, colon, value = line.partition(b":")
-        name, value = name.lower(), value.strip()
-        isTwice = name in self.headers and name in (b"content-length", b"host")
-        if not colon or not name or name != name.strip() or isTwice:
+    def requestLineReceived(self, line):
+        self.requestLine = REQUEST_LINE.fullmatch(line)
+        if self.requestLine is None:
             self.refuse(400)
-        elif len(self.headers) >= MOST_HEADERS:
+        else:
+            self.method = self.requestLine[1]
+
+    def headerReceived(self, line):
+        header = HEADER.fullmatch(line)
+        self.headerCount += 1
+        if header is None:
+            self.refuse(400)
+            return
+        name, value = header[1].lower(), header[2].strip(b" \t")
+        if name in self.headers and name in ONCE:
+            self.refuse(400)
+        elif self.headerCount > MOST_HEADERS:
             self.refuse(413)
+        elif name in self.headers:
+            self.headers[name] += b", " + value
         else:
             self.headers[name] = value
 
     def headReceived(self):
-        words = self.requestLine.split(b" ")
         length = self.headers.get(b"content-length", b"0")
-        if len(words) != 3 or b"host" not in self.headers or not length.isdigit():
+        expected = self.wordsOf(b"expect")
+        if not HOST.fullmatch(self.headers.get(b"host", b"?")) or not length.isdigit():
             self.refuse(400)
-        elif words[2] != b"HTTP/1.1":
+        elif self.requestLine[3] != b"HTTP/1.1":
             self.refuse(505)
         elif b"transfer-encoding" in self.headers:
             self.refuse(501)
         elif len(length) > 9 or int(length) > LONGEST_BODY:
             self.refuse(413)
+        elif expected - {b"100-continue"}:
+            self.refuse(417)
         elif int(length):
             self.missing = int(length)
+            if expected:  # RFC 9110, 10.1.1
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.setRawMode()
         else:
             self.requestReceived()
+
+    def wordsOf(self, name):
+        words = self.headers.get(name, b"").lower().split(b",")
+        return {word.strip(b" \t") for word in words} - {b""}
 
     def rawDataReceived(self, data):
         piece, rest = data[: self.missing], data[self.missing :]
@@ -81,10 +112,9 @@ class HTTPChannel(LineReceiver):
                 self.setLineMode(rest)
 
     def requestReceived(self):
-        method, target, _version = self.requestLine.split(b" ")
         body = b"".join(self.body)
-        closing = self.headers.get(b"connection", b"").lower() == b"close"
-        self.respond(200, b"%b %b, %d bytes: %b\n" % (method, target, len(body), body), closing)
+        text = b"%b %b, %d bytes: %b\n" % (self.method, self.requestLine[2], len(body), body)
+        self.respond(200, text, closing=b"close" in self.wordsOf(b"connection"))
         self.expectRequest()
 
     def lineLengthExceeded(self, line):
@@ -97,6 +127,8 @@ class HTTPChannel(LineReceiver):
         head = [b"HTTP/1.1 %d %b" % (code, TEXTS[code]), b"Content-Length: %d" % len(body)]
         if closing:
             head.append(b"Connection: close")
+        if self.method == b"HEAD":  # its answer tells of a body that is not sent (RFC 9110, 9.3.2)
+            body = b""
         self.transport.write(b"\r\n".join([*head, b"", body]))
         if closing:
             self.transport.loseConnection()

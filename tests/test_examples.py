@@ -540,6 +540,50 @@ def test_webServer(stage: Stage) -> None:
         ),
         (b"GET / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n", b"501 Not Implemented"),
         (b"GET / HTTP/1.0\r\nHost: here\r\n\r\n", b"505 HTTP Version Not Supported"),
+        (b"GET / HTTP/1.1\r\nHost: here\r\nExpect: a miracle\r\n\r\n", b"417 Expectation Failed"),
+        *[
+            (first + b"\r\n" + header + b"\r\n\r\n", b"400 Bad Request")
+            for first, header in [
+                # What one reader may take for two lines, or for another line, than the next one does.
+                *[
+                    (b"POST / HTTP/1.1\r\nHost: here", header)
+                    for header in (
+                        b"X: a\0b",
+                        b"X: a\rContent-Length: 5",
+                        b"X: a\nTransfer-Encoding: chunked",
+                        b"X\nContent-Length: 5",
+                        b"Content Length: 5",
+                        b"X(y): 5",
+                        b"X\0: 5",
+                        b": 5",
+                        b"Content-Length: \x0b2",
+                        b"Content-Length: 2\x0c",
+                        b"Content-Length: 2, 2",
+                        b"Content-Length: +2",
+                        b"Transfer-Encoding : chunked",
+                        b"X: a\r\n b",
+                        b"X: a\x7f",
+                    )
+                ],
+                *[
+                    (first, b"Host: here")
+                    for first in (
+                        b"G\x01T / HTTP/1.1",
+                        b" / HTTP/1.1",
+                        b"GET  HTTP/1.1",
+                        b"GET /\x0b HTTP/1.1",
+                        b"GET /\nX HTTP/1.1",
+                        b"GET /\xff HTTP/1.1",
+                        b"GET / HTTP/1.1 ",
+                        b"GET / http/1.1",
+                        b"GET / HTTP/11",
+                    )
+                ],
+                (b"GET / HTTP/1.1", b"Host: a, b"),
+                (b"GET / HTTP/1.1", b"Host: a/b"),
+                (b"GET / HTTP/1.1", b"Host: a@b"),
+            ]
+        ],
     ],
 )
 def test_webServerRefuses(webServers: dict[str, int], asked: bytes, code: bytes) -> None:
@@ -547,6 +591,37 @@ def test_webServerRefuses(webServers: dict[str, int], asked: bytes, code: bytes)
     for port in webServers.values():
         with closing(Peer(port)) as peer:
             peer.socket.sendall(asked)
+            assert peer.file.read(len(answer)) == answer
+            assert peer.hasEnded()
+
+
+def test_webServerHeadAndExpect(webServers: dict[str, int]) -> None:
+    """No body answers HEAD, not even with an error; who waits for leave to send its body gets it, or a final answer."""
+    for port in webServers.values():
+        with closing(Peer(port)) as peer:
+            peer.socket.sendall(b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n" + request("/b"))
+            answer = b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n" + response(b"POST /b, 0 bytes: \n")
+            assert peer.file.read(len(answer)) == answer
+            peer.socket.sendall(
+                b"POST /c HTTP/1.1\r\nHost: [::1]:80\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n"
+            )
+            leave = b"HTTP/1.1 100 Continue\r\n\r\n"
+            assert peer.file.read(len(leave)) == leave
+            peer.socket.sendall(b"me")
+            answer = response(b"POST /c, 2 bytes: me\n")
+            assert peer.file.read(len(answer)) == answer
+            peer.socket.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n")
+            answer = response(b"GET /, 0 bytes: \n")
+            assert peer.file.read(len(answer)) == answer
+            peer.socket.sendall(
+                b"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\nExpect: 100-continue\r\n\r\n"
+            )
+            answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 18\r\nConnection: close\r\n\r\n"
+            assert peer.file.read(len(answer)) == answer
+            assert peer.hasEnded()
+        with closing(Peer(port)) as peer:
+            peer.socket.sendall(request("/", b"", "Connection: keep-alive, close"))
+            answer = response(b"POST /, 0 bytes: \n", b"200 OK", b"Connection: close")
             assert peer.file.read(len(answer)) == answer
             assert peer.hasEnded()
 
