@@ -38,15 +38,14 @@ class HTTPChannel(LineReceiver):
         self.expectRequest()
 
     def expectRequest(self):
-        self.requestLine = None
-        self.method = b""
+        self.method = self.target = self.version = b""
         self.headers = {}
         self.headerCount = 0
         self.body = []
         self.missing = 0
 
     def lineReceived(self, line):
-        if self.requestLine is None:
+        if not self.method:
             if line:  # an empty line before a request is passed over (RFC 9112, 2.2)
                 self.requestLineReceived(line)
         elif line:
@@ -55,11 +54,11 @@ class HTTPChannel(LineReceiver):
             self.headReceived()
 
     def requestLineReceived(self, line):
-        self.requestLine = REQUEST_LINE.fullmatch(line)
-        if self.requestLine is None:
+        words = REQUEST_LINE.fullmatch(line)
+        if words is None:
             self.refuse(400)
         else:
-            self.method = self.requestLine[1]
+            self.method, self.target, self.version = words.groups()
 
     def headerReceived(self, line):
         header = HEADER.fullmatch(line)
@@ -82,7 +81,7 @@ class HTTPChannel(LineReceiver):
         expected = self.wordsOf(b"expect")
         if not HOST.fullmatch(self.headers.get(b"host", b"?")) or not length.isdigit():
             self.refuse(400)
-        elif self.requestLine[3] != b"HTTP/1.1":
+        elif self.version != b"HTTP/1.1":
             self.refuse(505)
         elif b"transfer-encoding" in self.headers:
             self.refuse(501)
@@ -113,7 +112,7 @@ class HTTPChannel(LineReceiver):
 
     def requestReceived(self):
         body = b"".join(self.body)
-        text = b"%b %b, %d bytes: %b\n" % (self.method, self.requestLine[2], len(body), body)
+        text = b"%b %b, %d bytes: %b\n" % (self.method, self.target, len(body), body)
         self.respond(200, text, closing=b"close" in self.wordsOf(b"connection"))
         self.expectRequest()
 

@@ -451,7 +451,8 @@ cdef class LineBuffer:
 
     def follow(self, owner, delimiter, maxLength, stripCR, batches):
         """Know the settings from now on, those of `owner`, whose class announces. EXACT if they are none to go by."""
-        if not (isinstance(delimiter, bytes) and isinstance(maxLength, int) and delimiter):
+        # A number of somebody else's may compare in a way of its own.
+        if not (isinstance(delimiter, bytes) and type(maxLength) in (int, bool) and delimiter):
             self.refuse(owner)
             return EXACT
         self.delimiter = delimiter
@@ -552,7 +553,7 @@ cdef class Lines:
 
     def watch(self, owner, maxLength, transport):
         """Let iteration begin, for `owner`, whose class announces. Returns whether `transport` announces, too."""
-        if isinstance(maxLength, int):
+        if type(maxLength) in (int, bool):
             self.limit = UNLIMITED if maxLength >= UNLIMITED else -1 if maxLength < 0 else maxLength
             self.tag = LINEBUF_TAG(<PyObject *>owner)
             self.owner = owner if self.tag else None

@@ -1540,6 +1540,20 @@ def test_linesReceivedSetWhileLinesAreDelivered(base: Any) -> None:
         assert trace == [b"a", b"!", [b"b", b"c"], b"x", b"!", [b"y"]]
 
 
+def test_aLimitThatComparesInAWayOfItsOwn(either: Any) -> None:
+    """A subclass of int is asked, not taken for the number that it is made of."""
+
+    class Nothing(int):
+        def __lt__(self, other: int) -> bool:
+            return True
+
+    protocol, trace = connected(recorder(either))
+    protocol.dataReceived(b"a\r\n")
+    protocol.MAX_LENGTH = Nothing(100)
+    protocol.dataReceived(b"b\r\n")
+    assert trace == [b"a", ("exceeded", b"b\r\n"), "lose"]
+
+
 def test_announcingAttributesAreHarmlessElsewhere(base: Any) -> None:
     """Whoever borrows them for a class of another kind sets them as ever."""
     protocol, _trace = connected(recorder(base))
