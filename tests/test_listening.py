@@ -13,10 +13,14 @@ import pytest
 
 from reactor.error import BindError, CannotListenError, ConnectionDone, ConnectionUnwanted
 from reactor.failure import Failure
-from reactor.protocol import Protocol, ServerFactory
+from reactor.protocol import DatagramProtocol, Protocol, ServerFactory
 from reactor.task import Clock
 from reactor.transports.listening import ACCEPT_BATCH, ACCEPT_REST, ListeningPort
 from reactor.transports.tcp import TCPPort
+from reactor.transports.udp import UDPPort
+from reactor.transports.unix import UNIXPort
+from reactor.transports.unixdatagram import UNIXDatagramPort
+from tests.conftest import openFiles
 from tests.harness import DEADLINE, LOOPBACK, LOOPS, World, dial, readAll, runProgram
 
 
@@ -125,6 +129,48 @@ class TestOpening:
         monkeypatch.undo()
         assert factory.trace == ["start", "stop"]
         assert (factory.numPorts, world.reactor.getReaders(), world.reactor._open) == (0, [], {})
+
+    @pytest.mark.parametrize("error", [OSError(errno.ENOBUFS, "no buffer"), MemoryError()])
+    @pytest.mark.parametrize("kind", ["TCP", "UNIX", "UDP", "UNIX datagrams"])
+    def test_aPortThatIsHalfOpen(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, kind: str, error: Exception
+    ) -> None:
+        """The system refuses to tell the address of a bound socket: that is closed, and its path given up."""
+        path, factory, before = str(tmp_path / "s"), world.serverFactory(), openFiles()
+
+        def fail(*_: object) -> Any:
+            raise error
+
+        def listen() -> Any:
+            if kind == "UDP":
+                return world.reactor.listenUDP(0, DatagramProtocol(), LOOPBACK)
+            if kind == "UNIX":
+                return world.reactor.listenUNIX(path, factory)
+            if kind == "TCP":
+                return world.listen(factory)
+            return world.reactor.listenUNIXDatagram(path, DatagramProtocol())
+
+        with monkeypatch.context() as patch:
+            for where in (TCPPort, UNIXPort, UDPPort, UNIXDatagramPort):
+                patch.setattr(where, "_describe", fail)
+            with pytest.raises(CannotListenError if isinstance(error, OSError) else MemoryError):
+                listen()
+        assert openFiles() == before
+        assert list(tmp_path.iterdir()) == []
+        assert factory.trace == []
+        assert listen().connected
+
+    def test_anAnswerOfPollThatTheKernelHasNoMemoryFor(self, world: World) -> None:
+        factory = world.serverFactory()
+        port = world.listen(factory)
+
+        def refuse(_: int) -> Any:
+            raise OSError(errno.ENOMEM, "no memory")
+
+        port._waiting = refuse
+        with dial(port), dial(port):
+            world.until(lambda: len(factory.built) == 2)
+        assert port.connected
 
     def test_beforeTheFirstListening(self, world: World) -> None:
         port = TCPPort(world.reactor, 0, world.serverFactory(), interface=LOOPBACK)
@@ -730,7 +776,7 @@ def test_whatAFamilySupplies() -> None:
 STARVED = """
 import logging, os, resource, socket, time
 from reactor.loops.epoll import EpollReactor
-from reactor.protocol import Protocol, ServerFactory
+from reactor.protocol import DatagramProtocol, Protocol, ServerFactory
 
 lines = []
 class Count(logging.Handler):

@@ -380,3 +380,23 @@ def test_aWakeupDescriptorThatIsClosedMeanwhile(reactor: EpollReactor) -> None:
         reactor.callWhenRunning(reactor.stop)
         reactor.run()
     assert signal.set_wakeup_fd(-1) == -1
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, 0, 1000])
+@pytest.mark.parametrize("running", [False, True])
+def test_aSignalThatCannotBeCaught(reactor: EpollReactor, number: int, running: bool) -> None:
+    """It is refused at once, and leaves nothing for the next run."""
+    refused: list[bool] = []
+
+    def add() -> None:
+        with pytest.raises((OSError, ValueError)):
+            reactor.addSignalHandler(number, print)
+        refused.append(reactor.removeSignalHandler(number))
+
+    if running:
+        reactor.callWhenRunning(add)
+    else:
+        add()
+    reactor.callWhenRunning(reactor.stop)
+    reactor.run()
+    assert refused == [False]

@@ -243,6 +243,25 @@ class TestUpgrade:
         assert clients.built[0].events == TALK
         assert len(set(map(id, refused))) == 2
 
+    def test_aSocketThatTheSystemRefusesToWatch(self, tcp: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """startTLS raises, and nothing has happened: the connection goes on in plain."""
+        server, client = tcp.pair()
+        transport = server.transport
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOMEM, "no memory to watch it")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tcp.reactor, "addReader", refuse)
+            with pytest.raises(OSError, match="no memory"):
+                transport.startTLS(serverOptions())
+        assert server.transport is transport
+        assert type(transport) is TCPConnection
+        client.transport.write(b"in plain")
+        tcp.until(lambda: server.received == b"in plain")
+        server.transport.write(b"an answer")
+        tcp.until(lambda: client.received == b"an answer")
+
     def test_thePeerThatDoesNotBegin(self) -> None:
         server, client, pump = memory(lambda: Impatient(), Protocol)
         client.transport.write(b"STARTTLS\r\n")

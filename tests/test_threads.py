@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import pickle
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -218,6 +220,51 @@ def test_blockingCallFromThreadRaises(fake: Any, f: Callable[..., Any]) -> None:
     future = fake.pool.submit(threads.blockingCallFromThread, fake, f)
     fake.turn()
     assert isinstance(future.exception(DEADLINE), KeyError)
+
+
+class Refusing(Executor):
+    """Queues a call, and then raises, as ThreadPoolExecutor does if no thread can be started."""
+
+    def __init__(self, isFaster: bool) -> None:
+        self.isFaster, self.queue = isFaster, list[Any]()
+
+    def submit(self, f: Any, /, *args: Any, **kwargs: Any) -> Any:
+        self.queue.append(lambda: f(*args, **kwargs))
+        if self.isFaster:
+            with contextlib.suppress(KeyError):
+                self.queue[-1]()
+        raise RuntimeError("can't start new thread")
+
+
+def fails() -> None:
+    raise KeyError
+
+
+def test_aRefusedCallIsNotMadeLater(fake: Any) -> None:
+    pool, done = Refusing(False), list[int]()
+    got = outcome(threads.deferToThreadPool(fake, pool, done.append, 1))
+    assert got[0].type is RuntimeError
+    assert pool.queue[0]() is None
+    assert done == []
+
+
+def test_aThreadThatWasFasterThanTheRefusal(fake: Any) -> None:
+    """The call has been made, so it has its result."""
+    pool = Refusing(True)
+    got = [outcome(threads.deferToThreadPool(fake, pool, f)) for f in (lambda: "result", fails)]
+    fake.turn()
+    fake.turn()
+    assert got[0] == ["result"]
+    assert got[1][0].type is KeyError
+
+
+def test_aRefusedCallForAnotherProcess() -> None:
+    """A call that was taken back is nothing to whoever unpickles it; another is the function."""
+    work = threads._Work(divmod)
+    assert pickle.loads(pickle.dumps(work)) is divmod
+    assert work.withdraw()
+    assert not work.withdraw()
+    assert pickle.loads(pickle.dumps(work))(7, 2) is None
 
 
 # On the real reactor

@@ -451,3 +451,65 @@ def test_soonerIsToldOfDeadlinesBeforeAllOthers() -> None:
     early.cancel()
     queue.callLater(3, print, (), {})
     assert told == [10, 5, 4, 3]
+
+
+def test_aCallThatCannotBeScheduled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What raises has not happened: the call is not made, not even when the heap is built anew."""
+    time = Time()
+    kept, many = time.add(1, "kept"), [time.add(2 + number, "cancelled") for number in range(200)]
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reactor.timers.heappush", refuse)
+        with pytest.raises(MemoryError):
+            time.add(0.5, "refused")
+        for move in (kept.reset, kept.delay, many[0].reset):
+            with pytest.raises(MemoryError):
+                move(500)
+    with monkeypatch.context() as patch:
+        time.queue.sooner = refuse
+        with pytest.raises(MemoryError):
+            time.add(0.5, "refused")
+        with pytest.raises(MemoryError):
+            many[0].reset(0.25)
+        time.queue.sooner = None
+    assert (kept.getTime(), many[0].getTime()) == (101, 102)
+    for call in many:
+        call.cancel()
+    assert time.queue.calls() == [kept]
+    assert time.queue.nextTime() == 101
+    time.now = 300.0
+    assert time.turn() == ["kept"]
+
+
+def test_aMoveThatFailsAmongEqualDeadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Time()
+    calls = [time.add(1, name) for name in "abc"]
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reactor.timers.heappush", refuse)
+        with pytest.raises(MemoryError):
+            calls[1].reset(5)
+    calls[0].reset(1)
+    time.now = 101.0
+    assert time.turn() == ["c", "b", "a"]
+
+
+def test_aHeapThatCannotBeBuiltAnew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That would have saved memory: a call is cancelled all the same."""
+    time = Time()
+    calls = [time.add(number, number) for number in range(200)]
+
+    def refuse(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("reactor.timers.heapify", refuse)
+    for call in calls[:-1]:
+        call.cancel()
+    time.now = 400.0
+    assert time.turn() == [199]

@@ -327,3 +327,14 @@ def _safely(convert: Callable[[object], str], thing: object) -> str:
         return convert(thing)
     except BaseException as error:
         return f"<{type(thing).__name__} at 0x{id(thing):x}: {convert.__name__} raised {type(error).__name__}>"
+
+
+_noMemory: Final = Failure(MemoryError("there was no memory to tell what has failed"))
+
+
+def failureOf(error: BaseException) -> Failure:
+    """Return a Failure of `error`; one that was made before, if there is no memory for another."""
+    try:
+        return Failure(error)
+    except MemoryError:
+        return _noMemory

@@ -90,7 +90,10 @@ class _Input:
             return True
         poll = select.poll()
         poll.register(self._descriptor.fd, select.POLLIN)
-        return bool(poll.poll(0))
+        try:
+            return bool(poll.poll(0))
+        except OSError:  # the kernel has no memory for the question
+            return True
 
     def _readAgain(self) -> None:
         self._next = self._reactor.callLater(0, self._readAgain)
@@ -241,9 +244,12 @@ class StandardIO(DuplexStream):
     def startReading(self) -> None:
         """Have what comes in delivered, unless the input is over."""
         if self._input is not None:
-            self._input.start()
-            if self._readerGone:
-                self.reactor.addReader(self)
+            try:
+                self._input.start()
+                if self._readerGone:
+                    self.reactor.addReader(self)
+            except (OSError, MemoryError) as error:
+                self._endSoon(error)
 
     def stopReading(self) -> None:
         """Undo startReading."""

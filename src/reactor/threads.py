@@ -6,9 +6,12 @@ reactor.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
+from threading import get_ident
+from time import sleep
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -25,6 +28,78 @@ __all__ = ["blockingCallFromThread", "callMultipleInThread", "deferToThread", "d
 P = ParamSpec("P")
 T = TypeVar("T")
 
+WAKE_REST = 0.01
+
+_NO_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM})
+
+
+class _Work:
+    """A call for an executor, which can be taken back as long as it has not begun.
+
+    An executor may refuse a call that it has queued: ThreadPoolExecutor does, if no thread can be started. It would
+    make the call later, and whoever was told of the refusal makes it again.
+    """
+
+    def __init__(self, f: Callable[..., Any]) -> None:
+        self._f = [f]  # whoever takes it, thread or withdraw(), is the only one
+        self.done: Future[Any] = Future()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            f = self._f.pop()
+        except IndexError:
+            return None
+        try:
+            result = f(*args, **kwargs)
+        except BaseException as error:
+            self.done.set_exception(error)
+            raise
+        self.done.set_result(result)
+        return result
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For another process: the function itself, or what does nothing.
+        return (_same, (self._f[0] if self._f else _nothing,))
+
+    def withdraw(self) -> bool:
+        """Have the call not made. False if it is too late for that."""
+        try:
+            self._f.pop()
+        except IndexError:
+            return False
+        return True
+
+
+def _same(f: Callable[..., Any]) -> Callable[..., Any]:
+    return f
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    pass
+
+
+def submit(executor: Executor, f: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:
+    """As executor.submit; but a call that is refused, by whatever that raises, will not be made."""
+    work = _Work(f)
+    try:
+        return executor.submit(work, *args, **kwargs)
+    except BaseException:
+        if work.withdraw():
+            raise
+        return work.done  # a thread was faster
+
+
+def callWhenWoken(reactor: IReactorFromThreads, call: Callable[..., object], *args: Any) -> None:
+    """reactor.callFromThread, from a thread that may wait: as long as the system has no memory to wake the reactor."""
+    while True:
+        try:
+            reactor.callFromThread(call, *args)
+            return
+        except OSError as error:
+            if error.errno not in _NO_MEMORY:
+                raise
+        sleep(WAKE_REST)
+
 
 def deferToThread(f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
     """Call `f(*args, **kwargs)` in a thread of the current reactor's pool; return a Deferred of what it returns.
@@ -40,15 +115,17 @@ def deferToThreadPool(
 ) -> Deferred[T]:
     """Call `f(*args, **kwargs)` in `threadpool`, any Executor; return a Deferred, fired in the thread of `reactor`.
 
-    It fails with what `f` raises, or what the pool raises that takes no more work. Cancelling it fails it at once with
+    It fails with what `f` raises, or with what the pool raises that does not take the call, which is not made then.
+    Cancelling it fails it at once with
     CancelledError; a call that has not begun then never begins, one that has goes on and its result is dropped.
     """
     # The package itself may stand for the current reactor: that of this thread, not of the pool's.
     target = _current.current() if isinstance(reactor, ModuleType) else reactor
     try:
-        future = threadpool.submit(f, *args, **kwargs)
+        future = submit(threadpool, f, *args, **kwargs)
     except Exception:
         return fail()
+    home = get_ident()
 
     def cancel(_: Deferred[T]) -> None:
         future.cancel()
@@ -56,7 +133,10 @@ def deferToThreadPool(
     deferred: Deferred[T] = Deferred(cancel)
 
     def done(future: Future[T]) -> None:
-        target.callFromThread(_fire, deferred, future)
+        if get_ident() == home:
+            target.callFromThread(_fire, deferred, future)
+        else:
+            callWhenWoken(target, _fire, deferred, future)
 
     future.add_done_callback(done)
     return deferred

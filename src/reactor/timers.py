@@ -19,6 +19,7 @@ many objects for the garbage collector to walk, slower comparisons, and a millio
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from heapq import heapify, heappop, heappush
 from math import isfinite
 from typing import Any
@@ -117,7 +118,9 @@ class DelayedCall:
         with what `popDue` gave.
         """
         self.called = True
-        return self.func(*self.args, **self.kw)
+        if self.kw:
+            return self.func(*self.args, **self.kw)
+        return self.func(*self.args)  # without an allocation, for which a call that is due could be lost
 
     def _checkActive(self) -> None:
         if self.cancelled:
@@ -170,9 +173,13 @@ class TimerQueue:
             raise DelayError(f"a call cannot be scheduled {delay!r} seconds from now: that is in the past")
         call = DelayedCall(self, time, self._turn, function, args, kwargs or NO_KEYWORDS)
         if self._due.setdefault(time, call) is call:
-            heappush(self._deadlines, time)
-            if self.sooner is not None and self._deadlines[0] == time:
-                self.sooner()
+            try:
+                heappush(self._deadlines, time)
+                if self.sooner is not None and self._deadlines[0] == time:
+                    self.sooner()
+            except BaseException:  # there is no memory: a call that could not be scheduled is never made
+                del self._due[time]
+                raise
         else:
             self._share(call)
         return call
@@ -209,7 +216,8 @@ class TimerQueue:
                 continue
             call = next(iter(due)) if isinstance(due, dict) else due
             if barrier is not None and call.turn >= barrier:
-                self._heldBack.append(heappop(deadlines))
+                self._heldBack.append(deadlines[0])
+                heappop(deadlines)
                 self._heldBarrier = barrier
                 continue
             if call is due:
@@ -250,16 +258,30 @@ class TimerQueue:
 
     def move(self, call: DelayedCall, base: float, seconds: float) -> None:
         """For DelayedCall: make a pending call due `seconds` after `base`."""
-        time = _deadline(base, seconds)
-        self.remove(call)
-        call.deadline = time
-        call.turn = self._turn
-        if self._due.setdefault(time, call) is call:
-            heappush(self._deadlines, time)
-            if self.sooner is not None and self._deadlines[0] == time:
-                self.sooner()
+        time, before = _deadline(base, seconds), call.deadline
+        due = self._due[before]
+        if isinstance(due, dict) and len(due) > 1:
+            del due[call]
         else:
-            self._share(call)
+            del self._due[before]
+        call.deadline = time
+        try:
+            if self._due.setdefault(time, call) is call:
+                heappush(self._deadlines, time)
+                if self.sooner is not None and self._deadlines[0] == time:
+                    self.sooner()
+            else:
+                self._share(call)
+        except BaseException:  # there is no memory: it stays where it was, and its deadline is in the heap still
+            if self._due.get(time) is call:
+                del self._due[time]
+            call.deadline = before
+            if self._due.setdefault(before, call) is not call:
+                self._share(call)
+            raise
+        call.turn = self._turn
+        if len(self._deadlines) > 2 * len(self._due) + MIN_STALE:
+            self._rebuild()
 
     def remove(self, call: DelayedCall) -> None:
         """For DelayedCall: take a pending call out."""
@@ -270,6 +292,11 @@ class TimerQueue:
                 return
         del self._due[call.deadline]
         if len(self._deadlines) > 2 * len(self._due) + MIN_STALE:
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Drop the deadlines without a call; another time, if there is no memory for that."""
+        with suppress(MemoryError):
             self._deadlines[:] = self._due
             heapify(self._deadlines)
 

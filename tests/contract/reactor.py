@@ -30,6 +30,7 @@ from reactor.protocol import ClientCreator, ClientFactory, Protocol, ServerFacto
 from reactor.task import LoopingCall
 from reactor.timers import LATE
 from tests.conftest import openFiles
+from tests.contract.failures import FailureContract
 from tests.harness import DEADLINE, LOOPBACK, dial, readAll, runUntil, turnUntil
 
 Make = Callable[[], Any]
@@ -1259,5 +1260,5 @@ class Names:
         assert isinstance(made[0], Protocol)
 
 
-class ReactorContract(Running, Triggers, Time, Threads, Descriptors, Fairness, LateTurns, Names):
+class ReactorContract(Running, Triggers, Time, Threads, Descriptors, Fairness, LateTurns, Names, FailureContract):
     """All of it. A subclass has the fixture `make`."""

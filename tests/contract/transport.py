@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import itertools
@@ -514,6 +515,22 @@ class Reading:
         client.transport.abortConnection()
         server.transport.abortConnection()
         world.until(lost(server, client))
+
+    def test_aReaderThatTheSystemRefusesToWatch(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nobody would hear of the connection any more, so it ends: not inside the call that asked for more."""
+        server, _ = world.pair()
+        transport = server.transport
+        transport.pauseProducing()
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOMEM, "no memory to watch it")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.reactor, "addReader", refuse)
+            transport.resumeProducing()
+        assert server.lost is None
+        world.until(lambda: server.lost)
+        assert server.lost.type is ConnectionLost
 
 
 class HalfClose:

@@ -23,7 +23,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any
@@ -31,10 +31,12 @@ from typing import Any
 from reactor import _current
 from reactor._numbers import threeTaken
 from reactor.error import ReactorAlreadyRunning
-from reactor.failure import Failure
+from reactor.failure import Failure, failureOf
 from reactor.interfaces import IFlushable
 from reactor.loops import forks
-from reactor.loops.base import ReactorBase, numberOf
+from reactor.loops.base import ReactorBase
+from reactor.loops.guard import RAISED
+from reactor.loops.guests import Guest, isOwn, numberOf
 from reactor.loops.ownepoll import OwnEpoll
 from reactor.loops.waker import Waker
 
@@ -62,7 +64,7 @@ class AsyncioReactor(ReactorBase):
         self._timerDue = 0.0
         self._life: ExitStack | None = None
         self._ended: asyncio.Future[None] | None = None
-        self._waker = Waker()
+        self._waker = Waker(self._wakerFailed)
         self._enter(eventloop)
         super().__init__()
         self._timers.sooner = self._turnSoon
@@ -70,7 +72,7 @@ class AsyncioReactor(ReactorBase):
 
     def _enter(self, eventloop: asyncio.AbstractEventLoop) -> None:
         self.eventloop = eventloop
-        eventloop.add_reader(self._waker.fileno(), self._woken)
+        self._heedWaker()
         self._ownEpoll = OwnEpoll(eventloop) if _losesFailed(eventloop) else None
         self._watching: OwnEpoll | asyncio.AbstractEventLoop = self._ownEpoll or eventloop
 
@@ -149,7 +151,6 @@ class AsyncioReactor(ReactorBase):
             super()._startUp(installSignalHandlers)
 
     def _loop(self) -> None:
-        self._attach()
         taken = ExitStack()
         try:
             if self._ownEpoll is not None:  # uvloop opens more when it begins to run
@@ -157,14 +158,26 @@ class AsyncioReactor(ReactorBase):
                 self.eventloop.call_soon(taken.close)
             while self._looping:
                 try:
-                    self.eventloop.run_forever()
-                    if self._looping and not self._stopping:
-                        self.stop()
-                except (KeyboardInterrupt, SystemExit):
-                    self.reportFailure(Failure(), "the loop")
+                    try:
+                        self._leftLoop()
+                        self._guard.rest()
+                        self._attach()
+                        self.eventloop.run_forever()
+                        if self._looping and not self._stopping:
+                            self.stop()
+                    except RAISED as error:
+                        self._guard.taken = error
+                except RAISED as error:
+                    self._guard.taken = error
         finally:
             taken.close()
+            self._leftLoop()
             self._detach()
+
+    def _leftLoop(self) -> None:
+        """asyncio itself may have had no memory to note that its event loop was left, and would enter none again."""
+        if asyncio._get_running_loop() is self.eventloop and not self.eventloop.is_running():
+            asyncio._set_running_loop(None)
 
     def _turn(self, longest: float | None) -> None:
         eventloop = self.eventloop
@@ -214,6 +227,8 @@ class AsyncioReactor(ReactorBase):
             asyncio._set_running_loop(before)
 
     def _attach(self) -> None:
+        """Have the event loop call us. Anew: one that an exception has ended may have forgotten what it was to call."""
+        self._detach()
         self._attached = True
         self._turnSoon()
 
@@ -231,6 +246,21 @@ class AsyncioReactor(ReactorBase):
     def _tick(self) -> None:
         """What is to be done between two polls; then have it done again when there will be something."""
         self._soon = None
+        try:
+            rest = self._guard.settle() if self._guard.taken is not None else 0.0
+            if rest:
+                self._soon = self.eventloop.call_later(rest, self._tick)
+            else:
+                self._tickOnce()
+        except Exception as error:
+            # Raised between callbacks: the event loop goes on, and so must we.
+            self._guard.taken = error
+            try:
+                self._turnSoon()
+            except MemoryError:
+                self._wake()
+
+    def _tickOnce(self) -> None:
         eventloop, sleep = self.eventloop, None
         if self._looping:
             self._inTick = True
@@ -328,12 +358,26 @@ class AsyncioReactor(ReactorBase):
 
     # Wake-up.
 
+    def _heedWaker(self) -> None:
+        self.eventloop.add_reader(self._waker.fileno(), self._woken)
+
+    def _ignoreWaker(self) -> None:
+        self.eventloop.remove_reader(self._waker.fileno())
+
     def _wake(self) -> None:
         self._waker.wake()
 
     def _woken(self) -> None:
-        self._waker.doRead()
+        # First: if there is no memory for it, the waker stays readable. Anew: an event loop that has had none for the
+        # call of _tick that it was to make has forgotten it.
+        soon, self._soon = self._soon, None
         self._turnSoon()
+        if soon is not None:
+            soon.cancel()
+        try:
+            self._waker.doRead()
+        except BaseException as error:
+            self._waker.failConnection(failureOf(error))
         if self._polling:
             self._stopPolling()
 
@@ -361,16 +405,14 @@ class AsyncioReactor(ReactorBase):
         fd = reader.fileno()
         if self._readers.get(fd) is not reader:
             self._know(fd)
-            self._watching.add_reader(fd, self._read, reader)
-            self._readers[fd] = reader
+            self._watch(fd, self._readers, reader, self._watching.add_reader, self._read)
 
     def addWriter(self, writer: Any) -> None:
         """See ReactorBase.addWriter."""
         fd = writer.fileno()
         if self._writers.get(fd) is not writer:
             self._know(fd)
-            self._watching.add_writer(fd, self._write, writer)
-            self._writers[fd] = writer
+            self._watch(fd, self._writers, writer, self._watching.add_writer, self._write)
 
     def removeReader(self, reader: Any) -> None:
         """See ReactorBase.removeReader."""
@@ -405,6 +447,28 @@ class AsyncioReactor(ReactorBase):
                     self._forget(fd, table)
             self._files[fd] = file
 
+    def _watch(
+        self, fd: int, table: dict[int, Any], owner: Any, add: Callable[..., object], call: Callable[[Any], None]
+    ) -> None:
+        """Put `owner` into `table` and have it called, or leave no trace of it."""
+        before = table.get(fd)
+        table[fd] = owner
+        try:
+            known = owner if isOwn(owner) else Guest(self, owner)
+            try:
+                add(fd, call, known)
+            except FileNotFoundError:
+                # The event loop remembers the number from before, as it had no memory to forget it, and does so now.
+                add(fd, call, known)
+        except BaseException:
+            if before is None:
+                del table[fd]
+            else:
+                table[fd] = before
+            if fd not in self._readers and fd not in self._writers:
+                del self._files[fd]
+            raise
+
     def _forget(self, fd: int, table: dict[int, Any]) -> None:
         del table[fd]
         if fd not in self._readers and fd not in self._writers:
@@ -426,15 +490,15 @@ class AsyncioReactor(ReactorBase):
         for each, table, serve in ((readers, self._readers, self._read), (writers, self._writers, self._write)):
             for fd, owner in each:
                 if table.get(fd) is owner:  # else one before it has ended it
-                    serve(owner)
+                    serve(owner if isOwn(owner) else Guest(self, owner))
 
     def _read(self, owner: Any) -> None:
         try:
             result = owner.doRead()
             if result is not None:
                 self._ownerEnded(owner, result)
-        except BaseException:
-            self._ownerFailed(owner, Failure())
+        except BaseException as error:
+            self._ownerFailed(owner, failureOf(error))
         if self._polling:
             self._stopPolling()
 
@@ -443,8 +507,8 @@ class AsyncioReactor(ReactorBase):
             result = owner.doWrite()
             if result is not None:
                 self._ownerEnded(owner, result)
-        except BaseException:
-            self._ownerFailed(owner, Failure())
+        except BaseException as error:
+            self._ownerFailed(owner, failureOf(error))
         if self._polling:
             self._stopPolling()
 

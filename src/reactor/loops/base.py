@@ -29,20 +29,24 @@ from reactor import _current
 from reactor._beside import beside, refused
 from reactor._logger import getLogger, tellRepeats
 from reactor.error import ConnectionDone, ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
-from reactor.failure import Failure, safeRepr
+from reactor.failure import Failure, failureOf, safeRepr
 from reactor.interfaces import IClosable, IFileDescriptor, IFlushable
 from reactor.interfaces.asking import conform
 from reactor.loops import forks
 from reactor.loops.children import ProcessServices
+from reactor.loops.guard import LOG_INTERVAL, LoopGuard
+from reactor.loops.guests import isOwn
 from reactor.loops.signals import SignalHandling
 from reactor.loops.sockets import SocketServices
 from reactor.loops.triggers import SystemEvents, Trigger
 from reactor.loops.workers import ThreadServices
 from reactor.timers import LATE, DelayedCall, TimerQueue
+from reactor.transports.resting import Rest
 from reactor.transports.tlslayer import sayGoodbye
 
 log = getLogger("reactor")
 
+WAKER_REST = 0.01
 LONGEST_SLEEP = 86400.0  # seconds: what polls take as an argument is bounded, at 24 days for epoll
 
 
@@ -72,8 +76,11 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._timers = TimerQueue(self.monotonic, self.seconds)
         self._looked = self.monotonic()  # when the delayed calls were last looked at
         self._events = SystemEvents(self.reportFailure)
-        self._threadCalls: deque[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = deque()
-        self._signals = SignalHandling(self.callFromThread, self._wakeupFd)
+        self._threadCalls: deque[list[Any]] = deque()
+        self._signals = SignalHandling(self._callFromSignal, self._wakeupFd)
+        self._guard = LoopGuard(self.reportFailure)
+        self._wakerRest = Rest(self, WAKER_REST)
+        self._nextWakerLog = float("-inf")
         self._open: dict[IFileDescriptor, None] = {}
         self._toFlush: dict[IFlushable, None] = {}
         self._toClose: list[IClosable] = []
@@ -101,6 +108,14 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def _wakeupFd(self) -> int:
         """Return a non-blocking descriptor; a byte written to it by a signal ends the loop's sleep."""
+        raise NotImplementedError
+
+    def _heedWaker(self) -> None:
+        """Watch the waker."""
+        raise NotImplementedError
+
+    def _ignoreWaker(self) -> None:
+        """Watch the waker no more, until _heedWaker."""
         raise NotImplementedError
 
     def _closeLoop(self) -> None:
@@ -158,6 +173,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             with _current.running(self):
                 self._startUp(installSignalHandlers)
                 self._loop()
+                self._guard.settle()
                 self._finishTurn()
         finally:
             self._end()
@@ -241,13 +257,20 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def _beginShutdown(self) -> None:
         self._shutdownBegun = True
-        self._events.fire("shutdown", finish=self._endRunning).addCallback(lambda _: self._stopLooping())
+        try:
+            fired = self._events.fire("shutdown", finish=self._endRunning)
+            fired.addErrback(self.reportFailure, "the shutdown").addCallback(lambda _: self._stopLooping())
+        except BaseException:
+            self._shutdownBegun = False  # what triggers are left run on the next turn
+            raise
 
     def _endRunning(self) -> None:
         self.disconnectAll()
         self.running = False
 
     def _stopLooping(self) -> None:
+        if self.running:
+            self._endRunning()  # what was raised between two triggers has kept it from being called
         self._shutDown = True
         self._looping = False
 
@@ -259,8 +282,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         for transport in [*self._open, *(other for other in self.removeAll() if other not in self._open)]:
             try:
                 self._beside(transport.connectionLost(Failure(ConnectionLost())), "connectionLost of", transport)
-            except BaseException:
-                self.reportFailure(Failure(), "connectionLost of", transport)
+            except BaseException as error:
+                self.reportFailure(failureOf(error), "connectionLost of", transport)
 
     # Forks.
 
@@ -287,6 +310,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._signals.forked()
         self._timers.end()
         self._timers = TimerQueue(self.monotonic, self.seconds)
+        self._wakerRest.cancel()
         self._events.clear()
         self._threadCalls.clear()
         self._ownResolver.close()
@@ -326,12 +350,15 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         for _ in range(len(self._threadCalls)):
             if not self._threadCalls:  # a call has turned the loop by itself, with iterate()
                 break
-            call, args, kwargs = self._threadCalls.popleft()
+            entry = self._threadCalls.popleft()
+            if not entry:  # it was withdrawn
+                continue
+            call, args, kwargs = entry.pop()
             try:
                 if (result := call(*args, **kwargs)) is not None:
                     self._beside(result, "callFromThread of", call)
-            except BaseException:
-                self.reportFailure(Failure(), "callFromThread of", call)
+            except BaseException as error:
+                self.reportFailure(failureOf(error), "callFromThread of", call)
 
     def _runDelayedCalls(self) -> None:
         timers = self._timers
@@ -346,8 +373,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             try:
                 if (result := call.run()) is not None:
                     self._beside(result, "the delayed call", call)
-            except BaseException:
-                self.reportFailure(Failure(), "the delayed call", call)
+            except BaseException as error:
+                self.reportFailure(failureOf(error), "the delayed call", call)
 
     def _beside(self, result: object, what: str, about: object) -> None:
         """`what` of `about` has returned `result`: run a coroutine beside what follows, and report its failure."""
@@ -366,17 +393,27 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             self._flushOutput()
         if self._toClose and not self._inBatch:
             closing, self._toClose = self._toClose, []
-            for file in closing:
-                _close(file)
+            try:
+                for file in closing:
+                    _close(file)
+            except BaseException:  # between two of them: a file that is closed is closed again without an effect
+                self._toClose = [*closing, *self._toClose]
+                raise
 
     def _flushOutput(self) -> None:
         # One pass: what a resumed producer writes meanwhile is sent on the next turn, so that nobody holds up the loop.
         flushing, self._toFlush = self._toFlush, {}
-        for transport in flushing:
-            try:
-                transport.flush()
-            except BaseException:
-                transport.failConnection(Failure())
+        tried = 0
+        try:
+            for transport in flushing:
+                tried += 1
+                try:
+                    transport.flush()
+                except BaseException as error:
+                    transport.failConnection(failureOf(error))
+        except BaseException:  # between two of them: the others have their turn still
+            self._toFlush = dict.fromkeys([*flushing][tried:]) | self._toFlush
+            raise
 
     def _ownerFailed(self, owner: Any, failure: Failure) -> None:
         """doRead or doWrite of `owner` raised: it loses its descriptor. None: something raised between the two."""
@@ -384,14 +421,15 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             self.reportFailure(failure, "the loop")
             return
         try:
-            fail = getattr(owner, "failConnection", None)
-            if fail is not None:
-                fail(failure)
+            if isOwn(owner):
+                owner.failConnection(failure)
                 return
-            self.reportFailure(failure, "doRead or doWrite of", owner)
-            self._ownerEnded(owner, failure)
-        except BaseException:
-            self.reportFailure(Failure(), "failConnection of", owner)
+            try:
+                self.reportFailure(failure, "doRead or doWrite of", owner)
+            finally:
+                self._ownerEnded(owner, failure)
+        except BaseException as error:
+            self.reportFailure(failureOf(error), "failConnection of", owner)
 
     def _ownerEnded(self, owner: Any, reason: Any) -> None:
         """A descriptor that a program added has ended."""
@@ -405,8 +443,17 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         try:
             lost = owner.connectionLost(reason if isinstance(reason, Failure) else Failure(reason))
             self._beside(lost, "connectionLost of", owner)
-        except BaseException:
-            self.reportFailure(Failure(), "connectionLost of", owner)
+        except BaseException as error:
+            self.reportFailure(failureOf(error), "connectionLost of", owner)
+
+    def _wakerFailed(self, failure: Failure) -> None:
+        """The waker cannot be read, or not be watched: it rests. What it announces is looked for on each turn."""
+        self._wakerRest.take(self._heedWaker, self._wakerFailed)
+        self._ignoreWaker()
+        now = time.monotonic()
+        if now >= self._nextWakerLog or not isinstance(failure.value, Exception):
+            self._nextWakerLog = now + LOG_INTERVAL
+            self.reportFailure(failure, "the waker")
 
     # Time.
 
@@ -480,9 +527,12 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         """Log once what `what` of `about`, a callback, raised. KeyboardInterrupt and SystemExit stop the reactor."""
         value = failure.value
         if not isinstance(value, (KeyboardInterrupt, SystemExit)):
-            text = " ".join([what, *map(safeRepr, about)])
             try:
+                text = " ".join([what, *map(safeRepr, about)])
                 log.error("unhandled error in %s", text, exc_info=(type(value), value, failure.getTracebackObject()))
+                return
+            except MemoryError:  # whoever reports has something to end, which must go on
+                self._guard.unreported += 1
                 return
             except (KeyboardInterrupt, SystemExit) as leaving:  # a handler's
                 value = leaving
@@ -497,10 +547,25 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Have the reactor's thread make the call, in order, on its next turn. Any thread, and signal handlers.
 
-        If the reactor does not run, that is when it runs again; OSError if it is closed.
+        If the reactor does not run, that is when it runs again. OSError if it is closed, or cannot be woken for want of
+        memory; then the call will not be made.
         """
-        self._threadCalls.append((callable, args, kwargs))
-        self._wake()
+        entry: list[Any] = [(callable, args, kwargs)]
+        self._threadCalls.append(entry)
+        try:
+            self._wake()
+        except BaseException:
+            try:
+                entry.pop()  # whoever takes it, this or the loop, is the only one
+            except IndexError:
+                return  # the loop came round by itself
+            raise
+
+    def _callFromSignal(self, callable: Callable[..., Any], *args: Any) -> None:
+        """callFromThread for a signal's handler, which must not fail: the signal has woken the loop by itself."""
+        self._threadCalls.append([(callable, args, {})])
+        with contextlib.suppress(OSError):
+            self._wake()
 
     # For transports.
 
@@ -531,9 +596,12 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def closeSoon(self, file: IClosable) -> None:
         """Close `file` once no event of this batch can name its descriptor any more."""
         if self._inBatch:
-            self._toClose.append(file)
-        else:
-            _close(file)
+            try:
+                self._toClose.append(file)
+                return
+            except MemoryError:
+                pass  # at once, then: left open it would never end for its peer
+        _close(file)
 
     def placeholder(self) -> int:
         """Return a descriptor that os.dup2 may put in the place of one that is to end now, and will be closed with
@@ -548,16 +616,3 @@ def _close(file: IClosable) -> None:
         file.close()
     except OSError:
         pass  # somebody may have closed the descriptor itself, behind the object's back
-
-
-def numberOf(owner: Any, table: dict[int, Any]) -> int:
-    """The number under which `owner` is watched: its own, unless it was closed before it was removed."""
-    try:
-        fd: int = owner.fileno()
-    except Exception:
-        fd = -1  # a closed file's fileno() raises
-    return fd if fd >= 0 else _searched(owner, table)
-
-
-def _searched(owner: Any, table: dict[int, Any]) -> int:
-    return next((number for number, known in table.items() if known is owner), -1)

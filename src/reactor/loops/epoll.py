@@ -5,7 +5,7 @@
 - Flags only wake. EPOLLERR and EPOLLHUP wake the reader and the writer alike, and recv or send tell what happened.
 - Each event looks its owner up again, because an earlier callback of the batch may have removed it. A number cannot
   have a new owner within the batch: sockets closed meanwhile are closed in the kernel after it (ReactorBase.closeSoon).
-- Our tables change after the kernel's answer, so that a refused registration leaves no trace in them.
+- A refused registration leaves no trace in our tables, and a table that cannot grow none in the kernel.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import select
 from typing import Any
 
 from reactor._numbers import openEpoll
-from reactor.failure import Failure
+from reactor.failure import failureOf
 from reactor.loops import forks
-from reactor.loops.base import ReactorBase, numberOf
+from reactor.loops.base import ReactorBase
+from reactor.loops.guard import RAISED
+from reactor.loops.guests import Guest, isOwn, numberOf, ownerOf
 from reactor.loops.waker import Waker
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
@@ -30,7 +32,7 @@ class EpollReactor(ReactorBase):
         self._epoll = openEpoll()
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
-        self._waker = Waker()
+        self._waker = Waker(self._wakerFailed)
         super().__init__()
         self.addReader(self._waker)
         forks.watch(self)
@@ -50,24 +52,37 @@ class EpollReactor(ReactorBase):
         self._writers.clear()
         self._closeLoop()  # first, as there may be no other number left
         self._epoll = openEpoll()
-        self._waker = Waker()
+        self._waker = Waker(self._wakerFailed)
         self.addReader(self._waker)
+
+    def _heedWaker(self) -> None:
+        self.addReader(self._waker)
+
+    def _ignoreWaker(self) -> None:
+        self.removeReader(self._waker)
 
     def addReader(self, reader: Any) -> None:
         """See ReactorBase.addReader."""
         fd = reader.fileno()
+        known = reader if isOwn(reader) else Guest(self, reader)
         if fd not in self._readers and fd not in self._writers:
-            self._epoll.register(fd, IN)
+            self._readers[fd] = known  # before: for want of memory here, epoll would go on telling nobody
+            try:
+                self._epoll.register(fd, IN)
+            except BaseException:
+                self._readers.pop(fd, None)
+                raise
         elif self._readers.get(fd) is not reader:
             self._watch(fd, IN, OUT if fd in self._writers else 0)
-        self._readers[fd] = reader
+            self._readers[fd] = known
 
     def addWriter(self, writer: Any) -> None:
         """See ReactorBase.addWriter."""
         fd = writer.fileno()
         if self._writers.get(fd) is not writer:
+            known = writer if isOwn(writer) else Guest(self, writer)
             self._watch(fd, OUT, IN if fd in self._readers else 0)
-            self._writers[fd] = writer
+            self._writers[fd] = known
 
     def removeReader(self, reader: Any) -> None:
         """See ReactorBase.removeReader."""
@@ -80,15 +95,15 @@ class EpollReactor(ReactorBase):
 
     def getReaders(self) -> list[Any]:
         """See ReactorBase.getReaders."""
-        return [reader for reader in self._readers.values() if reader is not self._waker]
+        return [ownerOf(reader) for reader in self._readers.values() if reader is not self._waker]
 
     def getWriters(self) -> list[Any]:
         """See ReactorBase.getWriters."""
-        return list(self._writers.values())
+        return [ownerOf(writer) for writer in self._writers.values()]
 
     def isReading(self, reader: Any) -> bool:
         """See ReactorBase.isReading."""
-        return self._readers.get(reader.fileno()) is reader
+        return ownerOf(self._readers.get(reader.fileno())) is reader
 
     def _watch(self, fd: int, wanted: int, already: int) -> None:
         if fd in self._readers or fd in self._writers:
@@ -103,7 +118,8 @@ class EpollReactor(ReactorBase):
 
     def _remove(self, owner: Any, table: dict[int, Any], others: dict[int, Any], rest: int) -> None:
         fd = numberOf(owner, table)
-        if table.get(fd) is not owner:
+        known = table.get(fd)
+        if known is not owner and ownerOf(known) is not owner:
             return
         del table[fd]
         try:
@@ -118,10 +134,14 @@ class EpollReactor(ReactorBase):
     def _loop(self) -> None:
         while self._looping:
             try:
-                self._turn(None)
-            except (KeyboardInterrupt, SystemExit):
-                # Raised between callbacks: by a signal handler that is not ours.
-                self.reportFailure(Failure(), "the loop")
+                try:
+                    self._guard.rest()
+                    while self._looping:
+                        self._turn(None)
+                except RAISED as error:
+                    self._guard.taken = error
+            except RAISED as error:
+                self._guard.taken = error
 
     def _turn(self, longest: float | None) -> None:
         sleep = self._beginTurn()
@@ -161,5 +181,5 @@ class EpollReactor(ReactorBase):
                     result = owner.doWrite()
                     if result is not None:
                         self._ownerEnded(owner, result)
-            except BaseException:
-                self._ownerFailed(owner, Failure())
+            except BaseException as error:
+                self._ownerFailed(owner, failureOf(error))

@@ -85,11 +85,22 @@ class OwnEpoll:
 
     def _watched(self, fd: int, events: int) -> _Watch:
         watch = self._watches.get(fd)
+        if watch is not None:
+            try:
+                self._epoll.modify(fd, watch.events() | events)
+            except FileNotFoundError:
+                # It was closed before it could be removed, and the number has come round again.
+                watch.reader = watch.writer = None
+                del self._watches[fd]
+                watch = None
         if watch is None:
-            self._epoll.register(fd, events)
+            # The table first: for want of memory there, epoll would go on telling nobody.
             watch = self._watches[fd] = _Watch()
-        else:
-            self._epoll.modify(fd, watch.events() | events)
+            try:
+                self._epoll.register(fd, events)
+            except BaseException:
+                del self._watches[fd]
+                raise
         return watch
 
     def _changed(self, fd: int) -> None:

@@ -18,6 +18,7 @@ from reactor.defer import Deferred, fail
 from reactor.error import DNSLookupError
 from reactor.interfaces import IDelayedCall, IResolutionReceiver
 from reactor.loops.names import HostResolution, answer, familyOf, totalOf
+from reactor.threads import callWhenWoken
 
 RESOLVER_THREADS = 10
 _KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
@@ -81,7 +82,11 @@ class ThreadedResolver:
         lookup = _Lookup(self._reactor, (asked, port, family, kind), totalOf(timeout), self._forget)
         with self._lock:
             self._waiting[lookup] = None
-        self._growSoon()
+        try:
+            self._growSoon()
+        except OSError as error:  # the reactor cannot be woken, for want of memory or because it is closed
+            self._forget(lookup)
+            lookup.answered(DNSLookupError(f"{asked!r}: {error}"))
         return lookup.done
 
     def close(self) -> None:
@@ -104,7 +109,7 @@ class ThreadedResolver:
             self._threads += 1
         try:
             Thread(target=self._work, name="reactor-resolver", daemon=True).start()
-        except RuntimeError as error:
+        except Exception as error:  # no thread, or no memory for one
             self._noThread(error)
         else:
             self._growSoon()
@@ -112,9 +117,13 @@ class ThreadedResolver:
     def _growSoon(self) -> None:
         if not self._growing:
             self._growing = True
-            self._reactor.callFromThread(self._grow)
+            try:
+                self._reactor.callFromThread(self._grow)
+            except BaseException:
+                self._growing = False
+                raise
 
-    def _noThread(self, error: RuntimeError) -> None:
+    def _noThread(self, error: Exception) -> None:
         """The system has no thread left: if there are others, they will do."""
         with self._lock:
             self._threads -= 1
@@ -137,7 +146,7 @@ class ThreadedResolver:
                 lookup, _ = self._waiting.popitem(last=False)
             answer = lookup.ask()
             with suppress(OSError):  # the reactor has been closed meanwhile
-                self._reactor.callFromThread(lookup.answered, answer)
+                callWhenWoken(self._reactor, lookup.answered, answer)
 
 
 class _Lookup:

@@ -6,6 +6,7 @@ arrives between the last look at the queue and the sleep.
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from types import FrameType
 from typing import Any
 
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name))
+
+_UNCATCHABLE = frozenset(getattr(signal, name) for name in ("SIGKILL", "SIGSTOP") if hasattr(signal, name))
 
 
 class SignalHandling:
@@ -29,10 +32,16 @@ class SignalHandling:
         self._installed = False
 
     def add(self, number: int, call: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        """Have `call(*args)` made in the loop for each signal `number`, instead of any call before it."""
-        self._calls[number] = (call, args)
+        """Have `call(*args)` made in the loop for each signal `number`, instead of any call before it.
+
+        OSError or ValueError for one that cannot be caught; nothing has changed then.
+        """
+        signal.getsignal(number)  # ValueError for what is no signal
+        if number in _UNCATCHABLE:
+            raise OSError(errno.EINVAL, f"signal {int(number)} cannot be caught")
         if self._installed:
-            self._install(number)
+            self._install(number, call, args)
+        self._calls[number] = (call, args)
 
     def remove(self, number: int) -> bool:
         """Undo add; whether there was anything to undo."""
@@ -48,8 +57,8 @@ class SignalHandling:
         self.restore()  # crash() and run() in a callback: the run from before has not given them back yet
         self._installed = True
         self._wakeupBefore = signal.set_wakeup_fd(self._wakeupFd(), warn_on_full_buffer=False)
-        for number in list(self._calls):
-            self._install(number)
+        for number, (call, args) in list(self._calls.items()):
+            self._install(number, call, args)
         if stop is None:
             return
         for number in STOP_SIGNALS:
@@ -86,8 +95,7 @@ class SignalHandling:
             self.restore()
             self._installed = True
 
-    def _install(self, number: int) -> None:
-        call, args = self._calls[number]
+    def _install(self, number: int, call: Callable[..., Any], args: tuple[Any, ...]) -> None:
         handler = signal.signal(number, self._poster(call, args))
         self._before.setdefault(number, handler)
 

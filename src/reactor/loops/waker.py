@@ -6,15 +6,21 @@ Sockets and not a pipe: every kind of loop, on every system, can watch them.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Callable
 
 from reactor._numbers import openPair
+from reactor.failure import Failure
 
 
 class Waker:
-    """Readable for the loop as soon as wake() has been called, from any thread or signal handler."""
+    """Readable for the loop as soon as wake() has been called, from any thread or signal handler.
 
-    def __init__(self) -> None:
+    `failed` is told why it could not be read. What woke it is still there then, and wakes again.
+    """
+
+    def __init__(self, failed: Callable[[Failure], None] = lambda failure: None) -> None:
+        self._failed = failed
+        self._buffer = bytearray(4096)  # kept, so that reading takes no memory
         self._reading, self._writing = openPair()
         self._reading.setblocking(False)
         self._writing.setblocking(False)
@@ -49,10 +55,18 @@ class Waker:
 
         They are emptied before the flag falls: a wake() in between is not lost, because what it announces is queued.
         """
-        with suppress(BlockingIOError):
-            while len(self._reading.recv(4096)) == 4096:
+        self._awake = False  # here too: an exception of a signal's handler could come before the last line
+        try:
+            while self._reading.recv_into(self._buffer) == len(self._buffer):
                 pass
-        self._awake = False
+        except BlockingIOError:
+            pass
+        finally:
+            self._awake = False  # also if it could not be read: what is left there wakes again
+
+    def failConnection(self, failure: Failure) -> None:
+        """doRead has raised `failure`."""
+        self._failed(failure)
 
     def renew(self) -> None:
         """In a forked child: have both descriptors stand for another pair, as the old one is the parent's too."""

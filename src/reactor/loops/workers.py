@@ -17,6 +17,7 @@ from reactor.failure import safeRepr
 from reactor.interfaces import IHostnameResolver, IReactor, IReactorTime, IResolver
 from reactor.loops.names import OfNameResolver, OfSimple, targetsOf
 from reactor.loops.resolving import TIMEOUT, Targets, ThreadedResolver
+from reactor.threads import submit
 
 log = getLogger("reactor")
 
@@ -71,8 +72,11 @@ class ThreadServices:
         self._resolvers: tuple[IResolver, IHostnameResolver] = (self._ownResolver, self._ownResolver)
 
     def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Have a thread of the pool make the call; what it raises is logged."""
-        self.getThreadPool().submit(self._runInThread, callable, args, kwargs)
+        """Have a thread of the pool make the call; what it raises is logged.
+
+        RuntimeError if the pool has no thread for it; the call is not made then.
+        """
+        submit(self.getThreadPool(), self._runInThread, callable, args, kwargs)
 
     def _runInThread(self, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:

@@ -37,9 +37,12 @@ class _Adopted:
         sock, self._socket = self._socket, None
         if sock is None:
             raise self._cannotListen(OSError(errno.EBADF, "the adopted socket has been given up"))
-        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        try:
+            if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise OSError(errno.EINVAL, "the adopted socket does not listen")
+        except OSError as error:
             sock.close()
-            raise self._cannotListen(OSError(errno.EINVAL, "the adopted socket does not listen"))
+            raise self._cannotListen(error) from error
         return sock
 
     def _listen(self, sock: socket.socket) -> None:

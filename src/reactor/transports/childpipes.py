@@ -64,21 +64,28 @@ class ChildReader:
         self.reactor.removeReader(self)
 
     def resumeProducing(self) -> None:
-        """Read again, unless the end is closing."""
+        """Read again, unless the end is closing. If the system refuses to watch it, it closes."""
         if not self.disconnecting and not self.disconnected:
-            self.reactor.addReader(self)
+            _watch(self)
 
     def loseConnection(self) -> None:
         """Read no more, and close on the next turn."""
         if not self.disconnecting:
+            self.reactor.callLater(0, self.connectionLost, Failure(ConnectionDone()))
             self.disconnecting = True
             self.reactor.removeReader(self)
-            self.reactor.callLater(0, self.connectionLost, Failure(ConnectionDone()))
+
+    def abandon(self) -> None:
+        """There is no child after all: close, and tell nobody."""
+        self._ended = _nothing
+        self.connectionLost(Failure(ConnectionDone()))
 
     def failConnection(self, failure: Failure) -> None:
         """Log `failure`, which the protocol has raised, and close."""
-        self.reactor.reportFailure(failure, "childDataReceived")
-        self.connectionLost(failure)
+        try:
+            self.reactor.reportFailure(failure, "childDataReceived")
+        finally:
+            self.connectionLost(failure)
 
     def connectionLost(self, reason: Failure) -> None:
         """Close. Once only: later calls do nothing."""
@@ -127,13 +134,20 @@ class ChildWriter(OutputStream):
     def loseConnection(self) -> None:
         """Send what was written, then close. A pull producer, or a paused push producer, may finish first."""
         if not self.disconnecting and not self.disconnected:
-            self.disconnecting = True
             self._flushSoon()
+            self.disconnecting = True
+
+    def abandon(self) -> None:
+        """There is no child after all: close, and tell nobody."""
+        self._ended = _nothing
+        self.connectionLost(Failure(ConnectionDone()))
 
     def failConnection(self, failure: Failure) -> None:
         """Log `failure`, which a callback has raised, and close."""
-        self.reactor.reportFailure(failure, "a callback of a child's descriptor")
-        self.connectionLost(failure)
+        try:
+            self.reactor.reportFailure(failure, "a callback of a child's descriptor")
+        finally:
+            self.connectionLost(failure)
 
     def connectionLost(self, reason: Failure) -> None:
         """Drop what was not sent, close, and tell the producer. Once only: later calls do nothing."""
@@ -215,13 +229,28 @@ class ChildTerminal(ChildWriter):
         self.reactor.removeReader(self)
 
     def resumeProducing(self) -> None:
-        """Read again, unless the terminal is closing."""
+        """Read again, unless the terminal is closing. If the system refuses to watch it, it closes."""
         if self.connected and not self.disconnecting:
-            self.reactor.addReader(self)
+            _watch(self)
+
+
+def _watch(end: ChildReader | ChildTerminal) -> None:
+    try:
+        end.reactor.addReader(end)
+    except (OSError, MemoryError) as error:
+        log.warning("the system refuses to watch a child's descriptor, which is closed: %r", error)
+        end.reactor.callLater(0, end.connectionLost, Failure(ConnectionLost(str(error))))
 
 
 def hasHungUp(fd: int) -> bool:
     """Whether the kernel reports an error or a hang-up of `fd`, as of a pipe that nobody reads any more."""
     poll = select.poll()
     poll.register(fd, 0)
-    return bool(poll.poll(0))
+    try:
+        return bool(poll.poll(0))
+    except OSError:  # the kernel has no memory for the question, and whoever has it asked is woken again
+        return False
+
+
+def _nothing() -> None:
+    pass

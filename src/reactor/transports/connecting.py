@@ -25,7 +25,7 @@ from reactor._numbers import openSocket
 from reactor.address import Address
 from reactor.defer import Deferred, maybeDeferred
 from reactor.error import ConnectBindError, ConnectError, NotConnectingError, TimeoutError, UserError, getConnectError
-from reactor.failure import Failure
+from reactor.failure import Failure, failureOf
 from reactor.interfaces import IClientFactory, IDelayedCall, IStreamTransport, ITransportReactor
 from reactor.interfaces.asking import conform
 from reactor.protocol import Protocol, abandon
@@ -162,12 +162,17 @@ class ConnectionAttempt:
 
     def _silent(self) -> None:
         """The address has had its share of the time."""
-        self._dropSocket()
-        self._tryNext(TimeoutError())
+        self._goOn(TimeoutError())
 
     def _tryAgain(self) -> None:
-        self._dropSocket()
-        self._tryNext(ConnectError())
+        self._goOn(ConnectError())
+
+    def _goOn(self, last: BaseException) -> None:
+        try:
+            self._dropSocket()
+            self._tryNext(last)
+        except Exception as error:  # there is no memory for it
+            self.failConnection(failureOf(error))
 
     def _refused(self, error: OSError) -> None:
         self._dropSocket()
@@ -285,7 +290,14 @@ class Connector:
                 beside(told, lambda failure: self.reactor.reportFailure(failure, "startedConnecting of", self.factory))
         finally:
             if attempt is self._attempt:
-                attempt.start(maybeDeferred(self._lookUp), self.timeout)
+                self._start(attempt)
+
+    def _start(self, attempt: ConnectionAttempt) -> None:
+        try:
+            attempt.start(maybeDeferred(self._lookUp), self.timeout)
+        except BaseException as error:  # there is no memory for it
+            attempt.fail(error)
+            raise
 
     def _startFailed(self, failure: Failure) -> None:
         """startFactory was a coroutine, and has failed: there is no connection, as if it had raised."""
@@ -357,7 +369,7 @@ class Connector:
             self._begin(sock, peer)
         except BaseException as error:
             self.transport = None
-            self.reactor.reportFailure(Failure(), "buildProtocol of", self.factory)
+            self.reactor.reportFailure(failureOf(error), "buildProtocol of", self.factory)
             self._notBegun(sock, error)
 
     def _notBegun(self, sock: socket.socket, error: BaseException) -> None:

@@ -28,11 +28,12 @@ from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor.address import Address
 from reactor.defer import Deferred
-from reactor.error import ConnectionDone, MessageLengthError
+from reactor.error import CannotListenError, ConnectionDone, MessageLengthError
 from reactor.failure import Failure
-from reactor.interfaces import BytesLike, IDelayedCall, ITransportReactor
+from reactor.interfaces import BytesLike, ITransportReactor
 from reactor.interfaces.asking import conform
 from reactor.timers import monotonicTime
+from reactor.transports.resting import Rest
 
 log = getLogger("reactor.transports")
 
@@ -71,7 +72,7 @@ class DatagramPort:
         self._host: Address | None = None
         self._reading = False
         self._stopped: Deferred[None] | None = None
-        self._rest: IDelayedCall | None = None
+        self._rest = Rest(reactor, RECEIVE_REST)
         self._nextLog = float("-inf")
 
     def __repr__(self) -> str:
@@ -88,6 +89,10 @@ class DatagramPort:
         """Return the address that `sock` is bound to."""
         raise NotImplementedError
 
+    def _cannotListen(self, error: OSError) -> CannotListenError:
+        """Return the error that names where it was impossible to listen."""
+        raise NotImplementedError
+
     def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> object:
         """Call `callback` with a datagram, and who sent it as the family puts it. Return what it returns."""
         raise NotImplementedError
@@ -102,12 +107,19 @@ class DatagramPort:
         if self.connected:
             return
         sock = self._openSocket()
+        try:
+            self._host = self._describe(sock)
+        except BaseException as error:
+            sock.close()
+            self._released()
+            if isinstance(error, OSError):
+                raise self._cannotListen(error) from error
+            raise
         self.socket = sock
-        self._host = self._describe(sock)
         self.connected = True
         self.disconnected = False
-        self.reactor.opened(self)
         try:
+            self.reactor.opened(self)
             self.startReading()
             made = self.protocol.makeConnection(self)
             if made is not None:
@@ -132,9 +144,10 @@ class DatagramPort:
         if not self.connected:
             return None
         if self._stopped is None:
-            self._stopped = Deferred()
+            stopped: Deferred[None] = Deferred()
+            self.reactor.callLater(0, self._stop, stopped)  # first: there may be no memory for it
+            self._stopped = stopped
             self.stopReading()
-            self.reactor.callLater(0, self._stop, self._stopped)
         return self._stopped
 
     loseConnection = stopListening
@@ -188,7 +201,10 @@ class DatagramPort:
     def resumeProducing(self) -> None:
         """Receive again."""
         if self.connected and self._stopped is None:
-            self.startReading()
+            try:
+                self.startReading()
+            except (OSError, MemoryError):
+                self.failConnection(Failure())
 
     # For the loop.
 
@@ -198,15 +214,13 @@ class DatagramPort:
 
     def startReading(self) -> None:
         """Have doRead called."""
-        if not self._reading and self._rest is None:
+        if not self._reading and not self._rest:
             self.reactor.addReader(self)
             self._reading = True
 
     def stopReading(self) -> None:
         """Undo startReading."""
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
+        self._rest.cancel()
         if self._reading:
             self._reading = False
             self.reactor.removeReader(self)
@@ -244,6 +258,15 @@ class DatagramPort:
         stopped, self._stopped = self._stopped, None
         if stopped is not None:
             stopped.callback(None)
+
+    def failConnection(self, failure: Failure) -> None:
+        """Receiving has failed, for want of memory as a rule: the port rests, and goes on."""
+        if self.connected and self._stopped is None:
+            self._takeRest()
+        if isinstance(failure.value, (OSError, MemoryError)):
+            self._warn("%r cannot receive: %s", self, str(failure.value) or type(failure.value).__name__)
+        else:
+            self.reactor.reportFailure(failure, "receiving of", self)
 
     def _sock(self) -> socket.socket:
         if self.socket is None:
@@ -298,12 +321,10 @@ class DatagramPort:
             failed(Failure())
 
     def _takeRest(self) -> None:
-        self.stopReading()
-        self._rest = self.reactor.callLater(RECEIVE_REST, self._endRest)
-
-    def _endRest(self) -> None:
-        self._rest = None
-        self.startReading()
+        self._rest.take(self.startReading, self.failConnection)
+        if self._reading:
+            self._reading = False
+            self.reactor.removeReader(self)
 
     # Sending.
 

@@ -18,7 +18,7 @@ from reactor._beside import beside
 from reactor._closing import tellBroken, tellSkipped
 from reactor._logger import getLogger
 from reactor.error import ConnectionAborted, ConnectionLost, OutputLimitExceeded
-from reactor.failure import Failure
+from reactor.failure import Failure, failureOf
 from reactor.interfaces import IProtocol, ITransportReactor
 from reactor.transports.output import OutputStream
 
@@ -80,12 +80,12 @@ class DuplexStream(OutputStream):
         """
         if not self.connected or self.disconnecting:
             return
+        if not self._over:
+            self._flushSoon()  # first: if there is no memory for it, nothing has happened
         self.disconnecting = True
         self.stopReading()
         if self._over:
             self.connectionLost(self._closedInOrder())
-        else:
-            self._flushSoon()
 
     def abortConnection(self) -> None:
         """Drop what was not sent and reset the connection. connectionLost(ConnectionAborted) comes on the next turn."""
@@ -94,8 +94,8 @@ class DuplexStream(OutputStream):
     def loseWriteConnection(self) -> None:
         """Send what was written, then end our half; writeConnectionLost follows. Later writes are dropped."""
         if self.connected and not self._over:
-            self._ending = True
             self._flushSoon()
+            self._ending = True
 
     def pauseProducing(self) -> None:
         """Read nothing until resumeProducing."""
@@ -114,8 +114,10 @@ class DuplexStream(OutputStream):
 
     def failConnection(self, failure: Failure) -> None:
         """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
-        self.reactor.reportFailure(failure, f"a callback of {self!r}")
-        self.connectionLost(failure)
+        try:
+            self.reactor.reportFailure(failure, "a callback of", self)
+        finally:
+            self.connectionLost(failure)
 
     def connectionLost(self, reason: Failure) -> None:
         """Close, and tell the producer, the protocol and whoever follows the connection. Once only: later calls do
@@ -136,9 +138,9 @@ class DuplexStream(OutputStream):
         tellSkipped(self.reactor, self.getPeer, self.protocol)
         try:
             if (told := self.protocol.connectionLost(reason)) is not None:
-                beside(told, lambda failure: self.reactor.reportFailure(failure, f"connectionLost of {self!r}"))
-        except BaseException:
-            self.reactor.reportFailure(Failure(), f"connectionLost of {self!r}")
+                beside(told, lambda failure: self.reactor.reportFailure(failure, "connectionLost of", self))
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), "connectionLost of", self)
         ended = self.ended
         if ended is not None:
             self.ended = None
@@ -155,13 +157,14 @@ class DuplexStream(OutputStream):
         """Call `callback`, and log what it raises."""
         try:
             if (told := callback(*args)) is not None:
-                beside(told, lambda failure: self.reactor.reportFailure(failure, f"{name} of {self!r}"))
-        except BaseException:
-            self.reactor.reportFailure(Failure(), f"{name} of {self!r}")
+                beside(told, lambda failure: self.reactor.reportFailure(failure, f"{name} of", self))
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), f"{name} of", self)
 
     def _abort(self, reason: ConnectionLost) -> None:
         if self.disconnected or self._aborting:
             return
+        self.reactor.callLater(0, self.connectionLost, Failure(reason))  # first: there may be no memory for it
         self._aborting = True
         self._over = True
         self.disconnecting = True
@@ -169,7 +172,13 @@ class DuplexStream(OutputStream):
         self._stopAsking()
         self.stopReading()
         self.stopWriting()
-        self.reactor.callLater(0, self.connectionLost, Failure(reason))
+
+    def _endSoon(self, error: BaseException) -> None:
+        """The system refuses to watch the descriptor, of which nobody would hear any more. Not at once, as it is a
+        callback that has asked.
+        """
+        log.warning("%r: the system refuses to watch it, and so it ends: %r", self, error)
+        self.reactor.callLater(0, self.connectionLost, Failure(ConnectionLost(str(error))))
 
     # OutputStream's questions.
 

@@ -3,8 +3,10 @@
 One readiness event accepts at most ACCEPT_BATCH connections, so a storm of connects does not starve the connections
 that stand. When the system cannot give a descriptor or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or accept fails
 without accepting any, the port rests for ACCEPT_REST seconds and says so at most once a LOG_INTERVAL: the clients
-wait in the kernel's queue, nothing spins, and no connection is shed. An error of the one connection that was being
-accepted (ECONNABORTED, EPERM, the network errors that Linux reports here) is not an error of the port.
+wait in the kernel's queue, nothing spins, and no connection is shed. So it does when anything else fails for want of
+memory, the end of its own rest included: a port that listens accepts again, sooner or later. An error of the one
+connection that was being accepted (ECONNABORTED, EPERM, the network errors that Linux reports here) is not an error of
+the port.
 
 A socket that is closed while clients wait in its queue resets them. So a port that stops accepts the last of them and
 closes in one step: their protocols are built when the socket has been closed.
@@ -30,11 +32,12 @@ from reactor._numbers import LOWEST, raised
 from reactor.address import Address
 from reactor.defer import Deferred
 from reactor.error import CannotListenError, ConnectionDone, ConnectionUnwanted
-from reactor.failure import Failure
-from reactor.interfaces import IDelayedCall, IProtocolFactory, ITransportReactor
+from reactor.failure import Failure, failureOf
+from reactor.interfaces import IProtocolFactory, ITransportReactor
 from reactor.interfaces.asking import conform
 from reactor.protocol import abandon
 from reactor.timers import monotonicTime
+from reactor.transports.resting import Rest
 from reactor.transports.stream import Connection
 
 log = getLogger("reactor.transports")
@@ -68,7 +71,7 @@ class ListeningPort:
         self._waiting: Callable[[int], object] = bool  # whether somebody waits; its argument is 0
         self._host: Address | None = None
         self._stopped: Deferred[None] | None = None
-        self._rest: IDelayedCall | None = None
+        self._rest = Rest(reactor, ACCEPT_REST)
         self._paused = False
         self._accepting = False
         self._nextLog = float("-inf")
@@ -112,14 +115,16 @@ class ListeningPort:
         sock = self._openSocket()
         try:
             self._listen(sock)
-        except OSError as error:
+            self._kind = (int(sock.family), int(sock.type), sock.proto)
+            self._waiting = _pollOf(sock)
+            self._host = self._describe(sock)
+        except BaseException as error:
             sock.close()
             self._released()
-            raise self._cannotListen(error) from error
+            if isinstance(error, OSError):
+                raise self._cannotListen(error) from error
+            raise
         self.socket = sock
-        self._kind = (int(sock.family), int(sock.type), sock.proto)
-        self._waiting = _pollOf(sock)
-        self._host = self._describe(sock)
         try:
             starting: Any = self.factory.doStart()
         except BaseException:
@@ -129,11 +134,11 @@ class ListeningPort:
         self.connected = True
         self.disconnected = False
         self._paused = False
-        self.reactor.opened(self)
         try:
+            self.reactor.opened(self)
             self.startReading()
-        except BaseException:
-            self.connectionLost(Failure(ConnectionDone()))
+        except BaseException as error:
+            self.connectionLost(failureOf(error))
             raise
         if starting is not None:
             beside(starting, self._startFailed)
@@ -154,9 +159,10 @@ class ListeningPort:
         if not self.connected:
             return None
         if self._stopped is None:
-            self._stopped = Deferred()
+            stopped: Deferred[None] = Deferred()
+            self.reactor.callLater(0, self._stop, stopped)  # first: there may be no memory for it
+            self._stopped = stopped
             self._stopReading()
-            self.reactor.callLater(0, self._stop, self._stopped)
             if not (self._paused or self._accepting):
                 self._acceptLast()
         return self._stopped
@@ -192,13 +198,16 @@ class ListeningPort:
     def resumeProducing(self) -> None:
         """Accept again."""
         self._paused = False
-        if self.connected and self._stopped is None and self._rest is None:
-            self.startReading()
+        if self.connected and self._stopped is None and not self._rest:
+            try:
+                self.startReading()
+            except (OSError, MemoryError) as error:
+                self._takeRest(error)
 
     @property
     def resting(self) -> bool:
         """Whether clients wait, perhaps, because the system had no descriptor or no memory for them."""
-        return self._rest is not None
+        return bool(self._rest)
 
     def acceptWaiting(self) -> None:
         """Accept, now, whoever the kernel has let in, ACCEPT_LAST connections at most, and go on listening.
@@ -234,7 +243,10 @@ class ListeningPort:
             self._serve(number, name)
             if self.socket is not listening or self._stopped is not None or self._paused:
                 return
-            if not waiting(0):  # a call of accept that finds nobody costs eight times as much
+            try:
+                if not waiting(0):  # a call of accept that finds nobody costs eight times as much
+                    break
+            except OSError:  # nobody knows: the loop will tell
                 break
         if failure is not None and (not accepted or failure.errno in _EXHAUSTED):
             self._takeRest(failure)
@@ -260,6 +272,10 @@ class ListeningPort:
         if stopped is not None:
             stopped.callback(None)
 
+    def failConnection(self, failure: Failure) -> None:
+        """Accepting has failed, for want of memory as a rule: the port rests, and goes on."""
+        self._cannotGoOn(failure)
+
     def _stop(self, stopped: Deferred[None]) -> None:
         if stopped is self._stopped:  # the reactor's end may have been faster, and the port listen again by now
             self.connectionLost(Failure(ConnectionDone()))
@@ -281,7 +297,7 @@ class ListeningPort:
         return found, None
 
     def _serveAll(self, accepted: list[tuple[int, Any]], failure: OSError | None) -> None:
-        if failure is not None and self._rest is None:
+        if failure is not None and not self._rest:
             self._takeRest(failure)
         outer, self._accepting = self._accepting, True
         try:
@@ -313,9 +329,7 @@ class ListeningPort:
         return self.socket
 
     def _stopReading(self) -> None:
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
+        self._rest.cancel()
         if self.socket is not None:
             self.reactor.removeReader(self)
 
@@ -342,22 +356,33 @@ class ListeningPort:
                 self._makeConnection(sock, protocol, peer).start()
                 return
             tellClosing(self.reactor, peer, ConnectionUnwanted(type(self.factory).__name__))
-        except BaseException:
-            self.reactor.reportFailure(Failure(), "buildProtocol of", self.factory)
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), "buildProtocol of", self.factory)
             abandon(protocol)
         self.reactor.closeSoon(sock)
 
-    def _takeRest(self, error: OSError) -> None:
+    def _takeRest(self, error: BaseException) -> None:
+        self._rest.take(self.startReading, self._cannotGoOn)
+        self.reactor.removeReader(self)
         now = monotonicTime(self.reactor)
         if now >= self._nextLog:
             self._nextLog = now + LOG_INTERVAL
-            log.warning("%r cannot accept, and tries again every %g s: %s", self, ACCEPT_REST, error)
-        self.reactor.removeReader(self)
-        self._rest = self.reactor.callLater(ACCEPT_REST, self._endRest)
+            log.warning("%r cannot accept, and tries again every %g s: %s", self, ACCEPT_REST, _described(error))
 
-    def _endRest(self) -> None:
-        self._rest = None
-        self.startReading()
+    def _cannotGoOn(self, failure: Failure) -> None:
+        if not self.connected or self._stopped is not None or self._paused:
+            self.reactor.reportFailure(failure, "accepting of", self)
+            return
+        if isinstance(failure.value, (OSError, MemoryError)):
+            self._takeRest(failure.value)
+            return
+        self._rest.take(self.startReading, self._cannotGoOn)
+        self.reactor.removeReader(self)
+        self.reactor.reportFailure(failure, "accepting of", self)
+
+
+def _described(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 def _pollOf(sock: socket.socket) -> Callable[[int], object]:

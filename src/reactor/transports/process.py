@@ -2,8 +2,11 @@
 
 The kernel says when a child has exited: a pidfd becomes readable (Linux 5.3), watched by the loop like any descriptor,
 in any thread and on any loop. Where there is none, and once the reactor has stopped, a thread waits for the child, so
-that nothing is left behind as a zombie. SIGCHLD plays no part in it: signals reach the main thread only, and the
-handler for it is the program's own.
+that nothing is left behind as a zombie; where there is no thread either, a timer asks. SIGCHLD plays no part in it:
+signals reach the main thread only, and the handler for it is the program's own.
+
+What can fail comes before the child: its pipes are made and watched before there is one, so that spawnProcess that
+raises has started nothing.
 
 Only the child that we started is waited for, and its number is not used any more once it has been.
 """
@@ -20,15 +23,18 @@ from typing import Any, NoReturn
 
 from reactor._beside import beside
 from reactor._logger import getLogger
-from reactor._numbers import openPipe, openTerminal, raised
+from reactor._numbers import duplicate, openPipe, openTerminal, raised
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
 from reactor.interfaces.asking import conform
+from reactor.threads import callWhenWoken
 from reactor.transports.childpipes import ChildReader, ChildTerminal, ChildWriter
 from reactor.transports.spawning import Command, spawn
 
 log = getLogger("reactor.transports")
+
+WAIT_REST = 0.1  # seconds between two questions for a child whose end nobody tells
 
 STANDARD: Mapping[int, int | str] = {0: "w", 1: "r", 2: "r"}
 
@@ -49,7 +55,7 @@ class ExitWatch:
             self._reactor.addReader(self)
             self._reactor.opened(self)
         except (AttributeError, OSError):  # no such call, or no descriptor left for it
-            self._waitInThread()
+            self._waitElsewhere()
 
     def fileno(self) -> int:
         """Return the pidfd, -1 if there is none."""
@@ -64,7 +70,14 @@ class ExitWatch:
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops, with the child alive. Should the reactor run again, it is still told of the exit."""
-        self._waitInThread()
+        self._waitElsewhere()
+
+    def failConnection(self, failure: Failure) -> None:
+        """doRead has failed, for want of memory: another tells of the exit."""
+        try:
+            self._reactor.reportFailure(failure, "waiting for a child")
+        finally:
+            self._waitElsewhere()
 
     def _stopWatching(self) -> None:
         file = self._file
@@ -74,14 +87,24 @@ class ExitWatch:
             self._file = None
             self._reactor.closeSoon(file)
 
-    def _waitInThread(self) -> None:
+    def _waitElsewhere(self) -> None:
         self._stopWatching()
-        threading.Thread(target=self._wait, name=f"reactor-child-{self._pid}", daemon=True).start()
+        try:
+            threading.Thread(target=self._wait, name=f"reactor-child-{self._pid}", daemon=True).start()
+        except RuntimeError:  # no thread is left
+            self._reactor.callLater(WAIT_REST, self._ask)
+
+    def _ask(self) -> None:
+        found, status = waitFor(self._pid, os.WNOHANG)
+        if found:
+            self._exited(status)
+        else:
+            self.start()
 
     def _wait(self) -> None:
         _, status = waitFor(self._pid)
         with suppress(OSError):  # the reactor has been closed: nobody wants to know
-            self._reactor.callFromThread(self._exited, status)
+            callWhenWoken(self._reactor, self._exited, status)
 
 
 def waitFor(pid: int, options: int = 0) -> tuple[int, int | None]:
@@ -90,6 +113,13 @@ def waitFor(pid: int, options: int = 0) -> tuple[int, int | None]:
         return os.waitpid(pid, options)
     except ChildProcessError:
         return pid, None
+
+
+def end(pid: int) -> None:
+    """Kill our child `pid`, which nobody can be told of, and wait for its end."""
+    with suppress(OSError):
+        os.kill(pid, signal.SIGKILL)
+        waitFor(pid)
 
 
 class Process:
@@ -123,27 +153,46 @@ class Process:
 
     def start(self) -> None:
         """Start the child, then tell the protocol. OSError if the child cannot be started; nothing is left then."""
-        ours: dict[int, int] = {}
         theirs: list[int] = []
         descriptors = {number: kind for number, kind in self._childFDs.items() if isinstance(kind, int)}
         try:
             for number, kind in self._childFDs.items():
                 if kind in ("r", "w"):
-                    reading, writing = openPipe()
-                    ours[number], descriptors[number] = (reading, writing) if kind == "r" else (writing, reading)
-                    theirs.append(descriptors[number])
-            self.pid = spawn(self._command, descriptors)
+                    descriptors[number] = self._openPipe(number, theirs)
+            self._spawn(descriptors)
         except BaseException:
-            for fd in ours.values():
-                os.close(fd)
+            pipes, self._pipes = self._pipes, {}
+            for pipe in pipes.values():
+                pipe.abandon()
             raise
         finally:
             for fd in theirs:
                 os.close(fd)
-        for number, fd in ours.items():
-            pipe = self._pipes[number] = self._makePipe(number, fd)
-            pipe.start()
-        self._begin(self.pid)
+        self._tell("makeConnection", self)
+
+    def _openPipe(self, number: int, theirs: list[int]) -> int:
+        """Watch our end of a new pipe. Return the child's, which is added to `theirs`, to be closed."""
+        reading, writing = openPipe()
+        ours, other = (reading, writing) if self._childFDs[number] == "r" else (writing, reading)
+        theirs.append(other)
+        try:
+            pipe = self._makePipe(number, ours)
+        except BaseException:
+            os.close(ours)
+            raise
+        self._pipes[number] = pipe
+        pipe.start()
+        return other
+
+    def _spawn(self, descriptors: Mapping[int, int], terminal: bool = False) -> None:
+        """Start the child, and have somebody wait for it."""
+        pid = spawn(self._command, descriptors, terminal)
+        try:
+            ExitWatch(self.reactor, pid, self._exited).start()
+        except BaseException:
+            end(pid)
+            raise
+        self.pid = pid
 
     def _makePipe(self, number: int, fd: int) -> ChildReader | ChildWriter:
         def received(data: bytes) -> object:
@@ -155,10 +204,6 @@ class Process:
         if self._childFDs[number] == "r":
             return ChildReader(self.reactor, fd, received, ended)
         return ChildWriter(self.reactor, fd, ended)
-
-    def _begin(self, pid: int) -> None:
-        self._tell("makeConnection", self)
-        ExitWatch(self.reactor, pid, self._exited).start()
 
     def _pipeEnded(self, number: int) -> None:
         del self._pipes[number]
@@ -324,17 +369,26 @@ class PTYProcess(Process):
     def start(self) -> None:
         """See Process.start. A terminal that was given stays the caller's if the child cannot be started."""
         ours, theirs = self._given[:2] if self._given else openTerminal()
+        mine = -1
         try:
-            self.pid = spawn(self._command, dict.fromkeys(range(3), theirs), terminal=True)
+            # Of the caller's terminal we have another number, until it is known that it becomes ours.
+            mine = duplicate(ours) if self._given else ours
+            self._terminal = ChildTerminal(self.reactor, mine, self._received, self._maybeEnded)
+            mine = -1
+            self._terminal.start()
+            self._spawn(dict.fromkeys(range(3), theirs), terminal=True)
         except BaseException:
+            if mine >= 0:
+                os.close(mine)
+            else:
+                self._terminal.abandon()
             if not self._given:
-                os.close(ours)
                 os.close(theirs)
             raise
+        if self._given:
+            os.close(ours)
         os.close(theirs)
-        self._terminal = ChildTerminal(self.reactor, ours, self._received, self._maybeEnded)
-        self._terminal.start()
-        self._begin(self.pid)
+        self._tell("makeConnection", self)
 
     def _received(self, data: bytes) -> object:
         return self._protocol.childDataReceived(1, data)

@@ -55,7 +55,7 @@ def spawn(command: Command, descriptors: Mapping[int, int], terminal: bool = Fal
         higher = {child: ours for child, ours in descriptors.items() if child > 2}
         moves = _occupy(higher, held)
         stdin, stdout, stderr = (descriptors.get(number, subprocess.DEVNULL) for number in range(3))
-        child = subprocess.Popen(
+        child = _Child(
             list(command.args) or [command.executable],
             executable=command.executable,
             env=command.env,
@@ -71,6 +71,19 @@ def spawn(command: Command, descriptors: Mapping[int, int], terminal: bool = Fal
         )
     child.returncode = 0  # so that it does not wait for the child itself, at the next child's start say
     return child.pid
+
+
+class _Child(subprocess.Popen[bytes]):
+    """A child that is killed, and waited for, if something is raised after its fork: it has not been started then."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(*args, **kwargs)
+        except BaseException:
+            if getattr(self, "_child_created", False) and self.returncode is None:
+                self.kill()
+                self.wait()
+            raise
 
 
 def _occupy(wanted: Mapping[int, int], held: ExitStack) -> list[tuple[int, int]]:

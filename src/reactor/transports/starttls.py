@@ -115,11 +115,13 @@ def hostOf(contextFactory: ContextFactory | None, known: str | None) -> str | No
 def _replace(connection: Connection, layer: TLSConnection) -> Connection:
     """Return a copy of `connection` that owns its socket and carries `layer`, and make an alias of the old object."""
     reactor = connection.reactor
+    lower = _copyOf(connection)
+    reactor.addReader(lower)  # first, as the system may refuse it: then nothing has happened
     reactor.removeReader(connection)
     reactor.removeWriter(connection)
     reactor.closed(connection)
     connection._cancelRest()
-    lower = _copyOf(connection)
+    lower._rest = None
     lower.protocol = layer
     lower.producer = None
     lower.producerPaused = False
@@ -129,7 +131,6 @@ def _replace(connection: Connection, layer: TLSConnection) -> Connection:
     kind: Any = type(connection)
     connection.__class__ = _aliasClass(kind)
     reactor.opened(lower)
-    reactor.addReader(lower)
     lower._writing = False
     lower._flushSoon()
     return lower

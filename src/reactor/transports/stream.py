@@ -25,7 +25,7 @@ from typing import cast
 
 from reactor.address import Address
 from reactor.error import ConnectionDone, ConnectionLost
-from reactor.failure import Failure
+from reactor.failure import Failure, failureOf
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
 from reactor.transports.duplex import DuplexStream, isHalfCloseable
 
@@ -70,13 +70,18 @@ class Connection(DuplexStream):
 
         OSError if the system refuses to watch one more socket, which then is the caller's to close.
         """
-        self.reactor.addReader(self)
-        self.reactor.opened(self)
+        reactor = self.reactor
+        reactor.opened(self)
+        try:
+            reactor.addReader(self)
+        except BaseException:
+            reactor.closed(self)
+            raise
         try:
             if (made := self.protocol.makeConnection(self)) is not None:
                 self._beside(made)
-        except BaseException:
-            self.failConnection(Failure())
+        except BaseException as error:
+            self.failConnection(failureOf(error))
 
     # For protocols.
 
@@ -127,9 +132,12 @@ class Connection(DuplexStream):
         return self._fd
 
     def startReading(self) -> None:
-        """Have doRead called, if the peer can still send."""
+        """Have doRead called, if the peer can still send. If the system refuses, that ends the connection."""
         if self.connected and not self._inputOver:
-            self.reactor.addReader(self)
+            try:
+                self.reactor.addReader(self)
+            except (OSError, MemoryError) as error:
+                self._endSoon(error)
 
     def stopReading(self) -> None:
         """Undo startReading."""
@@ -166,15 +174,18 @@ class Connection(DuplexStream):
         if self._rest is not None:
             self._cancelRest()
         reactor = self.reactor
-        reactor.removeReader(self)
-        reactor.removeWriter(self)
+        try:
+            reactor.removeReader(self)
+            reactor.removeWriter(self)
+        except MemoryError:
+            pass  # an open socket would be worse than an event loop that remembers its number
         if self._aborting:
             self._resetOnClose()
         elif self.disconnecting:
             # Without it, closing while there is unread input resets the connection before the peer has read our last.
             try:  # noqa: SIM105  # suppress() takes longer than the call
                 self._sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
+            except (OSError, MemoryError):  # an error can have no memory for itself
                 pass
         reactor.closeSoon(self._sock)
         self._fd = -1
@@ -214,18 +225,18 @@ class Connection(DuplexStream):
         if error.errno not in _NO_MEMORY:
             super()._sendFailed(error)
             return
+        if self._rest is None:
+            self._rest = self.reactor.callLater(SEND_REST, self._endRest)
         if self._writing:
             self._writing = False
             self.stopWriting()
-        if self._rest is None:
-            self._rest = self.reactor.callLater(SEND_REST, self._endRest)
 
     def _endRest(self) -> None:
         self._rest = None
         try:
             self.flush()
-        except BaseException:
-            self.failConnection(Failure())
+        except BaseException as error:
+            self.failConnection(failureOf(error))
 
     def _cancelRest(self) -> None:
         rest, self._rest = self._rest, None

@@ -132,8 +132,11 @@ class UDPPort(DatagramPort):
         except OSError as error:
             if sock is not None:
                 sock.close()
-            raise CannotListenError(self.interface, self.port, error) from error
+            raise self._cannotListen(error) from error
         return sock
+
+    def _cannotListen(self, error: OSError) -> CannotListenError:
+        return CannotListenError(self.interface, self.port, error)
 
     def _setOptions(self, sock: socket.socket) -> None:
         """Prepare a socket that is not bound yet."""

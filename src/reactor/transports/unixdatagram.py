@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from reactor._beside import beside
 from reactor.address import Address, UNIXAddress
+from reactor.error import CannotListenError
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, ITransportReactor
 from reactor.transports.datagram import DatagramPort
-from reactor.transports.unix import Path, openBound
+from reactor.transports.unix import Path, cannotListen, openBound
 from reactor.transports.unixpath import BoundPath, checkName, openSocket
 
 _GONE = frozenset({errno.ECONNREFUSED, errno.ENOTCONN})
@@ -49,6 +50,9 @@ class _UNIXDatagramSocket(DatagramPort):
 
     def _describe(self, sock: socket.socket) -> Address:
         return UNIXAddress(sock.getsockname() or None)
+
+    def _cannotListen(self, error: OSError) -> CannotListenError:
+        return cannotListen(self.address, error)
 
     def _forked(self) -> list[int]:
         """See loops.forks."""

@@ -1,0 +1,73 @@
+"""Descriptors that a program has added itself, as the loop calls them.
+
+What is the reactor's own has failConnection, deals with its own failures, and closes nothing without removing itself. A
+program's descriptor is looked at before each call, as Twisted does: one whose fileno() is -1 has gone, and would be
+called for its old number over and over. Looking costs a call, which the reactor's own connections do not pay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reactor.error import ConnectionFdescWentAway
+
+if TYPE_CHECKING:
+    from reactor.failure import Failure
+    from reactor.loops.base import ReactorBase
+
+
+class Guest:
+    """Stands for `owner`, a program's descriptor, in the tables of `reactor`."""
+
+    __slots__ = ("_reactor", "owner")
+
+    def __init__(self, reactor: ReactorBase, owner: Any) -> None:
+        self._reactor = reactor
+        self.owner = owner
+
+    def doRead(self) -> None:
+        """The descriptor may be readable."""
+        if self._isOpen():
+            result = self.owner.doRead()
+            if result is not None:
+                self._reactor._ownerEnded(self.owner, result)
+
+    def doWrite(self) -> None:
+        """The descriptor may be writable."""
+        if self._isOpen():
+            result = self.owner.doWrite()
+            if result is not None:
+                self._reactor._ownerEnded(self.owner, result)
+
+    def failConnection(self, failure: Failure) -> None:
+        """What the owner raised."""
+        self._reactor._ownerFailed(self.owner, failure)
+
+    def _isOpen(self) -> bool:
+        if self.owner.fileno() != -1:
+            return True
+        self._reactor._ownerEnded(self.owner, ConnectionFdescWentAway("its fileno() has become -1"))
+        return False
+
+
+def isOwn(owner: Any) -> bool:
+    """Whether `owner` deals with its own failures."""
+    return hasattr(type(owner), "failConnection")  # of an object with __getattr__ nobody knows what asking does
+
+
+def ownerOf(known: Any) -> Any:
+    """Return who is meant by `known`, an entry of a table of owners and guests."""
+    return known.owner if type(known) is Guest else known
+
+
+def numberOf(owner: Any, table: dict[int, Any]) -> int:
+    """The number under which `owner` is watched: its own, unless it was closed before it was removed."""
+    try:
+        fd: int = owner.fileno()
+    except Exception:
+        fd = -1  # a closed file's fileno() raises
+    return fd if fd >= 0 else _searched(owner, table)
+
+
+def _searched(owner: Any, table: dict[int, Any]) -> int:
+    return next((number for number, known in table.items() if ownerOf(known) is owner), -1)
