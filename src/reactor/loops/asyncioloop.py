@@ -139,7 +139,7 @@ class AsyncioReactor(ReactorBase):
     def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
         """See ReactorBase.reportFailure."""
         super().reportFailure(failure, what, *about)
-        if self._exit is not None:
+        if self._guard.exit is not None:
             self._turnSoon()
 
     def _stopLooping(self) -> None:
@@ -302,7 +302,7 @@ class AsyncioReactor(ReactorBase):
         self._life.close()
         self._end()
         ended, self._ended, self._life = self._ended, None, None
-        leaving, self._exit = self._exit, None
+        leaving, self._guard.exit = self._guard.exit, None
         if ended.cancelled():
             return
         if leaving is None:

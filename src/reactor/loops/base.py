@@ -34,19 +34,17 @@ from reactor.interfaces import IClosable, IFileDescriptor, IFlushable
 from reactor.interfaces.asking import conform
 from reactor.loops import forks
 from reactor.loops.children import ProcessServices
-from reactor.loops.guard import LOG_INTERVAL, LoopGuard
+from reactor.loops.guard import LoopGuard
 from reactor.loops.guests import isOwn
 from reactor.loops.signals import SignalHandling
 from reactor.loops.sockets import SocketServices
 from reactor.loops.triggers import SystemEvents, Trigger
 from reactor.loops.workers import ThreadServices
 from reactor.timers import LATE, DelayedCall, TimerQueue
-from reactor.transports.resting import Rest
 from reactor.transports.tlslayer import sayGoodbye
 
 log = getLogger("reactor")
 
-WAKER_REST = 0.01
 LONGEST_SLEEP = 86400.0  # seconds: what polls take as an argument is bounded, at 24 days for epoll
 
 
@@ -72,15 +70,12 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._shutdownBegun = False
         self._shutDown = False
         self._looping = False
-        self._exit: BaseException | None = None
         self._timers = TimerQueue(self.monotonic, self.seconds)
         self._looked = self.monotonic()  # when the delayed calls were last looked at
         self._events = SystemEvents(self.reportFailure)
         self._threadCalls: deque[list[Any]] = deque()
         self._signals = SignalHandling(self._callFromSignal, self._wakeupFd)
-        self._guard = LoopGuard(self.reportFailure)
-        self._wakerRest = Rest(self, WAKER_REST)
-        self._nextWakerLog = float("-inf")
+        self._guard = LoopGuard(self)
         self._open: dict[IFileDescriptor, None] = {}
         self._toFlush: dict[IFlushable, None] = {}
         self._toClose: list[IClosable] = []
@@ -219,7 +214,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def _raiseExit(self) -> None:
         """Let out the KeyboardInterrupt or SystemExit that a callback raised."""
-        leaving, self._exit = self._exit, None
+        leaving, self._guard.exit = self._guard.exit, None
         if leaving is not None:
             raise leaving
 
@@ -310,7 +305,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._signals.forked()
         self._timers.end()
         self._timers = TimerQueue(self.monotonic, self.seconds)
-        self._wakerRest.cancel()
+        self._guard.wakerRest.cancel()
         self._events.clear()
         self._threadCalls.clear()
         self._ownResolver.close()
@@ -321,7 +316,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             each.clear()
         self.running = self._started = self._looping = self._atWork = self._inBatch = False
         self._stopping = self._shutdownBegun = self._shutDown = False
-        self._exit = None
+        self._guard.exit = None
         return [fd for transport in open_ for fd in forks.descriptorsOf(transport)]
 
     # The parts of a turn.
@@ -403,16 +398,15 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def _flushOutput(self) -> None:
         # One pass: what a resumed producer writes meanwhile is sent on the next turn, so that nobody holds up the loop.
         flushing, self._toFlush = self._toFlush, {}
-        tried = 0
+        rest = iter(flushing)
         try:
-            for transport in flushing:
-                tried += 1
+            for transport in rest:
                 try:
                     transport.flush()
                 except BaseException as error:
                     transport.failConnection(failureOf(error))
         except BaseException:  # between two of them: the others have their turn still
-            self._toFlush = dict.fromkeys([*flushing][tried:]) | self._toFlush
+            self._toFlush = dict.fromkeys(rest) | self._toFlush
             raise
 
     def _ownerFailed(self, owner: Any, failure: Failure) -> None:
@@ -447,13 +441,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             self.reportFailure(failureOf(error), "connectionLost of", owner)
 
     def _wakerFailed(self, failure: Failure) -> None:
-        """The waker cannot be read, or not be watched: it rests. What it announces is looked for on each turn."""
-        self._wakerRest.take(self._heedWaker, self._wakerFailed)
-        self._ignoreWaker()
-        now = time.monotonic()
-        if now >= self._nextWakerLog or not isinstance(failure.value, Exception):
-            self._nextWakerLog = now + LOG_INTERVAL
-            self.reportFailure(failure, "the waker")
+        """The waker cannot be read, or not be watched."""
+        self._guard.wakerFailed(failure)
 
     # Time.
 
@@ -536,7 +525,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                 return
             except (KeyboardInterrupt, SystemExit) as leaving:  # a handler's
                 value = leaving
-        self._exit = self._exit or value
+        self._guard.exit = self._guard.exit or value
         if self._started:
             self._stopping = True
         if self._shutdownBegun and isinstance(value, KeyboardInterrupt):

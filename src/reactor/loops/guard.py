@@ -11,26 +11,35 @@ exception; and where there is no memory, nothing can be called. So whoever catch
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from reactor.failure import Failure, failureOf
+from reactor.transports.resting import Rest
 
-LOOP_REST = 0.01
-LOG_INTERVAL = 1.0
+if TYPE_CHECKING:
+    from reactor.loops.base import ReactorBase
+
+LOOP_REST = 0.01  # seconds
+WAKER_REST = 0.01  # seconds
+LOG_INTERVAL = 1.0  # seconds
 
 RAISED = (Exception, KeyboardInterrupt, SystemExit)  # what else there is leaves run() at once
 
 
 class LoopGuard:
-    """Who catches what a loop raises, RAISED, puts it into `taken`; `settle` gives that to `report` with "the loop".
+    """The loop of `reactor` puts what it catches, RAISED, into `taken`; `settle` reports that as failure of "the loop".
 
-    `unreported` counts what was raised by a loop that failed faster than it can be reported, once a LOG_INTERVAL.
+    `exit` is what run() raises at its end. `unreported` counts what was raised by a loop that failed faster than it can
+    be reported, once a LOG_INTERVAL. During `wakerRest` the waker is not watched.
     """
 
-    def __init__(self, report: Callable[[Failure, str], None]) -> None:
+    def __init__(self, reactor: ReactorBase) -> None:
         self.taken: BaseException | None = None
+        self.exit: BaseException | None = None
         self.unreported = 0
-        self._report = report
+        self.wakerRest = Rest(reactor, WAKER_REST)
+        self._reactor = reactor
+        self._nextWakerLog = float("-inf")
         self._resting = False
         self._last = float("-inf")
         self._nextLog = float("-inf")
@@ -46,7 +55,7 @@ class LoopGuard:
             self.unreported += 1
         else:
             self._nextLog = now + LOG_INTERVAL
-            self._report(failureOf(error), "the loop")
+            self._reactor.reportFailure(failureOf(error), "the loop")
         return LOOP_REST if again else 0.0
 
     def rest(self) -> None:
@@ -58,3 +67,12 @@ class LoopGuard:
         if seconds and not interrupted:
             time.sleep(seconds)
         self._resting = False
+
+    def wakerFailed(self, failure: Failure) -> None:
+        """The waker cannot be read, or not be watched: it rests. What it announces is looked for on each turn."""
+        self.wakerRest.take(self._reactor._heedWaker, self.wakerFailed)
+        self._reactor._ignoreWaker()
+        now = time.monotonic()
+        if now >= self._nextWakerLog or not isinstance(failure.value, Exception):
+            self._nextWakerLog = now + LOG_INTERVAL
+            self._reactor.reportFailure(failure, "the waker")
