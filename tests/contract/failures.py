@@ -22,8 +22,7 @@ import pytest
 from reactor import threads
 from reactor.error import ConnectionFdescWentAway, DNSLookupError
 from reactor.failure import Failure
-from reactor.loops.base import WAKER_REST
-from reactor.loops.guard import LOOP_REST
+from reactor.loops.guard import LOOP_REST, WAKER_REST
 from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
 from tests.conftest import openFiles
 from tests.harness import DEADLINE, LOOPBACK, dial, runUntil, turnUntil
