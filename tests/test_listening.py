@@ -15,6 +15,7 @@ from reactor.error import BindError, CannotListenError, ConnectionDone, Connecti
 from reactor.failure import Failure
 from reactor.protocol import DatagramProtocol, Protocol, ServerFactory
 from reactor.task import Clock
+from reactor.transports import listening
 from reactor.transports.listening import ACCEPT_BATCH, ACCEPT_REST, ListeningPort
 from reactor.transports.tcp import TCPPort
 from reactor.transports.udp import UDPPort
@@ -721,6 +722,31 @@ class TestTheLast:
             waiters.world.until(lambda: not waiters.world.reactor.openTransports())
         waiters.world.until(lambda: not waiters.world.reactor.openTransports())
         assert waiters.answers() == [b""] * 3
+
+    @pytest.mark.parametrize("waiting", [2, 5])
+    def test_theLastAreBounded(
+        self, waiters: Waiters, waiting: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As many as ACCEPT_LAST are served in one step; the others are reset, and a record says so."""
+        monkeypatch.setattr(listening, "ACCEPT_LAST", 3)
+        waiters.connect(waiting)
+        waiters.port.stopListening()
+        waiters.world.until(lambda: not waiters.world.reactor.openTransports())
+        assert waiters.answers() == [b"served"] * min(waiting, 3) + [b"reset"] * (waiting - 3)
+        said = [record.getMessage() for record in caplog.records if "stops after" in record.getMessage()]
+        assert len(said) == (waiting > 3)
+        assert all(text.endswith("after 3 clients at once, and resets those who wait behind them") for text in said)
+
+    def test_acceptWaitingIsBoundedToo(self, waiters: Waiters, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The others have their turns, as the port goes on."""
+        monkeypatch.setattr(listening, "ACCEPT_LAST", 3)
+        waiters.connect(5)
+        waiters.port.acceptWaiting()
+        assert waiters.made == 3
+        assert not waiters.port.resting
+        waiters.world.until(lambda: waiters.made == 5)
+        waiters.world.until(lambda: len(waiters.world.reactor.openTransports()) == 1)
+        assert waiters.answers() == [b"served"] * 5
 
     def test_whomTheSystemLetsNobodyAccept(self, caplog: pytest.LogCaptureFixture) -> None:
         reactor, sock = FakeReactor(), FakeSocket(None, *failing(errno.EMFILE, 1))

@@ -113,6 +113,11 @@ def begin():
     look("a process on a terminal")
     StandardIO(Both(), kept[0], kept[3], reactor=loop)
     look("StandardIO")
+    stopping = loop.listenTCP(0, server, interface="127.0.0.1")
+    with socket.create_connection(("127.0.0.1", stopping.getHost().port)) as client:
+        os.dup2(client.fileno(), 101)
+    stopping.stopListening()
+    look("the last that a port accepts")
     wait()
 
 def wait():

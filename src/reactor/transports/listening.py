@@ -288,7 +288,8 @@ class ListeningPort:
         listening, found = self._listener(), list[tuple[int, Any]]()
         for _ in range(ACCEPT_LAST):
             try:
-                found.append(listening._accept())  # type: ignore[attr-defined]  # see _serve
+                number, name = listening._accept()  # type: ignore[attr-defined]  # see _serve
+                found.append((raised(number), name))
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
@@ -319,6 +320,8 @@ class ListeningPort:
                 os.dup2(number, listening.fileno(), inheritable=False)
         if failure is not None:
             log.warning("%r stops, and resets clients that the system lets nobody accept: %s", self, failure)
+        elif len(accepted) == ACCEPT_LAST:
+            log.warning("%r stops after %d clients at once, and resets those who wait behind them", self, ACCEPT_LAST)
         self._serveAll(accepted, None)
 
     def _released(self) -> None:
