@@ -286,6 +286,7 @@ class World:
 
     host = LOOPBACK
     afterReset = "ConnectionLost"  # what the peer of an aborted connection is told
+    hasErrors = True  # whether a peer that leaves with something unread is an error of the stream
     hasConnectors = True  # whether the clients of its pairs have connected, through a Connector
 
     def __init__(self, side: Any = OURS) -> None:

@@ -1016,6 +1016,26 @@ def test_whatTheWrappedFactoryRefusesIsRefused(make: Callable[[Any], Any]) -> No
     assert factory.protocols == {}
 
 
+def test_linesThatAWrappedProtocolHasSkippedAreCounted(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """However many wrappers are around it: its connection's end tells of them, at the level that it wishes."""
+
+    class Skipping(LineReceiver):
+        MAX_LENGTH, overlong, skippedLevel = 3, "skip", logging.WARNING
+
+        def lineReceived(self, line: bytes) -> None:
+            self.transport.loseConnection()
+
+    port = world.listen(LimitConnectionsByPeer(WrappingFactory(quiet(Skipping))))
+    with contextlib.closing(dial(port)) as peer:
+        peer.sendall(b"1234\r\n12345\r\nend\r\n")
+        turnUntil(world.reactor, lambda: world.reactor.skippedLineCount)
+        assert readAll(peer) == b""
+    assert world.reactor.skippedLineCount == 2
+    (record,) = caplog.records
+    assert record.getMessage().endswith("lines that were too long, and skipped: 2")
+    assert record.levelno == logging.WARNING
+
+
 def test_severalPoliciesOnOneAnother(world: World) -> None:
     """Four of them around a LineReceiver, which works as it does alone."""
 

@@ -12,7 +12,7 @@ import twisted.internet.endpoints
 
 import reactor.processendpoint
 from reactor import Deferred, LineReceiver, Protocol, ServerFactory
-from reactor.error import IdleTimeout, NoProtocol, ProcessTerminated
+from reactor.error import ConnectionDone, IdleTimeout, NoProtocol, ProcessTerminated
 from reactor.failure import Failure
 from reactor.policies import LimitTotalConnectionsFactory
 from reactor.processendpoint import ProcessAddress, ProcessEndpoint, StandardErrorBehavior
@@ -92,6 +92,27 @@ def test_aCloseTellsItsReason(world: Children) -> None:
     world.until(lambda: bool(lost))
     assert lost == [IdleTimeout]
     assert world.reactor.closeCounts[IdleTimeout] == 1
+
+
+def test_linesThatWereSkippedAreCounted(world: Children, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    lost: list[Any] = []
+
+    class Skipping(LineReceiver):
+        delimiter, MAX_LENGTH, overlong = b"\n", 3, "skip"
+
+        def lineReceived(self, line: bytes) -> None:
+            lost.append(line)
+
+        def connectionLost(self, reason: Failure) -> None:
+            lost.append(reason.type)
+
+    program = [SHELL, "-c", "echo 1; echo 1234; echo 2"]
+    ProcessEndpoint(world.reactor, SHELL, program).connect(ServerFactory.forProtocol(Skipping))
+    world.until(lambda: len(lost) == 3)
+    assert lost == [b"1", b"2", ConnectionDone]
+    assert world.reactor.skippedLineCount == 1
+    assert caplog.messages[-1].endswith("lines that were too long, and skipped: 1")
 
 
 @pytest.mark.parametrize("name", ["LOG", "DROP"])

@@ -41,6 +41,7 @@ class StdioWorld(World):
     """Two StandardIOs, each on the other ends of the other's descriptors."""
 
     hasConnectors = False
+    hasErrors = False  # of pipes
 
     afterReset = "ConnectionDone"  # there is no reset
 
@@ -68,6 +69,8 @@ class StdioWorld(World):
 
 class SocketsWorld(StdioWorld):
     """Each has one end of a pair of sockets as both."""
+
+    hasErrors = True
 
     def wired(self) -> tuple[tuple[int, int], tuple[int, int]]:
         one, two = socket.socketpair()
@@ -550,8 +553,9 @@ def test_aProducerThatComesTooLate(anyWorld: World, wires: Wires) -> None:
 
 
 @pytest.mark.parametrize("unsent", [0, 1_000_000])
-def test_theReaderHasGone(world: World, wires: Wires, unsent: int) -> None:
-    """At once, for others: whoever writes for nobody has nothing to do."""
+def test_theReaderHasGone(world: World, wires: Wires, unsent: int, caplog: pytest.LogCaptureFixture) -> None:
+    """At once, for others: whoever writes for nobody has nothing to do. It is a record, as of every broken stream."""
+    caplog.set_level("INFO")
     (stdin, _toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
     protocol = begin(world, stdin, stdout)
     protocol.transport.write(b"x" * unsent)
@@ -560,6 +564,8 @@ def test_theReaderHasGone(world: World, wires: Wires, unsent: int) -> None:
     world.until(lambda: protocol.lost is not None)
     assert type(protocol.lost.value) is ConnectionLost
     assert world.reactor.getReaders() == []
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("PipeAddress(): broken off: ")
 
 
 @pytest.mark.parametrize("last", ["end", "more", "answer", "close"])

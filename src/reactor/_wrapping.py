@@ -20,7 +20,14 @@ from reactor.protocol import ClientFactory, Protocol, abandon, connectionDone
 
 # What a transport calls on protocols that have it, and looks for.
 TOLD = frozenset(
-    {"readConnectionLost", "writeConnectionLost", "handshakeCompleted", "overlongCount", "fileDescriptorReceived"}
+    {
+        "readConnectionLost",
+        "writeConnectionLost",
+        "handshakeCompleted",
+        "fileDescriptorReceived",
+        "overlongCount",
+        "skippedLevel",
+    }
 )
 
 

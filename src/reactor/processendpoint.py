@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reactor._beside import beside, refused
-from reactor._closing import tellClosing
+from reactor._closing import tellClosing, tellSkipped
 from reactor._logger import getLogger
 from reactor.defer import Deferred, fail, succeed
 from reactor.error import ConnectionDone, NoProtocol, ProcessDone, ProcessExitedAlready
@@ -145,6 +145,8 @@ class _Adapter(ProcessProtocol):
         if reason.check(ProcessDone):
             noted = None if self.connection is None else self.connection.closeReason
             reason = Failure(noted or ConnectionDone())
+        process: Any = self.transport
+        tellSkipped(process.reactor, lambda: process, self.protocol)
         return self.protocol.connectionLost(self.failure or reason)
 
     def fail(self, failure: Failure) -> None:

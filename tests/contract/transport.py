@@ -20,6 +20,8 @@ from reactor.error import (
     ConnectionAborted,
     ConnectionDone,
     ConnectionLost,
+    ConnectionUnwanted,
+    FramingBroken,
     IdleTimeout,
     LineLengthExceeded,
     OutputLimitExceeded,
@@ -27,8 +29,9 @@ from reactor.error import (
 from reactor.failure import Failure
 from reactor.filesender import FileSender
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
-from reactor.policies import ProtocolWrapper
-from reactor.protocol import closeFor
+from reactor.policies import LimitTotalConnectionsFactory, ProtocolWrapper, TimeoutFactory, TimeoutMixin
+from reactor.protocol import Protocol, ServerFactory, closeFor
+from reactor.stringreceivers import Int8StringReceiver, NetstringReceiver, OctetCountedReceiver
 from tests.harness import Producer, World
 
 HIGH_WATER = 64 * 1024
@@ -62,6 +65,85 @@ def reasonOf(protocol: Any) -> type[BaseException]:
 def errorsIn(caplog: pytest.LogCaptureFixture) -> list[BaseException | None]:
     found = [record.exc_info for record in caplog.records if record.levelno >= logging.ERROR]
     return [info[1] if info else None for info in found]
+
+
+def recordsOf(caplog: pytest.LogCaptureFixture, words: str) -> list[tuple[str, str]]:
+    found = [(record.levelname, record.getMessage()) for record in caplog.records]
+    return [(level, text) for level, text in found if words in text]
+
+
+class Idle(TimeoutMixin, Protocol):
+    """Has a deadline of its own."""
+
+    def connectionMade(self) -> None:
+        self.callLater = self.transport.reactor.callLater  # type: ignore[method-assign]
+        self.setTimeout(0.01)
+
+
+class Sorry(Protocol):
+    """Refuses politely, in its own time."""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(b"sorry, full")
+        self.transport.loseConnection()
+
+
+def makeOverflow(reactor: Any) -> Any:
+    factory = LimitTotalConnectionsFactory()
+    factory.connectionLimit, factory.overflowProtocol = 0, Sorry
+    return factory.buildProtocol(None)
+
+
+def makeTimedOut(reactor: Any) -> Any:
+    factory = TimeoutFactory(ServerFactory.forProtocol(Protocol), 0.01)
+    factory.callLater = reactor.callLater  # type: ignore[method-assign]
+    return factory.buildProtocol(None)
+
+
+def short(kind: Any) -> Callable[[Any], Any]:
+    """A maker of receivers that take no more than three bytes."""
+
+    def make(reactor: Any) -> Any:
+        receiver = kind()
+        receiver.MAX_LENGTH = 3
+        return receiver
+
+    return make
+
+
+# What closes a connection by itself: what makes it, what is sent to it, the reason, and how that ends.
+CLOSERS: dict[str, tuple[Callable[[Any], Any], bytes, type[ConnectionDone], str]] = {
+    "TimeoutMixin": (lambda reactor: Idle(), b"x", IdleTimeout, "0.01 s"),
+    "TimeoutFactory": (makeTimedOut, b"x", IdleTimeout, "0.01 s"),
+    "overflowProtocol": (makeOverflow, b"x", ConnectionUnwanted, "there are 0 already"),
+    "LineReceiver": (short(LineReceiver), b"1234\r\n", LineLengthExceeded, "a line of more than 3 bytes"),
+    "LineOnlyReceiver": (short(LineOnlyReceiver), b"1234\r\n", LineLengthExceeded, "a line of more than 3 bytes"),
+    "Int8StringReceiver": (
+        short(Int8StringReceiver),
+        b"\x041234",
+        LineLengthExceeded,
+        "a string of 4 bytes, and 3 are allowed",
+    ),
+    "NetstringReceiver, too long": (
+        short(NetstringReceiver),
+        b"4:1234,",
+        LineLengthExceeded,
+        "it is longer than 3 bytes",
+    ),
+    "NetstringReceiver": (short(NetstringReceiver), b"nonsense", FramingBroken, "it does not begin with a length"),
+    "OctetCountedReceiver, too long": (
+        short(OctetCountedReceiver),
+        b"4 1234",
+        LineLengthExceeded,
+        "it is longer than 3 bytes",
+    ),
+    "OctetCountedReceiver": (
+        short(OctetCountedReceiver),
+        b"nonsense",
+        FramingBroken,
+        "it does not begin with a length",
+    ),
+}
 
 
 class Life:
@@ -190,6 +272,77 @@ class Life:
         world.until(lost(server, client))
         assert (reasonOf(server), reasonOf(client)) == (LineLengthExceeded, ConnectionDone)
         assert "more than 3 bytes" in str(server.lost.value)
+
+    @pytest.mark.parametrize("closer", CLOSERS)
+    def test_whateverClosesTellsItsReason(self, world: World, closer: str, caplog: pytest.LogCaptureFixture) -> None:
+        """To the protocol, by a count, and by a record (the string receivers' own tell more, at another level)."""
+        caplog.set_level(logging.DEBUG)
+        make, sent, reason, text = CLOSERS[closer]
+        server, client = world.pair(server={"data": lambda protocol, data: closing.dataReceived(data)})
+        transport, peer = server.transport, server.transport.getPeer()
+        counts, before = transport.reactor.closeCounts, transport.reactor.closeCounts[reason]
+        closing = make(transport.reactor)
+        closing.makeConnection(transport)
+        client.transport.write(sent)
+        world.until(lost(server, client))
+        assert (reasonOf(server), reasonOf(client)) == (reason, ConnectionDone)
+        assert server.lost.check(ConnectionDone)
+        assert str(server.lost.value).endswith(f": {text}.")
+        assert counts[reason] - before == 1
+        assert [said for _, said in recordsOf(caplog, "closed from here")] == [
+            f"{peer}: closed from here: {server.lost.value}"
+        ]
+
+    def test_aCloseForAReasonIsARecord(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """Of level INFO, with the peer and the reason; a plain close is none."""
+        caplog.set_level(logging.INFO)
+        server, client = world.pair()
+        peer = server.transport.getPeer()
+        closeFor(server.transport, IdleTimeout("5 s"))
+        world.until(lost(server, client))
+        assert recordsOf(caplog, "closed from here") == [
+            ("INFO", f"{peer}: closed from here: Connection was closed cleanly, as it was idle: 5 s.")
+        ]
+
+    def test_aConnectionThatBreaksOffIsARecord(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """One, of level INFO, however many layers hear of it; what this side has done itself is none."""
+        caplog.set_level(logging.INFO)
+        server, client = world.pair()
+        peer = client.transport.getPeer()
+        server.transport.pauseProducing()
+        client.transport.write(b"unread")
+        world.until(lambda: not client.transport.unsent)
+        server.transport.abortConnection()
+        world.until(lost(server, client))
+        said = recordsOf(caplog, "broken off")
+        if world.hasErrors:
+            assert reasonOf(client) is ConnectionLost
+            assert said == [("INFO", f"{peer}: broken off: {said[0][1].rpartition(': ')[2]}")]
+        else:
+            assert (reasonOf(client), said) == (ConnectionDone, [])
+
+    def test_linesThatWereSkippedAreCountedAndTold(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """When their connection ends, whoever ends it: by the reactor, and by one record."""
+        caplog.set_level(logging.INFO)
+        lines = LineReceiver()
+        lines.MAX_LENGTH, lines.overlong, got = 3, "skip", list[bytes]()
+        lines.lineReceived = got.append  # type: ignore[method-assign]
+
+        def deliver(protocol: Any, data: bytes) -> None:
+            lines.dataReceived(data)
+            protocol.overlongCount = lines.overlongCount
+
+        server, client = world.pair(server={"data": deliver})
+        lines.makeConnection(server.transport)
+        reactor, peer = server.transport.reactor, server.transport.getPeer()
+        before = reactor.skippedLineCount
+        client.transport.write(b"1\r\n1234\r\n2\r\n12345\r\n3\r\n")
+        world.until(lambda: len(got) == 3)
+        assert reactor.skippedLineCount == before
+        client.transport.loseConnection()
+        world.until(lost(server, client))
+        assert reactor.skippedLineCount - before == 2
+        assert recordsOf(caplog, "skipped") == [("INFO", f"{peer}: lines that were too long, and skipped: 2")]
 
     def test_abortConnection(self, world: World) -> None:
         server, client = world.pair()
