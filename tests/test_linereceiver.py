@@ -15,6 +15,7 @@ import subprocess
 import sys
 import types
 import unittest
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -1552,6 +1553,129 @@ def test_aLimitThatComparesInAWayOfItsOwn(either: Any) -> None:
     protocol.MAX_LENGTH = Nothing(100)
     protocol.dataReceived(b"b\r\n")
     assert trace == [b"a", ("exceeded", b"b\r\n"), "lose"]
+
+
+class Number(int):
+    """Compares in a way of its own."""
+
+    def __lt__(self, other: int) -> bool:
+        return True
+
+
+class Three:
+    """A descriptor that says 3; no data descriptor, so that an instance's own value hides it."""
+
+    def __get__(self, owner: object, kind: object = None) -> int:
+        return 3
+
+
+class Always(Three):
+    """One that stands before an instance's own value."""
+
+    def __set__(self, owner: object, value: object) -> None:
+        pass
+
+
+def setAnother(self: Any) -> None:
+    """Gives the receiver another class, which takes lines of three bytes."""
+    self.__class__ = type("Other", (Recorded, self.base), {"MAX_LENGTH": 3})
+
+
+def setBefore(name: str, value: Any) -> Callable[[Any], None]:
+    return lambda self: setattr(type(self).mro()[1], name, value)
+
+
+def both(*changes: Callable[[Any], object]) -> Callable[[Any], None]:
+    def change(self: Any) -> None:
+        for each in changes:
+            each(self)
+
+    return change
+
+
+def own(name: str, value: Any) -> Callable[[Any], None]:
+    return lambda self: setattr(self, name, value)
+
+
+def ofClass(name: str, value: Any) -> Callable[[Any], None]:
+    return lambda self: setattr(type(self), name, value)
+
+
+LIMITS = (3, True, Number(100), 3.5, float("inf"), -7, -1, 2**80, -(2**80), 2**62, 2**63 - 1)
+CHANGES: dict[str, Callable[[Any], object]] = {
+    **{f"limit {value!r}": own("MAX_LENGTH", value) for value in LIMITS},
+    **{f"delimiter {value!r}": own("delimiter", value) for value in (b";", b"\n", bytearray(b";"), memoryview(b";"))},
+    **{
+        f"limit of the class: {name}": ofClass("MAX_LENGTH", value)
+        for name, value in {
+            "a number": 3,
+            "a property": property(lambda self: 3),
+            "a descriptor": Three(),
+            "a data descriptor": Always(),
+        }.items()
+    },
+    "delimiter of the class": ofClass("delimiter", b";"),
+    "delimiter of a base": setBefore("delimiter", b";"),
+    "object.__setattr__": lambda self: object.__setattr__(self, "MAX_LENGTH", 3),
+    "type.__setattr__": lambda self: type.__setattr__(type(self), "MAX_LENGTH", 3),
+    "__setattr__ of the class": both(
+        ofClass("__setattr__", lambda self, name, value: vars(self).update({name: value})), own("MAX_LENGTH", 3)
+    ),
+    "__getattribute__ of the class": ofClass(
+        "__getattribute__", lambda self, name: 3 if name == "MAX_LENGTH" else object.__getattribute__(self, name)
+    ),
+    "__getattr__ of the class": ofClass("__getattr__", lambda self, name: 3),
+    "another class": setAnother,
+    "line_mode 0": own("line_mode", 0),
+    "line_mode []": own("line_mode", []),
+    "line_mode of the class": ofClass("line_mode", 0),
+    "paused": own("paused", True),
+    "paused of the class": ofClass("paused", True),
+    "paused as a property": ofClass("paused", property(lambda self: True)),
+    "set and taken away": both(own("MAX_LENGTH", 3), lambda self: delattr(self, "MAX_LENGTH")),
+    "lineReceived": lambda self: setattr(self, "lineReceived", lambda line: self.trace.append(("new", line))),
+    "lineReceived of the class": ofClass("lineReceived", lambda self, line: self.trace.append(("new", line))),
+    "closing": lambda self: self.transport.loseConnection(),
+    "clearing": lambda self: self.clearLineBuffer(),
+    "more data": lambda self: self.dataReceived(b"more\r\n"),
+}
+OURS_ALONE: dict[str, Callable[[Any], object]] = {
+    "stripCR": both(own("stripCR", True), own("delimiter", b"\n")),
+    "stripCR of the class": both(ofClass("stripCR", True), ofClass("delimiter", b"\n")),
+    "stripCR, as a list": both(own("stripCR", [1]), own("delimiter", b"\n")),
+    "overlong": both(own("overlong", "skip"), own("MAX_LENGTH", 3)),
+    "no delimiter": own("delimiter", b""),
+    "linesReceived": lambda self: setattr(self, "linesReceived", lambda lines: self.trace.append(list(lines))),
+    "linesReceived of the class": ofClass("linesReceived", lambda self, lines: self.trace.append(list(lines))),
+}
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("change", [*CHANGES, *OURS_ALONE])
+def test_aChangeInTheMiddleOfARead(change: str, mixed: bool) -> None:
+    """Whatever way a setting is changed, both cores deliver the same from the next line on; what Twisted's does."""
+    act = CHANGES.get(change) or OURS_ALONE[change]
+    bases = {name: type("Receiver", (LineReceiver,), {"_bufferClass": kind}) for name, kind in BUFFERS.items()}
+    if change in CHANGES:
+        bases["twisted"] = basic.LineReceiver
+
+    def lineReceived(self: Any, line: bytes) -> None:
+        self.trace.append(line)
+        if line == b"!":
+            act(self)
+
+    found: dict[str, Any] = {}
+    for name, base in bases.items():
+        between = type("Between", (Recorded, base), {"base": base})
+        after = (type("After", (), {"MAX_LENGTH": 100}),) if mixed else ()
+        protocol, trace = connected(type("Kind", (between, *after), {"lineReceived": lineReceived}))
+        for data in (b"a\r\n!\r\nbbbbb\r\nc;d\r\n", b"e;f\r\nggggg\r\n", b"h\r\n"):
+            try:
+                protocol.dataReceived(data)
+            except Exception as error:
+                trace.append(type(error))
+        found[name] = (trace, protocol.clearLineBuffer())
+    assert all(each == found["pure"] for each in found.values()), found
 
 
 def test_announcingAttributesAreHarmlessElsewhere(base: Any) -> None:
