@@ -558,6 +558,23 @@ def test_anOverlongLineCloses() -> None:
         assert b"sent a line of more than 3 bytes, connection closed" in served.log
 
 
+@pytest.mark.parametrize("app", ["echo", "collect"])
+def test_linesThatAreSkippedAreCounted(app: str, tmp_path: pathlib.Path) -> None:
+    """One record when the first one is skipped, and one with their number when the connection ends."""
+    output = ("--output", str(tmp_path / "lines")) if app == "collect" else ()
+    with serving(app, *output, "--max-line", "3", "--overlong", "skip") as served:
+        with served.connect() as client:
+            client.sendall(b"abcd\nok\n" * 500)
+            client.shutdown(socket.SHUT_WR)
+            assert readAll(client) == (b"ok\n" * 500 if app == "echo" else b"")
+        served.stop()
+        assert served.wait() == 0
+        said = [line for line in served.log.decode().splitlines() if "skipped" in line]
+        assert len(said) == 2
+        assert said[0].endswith("sent a line of more than 3 bytes, skipped")
+        assert said[1].endswith("lines that were too long, and skipped: 500")
+
+
 OWN = """
 from reactor import LineReceiver
 
