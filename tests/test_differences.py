@@ -13,6 +13,7 @@ import logging
 import os
 import pathlib
 import resource
+import signal
 import socket
 import ssl
 import threading
@@ -70,9 +71,10 @@ from reactor.testing import connectedServerAndClient
 from tests.children import children
 from tests.datagrams import leavingSockets
 from tests.harness import SIDES, World, refusedPort, runProgram, turnUntil
-from tests.rawtls import RecordingHalves, Wire, peerContext
+from tests.rawtls import Recorder, RecordingHalves, Wire, peerContext
 from tests.test_descriptors import DescriptorWorld
 from tests.test_hostname import FOUR, Names
+from tests.test_interfaces import LEFT_OUT
 from tests.test_scopes import LINK, found
 from tests.tlsharness import HOST as TLS_HOST
 from tests.tlsharness import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
@@ -217,7 +219,9 @@ def test_insideOfLineReceiver(model: Model) -> None:
     receiver.dataReceived(b"2\n3\n\r\n4")
     isNoticed = not model.isOurs or IMPLEMENTATION == "pure"
     assert model.trace == ([b"1", b"2", b"3", b"\r"] if isNoticed else [b"1", b"2\n3\n"])
-    assert hasattr(receiver, "_buffer") is not model.isOurs
+    lineOnly = reactor.LineOnlyReceiver if model.isOurs else twisted.protocols.basic.LineOnlyReceiver
+    for each in (receiver, lineOnly()):
+        assert hasattr(each, "_buffer") is not model.isOurs
     assert receiver.clearLineBuffer() == b"4"
 
 
@@ -1427,8 +1431,11 @@ def stopPort(model: Model, port: Any) -> None:
 
 def test_unixMode(model: Model, path: str) -> None:
     port = listenUNIX(model, path)
-    assert os.stat(path).st_mode & 0o777 == (0o600 if model.isOurs else 0o666)
+    other = model.reactor.listenUNIXDatagram("datagrams", model.protocol.DatagramProtocol())
+    for each in (path, "datagrams"):
+        assert os.stat(each).st_mode & 0o777 == (0o600 if model.isOurs else 0o666)
     stopPort(model, port)
+    stopPort(model, other)
 
 
 @leavingSockets
@@ -2105,3 +2112,195 @@ def test_namesThatAreAbsent() -> None:
         (twisted.test.iosim, reactor.testing, ("FakeAddress", "TLSNegotiation")),
     ):
         assert all(hasattr(theirs, name) and not hasattr(ours, name) for name in names)
+    assert all(hasattr(twisted.internet.interfaces, name) for name in LEFT_OUT)
+    assert not any(hasattr(reactor.interfaces, name) for name in LEFT_OUT)
+
+
+class Boom(Exception):
+    pass
+
+
+def failing(owner: Any, name: str, errors: list[BaseException]) -> Callable[..., Any]:
+    """A stand-in for a method of `owner`: it raises these first, one a call."""
+    real = getattr(owner, name)
+
+    def call(*args: Any) -> Any:
+        if errors:
+            raise errors.pop(0)
+        return real(*args)
+
+    return call
+
+
+def noMemory() -> OSError:
+    return OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
+def test_aLoopThatFailsRests(model: Model, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Between callbacks, and again and again: both go on."""
+    events: list[Any] = []
+    errors: list[BaseException] = [Boom() for _ in range(20)]
+    name = "_beginTurn" if model.isOurs else "runUntilCurrent"
+    model.reactor.callLater(0, model.reactor.stop)
+    monkeypatch.setattr(model.reactor, name, failing(model.reactor, name, errors))
+    globalLogPublisher.addObserver(events.append)
+    began = time.monotonic()
+    try:
+        assert model.run() == []
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert errors == []
+    failures = [event for event in events if "log_failure" in event]
+    if model.isOurs:
+        assert time.monotonic() - began >= 18 * 0.01 * 0.9
+        assert 1 <= len(caplog.records) <= 3
+    else:
+        assert len(failures) == 20
+
+
+def test_refusedCallsAreNotMade(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """callFromThread that cannot wake the reactor raises in both."""
+    with monkeypatch.context() as patch:
+        name = "_wake" if model.isOurs else "wakeUp"
+        patch.setattr(model.reactor, name, failing(model.reactor, name, [noMemory()]))
+        with pytest.raises(OSError, match="memory"):
+            model.reactor.callFromThread(model.note, "refused")
+    model.soon(2, model.reactor.stop)
+    assert model.run() == ([] if model.isOurs else ["refused"])
+
+
+def test_noThreadLeft(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def noThread(*_: Any, **__: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    pool: Any = ThreadPoolExecutor(1) if model.isOurs else ThreadPool(0, 1)
+    if not model.isOurs:
+        pool.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", noThread)
+        with nullcontext() if model.isOurs else pytest.raises(RuntimeError, match="thread"):
+            begun = model.threads.deferToThreadPool(model.reactor, pool, model.note, "called")
+            begun.addErrback(lambda failure: model.note(failure.type))
+    assert model.trace == ([RuntimeError] if model.isOurs else [])
+    if model.isOurs:
+        pool.shutdown()
+
+
+class Starved:
+    """A socket for which the system has no memory once."""
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+        errors: list[BaseException] = [noMemory()]
+        self.recvfrom = failing(real, "recvfrom", errors)
+        self.recvfrom_into = failing(real, "recvfrom_into", errors)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+def test_datagramPortsLiveOn(model: Model) -> None:
+    """The system has no memory for one datagram."""
+
+    class Port(model.protocol.DatagramProtocol):
+        def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+            model.note(datagram)
+            model.reactor.stop()
+
+        def stopProtocol(self) -> None:
+            model.note("ended")
+            model.reactor.stop()
+
+    port = model.reactor.listenUDP(0, Port(), interface=HOST)
+    port.socket = Starved(port.socket)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.sendto(b"hello", (HOST, port.getHost().port))
+        model.run()
+    assert model.trace[0] == (b"hello" if model.isOurs else "ended")
+
+
+def test_methodsAreEnough(model: Model, path: str) -> None:
+    """Nothing declares that this protocol takes descriptors."""
+
+    class Taking(model.protocol.Protocol):
+        def fileDescriptorReceived(self, descriptor: int) -> None:
+            model.note("descriptor")
+            os.close(descriptor)
+
+        def dataReceived(self, data: bytes) -> None:
+            model.note(data)
+            model.reactor.stop()
+
+    factory = model.protocol.ServerFactory.forProtocol(Taking)
+    model.reactor.listenUNIX(path, factory)
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(path)
+        socket.send_fds(peer, [b"x"], [peer.fileno()])
+        assert model.run() == (["descriptor", b"x"] if model.isOurs else [b"x"])
+    recorder = Recorder()
+    wire = Wire(recorder)
+    wire.handshake()
+    assert "handshake" in recorder.events
+
+
+def test_regularFiles(model: Model, tmp_path: pathlib.Path) -> None:
+    """They are always ready, and epoll refuses them."""
+    (tmp_path / "file").write_bytes(b"x")
+
+    class Reader:
+        def fileno(self) -> int:
+            return file.fileno()
+
+        def logPrefix(self) -> str:
+            return ""
+
+        def doRead(self) -> None:
+            model.note("read")
+            model.reactor.removeReader(self)
+            model.reactor.stop()
+
+    with open(tmp_path / "file", "rb") as file:
+        if model.isOurs:
+            with pytest.raises(PermissionError):
+                model.reactor.addReader(Reader())
+        else:
+            model.reactor.addReader(Reader())
+            assert model.run() == ["read"]
+
+
+def test_aSecondSignalHurries(model: Model) -> None:
+    """The first one has begun to wait for a trigger's Deferred."""
+    model.reactor.addSystemEventTrigger("before", "shutdown", model.defer.Deferred)
+    for turns in (2, 6):
+        model.soon(turns, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    model.soon(20, lambda: (model.note("waiting"), model.reactor.crash()))
+    model.reactor.run()
+    assert model.trace == ([] if model.isOurs else ["waiting"])
+
+
+def test_typesOfStrings() -> None:
+    """`haproxy:` is a plugin of Twisted's own."""
+    program = """
+import sys
+if sys.argv[1] == "without":
+    sys.modules["twisted.plugin"] = None
+from reactor.endpoints import serverFromString
+try:
+    print(type(serverFromString(None, "haproxy:tcp:1")).__module__.partition(".")[0])
+except ValueError as error:
+    print(error)
+"""
+    assert runProgram(program, "with").stdout == "twisted\n"
+    assert runProgram(program, "without").stdout.startswith("unknown endpoint type 'haproxy'")
+
+
+def test_endsInMemory() -> None:
+    """They have what every transport has; TLS there is TLS."""
+    theirs = twisted.test.iosim.FakeTransport(None, True)
+    _, server, _ = connectedServerAndClient(reactor.LineReceiver, reactor.Protocol)
+    for name in ("closed", "tls"):
+        assert hasattr(theirs, name)
+        assert not hasattr(server.transport, name)
+    assert server.transport.disconnected is False
+    server.transport.startTLS(serverOptions())
+    assert server.transport.TLS
