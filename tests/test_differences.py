@@ -69,6 +69,7 @@ from reactor.stdio import StandardIO
 from reactor.testing import StringTransport as OurStringTransport
 from reactor.testing import connectedServerAndClient
 from tests.children import children
+from tests.conftest import openFiles
 from tests.datagrams import leavingSockets
 from tests.harness import SIDES, World, refusedPort, runProgram, turnUntil
 from tests.rawtls import Recorder, RecordingHalves, Wire, peerContext
@@ -1825,6 +1826,33 @@ def test_childThatCannotBeStarted(side: Any, tmp_path: Any) -> None:
 
 
 @eachSide
+def test_spawnProcessThatRaises(side: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system refuses to watch the second of the child's pipes."""
+    with children(side) as world:
+        before = openFiles()
+        errors: list[BaseException] = [OSError(errno.ENOSPC, "no room for one more")]
+        real = world.reactor.addReader
+        refused = failing(world.reactor, "addReader", errors)
+        calls = itertools.count()
+        with monkeypatch.context() as patch:
+            patch.setattr(world.reactor, "addReader", lambda reader: (refused if next(calls) else real)(reader))
+            with pytest.raises(OSError, match="no room"):
+                world.spawn("/bin/cat")
+        with open(f"/proc/self/task/{threading.get_native_id()}/children") as found:
+            left = [int(number) for number in found.read().split()]
+        assert (left == []) is (side.name == "ours")
+        for number in left:
+            os.kill(number, signal.SIGKILL)
+            os.waitpid(number, 0)
+        if side.name == "ours":
+            assert openFiles().keys() == before.keys()
+        else:
+            world.reactor.removeAll()
+            for number in openFiles().keys() - before.keys():
+                os.close(number)
+
+
+@eachSide
 def test_childWithoutArguments(side: Any) -> None:
     with children(side) as world:
         protocol = world.kind({})
@@ -2304,3 +2332,35 @@ def test_endsInMemory() -> None:
     assert server.transport.disconnected is False
     server.transport.startTLS(serverOptions())
     assert server.transport.TLS
+
+
+@eachSide
+def test_bothHalvesOfStandardIO(side: Any) -> None:
+    """The reader of the output has gone, and then the writer of the input; the protocol is told of halves."""
+    world = World(side)
+    kind = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
+    (stdin, toUs), (fromUs, stdout) = os.pipe(), os.pipe()
+    protocol = world.serverFactory(halves=True).buildProtocol(None)
+    kind(protocol, stdin, stdout, reactor=world.reactor)
+    world.reactor.iterate(0)
+    os.close(fromUs)
+    world.until(lambda: "writeLost" in protocol.trace)
+    os.close(toUs)
+    world.until(lambda: "readLost" in protocol.trace)
+    protocol.transport.loseConnection()
+    for _ in range(5):
+        world.reactor.iterate(0)
+    assert (protocol.lost is not None) is (side.name == "ours")
+    world.close()
+    for number in (stdin, stdout):
+        with suppress(OSError):  # Twisted's has closed them
+            os.close(number)
+
+
+def test_lineSendingProtocol(model: Model) -> None:
+    """It waits for the first line, with lines of its own to send then."""
+    kind = reactor.testing.LineSendingProtocol if model.isOurs else twisted.internet.testing.LineSendingProtocol
+    sending = kind([b"one", b"two"], start=False)
+    sending.makeConnection(StringTransport())
+    sending.dataReceived(b"a\r\nb\r\n")
+    assert sending.response == ([b"a", b"b"] if model.isOurs else [b"two", b"b"])
