@@ -28,6 +28,14 @@ from reactor.aio import ProtocolFactory
 from reactor.defer import Deferred
 from reactor.error import ConnectError
 from reactor.loops.epoll import EpollReactor
+from reactor.policies import (
+    LimitConnectionsByPeer,
+    SpewingFactory,
+    ThrottlingFactory,
+    TimeoutFactory,
+    TrafficLoggingFactory,
+    WrappingFactory,
+)
 from reactor.testing import StringTransport
 from reactor.tlsoptions import CertificateOptions, defaultClientContext, optionsForClientTLS
 from tests.harness import LOOPS, turnUntil
@@ -100,6 +108,28 @@ def test_whatIsNoFactoryForSocketsOfOthers(loop: Any) -> None:
             call(fd, family, Protocol)
     for sock in (listening, *ends):
         sock.close()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        WrappingFactory,
+        SpewingFactory,
+        LimitConnectionsByPeer,
+        TimeoutFactory,
+        ThrottlingFactory,
+        lambda factory: TrafficLoggingFactory(factory, "/nonexistent/log"),
+    ],
+)
+def test_whatIsNoFactoryToBeWrapped(wrap: Callable[[Any], Any]) -> None:
+    for given, words in (
+        (LineReceiver, r"give ServerFactory\.forProtocol\(LineReceiver\)"),
+        (LineReceiver(), r"give ServerFactory\.forProtocol\(LineReceiver\)"),
+        (ServerFactory, r"give ServerFactory\(\)"),
+        (None, "not None"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            wrap(given)
 
 
 def test_whatIsNoProtocol(loop: Any, tmp_path: pathlib.Path) -> None:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from reactor._arguments import checkFactory
 from reactor._beside import Running, both
 from reactor._closing import note
 from reactor.error import ConnectionDone
@@ -145,12 +146,13 @@ class WrappingFactory(ClientFactory[Any]):
     """Wraps the protocols of `wrappedFactory`, of servers or clients, each in a `protocol(self, wrapped)`.
 
     The wrappers whose connections stand are the keys of `protocols`. Where the wrapped factory returns None, so does
-    this one.
+    this one. TypeError for what is no factory.
     """
 
     protocol: Callable[..., Any] | None = ProtocolWrapper
 
     def __init__(self, wrappedFactory: Any) -> None:
+        checkFactory(wrappedFactory)
         self.wrappedFactory = wrappedFactory
         self.protocols: dict[Any, int] = {}
 
