@@ -15,6 +15,7 @@ import pytest
 
 import reactor
 from reactor import _current
+from reactor.error import IdleTimeout
 from reactor.loops.base import ReactorBase
 from reactor.loops.epoll import EpollReactor
 from tests.harness import DEADLINE, LOOPBACK, OURS, dial, runProgram
@@ -238,6 +239,19 @@ def test_connectAndDescriptors(own: EpollReactor) -> None:
     own.addReader(port)
 
 
+def test_whatItHasCounted(own: EpollReactor) -> None:
+    """It is the current reactor's, and so another's where that one runs."""
+    own.overflowCount, own.skippedLineCount = 2, 3
+    own.closeCounts[IdleTimeout] += 1
+    with _current.running(own):
+        assert (reactor.overflowCount, reactor.skippedLineCount) == (2, 3)
+        assert reactor.closeCounts is own.closeCounts
+    other = EpollReactor()
+    with _current.running(other):
+        assert (reactor.overflowCount, reactor.skippedLineCount, reactor.closeCounts) == (0, 0, {})
+    other.close()
+
+
 def test_nothingIsMadeAtImport() -> None:
     """No reactor, no thread, no descriptor; the default comes with the first use."""
     done = runProgram(
@@ -246,6 +260,7 @@ import os, threading
 before = set(os.listdir("/proc/self/fd"))
 import reactor
 from reactor import _current
+from reactor.error import IdleTimeout
 assert _current._default is None
 assert threading.active_count() == 1
 assert set(os.listdir("/proc/self/fd")) == before

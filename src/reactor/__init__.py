@@ -153,17 +153,22 @@ __version__ = "0.1.0"
 
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from reactor.interfaces import IHostnameResolver
 
+    closeCounts: Counter[type[error.ConnectionDone]]
     nameResolver: IHostnameResolver
+    overflowCount: int
     running: bool  # and no __getattr__, which would make a bool of every name that there is not
+    skippedLineCount: int
 else:
+    # What a reactor shows: asked for at each time, as another one may be the current one.
+    _shown = frozenset({"closeCounts", "nameResolver", "overflowCount", "running", "skippedLineCount"})
 
     def __getattr__(name):
-        if name == "running":
-            return _currentBase().running
-        if name == "nameResolver":
-            return _currentBase().nameResolver
+        if name in _shown:
+            return getattr(_currentBase(), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -238,6 +243,7 @@ __all__ = [
     "callLater",
     "callMultipleInThread",
     "callWhenRunning",
+    "closeCounts",
     "connectSSL",
     "connectTCP",
     "connectUNIX",
@@ -273,6 +279,7 @@ __all__ = [
     "monotonic",
     "nameResolver",
     "optionsForClientTLS",
+    "overflowCount",
     "race",
     "react",
     "removeAll",
@@ -285,6 +292,7 @@ __all__ = [
     "run",
     "running",
     "seconds",
+    "skippedLineCount",
     "spawnProcess",
     "stop",
     "succeed",

@@ -262,6 +262,8 @@ def main() -> None:
     assert_type(reactor.callLater(1.5, print).getTime(), float)
     assert_type(reactor.seconds(), float)
     assert_type(reactor.running, bool)
+    assert_type(reactor.closeCounts[reactor.error.IdleTimeout], int)
+    assert_type((reactor.overflowCount, reactor.skippedLineCount), tuple[int, int])
     reactor.callWhenRunning(reactor.stop)
     reactor.addSystemEventTrigger("before", "shutdown", print)
     reactor.callFromThread(Patient().wait)
