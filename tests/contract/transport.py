@@ -679,7 +679,7 @@ class Reading:
             raise OSError(errno.ENOMEM, "no memory to watch it")
 
         with monkeypatch.context() as patch:
-            patch.setattr(world.reactor, "addReader", refuse)
+            patch.setattr(transport.reactor, "addReader", refuse)
             transport.resumeProducing()
         assert server.lost is None
         world.until(lambda: server.lost)
