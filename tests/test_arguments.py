@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pathlib
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,8 @@ from reactor import (
 )
 from reactor._arguments import checkDelimiter, checkFactory, checkProtocol
 from reactor.aio import ProtocolFactory
-from reactor.defer import Deferred
+from reactor.aio.serving import servicesOf
+from reactor.defer import Deferred, DeferredList, gatherResults, race
 from reactor.error import ConnectError
 from reactor.loops.epoll import EpollReactor
 from reactor.policies import (
@@ -248,3 +250,55 @@ def test_thePathThatNobodyListensOn(loop: Any, tmp_path: pathlib.Path) -> None:
     turnUntil(loop, lambda: failures)
     assert failures[0].check(ConnectError)
     assert path in failures[0].getErrorMessage()
+
+
+GIVERS: dict[str, Callable[[Any, Any], Any]] = {
+    "callFromThread": lambda loop, given: loop.callFromThread(given),
+    "callInThread": lambda loop, given: loop.callInThread(given),
+    "callLater": lambda loop, given: loop.callLater(0, given),
+    "callWhenRunning": lambda loop, given: loop.callWhenRunning(given),
+    "addSystemEventTrigger": lambda loop, given: loop.addSystemEventTrigger("before", "shutdown", given),
+    "addSignalHandler": lambda loop, given: loop.addSignalHandler(signal.SIGUSR1, given),
+}
+
+
+@pytest.mark.parametrize("giver", GIVERS)
+def test_whatCannotBeCalled(loop: Any, giver: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody has called it already, and gives what it has returned."""
+    with pytest.raises(TypeError, match="None is not callable"):
+        GIVERS[giver](loop, None)
+    loop.callLater(0, loop.callLater, 0, loop.stop)
+    loop.run(installSignalHandlers=False)
+    assert caplog.records == []
+
+
+def test_whatCannotBeCalledUnderAsyncio() -> None:
+    async def main() -> None:
+        services = servicesOf(asyncio.get_running_loop())
+        for give in (services.callFromThread, services.callInThread):
+            with pytest.raises(TypeError, match="5 is not callable: give the function itself"):
+                give(5)  # type: ignore[arg-type]
+
+    asyncio.run(main())
+
+
+def test_forProtocolOfAnInstance() -> None:
+    for given in (Protocol(), None, "Echo"):
+        with pytest.raises(TypeError, match="a protocol's class is needed"):
+            ServerFactory.forProtocol(given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("base", [LineReceiver, LineOnlyReceiver])
+def test_aLimitThatIsNoNumber(base: Any) -> None:
+    for limit in ("100", b"100", None):
+        with pytest.raises(TypeError, match=f"MAX_LENGTH is a number of bytes, not {limit!r}"):
+            type("Kind", (base,), {"MAX_LENGTH": limit})
+    for fine in (100, 1e9, property(lambda self: 100)):
+        type("Kind", (base,), {"MAX_LENGTH": fine})
+
+
+@pytest.mark.parametrize("gather", [DeferredList, gatherResults, race])
+def test_aDeferredInPlaceOfAList(gather: Any) -> None:
+    """Iterating one gives it again and again, until there is no memory left."""
+    with pytest.raises(TypeError, match="a list of Deferreds is needed"):
+        gather(Deferred())

@@ -771,6 +771,15 @@ def test_brokenCancellers(model: Model) -> None:
     timed.addErrback(lambda _: None)
 
 
+def test_aDeferredIsNoList(model: Model) -> None:
+    waiting = model.defer.Deferred()
+    if model.isOurs:
+        with pytest.raises(TypeError, match="a list of Deferreds is needed"):
+            model.defer.gatherResults(waiting)
+    else:
+        assert list(itertools.islice(waiting, 1000)) == [waiting] * 1000
+
+
 def test_awaitInsideAnErrback(model: Model) -> None:
     """A coroutine that waits for a failed Deferred, begun by one of that Deferred's errbacks."""
 
@@ -1303,7 +1312,7 @@ def test_fileSenderErrors(model: Model) -> None:
 
 
 def test_mistakesAreToldAtOnce(model: Model) -> None:
-    """A class in the place of a factory, arguments that nobody takes, a delimiter that is text."""
+    """A class in the place of a factory, arguments that nobody takes, a delimiter or a limit that is text."""
     protocol, factory = model.protocol.Protocol, model.protocol.ServerFactory
     for call, words in (
         (lambda: model.reactor.connectTCP(HOST, 1, protocol), "ClientFactory.forProtocol(Protocol)"),
@@ -1316,6 +1325,7 @@ def test_mistakesAreToldAtOnce(model: Model) -> None:
     receiver.delimiter = "\n"
     for late in (
         lambda: type("Text", (model.LineReceiver,), {"delimiter": "\n"}),
+        lambda: type("Text", (model.LineReceiver,), {"MAX_LENGTH": "100"}),
         lambda: receiver.makeConnection(SimpleNamespace()),
     ):
         with pytest.raises(TypeError) if model.isOurs else nullcontext():

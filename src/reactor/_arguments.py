@@ -1,4 +1,7 @@
-"""What programs give by mistake in the place of a factory or a protocol: told where it is given, in words that help."""
+"""What programs give by mistake in the place of a factory, a protocol, a function or a delimiter.
+
+They are told where they give it, in words that help.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,18 @@ def checkProtocol(protocol: Any) -> None:
     elif not hasattr(protocol, "makeConnection"):
         what = "a factory, " if hasattr(protocol, "buildProtocol") else ""
         raise TypeError(f"a protocol is needed, not {what}{protocol!r}, which has no makeConnection")
+
+
+def checkCall(call: Any) -> None:
+    """TypeError unless `call` can be called. As a rule, somebody has called it already, and gives what it returned."""
+    if not callable(call):
+        raise TypeError(f"{call!r} is not callable: give the function itself, and its arguments behind it")
+
+
+def checkLimit(limit: Any) -> None:
+    """TypeError if `limit`, of a line's length, is no number."""
+    if limit is None or isinstance(limit, str | bytes):
+        raise TypeError(f"MAX_LENGTH is a number of bytes, not {limit!r}")
 
 
 def checkDelimiter(delimiter: Any) -> None:

@@ -47,6 +47,13 @@ class FailureGroup(Exception):
         self.failures = failures
 
 
+def _listOf(deferreds: Iterable[Deferred[T]]) -> list[Deferred[T]]:
+    """Return all of them. TypeError for a single Deferred, which gives itself without end when it is iterated."""
+    if isinstance(deferreds, Deferred):
+        raise TypeError(f"a list of Deferreds is needed, not {deferreds!r}")
+    return list(deferreds)
+
+
 class DeferredList(Deferred[R], Generic[R]):
     """Fires when all of `deferredList` have, with their results in that order: a list of (success, resultOrFailure).
 
@@ -85,7 +92,7 @@ class DeferredList(Deferred[R], Generic[R]):
         consumeErrors: bool = False,
     ) -> None:
         super().__init__()
-        self._deferredList = list(deferredList)
+        self._deferredList = _listOf(deferredList)
         self.resultList: Any = [None] * len(self._deferredList)
         self.fireOnOneCallback = fireOnOneCallback
         self.fireOnOneErrback = fireOnOneErrback
@@ -137,7 +144,7 @@ def race(ds: Sequence[Deferred[T]]) -> Deferred[tuple[int, T]]:
 
     Cancelling it cancels all. What a canceller raises is logged.
     """
-    contenders = list(ds)
+    contenders = _listOf(ds)
     decided = False
     failures: dict[int, Failure] = {}
 

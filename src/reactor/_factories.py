@@ -45,7 +45,11 @@ class Factory(Generic[P]):
 
     @classmethod
     def forProtocol(cls, protocol: Callable[..., P], *args: Any, **kwargs: Any) -> Self:
-        """Return cls(*args, **kwargs) with its `protocol` set. TypeError if the factory takes no such arguments."""
+        """Return cls(*args, **kwargs) with its `protocol` set. TypeError if the factory takes no such arguments, or if
+        `protocol` is no class, nor anything else to be called.
+        """
+        if not callable(protocol):
+            raise TypeError(f"a protocol's class is needed, not {protocol!r}")
         if (args or kwargs) and cls.__init__ is object.__init__ and cls.__new__ in (object.__new__, Generic.__new__):
             given = getattr(protocol, "__name__", protocol)
             raise TypeError(

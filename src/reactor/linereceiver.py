@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
-from reactor._arguments import checkDelimiter
+from reactor._arguments import checkDelimiter, checkLimit
 from reactor._beside import beside, failTransport, isCoroutine
 from reactor._closing import closeFor
 from reactor._logger import getLogger
@@ -60,6 +60,13 @@ def closeTooLong(protocol: Any) -> Any:
     if not hasattr(type(transport), "noteClosing"):
         return transport.loseConnection()
     return closeFor(transport, LineLengthExceeded(f"a line of more than {protocol.MAX_LENGTH} bytes"))
+
+
+def _checkSettings(cls: Any) -> None:
+    """TypeError for what the body of `cls` says of its lines and cannot mean. Properties are asked when data comes."""
+    for name, check in (("delimiter", checkDelimiter), ("MAX_LENGTH", checkLimit)):
+        if name in cls.__dict__ and not hasattr(value := getattr(cls, name), "__get__"):
+            check(value)
 
 
 class LineReceiver(Protocol):
@@ -121,8 +128,7 @@ class LineReceiver(Protocol):
         announcingFromTheStart(cls, LineReceiver, LONE_SETTINGS)
         if not hasattr(cls.overlong, "__get__"):
             checkOverlong(cls.overlong)
-        if "delimiter" in cls.__dict__ and not hasattr(cls.delimiter, "__get__"):
-            checkDelimiter(cls.delimiter)
+        _checkSettings(cls)
 
     def makeConnection(self, transport: Any) -> None:
         """See BaseProtocol. TypeError if the delimiter is not bytes."""
@@ -414,8 +420,7 @@ class LineOnlyReceiver(Protocol):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "delimiter" in cls.__dict__ and not hasattr(cls.delimiter, "__get__"):
-            checkDelimiter(cls.delimiter)
+        _checkSettings(cls)
 
     def makeConnection(self, transport: Any) -> None:
         """See BaseProtocol. TypeError if the delimiter is not bytes."""

@@ -384,7 +384,8 @@ class Writer:
         rng = self.rng
         settings: dict[str, Any] = {"delimiter": self.delimiter}
         if rng.random() < 0.8:
-            settings["MAX_LENGTH"] = self.value("MAX_LENGTH")
+            limit = self.value("MAX_LENGTH")
+            settings["MAX_LENGTH"] = 16384 if isinstance(limit, str) else limit  # as below
         if rng.random() < 0.15:
             settings[rng.choice(("line_mode", "paused"))] = rng.choice((True, False))
         if rng.random() < 0.02:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any, NoReturn, cast
 
 from reactor import _current
-from reactor._arguments import checkFactory
+from reactor._arguments import checkCall, checkFactory
 from reactor._beside import beside, refused
 from reactor._closing import tellBroken, tellClosing
 from reactor._logger import getLogger
@@ -120,6 +120,7 @@ class LoopServices(ThreadServices):
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Have the event loop make the call, in order. Any thread. OSError if the event loop is closed."""
+        checkCall(callable)
         try:
             self.eventloop.call_soon_threadsafe(
                 self._call, "callFromThread of", callable, partial(callable, *args, **kwargs)

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reactor import _current
+from reactor._arguments import checkCall
 from reactor._beside import beside, refused
 from reactor._logger import getLogger, tellRepeats
 from reactor.error import ConnectionDone, ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
@@ -539,6 +540,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         If the reactor does not run, that is when it runs again. OSError if it is closed, or cannot be woken for want of
         memory; then the call will not be made.
         """
+        checkCall(callable)
         entry: list[Any] = [(callable, args, kwargs)]
         self._threadCalls.append(entry)
         try:

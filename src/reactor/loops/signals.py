@@ -13,6 +13,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from reactor._arguments import checkCall
+
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name))
 
 _UNCATCHABLE = frozenset(getattr(signal, name) for name in ("SIGKILL", "SIGSTOP") if hasattr(signal, name))
@@ -36,6 +38,7 @@ class SignalHandling:
 
         OSError or ValueError for one that cannot be caught; nothing has changed then.
         """
+        checkCall(call)
         signal.getsignal(number)  # ValueError for what is no signal
         if number in _UNCATCHABLE:
             raise OSError(errno.EINVAL, f"signal {int(number)} cannot be caught")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from reactor._arguments import checkCall
 from reactor._beside import started
 from reactor.defer import Deferred, DeferredList, succeed
 from reactor.failure import Failure
@@ -39,7 +40,8 @@ class SystemEvents:
         self._triggers: dict[tuple[str, str], list[Trigger]] = {}
 
     def add(self, trigger: Trigger) -> None:
-        """Have `trigger` called in its turn. KeyError for a phase that is none."""
+        """Have `trigger` called in its turn. KeyError for a phase that is none; TypeError for what cannot be called."""
+        checkCall(trigger.call)
         if trigger.phase not in PHASES:
             raise KeyError(f"invalid phase {trigger.phase!r}: it is one of {', '.join(PHASES)}")
         self._triggers.setdefault((trigger.eventType, trigger.phase), []).append(trigger)

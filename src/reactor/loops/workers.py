@@ -9,6 +9,7 @@ from threading import Lock
 from typing import Any, cast
 
 from reactor import _current
+from reactor._arguments import checkCall
 from reactor._beside import refused
 from reactor._logger import getLogger
 from reactor.address import hostText, isIPAddress, isIPv6Address
@@ -76,6 +77,7 @@ class ThreadServices:
 
         RuntimeError if the pool has no thread for it; the call is not made then.
         """
+        checkCall(callable)
         submit(self.getThreadPool(), self._runInThread, callable, args, kwargs)
 
     def _runInThread(self, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
