@@ -113,8 +113,8 @@ def short(kind: Any) -> Callable[[Any], Any]:
 
 # What closes a connection by itself: what makes it, what is sent to it, the reason, and how that ends.
 CLOSERS: dict[str, tuple[Callable[[Any], Any], bytes, type[ConnectionDone], str]] = {
-    "TimeoutMixin": (lambda reactor: Idle(), b"x", IdleTimeout, "0.01 s"),
-    "TimeoutFactory": (makeTimedOut, b"x", IdleTimeout, "0.01 s"),
+    "TimeoutMixin": (lambda reactor: Idle(), b"", IdleTimeout, "0.01 s"),
+    "TimeoutFactory": (makeTimedOut, b"", IdleTimeout, "0.01 s"),
     "overflowProtocol": (makeOverflow, b"x", ConnectionUnwanted, "there are 0 already"),
     "LineReceiver": (short(LineReceiver), b"1234\r\n", LineLengthExceeded, "a line of more than 3 bytes"),
     "LineOnlyReceiver": (short(LineOnlyReceiver), b"1234\r\n", LineLengthExceeded, "a line of more than 3 bytes"),
