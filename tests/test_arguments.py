@@ -18,6 +18,7 @@ from reactor import (
     DatagramProtocol,
     LineOnlyReceiver,
     LineReceiver,
+    LoopingCall,
     ProcessProtocol,
     Protocol,
     ServerFactory,
@@ -39,6 +40,7 @@ from reactor.policies import (
     WrappingFactory,
 )
 from reactor.testing import StringTransport
+from reactor.threads import deferToThreadPool
 from reactor.tlsoptions import CertificateOptions, defaultClientContext, optionsForClientTLS
 from tests.harness import LOOPS, turnUntil
 from tests.tlsharness import serverOptions
@@ -258,6 +260,9 @@ GIVERS: dict[str, Callable[[Any, Any], Any]] = {
     "callLater": lambda loop, given: loop.callLater(0, given),
     "callWhenRunning": lambda loop, given: loop.callWhenRunning(given),
     "addSystemEventTrigger": lambda loop, given: loop.addSystemEventTrigger("before", "shutdown", given),
+    "deferToThreadPool": lambda loop, given: deferToThreadPool(loop, loop.getThreadPool(), given),
+    "LoopingCall": lambda loop, given: LoopingCall(given),
+    "LoopingCall.withCount": lambda loop, given: LoopingCall.withCount(given),
     "addSignalHandler": lambda loop, given: loop.addSignalHandler(signal.SIGUSR1, given),
 }
 
@@ -280,6 +285,14 @@ def test_whatCannotBeCalledUnderAsyncio() -> None:
                 give(5)  # type: ignore[arg-type]
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("usePTY", [False, True])
+def test_argumentsOfAChildAreAList(loop: Any, usePTY: bool) -> None:
+    """Each letter would be one of them."""
+    for given in ("true x", b"true x"):
+        with pytest.raises(TypeError, match="args are a list of strings"):
+            loop.spawnProcess(ProcessProtocol(), "/bin/true", given, usePTY=usePTY)
 
 
 def test_forProtocolOfAnInstance() -> None:

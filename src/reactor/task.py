@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from reactor import _current
+from reactor._arguments import checkCall
 from reactor._beside import beside
 from reactor._cooperator import (
     CooperativeTask,
@@ -124,7 +125,8 @@ class LoopingCall:
     _started = 0.0  # as starttime, on the clock that never jumps
 
     def __init__(self, f: Callable[..., object], *a: object, **kw: object) -> None:
-        """`clock` may be set before `start`; it is the current reactor otherwise."""
+        """`clock` may be set before `start`; it is the current reactor otherwise. TypeError if `f` cannot be called."""
+        checkCall(f)
         self.f = f
         self.a = a
         self.kw = kw
@@ -135,6 +137,7 @@ class LoopingCall:
 
         That is 1, or more when calls were left out. With interval 0 it is always 1.
         """
+        checkCall(countCallable)
 
         def counter() -> object:
             count = loop._countIntervals()

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from reactor import _current
+from reactor._arguments import checkCall
 from reactor._beside import refused
 from reactor.defer import CancelledError, Deferred, fail, maybeDeferred
 from reactor.failure import Failure
@@ -116,9 +117,10 @@ def deferToThreadPool(
     """Call `f(*args, **kwargs)` in `threadpool`, any Executor; return a Deferred, fired in the thread of `reactor`.
 
     It fails with what `f` raises, or with what the pool raises that does not take the call, which is not made then.
-    Cancelling it fails it at once with
-    CancelledError; a call that has not begun then never begins, one that has goes on and its result is dropped.
+    Cancelling it fails it at once with CancelledError; a call that has not begun then never begins, one that has goes
+    on and its result is dropped. TypeError if `f` cannot be called.
     """
+    checkCall(f)
     # The package itself may stand for the current reactor: that of this thread, not of the pool's.
     target = _current.current() if isinstance(reactor, ModuleType) else reactor
     try:

@@ -35,11 +35,14 @@ class ProcessServices:
         `childFDs` maps each descriptor of the child to "r" (a pipe that we read), "w" (a pipe that we write to) or a
         descriptor of ours that it shares; by default {0: "w", 1: "r", 2: "r"}. All others are closed in the child, but
         0 to 2 are /dev/null then. With `usePTY` these three are a terminal instead, a new one or that of the tuple
-        (our descriptor, the child's, name). ValueError for both at once, OSError if the child cannot be started.
+        (our descriptor, the child's, name). ValueError for both at once, TypeError for `args` that are one string,
+        OSError if the child cannot be started.
 
         stop() closes the pipes and leaves the child alive.
         """
         checkProtocol(processProtocol)
+        if isinstance(args, str | bytes):
+            raise TypeError(f"args are a list of strings, of which the first is the child's own name, not {args!r}")
         command = Command(executable, args, env, path, uid, gid)
         process: Process
         if not usePTY:
