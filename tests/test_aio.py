@@ -280,12 +280,12 @@ except BaseException as error:
         async def main() -> None:
             clock, order = LoopServices(asyncio.get_running_loop()), list[Any]()
             done = asyncio.get_running_loop().create_future()
-            clock.callLater(0.003, done.set_result, None)
-            clock.callLater(0.002, order.append, 2)
-            clock.callLater(0.001, lambda: order.append(1 / 0))
-            clock.callLater(1000, order.append, "never").cancel()
-            assert len(clock.getDelayedCalls()) == 3
             clock.callLater(0, order.append, clock.seconds() > 0)
+            clock.callLater(0.001, lambda: order.append(1 / 0))
+            clock.callLater(0.002, order.append, 2)
+            clock.callLater(0.003, done.set_result, None)
+            clock.callLater(1000, order.append, "never").cancel()
+            assert len(clock.getDelayedCalls()) == 4
             await done
             assert order == [True, 2]
 

@@ -119,14 +119,16 @@ class Running:
     def test_runsAgainWithItsDelayedCalls(self, make: Make) -> None:
         reactor, order = make(), []
         reactor.callLater(0, reactor.stop)
-        kept = reactor.callLater(0.002, order.append, "kept")
-        reactor.callLater(0.003, reactor.stop)
-        cancelled = reactor.callLater(0.001, order.append, "cancelled")
+        kept = reactor.callLater(DEADLINE, order.append, "kept")
+        stop = reactor.callLater(DEADLINE, reactor.stop)
+        cancelled = reactor.callLater(DEADLINE, order.append, "cancelled")
         reactor.callWhenRunning(order.append, 1)
         start(reactor)
         assert order == [1]
         assert kept.active()
         cancelled.cancel()
+        kept.reset(0.001)
+        stop.reset(0.002)
         reactor.callWhenRunning(order.append, 2)
         start(reactor)
         assert order == [1, 2, "kept"]

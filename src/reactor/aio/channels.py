@@ -38,7 +38,7 @@ class Channel:
         self.real = transport.get_extra_info("socket")
         self.connection: Any = None  # the one that was opened last: startTLS changes it
         self.blocked = False
-        self.reading = False
+        self.reader: Any = None  # whoever has asked to read, until it asks no more
         self.ended = False  # the peer's stream is at its end
         self.truncated = False  # TLS has ended without close_notify
         self.gone = False  # asyncio has closed its transport in order
@@ -63,20 +63,20 @@ class Channel:
     def isReadable(self) -> bool:
         return bool(self._incoming) or self.ended
 
-    def startReading(self) -> None:
-        if self.reading:
+    def startReading(self, reader: Any) -> None:
+        before, self.reader = self.reader, reader
+        if before is not None:
             return
-        self.reading = True
         if self._held and not self.gone:
             self._held = False
             self.transport.resume_reading()
         if self.isReadable():
             self._eventloop.call_soon(self._deliver)
 
-    def stopReading(self) -> None:
-        if not self.reading:
+    def stopReading(self, reader: Any) -> None:
+        if self.reader is not reader:
             return
-        self.reading = False
+        self.reader = None
         if not (self.ended or self.transport.is_closing()):
             self._held = True
             self.transport.pause_reading()

@@ -154,11 +154,11 @@ class LoopServices(ThreadServices):
 
     def addReader(self, reader: Any) -> None:
         """Read, from the asyncio transport."""
-        reader.socket.startReading()
+        reader.socket.startReading(reader)
 
     def removeReader(self, reader: Any) -> None:
         """Undo addReader."""
-        reader.socket.stopReading()
+        reader.socket.stopReading(reader)
 
     def addWriter(self, writer: Any) -> None:
         """Nothing: asyncio says when it takes more."""
@@ -168,8 +168,7 @@ class LoopServices(ThreadServices):
 
     def isReading(self, reader: Any) -> bool:
         """Whether addReader is in force."""
-        reading: bool = reader.socket.reading
-        return reading
+        return reader.socket.reader is reader
 
     def opened(self, transport: Any) -> None:
         """What arrives is for `transport` from now on. Whoever runs the event loop closes what is left."""
@@ -308,7 +307,7 @@ class ProtocolAdapter(asyncio.Protocol):
     def _deliver(self) -> None:
         channel = self._channel
         assert channel is not None
-        while channel.reading and channel.isReadable():
+        while channel.reader is not None and channel.isReadable():
             self._guard(channel.connection.doRead)
         channel.connection.endIfTold()
 
