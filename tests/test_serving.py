@@ -453,6 +453,9 @@ class FakeTransport(OutputStream):
     def fileno(self) -> int:
         return self.sock.fileno()
 
+    def getHandle(self) -> socket.socket:
+        return self.sock
+
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", "127.0.0.1", 1)
 

@@ -7,9 +7,16 @@
                much of it a client that watches nothing has counted as taken. A protocol that has paused its transport
                still has something to deliver, and is waited for
     sent       the peer has what it was owed and the connection is closed, as soon as the peer has acknowledged it and
-               is silent, or after LINGER; in the same step what the kernel has by then is read and delivered
+               is silent, or after LINGER. From then on the kernel refuses what comes; what it has is delivered first
+
+A peer that has not heeded our end for all of LINGER, and still sends, is told by a reset. A plain close would not do.
+Its next lines would count as sent, since only the answer to one of them tells; and that answer may not come: if a
+segment arrives while Linux makes a closed socket a TIME_WAIT one, it is dropped without a word. Then the peer's kernel
+takes lines for a fifth of a second more, until it tries again. The reset costs the peer no answer, as it has
+acknowledged all of them, and Linux keeps what a reader has not read yet.
 
 After DEADLINE in all, whatever is left is reset. What was not taken from the peers is counted, and told in the log.
+What their own systems had not sent yet is not known here.
 """
 
 from __future__ import annotations
@@ -22,7 +29,17 @@ from reactor._logger import getLogger
 from reactor.defer import Deferred
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
-from reactor.serving.watch import handshaking, held, isRead, readOnce, unacknowledged, unread
+from reactor.serving.watch import (
+    handshaking,
+    hasEnded,
+    held,
+    isRead,
+    readOnce,
+    refuseMore,
+    resetOnClose,
+    unacknowledged,
+    unread,
+)
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
 
@@ -31,8 +48,12 @@ log = getLogger("reactor.serving")
 DEADLINE = 5.0
 READ_GRACE = 1.0
 LINGER = 1.0
+QUIET = (
+    0.1  # above the 40 ms for which a peer's kernel may hold back a line, as we have not acknowledged the one before
+)
 TICK = 0.02
-LAST_READS = 64
+LAST_TIME = 0.02  # for the last reads, in each tick: there are others to serve, and signals
+LAST_READS = 64  # of a pipe, which may bring more and more
 
 
 class Leaving:
@@ -43,6 +64,8 @@ class Leaving:
         self.protocol = transport.protocol
         self.ending = False
         self.sentAt: float | None = None
+        self.heardAt: float | None = None  # after that
+        self.refuses = False
         self._drain = drain
         transport.protocol = self
 
@@ -51,10 +74,18 @@ class Leaving:
 
     def dataReceived(self, data: bytes) -> Any:
         """Passed on."""
+        if self.sentAt is not None:
+            self.heardAt = self._drain.now()
         return self.protocol.dataReceived(data)
 
     def readConnectionLost(self) -> Any:
-        """The peer has nothing more to say. The protocol is told that, too, if it can be."""
+        """The peer has nothing more to say. The protocol is told that, too, if it can be.
+
+        Not so if more was refused: then this is the end of what had come.
+        """
+        if self.refuses:
+            self._drain.finish(self)
+            return None
         told = None
         if hasattr(self.protocol, "readConnectionLost"):
             told = self.protocol.readConnectionLost()
@@ -69,6 +100,10 @@ class Leaving:
         """For the protocol, too."""
         self._drain.left(self)
         return self.protocol.connectionLost(reason)
+
+    def speaks(self, now: float) -> bool:
+        """Whether the peer goes on after the end of our half."""
+        return self.heardAt is not None and now < self.heardAt + QUIET
 
 
 class Drain:
@@ -89,8 +124,10 @@ class Drain:
         self._reading: dict[Any, float] = dict.fromkeys(transports, self._begun)
         self._leaving: dict[Leaving, None] = {}
         self._cut = 0  # connections from which something was not taken
+        self._speaking = 0  # connections that still sent
+        self._lastTime = 0.0
         self._reset = 0
-        self._aborted: set[Any] = set()
+        self._counted: set[Any] = set()
         self._loop = LoopingCall(self._tick)
         self._loop.clock = reactor
 
@@ -106,6 +143,13 @@ class Drain:
     def left(self, leaving: Leaving) -> None:
         """A connection has gone."""
         self._leaving.pop(leaving, None)
+        if leaving.refuses:
+            self._count(leaving.transport)
+
+    def finish(self, leaving: Leaving) -> None:
+        """What the peer could send has been delivered, or cannot be."""
+        self._count(leaving.transport)
+        leaving.transport.loseConnection()
 
     def giveUp(self) -> None:
         """Nobody waits for the rest: tell what it is. Nothing if all is done."""
@@ -121,8 +165,9 @@ class Drain:
         late = now >= self._begun + DEADLINE
         self._closePorts(late)
         self._stopReading(now)
+        self._lastTime = LAST_TIME
         for leaving in list(self._leaving):
-            self._letGo(leaving, isRead(leaving.transport, self._reactor), now)
+            self._letGo(leaving, now)
         awaited = now < self._begun + READ_GRACE and handshaking(self._reactor)
         if not (self._ports or self._closing or self._reading or self._leaving or awaited):
             self._loop.stop()
@@ -146,48 +191,75 @@ class Drain:
         self._closing -= 1
 
     def _stopReading(self, now: float) -> None:
+        """End our halves, all at once: what one peer has said may be owed to another, as in chat."""
+        waits = False
         for transport, since in list(self._reading.items()):
             if transport.disconnected:
                 del self._reading[transport]
-            elif now >= since + READ_GRACE or not (isRead(transport, self._reactor) and unread(transport)):
-                del self._reading[transport]
+            elif now < since + READ_GRACE and not transport.disconnecting:
+                waits = waits or unread(transport) > 0 or not isRead(transport, self._reactor)
+        if not waits:
+            for transport in self._reading:
                 self._leaving[Leaving(transport, self)] = None
+            self._reading.clear()
 
-    def _letGo(self, leaving: Leaving, reads: bool, now: float) -> None:
+    def _letGo(self, leaving: Leaving, now: float) -> None:
         transport = leaving.transport
-        if not reads:
+        if not isRead(transport, self._reactor):
             return  # a handler is waited for
         if not leaving.ending:
             leaving.ending = True
             transport.loseWriteConnection()
         elif leaving.sentAt is not None:
-            if now >= leaving.sentAt + LINGER:
-                self._takeLast(transport)
-            elif unread(transport) or unacknowledged(transport):
-                return
-            if transport.disconnected or not isRead(transport, self._reactor):
-                return  # what came last has ended it, or is waited for
-            self._count(transport)
-            transport.loseConnection()
+            busy = unread(transport) or unacknowledged(transport) or leaving.speaks(now)
+            if self._lastTime > 0 and (leaving.refuses or not busy or now >= leaving.sentAt + LINGER):
+                begun = self.now()
+                self._close(leaving, now)
+                self._lastTime -= self.now() - begun
 
-    def _takeLast(self, transport: Any) -> None:
-        """Deliver what the kernel has, so that as little as possible is lost of a peer that never falls silent."""
-        for _ in range(LAST_READS):
-            if transport.disconnected or not (isRead(transport, self._reactor) and unread(transport)):
+    def _close(self, leaving: Leaving, now: float) -> None:
+        """Refuse more, deliver what the kernel has, and close."""
+        transport = leaving.transport
+        if not leaving.refuses:
+            if hasEnded(transport):
+                return  # in order: the loop reads up to there
+            leaving.refuses = True
+            if leaving.speaks(now):
+                self._speaking += 1
+                if not unacknowledged(transport):
+                    resetOnClose(transport)
+        self._takeLast(transport, refuseMore(transport))
+        if not transport.disconnected and isRead(transport, self._reactor):
+            self.finish(leaving)  # else what came last has ended it, or is waited for
+
+    def _takeLast(self, transport: Any, bounded: bool) -> None:
+        """Deliver what the kernel has. `bounded`: it takes no more."""
+        reads, before = 0, -1
+        while not transport.disconnected and isRead(transport, self._reactor) and (size := unread(transport)):
+            if size == before if bounded else reads == LAST_READS:
                 return
+            if self.now() >= self._begun + DEADLINE:
+                return
+            reads, before = reads + 1, size
             try:
                 readOnce(transport)
             except BaseException:
                 transport.failConnection(Failure())
 
     def _count(self, transport: Any) -> None:
-        """Count what is not taken from a connection that is closed now."""
+        """Count what is not taken from a connection that is closed now. Later calls for it do nothing."""
+        if transport in self._counted:
+            return
+        self._counted.add(transport)
         size = unread(transport) + held(transport)
         if size:
             self.untaken += size
             self._cut += 1
 
     def _tell(self) -> None:
+        if self._speaking:
+            text = "%d connections still sent when they were closed; what their systems had not sent yet is lost"
+            log.warning(text, self._speaking)
         if self.untaken:
             text = "%d bytes were not taken from %d connections that still sent, or whose handlers had not done"
             log.warning(text, self.untaken, self._cut)
@@ -195,11 +267,11 @@ class Drain:
     def _resetAll(self) -> None:
         """Too late: reset whoever is left."""
         left = [*self._reading, *(leaving.transport for leaving in self._leaving)]
-        left = [transport for transport in left if transport not in self._aborted]
+        left = [transport for transport in left if transport not in self._counted]
         if left:
             self._reset += len(left)
             log.warning("%d connections did not take what was owed to them in %g s, reset", len(left), DEADLINE)
             for transport in left:
-                self._aborted.add(transport)
+                refuseMore(transport)
                 self._count(transport)
                 transport.abortConnection()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import select
+import socket
 import struct
 import termios
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from reactor._closing import closeFor
@@ -25,6 +28,9 @@ from reactor.transports.tlslayer import TLSLayer
 SWEEPS = 8
 SLICE = 1000
 
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_ENDED = getattr(select, "POLLRDHUP", 0)  # POLLHUP and POLLERR are told in any case
+
 
 def _queued(fd: int, request: int) -> int:
     """Ask the kernel about the queue of a descriptor; 0 if that has gone, or has none."""
@@ -35,10 +41,14 @@ def _queued(fd: int, request: int) -> int:
     return int(struct.unpack("i", answer)[0])
 
 
+def _inputFileno(transport: Any) -> int:
+    number: int = transport.inputFileno() if isinstance(transport, StandardIO) else transport.fileno()
+    return number
+
+
 def unread(transport: Any) -> int:
     """Return how many bytes from the peer wait in the kernel to be read."""
-    fd = transport.inputFileno() if isinstance(transport, StandardIO) else transport.fileno()
-    return _queued(fd, termios.FIONREAD)
+    return _queued(_inputFileno(transport), termios.FIONREAD)
 
 
 def unacknowledged(transport: Any) -> int:
@@ -71,6 +81,39 @@ def readOnce(transport: Any) -> None:
         transport.readNow()
     else:
         getattr(transport, "lower", transport).doRead()
+
+
+def hasEnded(transport: Any) -> bool:
+    """Whether the end of the peer's stream has come, or an error, perhaps behind bytes that are still to be read."""
+    poll = select.poll()
+    poll.register(_inputFileno(transport), _ENDED)
+    try:
+        return bool(poll.poll(0))
+    except OSError:  # the kernel has no memory for the question
+        return False
+
+
+def refuseMore(transport: Any) -> bool:
+    """Have the kernel take nothing more from the peer; what it has taken can still be read. Return whether it does so:
+    a pipe knows no such end. All that was sent must be with the kernel, as our half ends, too.
+    """
+    if isinstance(transport, StandardIO):
+        return False
+    with suppress(OSError):  # the peer was faster
+        _socketOf(transport).shutdown(socket.SHUT_RDWR)
+    return True
+
+
+def resetOnClose(transport: Any) -> None:
+    """Have the kernel tell the peer at the close, by a reset, that nothing more is taken. UNIX sockets do so anyway."""
+    if not isinstance(transport, StandardIO):
+        with suppress(OSError):
+            _socketOf(transport).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+
+def _socketOf(transport: Any) -> socket.socket:
+    sock: socket.socket = getattr(transport, "lower", transport).getHandle()
+    return sock
 
 
 def handshaking(reactor: ReactorBase) -> bool:
