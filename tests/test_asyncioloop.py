@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import select
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +20,9 @@ import uvloop
 
 from reactor import AsyncioReactor, ClientCreator, DatagramProtocol, Deferred, Protocol, ServerFactory, current
 from reactor.error import ConnectionLost, ReactorAlreadyRunning
+from reactor.loops import asyncioloop
+from reactor.loops.guard import LOOP_REST
+from tests.conftest import openFiles
 from tests.harness import ASYNCIO, DEADLINE, LOOPBACK, LOOPS, UVLOOP, World, dial, reset, runProgram, turnUntil
 
 SIDES = [pytest.param(side, id=side.name) for side in (ASYNCIO, UVLOOP)]
@@ -674,3 +680,69 @@ def test_whereThereIsNoPoll(monkeypatch: pytest.MonkeyPatch) -> None:
         assert told == ["write", "read", "write"]
     reactor.close()
     reactor.eventloop.close()
+
+
+def test_theEpollInsideUvloopFails(caplog: pytest.LogCaptureFixture) -> None:
+    """The reactor rests between two tries, and tells of it once."""
+    world, tried = World(UVLOOP), list[float]()
+    own = world.reactor._ownEpoll
+    real = own._epoll
+
+    class Failing:
+        def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+            tried.append(time.monotonic())
+            if len(tried) == 10:
+                own._epoll = real
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    server, client = world.pair()
+    own._epoll = Failing()
+    client.transport.write(b"x")
+    world.until(lambda: server.received)
+    world.close()
+    assert len(tried) == 10
+    assert tried[-1] - tried[0] >= 8 * LOOP_REST * 0.9
+    assert len(caplog.records) <= 2
+
+
+@pytest.mark.parametrize("make", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_aReactorThatCannotBeMade(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves nothing in the event loop, which is the program's."""
+    eventloop = make()
+    before = openFiles()
+
+    def noEpoll(*_: object) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(asyncioloop, "_losesFailed", lambda _: True)
+    monkeypatch.setattr(asyncioloop, "OwnEpoll", noEpoll)
+    with pytest.raises(OSError, match="files"):
+        AsyncioReactor(eventloop)
+    assert openFiles().keys() == before.keys()
+    eventloop.close()
+
+
+UVLOOP_WITHOUT_DESCRIPTORS = """
+import os, resource, sys
+import uvloop
+from reactor import AsyncioReactor
+
+reactor = AsyncioReactor(uvloop.new_event_loop())
+reactor.callLater(0, reactor.stop)
+used = len(os.listdir("/proc/self/fd")) - 1
+spare = [os.dup(0) for _ in range(10)]
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 1,) * 2)
+for fd in spare[:2]:
+    os.close(fd)  # one for the reactor's own, while uvloop begins, and one for a pair of sockets, of which it takes two
+try:
+    reactor.run(installSignalHandlers=False)
+except OSError as error:
+    print(error.errno)
+os._exit(0)
+"""
+
+
+def test_uvloopThatCannotBegin() -> None:
+    """It counts as running from then on, and nothing can be done about it: run() ends, and says why."""
+    result = runProgram(UVLOOP_WITHOUT_DESCRIPTORS)
+    assert result.stdout == f"{errno.EMFILE}\n", result.stderr

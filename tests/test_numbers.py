@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from reactor import _numbers
 from tests.harness import ROOT
 
 PROGRAM = """
@@ -154,3 +157,23 @@ def test_theLibraryTakesNoneOfThem(loop: str, closed: str, tmp_path: pathlib.Pat
         stderr=None if "2" not in closed else subprocess.DEVNULL,
     )
     assert said.read_text() == "done\n"
+
+
+def test_whatCloseSays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That something went wrong, for example: the descriptor is closed. But one that was not open is told."""
+    closed = list[int]()
+
+    def close(fd: int) -> None:
+        os.close(fd)
+        closed.append(fd)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(_numbers, "os", SimpleNamespace(**{**vars(os), "close": close}))
+    fd = os.open(os.devnull, os.O_RDONLY)
+    _numbers.closeNumber(fd)
+    assert closed == [fd]
+    with _numbers.threeTaken():
+        pass
+    assert len(closed) > 1
+    with pytest.raises(OSError, match="descriptor"):
+        _numbers.closeNumber(fd)

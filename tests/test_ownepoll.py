@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import socket
@@ -22,7 +23,7 @@ def eventloop() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture
 def epoll(eventloop: asyncio.AbstractEventLoop) -> Iterator[OwnEpoll]:
-    made = OwnEpoll(eventloop)
+    made = OwnEpoll(eventloop, pytest.fail)
     yield made
     made.close()
 
@@ -153,7 +154,7 @@ def test_whatCannotBeWatchedIsRefused(eventloop: asyncio.AbstractEventLoop, epol
 @pytest.mark.parametrize("closedBefore", [False, True])
 def test_close(pairs: Pairs, closedBefore: bool) -> None:
     eventloop, (one, other) = asyncio.new_event_loop(), pairs()
-    epoll, told = OwnEpoll(eventloop), list[str]()
+    epoll, told = OwnEpoll(eventloop, pytest.fail), list[str]()
     epoll.add_reader(one.fileno(), told.append, "read")
     other.send(b"x")
     if closedBefore:
@@ -166,3 +167,27 @@ def test_close(pairs: Pairs, closedBefore: bool) -> None:
     with pytest.raises(ValueError, match="closed"):
         epoll.add_reader(one.fileno(), told.append, "read")
     assert select.select([one], [], [], 0)[0] == [one]
+
+
+def test_thePollFails(eventloop: asyncio.AbstractEventLoop, pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner is told, each time, and nothing is lost."""
+    failures, told = list[Exception](), list[str]()
+    epoll = OwnEpoll(eventloop, failures.append)
+    one, other = pairs()
+    epoll.add_reader(one.fileno(), told.append, "read")
+    other.send(b"x")
+    real = epoll._epoll
+
+    class Failing:
+        def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(epoll, "_epoll", Failing())
+    pollOnce(eventloop)
+    pollOnce(eventloop)
+    assert [type(failure) for failure in failures] == [OSError, OSError]
+    assert told == []
+    monkeypatch.setattr(epoll, "_epoll", real)
+    pollOnce(eventloop)
+    assert told == ["read"]
+    epoll.close()

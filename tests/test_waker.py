@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import os
 import select
+import sys
 import threading
+from typing import Any
 
 import pytest
 
@@ -120,3 +124,18 @@ def test_collected() -> None:
     fd = waker.fileno()
     del waker
     assert not os.path.exists(f"/proc/self/fd/{fd}")
+
+
+def test_thereIsNoPair(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was not made is collected without a word."""
+    unraisable = list[object]()
+
+    def openPair() -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("reactor.loops.waker.openPair", openPair)
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    with pytest.raises(OSError, match="files"):
+        Waker()
+    gc.collect()
+    assert unraisable == []

@@ -8,6 +8,7 @@ Nothing is put in the free places: they are the program's. (The command is a pro
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -25,6 +26,18 @@ else:
 LOWEST = 3  # of ours
 
 
+def closeNumber(fd: int) -> None:
+    """Close `fd`, which is closed then whatever the system says of it (close(2)): that is no error of the caller's.
+
+    OSError only if it was not open.
+    """
+    try:
+        os.close(fd)
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            raise
+
+
 def raised(fd: int) -> int:
     """Return `fd`, if it is none of the three, else a duplicate that is not; `fd` is closed then, also on an OSError.
 
@@ -35,7 +48,7 @@ def raised(fd: int) -> int:
     try:
         return duplicate(fd)
     finally:
-        os.close(fd)
+        closeNumber(fd)
 
 
 def duplicate(fd: int) -> int:
@@ -113,17 +126,17 @@ def threeTaken() -> Iterator[None]:
         yield
     finally:
         for fd in held:
-            os.close(fd)
+            closeNumber(fd)
 
 
 def _bothRaised(one: int, other: int) -> tuple[int, int]:
     try:
         one = raised(one)
     except BaseException:
-        os.close(other)
+        closeNumber(other)
         raise
     try:
         return one, raised(other)
     except BaseException:
-        os.close(one)
+        closeNumber(one)
         raise

@@ -136,7 +136,12 @@ def deferToThreadPool(
 
     def done(future: Future[T]) -> None:
         if get_ident() == home:
-            target.callFromThread(_fire, deferred, future)
+            try:
+                target.callFromThread(_fire, deferred, future)
+            except OSError as error:
+                if error.errno not in _NO_MEMORY:
+                    raise
+                _fire(deferred, future)  # nobody need be woken here, and nobody else would tell
         else:
             callWhenWoken(target, _fire, deferred, future)
 

@@ -31,6 +31,7 @@ from reactor.task import LoopingCall
 from reactor.timers import LATE
 from tests.conftest import openFiles
 from tests.contract.failures import FailureContract
+from tests.contract.refusals import RefusalContract
 from tests.harness import DEADLINE, LOOPBACK, dial, readAll, runUntil, turnUntil
 
 Make = Callable[[], Any]
@@ -1262,5 +1263,7 @@ class Names:
         assert isinstance(made[0], Protocol)
 
 
-class ReactorContract(Running, Triggers, Time, Threads, Descriptors, Fairness, LateTurns, Names, FailureContract):
+class ReactorContract(
+    Running, Triggers, Time, Threads, Descriptors, Fairness, LateTurns, Names, FailureContract, RefusalContract
+):
     """All of it. A subclass has the fixture `make`."""

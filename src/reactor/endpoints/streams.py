@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reactor._arguments import checkFactory, checkProtocol
 from reactor._beside import Running, refused, started
+from reactor._numbers import closeNumber
 from reactor.address import IPv6Address, destinationOf, hostText, isIPv6Address
 from reactor.defer import CancelledError, Deferred, execute, fail, maybeDeferred
 from reactor.error import AlreadyListened, ConnectingCancelledError, DNSLookupError, NoProtocol
@@ -368,7 +368,7 @@ class AdoptedStreamServerEndpoint:
 
     def _adopt(self, factory: IProtocolFactory) -> IListeningPort:
         port: IListeningPort = self.reactor.adoptStreamPort(self.fileno, self.addressFamily, factory)
-        os.close(self.fileno)
+        closeNumber(self.fileno)
         return port
 
 

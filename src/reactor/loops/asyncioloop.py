@@ -18,6 +18,7 @@ the event loop itself, each with a callback of its own.
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import os
 import select
@@ -65,7 +66,12 @@ class AsyncioReactor(ReactorBase):
         self._life: ExitStack | None = None
         self._ended: asyncio.Future[None] | None = None
         self._waker = Waker(self._wakerFailed)
-        self._enter(eventloop)
+        try:
+            self._enter(eventloop)
+        except BaseException:
+            eventloop.remove_reader(self._waker.fileno())
+            self._waker.close()
+            raise
         super().__init__()
         self._timers.sooner = self._turnSoon
         forks.watch(self)
@@ -73,7 +79,7 @@ class AsyncioReactor(ReactorBase):
     def _enter(self, eventloop: asyncio.AbstractEventLoop) -> None:
         self.eventloop = eventloop
         self._heedWaker()
-        self._ownEpoll = OwnEpoll(eventloop) if _losesFailed(eventloop) else None
+        self._ownEpoll = OwnEpoll(eventloop, self._pollFailed) if _losesFailed(eventloop) else None
         self._watching: OwnEpoll | asyncio.AbstractEventLoop = self._ownEpoll or eventloop
 
     def _makeLoop(self) -> asyncio.AbstractEventLoop:
@@ -167,12 +173,19 @@ class AsyncioReactor(ReactorBase):
                             self.stop()
                     except RAISED as error:
                         self._guard.taken = error
+                        self._leaveBroken(error)
                 except RAISED as error:
                     self._guard.taken = error
         finally:
             taken.close()
             self._leftLoop()
             self._detach()
+
+    def _leaveBroken(self, error: BaseException) -> None:
+        """uvloop that cannot begin, for want of a descriptor, counts as running for ever: then run() ends with that."""
+        if self.eventloop.is_running():
+            self._exit = self._exit or error
+            self._looping = False
 
     def _leftLoop(self) -> None:
         """asyncio itself may have had no memory to note that its event loop was left, and would enter none again."""
@@ -356,6 +369,11 @@ class AsyncioReactor(ReactorBase):
             for fd in list(table):
                 self._forget(fd, table)
 
+    def _pollFailed(self, error: Exception) -> None:
+        """The epoll inside uvloop could not be asked, and will be again at once: rest, as a loop that fails does."""
+        self._guard.taken = error
+        self._guard.rest()
+
     # Wake-up.
 
     def _heedWaker(self) -> None:
@@ -380,6 +398,15 @@ class AsyncioReactor(ReactorBase):
             self._waker.failConnection(failureOf(error))
         if self._polling:
             self._stopPolling()
+
+    def _callFromSignal(self, callable: Callable[..., Any], *args: Any) -> None:
+        """See ReactorBase._callFromSignal. The signal has woken the event loop, but that turns without us."""
+        self._threadCalls.append([(callable, args, {})])
+        try:
+            self._wake()
+        except OSError:
+            with suppress(RuntimeError):  # it is closed
+                self.eventloop.call_soon_threadsafe(self._turnSoon)
 
     def _wakeupFd(self) -> int:
         # The program may have signal handlers in the event loop, which has its own descriptor for them: it wakes too.
@@ -441,7 +468,12 @@ class AsyncioReactor(ReactorBase):
     def _know(self, fd: int) -> None:
         """`fd` is to be watched. Forget who watched it when it stood for another file."""
         file = _fileOf(fd)
-        if self._files.setdefault(fd, file) != file:
+        if file is None:
+            file = self._files.get(fd, _UNKNOWN)
+        before = self._files.setdefault(fd, file)
+        if before == _UNKNOWN:
+            self._files[fd] = file
+        elif before != file:
             for table in (self._readers, self._writers):
                 if fd in table:
                     self._forget(fd, table)
@@ -527,6 +559,9 @@ def _pollOf(eventloop: asyncio.AbstractEventLoop) -> int:
     return int((backend or fileno or (lambda: -1))())
 
 
+_NOTHING = (0, 0)
+_UNKNOWN = (-1, -1)
+
 _Ready = list[tuple[int, Any]]
 
 
@@ -547,12 +582,12 @@ def _readyOf(readers: dict[int, Any], writers: dict[int, Any]) -> tuple[_Ready, 
     )
 
 
-def _fileOf(fd: int) -> tuple[int, int]:
-    """What `fd` stands for, as far as the system says: add_reader will find out if that is nothing."""
+def _fileOf(fd: int) -> tuple[int, int] | None:
+    """What `fd` stands for, None if the system does not say. Of nothing, which add_reader will find out, _NOTHING."""
     try:
         status = os.fstat(fd)
-    except OSError:
-        return (0, 0)
+    except OSError as error:
+        return _NOTHING if error.errno == errno.EBADF else None
     return (status.st_dev, status.st_ino)
 
 

@@ -18,6 +18,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 from weakref import WeakSet
 
+from reactor._numbers import closeNumber
+
 
 class IForkable(Protocol):
     """A reactor, as a fork sees it."""
@@ -49,12 +51,12 @@ def replaceByDead(fds: Iterable[int]) -> None:
     numbers = set(fds)
     for fd in numbers:
         with suppress(OSError):
-            os.close(fd)
+            closeNumber(fd)
     dead = os.open("/", os.O_RDONLY)
     for fd in numbers - {dead}:
         os.dup2(dead, fd, inheritable=False)
     if dead not in numbers:
-        os.close(dead)
+        closeNumber(dead)
 
 
 def interestsOf(readers: Iterable[int], writers: Iterable[int]) -> dict[int, int]:

@@ -38,10 +38,14 @@ class _Watch:
 
 
 class OwnEpoll:
-    """add_reader and its like, as `eventloop` has them but for errors: a watch lasts until it is removed."""
+    """add_reader and its like, as `eventloop` has them but for errors: a watch lasts until it is removed.
 
-    def __init__(self, eventloop: asyncio.AbstractEventLoop) -> None:
+    `failed` is told why there was no telling what is ready. It is asked again at once.
+    """
+
+    def __init__(self, eventloop: asyncio.AbstractEventLoop, failed: Callable[[Exception], object]) -> None:
         self._eventloop = eventloop
+        self._failed = failed
         self._epoll = openEpoll()
         self._watches: dict[int, _Watch] = {}
         eventloop.add_reader(self._epoll.fileno(), self._dispatch)
@@ -113,8 +117,13 @@ class OwnEpoll:
 
     def _dispatch(self, most: int = BATCH) -> None:
         watches = self._watches
+        try:
+            events = self._epoll.poll(0, most)
+        except (OSError, MemoryError) as error:
+            self._failed(error)
+            return
         notIn, notOut = ~select.EPOLLIN, ~select.EPOLLOUT
-        for watch, flags in [(watches[fd], flags) for fd, flags in self._epoll.poll(0, most) if fd in watches]:
+        for watch, flags in [(watches[fd], flags) for fd, flags in events if fd in watches]:
             if flags & notOut and watch.reader is not None:
                 callback, argument = watch.reader
                 callback(argument)

@@ -82,5 +82,7 @@ class Waker:
         self._writing.close()
         self._awake = False
 
-    # A reactor that nobody closes gives its descriptors back without a warning.
-    __del__ = close
+    def __del__(self) -> None:
+        # A reactor that nobody closes gives its descriptors back without a warning.
+        if hasattr(self, "_writing"):  # else the system has refused it any
+            self.close()

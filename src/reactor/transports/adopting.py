@@ -8,13 +8,12 @@ closes its duplicate and nothing more: other processes may accept from the same 
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from contextlib import suppress
 from typing import Any, TypeAlias
 
 from reactor._arguments import checkFactory
-from reactor._numbers import duplicate
+from reactor._numbers import closeNumber, duplicate
 from reactor.address import Address, UNIXAddress, fromSocketName, scopedHost
 from reactor.error import CannotListenError, UnsupportedAddressFamily, UnsupportedSocketType
 from reactor.failure import Failure
@@ -160,7 +159,7 @@ def _duplicate(fileDescriptor: int, addressFamily: int) -> socket.socket:
     try:
         sock = socket.socket(fileno=number)
     except OSError:
-        os.close(number)
+        closeNumber(number)
         raise
     try:
         if sock.family != addressFamily:

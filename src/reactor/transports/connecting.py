@@ -34,9 +34,10 @@ from reactor.transports.stream import Connection
 
 Target = tuple[int, Any]
 
-CONNECT_REST = 0.01  # seconds before a UNIX socket whose queue was full is tried again: nothing tells when it is not
+CONNECT_REST = 0.01  # seconds before an address that has no room now, as the queue of a UNIX socket, is tried again
 
-_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY})
+# An interrupted connect() goes on as well (connect(2), EINTR).
+_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, errno.EINTR})
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
@@ -146,7 +147,7 @@ class ConnectionAttempt:
             except (TypeError, OverflowError) as error:  # an address of another family, a number that is no port
                 raise ConnectBindError(string=error) from error
         code = sock.connect_ex(address)
-        if code == errno.EAGAIN and family not in _INTERNET:
+        if code == errno.EAGAIN:
             self._targets.insert(0, (family, address))
             self._rest = self.reactor.callLater(CONNECT_REST, self._tryAgain)
             return
@@ -209,8 +210,10 @@ class ConnectionAttempt:
 def _isConnected(sock: socket.socket) -> bool:
     try:
         sock.getpeername()
-    except OSError:  # ENOTCONN. If the peer has come and gone meanwhile, SO_ERROR holds the reset for the next call
-        return False
+    except OSError as error:
+        # If the peer has come and gone meanwhile, SO_ERROR holds the reset for the next call. Any other error says
+        # nothing of that, and whoever asks for the peer's name next is told of it.
+        return error.errno != errno.ENOTCONN
     return True
 
 

@@ -7,7 +7,6 @@ fileDescriptorReceived: where nobody asks for descriptors, the kernel closes wha
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from array import array
@@ -17,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from reactor._logger import getLogger
+from reactor._numbers import closeNumber
 from reactor.address import Address
 from reactor.error import FileDescriptorOverrun, OutputLimitExceeded, SSLError
 from reactor.failure import Failure
@@ -143,7 +143,7 @@ class DescriptorStream(Connection):
                     self._beside(told)
         finally:
             for descriptor in received:
-                os.close(descriptor)
+                closeNumber(descriptor)
         if type(self) is not kind:  # a descriptor has made the protocol call startTLS, and this is plain
             object.__getattribute__(self, "protocol")._abort(SSLError(string=PLAIN_BYTES))
             return
@@ -159,7 +159,7 @@ class DescriptorStream(Connection):
     def _close(self) -> None:
         waiting, self._descriptors = self._descriptors, None
         for descriptor in waiting or ():
-            os.close(descriptor)
+            closeNumber(descriptor)
         Connection._close(self)
 
     # OutputStream's question.
@@ -179,7 +179,7 @@ class DescriptorStream(Connection):
                 while waiting and sent < len(view):
                     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", waiting[0]))
                     sent += self._sock.sendmsg([view[sent : sent + 1]], [rights])
-                    os.close(waiting.pop(0))
+                    closeNumber(waiting.pop(0))
                 if sent < len(view):
                     sent += self._sock.send(view[sent:])
             except OSError:

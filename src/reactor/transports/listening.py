@@ -28,7 +28,7 @@ from reactor._arguments import checkFactory
 from reactor._beside import beside, refused
 from reactor._closing import tellClosing
 from reactor._logger import getLogger
-from reactor._numbers import LOWEST, raised
+from reactor._numbers import LOWEST, closeNumber, raised
 from reactor.address import Address
 from reactor.defer import Deferred
 from reactor.error import CannotListenError, ConnectionDone, ConnectionUnwanted
@@ -307,7 +307,7 @@ class ListeningPort:
         finally:
             self._accepting = outer
             for number, _name in accepted:
-                os.close(number)
+                closeNumber(number)
 
     def _acceptLast(self) -> None:
         """Accept all that wait, and close, in one step; then serve them."""
@@ -346,7 +346,7 @@ class ListeningPort:
         try:
             sock = socket.SocketType(family, kind, protocolNumber, number)
         except BaseException:
-            os.close(number)
+            closeNumber(number)
             raise
         protocol = None
         try:

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from reactor._beside import beside
 from reactor._logger import getLogger
-from reactor._numbers import duplicate, openPipe, openTerminal, raised
+from reactor._numbers import closeNumber, duplicate, openPipe, openTerminal, raised
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
@@ -167,7 +167,7 @@ class Process:
             raise
         finally:
             for fd in theirs:
-                os.close(fd)
+                closeNumber(fd)
         self._tell("makeConnection", self)
 
     def _openPipe(self, number: int, theirs: list[int]) -> int:
@@ -178,7 +178,7 @@ class Process:
         try:
             pipe = self._makePipe(number, ours)
         except BaseException:
-            os.close(ours)
+            closeNumber(ours)
             raise
         self._pipes[number] = pipe
         pipe.start()
@@ -379,15 +379,15 @@ class PTYProcess(Process):
             self._spawn(dict.fromkeys(range(3), theirs), terminal=True)
         except BaseException:
             if mine >= 0:
-                os.close(mine)
+                closeNumber(mine)
             else:
                 self._terminal.abandon()
             if not self._given:
-                os.close(theirs)
+                closeNumber(theirs)
             raise
         if self._given:
-            os.close(ours)
-        os.close(theirs)
+            closeNumber(ours)
+        closeNumber(theirs)
         self._tell("makeConnection", self)
 
     def _received(self, data: bytes) -> object:

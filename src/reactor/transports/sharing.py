@@ -21,7 +21,7 @@ import socket
 import stat
 from contextlib import suppress
 
-from reactor._numbers import duplicate, openFile
+from reactor._numbers import closeNumber, duplicate, openFile
 from reactor.interfaces import BytesLike
 
 PIPE_BUF = getattr(select, "PIPE_BUF", 512)
@@ -128,11 +128,14 @@ class SharedDescriptor:
         if self._socket is not None:
             self._socket.detach()
             self._socket = None
-        os.close(fd)
+        closeNumber(fd)
         if (self.isPipe or self.isSocket) and giveWay and self._isOurs():
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, self.given, inheritable=self.given <= 2)
-            os.close(null)
+            with suppress(OSError):  # for want of a descriptor: the other side hears of the end when the program ends
+                null = os.open(os.devnull, os.O_RDWR)
+                try:
+                    os.dup2(null, self.given, inheritable=self.given <= 2)
+                finally:
+                    closeNumber(null)
 
     def _isOurs(self) -> bool:
         """Whether the number that was given still stands for what it stood for: it is the program's to close."""

@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from reactor._numbers import closeNumber
 from reactor.interfaces import Environment, Text
 
 try:
@@ -79,10 +80,12 @@ class _Child(subprocess.Popen[bytes]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         try:
             super().__init__(*args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             if getattr(self, "_child_created", False) and self.returncode is None:
                 self.kill()
                 self.wait()
+            if isinstance(error, subprocess.SubprocessError):  # what was to be done in it before exec
+                raise OSError(f"the child could not be prepared: {error}") from error
             raise
 
 
@@ -104,7 +107,7 @@ def _occupy(wanted: Mapping[int, int], held: ExitStack) -> list[tuple[int, int]]
 def _duplicate(fd: int, least: int, held: ExitStack) -> int:
     """Return a duplicate of `fd`, open as long as `held`, whose number is the first free one from `least` on."""
     number: int = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, least)
-    held.callback(os.close, number)
+    held.callback(closeNumber, number)
     return number
 
 

@@ -28,7 +28,7 @@ import stat
 from contextlib import suppress
 
 from reactor import _numbers
-from reactor._numbers import openFile
+from reactor._numbers import closeNumber, openFile
 from reactor.error import UnsupportedAddressFamily
 
 with suppress(ImportError):  # Windows has neither it nor such paths
@@ -96,7 +96,7 @@ class PathLock:
                     return
             finally:
                 if fd >= 0:
-                    os.close(fd)
+                    closeNumber(fd)
         raise OSError(errno.EAGAIN, "the lock file changes all the time")
 
     def release(self) -> None:
@@ -106,7 +106,7 @@ class PathLock:
             with suppress(OSError):  # who may not remove it leaves it, and the next owner takes it
                 if self._isCurrent(fd):
                     os.unlink(self._path)
-            os.close(fd)
+            closeNumber(fd)
 
     def fileno(self) -> int:
         """Return the descriptor of the lock file, -1 if the lock is not held."""
@@ -124,7 +124,7 @@ class PathLock:
         except BlockingIOError:
             return True
         finally:
-            os.close(fd)
+            closeNumber(fd)
         return False
 
     def _lock(self, fd: int) -> bool:
@@ -156,7 +156,7 @@ class PathLock:
         except BlockingIOError:  # somebody else removes it at this moment
             return True
         finally:
-            os.close(directory)
+            closeNumber(directory)
 
     def _isCurrent(self, fd: int) -> bool:
         """Whether the name still leads to the open file; if so, one that was made for this."""
@@ -278,4 +278,4 @@ def _addModeBits(path: bytes, identity: Identity | None, mode: int) -> None:
         if (status.st_dev, status.st_ino) == identity:
             os.chmod(f"/proc/self/fd/{fd}", mode)
     finally:
-        os.close(fd)
+        closeNumber(fd)
