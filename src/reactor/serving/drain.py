@@ -48,9 +48,7 @@ log = getLogger("reactor.serving")
 DEADLINE = 5.0
 READ_GRACE = 1.0
 LINGER = 1.0
-QUIET = (
-    0.1  # above the 40 ms for which a peer's kernel may hold back a line, as we have not acknowledged the one before
-)
+QUIET = 0.1  # above the 40 ms for which a peer's kernel may hold back a line until we have acknowledged the last one
 TICK = 0.02
 LAST_TIME = 0.02  # for the last reads, in each tick: there are others to serve, and signals
 LAST_READS = 64  # of a pipe, which may bring more and more
