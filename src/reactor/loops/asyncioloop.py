@@ -184,7 +184,7 @@ class AsyncioReactor(ReactorBase):
     def _leaveBroken(self, error: BaseException) -> None:
         """uvloop that cannot begin, for want of a descriptor, counts as running for ever: then run() ends with that."""
         if self.eventloop.is_running():
-            self._exit = self._exit or error
+            self._guard.exit = self._guard.exit or error
             self._looping = False
 
     def _leftLoop(self) -> None:
