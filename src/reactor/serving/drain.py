@@ -51,7 +51,7 @@ LINGER = 1.0
 QUIET = 0.1  # above the 40 ms for which a peer's kernel may hold back a line until we have acknowledged the last one
 TICK = 0.02
 LAST_TIME = 0.02  # for the last reads, in each tick: there are others to serve, and signals
-LAST_READS = 64  # of a pipe, which may bring more and more
+LAST_READS = 64  # while the peer can still send
 
 
 class Leaving:
@@ -221,6 +221,9 @@ class Drain:
         if not leaving.refuses:
             if hasEnded(transport):
                 return  # in order: the loop reads up to there
+            self._takeLast(transport, bounded=False)  # so acknowledged, the peer lets go what it had held back
+            if transport.disconnected or not isRead(transport, self._reactor) or hasEnded(transport):
+                return
             leaving.refuses = True
             if leaving.speaks(now):
                 self._speaking += 1
