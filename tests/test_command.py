@@ -353,6 +353,50 @@ def test_aStalledOutput(kind: str, tmp_path: pathlib.Path) -> None:
         assert sum(len(line) not in (999, 0, 4, 7) for line in lines) <= 1  # the one that fill() has cut
 
 
+def test_aStopLosesNothingThatIsSentMeanwhile(tmp_path: pathlib.Path) -> None:
+    """Senders that watch nothing, over TCP, a UNIX socket and TLS, go on while the command stops. Each loses one line
+    at most: the one that was on its way when it was refused. The log counts those senders.
+    """
+    path, output = tmp_path / "socket", tmp_path / "lines"
+    tls = f"ssl:0:privateKey={certificatePath()}:interface={LOOPBACK}"
+    listen = ["--listen", f"tcp:0:interface={LOOPBACK}", "--listen", tls, "--listen", f"unix:{path}"]
+    begun = [0] * 6
+    context = ssl.create_default_context(cadata=TRUST.decode())
+
+    def connect(number: int) -> socket.socket:
+        if number % 3 == 2:
+            local = socket.socket(socket.AF_UNIX)
+            local.connect(str(path))
+            return local
+        plain = socket.create_connection(served.addresses[number % 3], timeout=DEADLINE)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what its kernel holds back is not ours to take
+        return context.wrap_socket(plain, server_hostname=HOST) if number % 3 else plain
+
+    def send(number: int) -> None:
+        with contextlib.suppress(OSError), connect(number) as client:
+            for each in itertools.count():
+                client.sendall(b"%d %d\n" % (number, each))
+                begun[number] = each + 1
+                time.sleep(0.002)  # a pace; nothing is waited for
+
+    with serving("collect", "--output", str(output), *listen) as served, ThreadPoolExecutor(6) as pool:
+        sending = [pool.submit(send, number) for number in range(6)]
+        end = time.monotonic() + DEADLINE
+        while min(begun) < 20:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        served.stop()
+        assert served.wait() == 0
+        for each in sending:
+            each.result(DEADLINE)
+    kept = output.read_bytes().splitlines()
+    for number in range(6):
+        lines = [line for line in kept if line.startswith(b"%d " % number)]
+        assert lines == [b"%d %d" % (number, each) for each in range(len(lines))]
+        assert begun[number] - len(lines) in (0, 1)
+    assert re.search(rb" [1-6] connections still sent when they were closed", served.log)
+
+
 @pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_signalsEndAStalledCommand(kind: str, signals: tuple[int, int], tmp_path: pathlib.Path) -> None:
