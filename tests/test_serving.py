@@ -1132,6 +1132,30 @@ def test_whoGoesOnSendingIsClosedAfterAWhile(pair: Any) -> None:
     assert (transport.events, done) == (["end", "lose"], [0])
 
 
+def test_theLastReadsTakeABoundedTimeOfEachTick() -> None:
+    """One connection whose handler takes long is closed in each, and the loop serves others between two."""
+    clock, done = FakeReactor(), []
+
+    class Long(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            clock.rightNow += drain.LAST_TIME
+
+    pairs = [socket.socketpair() for _ in range(3)]
+    transports = [EndingTransport(Long(), ours) for ours, _theirs in pairs]
+    clock.readers.extend(transports)
+    drain.Drain(cast("Any", clock), transports).start().addCallback(done.append)
+    for _ours, theirs in pairs:
+        theirs.send(b"more")
+    closed = [0]
+    while not done:
+        clock.advance(drain.TICK)
+        closed.append([transport.events for transport in transports].count(["end", "lose"]))
+    assert closed[-4:] == [0, 1, 2, 3]
+    for ours, theirs in pairs:
+        ours.close()
+        theirs.close()
+
+
 @pytest.mark.parametrize("isRead", [True, False])
 def test_whatWaitsInTheKernelIsReadFirst(pair: Any, isRead: bool) -> None:
     """By the protocol itself; for no longer than READ_GRACE."""

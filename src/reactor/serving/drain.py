@@ -211,9 +211,7 @@ class Drain:
         elif leaving.sentAt is not None:
             busy = unread(transport) or unacknowledged(transport) or leaving.speaks(now)
             if self._lastTime > 0 and (leaving.refuses or not busy or now >= leaving.sentAt + LINGER):
-                begun = self.now()
                 self._close(leaving, now)
-                self._lastTime -= self.now() - begun
 
     def _close(self, leaving: Leaving, now: float) -> None:
         """Refuse more, deliver what the kernel has, and close."""
@@ -237,15 +235,15 @@ class Drain:
         """Deliver what the kernel has. `bounded`: it takes no more."""
         reads, before = 0, -1
         while not transport.disconnected and isRead(transport, self._reactor) and (size := unread(transport)):
-            if size == before if bounded else reads == LAST_READS:
-                return
-            if self.now() >= self._begun + DEADLINE:
+            begun = self.now()
+            if (size == before if bounded else reads == LAST_READS) or begun >= self._begun + DEADLINE:
                 return
             reads, before = reads + 1, size
             try:
                 readOnce(transport)
             except BaseException:
                 transport.failConnection(Failure())
+            self._lastTime -= self.now() - begun
 
     def _count(self, transport: Any) -> None:
         """Count what is not taken from a connection that is closed now. Later calls for it do nothing."""
