@@ -1,13 +1,15 @@
-"""How a server ends its connections: what was read is answered, what is owed is sent, and no peer sees a reset.
+"""How a server ends its connections: what was read is answered, what is owed is sent, and no peer that heeds the end
+sees a reset.
 
     accepting  a port closes as soon as nobody waits in its queue any more: at once, unless the system has no descriptor
                left, which the connections that end give back
-    reading    as before, until the kernel has nothing left to be read (READ_GRACE at most: some clients never stop)
+    reading    as before, until the kernel has nothing left to be read, of all of them (READ_GRACE at most: some clients
+               never stop): what one has said may be owed to another
     leaving    what is owed is sent, then our half is ended. What still comes is delivered as before: nobody knows how
                much of it a client that watches nothing has counted as taken. A protocol that has paused its transport
                still has something to deliver, and is waited for
     sent       the peer has what it was owed and the connection is closed, as soon as the peer has acknowledged it and
-               is silent, or after LINGER. From then on the kernel refuses what comes; what it has is delivered first
+               is silent (for QUIET, if it has spoken since), or after LINGER. From then on the kernel refuses what comes; what it has is delivered first
 
 A peer that has not heeded our end for all of LINGER, and still sends, is told by a reset. A plain close would not do.
 Its next lines would count as sent, since only the answer to one of them tells; and that answer may not come: if a
