@@ -31,12 +31,13 @@ from reactor import (
     Protocol,
     ServerFactory,
 )
+from reactor._numbers import closeNumber
 from reactor.error import CannotListenError
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.epoll import EpollReactor
 from reactor.stdio import StandardIO
 from reactor.threads import deferToThreadPool
-from reactor.tlsoptions import RELOAD_INTERVAL
+from reactor.tlsoptions import RELOAD_INTERVAL, optionsForClientTLS
 from tests.battery.failing import Faults
 from tests.harness import LOOPBACK, dial
 from tests.tlsharness import CA, HOST, TRUST, pemOf
@@ -70,6 +71,13 @@ class Echo(LineReceiver):
             self.sendLine(line)
 
 
+class Passing(Echo):
+    """Closes the descriptors that it gets."""
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        closeNumber(descriptor)
+
+
 class EchoDatagrams(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         with contextlib.suppress(OSError):
@@ -92,6 +100,7 @@ class Server:
         self.side = side
         self.port = loop.listenTCP(0, factoryOf(Echo), interface=LOOPBACK)
         self.unix = loop.listenUNIX(self.path("s"), factoryOf(Echo))
+        self.passing = loop.listenUNIX(self.path("passing"), factoryOf(Passing))
         self.udp = loop.listenUDP(0, EchoDatagrams(), LOOPBACK)
         self.unixDatagrams = loop.listenUNIXDatagram(self.path("d"), EchoDatagrams())
         self.now = 0.0
@@ -385,7 +394,7 @@ class Asking(Protocol):
 class Clients(ClientFactory):  # type: ignore[type-arg]
     noisy = False
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: Callable[[str], object]) -> None:
         self.told = told
         self.made: Asking | None = None
 
@@ -439,6 +448,63 @@ def connectUNIX(server: Server) -> str:
     return connecting(
         server, lambda factory: server.loop.connectUNIX(server.path("s"), factory, timeout=1, checkPID=True)
     )
+
+
+def connectTLS(server: Server) -> str:
+    context = optionsForClientTLS(HOST, TRUST)
+    number = server.tls.getHost().port
+    return connecting(server, lambda factory: server.loop.connectSSL(LOOPBACK, number, factory, context, timeout=1))
+
+
+def adopt(server: Server) -> str:
+    """A connection that somebody else has accepted."""
+    told = Told()
+    ours, theirs = socket.socketpair()
+
+    def begin() -> None:
+        server.faults.arm()
+        try:
+            server.loop.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, factoryOf(Echo))
+            told(DONE)
+        except OSError:
+            told(FAILED)
+
+    def work() -> str:
+        with ours, theirs:
+            made: str = told.next() or "neither made nor refused"
+            ours.close()
+            return talk(theirs, b"hello\n") if made == DONE else made
+
+    return server.run(work, begin)
+
+
+def passDescriptors(server: Server) -> str:
+    """A client sends a descriptor, and what it stands for is told. It is closed, whatever fails."""
+
+    def work() -> str:
+        reading, writing = os.pipe()
+        server.faults.arm()
+        try:
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.connect(server.path("passing"))
+                try:
+                    socket.send_fds(peer, [b"hello\n"], [writing])
+                except BrokenPipeError:
+                    heard = FAILED
+                else:
+                    heard = hear(peer, b"hello\n")
+        finally:
+            os.close(writing)
+        os.set_blocking(reading, False)
+        end, got = time.monotonic() + SILENCE, None
+        while got != b"" and time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError):
+                got = os.read(reading, 100)
+            time.sleep(0.001)
+        os.close(reading)
+        return heard if got == b"" else "the descriptor that was sent is left open"
+
+    return server.run(work)
 
 
 def resolve(server: Server) -> str:
@@ -716,16 +782,17 @@ def standardIO(server: Server) -> str:
 
 
 def lifecycle(server: Server) -> str:
-    """A reactor is made, runs, stops and is closed. What raises leaves nothing."""
+    """A reactor is made, serves one, stops and is closed. What raises leaves nothing."""
     other = eventloop = None
     server.faults.arm()
     try:
         eventloop = makeEventLoop(server.side)
         other = EpollReactor() if eventloop is None else AsyncioReactor(eventloop)
-        other.callLater(0, other.stop)
-        other.run(installSignalHandlers=False)
+        port = other.listenTCP(0, factoryOf(Echo), interface=LOOPBACK)
+        other.connectTCP(LOOPBACK, port.getHost().port, Clients(lambda _: other.running and other.stop()), timeout=1)
+        other.run()
         return DONE
-    except OSError:
+    except (CannotListenError, OSError):
         return FAILED if eventloop is None or not eventloop.is_running() else BROKEN
     finally:
         server.faults.disarm()
@@ -756,6 +823,9 @@ SCENES: list[Callable[[Server], str]] = [
     connect,
     connectByName,
     connectUNIX,
+    connectTLS,
+    adopt,
+    passDescriptors,
     resolve,
     inThread,
     spawn,

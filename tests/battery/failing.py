@@ -63,7 +63,8 @@ class Faults:
         self._numbers = {name: number for number, name in enumerate([*plain, *(OF_LIBUV + name for name in plain)])}
         self._next: list[Fault] = []
         self._due = threading.Semaphore(0)
-        self._ends = 0.0
+        self._begun = self._ends = 0.0
+        self.lasted = 0.0  # seconds from the last arm() to the first disarm() after it
         threading.Thread(target=self._end, daemon=True).start()
 
     def prepare(self, *faults: Fault) -> None:
@@ -75,6 +76,7 @@ class Faults:
         """From now on calls fail, and are counted."""
         for number, fault in enumerate(self._next):
             self._library.failing_arm(number, self._numbers[fault.call], fault.skip, fault.count, fault.error)
+        self._begun = time.monotonic()
         self._library.failing_count()
         if any(fault.count == FOR_A_TIME for fault in self._next):
             self._ends = time.monotonic() + WHILE
@@ -83,6 +85,9 @@ class Faults:
     def disarm(self) -> None:
         """Nothing fails any more, and nothing is counted."""
         self._library.failing_disarm()
+        begun, self._begun = self._begun, 0.0
+        if begun:
+            self.lasted = time.monotonic() - begun
 
     def _end(self) -> None:
         self._library.failing_exempt(1)
