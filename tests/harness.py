@@ -117,6 +117,11 @@ def silentServer(backlog: int = 0) -> Iterator[tuple[str, int]]:
         yield address
 
 
+def nativeThreads() -> set[str]:
+    """The numbers of this process's threads, those included that threading.enumerate() does not know."""
+    return set(os.listdir("/proc/self/task"))
+
+
 def refusedPort() -> int:
     """A port number at which nobody listens."""
     with socket.socket() as free:

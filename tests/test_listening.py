@@ -427,7 +427,7 @@ class FakeReactor(Clock):
     def placeholder(self) -> int:
         return -1
 
-    def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
+    def reportFailure(self, failure: Failure, what: str, about: object = None) -> None:
         self.failures.append(failure.value)
 
 

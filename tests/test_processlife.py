@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import reactor
 from reactor.error import ProcessDone
 from reactor.transports import spawning
 from tests.children import Children, children
-from tests.harness import DEADLINE, LOOPS, SIDES, runProgram, runUntil, turnUntil
+from tests.harness import DEADLINE, LOOPS, SIDES, nativeThreads, runProgram, runUntil, turnUntil
 
 
 def refuse(pid: int) -> int:
@@ -39,9 +40,9 @@ def test_withoutPidfd(side: Any, noPidfd: None) -> None:
 
 def test_theLoopWaitsNotAThread() -> None:
     with children() as world:
-        threads = threading.active_count()
+        before = nativeThreads()
         child = world.spawn("/bin/cat")
-        assert threading.active_count() == threads
+        assert nativeThreads() == before
         child.transport.closeStdin()
         world.ended(child)
 
@@ -122,11 +123,13 @@ def test_closeWithALivingChild() -> None:
     theirs, gate = os.pipe()
     child = world.spawn("/bin/cat", childFDs={0: theirs})
     os.close(theirs)
+    before = nativeThreads()
     world.side.close(world.reactor)
-    (thread,) = (each for each in threading.enumerate() if each.name.startswith("reactor-child-"))
+    (thread,) = nativeThreads() - before
     os.close(gate)
-    thread.join(DEADLINE)
-    assert not thread.is_alive()
+    end = time.monotonic() + DEADLINE
+    while thread in nativeThreads():
+        assert time.monotonic() < end
     assert child.trace == [("made",)]
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

@@ -8,7 +8,6 @@ of others see what they always saw, and the reason waits where connectionLost is
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from reactor._logger import getLogger
@@ -45,8 +44,8 @@ def tellBroken(peer: object, why: object) -> None:
     log.limited(logging.INFO, "%s: broken off: %s", peer, why)
 
 
-def tellSkipped(reactor: Any, peer: Callable[[], object], protocol: object) -> None:
-    """Count, and log, how many lines a protocol whose connection has ended has skipped as too long.
+def tellSkipped(reactor: Any, transport: Any, protocol: object) -> None:
+    """Count, and log, how many lines a protocol has skipped as too long, whose connection over `transport` has ended.
 
     The level is the protocol's `skippedLevel`, INFO if it has none.
     """
@@ -55,6 +54,6 @@ def tellSkipped(reactor: Any, peer: Callable[[], object], protocol: object) -> N
         if count and type(count) is int:
             reactor.skippedLineCount += count
             level = getattr(protocol, "skippedLevel", logging.INFO)
-            log.limited(level, "%s: lines that were too long, and skipped: %d", peer(), count)
+            log.limited(level, "%s: lines that were too long, and skipped: %d", transport.getPeer(), count)
     except Exception:
         log.exception("unhandled error in overlongCount of %s", type(protocol).__name__)

@@ -319,7 +319,7 @@ class StandardIO(DuplexStream):
         self._discardOutput()
         producer, self.producer = self.producer, None
         if producer is not None:
-            self._tell(producer.stopProducing, "stopProducing")
+            self._stopProducer(producer)
         if self._aborting:
             return  # connectionLost is on its way
         if self.disconnecting:

@@ -7,6 +7,7 @@ reactor.
 from __future__ import annotations
 
 import errno
+from _thread import start_new_thread
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
@@ -91,15 +92,51 @@ def submit(executor: Executor, f: Callable[..., T], *args: Any, **kwargs: Any) -
 
 
 def callWhenWoken(reactor: IReactorFromThreads, call: Callable[..., object], *args: Any) -> None:
-    """reactor.callFromThread, from a thread that may wait: as long as the system has no memory to wake the reactor."""
+    """reactor.callFromThread, from a thread that may wait: as long as there is no memory to wake the reactor."""
     while True:
         try:
             reactor.callFromThread(call, *args)
             return
+        except MemoryError:
+            pass
         except OSError as error:
             if error.errno not in _NO_MEMORY:
                 raise
         sleep(WAKE_REST)
+
+
+class _Birth:
+    """What a thread is given to run. If the thread has died before it could, `stillborn` is called."""
+
+    __slots__ = ("_run", "_stillborn", "begun")
+
+    def __init__(self, run: Callable[[], None], stillborn: Callable[[], None]) -> None:
+        self._run = run
+        self._stillborn = stillborn
+        self.begun = False
+
+    def __call__(self) -> None:
+        self.begun = True
+        self._run()
+
+    def __del__(self) -> None:
+        if not self.begun:
+            self._stillborn()
+
+
+def startThread(run: Callable[[], None], stillborn: Callable[[], None]) -> None:
+    """Have a thread of its own call `run()`, and do not wait for it. RuntimeError or MemoryError if there is none.
+
+    threading.Thread.start() waits for the first step of the thread. One that has no memory for that step dies, and then
+    the wait never ends, which a loop must not risk. Here such a thread calls `stillborn()`, its last act. Like a daemon
+    the thread does not keep the program from ending; it is not among threading.enumerate().
+    """
+    birth = _Birth(run, stillborn)
+    try:
+        start_new_thread(birth, ())
+    except BaseException:
+        birth.begun = True  # what is raised tells it
+        raise
 
 
 def deferToThread(f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:

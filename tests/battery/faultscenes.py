@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,7 +38,7 @@ from tests.tlsharness import CA, HOST, TRUST, pemOf, write
 Arm = Callable[[], object]
 Scene = Callable[["Server", Arm], str | None]
 
-TICK = 0.004
+FIRST, TICK = 0.01, 0.003  # until a handler looks for the first time, and between two looks
 PATIENCE = 3.0
 
 
@@ -106,7 +107,7 @@ class Server:
 
         before = signal.signal(signal.SIGALRM, look)
         self.loop.callLater(0, begin)
-        signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+        signal.setitimer(signal.ITIMER_REAL, FIRST, TICK)
         try:
             self.loop.run(installSignalHandlers=False)
         finally:
@@ -163,11 +164,14 @@ class Peer:
     def isLost(self, server: Server) -> bool:
         """Whether CPython itself had no memory for who had been accepted, and has left the socket open."""
         known = {transport.fileno() for transport in server.loop.openTransports()}
-        for number in set(openFiles()) - known - {self.sock.fileno()}:
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(number)) as found:
+        strangers = {number for number, file in openFiles().items() if file.startswith("socket:")} - known
+        for number in strangers - {self.sock.fileno()}:
+            found = socket.socket(fileno=number)
+            with contextlib.suppress(OSError):
                 if found.getpeername() == self.sock.getsockname():
-                    os.close(number)
+                    found.close()
                     return True
+            found.detach()
         return False
 
     def judge(self, server: Server, expected: bytes) -> str | None:
@@ -283,6 +287,25 @@ def close(server: Server, arm: Arm) -> str | None:
     return f"connectionLost came {len(lost)} times" if len(lost) > 1 else None
 
 
+def leave(server: Server, arm: Arm) -> str | None:
+    """The peer closes."""
+    made, lost, peer = Told(), Told(), Peer(server)
+
+    class Staying(Protocol):
+        def connectionMade(self) -> None:
+            made.append(self.transport)
+
+        def connectionLost(self, reason: Any = None) -> None:
+            lost.append(reason)
+
+    with _serving(server, Staying):
+        server.run(lambda: made)
+        server.run(lambda: lost, lambda: (peer.sock.close(), arm()))
+    if made[0] in server.loop.openTransports():
+        return f"the connection is still open, and connectionLost came {len(lost)} times"
+    return f"connectionLost came {len(lost)} times" if len(lost) > 1 else None
+
+
 def timers(server: Server, arm: Arm) -> str | None:
     made, refused, ran = Told(), Told(), Told()
 
@@ -293,7 +316,7 @@ def timers(server: Server, arm: Arm) -> str | None:
             try:
                 server.loop.callLater(0.001 * (number % 3), ran.append, number)
                 made.append(number)
-            except (MemoryError, OSError):
+            except Exception:
                 refused.append(number)
 
     server.run(lambda: len(made) + len(refused) == 8 and len(ran) >= len(made), begin)
@@ -310,7 +333,7 @@ def wakeUps(server: Server, arm: Arm) -> str | None:
             try:
                 server.loop.callFromThread(ran.append, number)
                 made.append(number)
-            except (MemoryError, OSError):
+            except Exception:
                 refused.append(number)
 
     server.run(lambda: len(made) + len(refused) == 8 and len(ran) >= len(made), begin)
@@ -339,7 +362,7 @@ def connect(server: Server, arm: Arm) -> str | None:
         arm()
         try:
             server.loop.connectTCP(LOOPBACK, server.number, factory, timeout=1)
-        except (MemoryError, OSError):
+        except Exception:
             told.append("raised")
 
     server.run(lambda: "stopped" in told or ("raised" in told and not factory.numPorts), begin)
@@ -353,7 +376,7 @@ def resolve(server: Server, arm: Arm) -> str | None:
         arm()
         try:
             server.loop.resolve("localhost", timeout=1).addBoth(told.append)
-        except (MemoryError, OSError) as error:
+        except Exception as error:
             told.append(error)
 
     server.run(lambda: told, begin)
@@ -371,19 +394,41 @@ def spawn(server: Server, arm: Arm) -> str | None:
         arm()
         try:
             server.loop.spawnProcess(Child(), "/bin/true")
-        except (MemoryError, OSError) as error:
+        except Exception as error:
             told.append(error)
 
-    server.run(lambda: told, begin)
+    with _fork() as lost:
+        server.run(lambda: told, begin)
+    if not told:
+        return "the child's end is not told"
     with contextlib.suppress(ChildProcessError):
-        if os.waitpid(-1, os.WNOHANG)[0] and not _hasLostItsNumber(told):
+        if lost:
+            os.waitpid(-1, 0)
+        if os.waitpid(-1, os.WNOHANG)[0]:
             return f"a zombie is left, told {told!r}"
-    return None if told else "the child's end is not told"
+    return None
 
 
-def _hasLostItsNumber(told: list[Any]) -> bool:
-    """Whether CPython itself had no memory for the number of a child that it had just forked."""
-    return bool(told) and isinstance(told[0], MemoryError)
+@contextlib.contextmanager
+def _fork() -> Iterator[list[bool]]:
+    """The list is not empty if CPython's own fork_exec has failed.
+
+    It makes an int of the child's number after the fork, and raises MemoryError if it cannot. That child lives, and
+    nobody can know its number.
+    """
+    lost, real = list[bool](), subprocess._fork_exec  # type: ignore[attr-defined]
+
+    def forkExec(*args: Any) -> Any:
+        lost.append(True)
+        pid = real(*args)
+        lost.clear()
+        return pid
+
+    subprocess._fork_exec = forkExec  # type: ignore[attr-defined]
+    try:
+        yield lost
+    finally:
+        subprocess._fork_exec = real  # type: ignore[attr-defined]
 
 
 def datagrams(server: Server, arm: Arm) -> str | None:
@@ -408,7 +453,7 @@ def listen(server: Server, arm: Arm) -> str | None:
         arm()
         try:
             ports.append(server.loop.listenTCP(0, factory, interface=LOOPBACK))
-        except (MemoryError, OSError) as error:
+        except Exception as error:
             told.append(error)
         told.append("tried")
 
@@ -468,6 +513,7 @@ SCENES: list[Scene] = [
     lines,
     send,
     close,
+    leave,
     timers,
     wakeUps,
     connect,
@@ -480,11 +526,20 @@ SCENES: list[Scene] = [
 ]
 
 
-def isHealthy(server: Server) -> bool:
-    """Whether the next client is served, and a call wakes the loop."""
+def illnessOf(server: Server) -> str | None:
+    """What is wrong afterwards: the next client is not served, a call does not wake the loop, or it does not sleep."""
     woken, peer = list[int](), Peer(server)
     peer.send(b"well?\n")
     server.loop.callFromThread(woken.append, 1)
     server.run(lambda: peer.hears(6) and woken)
     peer.sock.close()
-    return peer.got == b"well?\n" and bool(woken)
+    if peer.got != b"well?\n" or not woken:
+        return "the next client is not served" if woken else "the loop is not woken"
+    for _ in range(3):  # an idle machine is not asked for: what else runs here may have had its share
+        looks = iter(range(3))
+        begin, worked = time.monotonic(), time.process_time()
+        server.run(lambda looks=looks: next(looks, None) is None)
+        worked, lasted = time.process_time() - worked, time.monotonic() - begin
+        if worked < lasted * 0.6:
+            return None
+    return "the loop spins"

@@ -427,7 +427,7 @@ class FailingThreads:
         for refuse in (noThread, lambda *_: (_ for _ in ()).throw(MemoryError())):
             reactor, answers = make(), list[Any]()
             with monkeypatch.context() as patch:
-                patch.setattr(threading.Thread, "start", refuse)
+                patch.setattr(threads, "start_new_thread", refuse)
                 reactor.resolve("localhost").addBoth(answers.append)
                 turnUntil(reactor, lambda answers=answers: answers)
             assert answers[0].type is DNSLookupError
@@ -490,7 +490,7 @@ class FailingChildren:
         reactor, child = make(), Child()
         with monkeypatch.context() as patch:
             patch.setattr(os, "pidfd_open", noMemory)
-            patch.setattr(threading.Thread, "start", noThread)
+            patch.setattr(threads, "start_new_thread", noThread)
             reactor.spawnProcess(child, "true")
             turnUntil(reactor, lambda: child.ends)
         assert child.ends[0].exitCode == 0
@@ -505,7 +505,7 @@ class FailingChildren:
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "pidfd_open", noMemory)
-            patch.setattr(threading.Thread, "start", noThread)
+            patch.setattr(threads, "start_new_thread", noThread)
             patch.setattr(reactor, "callLater", callLater)
             with pytest.raises(MemoryError):
                 reactor.spawnProcess(Child(), "sleep", ["sleep", "1000"])

@@ -141,13 +141,13 @@ class LoopServices(ThreadServices):
             obj=self,
         )
 
-    def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
+    def reportFailure(self, failure: Failure, what: str, about: object = None) -> None:
         """Log once what a callback raised. KeyboardInterrupt and SystemExit leave the event loop instead."""
         value = failure.value
         if isinstance(value, (KeyboardInterrupt, SystemExit)):
             self.eventloop.call_soon(_leave, value)
             return
-        text = " ".join([what, *map(safeRepr, about)])
+        text = what if about is None else f"{what} {safeRepr(about)}"
         log.error("unhandled error in %s", text, exc_info=(type(value), value, failure.getTracebackObject()))
 
     # For connections.

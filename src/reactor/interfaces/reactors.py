@@ -267,7 +267,7 @@ class ITransportReactor(IReactor, Protocol):
         closeSoon; -1 if there is none.
         """
 
-    def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
-        """Log what `what`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the reactor in
-        order.
+    def reportFailure(self, failure: Failure, what: str, about: object = None) -> None:
+        """Log what `what` of `about`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the
+        reactor in order.
         """

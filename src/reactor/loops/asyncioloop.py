@@ -8,6 +8,8 @@ the event loop itself, each with a callback of its own.
 
 - An event loop forgets the events of a descriptor when it is told to watch it no longer, those of the present batch
   too. So sockets are closed at once, without waiting for the end of a batch.
+- It may have no memory to forget one, and the end of a connection must not fail for that. Then _GONE takes the place of
+  who is watched no longer, and the event loop is told again when it comes with that number, or when another needs it.
 - It does not notice when a number has come to stand for another file behind its back, and then would watch nothing
   (asyncio) or wake a stranger (uvloop). Hence `_files`: what each number stood for when it was first watched.
 - uvloop watches a descriptor no longer once that has shown an error. It watches an OwnEpoll, which watches the others.
@@ -37,9 +39,11 @@ from reactor.interfaces import IFlushable
 from reactor.loops import forks
 from reactor.loops.base import ReactorBase
 from reactor.loops.guard import RAISED
-from reactor.loops.guests import Guest, isOwn, numberOf
+from reactor.loops.guests import Guest, isOwn, numberOf, ownerOf
 from reactor.loops.ownepoll import OwnEpoll
 from reactor.loops.waker import Waker
+
+_GONE: Any = object()
 
 
 class AsyncioReactor(ReactorBase):
@@ -57,6 +61,7 @@ class AsyncioReactor(ReactorBase):
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
         self._files: dict[int, tuple[int, int]] = {}
+        self._stale = False  # whether there is a _GONE in a table
         self._attached = False
         self._polling = False
         self._inTick = False
@@ -142,9 +147,9 @@ class AsyncioReactor(ReactorBase):
         self._toFlush[transport] = None
         self._turnSoon()
 
-    def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
+    def reportFailure(self, failure: Failure, what: str, about: object = None) -> None:
         """See ReactorBase.reportFailure."""
-        super().reportFailure(failure, what, *about)
+        ReactorBase.reportFailure(self, failure, what, about)  # super() would take memory
         if self._guard.exit is not None:
             self._turnSoon()
 
@@ -455,11 +460,11 @@ class AsyncioReactor(ReactorBase):
 
     def getReaders(self) -> list[Any]:
         """See ReactorBase.getReaders."""
-        return list(self._readers.values())
+        return [reader for reader in self._readers.values() if reader is not _GONE]
 
     def getWriters(self) -> list[Any]:
         """See ReactorBase.getWriters."""
-        return list(self._writers.values())
+        return [writer for writer in self._writers.values() if writer is not _GONE]
 
     def isReading(self, reader: Any) -> bool:
         """See ReactorBase.isReading."""
@@ -477,6 +482,8 @@ class AsyncioReactor(ReactorBase):
             for table in (self._readers, self._writers):
                 if fd in table:
                     self._forget(fd, table)
+                if fd in table:
+                    raise MemoryError(f"the event loop has no memory to forget descriptor {fd}")
             self._files[fd] = file
 
     def _watch(
@@ -502,13 +509,30 @@ class AsyncioReactor(ReactorBase):
             raise
 
     def _forget(self, fd: int, table: dict[int, Any]) -> None:
+        """Take `fd` out of `table`. It stays there as _GONE if the event loop has no memory to forget it."""
+        if not self.eventloop.is_closed():
+            try:
+                if table is self._readers:
+                    self._watching.remove_reader(fd)
+                else:
+                    self._watching.remove_writer(fd)
+            except OSError:
+                pass  # it was closed behind our back, and the kernel has forgotten it
+            except Exception:  # a MemoryError, or what CPython makes of one
+                table[fd] = _GONE
+                self._stale = True
+                return
         del table[fd]
         if fd not in self._readers and fd not in self._writers:
             del self._files[fd]
-        if self.eventloop.is_closed():
-            return
-        with suppress(OSError):  # it was closed behind our back, and the kernel has forgotten it
-            (self._watching.remove_reader if table is self._readers else self._watching.remove_writer)(fd)
+
+    def _isGone(self, owner: Any, table: dict[int, Any]) -> bool:
+        """Whether the event loop has come for `owner` though that is not in `table`. It is told again to forget."""
+        self._stale = False
+        for each in (self._readers, self._writers):
+            for fd in [fd for fd, known in each.items() if known is _GONE]:
+                self._forget(fd, each)
+        return ownerOf(table.get(numberOf(ownerOf(owner), table))) is not ownerOf(owner)
 
     def _catchUp(self) -> None:
         """See ReactorBase._catchUp. The event loop cannot be turned from inside, so the descriptors are polled here.
@@ -521,11 +545,13 @@ class AsyncioReactor(ReactorBase):
         readers, writers = _readyOf(self._readers, self._writers)
         for each, table, serve in ((readers, self._readers, self._read), (writers, self._writers, self._write)):
             for fd, owner in each:
-                if table.get(fd) is owner:  # else one before it has ended it
+                if table.get(fd) is owner and owner is not _GONE:  # else one before it has ended it
                     serve(owner if isOwn(owner) else Guest(self, owner))
 
     def _read(self, owner: Any) -> None:
         try:
+            if self._stale and self._isGone(owner, self._readers):
+                return
             result = owner.doRead()
             if result is not None:
                 self._ownerEnded(owner, result)
@@ -536,6 +562,8 @@ class AsyncioReactor(ReactorBase):
 
     def _write(self, owner: Any) -> None:
         try:
+            if self._stale and self._isGone(owner, self._writers):
+                return
             result = owner.doWrite()
             if result is not None:
                 self._ownerEnded(owner, result)

@@ -351,7 +351,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                 continue
             call, args, kwargs = entry.pop()
             try:
-                if (result := call(*args, **kwargs)) is not None:
+                # Without an allocation, if it can be, for which a call that was taken could be lost.
+                if (result := call(*args, **kwargs) if kwargs else call(*args)) is not None:
                     self._beside(result, "callFromThread of", call)
             except BaseException as error:
                 self.reportFailure(failureOf(error), "callFromThread of", call)
@@ -399,15 +400,15 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def _flushOutput(self) -> None:
         # One pass: what a resumed producer writes meanwhile is sent on the next turn, so that nobody holds up the loop.
         flushing, self._toFlush = self._toFlush, {}
-        rest = iter(flushing)
         try:
-            for transport in rest:
+            for transport in flushing:
                 try:
                     transport.flush()
                 except BaseException as error:
                     transport.failConnection(failureOf(error))
-        except BaseException:  # between two of them: the others have their turn still
-            self._toFlush = dict.fromkeys(rest) | self._toFlush
+        except BaseException:  # between two of them. All have a turn more: to send what has been sent sends nothing
+            later, self._toFlush = self._toFlush, flushing
+            flushing.update(later)
             raise
 
     def _ownerFailed(self, owner: Any, failure: Failure) -> None:
@@ -513,12 +514,15 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         """Undo addSignalHandler; whether there was anything to undo."""
         return self._signals.remove(number)
 
-    def reportFailure(self, failure: Failure, what: str, *about: object) -> None:
-        """Log once what `what` of `about`, a callback, raised. KeyboardInterrupt and SystemExit stop the reactor."""
+    def reportFailure(self, failure: Failure, what: str, about: object = None) -> None:
+        """Log once what `what` of `about`, a callback, raised. KeyboardInterrupt and SystemExit stop the reactor.
+
+        Nothing is raised for want of memory. (So there is no `*about`: a call with it makes a tuple.)
+        """
         value = failure.value
         if not isinstance(value, (KeyboardInterrupt, SystemExit)):
             try:
-                text = " ".join([what, *map(safeRepr, about)])
+                text = what if about is None else f"{what} {safeRepr(about)}"
                 log.error("unhandled error in %s", text, exc_info=(type(value), value, failure.getTracebackObject()))
                 return
             except MemoryError:  # whoever reports has something to end, which must go on

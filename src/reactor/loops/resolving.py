@@ -9,16 +9,17 @@ from __future__ import annotations
 import socket
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from threading import Lock, Thread
+from threading import Lock
+from time import sleep
 from typing import Any
 
 from reactor.address import encodeHostname, fromSocketName, hostText, isIPAddress, isIPv6Address, scopedHost
 from reactor.defer import Deferred, fail
 from reactor.error import DNSLookupError
+from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IResolutionReceiver
 from reactor.loops.names import HostResolution, answer, familyOf, totalOf
-from reactor.threads import callWhenWoken
+from reactor.threads import WAKE_REST, callWhenWoken, startThread
 
 RESOLVER_THREADS = 10
 _KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
@@ -35,6 +36,7 @@ class ThreadedResolver:
         self._lock = Lock()
         self._waiting: OrderedDict[_Lookup, None] = OrderedDict()
         self._threads = 0
+        self._unborn = 0  # of the threads, those that have not begun
         self._growing = False  # _grow is to be called
 
     def getHostByName(self, name: str | bytes, timeout: Any = TIMEOUT) -> Deferred[str]:
@@ -80,13 +82,16 @@ class ThreadedResolver:
         except ValueError as error:
             return fail(DNSLookupError(f"{name[:100]!r}: {error}"))
         lookup = _Lookup(self._reactor, (asked, port, family, kind), totalOf(timeout), self._forget)
-        with self._lock:
-            self._waiting[lookup] = None
         try:
+            with self._lock:
+                self._waiting[lookup] = None
             self._growSoon()
         except OSError as error:  # the reactor cannot be woken, for want of memory or because it is closed
             self._forget(lookup)
             lookup.answered(DNSLookupError(f"{asked!r}: {error}"))
+        except MemoryError:
+            lookup.withdraw()
+            raise
         return lookup.done
 
     def close(self) -> None:
@@ -97,22 +102,33 @@ class ThreadedResolver:
     def forked(self) -> None:
         """In a forked child: the threads are the parent's, and one may have had the lock. Names that wait, wait on."""
         self._lock = Lock()
-        self._threads = 0
+        self._threads = self._unborn = 0
         self._growing = False
 
     def _grow(self) -> None:
-        """Start a thread if names wait: one a turn, as to start it is to wait until the system has it run."""
+        """Start a thread if names wait for one: one a turn, as the system takes its time to make it."""
         self._growing = False
-        with self._lock:
-            if not self._waiting or self._threads == RESOLVER_THREADS:
-                return
-            self._threads += 1
+        if not self._count(1, ifNeeded=True):
+            return
         try:
-            Thread(target=self._work, name="reactor-resolver", daemon=True).start()
+            startThread(self._work, self._stillborn)
         except Exception as error:  # no thread, or no memory for one
             self._noThread(error)
         else:
             self._growSoon()
+
+    def _count(self, change: int, ifNeeded: bool = False, begun: bool = False) -> bool:
+        """A thread is to begin (1), or never will (-1), or has `begun`. False if it is not needed."""
+        self._lock.acquire()  # without `with`, which takes memory: the numbers must stay right
+        try:
+            if ifNeeded and (len(self._waiting) <= self._unborn or self._threads == RESOLVER_THREADS):
+                return False
+            self._unborn += change
+            if not begun:
+                self._threads += change
+            return True
+        finally:
+            self._lock.release()
 
     def _growSoon(self) -> None:
         if not self._growing:
@@ -125,8 +141,8 @@ class ThreadedResolver:
 
     def _noThread(self, error: Exception) -> None:
         """The system has no thread left: if there are others, they will do."""
+        self._count(-1)
         with self._lock:
-            self._threads -= 1
             alone = [] if self._threads else list(self._waiting)
         for lookup in alone:
             self._forget(lookup)
@@ -136,17 +152,45 @@ class ThreadedResolver:
         with self._lock:
             self._waiting.pop(lookup, None)
 
-    def _work(self) -> None:
-        """In a thread: answer what waits."""
+    def _stillborn(self) -> None:
+        """In a thread that had no memory to begin: it is none, and another is needed."""
+        self._count(-1)
         while True:
-            with self._lock:
-                if not self._waiting:
-                    self._threads -= 1
+            try:
+                callWhenWoken(self._reactor, self._grow)
+                return
+            except MemoryError:
+                sleep(WAKE_REST)
+            except OSError:  # the reactor has been closed meanwhile
+                return
+
+    def _work(self) -> None:
+        """In a thread: answer what waits. Whoever asked waits for it, so where there is no memory, this waits, too."""
+        lookup: _Lookup | None = None
+        answer: Targets | DNSLookupError | None = None
+        self._count(-1, begun=True)
+        while True:
+            try:
+                if lookup is None and (lookup := self._next()) is None:
                     return
-                lookup, _ = self._waiting.popitem(last=False)
-            answer = lookup.ask()
-            with suppress(OSError):  # the reactor has been closed meanwhile
+                if answer is None:
+                    answer = lookup.ask()
                 callWhenWoken(self._reactor, lookup.answered, answer)
+            except MemoryError:
+                sleep(WAKE_REST)
+                continue
+            except OSError:
+                pass  # the reactor has been closed meanwhile
+            lookup = answer = None
+
+    def _next(self) -> _Lookup | None:
+        """In a thread: take the next that waits. None if there is none; then the thread counts no more."""
+        with self._lock:
+            for lookup in self._waiting:
+                del self._waiting[lookup]
+                return lookup
+            self._threads -= 1
+            return None
 
 
 class _Lookup:
@@ -157,8 +201,8 @@ class _Lookup:
     ) -> None:
         self._question = question
         self._over = over
-        self._timeout: IDelayedCall = reactor.callLater(timeout, self._timedOut)
         self.done: Deferred[Targets] = Deferred(self._cancelled)
+        self._timeout: IDelayedCall = reactor.callLater(timeout, self._timedOut)
 
     def ask(self) -> Targets | DNSLookupError:
         """In a thread: return the answer."""
@@ -173,17 +217,23 @@ class _Lookup:
     def answered(self, answer: Targets | DNSLookupError) -> None:
         """In the loop: pass the answer on."""
         if self._timeout.active():
+            result: Any = Failure(answer) if isinstance(answer, DNSLookupError) else answer  # first: it takes memory
             self._timeout.cancel()
-            if isinstance(answer, DNSLookupError):
-                self.done.errback(answer)
-            else:
-                self.done.callback(answer)
+            try:
+                self.done.callback(result)
+            except MemoryError:  # between two callbacks: those that are left run now
+                self.done.pause()
+                self.done.unpause()
 
     def _timedOut(self) -> None:
         self._over(self)
         self.done.errback(DNSLookupError(f"{self._question[0]!r}: no answer in time"))
 
     def _cancelled(self, _: Deferred[Targets]) -> None:
+        self.withdraw()
+
+    def withdraw(self) -> None:
+        """Give it up, and tell nobody."""
         self._over(self)
         if self._timeout.active():
             self._timeout.cancel()

@@ -11,11 +11,12 @@ import os
 import select
 from collections.abc import Callable
 from io import FileIO
+from typing import Any
 
 from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor.error import ConnectionDone, ConnectionLost, OutputLimitExceeded
-from reactor.failure import Failure
+from reactor.failure import Failure, failureOf
 from reactor.interfaces import ITransportReactor
 from reactor.transports.output import OutputStream
 
@@ -163,14 +164,15 @@ class ChildWriter(OutputStream):
         self.reactor.closeSoon(self._file)
         producer, self.producer = self.producer, None
         if producer is not None:
-            try:
-                beside(
-                    producer.stopProducing(),
-                    lambda failure: self.reactor.reportFailure(failure, "stopProducing of", producer),
-                )
-            except BaseException:
-                self.reactor.reportFailure(Failure(), "stopProducing of", producer)
+            self._stopProducer(producer)
         self._ended()
+
+    def _stopProducer(self, producer: Any) -> None:
+        try:
+            if (told := producer.stopProducing()) is not None:
+                beside(told, lambda failure: self.reactor.reportFailure(failure, "stopProducing of", producer))
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), "stopProducing of", producer)
 
     # OutputStream's questions.
 

@@ -6,7 +6,8 @@ Connection. It never becomes the connection, so there is no half-made transport 
     disconnected -- connect() --> connecting -- buildProtocol --> connected -- connectionLost --> disconnected
                                       \\-- failure, timeout, stopConnecting() --> disconnected
 
-An attempt never fails inside connect(): a failure found there is told on the next turn.
+An attempt never fails inside connect(): a failure found there is told on the next turn. But for one: if there is no
+memory for that turn's call, it is told at once. Nothing from an attempt's end to the factory's callback takes memory.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class ConnectionAttempt:
         self._failed = failed
         self._targets: list[Target] = []
         self._socket: socket.socket | None = None
-        self._lookup: Deferred[None] | None = None
+        self._lookup: Deferred[Any] | None = None
         self._rest: IDelayedCall | None = None
         self._timeout: IDelayedCall | None = None
         self._deadline = 0.0
@@ -78,14 +79,16 @@ class ConnectionAttempt:
         if timeout is not None:
             self._timeout = self.reactor.callLater(timeout, self.fail, TimeoutError())
             self._deadline = monotonicTime(self.reactor) + timeout
-        self._lookup = lookup.addCallback(self._found).addErrback(self._lookupFailed)
+        self._lookup = lookup
+        lookup.addCallback(self._found).addErrback(self._lookupFailed)
 
     def fail(self, error: BaseException) -> None:
         """Give up: tell `failed` of `error`. Nothing if the attempt is over."""
         if not self._finished:
+            failure = failureOf(error)
             self._finish()
             self._dropSocket()
-            self._failed(Failure(error))
+            self._failed(failure)
 
     def fileno(self) -> int:
         """Return the descriptor of the socket that is being connected, -1 if there is none."""
@@ -116,10 +119,12 @@ class ConnectionAttempt:
         self.connectionLost(failure)
 
     def _found(self, targets: list[Target]) -> None:
+        self._lookup = None
         self._targets = list(targets)
         self._tryNext(ConnectError(string="the name has no address"))
 
     def _lookupFailed(self, failure: Failure) -> None:
+        self._lookup = None
         self._failSoon(failure.value)
 
     def _tryNext(self, last: BaseException) -> None:
@@ -181,7 +186,10 @@ class ConnectionAttempt:
 
     def _failSoon(self, error: BaseException) -> None:
         if not self._finished:
-            self.reactor.callLater(0, self.fail, error)
+            try:
+                self.reactor.callLater(0, self.fail, error)
+            except MemoryError:
+                self.fail(error)
 
     def _dropSocket(self) -> None:
         rest, self._rest = self._rest, None
@@ -198,12 +206,12 @@ class ConnectionAttempt:
         self.reactor.closed(self)
         timeout, rest = self._timeout, self._rest
         self._timeout = self._rest = None
-        for call in (timeout, rest):
-            if call is not None and call.active():
-                call.cancel()
+        if timeout is not None and timeout.active():
+            timeout.cancel()
+        if rest is not None and rest.active():
+            rest.cancel()
         lookup, self._lookup = self._lookup, None
         if lookup is not None:
-            lookup.addErrback(lambda _: None)
             cancelQuietly(lookup)
 
 
@@ -290,7 +298,7 @@ class Connector:
         try:
             told: Any = self.factory.startedConnecting(self)
             if told is not None:
-                beside(told, lambda failure: self.reactor.reportFailure(failure, "startedConnecting of", self.factory))
+                self._beside(told, "startedConnecting of")
         finally:
             if attempt is self._attempt:
                 self._start(attempt)
@@ -334,50 +342,59 @@ class Connector:
     def connectionFailed(self, reason: Failure) -> None:
         """Called when the attempt failed: tells the factory, which may call connect() again."""
         self._attempt = None
-        self._disconnected("clientConnectionFailed", self.factory.clientConnectionFailed, reason)
+        self._disconnected(reason, "clientConnectionFailed of")
 
     def connectionLost(self, reason: Failure) -> None:
         """Called when the connection is over: tells the factory, which may call connect() again."""
         self.transport = None
-        self._disconnected("clientConnectionLost", self.factory.clientConnectionLost, reason)
+        self._disconnected(reason, "clientConnectionLost of")
 
-    def _disconnected(self, name: str, callback: Callable[[Any, Failure], object], reason: Failure) -> None:
-        def failed(failure: Failure) -> None:
-            self.reactor.reportFailure(failure, f"{name} of", self.factory)
-
+    def _disconnected(self, reason: Failure, what: str) -> None:
         self.state = "disconnected"
+        factory: Any = self.factory
+        told: Any
         try:
-            if (told := callback(self, reason)) is not None:
-                beside(told, failed)
-        except BaseException:
-            self.reactor.reportFailure(Failure(), f"{name} of", self.factory)
+            # Called by name, as a method that is passed on is an object, for which there may be no memory.
+            if what == "clientConnectionLost of":
+                told = factory.clientConnectionLost(self, reason)
+            else:
+                told = factory.clientConnectionFailed(self, reason)
+            if told is not None:
+                self._beside(told, what)
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), what, factory)
         if self.state == "disconnected" and self._factoryStarted:
             self._factoryStarted = False
             try:
-                stopping: Any = self.factory.doStop()
+                stopping: Any = factory.doStop()
                 if stopping is not None:
-                    name = "stopFactory"
-                    beside(stopping, failed)
-            except BaseException:
-                self.reactor.reportFailure(Failure(), "doStop of", self.factory)
+                    self._beside(stopping, "stopFactory of")
+            except BaseException as error:
+                self.reactor.reportFailure(failureOf(error), "doStop of", factory)
+
+    def _beside(self, told: object, what: str) -> None:
+        """Apart from its callers: a function that makes another one takes memory before its first line."""
+        beside(told, lambda failure: self.reactor.reportFailure(failure, what, self.factory))
 
     def _succeeded(self, sock: socket.socket) -> None:
         self._attempt = None
+        peer = None
         try:
             peer = self._peerOf(sock)
-        except OSError as error:  # it has gone already
-            self._notBegun(sock, error)
-            return
-        try:
             self._begin(sock, peer)
         except BaseException as error:
             self.transport = None
-            self.reactor.reportFailure(failureOf(error), "buildProtocol of", self.factory)
+            if peer is not None or not isinstance(error, OSError):  # else it has gone already
+                self.reactor.reportFailure(failureOf(error), "buildProtocol of", self.factory)
             self._notBegun(sock, error)
 
     def _notBegun(self, sock: socket.socket, error: BaseException) -> None:
         self.reactor.closeSoon(sock)
-        self.connectionFailed(Failure(error if isinstance(error, ConnectError) else ConnectError(string=error)))
+        try:
+            failure = Failure(error if isinstance(error, ConnectError) else ConnectError(string=error))
+        except MemoryError:
+            failure = failureOf(error)
+        self.connectionFailed(failure)
 
     def _begin(self, sock: socket.socket, peer: Address) -> None:
         """Have a protocol built for a connected socket. What is raised before the connection starts is a failure."""

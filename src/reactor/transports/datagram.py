@@ -29,7 +29,7 @@ from reactor._logger import getLogger
 from reactor.address import Address
 from reactor.defer import Deferred
 from reactor.error import CannotListenError, ConnectionDone, MessageLengthError
-from reactor.failure import Failure
+from reactor.failure import Failure, failureOf
 from reactor.interfaces import BytesLike, ITransportReactor
 from reactor.interfaces.asking import conform
 from reactor.timers import monotonicTime
@@ -254,7 +254,11 @@ class DatagramPort:
         if not self.connected:
             return
         self._close()
-        self._tell("doStop", self.protocol.doStop)
+        try:
+            if (told := self.protocol.doStop()) is not None:
+                self._besideReported(told, "doStop of")
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), "doStop of", self.protocol)
         stopped, self._stopped = self._stopped, None
         if stopped is not None:
             stopped.callback(None)
@@ -309,16 +313,15 @@ class DatagramPort:
 
     def _refused(self) -> None:
         """The peer of a connected socket does not listen."""
-        self._tell("connectionRefused", self.protocol.connectionRefused)
-
-    def _tell(self, name: str, callback: Callable[[], object]) -> None:
-        def failed(failure: Failure) -> None:
-            self.reactor.reportFailure(failure, f"{name} of", self.protocol)
-
         try:
-            beside(callback(), failed)
-        except BaseException:
-            failed(Failure())
+            if (told := self.protocol.connectionRefused()) is not None:
+                self._besideReported(told, "connectionRefused of")
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), "connectionRefused of", self.protocol)
+
+    def _besideReported(self, told: object, what: str) -> None:
+        """See DuplexStream._besideReported."""
+        beside(told, lambda failure: self.reactor.reportFailure(failure, what, self.protocol))
 
     def _takeRest(self) -> None:
         self._rest.take(self.startReading, self.failConnection)

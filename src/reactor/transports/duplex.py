@@ -134,11 +134,11 @@ class DuplexStream(OutputStream):
         producer = self.producer
         if producer is not None:
             self.producer = None
-            self._tell(producer.stopProducing, "stopProducing")
-        tellSkipped(self.reactor, self.getPeer, self.protocol)
+            self._stopProducer(producer)
+        tellSkipped(self.reactor, self, self.protocol)
         try:
             if (told := self.protocol.connectionLost(reason)) is not None:
-                beside(told, lambda failure: self.reactor.reportFailure(failure, "connectionLost of", self))
+                self._besideReported(told, "connectionLost of")
         except BaseException as error:
             self.reactor.reportFailure(failureOf(error), "connectionLost of", self)
         ended = self.ended
@@ -153,13 +153,19 @@ class DuplexStream(OutputStream):
         tellBroken(self.getPeer(), why)
         self.connectionLost(Failure(ConnectionLost(str(why))))
 
-    def _tell(self, callback: Callable[..., object], name: str, *args: object) -> None:
-        """Call `callback`, and log what it raises."""
+    def _stopProducer(self, producer: Any) -> None:
+        """Tell `producer` that nothing more is wanted of it."""
         try:
-            if (told := callback(*args)) is not None:
-                beside(told, lambda failure: self.reactor.reportFailure(failure, f"{name} of", self))
+            if (told := producer.stopProducing()) is not None:
+                self._besideReported(told, "stopProducing of")
         except BaseException as error:
-            self.reactor.reportFailure(failureOf(error), f"{name} of", self)
+            self.reactor.reportFailure(failureOf(error), "stopProducing of", self)
+
+    def _besideReported(self, told: object, what: str) -> None:
+        """Apart from its callers: a function that makes another one takes memory before its first line, and an end must
+        take none.
+        """
+        beside(told, lambda failure: self.reactor.reportFailure(failure, what, self))
 
     def _abort(self, reason: ConnectionLost) -> None:
         if self.disconnected or self._aborting:

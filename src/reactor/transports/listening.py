@@ -265,12 +265,16 @@ class ListeningPort:
         try:
             stopping: Any = self.factory.doStop()
             if stopping is not None:
-                beside(stopping, lambda failure: self.reactor.reportFailure(failure, "stopFactory of", self.factory))
-        except BaseException:
-            self.reactor.reportFailure(Failure(), "doStop of", self.factory)
+                self._besideReported(stopping)
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), "doStop of", self.factory)
         stopped, self._stopped = self._stopped, None
         if stopped is not None:
             stopped.callback(None)
+
+    def _besideReported(self, stopping: object) -> None:
+        """See DuplexStream._besideReported."""
+        beside(stopping, lambda failure: self.reactor.reportFailure(failure, "stopFactory of", self.factory))
 
     def failConnection(self, failure: Failure) -> None:
         """Accepting has failed, for want of memory as a rule: the port rests, and goes on."""

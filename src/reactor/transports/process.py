@@ -15,22 +15,22 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from io import FileIO
+from time import sleep
 from typing import Any, NoReturn
 
 from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor._numbers import closeNumber, duplicate, openPipe, openTerminal, raised
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
-from reactor.failure import Failure
+from reactor.failure import Failure, failureOf
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
 from reactor.interfaces.asking import conform
-from reactor.threads import callWhenWoken
+from reactor.threads import WAKE_REST, callWhenWoken, startThread
 from reactor.transports.childpipes import ChildReader, ChildTerminal, ChildWriter
-from reactor.transports.spawning import Command, spawn
+from reactor.transports.spawning import Command, closeAll, endChild, spawn
 
 log = getLogger("reactor.transports")
 
@@ -40,44 +40,50 @@ STANDARD: Mapping[int, int | str] = {0: "w", 1: "r", 2: "r"}
 
 
 class ExitWatch:
-    """Waits for the child `pid`; calls `exited` once with its wait status, None if somebody else has waited for it."""
+    """Waits for the child `pid`; calls `exited` once with its wait status, None if somebody else has waited for it, and
+    with what that means.
+    """
 
-    def __init__(self, reactor: ITransportReactor, pid: int, exited: Callable[[int | None], None]) -> None:
+    def __init__(self, reactor: ITransportReactor, pid: int, exited: Callable[[int | None, Failure], None]) -> None:
         self._reactor = reactor
         self._pid = pid
         self._exited = exited
         self._file: FileIO | None = None
+        self._found = False  # the child's end, that is, whose status is then known
+        self._status: int | None = None
 
     def start(self) -> None:
         """Begin to watch."""
         try:
-            self._file = FileIO(raised(os.pidfd_open(self._pid)), "rb")
+            self._file = _fileOf(raised(os.pidfd_open(self._pid)))
             self._reactor.addReader(self)
             self._reactor.opened(self)
         except (AttributeError, OSError):  # no such call, or no descriptor left for it
             self._waitElsewhere()
+        except BaseException:
+            self._stopWatching()
+            raise
 
     def fileno(self) -> int:
         """Return the pidfd, -1 if there is none."""
         return -1 if self._file is None else self._file.fileno()
 
     def doRead(self) -> None:
-        """The child has exited, says the kernel; waitpid tells the truth."""
-        found, status = waitFor(self._pid, os.WNOHANG)
-        if found:
+        """The child has exited, says the kernel; waitpid tells the truth. And tells it once: it is kept until there is
+        memory to pass it on, and so long the pidfd stays readable.
+        """
+        if self._ask():
+            outcome = outcomeOf(self._status)
             self._stopWatching()
-            self._exited(status)
+            self._exited(self._status, outcome)
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops, with the child alive. Should the reactor run again, it is still told of the exit."""
         self._waitElsewhere()
 
     def failConnection(self, failure: Failure) -> None:
-        """doRead has failed, for want of memory: another tells of the exit."""
-        try:
-            self._reactor.reportFailure(failure, "waiting for a child")
-        finally:
-            self._waitElsewhere()
+        """doRead has failed, for want of memory, and will be called again."""
+        self._reactor.reportFailure(failure, "waiting for a child")
 
     def _stopWatching(self) -> None:
         file = self._file
@@ -90,21 +96,53 @@ class ExitWatch:
     def _waitElsewhere(self) -> None:
         self._stopWatching()
         try:
-            threading.Thread(target=self._wait, name=f"reactor-child-{self._pid}", daemon=True).start()
-        except RuntimeError:  # no thread is left
-            self._reactor.callLater(WAIT_REST, self._ask)
+            startThread(self._wait, self._stillborn)
+        except (RuntimeError, MemoryError):  # no thread is left
+            self._reactor.callLater(WAIT_REST, self._askAgain)
 
-    def _ask(self) -> None:
-        found, status = waitFor(self._pid, os.WNOHANG)
-        if found:
-            self._exited(status)
+    def _ask(self, options: int = os.WNOHANG) -> bool:
+        """Whether the child has ended."""
+        if not self._found:
+            pid, self._status = waitFor(self._pid, options)
+            self._found = pid != 0
+        return self._found
+
+    def _askAgain(self) -> None:
+        if self._ask():
+            self._exited(self._status, outcomeOf(self._status))
         else:
             self.start()
 
     def _wait(self) -> None:
-        _, status = waitFor(self._pid)
-        with suppress(OSError):  # the reactor has been closed: nobody wants to know
-            callWhenWoken(self._reactor, self._exited, status)
+        """In a thread, which waits for memory, too."""
+        while True:
+            try:
+                self._ask(0)
+                callWhenWoken(self._reactor, self._exited, self._status, outcomeOf(self._status))
+                return
+            except MemoryError:
+                sleep(WAKE_REST)
+            except OSError:  # the reactor has been closed: nobody wants to know
+                return
+
+    def _stillborn(self) -> None:
+        """In a thread that had no memory to begin."""
+        while True:
+            try:
+                callWhenWoken(self._reactor, self._waitElsewhere)
+                return
+            except MemoryError:
+                sleep(WAKE_REST)
+            except OSError:
+                return
+
+
+def _fileOf(fd: int) -> FileIO:
+    try:
+        return FileIO(fd, "rb")
+    except BaseException:
+        closeNumber(fd)
+        raise
 
 
 def waitFor(pid: int, options: int = 0) -> tuple[int, int | None]:
@@ -113,13 +151,6 @@ def waitFor(pid: int, options: int = 0) -> tuple[int, int | None]:
         return os.waitpid(pid, options)
     except ChildProcessError:
         return pid, None
-
-
-def end(pid: int) -> None:
-    """Kill our child `pid`, which nobody can be told of, and wait for its end."""
-    with suppress(OSError):
-        os.kill(pid, signal.SIGKILL)
-        waitFor(pid)
 
 
 class Process:
@@ -146,7 +177,7 @@ class Process:
         self._command = command
         self._childFDs = checked(STANDARD if childFDs is None else childFDs)
         self._pipes: dict[int, ChildReader | ChildWriter] = {}
-        self._reason: ProcessDone | ProcessTerminated | None = None
+        self._outcome: Failure | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._command.executable!r} pid={self.pid} status={self.status}>"
@@ -166,9 +197,8 @@ class Process:
                 pipe.abandon()
             raise
         finally:
-            for fd in theirs:
-                closeNumber(fd)
-        self._tell("makeConnection", self)
+            closeAll(theirs)
+        self._tell("makeConnection of", self)
 
     def _openPipe(self, number: int, theirs: list[int]) -> int:
         """Watch our end of a new pipe. Return the child's, which is added to `theirs`, to be closed."""
@@ -190,7 +220,7 @@ class Process:
         try:
             ExitWatch(self.reactor, pid, self._exited).start()
         except BaseException:
-            end(pid)
+            endChild(pid)
             raise
         self.pid = pid
 
@@ -207,41 +237,51 @@ class Process:
 
     def _pipeEnded(self, number: int) -> None:
         del self._pipes[number]
-        self._tell("childConnectionLost", number)
+        self._tell("childConnectionLost of", number)
         self._maybeEnded()
 
     def _isOpen(self) -> bool:
         """Whether there is more to come from the child's descriptors."""
         return bool(self._pipes)
 
-    def _exited(self, status: int | None) -> None:
+    def _exited(self, status: int | None, outcome: Failure) -> None:
         self.pid = None
+        self._outcome = outcome
         if status is None:
-            log.warning("%r: somebody else has waited for it, so how it ended is not known", self)
-            self._reason = ProcessTerminated()
+            with suppress(MemoryError):
+                log.warning("%r: somebody else has waited for it, so how it ended is not known", self)
         else:
             self.status = status
-            self._reason = reasonOf(status)
-        self._tell("processExited", Failure(self._reason))
+        self._tell("processExited of", outcome)
         self._maybeEnded()
 
     def _maybeEnded(self) -> None:
         """Tell the protocol of the end, once the child has exited and all its descriptors are closed."""
-        if self._reason is not None and not self._isOpen() and self._protocol is not None:
-            self._tell("processEnded", Failure(self._reason))
+        if self._outcome is not None and not self._isOpen() and self._protocol is not None:
+            self._tell("processEnded of", self._outcome)
             self._protocol = None  # breaks the cycle with protocol.transport, which stays
 
-    def _tell(self, name: str, *args: object) -> None:
-        """Call the protocol's method `name`; what it raises is logged, and the child goes on."""
+    def _tell(self, what: str, argument: Any) -> None:
+        """Call a method of the protocol; what it raises is logged, and the child goes on."""
         protocol = self._protocol
-
-        def failed(failure: Failure) -> None:
-            self.reactor.reportFailure(failure, f"{name} of", protocol)
-
         try:
-            beside(getattr(protocol, name)(*args), failed)
-        except BaseException:
-            failed(Failure())
+            # Called by name, as a method that is passed on is an object, for which there may be no memory.
+            if what == "processEnded of":
+                told = protocol.processEnded(argument)
+            elif what == "processExited of":
+                told = protocol.processExited(argument)
+            elif what == "childConnectionLost of":
+                told = protocol.childConnectionLost(argument)
+            else:
+                told = protocol.makeConnection(argument)
+            if told is not None:
+                self._besideReported(told, what, protocol)
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), what, protocol)
+
+    def _besideReported(self, told: object, what: str, protocol: object) -> None:
+        """See DuplexStream._besideReported."""
+        beside(told, lambda failure: self.reactor.reportFailure(failure, what, protocol))
 
     # For protocols.
 
@@ -388,7 +428,7 @@ class PTYProcess(Process):
         if self._given:
             closeNumber(ours)
         closeNumber(theirs)
-        self._tell("makeConnection", self)
+        self._tell("makeConnection of", self)
 
     def _received(self, data: bytes) -> object:
         return self._protocol.childDataReceived(1, data)
@@ -426,6 +466,11 @@ def checked(childFDs: Mapping[int, int | str]) -> dict[int, int | str]:
         if number < 0 or not (kind in ("r", "w") or (isinstance(kind, int) and kind >= 0)):
             raise ValueError(f'childFDs maps descriptors to "r", "w" or a descriptor of ours, not {number} to {kind!r}')
     return dict(childFDs)
+
+
+def outcomeOf(status: int | None) -> Failure:
+    """What a wait status means for the protocol, also if it is not known."""
+    return Failure(ProcessTerminated() if status is None else reasonOf(status))
 
 
 def reasonOf(status: int) -> ProcessDone | ProcessTerminated:

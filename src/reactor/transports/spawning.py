@@ -12,10 +12,11 @@ something else, and making a terminal the controlling one. That function makes s
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from time import sleep
 from typing import Any
 
 from reactor._numbers import closeNumber
@@ -29,6 +30,9 @@ except ImportError:  # there are no children there: spawn() says so
     HAS_CHILDREN = False
 else:
     HAS_CHILDREN = True
+
+
+END_REST = 0.001
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ def spawn(command: Command, descriptors: Mapping[int, int], terminal: bool = Fal
     """
     if not HAS_CHILDREN:
         raise NotImplementedError("child processes need fork and exec")
-    with ExitStack() as held:
+    held: list[int] = []
+    try:
         higher = {child: ours for child, ours in descriptors.items() if child > 2}
         moves = _occupy(higher, held)
         stdin, stdout, stderr = (descriptors.get(number, subprocess.DEVNULL) for number in range(3))
@@ -70,7 +75,9 @@ def spawn(command: Command, descriptors: Mapping[int, int], terminal: bool = Fal
             bufsize=0,
             **_identity(command.uid, command.gid),
         )
-    child.returncode = 0  # so that it does not wait for the child itself, at the next child's start say
+    finally:
+        closeAll(held)
+    child.returncode = 0  # so that it does not wait for the child itself, at the next child's start for example
     return child.pid
 
 
@@ -82,14 +89,35 @@ class _Child(subprocess.Popen[bytes]):
             super().__init__(*args, **kwargs)
         except BaseException as error:
             if getattr(self, "_child_created", False) and self.returncode is None:
-                self.kill()
-                self.wait()
+                endChild(self.pid)
+                self.returncode = -signal.SIGKILL
             if isinstance(error, subprocess.SubprocessError):  # what was to be done in it before exec
                 raise OSError(f"the child could not be prepared: {error}") from error
             raise
 
 
-def _occupy(wanted: Mapping[int, int], held: ExitStack) -> list[tuple[int, int]]:
+def closeAll(numbers: list[int]) -> None:
+    """Close descriptors, without an allocation: there may be a child by now, and it must not be lost."""
+    index = len(numbers)
+    while index:
+        index -= 1
+        closeNumber(numbers[index])
+
+
+def endChild(pid: int) -> None:
+    """Kill our child `pid`, which nobody can be told of, and wait for its end; as long as there is no memory, again."""
+    while True:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return
+        except MemoryError:
+            sleep(END_REST)
+        except OSError:
+            return
+
+
+def _occupy(wanted: Mapping[int, int], held: list[int]) -> list[tuple[int, int]]:
     """Have each number of `wanted` stand here for what the child is to find there.
 
     Returned are the (source, number) that the child must move itself, because the number is in use here. No source is
@@ -104,10 +132,14 @@ def _occupy(wanted: Mapping[int, int], held: ExitStack) -> list[tuple[int, int]]
     return moves
 
 
-def _duplicate(fd: int, least: int, held: ExitStack) -> int:
-    """Return a duplicate of `fd`, open as long as `held`, whose number is the first free one from `least` on."""
+def _duplicate(fd: int, least: int, held: list[int]) -> int:
+    """Return a duplicate of `fd`, added to `held`, whose number is the first free one from `least` on."""
     number: int = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, least)
-    held.callback(closeNumber, number)
+    try:
+        held.append(number)
+    except BaseException:
+        closeNumber(number)
+        raise
     return number
 
 

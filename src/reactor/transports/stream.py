@@ -174,11 +174,8 @@ class Connection(DuplexStream):
         if self._rest is not None:
             self._cancelRest()
         reactor = self.reactor
-        try:
-            reactor.removeReader(self)
-            reactor.removeWriter(self)
-        except MemoryError:
-            pass  # an open socket would be worse than an event loop that remembers its number
+        reactor.removeReader(self)
+        reactor.removeWriter(self)
         if self._aborting:
             self._resetOnClose()
         elif self.disconnecting:

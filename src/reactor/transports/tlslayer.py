@@ -42,7 +42,7 @@ from reactor.error import (
     SSLError,
     TimeoutError,
 )
-from reactor.failure import Failure
+from reactor.failure import Failure, failureOf
 from reactor.interfaces import ILowerTransport, ITransportReactor
 from reactor.timers import monotonicTime
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
@@ -334,12 +334,12 @@ class TLSLayer(TLSOutput):
             self._watchClosing()
         producer, self.producer = self.producer, None
         if producer is not None:
-            self._tell(producer.stopProducing, "stopProducing")
+            self._stopProducer(producer)
         protocol, failed, ended = self.protocol, self._failed, self._ended
         self._build = self._failed = self._ended = None
         if protocol is not None:
-            tellSkipped(self.reactor, self.lower.getPeer, protocol)
-            self._tell(protocol.connectionLost, "connectionLost", reason)
+            tellSkipped(self.reactor, self.lower, protocol)
+            self._tellProtocol(protocol, reason)
             if ended is not None:
                 ended(reason)
         elif failed is not None:
@@ -347,12 +347,23 @@ class TLSLayer(TLSOutput):
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
         self.disconnecting = True  # see DuplexStream.connectionLost
 
-    def _tell(self, callback: Callable[..., object], name: str, *args: object) -> None:
+    def _stopProducer(self, producer: Any) -> None:
         try:
-            if (told := callback(*args)) is not None:
-                beside(told, lambda failure: self.reactor.reportFailure(failure, f"{name} of {self!r}"))
-        except BaseException:
-            self.reactor.reportFailure(Failure(), f"{name} of {self!r}")
+            if (told := producer.stopProducing()) is not None:
+                self._besideReported(told, "stopProducing of")
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), "stopProducing of", self)
+
+    def _tellProtocol(self, protocol: Any, reason: Failure) -> None:
+        try:
+            if (told := protocol.connectionLost(reason)) is not None:
+                self._besideReported(told, "connectionLost of")
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), "connectionLost of", self)
+
+    def _besideReported(self, told: object, what: str) -> None:
+        """See DuplexStream._besideReported."""
+        beside(told, lambda failure: self.reactor.reportFailure(failure, what, self))
 
 
 def sayGoodbye(transport: Any) -> None:
