@@ -9,7 +9,8 @@ sees a reset.
                much of it a client that watches nothing has counted as taken. A protocol that has paused its transport
                still has something to deliver, and is waited for
     sent       the peer has what it was owed and the connection is closed, as soon as the peer has acknowledged it and
-               is silent (for QUIET, if it has spoken since), or after LINGER. From then on the kernel refuses what comes; what it has is delivered first
+               is silent (for QUIET, if it has spoken since), or after LINGER. From then on the kernel refuses what
+               comes; what it has is delivered first
 
 A peer that has not heeded our end for all of LINGER, and still sends, is told by a reset. A plain close would not do.
 Its next lines would count as sent, since only the answer to one of them tells; and that answer may not come: if a
