@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from reactor import Protocol
 from reactor.testing import FakeTransport, IOPump, PumpReactor, connect, makeFakeClient, makeFakeServer
-from reactor.transports.tls import TLSConnection
+from reactor.transports.tls.connection import TLSConnection
 from tests.tlsharness import HOST, TRUST, certificatePath, clientOptions, serverOptions
 
 APPLICATION_DATA, HANDSHAKE = 23, 22

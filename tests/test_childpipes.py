@@ -12,7 +12,7 @@ import pytest
 
 from reactor.error import ConnectionLost
 from reactor.failure import Failure
-from reactor.transports.childpipes import ChildReader, ChildTerminal, ChildWriter
+from reactor.transports.children.pipes import ChildReader, ChildTerminal, ChildWriter
 from tests.harness import OURS, Producer, turnUntil
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from reactor import _cooperator, _current, defer, task
+from reactor import _current, defer, task
+from reactor.task import cooperator
 from tests.sidebyside import OURS, result, same
 
 
@@ -335,7 +336,7 @@ def test_interruptsLeaveTheCooperatorWhichGoesOn(kind: type[BaseException]) -> N
 
 def test_theDefaultCooperatorUsesTheCurrentReactorInSlices(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(_cooperator.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(cooperator.time, "monotonic", lambda: now[0])
     clock, other = task.Clock(), task.Clock()
     done: list[int] = []
 
@@ -376,7 +377,7 @@ def test_cooperatorsGoWithTheirReactors() -> None:
         task.coiterate(iter([1]))
         clock.advance(0)
     gc.collect()
-    before = len(_cooperator._cooperators)
+    before = len(cooperator._cooperators)
     del clock
     gc.collect()
-    assert len(_cooperator._cooperators) == before - 1
+    assert len(cooperator._cooperators) == before - 1

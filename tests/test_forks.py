@@ -32,7 +32,7 @@ from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, Server
 from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
 from reactor.testing.wire import PumpReactor
-from reactor.transports.unixpath import PathLock
+from reactor.transports.unix.path import PathLock
 from tests.harness import ASYNCIO, DEADLINE, LOOPBACK, LOOPS, OURS, UVLOOP, World, dial, readAll, runProgram, turnUntil
 
 # Python 3.12 and newer warn of forks where there are threads, which is what is tried here.

@@ -46,10 +46,10 @@ from reactor.interfaces import (
     verifyObject,
 )
 from reactor.transports.tcp import TCPClientConnection
-from reactor.transports.tls import TLSConnection
+from reactor.transports.tls.connection import TLSConnection
 from reactor.transports.udp import MulticastPort
-from reactor.transports.unix import UNIXClientConnection
-from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort
+from reactor.transports.unix.datagram import ConnectedUNIXDatagramPort
+from reactor.transports.unix.stream import UNIXClientConnection
 from tests.harness import LOOPBACK, OURS, TWISTED, UNIXWorld, World, runProgram
 
 THEIRS: dict[str, Any] = {

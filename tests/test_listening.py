@@ -19,8 +19,8 @@ from reactor.transports import listening
 from reactor.transports.listening import ACCEPT_BATCH, ACCEPT_REST, ListeningPort
 from reactor.transports.tcp import TCPPort
 from reactor.transports.udp import UDPPort
-from reactor.transports.unix import UNIXPort
-from reactor.transports.unixdatagram import UNIXDatagramPort
+from reactor.transports.unix.datagram import UNIXDatagramPort
+from reactor.transports.unix.stream import UNIXPort
 from tests.conftest import openFiles
 from tests.harness import DEADLINE, LOOPBACK, LOOPS, World, dial, readAll, runProgram
 

@@ -45,12 +45,12 @@ import reactor
 from reactor.loops.epoll import EpollReactor
 from reactor.stdio import StandardIO
 from reactor.timers import DelayedCall
-from reactor.transports.process import Process, PTYProcess
+from reactor.transports.children.process import Process, PTYProcess
 from reactor.transports.tcp import TCPClientConnection, TCPConnection, TCPConnector, TCPPort
-from reactor.transports.tls import TLSConnection
+from reactor.transports.tls.connection import TLSConnection
 from reactor.transports.udp import MulticastPort, UDPPort
-from reactor.transports.unix import UNIXConnection, UNIXConnector, UNIXPort
-from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
+from reactor.transports.unix.datagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
+from reactor.transports.unix.stream import UNIXConnection, UNIXConnector, UNIXPort
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "src" / "reactor").rglob("*.py"))

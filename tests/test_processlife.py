@@ -12,7 +12,7 @@ import pytest
 
 import reactor
 from reactor.error import ProcessDone
-from reactor.transports import spawning
+from reactor.transports.children import spawning
 from tests.children import Children, children
 from tests.harness import DEADLINE, LOOPS, SIDES, nativeThreads, runProgram, runUntil, turnUntil
 

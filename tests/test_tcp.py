@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from reactor.address import checkPort, socketName
 from reactor.transports import tcp
-from reactor.transports.tcp import TCPPort, checkPort, noDelay, socketName
+from reactor.transports.tcp import TCPPort, noDelay
 from tests.harness import LOOPBACK, World, dial
 
 

@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from reactor import error
-from reactor.transports.tlsengine import BATCH, IDLE_LIMIT, RECORD, TLSEngine
+from reactor.transports.tls.engine import BATCH, IDLE_LIMIT, RECORD, TLSEngine
 from tests.rawtls import HANDSHAKE, Attacker, peerContext
 from tests.tlsharness import HOST, clientOptions, serverOptions
 

@@ -15,10 +15,11 @@ from reactor.failure import Failure
 from reactor.interfaces import IHandshakeListener, ISSLTransport
 from reactor.testing import PumpReactor, connect, makeFakeClient, makeFakeServer
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, CertificateOptions, optionsForClientTLS
+from reactor.transports.duplex import tellStop
 from reactor.transports.output import OUTPUT_LIMIT
-from reactor.transports.tls import TLSConnection
-from reactor.transports.tlslayer import sayGoodbye, undelivered
-from reactor.transports.tlsoutput import CIPHERTEXT_MARK, CIPHERTEXT_STEP
+from reactor.transports.tls.connection import TLSConnection
+from reactor.transports.tls.layer import undelivered
+from reactor.transports.tls.output import CIPHERTEXT_MARK, CIPHERTEXT_STEP
 from tests.harness import Producer, World
 from tests.rawtls import RawEnd, RawHalves, Recorder, RecordingHalves, Wire, peerContext
 from tests.tlsharness import CA, CERTIFICATE, HOST, TRUST, certificatePath, clientOptions, pemOf, write
@@ -572,8 +573,8 @@ class TestEnds:
         wire = Wire().handshake()
         wire.ours.write(b"last words")
         wire.ours.flush()
-        sayGoodbye(wire.lower)
-        sayGoodbye(wire.lower)
+        tellStop(wire.ours)
+        tellStop(wire.ours)
         assert wire.hear() == b"last words<end>"
         assert wire.protocol.events == ["made", "handshake"]
 
@@ -581,10 +582,9 @@ class TestEnds:
         """close_notify says that there was no more; nor is there one before the handshake, or without TLS."""
         wire = Wire().handshake()
         wire.ours.write(b"not encrypted yet")
-        sayGoodbye(wire.lower)
+        tellStop(wire.ours)
         assert wire.hear() == b"not encrypted yet"
-        sayGoodbye(Wire().lower)
-        sayGoodbye(wire.other)
+        tellStop(Wire().ours)
 
     def test_tlsMayHaveToReadBeforeItWrites(self) -> None:
         class Waiting:

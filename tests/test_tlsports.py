@@ -23,7 +23,7 @@ import reactor
 from reactor import CertificateOptions, LineReceiver, Protocol, error, optionsForClientTLS
 from reactor.endpoints import SSL4ClientEndpoint, SSL4ServerEndpoint, wrapClientTLS, wrapServerTLS
 from reactor.policies import WrappingFactory
-from reactor.transports.tls import TLSConnection
+from reactor.transports.tls.connection import TLSConnection
 from reactor.transports.tlsports import TLSConnector, TLSFactory
 from tests.harness import DEADLINE, LOOPBACK, LOOPS, World, dial, readAll, refusedPort, reset, silentServer
 from tests.rawtls import peerContext

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from reactor.error import UnsupportedAddressFamily
-from reactor.transports import unixpath
-from reactor.transports.unixpath import BoundPath, PathLock, checkName, openSocket
+from reactor.transports.unix import path as unixpath
+from reactor.transports.unix.path import BoundPath, PathLock, checkName, openSocket
 from tests.harness import runProgram
 
 
@@ -597,7 +597,7 @@ def test_ofManyStartersOneWins(tmp_path: pathlib.Path) -> None:
 INTRUDER = """
 import errno, os, signal, socket, sys
 from reactor.address import UNIXAddress
-from reactor.transports.unix import openBound
+from reactor.transports.unix.stream import openBound
 
 os.chdir(sys.argv[1])
 mode, times, mask = int(sys.argv[2], 8), int(sys.argv[3]), int(sys.argv[4], 8)

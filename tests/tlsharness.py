@@ -10,9 +10,9 @@ from typing import Any
 import trustme
 
 from reactor.tlsoptions import CertificateOptions, optionsForClientTLS
-from reactor.transports.tls import TLSConnection
+from reactor.transports.tls.connection import TLSConnection
 from reactor.transports.tlsports import TLSConnecting, TLSFactory
-from reactor.transports.unix import UNIXConnector
+from reactor.transports.unix.stream import UNIXConnector
 from tests.harness import LOOPBACK, MemoryWorld, UNIXWorld, World
 
 CA = trustme.CA()

@@ -27,9 +27,9 @@ from reactor import stringreceivers as stringreceivers
 from reactor import task as task
 from reactor import threads as threads
 from reactor import tlsoptions as tlsoptions
-from reactor._calls import currentBase as _currentBase
 from reactor._current import current, install, registerMaker
-from reactor._opening import functions as _functions
+from reactor._functions import currentBase as _currentBase
+from reactor._functions import functions as _functions
 from reactor.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from reactor.defer import (
     AlreadyCalledError,

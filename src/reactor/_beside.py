@@ -16,11 +16,11 @@ from inspect import CO_ITERABLE_COROUTINE
 from types import CoroutineType, GeneratorType
 from typing import Any, Final, cast
 
-from reactor._chain import CancelledError, logFailure
-from reactor._combinators import DeferredList
-from reactor._coroutines import Driver
-from reactor._deferred import Deferred
 from reactor._logger import Logger
+from reactor.defer.chain import CancelledError, logFailure
+from reactor.defer.combinators import DeferredList
+from reactor.defer.coroutines import Driver
+from reactor.defer.deferred import Deferred
 from reactor.failure import Failure
 
 # The exact type first: asking the abstract class is slow.

@@ -7,6 +7,7 @@ own; one that is the key of a dict is better left as it is.
 from __future__ import annotations
 
 import codecs
+import errno
 import os
 import socket
 from dataclasses import dataclass, fields
@@ -223,6 +224,15 @@ def _isAddressInC(text: str) -> bool:
     return True
 
 
+def socketName(host: str, port: int) -> Any:
+    """Return the socket name of a literal address, an IPv6 scope included. OSError if it is none."""
+    if isIPAddress(host):
+        return (host, port)
+    if isIPv6Address(host):
+        return ipv6Name(host, port)
+    raise OSError(errno.EINVAL, f"{host!r} is not known as a literal address")
+
+
 def fromSocketName(family: int, name: Any, kind: SocketType = "TCP") -> IPv4Address | IPv6Address:
     """Return the address object for what the socket module gives for an AF_INET or AF_INET6 socket.
 
@@ -234,3 +244,10 @@ def fromSocketName(family: int, name: Any, kind: SocketType = "TCP") -> IPv4Addr
     address = _new(IPv4Address)
     address.type, address.host, address.port = kind, name[0], name[1]
     return address
+
+
+def checkPort(port: int) -> int:
+    """Return `port`. ValueError unless it is a number from 0 to 65535."""
+    if not isinstance(port, int) or not 0 <= port <= 65535:
+        raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
+    return port

@@ -28,7 +28,7 @@ from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
 from reactor.interfaces.asking import implementer
 from reactor.interfaces.streams import IAddress
-from reactor.transports.childpipes import hasHungUp
+from reactor.transports.children.pipes import hasHungUp
 from reactor.transports.duplex import DuplexStream, isHalfCloseable
 from reactor.transports.sharing import SharedDescriptor
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from reactor._beside import beside, failTransport, refused
 from reactor._closing import closeFor
 from reactor._logger import getLogger
-from reactor._pauseable import PauseableMixin
 from reactor.error import FramingBroken, LineLengthExceeded
 from reactor.linecore import asBytes
 from reactor.protocol import Protocol
+from reactor.protocol.pauseable import PauseableMixin
 
 if TYPE_CHECKING:
     from reactor.interfaces import BytesLike

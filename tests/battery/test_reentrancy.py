@@ -26,7 +26,7 @@ from reactor.error import (
 from reactor.failure import Failure
 from reactor.protocol import ClientFactory, DatagramProtocol, ServerFactory
 from reactor.testing import PumpReactor, connect, makeFakeClient, makeFakeServer
-from reactor.transports.tls import TLSConnection
+from reactor.transports.tls.connection import TLSConnection
 from tests.battery.sizes import size
 from tests.battery.test_exceptions import (
     CASES,

@@ -15,7 +15,7 @@ import pytest
 
 from reactor import DatagramProtocol, EpollReactor, Protocol, ServerFactory
 from reactor.error import CannotListenError
-from reactor.transports.unix import PeerCredentials
+from reactor.transports.unix.stream import PeerCredentials
 from tests.battery.sizes import size
 from tests.battery.unixowners import NOBODY, run
 from tests.harness import LOOPS, TWISTED, UNIXWorld

@@ -22,7 +22,8 @@ import pytest
 from reactor import threads
 from reactor.failure import Failure
 from reactor.protocol import ClientFactory, ProcessProtocol, Protocol, ServerFactory
-from reactor.transports import connecting, spawning
+from reactor.transports import connecting
+from reactor.transports.children import spawning
 from tests.conftest import openFiles
 from tests.harness import DEADLINE, LOOPBACK, dial, turnUntil
 

@@ -23,9 +23,9 @@ from reactor.interfaces import ITransportReactor
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.stream import Connection
 from reactor.transports.tcp import TCPConnection
-from reactor.transports.tlsengine import RECORD
-from reactor.transports.tlslayer import TRUNCATED
-from reactor.transports.unix import UNIXConnection
+from reactor.transports.tls.engine import RECORD
+from reactor.transports.tls.layer import TRUNCATED
+from reactor.transports.unix.stream import UNIXConnection
 
 GOES_NOWHERE = 64 * 1024
 

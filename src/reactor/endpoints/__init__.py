@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from reactor._faces import publish
 from reactor.endpoints.hostname import HostnameEndpoint
 from reactor.endpoints.parsers import registerEndpointParser, unregisterEndpointParser
+from reactor.endpoints.process import ProcessEndpoint, StandardErrorBehavior
 from reactor.endpoints.streams import (
     AdoptedStreamServerEndpoint,
     SSL4ClientEndpoint,
@@ -19,7 +21,6 @@ from reactor.endpoints.streams import (
 )
 from reactor.endpoints.strings import clientFromString, quoteStringArgument, serverFromString
 from reactor.endpoints.tls import wrapClientTLS, wrapServerTLS
-from reactor.processendpoint import ProcessEndpoint, StandardErrorBehavior
 
 __all__ = [
     "AdoptedStreamServerEndpoint",
@@ -44,3 +45,5 @@ __all__ = [
     "wrapClientTLS",
     "wrapServerTLS",
 ]
+
+publish(globals())

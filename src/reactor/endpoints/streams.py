@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         IReactorUNIX,
     )
     from reactor.tlsoptions import ContextFactory
-    from reactor.transports.unix import Path
+    from reactor.transports.unix.stream import Path
 
 P = TypeVar("P", bound=BaseProtocol)
 

@@ -13,8 +13,8 @@ from reactor.interfaces import IListeningPort, IProtocolFactory
 from reactor.interfaces.asking import conform
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.starttls import askedContext, contextFor, hostOf
-from reactor.transports.tls import TLSConnection
-from reactor.transports.tlslayer import TLSLayer
+from reactor.transports.tls.connection import TLSConnection
+from reactor.transports.tls.layer import TLSLayer
 from reactor.transports.tlsports import TLSFactory
 
 

@@ -11,6 +11,7 @@ that runs the reactor, and may be called from inside any callback.
 
 from __future__ import annotations
 
+from reactor._faces import publish
 from reactor.interfaces.asking import (
     Interface,
     InterfaceClass,
@@ -201,7 +202,4 @@ __all__ = [
     "verifyObject",
 ]
 
-# Pickles and tracebacks name this package; the file that a contract is in is of no interest.
-for _name in __all__:
-    if isinstance(globals()[_name], type):
-        globals()[_name].__module__ = __name__
+publish(globals())

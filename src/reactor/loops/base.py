@@ -42,7 +42,6 @@ from reactor.loops.sockets import SocketServices
 from reactor.loops.triggers import SystemEvents, Trigger
 from reactor.loops.workers import ThreadServices
 from reactor.timers import LATE, DelayedCall, TimerQueue
-from reactor.transports.tlslayer import sayGoodbye
 
 log = getLogger("reactor")
 
@@ -274,7 +273,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         """Close every port, attempt and connection, and what programs have added themselves, with ConnectionLost."""
         self._flushOutput()
         for transport in [*self._open]:
-            sayGoodbye(transport)
+            if (stops := getattr(transport, "reactorStops", None)) is not None:
+                stops()
         for transport in [*self._open, *(other for other in self.removeAll() if other not in self._open)]:
             try:
                 self._beside(transport.connectionLost(Failure(ConnectionLost())), "connectionLost of", transport)

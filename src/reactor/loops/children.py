@@ -7,8 +7,8 @@ from typing import Any
 
 from reactor._arguments import checkProtocol
 from reactor.interfaces import NO_ENVIRONMENT, Environment, IProcessProtocol, ITransportReactor, Text
-from reactor.transports.process import Process, PTYProcess
-from reactor.transports.spawning import Command
+from reactor.transports.children.process import Process, PTYProcess
+from reactor.transports.children.spawning import Command
 
 
 class ProcessServices:

@@ -10,8 +10,8 @@ from reactor.transports.tcp import TCPConnector, TCPPort
 from reactor.transports.tlsports import TLSConnector, TLSFactory
 from reactor.transports.udp import MulticastPort, UDPPort
 from reactor.transports.udp import adoptedPort as adoptedDatagramPort
-from reactor.transports.unix import Path, UNIXConnector, UNIXPort
-from reactor.transports.unixdatagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
+from reactor.transports.unix.datagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
+from reactor.transports.unix.stream import Path, UNIXConnector, UNIXPort
 
 
 class SocketServices:

@@ -23,7 +23,7 @@ from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
 from reactor.transports.output import OutputStream
-from reactor.transports.tlslayer import TLSLayer
+from reactor.transports.tls.layer import TLSLayer
 
 SWEEPS = 8
 SLICE = 1000

@@ -21,7 +21,7 @@ from reactor.interfaces import IProtocolFactory, ITransportReactor
 from reactor.protocol import abandon
 from reactor.transports.stream import Connection
 from reactor.transports.tcp import TCPConnection, TCPPort, noDelay
-from reactor.transports.unix import UNIXConnection, UNIXPort
+from reactor.transports.unix.stream import UNIXConnection, UNIXPort
 
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 _UNIX = getattr(socket, "AF_UNIX", None)

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from reactor.address import hostText
+from reactor.address import checkPort, hostText
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,3 @@ def clientBinding(bindAddress: BindAddress | None) -> Binding | None:
         raise type(error)(what) from None
     # A port that is none is told as everything that goes wrong with the attempt: to the factory.
     return Binding(hostText(host or ""), port)
-
-
-def checkPort(port: int) -> int:
-    """Return `port`. ValueError unless it is a number from 0 to 65535."""
-    if not isinstance(port, int) or not 0 <= port <= 65535:
-        raise ValueError(f"a port is a number from 0 to 65535, not {port!r}")
-    return port

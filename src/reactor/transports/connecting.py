@@ -21,10 +21,10 @@ from typing import Any, Literal
 
 from reactor._arguments import checkFactory
 from reactor._beside import beside, refused
-from reactor._chain import cancelQuietly
 from reactor._numbers import openSocket
 from reactor.address import Address
 from reactor.defer import Deferred, maybeDeferred
+from reactor.defer.chain import cancelQuietly
 from reactor.error import ConnectBindError, ConnectError, NotConnectingError, TimeoutError, UserError, getConnectError
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import IClientFactory, IDelayedCall, IStreamTransport, ITransportReactor

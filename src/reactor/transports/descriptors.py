@@ -22,7 +22,7 @@ from reactor.error import FileDescriptorOverrun, OutputLimitExceeded, SSLError
 from reactor.failure import Failure
 from reactor.interfaces import IProtocol, ITransportReactor
 from reactor.transports.stream import Connection
-from reactor.transports.tlslayer import PLAIN_BYTES, TLSLayer
+from reactor.transports.tls.layer import PLAIN_BYTES, TLSLayer
 
 with suppress(ImportError):  # Windows has neither it nor such sockets
     import fcntl

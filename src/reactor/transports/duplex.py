@@ -112,6 +112,10 @@ class DuplexStream(OutputStream):
 
     # For the loop and other transports.
 
+    def reactorStops(self) -> None:
+        """Called by the reactor before it closes everything: protocols that are transports, too, say their last."""
+        tellStop(self.protocol)
+
     def failConnection(self, failure: Failure) -> None:
         """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
         try:
@@ -200,6 +204,14 @@ class DuplexStream(OutputStream):
             self.connectionLost(self._closedInOrder())
         elif self._ending:
             self._endWriting()
+
+
+def tellStop(protocol: Any) -> None:
+    """Call reactorStops of `protocol`, or of the protocol that it wraps, if that is a transport as well (TLS is)."""
+    while protocol is not None and not hasattr(type(protocol), "reactorStops"):
+        protocol = getattr(protocol, "__dict__", {}).get("wrappedProtocol")
+    if protocol is not None:
+        protocol.reactorStops()
 
 
 def isHalfCloseable(protocol: object) -> bool:

@@ -18,8 +18,8 @@ from reactor.error import SSLError
 from reactor.linecore import UNLIMITED
 from reactor.tlsoptions import ContextFactory, checkContext, defaultClientContext
 from reactor.transports.stream import Connection
-from reactor.transports.tls import TLSConnection
-from reactor.transports.tlslayer import PLAIN_BYTES, undelivered
+from reactor.transports.tls.connection import TLSConnection
+from reactor.transports.tls.layer import PLAIN_BYTES, undelivered
 
 
 class StartTLSMixin:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 import sys
 from collections.abc import Callable
@@ -14,18 +13,19 @@ from reactor.address import (
     Address,
     IPv4Address,
     IPv6Address,
+    checkPort,
     destinationOf,
     fromSocketName,
     hostText,
-    ipv6Name,
     isIPAddress,
     isIPv6Address,
+    socketName,
 )
 from reactor.defer import Deferred, fail, succeed
 from reactor.error import CannotListenError, ServiceNameUnknownError
 from reactor.failure import Failure
 from reactor.interfaces import IClientFactory, IProtocolFactory, ITransportReactor
-from reactor.transports.binding import BindAddress, Binding, checkPort, clientBinding, listeningBinding
+from reactor.transports.binding import BindAddress, Binding, clientBinding, listeningBinding
 from reactor.transports.connecting import Connector, Target
 from reactor.transports.listening import ListeningPort
 from reactor.transports.starttls import StartTLSMixin
@@ -204,12 +204,3 @@ def noDelay(sock: socket.SocketType) -> None:
     """Set TCP_NODELAY."""
     with suppress(OSError):  # the peer has reset the connection already, which the first recv will tell
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-
-
-def socketName(host: str, port: int) -> Any:
-    """Return the socket name of a literal address, an IPv6 scope included. OSError if it is none."""
-    if isIPAddress(host):
-        return (host, port)
-    if isIPv6Address(host):
-        return ipv6Name(host, port)
-    raise OSError(errno.EINVAL, f"{host!r} is not known as a literal address")

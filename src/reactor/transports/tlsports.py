@@ -15,8 +15,8 @@ from reactor.transports.binding import BindAddress
 from reactor.transports.connecting import Connector
 from reactor.transports.starttls import askedContext, contextFor, hostOf
 from reactor.transports.tcp import TCPConnector
-from reactor.transports.tls import TLSConnection
-from reactor.transports.tlslayer import TLSLayer
+from reactor.transports.tls.connection import TLSConnection
+from reactor.transports.tls.layer import TLSLayer
 
 log = getLogger("reactor.tls")
 

@@ -14,6 +14,7 @@ from reactor.address import (
     Address,
     IPv4Address,
     IPv6Address,
+    checkPort,
     fromSocketName,
     hostText,
     ipv6Name,
@@ -32,7 +33,6 @@ from reactor.error import (
     UnsupportedSocketType,
 )
 from reactor.interfaces import BytesLike, ITransportReactor
-from reactor.transports.binding import checkPort
 from reactor.transports.datagram import DatagramPort
 
 BROADCAST = "<broadcast>"

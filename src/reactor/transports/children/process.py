@@ -29,8 +29,8 @@ from reactor.failure import Failure, failureOf
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
 from reactor.interfaces.asking import conform
 from reactor.threads import WAKE_REST, callWhenWoken, startThread
-from reactor.transports.childpipes import ChildReader, ChildTerminal, ChildWriter
-from reactor.transports.spawning import Command, closeAll, endChild, spawn
+from reactor.transports.children.pipes import ChildReader, ChildTerminal, ChildWriter
+from reactor.transports.children.spawning import Command, closeAll, endChild, spawn
 
 log = getLogger("reactor.transports")
 

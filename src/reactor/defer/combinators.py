@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Generic, Literal, TypeVar, cast, overload
 
-from reactor._chain import cancelQuietly
-from reactor._deferred import Deferred
+from reactor.defer.chain import cancelQuietly
+from reactor.defer.deferred import Deferred
 from reactor.failure import Failure
 
 T = TypeVar("T")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 from reactor import _current
 from reactor._beside import Running, started
 from reactor._logger import getLogger
-from reactor._protocols import BaseProtocol
 from reactor.error import NotConnectingError
 from reactor.interfaces.asking import conform
+from reactor.protocol.protocols import BaseProtocol
 
 if TYPE_CHECKING:
     from reactor.failure import Failure

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
-from reactor._deferred import Deferred, maybeDeferred, succeed
+from reactor.defer.deferred import Deferred, maybeDeferred, succeed
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -14,8 +14,8 @@ from reactor.error import CannotListenError
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, ITransportReactor
 from reactor.transports.datagram import DatagramPort
-from reactor.transports.unix import Path, cannotListen, openBound
-from reactor.transports.unixpath import BoundPath, checkName, openSocket
+from reactor.transports.unix.path import BoundPath, checkName, openSocket
+from reactor.transports.unix.stream import Path, cannotListen, openBound
 
 _GONE = frozenset({errno.ECONNREFUSED, errno.ENOTCONN})
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from reactor import _current
 from reactor._beside import beside
 from reactor._logger import getLogger
-from reactor._wrapping import ProtocolWrapper, WrappingFactory
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
+from reactor.policies.wrapping import ProtocolWrapper, WrappingFactory
 from reactor.protocol import connectionDone
 
 if TYPE_CHECKING:

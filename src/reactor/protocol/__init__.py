@@ -7,12 +7,13 @@ The life of a protocol, which every transport keeps:
 
 from __future__ import annotations
 
-from reactor._adapters import ConsumerToProtocolAdapter, ProtocolToConsumerAdapter
-from reactor._clients import ClientCreator
 from reactor._closing import closeFor
-from reactor._factories import ClientFactory, Factory, ReconnectingClientFactory, ServerFactory
-from reactor._filewrapper import FileWrapper
-from reactor._protocols import (
+from reactor._faces import publish
+from reactor.protocol.adapters import ConsumerToProtocolAdapter, ProtocolToConsumerAdapter
+from reactor.protocol.clients import ClientCreator
+from reactor.protocol.factories import ClientFactory, Factory, ReconnectingClientFactory, ServerFactory
+from reactor.protocol.filewrapper import FileWrapper
+from reactor.protocol.protocols import (
     AbstractDatagramProtocol,
     BaseProtocol,
     ConnectedDatagramProtocol,
@@ -43,7 +44,4 @@ __all__ = [
     "connectionDone",
 ]
 
-# Pickles and tracebacks name this module; the file that a class is in is of no interest.
-for _name in __all__:
-    if getattr(globals()[_name], "__module__", "").startswith("reactor._"):
-        globals()[_name].__module__ = __name__
+publish(globals())

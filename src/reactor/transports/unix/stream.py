@@ -19,7 +19,7 @@ from reactor.transports.descriptors import DescriptorStream
 from reactor.transports.listening import ListeningPort
 from reactor.transports.starttls import StartTLSMixin
 from reactor.transports.stream import Connection
-from reactor.transports.unixpath import BoundPath, PathLock, checkName, isAbstract, openSocket
+from reactor.transports.unix.path import BoundPath, PathLock, checkName, isAbstract, openSocket
 
 Path: TypeAlias = str | bytes | os.PathLike[str]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from reactor._factories import ClientFactory
-from reactor._protocols import BaseProtocol
 from reactor.defer import Deferred
+from reactor.protocol.factories import ClientFactory
+from reactor.protocol.protocols import BaseProtocol
 
 if TYPE_CHECKING:
     from reactor.failure import Failure

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from types import CoroutineType, GeneratorType, TracebackType
 from typing import Any, Final, TypeAlias
 
-from reactor._chain import CallbackChain, passthru
+from reactor.defer.chain import CallbackChain, passthru
 from reactor.failure import Failure
 
 Steps: TypeAlias = Generator[Any, Any, Any] | Coroutine[Any, Any, Any]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from reactor.address import Address
 from reactor.error import ConnectionAborted
 from reactor.tlsoptions import ContextFactory
-from reactor.transports.tlslayer import TLSLayer
+from reactor.transports.tls.layer import TLSLayer
 
 
 class TLSConnection(TLSLayer):

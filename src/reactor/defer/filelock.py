@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from reactor import _current
-from reactor._chain import CancelledError
-from reactor._deferred import Deferred, TimeoutError, fail
+from reactor.defer.chain import CancelledError
+from reactor.defer.deferred import Deferred, TimeoutError, fail
 from reactor.failure import Failure
 
 with suppress(ImportError):  # Windows has no such call, and none is needed: a link in use cannot be removed there

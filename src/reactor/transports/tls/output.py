@@ -15,7 +15,7 @@ from reactor.error import ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, ILowerTransport, ITransportReactor
 from reactor.transports.output import OUTPUT_LIMIT, OutputStream
-from reactor.transports.tlsengine import TLSEngine
+from reactor.transports.tls.engine import TLSEngine
 
 log = getLogger("reactor.tls")
 

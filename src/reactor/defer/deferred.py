@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
-from reactor._chain import CallbackChain, CancelledError, passthru
-from reactor._coroutines import Driver, isSteps
+from reactor.defer.chain import CallbackChain, CancelledError, logFailure, passthru
+from reactor.defer.coroutines import Driver, isSteps
 from reactor.failure import Failure
 
 if TYPE_CHECKING:
@@ -322,3 +322,24 @@ def ensureDeferred(coro: Coroutine[Any, Any, N] | Generator[Any, Any, N] | Defer
     if not isSteps(coro):
         raise NotACoroutineError(f"{coro!r} is not a coroutine or a Deferred")
     return Deferred.fromCoroutine(coro)
+
+
+def timeout(deferred: Deferred[Any]) -> None:
+    """Fail `deferred` with TimeoutError. The old way to a deadline; see Deferred.addTimeout."""
+    deferred.errback(TimeoutError("Callback timed out"))
+
+
+def logError(err: Failure) -> Failure:
+    """An errback that logs the failure (ERROR, with traceback, logger `reactor.defer`) and passes it on."""
+    logFailure("", err)
+    return err
+
+
+def setDebugging(on: bool) -> None:
+    """Make Deferreds remember the stacks of their creator and invoker, for error reports; slow."""
+    Deferred.debug = bool(on)
+
+
+def getDebugging() -> bool:
+    """Return what setDebugging has set."""
+    return Deferred.debug

@@ -1,4 +1,4 @@
-"""Scheduled work: a clock for tests, repeated calls, calls later, main programs, and (from `_cooperator`) long work."""
+"""Scheduled work: a clock for tests, repeated calls, calls later, main programs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 from reactor import _current
 from reactor._arguments import checkCall
 from reactor._beside import beside
-from reactor._cooperator import (
-    CooperativeTask,
-    Cooperator,
-    NotPaused,
-    SchedulerError,
-    SchedulerStopped,
-    TaskDone,
-    TaskFailed,
-    TaskFinished,
-    TaskStopped,
-    coiterate,
-    cooperate,
-)
 from reactor._logger import getLogger
 from reactor.defer import Deferred, ensureDeferred, maybeDeferred
 from reactor.error import ReactorNotRunning
@@ -34,24 +21,6 @@ from reactor.timers import DelayedCall, TimerQueue, monotonicTime
 
 if TYPE_CHECKING:
     from reactor.interfaces import IDelayedCall, IReactorCore, IReactorTime
-
-__all__ = [
-    "Clock",
-    "CooperativeTask",
-    "Cooperator",
-    "LoopingCall",
-    "NotPaused",
-    "SchedulerError",
-    "SchedulerStopped",
-    "TaskDone",
-    "TaskFailed",
-    "TaskFinished",
-    "TaskStopped",
-    "coiterate",
-    "cooperate",
-    "deferLater",
-    "react",
-]
 
 log = getLogger("reactor.task")
 

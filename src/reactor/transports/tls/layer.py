@@ -46,9 +46,9 @@ from reactor.failure import Failure, failureOf
 from reactor.interfaces import ILowerTransport, ITransportReactor
 from reactor.timers import monotonicTime
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
-from reactor.transports.duplex import isHalfCloseable
-from reactor.transports.tlsengine import TLSEngine
-from reactor.transports.tlsoutput import TLSOutput
+from reactor.transports.duplex import isHalfCloseable, tellStop
+from reactor.transports.tls.engine import TLSEngine
+from reactor.transports.tls.output import TLSOutput
 
 log = getLogger("reactor.tls")
 
@@ -150,6 +150,13 @@ class TLSLayer(TLSOutput):
         self._finish(self._meaningOf(reason))
 
     # For the reactor and connectors.
+
+    def reactorStops(self) -> None:
+        """Called by the transport below before the reactor closes it: send close_notify. It waits for nothing."""
+        tellStop(self.protocol)
+        if not (self._handshaking or self._over or self.unsent):  # else it would not be the truth
+            self._sayGoodbye()
+            self.lower.flush()
 
     def failConnection(self, failure: Failure) -> None:
         """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
@@ -364,18 +371,6 @@ class TLSLayer(TLSOutput):
     def _besideReported(self, told: object, what: str) -> None:
         """See DuplexStream._besideReported."""
         beside(told, lambda failure: self.reactor.reportFailure(failure, what, self))
-
-
-def sayGoodbye(transport: Any) -> None:
-    """Have the TLS that runs over `transport`, if any, say close_notify before that is closed. It waits for nothing."""
-    upper = getattr(transport, "protocol", None)
-    while upper is not None and not isinstance(upper, TLSLayer):
-        upper = getattr(upper, "__dict__", {}).get("wrappedProtocol")
-    if upper is not None:
-        sayGoodbye(upper)
-        if not (upper._handshaking or upper._over or upper.unsent):  # else it would not be the truth
-            upper._sayGoodbye()
-            upper.lower.flush()
 
 
 def undelivered(protocol: Any) -> bytes:

@@ -1,0 +1,150 @@
+"""Deadlines: TimeoutMixin for protocols, TimeoutFactory around the protocols of any factory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from reactor import _current
+from reactor._closing import closeFor
+from reactor.error import IdleTimeout
+from reactor.failure import Failure
+from reactor.interfaces import BytesLike
+from reactor.policies.wrapping import ProtocolWrapper, WrappingFactory
+from reactor.protocol import connectionDone
+
+if TYPE_CHECKING:
+    from reactor.interfaces import IDelayedCall
+
+
+class TimeoutProtocol(ProtocolWrapper):
+    """The wrapper of a TimeoutFactory: calls timeoutFunc() after `timeoutPeriod` seconds without data either way."""
+
+    def __init__(self, factory: Any, wrappedProtocol: Any, timeoutPeriod: float | None) -> None:
+        super().__init__(factory, wrappedProtocol)
+        self.timeoutCall: IDelayedCall | None = None
+        self.timeoutPeriod: float | None = None
+        self.setTimeout(timeoutPeriod)
+
+    def setTimeout(self, timeoutPeriod: float | None = None) -> None:
+        """Begin to wait for `timeoutPeriod` seconds from now; None: no more."""
+        self.cancelTimeout()
+        self.timeoutPeriod = timeoutPeriod
+        if timeoutPeriod is not None:
+            self.timeoutCall = self.factory.callLater(timeoutPeriod, self._timedOut)
+
+    def cancelTimeout(self) -> None:
+        """Wait no more; nothing, if that is so."""
+        self.timeoutPeriod = None
+        call, self.timeoutCall = self.timeoutCall, None
+        if call is not None and call.active():
+            call.cancel()
+
+    def resetTimeout(self) -> None:
+        """Begin anew, because something has happened; nothing after cancelTimeout() or the timeout."""
+        if self.timeoutCall is not None and self.timeoutPeriod is not None:
+            self.timeoutCall.reset(self.timeoutPeriod)
+
+    def write(self, data: BytesLike) -> None:
+        """Passed on; begins anew."""
+        self.resetTimeout()
+        super().write(data)
+
+    def writeSequence(self, seq: Iterable[BytesLike]) -> None:
+        """Passed on; begins anew."""
+        self.resetTimeout()
+        super().writeSequence(seq)
+
+    def dataReceived(self, data: bytes) -> Any:
+        """Passed on; begins anew."""
+        self.resetTimeout()
+        return super().dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> Any:
+        """Passed on; waits no more."""
+        self.cancelTimeout()
+        return super().connectionLost(reason)
+
+    def timeoutFunc(self) -> Any:
+        """Called when the time is over: loseConnection(), for which a peer that does not read can keep us waiting.
+        Override it to abort, or to do something else; setTimeout() begins again.
+
+        connectionLost then gets an IdleTimeout, which is a ConnectionDone.
+        """
+        closeFor(self, _idle(self.timeoutPeriod))
+
+    def _timedOut(self) -> Any:
+        self.timeoutCall = None
+        return self.timeoutFunc()
+
+
+class TimeoutFactory(WrappingFactory):
+    """Closes connections on which nothing is read or written for `timeoutPeriod` seconds (None: keeps them)."""
+
+    protocol: Callable[..., Any] | None = TimeoutProtocol
+
+    def __init__(self, wrappedFactory: Any, timeoutPeriod: float | None = 30 * 60) -> None:
+        super().__init__(wrappedFactory)
+        self.timeoutPeriod = timeoutPeriod
+
+    def wrap(self, wrapped: Any) -> Any:
+        """Return the wrapper for `wrapped`; the time begins."""
+        assert self.protocol is not None
+        return self.protocol(self, wrapped, timeoutPeriod=self.timeoutPeriod)
+
+    def callLater(self, period: float, func: Callable[[], object]) -> Any:
+        """The current reactor's callLater. Tests replace it by a Clock's."""
+        return _current.current().callLater(period, func)
+
+
+class TimeoutMixin:
+    """A deadline for a protocol: timeoutConnection() is called when it passes. `timeOut`: seconds, or None for none."""
+
+    timeOut: float | None = None
+    __timeoutCall: IDelayedCall | None = None
+
+    if TYPE_CHECKING:
+        transport: Any
+
+    def callLater(self, period: float, func: Callable[[], object]) -> Any:
+        """The current reactor's callLater. Tests replace it by a Clock's."""
+        return _current.current().callLater(period, func)
+
+    def resetTimeout(self) -> None:
+        """Begin anew, because the peer has done something; nothing if there is no deadline, or it has passed."""
+        if self.__timeoutCall is not None and self.timeOut is not None:
+            self.__timeoutCall.reset(self.timeOut)
+
+    def setTimeout(self, period: float | None) -> float | None:
+        """Set the deadline to `period` seconds from now, or take it away (None). Return the `timeOut` before.
+
+        A protocol takes it away in its connectionLost.
+        """
+        previous, self.timeOut = self.timeOut, period
+        call = self.__timeoutCall
+        if call is None:
+            if period is not None:
+                self.__timeoutCall = self.callLater(period, self.__timedOut)
+        elif period is not None:
+            call.reset(period)
+        else:
+            self.__timeoutCall = None
+            if call.active():
+                call.cancel()
+        return previous
+
+    def __timedOut(self) -> Any:
+        self.__timeoutCall = None
+        return self.timeoutConnection()
+
+    def timeoutConnection(self) -> Any:
+        """Called when the deadline has passed: transport.loseConnection(), for which a peer that does not read can keep
+        us waiting. Override it to abort, or to do something else.
+
+        connectionLost then gets an IdleTimeout, which is a ConnectionDone.
+        """
+        closeFor(self.transport, _idle(self.timeOut))
+
+
+def _idle(seconds: float | None) -> IdleTimeout:
+    return IdleTimeout() if seconds is None else IdleTimeout(f"{seconds:g} s")

@@ -1,0 +1,1 @@
+"""Child processes: starting them, their pipes and terminals, and their end."""
