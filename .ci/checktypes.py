@@ -38,7 +38,7 @@ def main() -> int:
         strict, loose = place / "strict", place / "loose"
         shutil.copytree(ROOT / "tests" / "typing", strict, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(ROOT / "examples", loose, ignore=shutil.ignore_patterns("__pycache__"))
-        for page in (ROOT / "README.md", ROOT / "docs" / "semantics.md"):
+        for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
             programs = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
             for number, program in enumerate(programs, 1):
                 (loose / f"{page.stem.lower()}{number}.py").write_text(program, "utf-8")

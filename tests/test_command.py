@@ -493,7 +493,7 @@ def awaitListener(pid: int) -> None:
 
 @pytest.mark.needs("netcat-openbsd")
 def test_printfToNc() -> None:
-    """What the README shows, by the very words that the server prints."""
+    """As the README shows it, by the very words that the server prints."""
     with serving() as served:
         host, port = served.address
         assert served.said == re.sub(r":\d+ ", f":{port} ", served.said)

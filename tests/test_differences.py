@@ -1,4 +1,4 @@
-"""The README's list of differences from Twisted, one test each: the same script on ours and on Twisted's, two answers.
+"""The list of docs/differences.md, one test each: the same script on ours and on Twisted's, two answers.
 
 A reactor of Twisted's own runs here too, a new one for each test, as it cannot run twice.
 """

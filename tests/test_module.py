@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
+import pickle
 import pydoc
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ import pytest
 import reactor
 from reactor import _current
 from reactor.error import IdleTimeout
+from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
 from reactor.loops.epoll import EpollReactor
 from tests.harness import DEADLINE, LOOPBACK, OURS, dial, runProgram
@@ -127,7 +131,7 @@ for name in {NAMES!r}:
 
 
 def test_theModulesThatAreLoadedAreAttributes() -> None:
-    """README: reactor.defer, reactor.error, reactor.protocol, reactor.task and the other modules offer more."""
+    """As docs/reference.md says, `reactor.defer`, `reactor.error` and the other modules offer more."""
     program = """
 import reactor
 names = "address defer error failure filesender interfaces linecore linereceiver policies protocol"
@@ -291,3 +295,18 @@ reactor.run()
 """
     )
     assert done.stdout == "again\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["aio", "defer", "endpoints", "interfaces", "policies", "protocol", "task", "testing"])
+def test_publicNamesNameTheirPackage(name: str) -> None:
+    """In pickles, tracebacks and Failure.check: as text, a class is the one that programs import."""
+    face = importlib.import_module(f"reactor.{name}")
+    shown = [getattr(face, each) for each in face.__all__]
+    homes = {thing.__module__ for thing in shown if isinstance(thing, type | FunctionType)}
+    assert homes <= {face.__name__, "reactor.task"}  # reactor.testing shows a Clock
+    assert face.__name__ in homes
+
+
+def test_failuresKnowClassesByTheirPublicName() -> None:
+    assert Failure(reactor.task.TaskStopped()).check("reactor.task.TaskStopped") == "reactor.task.TaskStopped"
+    assert pickle.loads(pickle.dumps(reactor.policies.TimeoutFactory)) is reactor.policies.TimeoutFactory

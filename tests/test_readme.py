@@ -29,13 +29,18 @@ from reactor.transports.unix.stream import UNIXConnection, UNIXConnector, UNIXPo
 from tests.test_layers import ROWS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
-DESIGN = (ROOT / "docs" / "design.md").read_text()
-SEMANTICS = (ROOT / "docs" / "semantics.md").read_text()
-PAGES = {"README.md": README, "docs/design.md": DESIGN, "docs/semantics.md": SEMANTICS}
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+README = PAGES["README.md"]
+DESIGN = PAGES["docs/design.md"]
+SEMANTICS = PAGES["docs/semantics.md"]
+COMMAND = PAGES["docs/command.md"]
+WORDS = 1100  # of the README: it is one page
 DEADLINE = 30.0
 
-SERVER, CLIENT, BEYOND = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SERVER, CLIENT, BEYOND, STREAMS, IN_MEMORY = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def between(text: str, mark: str) -> str:
@@ -123,6 +128,21 @@ def test_beyondTwisted(start: Start) -> None:
     stop(server)
 
 
+def test_streamsForAsyncio(start: Start) -> None:
+    process, _ = start(STREAMS)
+    assert process.communicate(timeout=DEADLINE)[0] == b"b'HELLO\\n'\n"
+
+
+def test_withoutSockets(start: Start) -> None:
+    process, _ = start(IN_MEMORY)
+    assert process.communicate(timeout=DEADLINE) == (b"", None)
+    assert process.returncode == 0
+
+
+def test_theReadmeIsOnePage() -> None:
+    assert len(README.split()) < WORDS
+
+
 def test_insideAsyncio(start: Start) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", between(SEMANTICS, "asyncio"), re.DOTALL)
     process, _ = start(program)
@@ -140,13 +160,13 @@ def test_commandsOfMake() -> None:
 
 def test_commandLines() -> None:
     """Every `linereactor` line is one that the command's parser takes, and every option named is one of its options."""
-    lines = re.findall(r"^linereactor (.*?)(?:  +#.*)?$", README, re.MULTILINE)
-    assert len(lines) == 5
-    for line in lines:
-        makeParser().parse_args(line.split())
-    section = README.partition("## The command")[2].partition("\n## ")[0]
+    for page in (README, COMMAND):
+        lines = re.findall(r"^linereactor (.*?)(?:  +#.*)?$", page, re.MULTILINE)
+        assert len(lines) == 5
+        for line in lines:
+            makeParser().parse_args(line.split())
     helps = "".join(subcommand.format_help() for subcommand in subparsers().values())
-    assert set(re.findall(r"--[a-z-]+", section)) == set(re.findall(r"--[a-z-]+", helps))
+    assert set(re.findall(r"--[a-z-]+", COMMAND)) == set(re.findall(r"--[a-z-]+", helps))
 
 
 def subparsers() -> dict[str, Any]:
@@ -158,7 +178,7 @@ def subparsers() -> dict[str, Any]:
 def test_differencesAreTested() -> None:
     tree = ast.parse((ROOT / "tests" / "test_differences.py").read_text())
     tests = [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
-    listed = between(README, "differences")
+    listed = between(PAGES["docs/differences.md"], "differences")
     named = re.findall(r"\(`(test_\w+)`\)", listed)
     assert len(named) == listed.count("\n- ")
     assert sorted(named) == sorted(tests)
@@ -177,7 +197,7 @@ def test_linksLeadSomewhere(page: str) -> None:
 
 def test_portingTable() -> None:
     """Every import line of it works."""
-    rows = re.findall(r"^\| `(from twisted[^`]+)` \| `([^`]+)` \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(from twisted[^`]+)` \| `([^`]+)` \|$", PAGES["docs/porting.md"], re.MULTILINE)
     assert len(rows) == 7
     program = "".join(line.replace(", ...", "") + "\n" for row in rows for line in row)
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).stderr == b""

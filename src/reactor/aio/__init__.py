@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from reactor._faces import publish
 from reactor.aio.channels import AsyncioConnection
 from reactor.aio.connecting import openConnection, startServer
 from reactor.aio.serving import LoopServices, ProtocolAdapter, ProtocolFactory
@@ -22,3 +23,5 @@ __all__ = [
     "openConnection",
     "startServer",
 ]
+
+publish(globals())

@@ -10,6 +10,7 @@ stands still. Names and behaviour are those of ``twisted.internet.testing``, ``t
 
 from __future__ import annotations
 
+from reactor._faces import publish
 from reactor.task import Clock
 from reactor.testing.doubles import (
     AccumulatingProtocol,
@@ -86,3 +87,5 @@ __all__ = [
     "makeFakeServer",
     "waitUntilAllDisconnected",
 ]
+
+publish(globals())
