@@ -746,3 +746,28 @@ def test_uvloopThatCannotBegin() -> None:
     """It counts as running from then on, and nothing can be done about it: run() ends, and says why."""
     result = runProgram(UVLOOP_WITHOUT_DESCRIPTORS)
     assert result.stdout == f"{errno.EMFILE}\n", result.stderr
+
+
+@pytest.mark.parametrize("side", [ASYNCIO, UVLOOP], ids=lambda side: str(side.name))
+def test_leavingCannotBeNoted(side: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio has no memory to note that a turn is over: the next turn is not taken for one inside it."""
+    world, order, failures = World(side), list[str](), [MemoryError()]
+    real = asyncio._set_running_loop
+
+    def note(eventloop: Any) -> None:
+        if eventloop is None and failures:
+            raise failures.pop()
+        real(eventloop)
+
+    def nested() -> None:
+        with pytest.raises(ReactorAlreadyRunning):
+            world.reactor.iterate(0)
+        order.append("refused")
+
+    monkeypatch.setattr(asyncio, "_set_running_loop", note)
+    with pytest.raises(MemoryError):
+        world.reactor.iterate(0)
+    world.reactor.callLater(0, nested)
+    world.until(lambda: order)
+    assert asyncio._get_running_loop() is None
+    world.close()

@@ -65,6 +65,7 @@ class AsyncioReactor(ReactorBase):
         self._attached = False
         self._polling = False
         self._inTick = False
+        self._inside = 0  # how many blocks of insideLoop there are
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timerDue = 0.0
@@ -193,7 +194,7 @@ class AsyncioReactor(ReactorBase):
             self._looping = False
 
     def _leftLoop(self) -> None:
-        """asyncio itself may have had no memory to note that its event loop was left, and would enter none again."""
+        """asyncio may have had no memory to note that the event loop was left, and would enter none again."""
         if asyncio._get_running_loop() is self.eventloop and not self.eventloop.is_running():
             asyncio._set_running_loop(None)
 
@@ -229,6 +230,8 @@ class AsyncioReactor(ReactorBase):
 
     def _isInsideLoop(self) -> bool:
         """Whether this is called from inside the event loop, or by insideLoop."""
+        if not (self.eventloop.is_running() or self._inside):
+            self._leftLoop()
         return self.eventloop.is_running() or asyncio._get_running_loop() is self.eventloop
 
     @contextmanager
@@ -239,9 +242,11 @@ class AsyncioReactor(ReactorBase):
         """
         before = asyncio._get_running_loop()
         asyncio._set_running_loop(self.eventloop)
+        self._inside += 1
         try:
             yield
         finally:
+            self._inside -= 1
             asyncio._set_running_loop(before)
 
     def _attach(self) -> None:
