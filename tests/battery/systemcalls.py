@@ -252,12 +252,13 @@ class Sweep:
             wrong.append("it has cost the operation")
         elif result not in (DONE, FAILED, BROKEN):
             wrong.append(result)
-        if point.faults[0].count == FOR_A_TIME and failed > self.most(point) * max(1.0, self.faults.lasted / WHILE):
-            wrong.append(f"it spins: {failed} failures")
+        most = self.most(point) * max(1.0, self.faults.lasted / WHILE)
+        if ((point.faults[0].count == FOR_A_TIME and failed > most) or polls > MOST_POLLS) and not self.spinsBelow(
+            point
+        ):
+            wrong.append(f"it spins: {failed} failures, {polls} polls")
         if (ill := self.server.isHealthy()) is not None:
             wrong.append(f"afterwards, {ill}")
-        if polls > MOST_POLLS:
-            wrong.append(f"it spins: {polls} polls")
         if result == BROKEN:
             self.files = self.open()
         wrong += self.left()
@@ -267,14 +268,16 @@ class Sweep:
             self.settle(point.scene)
             self.files = self.open()
 
-    def most(self, point: Point) -> int:
+    @staticmethod
+    def most(point: Point) -> int:
         """How often the call may be met in WHILE seconds."""
-        call = point.faults[0].call
-        if call == "accept4":
-            return listening.ACCEPT_LAST if point.scene is stopListening else ACCEPTS
-        if call == "recv" and point.scene is signals and self.side.name == "uvloop":
-            return FOR_A_TIME  # it is uvloop's: it reads the pair of sockets that signals wake it by, at once again
-        return SPIN
+        if point.faults[0].call != "accept4":
+            return SPIN
+        return listening.ACCEPT_LAST if point.scene is stopListening else ACCEPTS
+
+    def spinsBelow(self, point: Point) -> bool:
+        """Whether it is uvloop that spins: it reads, at once again, the pair of sockets by which signals wake it."""
+        return self.side.name == "uvloop" and point.scene is signals and point.faults[0].call == "recv"
 
     def polls(self) -> int:
         hits = self.faults.hits()
