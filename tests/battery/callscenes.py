@@ -1,6 +1,6 @@
 """What a server does while system calls fail: scenes, each of which says what became of the one operation that it is.
 
-The reactor runs in the main thread. Its peer is a thread, whose own calls never fail.
+Each returns DONE, FAILED or BROKEN. Anything else that it returns is a fault.
 """
 
 from __future__ import annotations
@@ -8,221 +8,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import pathlib
 import signal
 import socket
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
-import trustme
 import uvloop
 
 from reactor import (
-    CertificateOptions,
     ClientFactory,
-    DatagramProtocol,
-    LineReceiver,
     ProcessProtocol,
     Protocol,
-    ServerFactory,
 )
-from reactor._numbers import closeNumber
 from reactor.error import CannotListenError
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.epoll import EpollReactor
 from reactor.stdio import StandardIO
 from reactor.threads import deferToThreadPool
 from reactor.tlsoptions import RELOAD_INTERVAL, optionsForClientTLS
-from tests.battery.failing import Faults
-from tests.harness import LOOPBACK, dial
-from tests.tlsharness import CA, HOST, TRUST, pemOf
-
-PATIENCE = 5.0  # seconds in which everything is over, whatever fails
-SILENCE = 3.0  # seconds a peer waits for an answer
-
-DONE = "done"  # the operation was done in full
-FAILED = "failed"  # it has failed, and whoever asked for it was told so
-BROKEN = (
-    "broken"  # so has an event loop of uvloop's, that from now on takes itself for a running one, and cannot be closed
+from tests.battery.callserver import (
+    BROKEN,
+    DONE,
+    FAILED,
+    SILENCE,
+    Echo,
+    EchoDatagrams,
+    Server,
+    Told,
+    factoryOf,
+    hear,
+    talk,
+    worst,
 )
-# What else a scene returns is a fault.
-
-
-class Hang(Exception):
-    pass
-
-
-class Echo(LineReceiver):
-    delimiter = b"\n"
-
-    def lineReceived(self, line: bytes) -> None:
-        if line == b"leave":
-            self.transport.loseConnection()
-        elif line == b"abort":
-            self.transport.abortConnection()
-        elif line == b"much":
-            self.transport.write(b"y" * 400_000)
-        else:
-            self.sendLine(line)
-
-
-class Passing(Echo):
-    """Closes the descriptors that it gets."""
-
-    def fileDescriptorReceived(self, descriptor: int) -> None:
-        closeNumber(descriptor)
-
-
-class EchoDatagrams(DatagramProtocol):
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        with contextlib.suppress(OSError):
-            self.transport.write(datagram, addr)
-
-
-def factoryOf(kind: Any) -> Any:
-    factory = ServerFactory.forProtocol(kind)
-    factory.noisy = False
-    return factory
-
-
-class Server:
-    """A reactor with ports of every kind, a connection that stands all the while, and a thread that asks for things."""
-
-    def __init__(self, side: Any, faults: Faults) -> None:
-        self.faults = faults
-        self.directory = tempfile.TemporaryDirectory(prefix="reactor-calls-")
-        self.loop = loop = side.makeReactor()
-        self.side = side
-        self.port = loop.listenTCP(0, factoryOf(Echo), interface=LOOPBACK)
-        self.unix = loop.listenUNIX(self.path("s"), factoryOf(Echo))
-        self.passing = loop.listenUNIX(self.path("passing"), factoryOf(Passing))
-        self.udp = loop.listenUDP(0, EchoDatagrams(), LOOPBACK)
-        self.unixDatagrams = loop.listenUNIXDatagram(self.path("d"), EchoDatagrams())
-        self.now = 0.0
-        self.issue()
-        self.certificates = CertificateOptions(self.path("pem"), seconds=lambda: self.now)
-        self.tls = loop.listenSSL(0, factoryOf(Echo), self.certificates, interface=LOOPBACK)
-        self.bystander = dial(self.port)
-        self.trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.trust.load_verify_locations(cadata=TRUST.decode())
-        self.number = 0
-
-    def path(self, name: str) -> str:
-        return f"{self.directory.name}/{name}"
-
-    def issue(self) -> trustme.LeafCert:
-        """Write another certificate."""
-        certificate = CA.issue_cert(HOST, key_type=trustme.KeyType.ECDSA)
-        fresh = pathlib.Path(self.path("fresh"))
-        fresh.write_bytes(pemOf(certificate))
-        fresh.replace(self.path("pem"))
-        return certificate
-
-    def close(self) -> None:
-        self.bystander.close()
-        self.side.close(self.loop)
-        self.directory.cleanup()
-
-    def run(self, work: Callable[[], str], begin: Callable[[], object] = lambda: None) -> str:
-        """Run, with `begin` as the first call, until `work`, in the peer's thread, has returned; return the same."""
-        found = list[str]()
-
-        def peer() -> None:
-            with self.faults.exempt():
-                try:
-                    found.append(work())
-                except Exception as error:
-                    found.append(f"the peer's work ended in {error!r}")
-                self.faults.disarm()
-                self.loop.callFromThread(self.loop.crash)
-
-        def first() -> None:
-            with self.faults.exempt():
-                threading.Thread(target=peer, daemon=True).start()
-            begin()
-
-        def late(_: int, frame: FrameType | None) -> None:
-            self.faults.disarm()
-            found.insert(0, "it hangs" if found else "it hangs, and so does the peer")
-            self.loop.crash()
-            raise Hang
-
-        signal.signal(signal.SIGALRM, late)
-        self.loop.callLater(0, first)
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
-        try:
-            self.loop.run(installSignalHandlers=False)
-        except BaseException as error:
-            found.insert(0, f"run() was left by {error!r}")
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            self.faults.disarm()
-        return found[0] if found else "run() was left"
-
-    def isHealthy(self) -> str | None:
-        """What is wrong now that nothing fails: with who stands, with the next client, with a call from a thread."""
-
-        def work() -> str:
-            for name, peer in (("who stands", self.bystander), ("the next client", dial(self.port))):
-                if (heard := talk(peer, b"well?\n")) != DONE:
-                    return f"{name}: {heard}"
-            peer.close()
-            return DONE
-
-        found = self.run(work)
-        return None if found == DONE else found
-
-
-def talk(peer: Any, data: bytes) -> str:
-    """Send lines, and hear the same."""
-    try:
-        peer.sendall(data)
-    except OSError:
-        return FAILED
-    return hear(peer, data)
-
-
-def hear(peer: Any, expected: bytes) -> str:
-    """Hear `expected`, or the end."""
-    peer.settimeout(SILENCE)
-    got = b""
-    while len(got) < len(expected):
-        try:
-            data = peer.recv(1 << 16)
-        except TimeoutError:
-            return f"silent after {len(got)} bytes of {len(expected)}"
-        except OSError:
-            data = b""
-        if not data:
-            return FAILED
-        got += data
-        if not expected.startswith(got):
-            return f"wrong bytes: {got[-60:]!r}"
-    return DONE
-
-
-class Told:
-    """What the peer's thread waits for: something that the reactor's has been told."""
-
-    def __init__(self) -> None:
-        self._all = list[Any]()
-        self._changed = threading.Semaphore(0)
-
-    def __call__(self, what: Any) -> None:
-        self._all.append(what)
-        self._changed.release()
-
-    def next(self) -> Any:
-        """The next one, None after some time."""
-        return self._all.pop(0) if self._changed.acquire(timeout=SILENCE) else None
-
-    def left(self) -> list[Any]:
-        return self._all
+from tests.harness import LOOPBACK, dial
+from tests.tlsharness import HOST, TRUST
 
 
 def accept(server: Server) -> str:
@@ -244,11 +66,6 @@ def acceptUNIX(server: Server) -> str:
             return talk(peer, b"hello\n")
 
     return server.run(work)
-
-
-def worst(*found: str) -> str:
-    """What is no end in order, if there is such a thing; else whether any has failed."""
-    return next((each for each in found if each not in (DONE, FAILED)), FAILED if FAILED in found else DONE)
 
 
 def lines(server: Server) -> str:

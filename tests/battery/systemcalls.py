@@ -32,7 +32,8 @@ from signal import SIGKILL
 from typing import Any, NamedTuple
 
 from reactor.transports import datagram, listening, process
-from tests.battery.callscenes import BROKEN, DONE, FAILED, SCENES, Hang, Server, signals, stopListening
+from tests.battery.callscenes import SCENES, signals, stopListening
+from tests.battery.callserver import BROKEN, DONE, FAILED, Hang, Server
 from tests.battery.failing import FOR_A_TIME, OF_LIBUV, WHILE, Fault, Faults
 from tests.conftest import openFiles
 from tests.harness import LOOPS
