@@ -136,7 +136,13 @@ def _bothRaised(one: int, other: int) -> tuple[int, int]:
         closeNumber(other)
         raise
     try:
-        return one, raised(other)
+        other = raised(other)
     except BaseException:
         closeNumber(one)
+        raise
+    try:
+        return one, other
+    except BaseException:
+        closeNumber(one)
+        closeNumber(other)
         raise

@@ -23,6 +23,7 @@ from reactor.transports.output import OutputStream
 log = getLogger("reactor.transports")
 
 READ_SIZE = 64 * 1024
+_ABANDONED = Failure(ConnectionDone())  # made beforehand, as it may be for want of memory
 
 
 class ChildReader:
@@ -79,7 +80,7 @@ class ChildReader:
     def abandon(self) -> None:
         """There is no child after all: close, and tell nobody."""
         self._ended = _nothing
-        self.connectionLost(Failure(ConnectionDone()))
+        self.connectionLost(_ABANDONED)
 
     def failConnection(self, failure: Failure) -> None:
         """Log `failure`, which the protocol has raised, and close."""
@@ -141,7 +142,7 @@ class ChildWriter(OutputStream):
     def abandon(self) -> None:
         """There is no child after all: close, and tell nobody."""
         self._ended = _nothing
-        self.connectionLost(Failure(ConnectionDone()))
+        self.connectionLost(_ABANDONED)
 
     def failConnection(self, failure: Failure) -> None:
         """Log `failure`, which a callback has raised, and close."""

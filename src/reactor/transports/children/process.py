@@ -30,7 +30,7 @@ from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
 from reactor.interfaces.asking import conform
 from reactor.threads import WAKE_REST, callWhenWoken, startThread
 from reactor.transports.children.pipes import ChildReader, ChildTerminal, ChildWriter
-from reactor.transports.children.spawning import Command, closeAll, endChild, spawn
+from reactor.transports.children.spawning import END_REST, Command, closeAll, endChild, spawn
 
 log = getLogger("reactor.transports")
 
@@ -192,19 +192,30 @@ class Process:
                     descriptors[number] = self._openPipe(number, theirs)
             self._spawn(descriptors)
         except BaseException:
-            pipes, self._pipes = self._pipes, {}
-            for pipe in pipes.values():
-                pipe.abandon()
+            self._abandonPipes()
             raise
         finally:
             closeAll(theirs)
         self._tell("makeConnection of", self)
 
+    def _abandonPipes(self) -> None:
+        """There is no child after all. As long as there is no memory to close a pipe, again: nobody else would."""
+        while self._pipes:
+            try:
+                self._pipes.popitem()[1].abandon()
+            except MemoryError:
+                sleep(END_REST)
+
     def _openPipe(self, number: int, theirs: list[int]) -> int:
         """Watch our end of a new pipe. Return the child's, which is added to `theirs`, to be closed."""
         reading, writing = openPipe()
         ours, other = (reading, writing) if self._childFDs[number] == "r" else (writing, reading)
-        theirs.append(other)
+        try:
+            theirs.append(other)
+        except BaseException:
+            closeNumber(ours)
+            closeNumber(other)
+            raise
         try:
             pipe = self._makePipe(number, ours)
         except BaseException:
