@@ -771,3 +771,58 @@ def test_leavingCannotBeNoted(side: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     world.until(lambda: order)
     assert asyncio._get_running_loop() is None
     world.close()
+
+
+@pytest.mark.parametrize("side", [ASYNCIO, UVLOOP], ids=lambda side: side.name)
+@pytest.mark.parametrize("error", [MemoryError(), SystemError("error return without exception set")])
+def test_anEventLoopThatCannotForget(side: Any, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """removeReader does not fail. Nobody is called who is watched no longer, and the next with that number is."""
+    reactor, read = side.makeReactor(), list[str]()
+
+    class Reader:
+        def __init__(self, name: str) -> None:
+            self.name = name
+            self.ours, self.theirs = socket.socketpair()
+            self.theirs.send(b"x")
+
+        def fileno(self) -> int:
+            return self.ours.fileno()
+
+        def doRead(self) -> None:
+            read.append(self.name)
+
+        def connectionLost(self, reason: Any) -> None:
+            raise AssertionError(reason)
+
+    def refuse(fd: int) -> None:
+        raise error
+
+    first = Reader("first")
+    reactor.addReader(first)
+    with monkeypatch.context() as patch:
+        if side is ASYNCIO:
+            patch.setattr(reactor.eventloop, "remove_reader", refuse)
+        else:
+            patch.setattr(reactor._ownEpoll, "remove_reader", refuse)
+        reactor.removeReader(first)
+        assert not reactor.isReading(first)
+        assert reactor.getReaders() == []
+        reactor.iterate(0.01)
+        number = first.fileno()
+        first.ours.close()
+        second = Reader("second")
+        if second.fileno() != number:
+            os.dup2(second.fileno(), number)
+            second.ours.close()
+            second.ours = socket.socket(fileno=number)
+        with pytest.raises(MemoryError):
+            reactor.addReader(second)
+    assert read == []
+    reactor.addReader(second)
+    turnUntil(reactor, lambda: read)
+    assert set(read) == {"second"}
+    reactor.removeReader(second)
+    assert reactor._files == {}
+    for each in (first.theirs, second.ours, second.theirs):
+        each.close()
+    side.close(reactor)

@@ -31,7 +31,8 @@ from errno import (
 from signal import SIGKILL
 from typing import Any, NamedTuple
 
-from reactor.transports import datagram, listening, process
+from reactor.transports import datagram, listening
+from reactor.transports.children import process
 from tests.battery.callscenes import SCENES, signals, stopListening
 from tests.battery.callserver import BROKEN, DONE, FAILED, Hang, Server
 from tests.battery.failing import FOR_A_TIME, OF_LIBUV, WHILE, Fault, Faults

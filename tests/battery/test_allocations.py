@@ -41,6 +41,7 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subpr
         sweep.communicate()
 
 
+@pytest.mark.timeout(SECONDS * 4 + 10)
 @pytest.mark.parametrize("name", [side.name for side in LOOPS])
 def test_allocationsFail(name: str, sweeps: dict[str, subprocess.Popen[str]]) -> None:
     output, errors = sweeps[name].communicate(timeout=SECONDS * 4)

@@ -376,7 +376,10 @@ class FailingWakeUps:
             reactor.iterate(DEADLINE)
         thread.join()
 
-    def test_anAnswerOfAThreadComesAllTheSame(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("error", [OSError(errno.ENOMEM, "none"), MemoryError()])
+    def test_anAnswerOfAThreadComesAllTheSame(
+        self, make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+    ) -> None:
         """A thread can wait until the system has memory to wake the loop."""
         reactor, answers, failures = make(), list[Any](), list[int]()
         real, home, gate = reactor._wake, threading.get_ident(), threading.Event()
@@ -384,7 +387,7 @@ class FailingWakeUps:
         def wake() -> None:
             if threading.get_ident() != home and len(failures) < 3:
                 failures.append(1)
-                noMemory()
+                raise error
             real()
 
         monkeypatch.setattr(reactor, "_wake", wake)

@@ -31,6 +31,7 @@ from reactor.task import LoopingCall
 from reactor.timers import LATE
 from tests.conftest import openFiles
 from tests.contract.failures import FailureContract
+from tests.contract.memory import MemoryContract
 from tests.contract.refusals import RefusalContract
 from tests.harness import DEADLINE, LOOPBACK, dial, readAll, runUntil, turnUntil
 
@@ -1264,6 +1265,16 @@ class Names:
 
 
 class ReactorContract(
-    Running, Triggers, Time, Threads, Descriptors, Fairness, LateTurns, Names, FailureContract, RefusalContract
+    Running,
+    Triggers,
+    Time,
+    Threads,
+    Descriptors,
+    Fairness,
+    LateTurns,
+    Names,
+    FailureContract,
+    RefusalContract,
+    MemoryContract,
 ):
     """All of it. A subclass has the fixture `make`."""

@@ -202,7 +202,9 @@ class Process:
         """There is no child after all. As long as there is no memory to close a pipe, again: nobody else would."""
         while self._pipes:
             try:
-                self._pipes.popitem()[1].abandon()
+                number = next(iter(self._pipes))
+                self._pipes[number].abandon()
+                del self._pipes[number]
             except MemoryError:
                 sleep(END_REST)
 
