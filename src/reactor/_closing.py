@@ -44,16 +44,18 @@ def tellBroken(peer: object, why: object) -> None:
     log.limited(logging.INFO, "%s: broken off: %s", peer, why)
 
 
-def tellSkipped(reactor: Any, transport: Any, protocol: object) -> None:
+def tellSkipped(reactor: Any, transport: Any, protocol: object, hasPeer: bool = True) -> None:
     """Count, and log, how many lines a protocol has skipped as too long, whose connection over `transport` has ended.
 
-    The level is the protocol's `skippedLevel`, INFO if it has none.
+    The record names the peer, or, without `hasPeer`, the transport itself. The level is the protocol's `skippedLevel`,
+    INFO if it has none.
     """
     try:
         count = getattr(protocol, "overlongCount", 0)
         if count and type(count) is int:
             reactor.skippedLineCount += count
             level = getattr(protocol, "skippedLevel", logging.INFO)
-            log.limited(level, "%s: lines that were too long, and skipped: %d", transport.getPeer(), count)
+            where = transport.getPeer() if hasPeer else transport
+            log.limited(level, "%s: lines that were too long, and skipped: %d", where, count)
     except Exception:
         log.exception("unhandled error in overlongCount of %s", type(protocol).__name__)

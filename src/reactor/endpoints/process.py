@@ -146,7 +146,7 @@ class _Adapter(ProcessProtocol):
             noted = None if self.connection is None else self.connection.closeReason
             reason = Failure(noted or ConnectionDone())
         process: Any = self.transport
-        tellSkipped(process.reactor, lambda: process, self.protocol)
+        tellSkipped(process.reactor, process, self.protocol, hasPeer=False)
         return self.protocol.connectionLost(self.failure or reason)
 
     def fail(self, failure: Failure) -> None:
