@@ -33,6 +33,15 @@ hypothesis.settings.register_profile("deterministic", derandomize=True, deadline
 hypothesis.settings.load_profile("deterministic")
 
 
+def pytest_configure() -> None:
+    """Heed the signals that a program at a terminal heeds, however this run was started: `nohup` ignores SIGHUP, and a
+    shell that starts a job in the background ignores SIGINT and SIGQUIT. The programs that tests start inherit it.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
 def pytest_report_header() -> str:
     return f"line core: {linecore.IMPLEMENTATION}, from {reactor.__path__[0]}"
 

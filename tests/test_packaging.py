@@ -68,6 +68,16 @@ def test_clean():
         thread.start()
 """
 
+IGNORING = """
+import os, signal, subprocess, sys
+
+def test_signals():
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        assert signal.getsignal(number) != signal.SIG_IGN
+    program = "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True).stdout == b"False\\n"
+"""
+
 SKIPPED = """
 import pytest
 
@@ -86,8 +96,8 @@ def test_inside():
 SKIPPED_MODULE = "import pytest\npytest.skip('why', allow_module_level=True)\n"
 
 
-def runSuite(folder: pathlib.Path, text: str, **environment: str) -> tuple[int, str]:
-    """Run pytest on a file with `text`, under this suite's configuration and conftest.py."""
+def runSuite(folder: pathlib.Path, text: str, *command: str, **environment: str) -> tuple[int, str]:
+    """Run pytest, by `command`, on a file with `text`, under this suite's configuration and conftest.py."""
     (folder / "tests").mkdir()
     shutil.copy(ROOT / "pyproject.toml", folder)
     shutil.copy(ROOT / "tests" / "conftest.py", folder / "tests")
@@ -95,7 +105,7 @@ def runSuite(folder: pathlib.Path, text: str, **environment: str) -> tuple[int, 
     own = ("CI", "REACTOR_EXPECT_CORE", "REACTOR_PURE")
     inherited = {name: value for name, value in os.environ.items() if name not in own}
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q"],
+        [*command, sys.executable, "-m", "pytest", "-q"],
         cwd=folder,
         env={**inherited, **environment},
         capture_output=True,
@@ -112,6 +122,12 @@ def test_leaksAndWarningsFail(tmp_path: pathlib.Path) -> None:
     assert "the test left a thread running" in output
     assert "ResourceWarning" in output
     assert "3 passed, 1 failed, 2 errors" in output or "1 failed, 3 passed, 2 errors" in output
+
+
+def test_howItIsStartedDoesNotMatter(tmp_path: pathlib.Path) -> None:
+    """A job in the background, or below nohup, ignores signals."""
+    status, output = runSuite(tmp_path, IGNORING, "sh", "-c", "trap '' INT HUP QUIT; exec \"$@\"", "sh")
+    assert status == 0, output
 
 
 @pytest.mark.parametrize(
