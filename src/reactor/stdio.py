@@ -46,6 +46,8 @@ class PipeAddress:
 class _Input:
     """The reading half: whatever it reads or ends with goes to `owner`."""
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(self, owner: StandardIO, descriptor: SharedDescriptor) -> None:
         self.isReading = False
         self._owner = owner

@@ -25,6 +25,7 @@ from reactor.failure import Failure
 from reactor.loops.guard import LOOP_REST, WAKER_REST
 from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
 from tests.conftest import openFiles
+from tests.contract.interrupted import Interrupted
 from tests.harness import DEADLINE, LOOPBACK, dial, runUntil, turnUntil
 
 Make = Callable[[], Any]
@@ -113,6 +114,34 @@ class LostDescriptors:
         reactor.iterate(0)
         assert told == ["called", ConnectionFdescWentAway]
         assert getattr(reactor, f"get{way}s")() == []
+        ours.close()
+        theirs.close()
+
+    def test_aMethodCalledFailConnectionMakesNobodyOurs(self, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+        """A program's descriptor that fails is removed, and told so, whatever other methods it has."""
+        reactor, told = make(), list[Any]()
+        ours, theirs = socket.socketpair()
+
+        class Failing:
+            def fileno(self) -> int:
+                return ours.fileno()
+
+            def doRead(self) -> None:
+                raise Boom
+
+            def failConnection(self, *_: object) -> None:
+                told.append("a method of the program's own")
+
+            def connectionLost(self, reason: Failure) -> None:
+                told.append(reason.type)
+
+        theirs.send(b"x")
+        reactor.addReader(Failing())
+        turnUntil(reactor, lambda: told)
+        reactor.iterate(0)
+        assert told == [Boom]
+        assert reactor.getReaders() == []
+        assert errorsIn(caplog) == [Boom]
         ours.close()
         theirs.close()
 
@@ -631,5 +660,7 @@ class RestingPorts:
         assert came == [b"x"]
 
 
-class FailureContract(LostDescriptors, BetweenCallbacks, FailingWakeUps, FailingThreads, FailingChildren, RestingPorts):
+class FailureContract(
+    LostDescriptors, BetweenCallbacks, FailingWakeUps, FailingThreads, FailingChildren, RestingPorts, Interrupted
+):
     """All of it. A subclass has the fixture `make`."""

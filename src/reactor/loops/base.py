@@ -346,10 +346,14 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         for _ in range(len(self._threadCalls)):
             if not self._threadCalls:  # a call has turned the loop by itself, with iterate()
                 break
-            entry = self._threadCalls.popleft()
-            if not entry:  # it was withdrawn
+            # Without a function's call, after which a signal's handler may run: what that raises would cost the entry.
+            entry = self._threadCalls[0]
+            del self._threadCalls[0]
+            try:
+                call, args, kwargs = entry[0]
+                del entry[0]
+            except IndexError:  # it was withdrawn
                 continue
-            call, args, kwargs = entry.pop()
             try:
                 # Without an allocation, if it can be, for which a call that was taken could be lost.
                 if (result := call(*args, **kwargs) if kwargs else call(*args)) is not None:

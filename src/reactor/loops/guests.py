@@ -1,8 +1,9 @@
 """Descriptors that a program has added itself, as the loop calls them.
 
-What is the reactor's own has failConnection, deals with its own failures, and closes nothing without removing itself. A
-program's descriptor is looked at before each call, as Twisted does: one whose fileno() is -1 has gone, and would be
-called for its old number over and over. Looking costs a call, which the reactor's own connections do not pay.
+What is the reactor's own deals with its own failures, in failConnection, and closes nothing without removing itself.
+Its class says so with the mark `_isReactorsOwn`: a program may have methods of any name. A program's descriptor is looked
+at before each call, as Twisted does: one whose fileno() is -1 has gone, and would be called for its old number over and
+over. Looking costs a call, which the reactor's own connections do not pay.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ class Guest:
     """Stands for `owner`, a program's descriptor, in the tables of `reactor`."""
 
     __slots__ = ("_reactor", "owner")
+
+    _isReactorsOwn = True
 
     def __init__(self, reactor: ReactorBase, owner: Any) -> None:
         self._reactor = reactor
@@ -52,7 +55,8 @@ class Guest:
 
 def isOwn(owner: Any) -> bool:
     """Whether `owner` deals with its own failures."""
-    return hasattr(type(owner), "failConnection")  # of an object with __getattr__ nobody knows what asking does
+    # Its class is asked: of an object with __getattr__ nobody knows what asking does.
+    return getattr(type(owner), "_isReactorsOwn", None) is True
 
 
 def ownerOf(known: Any) -> Any:

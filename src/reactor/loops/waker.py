@@ -18,6 +18,8 @@ class Waker:
     `failed` is told why it could not be read. What woke it is still there then, and wakes again.
     """
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(self, failed: Callable[[Failure], None] = lambda failure: None) -> None:
         self._failed = failed
         self._buffer = bytearray(4096)  # kept, so that reading takes no memory

@@ -49,6 +49,8 @@ class ConnectionAttempt:
     It calls exactly one of `succeeded(socket)` and `failed(Failure)`, once, and never from inside start().
     """
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(
         self,
         reactor: ITransportReactor,

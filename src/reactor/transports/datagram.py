@@ -54,6 +54,8 @@ class DatagramPort:
 
     __conform__ = conform
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(self, reactor: ITransportReactor, protocol: Any, maxPacketSize: int) -> None:
         if maxPacketSize < 0:
             raise ValueError(f"maxPacketSize is a number of bytes, not {maxPacketSize}")

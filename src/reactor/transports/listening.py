@@ -59,6 +59,8 @@ class ListeningPort:
 
     __conform__ = conform
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(self, reactor: ITransportReactor, factory: IProtocolFactory, backlog: int) -> None:
         checkFactory(factory)
         self.reactor = reactor

@@ -64,6 +64,8 @@ class OutputStream(OutputBuffer):
 
     SEND_LIMIT = SEND_LIMIT
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(self, reactor: ITransportReactor) -> None:
         self.reactor = reactor
         self.disconnected = False

@@ -31,6 +31,8 @@ class ChildReader:
 
     __slots__ = ("__weakref__", "_ended", "_file", "_received", "disconnected", "disconnecting", "reactor")
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(
         self, reactor: ITransportReactor, fd: int, received: Callable[[bytes], object], ended: Callable[[], None]
     ) -> None:

@@ -44,6 +44,8 @@ class ExitWatch:
     with what that means.
     """
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(self, reactor: ITransportReactor, pid: int, exited: Callable[[int | None, Failure], None]) -> None:
         self._reactor = reactor
         self._pid = pid
