@@ -1,9 +1,9 @@
 """Descriptors that a program has added itself, as the loop calls them.
 
 What is the reactor's own deals with its own failures, in failConnection, and closes nothing without removing itself.
-Its class says so with the mark `_isReactorsOwn`: a program may have methods of any name. A program's descriptor is looked
-at before each call, as Twisted does: one whose fileno() is -1 has gone, and would be called for its old number over and
-over. Looking costs a call, which the reactor's own connections do not pay.
+Its class says so with the mark `_isReactorsOwn`: a program may have methods of any name. A program's descriptor is
+looked at before each call, as Twisted does: one whose fileno() is -1 has gone, and would be called for its old number
+over and over. Looking costs a call, which the reactor's own connections do not pay.
 """
 
 from __future__ import annotations
