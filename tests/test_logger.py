@@ -169,6 +169,15 @@ def test_noTextMakesARecordOfItsOwn(how: str, handle: Any, capsys: pytest.Captur
     assert told.count(r"x\n2026") >= 2
 
 
+def test_whatAHandlerRaisesMakesNoRecordOfItsOwn(handle: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A handler's error can have a peer's text as well."""
+    handle(Failing(ValueError(FORGED)))
+    getLogger(NAME).warning("text")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith(r"ValueError: x\n2026")
+    assert all(line.isprintable() and not line.startswith("2026") for line in lines)
+
+
 def test_aPlainTracebackIsPythonsOwn() -> None:
     """It is left to whoever formats it."""
     try:

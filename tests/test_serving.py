@@ -15,7 +15,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -160,6 +162,16 @@ def says(sent: bytes) -> Callable[[tuple[str, int]], bytes]:
         (("serve", "collect", "--output", "x", "--output-delimiter", "0d"), 2, "invalid choice: '0d'"),
         (("serve", "collect", "--output", "/no/such/file"), 1, "cannot open /no/such/file: No such file or directory"),
         (("serve", "collect", "--output", "/"), 1, "cannot open /: Is a directory"),
+        (
+            ("serve", "echo", "extra"),
+            2,
+            "linereactor serve: unrecognized arguments: extra (see linereactor serve --help)",
+        ),
+        (("serve", "--nope"), 2, "linereactor serve: unrecognized arguments: --nope (see linereactor serve --help)"),
+        (("load", "h:7", "x"), 2, "linereactor load: unrecognized arguments: x (see linereactor load --help)"),
+        (("serve", "./own.py:App"), 2, "'./own.py:App' names a file, and a module is needed: own:App"),
+        (("serve", "apps/own.py"), 2, "'apps/own.py' names a file, and a module is needed: own:name, called in apps"),
+        (("serve", f"{__name__}:later"), 2, f"{__name__}:later returns a coroutine; a plain function that returns"),
         (("load", "::1:7000"), 2, "HOST:PORT is needed, or [IPv6]:PORT"),
         (("load", ":7000"), 2, "HOST:PORT is needed"),
         (("load", "here:0"), 2, "the port in 'here:0' is no number from 1 to 65535"),
@@ -177,6 +189,10 @@ def test_anErrorIsOneLine(loop: EpollReactor, capsys: Any, arguments: tuple[str,
     assert said.startswith("linereactor")
     assert message in said
     assert said[:-1].isprintable()
+
+
+async def later() -> Any:
+    return Factory.forProtocol(Echo)
 
 
 def test_aHostThatIsNotFound(loop: EpollReactor, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,6 +448,13 @@ def test_logTo(monkeypatch: pytest.MonkeyPatch) -> None:
     stream, root = io.StringIO(), logging.RootLogger(logging.DEBUG)
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setattr(logging, "root", root)
+    for module, hook in (
+        (sys, "unraisablehook"),
+        (sys, "excepthook"),
+        (threading, "excepthook"),
+        (warnings, "showwarning"),
+    ):
+        monkeypatch.setattr(module, hook, getattr(module, hook))
     logTo("warning", EpollReactor())
     root.warning("yes")
     root.info("no")
@@ -952,6 +975,29 @@ def test_whoTakesNothingIsReset(
     assert "1 connections did not take what was owed to them in 0.2 s, reset" in caplog.text
 
 
+def test_whoWaitsForAHandlerOwesNothing(
+    loop: EpollReactor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that is not read from at the deadline is reset, and the record does not blame its client."""
+    monkeypatch.setattr(drain, "DEADLINE", 0.2)
+    Slow.waiting = []
+
+    def talk(address: tuple[str, int]) -> None:
+        with socket.create_connection(address, timeout=DEADLINE) as client:
+            client.sendall(b"a\nbb\n")
+            end = time.monotonic() + DEADLINE
+            while not Slow.waiting and time.monotonic() < end:
+                pass
+            loop.callFromThread(loop.stop)
+            with suppress(ConnectionResetError):
+                reads(client)
+
+    drained(loop, Slow, talk)
+    waiting = "1 connections reset after 0.2 s: what they had sent still waited for a handler or for the output"
+    assert waiting in caplog.text
+    assert "owed" not in caplog.text
+
+
 def test_whoNeverFallsSilentIsLeft(loop: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets the end of the stream, goes on sending, and is closed after LINGER."""
     monkeypatch.setattr(drain, "READ_GRACE", 0.05)
@@ -1347,7 +1393,7 @@ def test_aSecondSignalTellsToo(loop: EpollReactor, caplog: pytest.LogCaptureFixt
             end = time.monotonic() + DEADLINE
             while not Slow.waiting and time.monotonic() < end:
                 pass
-            loop.callFromThread(loop.stop)
+            loop.callFromThread(loop._signalled, 15)
             loop.callFromThread(loop.callLater, 0.05, loop._signalled, 15)
             with suppress(ConnectionResetError):
                 reads(client)

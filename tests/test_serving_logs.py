@@ -145,6 +145,22 @@ def test_whatWaitsIsBounded(pipe: Stderr) -> None:
     turnUntil(pipe.loop, lambda: not pipe.loop.getWriters())
 
 
+def test_whatIsSaidWhileOneIsWritten(pipe: Stderr) -> None:
+    """A __del__ or a signal handler may log inside of a write: every record comes once, whole, and in order."""
+    write = pipe.handler._descriptor.write
+
+    def interrupted(data: Any) -> int:
+        if b"outer" in data:
+            pipe.log("inner")
+        return write(data)
+
+    pipe.handler._descriptor.write = interrupted  # type: ignore[method-assign]
+    pipe.log("outer")
+    pipe.log("last")
+    assert pipe.taken() == b"WARNING outer\nWARNING inner\nWARNING last\n"
+    assert pipe.handler._backlog.size == 0
+
+
 def test_threadsLog(pipe: Stderr) -> None:
     """Each record is whole, whoever writes it."""
 

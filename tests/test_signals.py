@@ -75,6 +75,32 @@ def test_aSecondSignalDoesNotWait(reactor: EpollReactor) -> None:
         call.cancel()
 
 
+def test_theFirstSignalAfterStop(reactor: EpollReactor, caplog: pytest.LogCaptureFixture) -> None:
+    """The program has called stop() by itself. One signal asks for what is under way already; a second one hurries."""
+    caplog.set_level(logging.INFO, "reactor")
+    told: list[str] = []
+
+    def begin() -> Deferred[None]:
+        reactor.callLater(0, send, signal.SIGTERM)
+        late.append(reactor.callLater(0.05, look))
+        return Deferred()
+
+    def look() -> None:
+        told.extend(record.getMessage() for record in caplog.records)
+        send(signal.SIGTERM)
+
+    late: list[Any] = []
+    reactor.addSystemEventTrigger("before", "shutdown", begin)
+    reactor.callWhenRunning(reactor.stop)
+    reactor.run()
+    assert told == ["received signal 15, and the reactor is stopping already"]
+    assert caplog.records[-1].getMessage() == "received signal 15 again, stopping at once"
+    caplog.clear()
+    reactor.callWhenRunning(send, signal.SIGTERM)
+    reactor.run()
+    assert [record.getMessage() for record in caplog.records] == ["received signal 15, stopping"]
+
+
 def test_theProgramsHandlerOfSigchldStays(reactor: EpollReactor) -> None:
     """And it wakes the loop. So does SIG_IGN stay, which is a decision, too."""
     found: list[Any] = []

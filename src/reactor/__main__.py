@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 from collections.abc import Sequence
 from typing import cast
 
 from reactor._current import current
+from reactor._logger import escaped
 from reactor.loops.base import ReactorBase
-from reactor.serving.errors import CommandError
+from reactor.serving.errors import RUNTIME, CommandError
 from reactor.serving.load import load
 from reactor.serving.logs import finish, say
 from reactor.serving.options import makeParser, programName
@@ -30,16 +32,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fillStandard()  # before anything else, which could get one of the three numbers
         options = makeParser().parse_args(arguments)
         name = f"{programName()} {options.command}"
-        try:
-            return COMMANDS[options.command](options, cast("ReactorBase", current()))
-        finally:
-            finish()
+        return _run(options)
     except CommandError as error:
         say(f"{name}: {error}")
         finish()
         return error.code
     except KeyboardInterrupt:  # before the reactor took over the signal, or when it had given it back
         return 128 + signal.SIGINT
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        return COMMANDS[options.command](options, cast("ReactorBase", current()))
+    except SystemExit as leaving:  # of an application; Python would write the text as it is, and wait for its reader
+        if leaving.code is None or isinstance(leaving.code, int):
+            raise
+        say(escaped(str(leaving.code)))
+        raise SystemExit(RUNTIME) from None
+    finally:
+        finish()
 
 
 if __name__ == "__main__":

@@ -122,11 +122,11 @@ class Logger(logging.LoggerAdapter[logging.Logger]):
             self.logger.log(level, msg, *args, **kwargs)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException:
+        except BaseException as error:
             if logging.raiseExceptions and sys.stderr is not None:
                 with suppress(Exception):
                     sys.stderr.write(f"A log record of {self.logger.name} was lost, as a handler failed:\n")
-                    traceback.print_exc(file=sys.stderr)
+                    sys.stderr.write(f"{tracebackOf((type(error), error, error.__traceback__))[0]}\n")
 
     def limited(self, level: int, msg: str, *args: object) -> None:
         """Log what a peer can bring about at will: LOG_BURST records with this `msg` each LOG_INTERVAL.

@@ -242,10 +242,16 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._signals.install(self._signalled if installSignalHandlers else None)
 
     def _signalled(self, number: int) -> None:
-        """SIGINT or SIGTERM: the first stops in order, a second does not wait for what shutdown waits for."""
+        """SIGINT or SIGTERM: the first stops in order, a second does not wait for what shutdown waits for.
+
+        One that comes after the program's own stop() is a first one too.
+        """
+        again, self._signals.hasAsked = self._signals.hasAsked, True
         if not self._stopping:
             self.stop()
             log.info("received signal %d, stopping", number)
+        elif not again:
+            log.info("received signal %d, and the reactor is stopping already", number)
         elif not self._shutDown:
             self._events.hurry("shutdown")
             log.warning("received signal %d again, stopping at once", number)

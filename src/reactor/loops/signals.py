@@ -22,10 +22,11 @@ _UNCATCHABLE = frozenset(getattr(signal, name) for name in ("SIGKILL", "SIGSTOP"
 
 class SignalHandling:
     """The signals of one reactor: `post(call, *args)` queues a call for its loop from anywhere, `wakeupFd()` is the
-    descriptor that wakes it.
+    descriptor that wakes it. `hasAsked` is whether a signal has asked for the end since install().
     """
 
     def __init__(self, post: Callable[..., None], wakeupFd: Callable[[], int]) -> None:
+        self.hasAsked = False
         self._post = post
         self._wakeupFd = wakeupFd
         self._calls: dict[int, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
@@ -59,6 +60,7 @@ class SignalHandling:
             return
         self.restore()  # crash() and run() in a callback: the run from before has not given them back yet
         self._installed = True
+        self.hasAsked = False
         self._wakeupBefore = signal.set_wakeup_fd(self._wakeupFd(), warn_on_full_buffer=False)
         for number, (call, args) in list(self._calls.items()):
             self._install(number, call, args)

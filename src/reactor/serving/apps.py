@@ -133,6 +133,11 @@ class _Setter:
 def findApplication(name: str) -> Any:
     """Return the object that `package.module:name` is, from a module that may lie in the current directory."""
     moduleName, colon, path = name.partition(":")
+    if moduleName.endswith(".py") or "/" in moduleName:
+        directory, _, file = moduleName.rpartition("/")
+        inside = f", called in {directory}" if directory not in ("", ".") else ""
+        told = f"{file.removesuffix('.py')}:{path or 'name'}"
+        raise CommandError(f"{name!r} names a file, and a module is needed: {told}{inside}", USAGE)
     if not (colon and moduleName and path):
         built = ", ".join(BUILT_IN)
         raise CommandError(f"no application {name!r}: it is one of {built}, or package.module:name", USAGE)
@@ -194,6 +199,10 @@ def _directFactory(thing: Any, name: str) -> Any:
 
 def _call(thing: Any, name: str) -> Any:
     try:
-        return thing()
+        made = thing()
     except Exception as error:
         raise CommandError(f"{name} failed: {_told(error)}") from error
+    if inspect.iscoroutine(made):
+        made.close()  # else Python warns that nothing awaited it
+        raise CommandError(f"{name} returns a coroutine; a plain function that returns a Factory is needed", USAGE)
+    return made

@@ -272,7 +272,15 @@ class Drain:
         left = [transport for transport in left if transport not in self._counted]
         if left:
             self._reset += len(left)
-            log.warning("%d connections did not take what was owed to them in %g s, reset", len(left), DEADLINE)
+            waiting = [t for t in left if not (t.disconnecting or isRead(t, self._reactor))]
+            if waiting:
+                text = (
+                    "%d connections reset after %g s: what they had sent still waited for a handler or for the output"
+                )
+                log.warning(text, len(waiting), DEADLINE)
+            if len(left) > len(waiting):
+                text = "%d connections did not take what was owed to them in %g s, reset"
+                log.warning(text, len(left) - len(waiting), DEADLINE)
             for transport in left:
                 refuseMore(transport)
                 self._count(transport)

@@ -20,12 +20,14 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from contextlib import suppress
 
 from reactor._logger import Repeats, escaped, tellRepeats, tracebackOf
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
 from reactor.serving.backlog import Backlog
+from reactor.serving.capture import capture
 from reactor.transports.sharing import SharedDescriptor
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -118,6 +120,8 @@ class StandardError(logging.Handler):
         self._descriptor = SharedDescriptor(2, os.O_WRONLY)
         self._backlog = Backlog(self._descriptor)
         self._isWatched = False
+        self._isWriting = False
+        self._said: deque[str] = deque()  # what is said while something is written, by a __del__ or a signal handler
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler."""
@@ -131,13 +135,8 @@ class StandardError(logging.Handler):
     def say(self, text: str) -> None:
         """Write `text` and a line end, now or later. Any thread."""
         with self._guard:
-            data = f"{text}\n".encode(errors="backslashreplace")
-            if self._untold:
-                self._flush()  # those before it come first
-            if self._untold or self._backlog.size + len(data) > HELD:
-                self._count(1)
-            else:
-                self._write(data)
+            self._said.append(text)
+            self._work(flush=False)
             self._watchIfNeeded()
 
     def finish(self, seconds: float = LAST_WORDS) -> None:
@@ -146,11 +145,12 @@ class StandardError(logging.Handler):
         poll = select.poll()
         poll.register(self._descriptor.fd, select.POLLOUT)
         with self._guard:
-            self._flush()
+            self._work()
             while self._backlog.size and (left := end - time.monotonic()) > 0:
                 poll.poll(left * 1000)
-                self._flush()
-            self._backlog.drop()
+                self._work()
+            if not self._isWriting:
+                self._backlog.drop()
 
     def close(self) -> None:
         """See logging.Handler."""
@@ -166,7 +166,7 @@ class StandardError(logging.Handler):
     def doWrite(self) -> None:
         """Standard error takes more."""
         with self._guard:
-            self._flush()
+            self._work()
             if not self._backlog.size:
                 self._isWatched = False
                 self._reactor.removeWriter(self)
@@ -189,6 +189,27 @@ class StandardError(logging.Handler):
                 self._reactor.addWriter(self)
             except OSError:  # to be tried again with the next record
                 self._isWatched = False
+
+    def _work(self, flush: bool = True) -> None:
+        """Write what was said, and with `flush` what waits. A call inside this one leaves its text to this one."""
+        if self._isWriting:
+            return
+        self._isWriting = True
+        try:
+            if flush:
+                self._flush()
+            while self._said:
+                self._add(f"{self._said.popleft()}\n".encode(errors="backslashreplace"))
+        finally:
+            self._isWriting = False
+
+    def _add(self, data: bytes) -> None:
+        if self._untold:
+            self._flush()  # those before it come first
+        if self._untold or self._backlog.size + len(data) > HELD:
+            self._count(1)
+        else:
+            self._write(data)
 
     def _flush(self) -> None:
         """Write what waits; once nothing does, say how much was dropped."""
@@ -216,7 +237,8 @@ class StandardError(logging.Handler):
 
 
 def logTo(level: str, reactor: ReactorBase) -> None:
-    """Send every record of `level`, one of LEVELS, and above to standard error, and nowhere else.
+    """Send every record of `level`, one of LEVELS, and above to standard error, and nowhere else. So goes what Python
+    itself would write there.
 
     Where a program has put something of its own in place of sys.stderr, that is written to, and may block.
     """
@@ -224,6 +246,7 @@ def logTo(level: str, reactor: ReactorBase) -> None:
     handler.addFilter(_tracebacks)
     handler.setFormatter(CleanFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    capture(finish)
 
 
 def say(text: str) -> None:

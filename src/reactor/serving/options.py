@@ -23,26 +23,28 @@ SERVE_HELP = """\
 APP is one of
   echo     sends each line back (the default)
   chat     one room: each line goes to all others
-  collect  every line of every client goes to --output
-or package.module:name, looked up from the current directory too: a Protocol class, a Factory class or instance, or a
-callable that returns one of these.
+  collect  appends every line of every client to the file of --output
+or package.module:name, where name is a Protocol class, a Factory class or instance, or a function without arguments
+that returns one of these. The module is looked up in the current directory too.
 
-Lines of the built-in applications end in LF, and a CR before it is part of the line, so clients that end lines in
-CRLF are served as well. An APP of your own keeps its own settings, except for those given here.
+Lines of the built-in applications end in LF. A CR before the LF is part of the line, so clients that end lines in CRLF
+are served as well. An APP of your own keeps its own settings, except for those that the options here change.
 
-collect never lets one line look like two: where what ends the file's lines stands inside one (an LF in a line that ends
-in CRLF), it is written as # and three octal digits for each byte: #012. What the reader of a pipe does not take waits,
-and the clients with it. What it has not taken 5 seconds after a signal is lost, which is said, and the exit code is 1.
+collect keeps each line one line of the file. Where the bytes that end the file's lines stand inside a line (an LF in a
+line that ends in CRLF), each of these bytes is written as # and three octal digits: #012. If FILE is a pipe whose
+reader is slow, the lines wait, and so do the clients. Lines that still wait 5 seconds after a signal are lost: a
+message counts them, and the exit code is 1.
 
-Nothing but this machine can connect, unless --host or a --listen with an interface says so.
-SIGINT or SIGTERM: no more connections; what was read is answered, what is owed is sent (5 seconds at most), exit 0.
-A second one stops at once."""
+Only this machine can connect, unless --host or the interface of a --listen names another address.
+SIGINT or SIGTERM ends the command in order: it accepts no more connections, answers the lines that it has read, sends
+the answers (for 5 seconds at most), and exits with 0. A second signal ends it at once."""
 
 LOAD_HELP = """\
-Each connection has up to P lines under way, all different. Each reply must be the line that was sent, in order: the
-first that is not ends the run with exit code 1, as does one that does not come.
-Latency is from writing a line to having its reply, for every line, with P lines under way on each connection: a slow
-server is also asked less often. Lines are sent with CRLF; replies may end in LF or CRLF."""
+Each connection has up to P lines under way, all different. Each reply must be the line that was sent, in order. A wrong
+or a missing reply ends the run with exit code 1.
+Latency is the time from writing a line to having its reply. It is measured for every line, with P lines under way on
+each connection, so a slow server is also asked less often.
+Lines are sent with CRLF; replies may end in LF or CRLF."""
 
 
 class Delimiter(NamedTuple):
@@ -80,7 +82,16 @@ def where(host: str, port: int) -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line."""
+    """A parser that says what is wrong in one line. A subcommand's parser refuses what it does not know itself, so that
+    the line names that subcommand and its --help.
+    """
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """See ArgumentParser."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
 
     def error(self, message: str) -> NoReturn:
         """Exit with USAGE."""
@@ -189,41 +200,63 @@ def _texts(short: str, long: str) -> dict[str, Any]:
 
 def _addServe(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("app", nargs="?", default="echo", metavar="APP", help="what to serve, see below")
+    add("app", nargs="?", default="echo", metavar="APP", help="the application to serve, see below")
     add("--host", type=host, help=f"address to listen on (default {HOST})")
-    add("--port", type=wholeNumber(0, 65535), help=f"port to listen on, 0 for one that is free (default {PORT})")
+    add("--port", type=wholeNumber(0, 65535), help=f"port to listen on; 0 takes a free one (default {PORT})")
     add(
         "--listen",
         action="append",
         default=[],
         metavar="ENDPOINT",
-        help="instead, or besides if --host or --port is given: tcp:PORT:interface=ADDRESS, tcp6:PORT:interface="
-        r"\:\:1 (a colon in a value is escaped), unix:PATH, ssl:PORT:privateKey=FILE:certKey=FILE, tls:DIRECTORY, "
-        "systemd:domain=INET:name=NAME, stdio:. Without an interface, the loopback one; may be repeated",
+        help="endpoint to listen on in place of --host and --port, or besides them if given: "
+        r"tcp:PORT:interface=ADDRESS, tcp6:PORT:interface=\:\:1 (a colon in a value is escaped), unix:PATH, "
+        "ssl:PORT:privateKey=FILE:certKey=FILE, tls:DIRECTORY, systemd:domain=INET:name=NAME, stdio:. "
+        "Without an interface it is the loopback address; may be repeated",
     )
-    add("--max-line", type=wholeNumber(1), metavar="N", help="longest line, in bytes (16384; collect 1048576)")
+    add(
+        "--max-line",
+        type=wholeNumber(1),
+        metavar="N",
+        help="longest line, in bytes (default 16384; for collect 1048576)",
+    )
     add(
         "--delimiter",
         type=delimiter,
         metavar="D",
-        help="what ends a line: crlf, lf, newline (LF, or CRLF), nul, or HEX",
+        help="bytes that end a line: crlf, lf, newline (LF or CRLF), nul, or hexadecimal digits such as 0d0a",
     )
-    add("--overlong", choices=("close", "skip"), help="what a longer line costs: its connection, or only itself")
-    add("--idle-timeout", type=seconds, metavar="S", help="close who completes no line for S seconds (up to 5/4 of it)")
-    add("--output", metavar="FILE", help='for collect: where to append the lines; "-" is standard output')
+    add("--overlong", choices=("close", "skip"), help="a longer line closes its connection, or is skipped")
+    add(
+        "--idle-timeout",
+        type=seconds,
+        metavar="S",
+        help="close connections that complete no line within S seconds (checked every S/8)",
+    )
+    add("--output", metavar="FILE", help='for collect: file to append the lines to; "-" is standard output')
     add(
         "--output-delimiter",
         choices=OUTPUT_DELIMITERS,
-        help="for collect: what ends a line in the file; by default LF, and for nul and HEX the same as --delimiter",
+        help="for collect: bytes that end a line in FILE; by default LF, or --delimiter's if that is nul or digits",
     )
-    add("--log-level", choices=LEVELS, default="warning", help="what to log on standard error (default warning)")
+    add(
+        "--log-level",
+        choices=LEVELS,
+        default="warning",
+        help="lowest level of the log on standard error (default warning)",
+    )
 
 
 def _addLoad(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("target", type=target, metavar="HOST:PORT", help="the echo server")
     add("--connections", type=wholeNumber(1), default=50, metavar="C", help="connections (default 50)")
-    add("--pipeline", type=wholeNumber(1), default=16, metavar="P", help="lines under way on each (default 16)")
+    add(
+        "--pipeline",
+        type=wholeNumber(1),
+        default=16,
+        metavar="P",
+        help="lines under way on each connection (default 16)",
+    )
     add("--lines", type=wholeNumber(1), default=100_000, metavar="N", help="lines in all (default 100000)")
     add(
         "--line-length",
