@@ -1,10 +1,11 @@
-"""A small HTTP/1.1 server: the head of a request in line mode, its body in raw mode, and back for the next request.
+"""A small HTTP server: the head of a request in line mode, its body in raw mode, and back for the next request.
 
     python examples/webserver.py [PORT]
 
 It knows what pipelining, keep-alive, HEAD, Expect and Content-Length ask for (RFC 9110, RFC 9112), and answers every
-request with what it was told. It refuses what it does not know (chunked bodies, for one), and whatever another server
-on the way could read in another way, with an error. It bounds everything that it keeps.
+request with what it was told. After the answer to an HTTP/1.0 request it closes the connection. It refuses what it does
+not know (chunked bodies, for example), and whatever another server on the way could read in another way, with an error.
+It bounds everything that it keeps.
 """
 
 import re
@@ -79,19 +80,21 @@ class HTTPChannel(LineReceiver):
     def headReceived(self):
         length = self.headers.get(b"content-length", b"0")
         expected = self.wordsOf(b"expect")
-        if not HOST.fullmatch(self.headers.get(b"host", b"?")) or not length.isdigit():
-            self.refuse(400)
-        elif self.version != b"HTTP/1.1":
+        isOld = self.version == b"HTTP/1.0"
+        host = self.headers.get(b"host", b"" if isOld else b"?")  # RFC 9112, 3.2: only HTTP/1.1 needs one
+        if not HOST.fullmatch(host) or not length.isdigit() or (isOld and b"transfer-encoding" in self.headers):
+            self.refuse(400)  # the last of these is a fault too (RFC 9112, 6.1)
+        elif not isOld and self.version != b"HTTP/1.1":
             self.refuse(505)
-        elif b"transfer-encoding" in self.headers:
-            self.refuse(501)
+        elif self.method == b"CONNECT" or b"transfer-encoding" in self.headers:
+            self.refuse(501)  # CONNECT is for proxies (RFC 9110, 9.3.6)
         elif len(length) > 9 or int(length) > LONGEST_BODY:
             self.refuse(413)
-        elif expected - {b"100-continue"}:
+        elif not isOld and expected - {b"100-continue"}:
             self.refuse(417)
         elif int(length):
             self.missing = int(length)
-            if expected:  # RFC 9110, 10.1.1
+            if expected and not isOld:  # RFC 9110, 10.1.1
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.setRawMode()
         else:
@@ -113,7 +116,8 @@ class HTTPChannel(LineReceiver):
     def requestReceived(self):
         body = b"".join(self.body)
         text = b"%b %b, %d bytes: %b\n" % (self.method, self.target, len(body), body)
-        self.respond(200, text, closing=b"close" in self.wordsOf(b"connection"))
+        closing = self.version == b"HTTP/1.0" or b"close" in self.wordsOf(b"connection")
+        self.respond(200, text, closing)
         self.expectRequest()
 
     def lineLengthExceeded(self, line):

@@ -9,6 +9,7 @@ import pathlib
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from reactor.transports.udp import MulticastPort
 from reactor.transports.unix.datagram import ConnectedUNIXDatagramPort, UNIXDatagramPort
 from reactor.transports.unix.stream import UNIXConnection, UNIXConnector, UNIXPort
 from tests.test_layers import ROWS
+from tests.tlsharness import HOST, TRUST, certificatePath
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = {
@@ -147,6 +149,59 @@ def test_insideAsyncio(start: Start) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", between(SEMANTICS, "asyncio"), re.DOTALL)
     process, _ = start(program)
     assert process.communicate(timeout=DEADLINE)[0] == b"b'HELLO\\r\\n'\n" * 2
+
+
+@pytest.mark.parametrize("isTLS", [False, True])
+def test_stoppingInOrder(start: Start, isTLS: bool) -> None:
+    """The recipe of the page. A peer that talks when the signal comes is answered, and may go on after our end.
+
+    With TLS, so does one whose handshake comes after the signal.
+    """
+    (program,) = re.findall(r"```python\n(.*?)```", between(SEMANTICS, "stopping"), re.DOTALL)
+    if isTLS:
+        options = f"reactor.CertificateOptions({certificatePath()!r})"
+        program = program.replace("listenTCP(7000, factory,", f"listenSSL(7000, factory, {options},")
+    process, ports = start(program)
+    with ExitStack() as stack:
+
+        def ready(sock: socket.socket) -> socket.socket:
+            return stack.enter_context(sheltered(sock)) if isTLS else sock
+
+        early, late = (stack.enter_context(connected(process, ports[0])) for _ in range(2))
+        clients = [ready(early)]
+        clients[0].sendall(b"first\r\n")
+        assert readLine(clients[0]) == b"FIRST\r\n"
+        process.send_signal(signal.SIGTERM)
+        clients.append(ready(late))
+        for client in clients:
+            client.sendall(b"second\r\n")
+            assert readLine(client) == b"SECOND\r\n"
+        for client in clients:
+            assert client.recv(1) == b""
+            for number in range(100):
+                client.sendall(b"late %d\r\n" % number)
+            if isinstance(client, ssl.SSLSocket):
+                client.unwrap()
+            else:
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(1) == b""
+    assert process.communicate(timeout=DEADLINE)[0] == b""
+    assert process.returncode == 0
+
+
+def sheltered(sock: socket.socket) -> ssl.SSLSocket:
+    """TLS on a connected socket."""
+    context = ssl.create_default_context(cadata=TRUST.decode())
+    return context.wrap_socket(sock, server_hostname=HOST)
+
+
+def readLine(client: socket.socket) -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        got = client.recv(1)
+        assert got, line
+        line += got
+    return line
 
 
 def test_commandsOfMake() -> None:
