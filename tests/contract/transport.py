@@ -321,6 +321,19 @@ class Life:
         else:
             assert (reasonOf(client), said) == (ConnectionDone, [])
 
+    def test_aPeerThatResetsAfterOurCloseIsNoSecondRecord(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """Everything was sent, and the protocol has its reason; TLS still waits for an answer, which is a reset."""
+        caplog.set_level(logging.INFO)
+        server, client = world.pair()
+        client.transport.pauseProducing()
+        closeFor(server.transport, IdleTimeout("5 s"))
+        world.until(lambda: server.lost or server.transport.endIsKnown)
+        client.transport.abortConnection()
+        world.until(lost(server, client))
+        assert reasonOf(server) is IdleTimeout
+        assert len(recordsOf(caplog, "closed from here")) == 1
+        assert recordsOf(caplog, "broken off") == []
+
     def test_linesThatWereSkippedAreCountedAndTold(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         """When their connection ends, whoever ends it: by the reactor, and by one record."""
         caplog.set_level(logging.INFO)

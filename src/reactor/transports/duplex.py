@@ -153,8 +153,10 @@ class DuplexStream(OutputStream):
         self.disconnecting = True  # a protocol that is still delivering lines asks for this after each
 
     def _broke(self, why: object) -> None:
-        """An error of the stream is the end."""
-        tellBroken(self.getPeer(), why)
+        """An error of the stream is the end. It is told, unless TLS above has done all, and waits for an answer."""
+        above = self.protocol
+        if not (isinstance(above, OutputStream) and above.endIsKnown):
+            tellBroken(self.getPeer(), why)
         self.connectionLost(Failure(ConnectionLost(str(why))))
 
     def _stopProducer(self, producer: Any) -> None:

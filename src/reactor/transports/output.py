@@ -178,6 +178,11 @@ class OutputStream(OutputBuffer):
 
     # For other transports and the loop.
 
+    @property
+    def endIsKnown(self) -> bool:
+        """Whether what ends below is no news: the end was told, or its reason is decided."""
+        return self.disconnected
+
     def _closedInOrder(self) -> Failure:
         """Return the reason of an end that loseConnection() has brought about."""
         return Failure(self._closeReason or ConnectionDone())

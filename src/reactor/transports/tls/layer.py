@@ -113,6 +113,11 @@ class TLSLayer(TLSOutput):
         """Whether the handshake with a client is under way."""
         return self._handshaking and self._ended is None and not self.disconnected
 
+    @property
+    def endIsKnown(self) -> bool:
+        """Whether what ends below is no news: the end was told, or its reason is decided."""
+        return self.disconnected or self._reason is not None
+
     # For the transport below.
 
     def makeConnection(self, transport: ILowerTransport) -> None:
