@@ -44,6 +44,17 @@ def tellBroken(peer: object, why: object) -> None:
     log.limited(logging.INFO, "%s: broken off: %s", peer, why)
 
 
+def tellStopped(port: Any, stopped: Any) -> None:
+    """Fire `stopped`, the Deferred of a port's stopListening; also if a signal's handler raises before it has fired."""
+    try:
+        port._stopped = None
+        stopped.callback(None)
+    except BaseException:
+        if not stopped.called:
+            stopped.callback(None)
+        raise
+
+
 def tellSkipped(reactor: Any, transport: Any, protocol: object, hasPeer: bool = True) -> None:
     """Count, and log, how many lines a protocol has skipped as too long, whose connection over `transport` has ended.
 

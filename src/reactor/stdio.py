@@ -319,9 +319,8 @@ class StandardIO(DuplexStream):
     def _halfLost(self) -> None:
         """The output alone ends. The producer or the protocol, being told so, may close, which ends all of it."""
         self._discardOutput()
-        producer, self.producer = self.producer, None
-        if producer is not None:
-            self._stopProducer(producer)
+        if self.producer is not None:
+            self._stopProducer(self.producer)
         if self._aborting:
             return  # connectionLost is on its way
         if self.disconnecting:

@@ -25,7 +25,7 @@ from reactor.failure import Failure
 from reactor.loops.guard import LOOP_REST, WAKER_REST
 from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
 from tests.conftest import openFiles
-from tests.contract.interrupted import Interrupted
+from tests.contract.interrupted import Interrupted, InterruptedEnds
 from tests.harness import DEADLINE, LOOPBACK, dial, runUntil, turnUntil
 
 Make = Callable[[], Any]
@@ -661,6 +661,13 @@ class RestingPorts:
 
 
 class FailureContract(
-    LostDescriptors, BetweenCallbacks, FailingWakeUps, FailingThreads, FailingChildren, RestingPorts, Interrupted
+    LostDescriptors,
+    BetweenCallbacks,
+    FailingWakeUps,
+    FailingThreads,
+    FailingChildren,
+    RestingPorts,
+    Interrupted,
+    InterruptedEnds,
 ):
     """All of it. A subclass has the fixture `make`."""

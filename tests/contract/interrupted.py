@@ -1,14 +1,23 @@
 """What every reactor does when a signal's handler raises in the midst of its own work. Its fixture is reactor.py's.
 
-The interpreter calls such a handler at the entry of a function, and behind a call of one. A profile function is called
-at the same places, and more, so each of them can be tried in turn, one exception a trial.
+The interpreter calls such a handler at the entry of a function in Python, and behind a call of one in C. A profile
+function is called at the same places, so each of them can be tried in turn, one exception a trial.
 """
 
 from __future__ import annotations
 
+import logging
+import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+import pytest
+
+from reactor.failure import Failure
+from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
+from tests.harness import LOOPBACK, dial, turnUntil
 
 Make = Callable[[], Any]
 
@@ -33,7 +42,7 @@ class Interrupter:
         sys.setprofile(None)
 
     def _look(self, frame: Any, event: str, argument: object) -> None:
-        if event == "return" or not self._isInside(frame):
+        if event not in ("call", "c_return") or not self._isInside(frame):
             return
         self.left -= 1
         if self.left < 0:
@@ -68,3 +77,163 @@ class Interrupted:
             if not interrupter.where:
                 break
         assert place > 5
+
+
+class Ending:
+    """One thing that ends, and how often its protocol was told so."""
+
+    def __init__(self, reactor: Any, told: list[str], end: Callable[[], object], close: Callable[[], object]) -> None:
+        self.reactor = reactor
+        self.told = told
+        self.end = end
+        self.close = close
+
+
+def tcpEnd(reactor: Any) -> Ending:
+    """A connection whose peer closes."""
+    told = list[str]()
+
+    class Told(Protocol):
+        def connectionLost(self, reason: Failure) -> None:
+            told.append("connectionLost")
+
+    factory = ServerFactory.forProtocol(Told)
+    factory.noisy = False
+    port = reactor.listenTCP(0, factory, interface=LOOPBACK)
+    peer = dial(port)
+    turnUntil(reactor, lambda: len(reactor.openTransports()) == 2)
+
+    def close() -> None:
+        port.stopListening()
+
+    return Ending(reactor, told, peer.close, close)
+
+
+def abortEnd(reactor: Any) -> Ending:
+    """A connection that is aborted here, with a producer."""
+    ending = tcpEnd(reactor)
+    connection = reactor.openTransports()[1]
+
+    class Producer:
+        def stopProducing(self) -> None:
+            ending.told.append("stopProducing")
+
+    connection.registerProducer(Producer(), True)
+    peerCloses = ending.end
+
+    def end() -> None:
+        connection.abortConnection()
+        peerCloses()
+
+    ending.end = end
+    return ending
+
+
+def unixEnd(reactor: Any) -> Ending:
+    """A connection over a UNIX socket that closes in order."""
+    told = list[str]()
+
+    class Told(Protocol):
+        def connectionLost(self, reason: Failure) -> None:
+            told.append("connectionLost")
+
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(Told))
+    ours.close()
+    connection = reactor.openTransports()[0]
+    return Ending(reactor, told, connection.loseConnection, theirs.close)
+
+
+def datagramEnd(reactor: Any) -> Ending:
+    told = list[str]()
+
+    class Told(DatagramProtocol):
+        noisy = False
+
+        def stopProtocol(self) -> None:
+            told.append("stopProtocol")
+
+    port = reactor.listenUDP(0, Told(), interface=LOOPBACK)
+
+    def end() -> None:
+        port.stopListening().addCallback(lambda _: told.append("stopListening"))
+
+    return Ending(reactor, told, end, bool)
+
+
+def portEnd(reactor: Any) -> Ending:
+    told = list[str]()
+
+    class Told(ServerFactory):
+        noisy = False
+        protocol = Protocol
+
+        def stopFactory(self) -> None:
+            told.append("stopFactory")
+
+    port = reactor.listenTCP(0, Told(), interface=LOOPBACK)
+
+    def end() -> None:
+        port.stopListening().addCallback(lambda _: told.append("stopListening"))
+
+    return Ending(reactor, told, end, bool)
+
+
+def childEnd(reactor: Any) -> Ending:
+    told = list[str]()
+
+    class Told(ProcessProtocol):
+        def childConnectionLost(self, childFD: int) -> None:
+            told.append(f"childConnectionLost {childFD}")
+
+        def processExited(self, reason: Failure) -> None:
+            told.append("processExited")
+
+        def processEnded(self, reason: Failure) -> None:
+            told.append("processEnded")
+
+    child = reactor.spawnProcess(Told(), "/bin/cat", ["cat"], {}, childFDs={0: "w", 1: "r"})
+    return Ending(reactor, told, child.closeStdin, bool)
+
+
+KINDS: dict[str, tuple[Callable[[Any], Ending], set[str]]] = {
+    "connection": (tcpEnd, {"connectionLost"}),
+    "aborted": (abortEnd, {"connectionLost", "stopProducing"}),
+    "unix": (unixEnd, {"connectionLost"}),
+    "datagram": (datagramEnd, {"stopProtocol", "stopListening"}),
+    "port": (portEnd, {"stopFactory", "stopListening"}),
+    "child": (childEnd, {"childConnectionLost 0", "childConnectionLost 1", "processExited", "processEnded"}),
+}
+
+
+class InterruptedEnds:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_anEndIsMadeGood(self, make: Make, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+        """Wherever it is broken off: nothing is watched any more, nothing is open, and all are told once."""
+        caplog.set_level(logging.CRITICAL, "reactor")
+        reactor, places = make(), 0
+        while reached := self._interrupt(reactor, kind, places):
+            places += 1
+            assert places < 1000, reached
+        assert places > 5
+
+    def _interrupt(self, reactor: Any, kind: str, place: int) -> str:
+        """Try one place. Return which it was, nothing if there is none of that number."""
+        begin, expected = KINDS[kind]
+        ending = begin(reactor)
+        inside = {"doRead", "connectionLost"} if kind == "child" else {"connectionLost"}
+        ending.end()
+        with Interrupter(inside, place) as interrupter:
+            while not (interrupter.where or expected <= {*ending.told}):
+                with suppress(Interruption):
+                    reactor.iterate(0.02)
+        # Whatever has been entered counts as told, though the exception may have hit it before its first line.
+        hit = {"stopProtocol", "stopFactory"} if "doStop" in interrupter.where else set()
+        hit |= {"stopListening"} if "CallbackChain" in interrupter.where else set()
+        turnUntil(reactor, lambda: expected - hit <= {*ending.told})
+        ending.close()
+        turnUntil(reactor, lambda: not reactor.openTransports())
+        assert sorted(ending.told) == sorted({*ending.told}), interrupter.where
+        assert reactor.getReaders() == reactor.getWriters() == [], interrupter.where
+        return interrupter.where

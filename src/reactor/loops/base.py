@@ -36,7 +36,7 @@ from reactor.interfaces.asking import conform
 from reactor.loops import forks
 from reactor.loops.children import ProcessServices
 from reactor.loops.guard import LoopGuard
-from reactor.loops.guests import isOwn
+from reactor.loops.guests import isEnd, isOwn
 from reactor.loops.signals import SignalHandling
 from reactor.loops.sockets import SocketServices
 from reactor.loops.triggers import SystemEvents, Trigger
@@ -382,6 +382,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                     self._beside(result, "the delayed call", call)
             except BaseException as error:
                 self.reportFailure(failureOf(error), "the delayed call", call)
+                if not call.called or isEnd(call.func):
+                    call.run()  # a signal's handler may have raised before the function's first line
 
     def _beside(self, result: object, what: str, about: object) -> None:
         """`what` of `about` has returned `result`: run a coroutine beside what follows, and report its failure."""

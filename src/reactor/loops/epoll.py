@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import select
+from contextlib import suppress
 from typing import Any
 
 from reactor._numbers import openEpoll
@@ -71,6 +72,8 @@ class EpollReactor(ReactorBase):
                 self._epoll.register(fd, IN)
             except BaseException:
                 self._readers.pop(fd, None)
+                with suppress(OSError, ValueError):  # a signal's handler may have raised behind it
+                    self._epoll.unregister(fd)
                 raise
         elif self._readers.get(fd) is not reader:
             self._watch(fd, IN, OUT if fd in self._writers else 0)
@@ -121,7 +124,6 @@ class EpollReactor(ReactorBase):
         known = table.get(fd)
         if known is not owner and ownerOf(known) is not owner:
             return
-        del table[fd]
         try:
             if fd in others:
                 self._epoll.modify(fd, rest)
@@ -130,6 +132,7 @@ class EpollReactor(ReactorBase):
         except (OSError, ValueError):
             # The descriptor was closed behind our back, so epoll has dropped it already.
             pass
+        del table[fd]  # last: what epoll still watches has an owner, also if a signal's handler raises
 
     def _loop(self) -> None:
         while self._looping:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from reactor.loops.base import ReactorBase
 
 
+_ENDS = frozenset({"_end", "_stop", "connectionLost", "fail"})
+
+
 class Guest:
     """Stands for `owner`, a program's descriptor, in the tables of `reactor`."""
 
@@ -57,6 +60,12 @@ def isOwn(owner: Any) -> bool:
     """Whether `owner` deals with its own failures."""
     # Its class is asked: of an object with __getattr__ nobody knows what asking does.
     return getattr(type(owner), "_isReactorsOwn", None) is True
+
+
+def isEnd(call: Any) -> bool:
+    """Whether `call` ends a connection, a port, an attempt or a rest of the reactor's own: it may be called again."""
+    owner = getattr(call, "__self__", None)
+    return owner is not None and isOwn(owner) and getattr(call, "__name__", "") in _ENDS
 
 
 def ownerOf(known: Any) -> Any:

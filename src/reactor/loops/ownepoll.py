@@ -60,13 +60,11 @@ class OwnEpoll:
 
     def remove_reader(self, fd: int) -> None:
         """Undo add_reader. OSError if `fd` was closed meanwhile; it is forgotten all the same."""
-        self._watches[fd].reader = None
-        self._changed(fd)
+        self._unwatch(fd, select.EPOLLIN)
 
     def remove_writer(self, fd: int) -> None:
         """Undo add_writer, in the same way."""
-        self._watches[fd].writer = None
-        self._changed(fd)
+        self._unwatch(fd, select.EPOLLOUT)
 
     def catchUp(self) -> None:
         """Call back for everything that is ready now, once."""
@@ -107,13 +105,28 @@ class OwnEpoll:
                 raise
         return watch
 
-    def _changed(self, fd: int) -> None:
-        events = self._watches[fd].events()
-        if events:
-            self._epoll.modify(fd, events)
+    def _unwatch(self, fd: int, event: int) -> None:
+        watch = self._watches.get(fd)
+        if watch is None:
+            return
+        events = watch.events() & ~event
+        try:
+            if events:
+                self._epoll.modify(fd, events)
+            else:
+                self._epoll.unregister(fd)
+        except OSError:
+            self._forget(fd, watch, event)
+            raise
+        self._forget(fd, watch, event)  # last: what epoll still watches has somebody to be called, whatever is raised
+
+    def _forget(self, fd: int, watch: _Watch, event: int) -> None:
+        if event == select.EPOLLIN:
+            watch.reader = None
         else:
-            del self._watches[fd]
-            self._epoll.unregister(fd)
+            watch.writer = None
+        if not watch.events():
+            self._watches.pop(fd, None)
 
     def _dispatch(self, most: int = BATCH) -> None:
         watches = self._watches

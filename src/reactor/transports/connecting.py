@@ -69,6 +69,7 @@ class ConnectionAttempt:
         self._timeout: IDelayedCall | None = None
         self._deadline = 0.0
         self._finished = False
+        self._told = False
 
     def __repr__(self) -> str:
         return f"<ConnectionAttempt to {self._targets}>" if self._targets else "<ConnectionAttempt>"
@@ -86,10 +87,11 @@ class ConnectionAttempt:
 
     def fail(self, error: BaseException) -> None:
         """Give up: tell `failed` of `error`. Nothing if the attempt is over."""
-        if not self._finished:
+        if not self._told:
             failure = failureOf(error)
             self._finish()
             self._dropSocket()
+            self._told = True  # last: what a signal's handler raises before it must not keep anybody from being told
             self._failed(failure)
 
     def fileno(self) -> int:
@@ -107,8 +109,9 @@ class ConnectionAttempt:
         if code:
             self._refused(OSError(code, os.strerror(code)))
             return
-        self._socket = None
         self._finish()
+        self._told = True
+        self._socket = None
         self._succeeded(sock)
 
     def connectionLost(self, reason: Failure) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 
 from reactor._arguments import checkProtocol
 from reactor._beside import beside
+from reactor._closing import tellStopped
 from reactor._logger import getLogger
 from reactor.address import Address
 from reactor.defer import Deferred
@@ -74,6 +75,7 @@ class DatagramPort:
         self._host: Address | None = None
         self._reading = False
         self._stopped: Deferred[None] | None = None
+        self._stopTold = False  # the protocol knows of the port's end
         self._rest = Rest(reactor, RECEIVE_REST)
         self._nextLog = float("-inf")
 
@@ -255,15 +257,26 @@ class DatagramPort:
         """Close the socket and tell the protocol. Later calls do nothing."""
         if not self.connected:
             return
-        self._close()
+        self._stopTold = False
         try:
-            if (told := self.protocol.doStop()) is not None:
-                self._besideReported(told, "doStop of")
-        except BaseException as error:
-            self.reactor.reportFailure(failureOf(error), "doStop of", self.protocol)
-        stopped, self._stopped = self._stopped, None
+            self._end()
+        except BaseException:  # a signal's handler has raised between two steps, each of which can be done again
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        if self.socket is not None:
+            self._close()
+        if not self._stopTold:
+            try:
+                self._stopTold = True
+                if (told := self.protocol.doStop()) is not None:
+                    self._besideReported(told, "doStop of")
+            except BaseException as error:
+                self.reactor.reportFailure(failureOf(error), "doStop of", self.protocol)
+        stopped = self._stopped
         if stopped is not None:
-            stopped.callback(None)
+            tellStopped(self, stopped)
 
     def failConnection(self, failure: Failure) -> None:
         """Receiving has failed, for want of memory as a rule: the port rests, and goes on."""

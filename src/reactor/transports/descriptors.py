@@ -157,9 +157,12 @@ class DescriptorStream(Connection):
         return self._descriptors or []
 
     def _close(self) -> None:
-        waiting, self._descriptors = self._descriptors, None
-        for descriptor in waiting or ():
+        waiting = self._descriptors
+        while waiting:
+            descriptor = waiting[-1]
+            del waiting[-1]
             closeNumber(descriptor)
+        self._descriptors = None
         Connection._close(self)
 
     # OutputStream's question.

@@ -5,6 +5,9 @@ There are three ways to end, and all of them come through connectionLost, which 
 - abortConnection, or a backlog above the output limit: everything unsent is dropped and the peer sees a reset;
 - the peer's end of stream, an error of the stream, or an exception of the protocol.
 
+What a signal's handler raises in connectionLost breaks it off. Then its steps are done again, but for those calls of
+the protocol and the producer that have been made.
+
 The two halves can end apart. A protocol that has readConnectionLost and writeConnectionLost is told of each half; for
 one that has not, the peer's end of stream ends the connection.
 """
@@ -20,7 +23,7 @@ from reactor._logger import getLogger
 from reactor.error import ConnectionAborted, ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import IProtocol, ITransportReactor
-from reactor.transports.output import OutputStream
+from reactor.transports.output import TOLD, OutputStream
 
 log = getLogger("reactor.transports")
 
@@ -127,24 +130,29 @@ class DuplexStream(OutputStream):
         """Close, and tell the producer, the protocol and whoever follows the connection. Once only: later calls do
         nothing.
         """
-        if self.disconnected:
-            return
+        self._endOnce(reason)
+
+    def _end(self, reason: Failure) -> None:
+        """See OutputStream._end."""
         self.disconnected = True
         self._over = True
         self._discardOutput()
         self._stopAsking()
         self.reactor.closed(self)
         self._close()
-        producer = self.producer
-        if producer is not None:
-            self.producer = None
-            self._stopProducer(producer)
-        tellSkipped(self.reactor, self, self.protocol)
-        try:
-            if (told := self.protocol.connectionLost(reason)) is not None:
-                self._besideReported(told, "connectionLost of")
-        except BaseException as error:
-            self.reactor.reportFailure(failureOf(error), "connectionLost of", self)
+        if self.producer is not None:
+            self._stopProducer(self.producer)
+        if not self._lost & TOLD:
+            protocol = self.protocol
+            tellSkipped(self.reactor, self, protocol)
+            try:
+                self._lost |= TOLD
+                if (told := protocol.connectionLost(reason)) is not None:
+                    self._besideReported(told, "connectionLost of")
+            except BaseException as error:
+                self.reactor.reportFailure(failureOf(error), "connectionLost of", self)
+                if isinstance(protocol, OutputStream):  # TLS, which goes on with what has been broken off
+                    protocol.connectionLost(reason)
         ended = self.ended
         if ended is not None:
             self.ended = None
@@ -162,6 +170,7 @@ class DuplexStream(OutputStream):
     def _stopProducer(self, producer: Any) -> None:
         """Tell `producer` that nothing more is wanted of it."""
         try:
+            self.producer = None
             if (told := producer.stopProducing()) is not None:
                 self._besideReported(told, "stopProducing of")
         except BaseException as error:

@@ -26,7 +26,7 @@ from typing import Any
 
 from reactor._arguments import checkFactory
 from reactor._beside import beside, refused
-from reactor._closing import tellClosing
+from reactor._closing import tellClosing, tellStopped
 from reactor._logger import getLogger
 from reactor._numbers import LOWEST, closeNumber, raised
 from reactor.address import Address
@@ -76,6 +76,7 @@ class ListeningPort:
         self._rest = Rest(reactor, ACCEPT_REST)
         self._paused = False
         self._accepting = False
+        self._stopTold = False  # the factory knows of the port's end
         self._nextLog = float("-inf")
 
     def __repr__(self) -> str:
@@ -257,22 +258,32 @@ class ListeningPort:
         """Close the socket and tell the factory. Later calls do nothing."""
         if not self.connected:
             return
-        self.connected = False
-        self.disconnected = True
-        self._stopReading()
-        self.reactor.closed(self)
-        self._released()
-        self.reactor.closeSoon(self._listener())
-        self.socket = None
+        self.connected = self._stopTold = False
         try:
-            stopping: Any = self.factory.doStop()
-            if stopping is not None:
-                self._besideReported(stopping)
-        except BaseException as error:
-            self.reactor.reportFailure(failureOf(error), "doStop of", self.factory)
-        stopped, self._stopped = self._stopped, None
+            self._end()
+        except BaseException:  # a signal's handler has raised between two steps, each of which can be done again
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        self.disconnected = True
+        if self.socket is not None:
+            self._stopReading()
+            self.reactor.closed(self)
+            self._released()
+            self.reactor.closeSoon(self.socket)
+            self.socket = None
+        if not self._stopTold:
+            try:
+                self._stopTold = True
+                stopping: Any = self.factory.doStop()
+                if stopping is not None:
+                    self._besideReported(stopping)
+            except BaseException as error:
+                self.reactor.reportFailure(failureOf(error), "doStop of", self.factory)
+        stopped = self._stopped
         if stopped is not None:
-            stopped.callback(None)
+            tellStopped(self, stopped)
 
     def _besideReported(self, stopping: object) -> None:
         """See DuplexStream._besideReported."""

@@ -36,6 +36,9 @@ OUTPUT_LIMIT = 16 * 1024 * 1024
 SEND_LIMIT = 128 * 1024
 PULL_REST = 0.01
 
+LOSING = 1  # the end is under way, or over
+TOLD = 2  # the protocol has been told of it
+
 
 class OutputStream(OutputBuffer):
     """What stream transports share: write, writeSequence, producers. A subclass sends with `_send` and ends in order.
@@ -50,6 +53,7 @@ class OutputStream(OutputBuffer):
         "_asking",
         "_closeReason",
         "_ending",
+        "_lost",
         "_over",
         "_writing",
         "disconnected",
@@ -75,6 +79,7 @@ class OutputStream(OutputBuffer):
         self.highWater = HIGH_WATER
         self.outputLimit = OUTPUT_LIMIT
         self._over = False  # nothing will be sent any more: ended, aborted, or our half is closed
+        self._lost = 0  # how far connectionLost has come: LOSING and TOLD
         self._ending = False  # our half is to be closed once everything is sent
         self._writing = False
         self._closeReason: ConnectionDone | None = None
@@ -106,6 +111,16 @@ class OutputStream(OutputBuffer):
 
     def _outputOverflowed(self) -> None:
         """The backlog is above the limit: drop it, and the connection."""
+        raise NotImplementedError
+
+    def connectionLost(self, reason: Failure) -> None:
+        """End, and tell everybody why. Once only: later calls do nothing."""
+        raise NotImplementedError
+
+    def _end(self, reason: Failure) -> None:
+        """Do what _endOnce is asked for. Each step can be done again, but for calls of others, which note themselves
+        before they are made.
+        """
         raise NotImplementedError
 
     def startWriting(self) -> None:
@@ -311,6 +326,19 @@ class OutputStream(OutputBuffer):
                 self.producerPaused = True
                 if (asked := self.producer.pauseProducing()) is not None:
                     self._beside(asked)
+
+    def _endOnce(self, reason: Failure) -> None:
+        """Call `_end`, once; anew, if something between its steps raises, which then leaves this."""
+        if self._lost & LOSING:
+            return
+        self._lost |= LOSING
+        try:
+            self._end(reason)
+        except BaseException:
+            self._lost &= ~LOSING  # should this be broken off as well, the next call goes on
+            self._end(reason)
+            self._lost |= LOSING
+            raise
 
     def _flushSoon(self) -> None:
         self.reactor.flushSoon(self)

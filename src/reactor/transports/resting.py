@@ -21,6 +21,8 @@ class Rest:
 
     __slots__ = ("_again", "_call", "_reactor", "_resume", "_seconds")
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(self, reactor: Any, seconds: float) -> None:
         self._reactor = reactor
         self._seconds = seconds

@@ -27,9 +27,12 @@ _ABANDONED = Failure(ConnectionDone())  # made beforehand, as it may be for want
 
 
 class ChildReader:
-    """Our end of a pipe that the child writes to. `received` is called with what it wrote, `ended` once, last."""
+    """Our end of a pipe that the child writes to. `received` is called with what it wrote, `ended` last.
 
-    __slots__ = ("__weakref__", "_ended", "_file", "_received", "disconnected", "disconnecting", "reactor")
+    `ended` is called again if a signal's handler raises in it.
+    """
+
+    __slots__ = ("__weakref__", "_ended", "_file", "_lost", "_received", "disconnected", "disconnecting", "reactor")
 
     _isReactorsOwn = True  # see loops.guests
 
@@ -40,6 +43,7 @@ class ChildReader:
         self.reactor = reactor
         self.disconnecting = False
         self.disconnected = False
+        self._lost = False
         self._file = FileIO(fd, "rb")
         self._received = received
         self._ended = ended
@@ -93,17 +97,28 @@ class ChildReader:
 
     def connectionLost(self, reason: Failure) -> None:
         """Close. Once only: later calls do nothing."""
-        if self.disconnected:
+        if self._lost:
             return
-        self.reactor.removeReader(self)
-        self.disconnected = True
+        self._lost = True
+        try:
+            self._end()
+        except BaseException:
+            self._lost = False  # see OutputStream._endOnce
+            self._end()
+            self._lost = True
+            raise
+
+    def _end(self) -> None:
+        if not self.disconnected:
+            self.reactor.removeReader(self)
+            self.disconnected = True
         self.reactor.closed(self)
         self.reactor.closeSoon(self._file)
         self._ended()
 
 
 class ChildWriter(OutputStream):
-    """Our end of a pipe that the child reads. `ended` is called once, when it is closed."""
+    """Our end of a pipe that the child reads. `ended` is called when it is closed: see ChildReader."""
 
     __slots__ = ("__weakref__", "_ended", "_file")
 
@@ -155,23 +170,26 @@ class ChildWriter(OutputStream):
 
     def connectionLost(self, reason: Failure) -> None:
         """Drop what was not sent, close, and tell the producer. Once only: later calls do nothing."""
-        if self.disconnected:
-            return
-        self.reactor.removeReader(self)
-        self.reactor.removeWriter(self)
-        self.disconnected = True
+        self._endOnce(reason)
+
+    def _end(self, reason: Failure) -> None:
+        """See OutputStream._end."""
+        if not self.disconnected:
+            self.reactor.removeReader(self)
+            self.reactor.removeWriter(self)
+            self.disconnected = True
         self._over = True
         self._discardOutput()
         self._stopAsking()
         self.reactor.closed(self)
         self.reactor.closeSoon(self._file)
-        producer, self.producer = self.producer, None
-        if producer is not None:
-            self._stopProducer(producer)
+        if self.producer is not None:
+            self._stopProducer(self.producer)
         self._ended()
 
     def _stopProducer(self, producer: Any) -> None:
         try:
+            self.producer = None
             if (told := producer.stopProducing()) is not None:
                 beside(told, lambda failure: self.reactor.reportFailure(failure, "stopProducing of", producer))
         except BaseException as error:

@@ -76,8 +76,13 @@ class ExitWatch:
         """
         if self._ask():
             outcome = outcomeOf(self._status)
-            self._stopWatching()
-            self._exited(self._status, outcome)
+            try:
+                self._stopWatching()
+                self._exited(self._status, outcome)
+            except BaseException:  # a signal's handler has raised: what has been done already does nothing
+                self._stopWatching()
+                self._exited(self._status, outcome)
+                raise
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops, with the child alive. Should the reactor run again, it is still told of the exit."""
@@ -92,8 +97,8 @@ class ExitWatch:
         if file is not None:
             self._reactor.removeReader(self)
             self._reactor.closed(self)
-            self._file = None
             self._reactor.closeSoon(file)
+            self._file = None
 
     def _waitElsewhere(self) -> None:
         self._stopWatching()
@@ -180,6 +185,7 @@ class Process:
         self._childFDs = checked(STANDARD if childFDs is None else childFDs)
         self._pipes: dict[int, ChildReader | ChildWriter] = {}
         self._outcome: Failure | None = None
+        self._endTold = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._command.executable!r} pid={self.pid} status={self.status}>"
@@ -251,8 +257,8 @@ class Process:
         return ChildWriter(self.reactor, fd, ended)
 
     def _pipeEnded(self, number: int) -> None:
-        del self._pipes[number]
-        self._tell("childConnectionLost of", number)
+        if number in self._pipes:
+            self._tell("childConnectionLost of", number)
         self._maybeEnded()
 
     def _isOpen(self) -> bool:
@@ -260,32 +266,38 @@ class Process:
         return bool(self._pipes)
 
     def _exited(self, status: int | None, outcome: Failure) -> None:
+        """The child has exited. Called again, this goes on where a signal's handler has broken it off."""
         self.pid = None
-        self._outcome = outcome
-        if status is None:
+        if status is not None:
+            self.status = status
+        elif self._outcome is None:
             with suppress(MemoryError):
                 log.warning("%r: somebody else has waited for it, so how it ended is not known", self)
-        else:
-            self.status = status
-        self._tell("processExited of", outcome)
+        if self._outcome is None:
+            self._tell("processExited of", outcome)
         self._maybeEnded()
 
     def _maybeEnded(self) -> None:
         """Tell the protocol of the end, once the child has exited and all its descriptors are closed."""
-        if self._outcome is not None and not self._isOpen() and self._protocol is not None:
-            self._tell("processEnded of", self._outcome)
+        if self._outcome is not None and not self._isOpen():
+            if not self._endTold:
+                self._tell("processEnded of", self._outcome)
             self._protocol = None  # breaks the cycle with protocol.transport, which stays
 
     def _tell(self, what: str, argument: Any) -> None:
         """Call a method of the protocol; what it raises is logged, and the child goes on."""
         protocol = self._protocol
         try:
-            # Called by name, as a method that is passed on is an object, for which there may be no memory.
+            # Called by name, as a method that is passed on is an object, for which there may be no memory. Before each
+            # call it is noted: what is told once is not told again.
             if what == "processEnded of":
+                self._endTold = True
                 told = protocol.processEnded(argument)
             elif what == "processExited of":
+                self._outcome = argument
                 told = protocol.processExited(argument)
             elif what == "childConnectionLost of":
+                del self._pipes[argument]
                 told = protocol.childConnectionLost(argument)
             else:
                 told = protocol.makeConnection(argument)

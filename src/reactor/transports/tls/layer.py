@@ -47,6 +47,7 @@ from reactor.interfaces import ILowerTransport, ITransportReactor
 from reactor.timers import monotonicTime
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
 from reactor.transports.duplex import isHalfCloseable, tellStop
+from reactor.transports.output import TOLD
 from reactor.transports.tls.engine import TLSEngine
 from reactor.transports.tls.output import TLSOutput
 
@@ -332,8 +333,10 @@ class TLSLayer(TLSOutput):
 
     def _finish(self, reason: Failure) -> None:
         """Tell everybody, once. The transport below may live a little longer, to send what it has."""
-        if self.disconnected:
-            return
+        self._endOnce(reason)
+
+    def _end(self, reason: Failure) -> None:
+        """See OutputStream._end."""
         self.disconnected = True
         self._over = True
         self._handshaking = False
@@ -344,23 +347,27 @@ class TLSLayer(TLSOutput):
         if self.lower.connected:
             self._closeLower()
             self._watchClosing()
-        producer, self.producer = self.producer, None
-        if producer is not None:
-            self._stopProducer(producer)
+        if self.producer is not None:
+            self._stopProducer(self.producer)
+        self._build = None
         protocol, failed, ended = self.protocol, self._failed, self._ended
-        self._build = self._failed = self._ended = None
         if protocol is not None:
-            tellSkipped(self.reactor, self.lower, protocol)
-            self._tellProtocol(protocol, reason)
+            if not self._lost & TOLD:
+                tellSkipped(self.reactor, self.lower, protocol)
+                self._tellProtocol(protocol, reason)
+            self._failed = self._ended = None
             if ended is not None:
                 ended(reason)
-        elif failed is not None:
-            failed(self, reason)
+        else:
+            self._failed = self._ended = None
+            if failed is not None:
+                failed(self, reason)
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
         self.disconnecting = True  # see DuplexStream.connectionLost
 
     def _stopProducer(self, producer: Any) -> None:
         try:
+            self.producer = None
             if (told := producer.stopProducing()) is not None:
                 self._besideReported(told, "stopProducing of")
         except BaseException as error:
@@ -368,6 +375,7 @@ class TLSLayer(TLSOutput):
 
     def _tellProtocol(self, protocol: Any, reason: Failure) -> None:
         try:
+            self._lost |= TOLD
             if (told := protocol.connectionLost(reason)) is not None:
                 self._besideReported(told, "connectionLost of")
         except BaseException as error:
