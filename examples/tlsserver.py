@@ -41,6 +41,13 @@ class Upper(LineReceiver, TimeoutMixin):
         self.factory.members.discard(self)
 
 
+class UpperFactory(ServerFactory):
+    protocol = Upper
+
+    def __init__(self):
+        self.members = set()
+
+
 async def leave():
     await maybeDeferred(port.stopListening)
     await deferLater(reactor, ANSWERING)
@@ -52,8 +59,7 @@ async def leave():
 
 
 certificate, key, *rest = sys.argv[1:]
-factory = ServerFactory.forProtocol(Upper)
-factory.members = set()
+factory = UpperFactory()
 options = CertificateOptions(certificate, key)
 port = reactor.listenSSL(int(rest[0]) if rest else 0, factory, options, interface="127.0.0.1")
 reactor.addSystemEventTrigger("before", "shutdown", leave)

@@ -376,6 +376,20 @@ def test_halvesAndProducers() -> None:
     assert not IStreamClientEndpoint.providedBy(type("Connector", (), {"connect": lambda self: None})())
 
 
+def test_aProgramsOwnInterface() -> None:
+    """It is zope's, and so must its implementer be, which takes ours beside it; ours refuses it, with its name."""
+    own = ZopeInterface("IOwn", (zope.interface.Interface,))
+
+    @zope.interface.implementer(own, interfaces.IHalfCloseableProtocol)
+    class Kept(reactor.Protocol):
+        pass
+
+    assert own.providedBy(Kept())
+    assert interfaces.IHalfCloseableProtocol.providedBy(Kept())
+    with pytest.raises(TypeError, match=r"IOwn.* is no interface of reactor\.interfaces"):
+        interfaces.implementer(own)(Kept)
+
+
 def test_zopesOwnDeclarations() -> None:
     """A program that keeps its `from zope.interface import implementer`."""
 
@@ -475,6 +489,7 @@ def test_whatTypeCheckersTakeTransportsFor() -> None:
         "dataReceived",
         "doRead",
         "doWrite",
+        "endIsKnown",
         "ended",
         "fail",
         "failConnection",
@@ -486,6 +501,7 @@ def test_whatTypeCheckersTakeTransportsFor() -> None:
         "makeConnection",
         "noteClosing",
         "producerPaused",
+        "reactorStops",
         "readConnectionLost",
         "sighting",
         "socket",

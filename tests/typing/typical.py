@@ -275,7 +275,13 @@ def main() -> None:
     looping.clock = Clock()
     looping.start(1).addErrback(reactor.defer.logError)
     ClientCreator(reactor, Client).connectTCP("127.0.0.1", 1)
+    reactor.react(begin)
     reactor.task.react(program)
+
+
+async def begin(anyReactor: IReactor) -> None:
+    anyReactor.listenTCP(0, Room())
+    await deferLater(anyReactor, 1)
 
 
 def tests() -> None:
