@@ -25,13 +25,11 @@ class _StreamProtocol(asyncio.Protocol):
         self._eventloop = eventloop
         self._connected = connected
         self._handling: asyncio.Future[object] | None = None
-        self._secure = False
         self.data_received = reader.feed_data  # type: ignore[method-assign]  # a frame less for each read
 
     def connection_made(self, transport: Any) -> None:
-        self._secure = transport.get_extra_info("sslcontext") is not None
         self.reader.attach(transport)
-        self.writer = LineWriter(transport, self.reader, self._eventloop)
+        self.writer = LineWriter(transport, self.reader, self._eventloop, isClient=self._connected is None)
         if self._connected is not None:
             self._handle(self._connected, self.writer)
 
@@ -65,7 +63,8 @@ class _StreamProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self.reader.feed_eof()
-        return not self._secure
+        assert self.writer is not None
+        return self.writer.get_extra_info("sslcontext") is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is None:

@@ -24,9 +24,11 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any, Literal
 
 from reactor._logger import getLogger
+from reactor.aio.upgrading import Upgrade, plainBytes
 from reactor.error import OutputLimitExceeded
 from reactor.interfaces import BytesLike
 from reactor.linecore import LineBuffer, asBytes
+from reactor.tlsoptions import ContextFactory
 from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT
 
 log = getLogger("reactor.aio")
@@ -231,6 +233,15 @@ class LineReader:
     def attach(self, transport: Any) -> None:
         """The stream comes from `transport`, which is told to pause when more is held than twice the limit."""
         self._transport = transport
+        self._paused = False
+
+    def refusePlain(self) -> None:
+        """TLS is to begin: ssl.SSLError, and no more reading, if something plain is held, or is being skipped."""
+        if self._buffer or self._buffer.skipping:
+            error = plainBytes()
+            self._buffer.clear()
+            self.broken(error)
+            raise error
 
     def feed_data(self, data: bytes) -> None:
         """`data` has arrived."""
@@ -260,9 +271,14 @@ class LineReader:
 
 
 class LineWriter:
-    """The writing half: asyncio.StreamWriter's look. `transport` is asyncio's, and stays to be used for the rest."""
+    """The writing half: asyncio.StreamWriter's look. `transport` is asyncio's, and stays to be used for the rest.
 
-    def __init__(self, transport: Any, reader: LineReader, eventloop: asyncio.AbstractEventLoop) -> None:
+    `isClient` is whether this side has connected, for start_tls.
+    """
+
+    def __init__(
+        self, transport: Any, reader: LineReader, eventloop: asyncio.AbstractEventLoop, isClient: bool = True
+    ) -> None:
         self.transport = transport
         self._reader = reader
         self._eventloop = eventloop
@@ -270,6 +286,8 @@ class LineWriter:
         self._size = 0
         self._most = HIGH_WATER  # bytes to be gathered: fewer, where OUTPUT_LIMIT is near
         self._blocked = False
+        self._isClient = isClient
+        self._upgrading = False  # output waits for the handshake
         self._drained: asyncio.Future[None] | None = None
         self._closed: asyncio.Future[None] = eventloop.create_future()
 
@@ -318,6 +336,8 @@ class LineWriter:
             self._pieces.clear()
             return
         before = self._size - len(self._pieces[-1])
+        if self._upgrading and before <= OUTPUT_LIMIT:
+            return
         data = b"".join(self._pieces) if before else self._pieces[-1]
         self._pieces.clear()
         self._size = 0
@@ -333,6 +353,49 @@ class LineWriter:
         transport.write(data)
         room = OUTPUT_LIMIT - transport.get_write_buffer_size() if self._blocked else HIGH_WATER
         self._most = min(HIGH_WATER, max(0, room))
+
+    async def start_tls(
+        self,
+        sslcontext: ContextFactory | None = None,
+        *,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> None:
+        """Go on with TLS: a client if this side has connected, else a server. Return after the handshake.
+
+        `sslcontext` is a context, or an object with getContext(), such as CertificateOptions; None for a client means
+        the system's trust. A client verifies `server_hostname`, else the `hostname` of that object. What was written
+        before is sent in plain, and what is written during the handshake comes after it, in TLS. Timeouts are in
+        seconds; None is asyncio's default.
+
+        ssl.SSLError, and the connection is aborted, if bytes were received and not read: they are plain, and must not
+        count as protected (CVE-2011-0411). What the handshake raises passes through, and ends the connection.
+        ValueError or TypeError for arguments that do not fit, and RuntimeError if there is TLS already; nothing has
+        happened then. ConnectionResetError if the connection has ended.
+        """
+        if self._upgrading or self.get_extra_info("sslcontext") is not None:
+            raise RuntimeError("the stream has TLS already, or is about to have it")
+        timeouts = {"ssl_handshake_timeout": ssl_handshake_timeout, "ssl_shutdown_timeout": ssl_shutdown_timeout}
+        upgrade = Upgrade(self._isClient, sslcontext, server_hostname, **timeouts)
+        self.flush()
+        await self.drain()
+        self.flush()
+        if self.transport.is_closing() or self._upgrading:
+            raise ConnectionResetError("Connection lost")
+        try:
+            self._reader.refusePlain()
+            self._upgrading = True
+            self.transport = await upgrade.of(self.transport, self._eventloop)
+        except BaseException as error:
+            self._reader.broken(error if isinstance(error, Exception) else ConnectionAbortedError("TLS did not begin"))
+            self.transport.abort()
+            self.lost()
+            raise
+        finally:
+            self._upgrading = False
+        self._reader.attach(self.transport)
+        self.flush()
 
     def close(self) -> None:
         """Send what was written, then close."""
