@@ -43,6 +43,8 @@ from cpython.object cimport PyObject, PyObject_GenericGetAttr, PyObject_GenericS
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.string cimport memcmp, memcpy, memmove
 
+from reactor._arguments import checkDelimiter
+
 cdef extern from *:
     """
     #define LINEBUF_SET_SIZE(object, size) Py_SET_SIZE((PyVarObject *)(object), size)
@@ -306,6 +308,8 @@ cdef class LineBuffer:
     def delimiter(self, value):
         if value is self.separator or (isinstance(value, bytes) and value == self.separator):
             return
+        if not PyBytes_CheckExact(value):
+            checkDelimiter(value)
         self.separator = as_bytes(value)
         self.searched = self.pos if self.tail == NULL else self.tail.start
 
@@ -470,10 +474,12 @@ cdef class LineBuffer:
         """transport.write(line + owner.delimiter), sooner: the delimiter may be known here, and write be ours."""
         if not knows(self, owner) or not PyBytes_CheckExact(line):
             write = transport.write
+            delimiter = owner.delimiter
             try:
-                whole = line + owner.delimiter
+                whole = line + delimiter
             except TypeError:
                 check_line(line)
+                checkDelimiter(delimiter)
                 raise
             return write(whole)
         if not gathers(transport):
@@ -488,7 +494,8 @@ cdef class LineBuffer:
             lines = [*lines, b""]
             try:
                 whole = delimiter.join(lines)
-            except TypeError:
+            except (TypeError, AttributeError):
+                checkDelimiter(delimiter)
                 for line in lines:
                     check_line(line)
                 raise
@@ -1193,6 +1200,10 @@ cdef int write_line(LineBuffer self, OutputBuffer output, bytes line) except -1:
 cdef int check_line(object line) except -1:
     if isinstance(line, (str, int)):
         raise TypeError(f"a line is sent as bytes, not {type(line).__name__}: encode it")
+    try:
+        memoryview(line)
+    except TypeError:
+        raise TypeError(f"a line is sent as bytes, not {line!r}") from None
     return 0
 
 
@@ -1279,8 +1290,9 @@ def announces(cls, root, names):
     cdef tuple known = verdicts.get(tag)
     if known is None or known[0] is not names:
         verdict = is_plain(cls) and all([has_announcing(cls, root, name) for name in names])
-        # That may have changed the class; looking an attribute up gives it its number.
-        getattr(cls, names[0])
+        # That may have changed the class; looking an attribute up gives it its number. (A setting's own descriptor may
+        # refuse to be asked through the class.)
+        getattr(cls, "__init__")
         tag = LINEBUF_TAG_OF(<PyObject *>cls)
         if tag:
             if len(verdicts) >= 4096:

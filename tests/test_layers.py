@@ -37,8 +37,19 @@ PACKAGES = frozenset(
 # The table of docs/design.md, one row a tuple, from the ground up. A room may import rooms of earlier rows only; where
 # one of a floor needs another of the same floor, the floor has a row more. The floor's number is for the reader.
 ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
-    (0, ("reactor.loops", "reactor.transports", "reactor._linebuf", "reactor._faces")),
-    (0, ("reactor._arguments", "reactor._logger", "reactor._numbers", "reactor.error", "reactor.failure")),
+    (0, ("reactor.loops", "reactor.transports", "reactor._faces")),
+    (
+        0,
+        (
+            "reactor._arguments",
+            "reactor._certificates",
+            "reactor._logger",
+            "reactor._numbers",
+            "reactor.error",
+            "reactor.failure",
+        ),
+    ),
+    (0, ("reactor._linebuf",)),
     (0, ("reactor.interfaces", "reactor.linecore")),
     (0, ("reactor.address", "reactor._current", "reactor._closing", "reactor.timers")),
     (1, ("reactor.defer",)),

@@ -5,7 +5,12 @@ They are told where they give it, in words that help.
 
 from __future__ import annotations
 
+import inspect
+import types
 from typing import Any
+
+# What a Connector tells a client's factory.
+_FOR_CLIENTS = ("startedConnecting", "clientConnectionFailed", "clientConnectionLost")
 
 
 def checkFactory(factory: Any, kind: str = "ServerFactory") -> None:
@@ -14,23 +19,72 @@ def checkFactory(factory: Any, kind: str = "ServerFactory") -> None:
         name = factory.__name__
         if not hasattr(factory, "buildProtocol"):
             raise TypeError(f"a factory is needed, not the class {name}: give {kind}.forProtocol({name})")
-        if getattr(factory.buildProtocol, "__self__", None) is None:
+        if _needsInstance(factory, "buildProtocol"):
             raise TypeError(f"a factory is needed, not the class of one: give {name}()")
     elif not hasattr(factory, "buildProtocol"):
         if hasattr(factory, "makeConnection"):
             name = type(factory).__name__
             raise TypeError(f"a factory is needed, not a protocol, {factory!r}: give {kind}.forProtocol({name})")
         raise TypeError(f"a factory is needed, not {factory!r}, which has no buildProtocol")
+    elif _wraps(factory, "doStart"):
+        if factory.wrappedFactory is None:
+            raise TypeError(f"{factory!r} has no wrappedFactory yet")
+    elif _callsProtocol(factory):
+        checkProtocolClass(factory.protocol, f"the `protocol` of {factory!r} is a class, or a function that returns")
+
+
+def checkClientFactory(factory: Any) -> None:
+    """TypeError unless `factory` looks like one for clients, which a Connector tells how each attempt fares."""
+    checkFactory(factory, "ClientFactory")
+    if _wraps(factory, "startedConnecting"):
+        checkClientFactory(factory.wrappedFactory)
+    for name in _FOR_CLIENTS:
+        if not hasattr(factory, name):
+            raise TypeError(
+                f"a client's factory is needed, not {factory!r}, which has no {name}: give a ClientFactory, "
+                "or this factory to an endpoint"
+            )
 
 
 def checkProtocol(protocol: Any) -> None:
     """TypeError unless `protocol` looks like an instance of a protocol."""
     if isinstance(protocol, type):
-        if getattr(getattr(protocol, "makeConnection", None), "__self__", None) is None:
+        if not hasattr(protocol, "makeConnection") or _needsInstance(protocol, "makeConnection"):
             raise TypeError(f"a protocol is needed, not a class: give an instance of {protocol.__name__}")
     elif not hasattr(protocol, "makeConnection"):
         what = "a factory, " if hasattr(protocol, "buildProtocol") else ""
         raise TypeError(f"a protocol is needed, not {what}{protocol!r}, which has no makeConnection")
+
+
+def checkProtocolClass(protocol: Any, what: str = "a protocol's class is needed, or a function that returns") -> None:
+    """TypeError unless `protocol` can be called, or is None, in whose place a program may put the class later."""
+    if protocol is not None and not callable(protocol):
+        raise TypeError(f"{what} a protocol, not {protocol!r}")
+
+
+def _needsInstance(kind: type, name: str) -> bool:
+    """Whether the method `name` of the class `kind` cannot be called on the class itself."""
+    return isinstance(inspect.getattr_static(kind, name), types.FunctionType)
+
+
+def _callsProtocol(factory: Any) -> bool:
+    """Whether `factory` builds by our Factory's own method, which calls the factory's `protocol`."""
+    build = getattr(type(factory), "buildProtocol", None)
+    return getattr(build, "__module__", None) == "reactor.protocol.factories" and not _hasOwn(factory, "buildProtocol")
+
+
+def _wraps(factory: Any, name: str) -> bool:
+    """Whether `factory` passes `name` on to its `wrappedFactory` by the method of our WrappingFactory."""
+    method = getattr(type(factory), name, None)
+    return (
+        getattr(method, "__module__", None) == "reactor.policies.wrapping"
+        and _hasOwn(factory, "wrappedFactory")
+        and not _hasOwn(factory, name)
+    )
+
+
+def _hasOwn(thing: Any, name: str) -> bool:
+    return name in getattr(thing, "__dict__", ())
 
 
 def checkCall(call: Any) -> None:
@@ -39,19 +93,35 @@ def checkCall(call: Any) -> None:
         raise TypeError(f"{call!r} is not callable: give the function itself, and its arguments behind it")
 
 
-def checkLimit(limit: Any) -> None:
-    """TypeError if `limit`, of a line's length, is no number."""
-    if limit is None or isinstance(limit, str | bytes):
-        raise TypeError(f"MAX_LENGTH is a number of bytes, not {limit!r}")
+def checkSeconds(seconds: Any, what: str) -> None:
+    """TypeError, which names `what` is given, if `seconds` cannot be compared with a number."""
+    try:
+        seconds < 0  # noqa: B015  # whether it can be asked is all that counts
+    except TypeError:
+        raise TypeError(f"{what} is a number of seconds, not {seconds!r}") from None
 
 
-def checkDelimiter(delimiter: Any) -> None:
+def checkLimit(limit: Any, name: str = "MAX_LENGTH") -> None:
+    """TypeError if `limit`, of a line's length, cannot be compared with a number. `name` is its own."""
+    try:
+        limit < 0  # noqa: B015  # whether it can be asked is all that counts
+    except TypeError:
+        raise TypeError(f"{name} is a number of bytes, not {limit!r}") from None
+
+
+def checkDelimiter(delimiter: Any, what: str = "a delimiter") -> None:
     """TypeError unless `delimiter` is bytes-like."""
     if type(delimiter) is bytes:
         return
     if isinstance(delimiter, str):
-        raise TypeError(f"a delimiter is bytes, not str: write b{delimiter!r}")
+        raise TypeError(f"{what} is bytes, not str: write b{delimiter!r}")
     try:
         memoryview(delimiter)
     except TypeError:
-        raise TypeError(f"a delimiter is bytes, not {delimiter!r}") from None
+        raise TypeError(f"{what} is bytes, not {delimiter!r}") from None
+
+
+def checkNames(names: Any) -> None:
+    """TypeError for one ALPN name in the place of several, each letter of which would be one."""
+    if isinstance(names, str | bytes):
+        raise TypeError(f"acceptableProtocols are a list of names, not {names!r}: give [{names!r}]")

@@ -10,11 +10,12 @@ one of them begins to close; any other is asked for its `disconnecting` after ea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from reactor._arguments import checkDelimiter, checkLimit
-from reactor._beside import beside, failTransport, isCoroutine
+from reactor._beside import Running, beside, failTransport, isCoroutine
 from reactor._closing import closeFor
 from reactor._logger import getLogger
 from reactor.defer import ensureDeferred
@@ -24,6 +25,7 @@ from reactor.linecore import (
     BATCHED,
     EXACT,
     FAST,
+    IMPLEMENTATION,
     STALE,
     WATCHED,
     LineBuffer,
@@ -40,6 +42,10 @@ log = getLogger("reactor.linereceiver")
 UNUSED = LineBuffer()
 
 SETTINGS = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
+# Where a TypeError comes from that may be about a setting.
+_OWN = (__name__, "reactor.linecore._pure", "reactor._linebuf")
+# Whether an instance's own settings announce themselves, and so need no look into its dict.
+_ANNOUNCED = IMPLEMENTATION == "compiled"
 # For a receiver without linesReceived. One that has it gets batches, and linesReceived is looked up before each.
 LONE_SETTINGS = (*SETTINGS, "linesReceived")
 
@@ -62,11 +68,40 @@ def closeTooLong(protocol: Any) -> Any:
     return closeFor(transport, LineLengthExceeded(f"a line of more than {protocol.MAX_LENGTH} bytes"))
 
 
-def _checkSettings(cls: Any) -> None:
-    """TypeError for what the body of `cls` says of its lines and cannot mean. Properties are asked when data comes."""
-    for name, check in (("delimiter", checkDelimiter), ("MAX_LENGTH", checkLimit)):
-        if name in cls.__dict__ and not hasattr(value := getattr(cls, name), "__get__"):
-            check(value)
+def _checkSettings(settings: Mapping[str, Any]) -> None:
+    """TypeError for what `settings`, of a class's body or an instance, cannot mean, whatever comes after.
+
+    None is no such thing, nor is what dataclasses and attrs put there: a subclass, a decorator or a callback may set
+    the right value before the first line, as in Twisted. `explain` tells of those that never do.
+    """
+    if isinstance(delimiter := settings.get("delimiter"), str):
+        checkDelimiter(delimiter)
+    if isinstance(limit := settings.get("MAX_LENGTH"), str | bytes):
+        checkLimit(limit)
+
+
+def _isPlain(cls: type, name: str) -> bool:
+    """Whether to read the setting `name` of an instance of `cls` calls no code of the program's, as a property's."""
+    value = inspect.getattr_static(cls, name, None)
+    return not hasattr(value, "__get__") or type(value).__module__ == "reactor._linebuf"
+
+
+def explain(protocol: Any, error: TypeError) -> None:
+    """TypeError in words that help, if the limit of `protocol` is why our code, and no handler, raised `error`.
+
+    The line core tells of a delimiter by itself. A property is not asked again, as a program may count that.
+    """
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    if at is None or at.tb_frame.f_globals.get("__name__") not in _OWN:
+        return
+    kind = type(protocol)
+    if _isPlain(kind, "MAX_LENGTH") and _isPlain(kind, "line_mode") and getattr(protocol, "line_mode", True):
+        try:
+            checkLimit(protocol.MAX_LENGTH)
+        except TypeError as clear:
+            raise clear from None
 
 
 class LineReceiver(Protocol):
@@ -74,8 +109,9 @@ class LineReceiver(Protocol):
 
     Settings, as class attributes, instance attributes or properties, and effective at once when a callback changes one:
 
-    - `delimiter`: bytes that end a line, b"\\r\\n" unless set.
-    - `MAX_LENGTH`: the longest line that is delivered, in bytes without its delimiter, 16384 unless set.
+    - `delimiter`: bytes that end a line, b"\\r\\n" unless set. With b"" nothing is ever a line.
+    - `MAX_LENGTH`: the longest line that is delivered, in bytes without its delimiter, 16384 unless set. With a
+      negative one every line is too long, an empty one too.
     - `line_mode`: true for lines, false for raw data; see setLineMode and setRawMode.
     - `paused`: while true, what arrives is kept; see pauseProducing.
     - `stripCR`: if true, one CR before the delimiter is not part of the line and does not count for MAX_LENGTH.
@@ -125,15 +161,21 @@ class LineReceiver(Protocol):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        _checkSettings(cls.__dict__)
+        if isinstance(overlong := cls.__dict__.get("overlong", "close"), str | bytes | int | None):
+            checkOverlong(overlong)
         announcingFromTheStart(cls, LineReceiver, LONE_SETTINGS)
-        if not hasattr(cls.overlong, "__get__"):
-            checkOverlong(cls.overlong)
-        _checkSettings(cls)
 
-    def makeConnection(self, transport: Any) -> None:
-        """See BaseProtocol. TypeError if the delimiter is not bytes."""
-        checkDelimiter(self.delimiter)
-        super().makeConnection(transport)
+    def makeConnection(self, transport: Any) -> Running | None:
+        """See BaseProtocol. TypeError if the instance's delimiter is text then, or its limit; ValueError for an
+        `overlong` that is neither word.
+        """
+        running = super().makeConnection(transport)
+        if self.overlong != "close":
+            checkOverlong(self.overlong)
+        if self.__own or not _ANNOUNCED:
+            _checkSettings(self.__dict__)
+        return running
 
     def dataReceived(self, data: bytes) -> Any:
         """Called by the transport with what was read: bytes, bytearray or memoryview. Not for overriding.
@@ -179,16 +221,19 @@ class LineReceiver(Protocol):
                 if buffer.isDone():
                     return None
             return self.__deliver(buffer)
+        except TypeError as error:
+            explain(self, error)
+            raise
         finally:
             buffer.busy = False
 
     def lineReceived(self, line: bytes) -> Any:
         """Called with each line, without its delimiter. A true result ends the delivery: the rest waits for more."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no lineReceived")
 
     def rawDataReceived(self, data: bytes) -> Any:
         """Called in raw mode with what there is, never b"". A true result ends the delivery, as in lineReceived."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no rawDataReceived")
 
     def lineLengthExceeded(self, line: bytes) -> Any:
         """Called when a line is longer than MAX_LENGTH. Closes the connection, unless `overlong` is "skip".
@@ -416,29 +461,37 @@ class LineOnlyReceiver(Protocol):
     _bufferClass = LineBuffer
     __buffer: LineBuffer = UNUSED
     __own = False
+    __isPlain = True
     __lines: Iterator[bytes] = iter(())
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _checkSettings(cls)
+        _checkSettings(cls.__dict__)
+        cls.__isPlain = _isPlain(cls, "delimiter") and _isPlain(cls, "MAX_LENGTH")
 
-    def makeConnection(self, transport: Any) -> None:
-        """See BaseProtocol. TypeError if the delimiter is not bytes."""
-        checkDelimiter(self.delimiter)
-        super().makeConnection(transport)
+    def makeConnection(self, transport: Any) -> Running | None:
+        """See BaseProtocol. TypeError if the instance's delimiter is text then, or its limit."""
+        running = super().makeConnection(transport)
+        if self.__isPlain:
+            _checkSettings({"delimiter": self.delimiter, "MAX_LENGTH": self.MAX_LENGTH})
+        return running
 
     def dataReceived(self, data: bytes) -> Any:
         """Called by the transport with what was read. Returns what lineLengthExceeded returned, if that was called."""
         buffer = self.__buffer
         if buffer is UNUSED:
             buffer = self.__buffer = self._bufferClass()
-        lines = buffer.split(data, self.delimiter)
-        if lines:
-            why, ended = self.__deliver(lines)
-            if ended:
-                return why if why is None else self.__heed(why)
-        if len(buffer) > self.MAX_LENGTH:
-            return self.__heed(self.lineLengthExceeded(buffer.peek()))
+        try:
+            lines = buffer.split(data, self.delimiter)
+            if lines:
+                why, ended = self.__deliver(lines)
+                if ended:
+                    return why if why is None else self.__heed(why)
+            if len(buffer) > self.MAX_LENGTH:
+                return self.__heed(self.lineLengthExceeded(buffer.peek()))
+        except TypeError as error:
+            explain(self, error)
+            raise
         return None
 
     def __heed(self, why: Any) -> Any:
@@ -478,7 +531,7 @@ class LineOnlyReceiver(Protocol):
 
     def lineReceived(self, line: bytes) -> Any:
         """Called with each line, without its delimiter."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no lineReceived")
 
     def lineLengthExceeded(self, line: bytes) -> Any:
         """Called with a line, or the beginning of one, of more than MAX_LENGTH bytes. Closes the connection."""
@@ -492,8 +545,11 @@ class LineOnlyReceiver(Protocol):
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter."""
+        send = self.transport.writeSequence
+        delimiter = self.delimiter
         try:
-            return self.transport.writeSequence((line, self.delimiter))
+            return send((line, delimiter))
         except TypeError:
             checkLine(line)
+            checkDelimiter(delimiter)
             raise

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeAlias
 
+from reactor._arguments import checkNames
+from reactor._certificates import Path, loadChain, loadRevocations, loadTrust, loadTrustText
 from reactor._logger import getLogger
 from reactor.interfaces import IContextFactory
 
@@ -29,7 +31,6 @@ RELOAD_INTERVAL = 1.0  # seconds between two looks at the files of a certificate
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
-Path: TypeAlias = str | os.PathLike[str]
 TrustRoot: TypeAlias = Path | bytes | None
 
 
@@ -89,7 +90,8 @@ class CertificateOptions:
     `privateKey` is a path, or None if the key stands in the same file; `password` decrypts it. With a `trustRoot` (see
     optionsForClientTLS) clients must show a certificate of theirs that leads to it, or, with `requireCertificate`
     false, may; `revoked`, a path to a CRL, excludes some. `acceptableProtocols` are the ALPN names in order of
-    preference. OSError (ssl.SSLError is one) if the files cannot be used.
+    preference. OSError (ssl.SSLError is one), which names the file, if the files cannot be used, and ValueError for a
+    list in `revoked` that is none.
 
     The files may be replaced while connections stand and come. getContext() sees that, RELOAD_INTERVAL at the latest
     after the last look, and new connections get the new certificate. If the new files do not hold together, the
@@ -119,6 +121,7 @@ class CertificateOptions:
         self.trustRoot = trustRoot
         self.requireCertificate = requireCertificate
         self.revoked = revoked
+        checkNames(acceptableProtocols)
         self.acceptableProtocols = tuple(acceptableProtocols)
         self.minimumVersion = minimumVersion
         self.handshakeTimeout = handshakeTimeout
@@ -165,17 +168,17 @@ class CertificateOptions:
         paths = (self.certificate, self.privateKey, self.revoked, self.trustRoot)
         return [_stateOf(path) for path in paths if not (path is None or isinstance(path, bytes))]
 
-    def _makeContext(self) -> ssl.SSLContext:
+    def _makeContext(self, chain: Path | None = None) -> ssl.SSLContext:
+        """Return a new context. `chain` is a file that stands for that of the certificate, if that is not enough."""
         context = withoutTickets(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         _harden(context, self.minimumVersion, self.acceptableProtocols)
         with _naming(self.certificate, self.privateKey):
-            context.load_cert_chain(self.certificate, self.privateKey, self._askPassword)
+            loadChain(context, chain or self.certificate, self.privateKey, self._askPassword, self.certificate)
         if self.trustRoot is not None:
             _trust(context, self.trustRoot)
             context.verify_mode = ssl.CERT_REQUIRED if self.requireCertificate else ssl.CERT_OPTIONAL
         if self.revoked is not None:
-            with _naming(self.revoked):
-                context.load_verify_locations(self.revoked)
+            loadRevocations(context, self.revoked)
             context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
         return context
 
@@ -258,12 +261,13 @@ def optionsForClientTLS(
     """
     if not isinstance(hostname, str) or not hostname:
         raise TypeError(f"a host name is text, not {hostname!r}")
+    checkNames(acceptableProtocols)
     context = _clientContext(minimumVersion, acceptableProtocols)
     _trust(context, trustRoot)
     if clientCertificate is not None:
         files = clientCertificate if isinstance(clientCertificate, tuple) else (clientCertificate,)
         with _naming(*files):
-            context.load_cert_chain(*files)
+            loadChain(context, *files)
     return ClientOptions(hostname, context, handshakeTimeout, closeTimeout)
 
 
@@ -314,12 +318,12 @@ def _trust(context: ssl.SSLContext, trustRoot: TrustRoot) -> None:
         context.load_default_certs()
         _checkSystemsTrust(context)
     elif isinstance(trustRoot, bytes):
-        context.load_verify_locations(cadata=trustRoot.decode("ascii"))
+        loadTrustText(context, trustRoot)
     elif os.path.isdir(trustRoot):
         context.load_verify_locations(capath=trustRoot)
     else:
         with _naming(trustRoot):
-            context.load_verify_locations(trustRoot)
+            loadTrust(context, trustRoot)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from reactor._certificates import Path
 from reactor.tlsoptions import (
     RELOAD_INTERVAL,
     CertificateOptions,
@@ -49,7 +50,7 @@ class ServerFileOptions(CertificateOptions):
         states = super()._stateOfFiles()
         return states if self._chain is None else [*states, _stateOf(self._chain)]
 
-    def _makeContext(self) -> ssl.SSLContext:
+    def _makeContext(self, chain: Path | None = None) -> ssl.SSLContext:
         context = super()._makeContext() if self._chain is None else self._contextWith(certificatesIn(self._chain))
         if self._onlyVersion is not None:
             context.minimum_version = context.maximum_version = self._onlyVersion
@@ -59,15 +60,10 @@ class ServerFileOptions(CertificateOptions):
         """The ssl module takes a chain only out of one file, so there is one for a moment."""
         if not chain:
             raise ValueError(f"there is no certificate in PEM format in {self._chain}")
-        own = self.certificate
         with tempfile.NamedTemporaryFile(prefix="reactor-chain-", suffix=".pem") as joined:
-            joined.write(b"\n".join([*certificatesIn(os.fspath(own)), *chain, b""]))
+            joined.write(b"\n".join([*certificatesIn(os.fspath(self.certificate)), *chain, b""]))
             joined.flush()
-            self.certificate = joined.name
-            try:
-                return super()._makeContext()
-            finally:
-                self.certificate = own
+            return super()._makeContext(joined.name)
 
 
 def serverOptions(

@@ -42,7 +42,7 @@ one of these, of which the pure buffer has EXACT alone:
 `isDone()` then tells whether all is delivered, and nothing has changed meanwhile that must be looked at.
 `send(owner, transport, line)` does and returns what `transport.write(line + owner.delimiter)` does; `sendAll(owner,
 transport, lines)`, the same for any iterable of lines, in one write, and nothing if there are none. TypeError for lines
-that are text or numbers, which `checkLine(line)` raises.
+that are not bytes-like, which `checkLine(line)` raises.
 
 For LineOnlyReceiver there is `split(data, delimiter)`: it feeds, and gives up all complete lines, however long, as
 `Lines`, which are false if there are none (ValueError if the delimiter is empty). Iterating gives nothing by itself.

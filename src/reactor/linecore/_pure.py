@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Final, Self
 
+from reactor._arguments import checkDelimiter
+
 KEPT: Final = 0
 FAST: Final = 1
 STALE: Final = 2
@@ -40,10 +42,14 @@ def asBytes(data: bytes | bytearray | memoryview) -> bytes:
         raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
 
 
-def checkLine(line: object) -> None:
-    """TypeError, in words that help, for what is given to be sent as a line and is text or a number."""
+def checkLine(line: Any) -> None:
+    """TypeError, in words that help, for what is given to be sent as a line and is not bytes-like."""
     if isinstance(line, str | int):
         raise TypeError(f"a line is sent as bytes, not {type(line).__name__}: encode it")
+    try:
+        memoryview(line)
+    except TypeError:
+        raise TypeError(f"a line is sent as bytes, not {line!r}") from None
 
 
 class Disconnectable:
@@ -179,6 +185,7 @@ class LineBuffer:
     @delimiter.setter
     def delimiter(self, delimiter: bytes) -> None:
         if type(delimiter) is not bytes:
+            checkDelimiter(delimiter)
             delimiter = bytes(memoryview(delimiter))
         if delimiter != self._delimiter:
             self._searched = self._pos
@@ -325,10 +332,12 @@ class LineBuffer:
 
     def send(self, owner: Any, transport: Any, line: bytes) -> Any:
         write = transport.write
+        delimiter = owner.delimiter
         try:
-            whole = line + owner.delimiter
+            whole = line + delimiter
         except TypeError:
             checkLine(line)
+            checkDelimiter(delimiter)
             raise
         return write(whole)
 
@@ -337,7 +346,8 @@ class LineBuffer:
         pieces = [*lines, b""]
         try:
             data = delimiter.join(pieces)
-        except TypeError:
+        except (TypeError, AttributeError):
+            checkDelimiter(delimiter)
             for line in pieces:
                 checkLine(line)
             raise

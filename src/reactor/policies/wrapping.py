@@ -146,13 +146,14 @@ class WrappingFactory(ClientFactory[Any]):
     """Wraps the protocols of `wrappedFactory`, of servers or clients, each in a `protocol(self, wrapped)`.
 
     The wrappers whose connections stand are the keys of `protocols`. Where the wrapped factory returns None, so does
-    this one. TypeError for what is no factory.
+    this one. TypeError for what is no factory; None leaves `wrappedFactory` to be set later.
     """
 
     protocol: Callable[..., Any] | None = ProtocolWrapper
 
     def __init__(self, wrappedFactory: Any) -> None:
-        checkFactory(wrappedFactory)
+        if wrappedFactory is not None:
+            checkFactory(wrappedFactory)
         self.wrappedFactory = wrappedFactory
         self.protocols: dict[Any, int] = {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from reactor._arguments import checkProtocolClass
 from reactor.defer import Deferred
 from reactor.protocol.factories import ClientFactory
 from reactor.protocol.protocols import BaseProtocol
@@ -52,11 +53,11 @@ class ClientCreator(Generic[P]):
     connectionMade, or fails as clientConnectionFailed would. Cancelling it before then gives the connection up.
     """
 
-    def __init__(self, reactor: IReactor, protocolClass: Callable[..., P], *args: Any, **kwargs: Any) -> None:
-        if not callable(protocolClass):
-            raise TypeError(f"a protocol's class is needed, not {protocolClass!r}")
+    def __init__(self, reactor: IReactor, protocolClass: Callable[..., P] | None, *args: Any, **kwargs: Any) -> None:
+        checkProtocolClass(protocolClass)
         self.reactor = reactor
-        self.protocolClass = protocolClass
+        # None may stand here until the class is known.
+        self.protocolClass: Callable[..., P] = protocolClass  # type: ignore[assignment]
         self.args = args
         self.kwargs = kwargs
 
@@ -95,6 +96,8 @@ class ClientCreator(Generic[P]):
             if factory.pending is not None:
                 factory.pending.cancel()
 
+        if self.protocolClass is None:
+            raise TypeError("this ClientCreator has no protocolClass yet")
         deferred: Deferred[P] = Deferred(giveUp)
         factory = _OneConnectionFactory(self.reactor, self.protocolClass(*self.args, **self.kwargs), deferred)
         connector = start(factory)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 from reactor import _current
+from reactor._arguments import checkProtocolClass
 from reactor._beside import Running, started
 from reactor._logger import getLogger
 from reactor.error import NotConnectingError
@@ -44,12 +45,11 @@ class Factory(Generic[P]):
     noisy = True
 
     @classmethod
-    def forProtocol(cls, protocol: Callable[..., P], *args: Any, **kwargs: Any) -> Self:
+    def forProtocol(cls, protocol: Callable[..., P] | None, *args: Any, **kwargs: Any) -> Self:
         """Return cls(*args, **kwargs) with its `protocol` set. TypeError if the factory takes no such arguments, or if
-        `protocol` is no class, nor anything else to be called.
+        `protocol` is no class, nor anything else to be called. None leaves it to be set later.
         """
-        if not callable(protocol):
-            raise TypeError(f"a protocol's class is needed, not {protocol!r}")
+        checkProtocolClass(protocol)
         if (args or kwargs) and cls.__init__ is object.__init__ and cls.__new__ in (object.__new__, Generic.__new__):
             given = getattr(protocol, "__name__", protocol)
             raise TypeError(

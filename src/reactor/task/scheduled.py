@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from reactor import _current
-from reactor._arguments import checkCall
+from reactor._arguments import checkCall, checkSeconds
 from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor.defer import Deferred, ensureDeferred, maybeDeferred
@@ -93,10 +93,14 @@ class LoopingCall:
     _runsAtStart = False
     _started = 0.0  # as starttime, on the clock that never jumps
 
-    def __init__(self, f: Callable[..., object], *a: object, **kw: object) -> None:
-        """`clock` may be set before `start`; it is the current reactor otherwise. TypeError if `f` cannot be called."""
-        checkCall(f)
-        self.f = f
+    def __init__(self, f: Callable[..., object] | None, *a: object, **kw: object) -> None:
+        """`clock` may be set before `start`; it is the current reactor otherwise. So may `f`, if it is None here.
+
+        TypeError for any other `f` that cannot be called.
+        """
+        if f is not None:
+            checkCall(f)
+        self.f: Callable[..., object] = f  # type: ignore[assignment]  # `start` looks again
         self.a = a
         self.kw = kw
 
@@ -135,10 +139,13 @@ class LoopingCall:
         """Call at once, if `now`, and then every `interval` seconds (0: every turn).
 
         Returns a Deferred that fires with this LoopingCall after `stop`, or fails with what `f` failed with.
-        AssertionError if it runs already, ValueError for a negative or infinite interval.
+        AssertionError if it runs already, ValueError for a negative or infinite interval, TypeError for one that is no
+        number, and if `f` cannot be called.
         """
         if self.running:
             raise AssertionError("this LoopingCall runs already")
+        checkCall(self.f)
+        checkSeconds(interval, "an interval")
         if not 0 <= interval < inf:
             raise ValueError(f"an interval is a number of seconds, 0 or more, not {interval!r}")
         deferred: Deferred[LoopingCall] = Deferred()

@@ -19,7 +19,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
-from reactor._arguments import checkFactory
+from reactor._arguments import checkClientFactory
 from reactor._beside import beside, refused
 from reactor._numbers import openSocket
 from reactor.address import Address
@@ -246,7 +246,7 @@ class Connector:
     __conform__ = conform
 
     def __init__(self, reactor: ITransportReactor, factory: IClientFactory, timeout: float | None) -> None:
-        checkFactory(factory, "ClientFactory")
+        checkClientFactory(factory)
         self.reactor = reactor
         self.factory = factory
         self.timeout = timeout

@@ -1,0 +1,119 @@
+"""What PEM files hold, for the words with which a file of the wrong kind is refused.
+
+The ssl module says neither which file it could not use, nor, as a rule, why.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from typing import TypeAlias
+
+Path: TypeAlias = str | os.PathLike[str]
+
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_TRUSTED = b"-----BEGIN TRUSTED CERTIFICATE-----"
+_KEY = b"PRIVATE KEY-----"
+_ENCRYPTED = (b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED")
+_REVOCATIONS = b"-----BEGIN X509 CRL-----"
+
+
+def loadChain(
+    context: ssl.SSLContext,
+    certificate: Path,
+    privateKey: Path | None = None,
+    password: Callable[[], str | bytes] | None = None,
+    named: Path | None = None,
+) -> None:
+    """context.load_cert_chain. An SSLError names the file that is at fault, and says what is wrong with it.
+
+    `named` is what stands for `certificate` in such words, if that is a copy.
+    """
+    try:
+        context.load_cert_chain(certificate, privateKey, password)
+    except ssl.SSLError as error:
+        shown = certificate if named is None else named
+        raise _inWords(error, _faultOfChain(error, shown, shown if privateKey is None else privateKey)) from None
+
+
+def loadTrust(context: ssl.SSLContext, path: Path) -> None:
+    """context.load_verify_locations of a file of certificates; errors as for loadChain."""
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise _inWords(error, _without(path, (_CERTIFICATE, _TRUSTED), "certificate") or _of(error, path)) from None
+
+
+def loadRevocations(context: ssl.SSLContext, path: Path) -> None:
+    """context.load_verify_locations of a revocation list; errors as for loadChain. ValueError if there is none."""
+    fault = _without(path, (_REVOCATIONS,), "revocation list")
+    if fault is not None:
+        raise ValueError(fault)
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise _inWords(error, _of(error, path)) from None
+
+
+def loadTrustText(context: ssl.SSLContext, text: bytes) -> None:
+    """Trust the certificates in PEM text. ValueError if there is none, SSLError if one is broken."""
+    if _CERTIFICATE not in text:
+        raise ValueError("a trustRoot of bytes is PEM text, and there is no certificate in this one")
+    try:
+        context.load_verify_locations(cadata=text.decode("ascii", "replace"))
+    except ssl.SSLError as error:
+        raise _inWords(error, f"the trustRoot cannot be used: {error}") from None
+
+
+def _faultOfChain(error: ssl.SSLError, certificate: Path, privateKey: Path) -> str:
+    fault = _without(certificate, (_CERTIFICATE, _TRUSTED), "certificate") or _without(
+        privateKey, (_KEY,), "private key"
+    )
+    if fault is not None:
+        return fault
+    if error.reason == "KEY_VALUES_MISMATCH":
+        if certificate == privateKey:
+            return f"the private key in {_text(privateKey)} is not that of the first certificate there"
+        return f"the private key in {_text(privateKey)} is not that of the certificate in {_text(certificate)}"
+    if any(mark in _contentOf(privateKey) for mark in _ENCRYPTED):
+        return f"the private key in {_text(privateKey)} cannot be decrypted with this password: {error}"
+    if certificate == privateKey:
+        return _of(error, certificate)
+    return f"{_text(certificate)}, with the key in {_text(privateKey)}, cannot be used: {error}"
+
+
+def _of(error: ssl.SSLError, path: Path) -> str:
+    return f"{_text(path)} cannot be used: {error}"
+
+
+def _without(path: Path, marks: tuple[bytes, ...], what: str) -> str | None:
+    """The words for a file that holds none of `marks`; None if it does hold one."""
+    content = _contentOf(path)
+    if any(mark in content for mark in marks):
+        return None
+    kinds = {
+        "a certificate": _CERTIFICATE in content,
+        "a private key": _KEY in content,
+        "a revocation list": _REVOCATIONS in content,
+        "binary data, DER maybe": content[:1] == b"0" and b"-----BEGIN" not in content,
+    }
+    held = " and ".join(kind for kind, isThere in kinds.items() if isThere)
+    return f"there is no {what} in PEM format in {_text(path)}" + (f", which holds {held}" if held else "")
+
+
+def _contentOf(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _text(path: Path) -> str:
+    return os.fsdecode(path)
+
+
+def _inWords(error: ssl.SSLError, words: str) -> ssl.SSLError:
+    """The same error with other words."""
+    new = type(error)(error.errno, words)
+    for name in ("library", "reason"):
+        setattr(new, name, getattr(error, name, None))
+    return new
