@@ -8,8 +8,8 @@ from typing import Any
 
 from reactor._beside import isCoroutine
 from reactor._logger import getLogger
+from reactor.aio.securing import secureClient, secureServer
 from reactor.aio.streams import LIMIT, LineReader, LineWriter, Overlong
-from reactor.tlsoptions import defaultClientContext
 
 log = getLogger("reactor.aio")
 
@@ -95,13 +95,13 @@ async def openConnection(
 ) -> tuple[LineReader, LineWriter]:
     """Connect as the event loop's create_connection does, which gets `options` (ssl, local_addr ...); return the pair.
 
-    With `path` among them, to that UNIX socket. `ssl=True` verifies as connectSSL does without options. The other
-    arguments are LineReader's.
+    With `path` among them, to that UNIX socket. `ssl` is what connectSSL takes, for example an optionsForClientTLS(),
+    whose hostname is verified, or True, which verifies as connectSSL does without options. The other arguments are
+    LineReader's, and so are their errors.
     """
     eventloop = asyncio.get_running_loop()
     protocol = _StreamProtocol(LineReader(limit, delimiter, overlong, keepEnds), eventloop, None)
-    if options.get("ssl") is True:  # asyncio's own would take a common name for the host's
-        options["ssl"] = defaultClientContext()
+    secureClient(options)
     if "path" in options:
         await eventloop.create_unix_connection(lambda: protocol, **options)
     else:
@@ -125,8 +125,16 @@ async def startServer(
 
     `clientConnected(reader, writer)` is called for each connection; a coroutine that it returns becomes a task. What
     either raises is logged and aborts the connection; a task that is cancelled closes it when all is sent. With `path`
-    among the options, at that UNIX socket.
+    among the options, at that UNIX socket. `ssl` is what listenSSL takes, for example a CertificateOptions, which is
+    asked for each connection, so that a renewed certificate is served. TypeError and ValueError, here and not with the
+    first connection, for what cannot be called, cannot be `ssl`, or is refused by a LineReader.
     """
+    if not callable(clientConnected):
+        if isCoroutine(clientConnected):
+            clientConnected.close()
+        raise TypeError(f"clientConnected is a function of reader and writer, not {clientConnected!r}")
+    LineReader(limit, delimiter, overlong, keepEnds)  # which refuses what each connection's would
+    secureServer(options)
     eventloop = asyncio.get_running_loop()
 
     def accepted() -> _StreamProtocol:

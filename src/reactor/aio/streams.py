@@ -23,6 +23,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Literal
 
+from reactor._arguments import checkDelimiter, checkLimit
 from reactor._logger import getLogger
 from reactor.aio.upgrading import Upgrade, plainBytes
 from reactor.error import OutputLimitExceeded
@@ -47,7 +48,8 @@ class LineReader:
 
     `delimiter` ends a line. `limit` is the longest line, in bytes without its delimiter; beyond it `overlong` says what
     happens: "close", or "skip", which drops the line, counts it in `overlongCount`, and goes on. With `keepEnds`, as
-    asyncio has it, lines come with their delimiter; without, `async for` and readlines() are quicker.
+    asyncio has it, lines come with their delimiter; without, `async for` and readlines() are quicker. TypeError and
+    ValueError for arguments of another kind.
     """
 
     def __init__(
@@ -55,8 +57,12 @@ class LineReader:
     ) -> None:
         if overlong not in ("close", "skip"):
             raise ValueError(f'overlong must be "close" or "skip", not {overlong!r}')
+        checkDelimiter(delimiter)
         if not delimiter:
             raise ValueError("the delimiter is empty")
+        checkLimit(limit, "limit")
+        if limit <= 0:
+            raise ValueError(f"limit is a number of bytes, 1 or more, not {limit!r}")
         self.delimiter = bytes(delimiter)
         self.limit = limit
         self.overlong = overlong
@@ -125,6 +131,7 @@ class LineReader:
         bytes reads all of it that is certainly before the separator. IncompleteReadError with what there is at the end
         of the stream.
         """
+        checkDelimiter(separator, "a separator")
         if not separator:
             raise ValueError("the separator is empty")
         buffer = self._buffer

@@ -1,0 +1,78 @@
+"""What `ssl` may be for asyncio's streams: a context, True, or a context factory of ours."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from reactor._logger import getLogger
+from reactor.tlsoptions import ContextFactory, checkContext, contextOf, defaultClientContext
+
+log = getLogger("reactor.tls")
+
+# What SSL objects take from the context that they begin with, and keep when another takes its place.
+_KEPT = ("options", "minimum_version", "maximum_version", "verify_mode", "verify_flags", "num_tickets")
+
+
+def secureClient(options: dict[str, Any]) -> None:
+    """Have `options`, for asyncio's create_connection, hold an ssl.SSLContext where they hold a context factory.
+
+    Its hostname and timeouts become options, too, unless they are there. `ssl=True` verifies as connectSSL does:
+    asyncio's own would take a common name for the host's. Errors as for tlsoptions.checkContext.
+    """
+    given = options.get("ssl")
+    if given is True:
+        options["ssl"] = defaultClientContext()
+    elif given is not None and given is not False:
+        options["ssl"] = contextOf(checkContext(given, isClient=True))
+        hostname = getattr(given, "hostname", None)
+        if hostname is not None and options.get("server_hostname") is None:
+            options["server_hostname"] = hostname
+        _keepTimeouts(given, options)
+
+
+def secureServer(options: dict[str, Any]) -> None:
+    """The same for create_server, whose context asks a factory anew for each connection: see askingContext."""
+    given = options.get("ssl")
+    if given is None:
+        return
+    if isinstance(given, bool):
+        raise TypeError("a server needs a certificate: give ssl a CertificateOptions or an ssl.SSLContext")
+    checkContext(given, isClient=False)
+    if not isinstance(given, ssl.SSLContext):
+        options["ssl"] = askingContext(given)
+        _keepTimeouts(given, options)
+
+
+def askingContext(contextFactory: ContextFactory) -> ssl.SSLContext:
+    """Return a context for servers in whose place each handshake gets the one that `contextFactory` has by then.
+
+    OpenSSL asks for the certificate of each connection when it has read what the client begins with, whether that
+    names a host (RFC 6066) or not. So a renewed certificate is served. The versions of TLS, and whether a client must
+    show a certificate, are those of the first context for all.
+    """
+    first = contextOf(contextFactory)
+    asking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for name in _KEPT:
+        setattr(asking, name, getattr(first, name))
+
+    def choose(sslObject: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> Any:
+        try:
+            context = contextOf(contextFactory)
+            sslObject.context = context
+            chooseByName = context.sni_callback
+        except Exception:
+            log.exception("no context for a connection")
+            return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
+        asked: Any = name  # None if the client names no host, which typeshed does not know
+        return None if chooseByName is None else chooseByName(sslObject, asked, context)
+
+    asking.sni_callback = choose
+    return asking
+
+
+def _keepTimeouts(contextFactory: Any, options: dict[str, Any]) -> None:
+    for name, option in (("handshakeTimeout", "ssl_handshake_timeout"), ("closeTimeout", "ssl_shutdown_timeout")):
+        seconds = getattr(contextFactory, name, None)
+        if seconds is not None:
+            options.setdefault(option, seconds)
