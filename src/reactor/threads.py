@@ -10,6 +10,7 @@ import errno
 from _thread import start_new_thread
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor, Future
+from functools import update_wrapper
 from queue import SimpleQueue
 from threading import get_ident
 from time import sleep
@@ -43,6 +44,8 @@ class _Work:
     """
 
     def __init__(self, f: Callable[..., Any]) -> None:
+        update_wrapper(self, f, updated=())  # an executor may ask for its name
+        del self.__wrapped__  # type: ignore[attr-defined]  # a call that is over, or taken back, keeps nothing alive
         self._f = [f]  # whoever takes it, thread or withdraw(), is the only one
         self.done: Future[Any] = Future()
 
@@ -55,6 +58,7 @@ class _Work:
             result = f(*args, **kwargs)
         except BaseException as error:
             self.done.set_exception(error)
+            del self, args, kwargs  # the error's traceback has this frame, and so would have itself
             raise
         self.done.set_result(result)
         return result

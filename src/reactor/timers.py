@@ -221,7 +221,14 @@ class TimerQueue:
                 self._heldBarrier = barrier
                 continue
             if call is due:
-                del self._due[heappop(deadlines)]
+                deadline = deadlines[0]
+                del self._due[deadline]
+                try:
+                    heappop(deadlines)
+                except BaseException:  # a signal's handler has raised behind it
+                    self._due[deadline] = call
+                    heappush(deadlines, deadline)
+                    raise
             else:
                 self.remove(call)
             return call

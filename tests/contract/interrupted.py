@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from reactor.failure import Failure
 from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
-from tests.harness import LOOPBACK, dial, turnUntil
+from tests.harness import DEADLINE, LOOPBACK, dial, turnUntil
 
 Make = Callable[[], Any]
 
@@ -77,6 +78,52 @@ class Interrupted:
             if not interrupter.where:
                 break
         assert place > 5
+
+
+class InterruptedLoops:
+    def test_timersGoOn(self, make: Make, caplog: pytest.LogCaptureFixture) -> None:
+        """Whatever of a turn is broken off, the next ones come: for delayed calls and for calls from threads."""
+        caplog.set_level(logging.CRITICAL, "reactor")
+        caplog.set_level(logging.CRITICAL, "asyncio")
+        reactor, places = make(), 0
+        while reached := self._turn(reactor, places):
+            places += 1
+        assert places > 20, reached
+
+    def _turn(self, reactor: Any, place: int) -> str:
+        interrupter = Interrupter({"_ticking", "_beginTurn", "_turnSoon", "_finishTurn"}, place)
+        left, seen = [4], list[str]()
+
+        def chain() -> None:
+            left[0] -= 1
+            if not left[0]:
+                sys.setprofile(None)
+            if left[0] <= 0 and interrupter.where:
+                reactor.callLater(0.001, reactor.callFromThread, reactor.stop)
+            elif left[0] > -3:
+                again()
+            else:
+                reactor.stop()
+
+        def again() -> None:
+            try:
+                reactor.callLater(0.001, chain)
+            except Interruption:
+                reactor.callLater(0.001, chain)
+
+        def late() -> None:
+            seen.append("stood still")
+            reactor.callFromThread(reactor.stop)
+
+        watch = threading.Timer(DEADLINE, late)
+        watch.start()
+        reactor.callLater(0, sys.setprofile, interrupter._look)
+        again()
+        reactor.run(installSignalHandlers=False)
+        sys.setprofile(None)
+        watch.cancel()
+        assert not seen, interrupter.where
+        return interrupter.where
 
 
 class Ending:

@@ -26,8 +26,10 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from inspect import GEN_CLOSED, getgeneratorstate
 from types import TracebackType
 from typing import Any
 
@@ -38,10 +40,12 @@ from reactor.failure import Failure, failureOf
 from reactor.interfaces import IFlushable
 from reactor.loops import forks
 from reactor.loops.base import ReactorBase
-from reactor.loops.guard import RAISED
+from reactor.loops.guard import LOOP_REST, RAISED
 from reactor.loops.guests import Guest, isOwn, numberOf, ownerOf
 from reactor.loops.ownepoll import OwnEpoll
 from reactor.loops.waker import Waker
+
+PATIENCE = 10  # exceptions in a row
 
 _GONE: Any = object()
 
@@ -66,6 +70,7 @@ class AsyncioReactor(ReactorBase):
         self._polling = False
         self._inTick = False
         self._inside = 0  # how many blocks of insideLoop there are
+        self._ticks = self._ticking()
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timerDue = 0.0
@@ -79,6 +84,7 @@ class AsyncioReactor(ReactorBase):
             self._waker.close()
             raise
         super().__init__()
+        next(self._ticks)
         self._timers.sooner = self._turnSoon
         forks.watch(self)
 
@@ -212,7 +218,7 @@ class AsyncioReactor(ReactorBase):
         if not sleep:
             eventloop.stop()  # which lets it poll once
         else:
-            timer = eventloop.call_later(_roundedUp(sleep), self._stopPolling)
+            timer = eventloop.call_later(_roundedUp(sleep), self._endOfPolling().send, None)
             self._polling = True
         try:
             eventloop.run_forever()
@@ -225,8 +231,28 @@ class AsyncioReactor(ReactorBase):
 
     def _stopPolling(self) -> None:
         if self._polling:  # once only: uvloop would remember the second stop() for the next time
-            self._polling = False
             self.eventloop.stop()
+            self._polling = False
+
+    def _endOfPolling(self) -> Generator[None, None, None]:
+        """What calls _stopPolling when it is sent something: see _ticking."""
+        ending = self._endingPolling()
+        next(ending)
+        return ending
+
+    def _endingPolling(self) -> Generator[None, None, None]:
+        raised: BaseException | None = None
+        try:
+            yield
+            self._stopPolling()
+        except GeneratorExit:
+            return
+        except BaseException as error:
+            raised = error
+        if raised is not None:
+            self._guard.taken = raised
+            self._stopPolling()
+        yield
 
     def _isInsideLoop(self) -> bool:
         """Whether this is called from inside the event loop, or by insideLoop."""
@@ -264,24 +290,59 @@ class AsyncioReactor(ReactorBase):
 
     def _turnSoon(self) -> None:
         if self._soon is None and self._attached and not self._inTick:
-            self._soon = self.eventloop.call_soon(self._tick)
+            self._soon = self.eventloop.call_soon(self._ticks.send, False)
+
+    def _ticking(self) -> Generator[None, bool, None]:
+        """Call _tick whenever the event loop sends this something: True if `_timer` has come.
+
+        A generator, because what a signal's handler raises as the event loop comes, is raised at `yield`, and so caught
+        here. A function would be left before its first line, and nobody would come again.
+        """
+        failures = 0  # in a row
+        while True:
+            try:
+                try:
+                    if failures:
+                        self._recover(failures)
+                        failures = 0
+                    while True:
+                        isTimer = yield
+                        if isTimer:
+                            self._timer = None
+                        self._tick()
+                except GeneratorExit:
+                    return
+                except BaseException as error:
+                    failures += 1
+                    self._guard.taken = error
+            except BaseException as error:
+                failures += 1
+                self._guard.taken = error
+
+    def _recover(self, failures: int) -> None:
+        """Something was raised between callbacks: the event loop goes on, and so must we."""
+        self._inTick = False
+        for handle in (self._soon, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._soon = self._timer = None
+        if failures > PATIENCE:
+            time.sleep(LOOP_REST)  # there is no memory at all
+        try:
+            self._turnSoon()
+        except MemoryError:
+            self._wake()
 
     def _tick(self) -> None:
         """What is to be done between two polls; then have it done again when there will be something."""
-        self._soon = None
-        try:
-            rest = self._guard.settle() if self._guard.taken is not None else 0.0
-            if rest:
-                self._soon = self.eventloop.call_later(rest, self._tick)
-            else:
-                self._tickOnce()
-        except Exception as error:
-            # Raised between callbacks: the event loop goes on, and so must we.
-            self._guard.taken = error
-            try:
-                self._turnSoon()
-            except MemoryError:
-                self._wake()
+        soon, self._soon = self._soon, None
+        if soon is not None:
+            soon.cancel()  # it is done here, and once: the second of two last turns would stop a stranger
+        rest = self._guard.settle() if self._guard.taken is not None else 0.0
+        if rest:
+            self._soon = self.eventloop.call_later(rest, self._ticks.send, False)
+        else:
+            self._tickOnce()
 
     def _tickOnce(self) -> None:
         eventloop, sleep = self.eventloop, None
@@ -304,16 +365,11 @@ class AsyncioReactor(ReactorBase):
         due = self._timers.nextTime()
         assert due is not None, "a reactor that sleeps for a time has a delayed call"
         if self._timer is not None:
-            if self._timerDue <= due:
+            if due - sleep < self._timerDue <= due:
                 return  # at worst it comes too early, for a call that was cancelled meanwhile
-            self._timer.cancel()
+            self._timer.cancel()  # one whose time is over may have come, and been lost to an exception
+        self._timer = self.eventloop.call_later(_roundedUp(sleep), self._ticks.send, True)
         self._timerDue = due
-        self._timer = self.eventloop.call_later(_roundedUp(sleep), self._timeIsUp)
-
-    def _timeIsUp(self) -> None:
-        self._timer = None
-        if self._soon is None:  # else it is done there, and once: the second of two last turns would stop a stranger
-            self._tick()
 
     def _leave(self) -> None:
         """The reactor has ended; the event loop has, too, if we run it."""
@@ -350,6 +406,8 @@ class AsyncioReactor(ReactorBase):
                 old.stop()
         self._detach()
         self._polling = self._inTick = False
+        self._ticks = self._ticking()
+        next(self._ticks)
         ended, life = self._ended, self._life
         self._ended = self._life = None
         if ended is not None and life is not None:
@@ -398,6 +456,10 @@ class AsyncioReactor(ReactorBase):
     def _woken(self) -> None:
         # First: if there is no memory for it, the waker stays readable. Anew: an event loop that has had none for the
         # call of _tick that it was to make has forgotten it.
+        self._inTick = False
+        if getgeneratorstate(self._ticks) == GEN_CLOSED:
+            self._ticks = self._ticking()
+            next(self._ticks)
         soon, self._soon = self._soon, None
         self._turnSoon()
         if soon is not None:
@@ -562,6 +624,7 @@ class AsyncioReactor(ReactorBase):
                 self._ownerEnded(owner, result)
         except BaseException as error:
             self._ownerFailed(owner, failureOf(error))
+            self._turnSoon()  # what it has interrupted may have been about to ask for that
         if self._polling:
             self._stopPolling()
 
@@ -574,6 +637,7 @@ class AsyncioReactor(ReactorBase):
                 self._ownerEnded(owner, result)
         except BaseException as error:
             self._ownerFailed(owner, failureOf(error))
+            self._turnSoon()  # what it has interrupted may have been about to ask for that
         if self._polling:
             self._stopPolling()
 
