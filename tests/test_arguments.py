@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import pathlib
 import re
@@ -17,6 +18,8 @@ from reactor import (
     ClientCreator,
     ClientFactory,
     DatagramProtocol,
+    Failure,
+    FileSender,
     LineOnlyReceiver,
     LineReceiver,
     LoopingCall,
@@ -25,12 +28,14 @@ from reactor import (
     ServerFactory,
     endpoints,
     stdio,
+    task,
 )
 from reactor._arguments import checkFactory, checkProtocol
 from reactor.aio import ProtocolFactory
 from reactor.aio.serving import servicesOf
-from reactor.defer import Deferred, DeferredList, gatherResults, race
-from reactor.error import ConnectError
+from reactor.defer import AlreadyCalledError, Deferred, DeferredList, gatherResults, race
+from reactor.error import ConnectError, ConnectionDone, ProcessExitedAlready, SSLError
+from reactor.failure import NoCurrentExceptionError
 from reactor.loops.epoll import EpollReactor
 from reactor.policies import (
     LimitConnectionsByPeer,
@@ -40,8 +45,9 @@ from reactor.policies import (
     TrafficLoggingFactory,
     WrappingFactory,
 )
+from reactor.protocol import closeFor
 from reactor.testing import StringTransport
-from reactor.threads import deferToThreadPool
+from reactor.threads import blockingCallFromThread, callMultipleInThread, deferToThreadPool
 from reactor.tlsoptions import CertificateOptions, defaultClientContext, optionsForClientTLS
 from tests.harness import LOOPS, turnUntil
 from tests.tlsharness import serverOptions
@@ -365,3 +371,272 @@ def test_theProtocolOfAFactoryIsNoClass(loop: Any, tmp_path: pathlib.Path) -> No
 def test_anIntervalThatIsNoNumber(interval: Any) -> None:
     with pytest.raises(TypeError, match=f"an interval is a number of seconds, not {interval!r}"):
         LoopingCall(print).start(interval)
+
+
+class Nothing:
+    """Has none of the methods that anybody asks for."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISTAKES: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
+    "installResolver": (lambda loop: loop.installResolver(None), TypeError, "a resolver is needed, not None"),
+    "installResolver of an object": (lambda loop: loop.installResolver(Nothing()), TypeError, "no getHostByName"),
+    "installNameResolver": (lambda loop: loop.installNameResolver(None), TypeError, "which has no resolveHostName"),
+    "installNameResolver of a class": (
+        lambda loop: loop.installNameResolver(Nothing),
+        TypeError,
+        "not the class Nothing",
+    ),
+    "closeFor": (
+        lambda loop: closeFor(StringTransport(), "why"),  # type: ignore[arg-type]
+        TypeError,
+        "a reason that is a ConnectionDone, not 'why'",
+    ),
+    "closeFor of a class": (
+        lambda loop: closeFor(StringTransport(), ConnectionDone),  # type: ignore[arg-type]
+        TypeError,
+        "a reason that is a ConnectionDone, not <class",
+    ),
+    "TimeoutFactory": (
+        lambda loop: TimeoutFactory(ServerFactory(), "30"),  # type: ignore[arg-type]
+        TypeError,
+        "a timeoutPeriod is a number of seconds, not '30'",
+    ),
+    "backlog": (
+        lambda loop: loop.listenTCP(0, ServerFactory(), "127.0.0.1"),
+        TypeError,
+        r"a backlog is a whole number, not '127\.0\.0\.1'",
+    ),
+    "addSignalHandler": (
+        lambda loop: loop.addSignalHandler("HUP", print),
+        ValueError,
+        r"a signal is a number, for example signal\.SIGHUP, not 'HUP'",
+    ),
+    "addSignalHandler beyond": (lambda loop: loop.addSignalHandler(99999, print), ValueError, "signal number"),
+    "interface of tcp6": (
+        lambda loop: endpoints.serverFromString(loop, "tcp6:0:interface=::1"),
+        ValueError,
+        r"a colon inside a field is written \\:",
+    ),
+    "interface of tcp": (
+        lambda loop: endpoints.serverFromString(loop, "tcp:0:interface=::1"),
+        ValueError,
+        r"a colon inside a field is written \\:",
+    ),
+    "serverFromString": (
+        lambda loop: endpoints.serverFromString(loop, None),  # type: ignore[arg-type]
+        TypeError,
+        "an endpoint is described by a text, not None",
+    ),
+    "serverFromString the other way round": (
+        lambda loop: endpoints.serverFromString("tcp:0", loop),
+        TypeError,
+        "an endpoint is described by a text, behind the reactor, not <",
+    ),
+    "clientFromString": (
+        lambda loop: endpoints.clientFromString(loop, 7),  # type: ignore[arg-type]
+        TypeError,
+        "an endpoint is described by a text, not 7",
+    ),
+    "suggestThreadPoolSize": (
+        lambda loop: loop.suggestThreadPoolSize("5"),
+        TypeError,
+        "the size of a thread pool is a whole number, not '5'",
+    ),
+    "addReader": (lambda loop: loop.addReader(0), TypeError, "an object that has a descriptor, .* not 0, .* fileno"),
+    "addWriter": (lambda loop: loop.addWriter(0), TypeError, "an object that has a descriptor, .* not 0, .* fileno"),
+    "DeferredList": (lambda loop: DeferredList([1, 2]), TypeError, "Deferreds are needed, not 1"),  # type: ignore[list-item]
+    "gatherResults": (lambda loop: gatherResults(["x"]), TypeError, "Deferreds are needed, not 'x'"),  # type: ignore[list-item]
+    "race": (lambda loop: race([None]), TypeError, "Deferreds are needed, not None"),  # type: ignore[list-item]
+    "callMultipleInThread": (
+        lambda loop: callMultipleInThread([(print, (), {}), (None, (), {})]),  # type: ignore[list-item]
+        TypeError,
+        "None is not callable",
+    ),
+    "deferLater": (lambda loop: task.deferLater(loop, 0, "x"), TypeError, "'x' is not callable"),  # type: ignore[call-overload]
+    "cooperate": (
+        lambda loop: task.Cooperator(started=False).cooperate([1]),  # type: ignore[type-var]
+        TypeError,
+        r"an iterator is needed, not \[1\]: give iter",
+    ),
+    "coiterate": (
+        lambda loop: task.Cooperator(started=False).coiterate(range(2)),  # type: ignore[type-var]
+        TypeError,
+        r"an iterator is needed, not range\(0, 2\)",
+    ),
+    "beginFileTransfer": (
+        lambda loop: FileSender().beginFileTransfer("x", StringTransport()),  # type: ignore[arg-type]
+        TypeError,
+        "a file is needed, not 'x', which has no read",
+    ),
+    "beginFileTransfer to nobody": (
+        lambda loop: FileSender().beginFileTransfer(io.BytesIO(), Nothing()),  # type: ignore[arg-type]
+        TypeError,
+        "a consumer is needed, not nothing",
+    ),
+    "args": (
+        lambda loop: loop.spawnProcess(ProcessProtocol(), "/bin/true", ["true", 7]),
+        TypeError,
+        "args are strings, not 7",
+    ),
+    "env": (
+        lambda loop: loop.spawnProcess(ProcessProtocol(), "/bin/true", ["true"], env={"A": 7}),
+        TypeError,
+        "the values in env are strings, also that of 'A', not 7",
+    ),
+    "names in env": (
+        lambda loop: loop.spawnProcess(ProcessProtocol(), "/bin/true", ["true"], env={7: "A"}),
+        TypeError,
+        "the names in env are strings, not 7",
+    ),
+    "env as a list": (
+        lambda loop: loop.spawnProcess(ProcessProtocol(), "/bin/true", ["true"], env=["A=7"]),
+        TypeError,
+        r"env is a mapping of strings, not \['A=7'\]",
+    ),
+    "childFDs as a list": (
+        lambda loop: loop.spawnProcess(ProcessProtocol(), "/bin/true", ["true"], childFDs=["w", "r"]),
+        TypeError,
+        "childFDs is a mapping, for example .*, not ",
+    ),
+    "childFDs that are not open": (
+        lambda loop: loop.spawnProcess(ProcessProtocol(), "/bin/true", ["true"], childFDs={0: 999}),
+        OSError,
+        "descriptor 999: Bad file descriptor",
+    ),
+    "childFDs by name": (
+        lambda loop: loop.spawnProcess(ProcessProtocol(), "/bin/true", ["true"], childFDs={"0": "r"}),
+        ValueError,
+        "not '0' to 'r'",
+    ),
+    "StandardIO": (
+        lambda loop: stdio.StandardIO(Protocol(), 999, 1, reactor=loop),
+        OSError,
+        "descriptor 999: Bad file descriptor",
+    ),
+    "adoptStreamPort": (
+        lambda loop: loop.adoptStreamPort(999, socket.AF_INET, Protocol),
+        TypeError,
+        r"give ServerFactory\.forProtocol\(Protocol\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakesAreTold(loop: Any, name: str) -> None:
+    make, kind, words = MISTAKES[name]
+    with pytest.raises(kind, match=words):
+        make(loop)
+
+
+def test_whatIsNoProducer(loop: Any) -> None:
+    made: list[Any] = []
+
+    class Kind(Protocol):
+        def connectionMade(self) -> None:
+            for given in (None, Nothing()):
+                for streaming in (True, False):
+                    with pytest.raises(TypeError, match=r"a producer is needed, not .* no resumeProducing"):
+                        self.transport.registerProducer(given, streaming)
+            made.append(self)
+
+    port = loop.listenTCP(0, ServerFactory.forProtocol(Kind), interface="127.0.0.1")
+    peer = socket.create_connection(("127.0.0.1", port.getHost().port))
+    turnUntil(loop, lambda: made)
+    peer.close()
+
+
+def test_mainThatHasBeenCalled() -> None:
+    async def main(loop: Any) -> None: ...
+
+    given: Any = main(None)
+    with pytest.raises(TypeError, match="is not callable: give the function itself"):
+        task.react(given)
+    assert given.cr_frame is None  # closed, so that nobody is told of it a second time
+
+
+def test_blockingCallInTheReactorsOwnThread(loop: Any) -> None:
+    """It would wait for itself. Twisted's does."""
+    raised: list[Exception] = []
+
+    def call() -> None:
+        try:
+            blockingCallFromThread(loop, print)
+        except RuntimeError as error:
+            raised.append(error)
+        loop.callInThread(elsewhere)
+
+    def elsewhere() -> None:
+        assert blockingCallFromThread(loop, lambda: 7) == 7
+        loop.callFromThread(loop.stop)
+
+    loop.callLater(0, call)
+    loop.run(installSignalHandlers=False)
+    assert "in the reactor's own thread would wait for ever" in str(raised[0])
+
+
+def test_errorsHaveTexts() -> None:
+    deferred: Deferred[int] = Deferred()
+    deferred.callback(1)
+    with pytest.raises(AlreadyCalledError, match="this Deferred has its result already"):
+        deferred.callback(2)
+    with pytest.raises(NoCurrentExceptionError, match="no exception is being handled here"):
+        Failure()
+    assert repr(SSLError(ValueError("why"))) == "SSLError(ValueError('why'))"
+    assert repr(SSLError(string="words")) == "SSLError('words')"
+    assert repr(ConnectError()) == "ConnectError()"
+
+
+def test_theChildThatHasExited(loop: Any) -> None:
+    ended: list[Any] = []
+
+    class Kind(ProcessProtocol):
+        def processEnded(self, reason: Any) -> None:
+            ended.append(reason)
+
+    process = loop.spawnProcess(Kind(), "/bin/true", ["true"])
+    turnUntil(loop, lambda: ended)
+    with pytest.raises(ProcessExitedAlready, match="the child '/bin/true' has exited"):
+        process.signalProcess("TERM")
+
+
+def test_theChildThatDoesNotReadIsNamed(loop: Any, caplog: pytest.LogCaptureFixture) -> None:
+    ended: list[Any] = []
+
+    class Kind(ProcessProtocol):
+        def connectionMade(self) -> None:
+            self.transport.write(bytes(2**20))
+            loop.callLater(0, self.more)
+
+        def more(self) -> None:
+            self.transport.write(bytes(2**25))
+            self.transport.write(b"x")
+
+        def processEnded(self, reason: Any) -> None:
+            ended.append(reason)
+
+        def childConnectionLost(self, childFD: int) -> None:
+            if childFD == 0:
+                self.transport.signalProcess("KILL")
+
+    loop.spawnProcess(Kind(), "/bin/sleep", ["sleep", "60"])
+    turnUntil(loop, lambda: ended)
+    assert "<Process '/bin/sleep' pid=" in caplog.text
+    assert "does not read; closed its descriptor at" in caplog.text
+
+
+def test_startTLSWithTheContextOfTheOtherSide(loop: Any) -> None:
+    raised: list[str] = []
+
+    class Kind(Protocol):
+        def connectionMade(self) -> None:
+            with pytest.raises(ValueError, match="this context is for the other side: a server needs") as error:
+                self.transport.startTLS(defaultClientContext())
+            raised.append(str(error.value))
+
+    port = loop.listenTCP(0, ServerFactory.forProtocol(Kind), interface="127.0.0.1")
+    peer = socket.create_connection(("127.0.0.1", port.getHost().port))
+    turnUntil(loop, lambda: raised)
+    peer.close()

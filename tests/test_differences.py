@@ -2374,3 +2374,61 @@ def test_lineSendingProtocol(model: Model) -> None:
     sending.makeConnection(StringTransport())
     sending.dataReceived(b"a\r\nb\r\n")
     assert sending.response == ([b"a", b"b"] if model.isOurs else [b"two", b"b"])
+
+
+def test_blockingCallInTheReactorsOwnThread(model: Model) -> None:
+    """It waits for what the thread that waits would do. Here an alarm ends the wait."""
+
+    class Waited(Exception):
+        pass
+
+    def stopWaiting(number: int, frame: object) -> None:
+        raise Waited
+
+    def call() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        try:
+            model.threads.blockingCallFromThread(model.reactor, int)
+        except (RuntimeError, Waited) as error:
+            model.note(type(error).__name__)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            model.reactor.stop()
+
+    before = signal.signal(signal.SIGALRM, stopWaiting)
+    try:
+        model.reactor.callLater(0, call)
+        assert model.run() == (["RuntimeError"] if model.isOurs else ["Waited"])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_textAsADelimiter(model: Model) -> None:
+    for name in ("delimiter", "MAX_LENGTH"):
+
+        def use(name: str = name) -> None:
+            receiver = type("Receiver", (model.LineReceiver,), {name: "1"})()
+            model.note(name)
+            receiver.makeConnection(StringTransport())
+            receiver.dataReceived(b"a\r\n")
+
+        with pytest.raises(TypeError):
+            use()
+    assert model.trace == ([] if model.isOurs else ["delimiter", "MAX_LENGTH"])
+
+
+def test_aServersFactoryForAClient(model: Model) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    factory = model.protocol.ServerFactory.forProtocol(model.protocol.Protocol)
+    factory.noisy = False
+    with pytest.raises(TypeError if model.isOurs else AttributeError):
+        model.reactor.connectTCP("127.0.0.1", listening.getsockname()[1], factory)
+    model.reactor.callLater(0.05, model.reactor.stop)
+    model.run()
+    accepted = []
+    with suppress(BlockingIOError):
+        accepted.append(listening.accept()[0])
+    assert len(accepted) == (0 if model.isOurs else 1)
+    for each in (listening, *accepted):
+        each.close()

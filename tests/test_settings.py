@@ -284,6 +284,12 @@ def test_aNegativeLimit(kit: Any, base: str) -> None:
     assert deliver(kit, kind, base) == []
 
 
+@pytest.mark.parametrize("kit", [OURS, THEIRS], ids=["ours", "Twisted"])
+def test_anEmptyDelimiter(kit: Any) -> None:
+    """Nothing is ever a line."""
+    assert deliver(kit, lambda base, kit: type("Kind", (base,), {"delimiter": b""}), "LineReceiver") == []
+
+
 @pytest.mark.parametrize("base", [LineReceiver, LineOnlyReceiver])
 def test_missingHandlersAreNamed(base: Any) -> None:
     protocol = type("Kind", (base,), {})()

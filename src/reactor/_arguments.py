@@ -6,6 +6,7 @@ They are told where they give it, in words that help.
 from __future__ import annotations
 
 import inspect
+import operator
 import types
 from typing import Any
 
@@ -119,6 +120,29 @@ def checkDelimiter(delimiter: Any, what: str = "a delimiter") -> None:
         memoryview(delimiter)
     except TypeError:
         raise TypeError(f"{what} is bytes, not {delimiter!r}") from None
+
+
+def checkHas(thing: Any, name: str, what: str) -> None:
+    """TypeError unless `thing` has the method `name`; `what` is needed, for example "a producer"."""
+    if isinstance(thing, type):
+        if _needsInstance(thing, name) if hasattr(thing, name) else True:
+            raise TypeError(f"{what} is needed, not the class {thing.__name__}")
+    elif not hasattr(thing, name):
+        raise TypeError(f"{what} is needed, not {thing!r}, which has no {name}")
+
+
+def checkProducer(producer: Any) -> None:
+    """TypeError for what has none of a producer's methods. Which of them are called, the connection decides."""
+    if not any(hasattr(producer, name) for name in ("resumeProducing", "pauseProducing", "stopProducing")):
+        raise TypeError(f"a producer is needed, not {producer!r}, which has no resumeProducing")
+
+
+def checkCount(count: Any, what: str) -> None:
+    """TypeError, which names `what` is given, unless `count` is a whole number."""
+    try:
+        operator.index(count)
+    except TypeError:
+        raise TypeError(f"{what} is a whole number, not {count!r}") from None
 
 
 def checkNames(names: Any) -> None:

@@ -22,6 +22,7 @@ class _Current(threading.local):
 
 
 _current = _Current()
+_running = _Current()  # of a thread of its pool a reactor is the current one, too, but does not run there
 _lock = threading.Lock()
 _default: IReactor | None = None
 _maker: Callable[[], IReactor] | None = None
@@ -69,6 +70,11 @@ def current() -> IReactor:
     return reactor
 
 
+def runsHere(reactor: object) -> bool:
+    """Whether `reactor` runs in this thread, now."""
+    return reactor is not None and _running.reactor is reactor
+
+
 def adopt(reactor: IReactor | None) -> None:
     """Make `reactor` the current one of this thread. Worker threads call it first; `running` does for run()."""
     _current.reactor = reactor
@@ -77,9 +83,11 @@ def adopt(reactor: IReactor | None) -> None:
 @contextmanager
 def running(reactor: IReactor) -> Iterator[None]:
     """While the block runs, `reactor` is the current one of this thread; afterwards the one before is."""
-    before = _current.reactor
+    before, ranBefore = _current.reactor, _running.reactor
     adopt(reactor)
+    _running.reactor = reactor
     try:
         yield
     finally:
         adopt(before)
+        _running.reactor = ranBefore

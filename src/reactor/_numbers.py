@@ -38,6 +38,14 @@ def closeNumber(fd: int) -> None:
             raise
 
 
+def statOpen(fd: int) -> os.stat_result:
+    """os.fstat, but an OSError names the number."""
+    try:
+        return os.fstat(fd)
+    except OSError as error:
+        raise OSError(error.errno, f"descriptor {fd}: {error.strerror}") from None
+
+
 def raised(fd: int) -> int:
     """Return `fd`, if it is none of the three, else a duplicate that is not; `fd` is closed then, also on an OSError.
 

@@ -76,6 +76,9 @@ class ConnectError(Exception):
         parts = [self.MESSAGE, *(str(part) for part in (self.osError, self.args[0]) if part)]
         return ": ".join(parts) + "."
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(repr(part) for part in (self.osError, self.args[0]) if part)})"
+
 
 class ConnectBindError(ConnectError):
     """The local address asked for by `bindAddress` could not be bound."""

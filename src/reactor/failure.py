@@ -60,7 +60,7 @@ class Failure(BaseException):
             exc_type = exc_tb = None
             exc_value = sys.exception()
             if exc_value is None:
-                raise NoCurrentExceptionError
+                raise NoCurrentExceptionError("no exception is being handled here that Failure() could take")
         self.count = next(_numbers)
         self.captureVars = captureVars
         # An object that is no exception is allowed, as in Twisted; it can be looked at, but not raised.

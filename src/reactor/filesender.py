@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from reactor._arguments import checkCall, checkHas
 from reactor.defer import Deferred
 from reactor.failure import Failure
 
@@ -47,7 +48,12 @@ class FileSender:
         Returns a Deferred that fires, when everything has been handed to the consumer, with the last byte sent (b"" if
         there was none). It fails with what `file`, `transform` or `consumer.write` raised (the consumer stays
         connected), or with TransferStopped. RuntimeError if this sender is busy or the consumer has a producer.
+        TypeError for arguments of another kind.
         """
+        checkHas(file, "read", "a file")
+        checkHas(consumer, "registerProducer", "a consumer")
+        if transform is not None:
+            checkCall(transform)
         if self.deferred is not None:
             raise RuntimeError("this FileSender has not finished its transfer")
         self.file, self.consumer, self.transform = file, consumer, transform

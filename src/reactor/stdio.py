@@ -24,6 +24,7 @@ from typing import Any, cast
 from reactor import _current
 from reactor._arguments import checkProtocol
 from reactor._beside import beside
+from reactor._numbers import statOpen
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
 from reactor.interfaces.asking import implementer
@@ -145,7 +146,7 @@ class StandardIO(DuplexStream):
         self._watched = False
         self._readerGone = False
         for fd in (stdin, stdout):
-            os.fstat(fd)  # before any is opened, which could get the number of one that is not
+            statOpen(fd)  # before any is opened, which could get the number of one that is not
         with ExitStack() as undo:
             self._inputFd = SharedDescriptor(stdin, os.O_RDONLY)
             undo.callback(self._inputFd.close)

@@ -208,9 +208,12 @@ def callMultipleInThread(
 ) -> None:
     """Call the functions of (function, args, kwargs) tuples one after the other in one thread of the current reactor.
 
-    What one raises is logged, and the rest are not called.
+    What one raises is logged, and the rest are not called. TypeError, at once, for one that cannot be called.
     """
-    _current.current().callInThread(_runMultiple, list(tupleList))
+    calls = list(tupleList)
+    for function, _args, _kwargs in calls:
+        checkCall(function)
+    _current.current().callInThread(_runMultiple, calls)
 
 
 def _runMultiple(calls: list[tuple[Callable[..., object], Iterable[Any], Mapping[str, Any]]]) -> None:
@@ -226,9 +229,13 @@ def blockingCallFromThread(
 ) -> T:
     """Call `f(*a, **kw)` in the thread of `reactor`, wait, and return the result, of a Deferred or coroutine too.
 
-    Raises what it raised. For any thread but the reactor's, which would wait for itself. Waits for as long as it takes,
-    and for ever if the reactor stops and does not run again.
+    Raises what it raised. For any thread but the reactor's, which would wait for itself: RuntimeError there, while the
+    reactor runs. Waits for as long as it takes, and for ever if the reactor stops and does not run again.
     """
+    checkCall(f)
+    target: Any = _current.current() if isinstance(reactor, ModuleType) else reactor
+    if _current.runsHere(target):
+        raise RuntimeError("blockingCallFromThread in the reactor's own thread would wait for ever: call it in another")
     results: SimpleQueue[Any] = SimpleQueue()
 
     def call() -> None:

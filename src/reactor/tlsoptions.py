@@ -55,11 +55,16 @@ def checkContext(contextFactory: ContextFactory, isClient: bool) -> ContextFacto
     ValueError for a context that was made for the other side. Whoever listens or connects asks this at once, as in
     Twisted, so that a mistake is found where it is made, and not with the first connection.
     """
-    protocol = contextOf(contextFactory).protocol
-    if protocol == (ssl.PROTOCOL_TLS_SERVER if isClient else ssl.PROTOCOL_TLS_CLIENT):
+    ofSide(contextOf(contextFactory), isClient)
+    return contextFactory
+
+
+def ofSide(context: ssl.SSLContext, isClient: bool) -> ssl.SSLContext:
+    """Return `context`. ValueError if it was made for the other side."""
+    if context.protocol == (ssl.PROTOCOL_TLS_SERVER if isClient else ssl.PROTOCOL_TLS_CLIENT):
         side, name = ("client", "CLIENT") if isClient else ("server", "SERVER")
         raise ValueError(f"this context is for the other side: a {side} needs ssl.SSLContext(ssl.PROTOCOL_TLS_{name})")
-    return contextFactory
+    return context
 
 
 def _askedFor(contextFactory: IContextFactory) -> ssl.SSLContext:

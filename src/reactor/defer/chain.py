@@ -39,6 +39,9 @@ logger: Final = getLogger("reactor.defer")
 class AlreadyCalledError(Exception):
     """callback or errback was called on a Deferred that had its result already."""
 
+    def __str__(self) -> str:
+        return super().__str__() or "this Deferred has its result already; setDebugging(True) tells where it came from"
+
 
 class CancelledError(Exception):
     """The result of a Deferred that was cancelled."""

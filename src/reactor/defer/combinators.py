@@ -48,10 +48,18 @@ class FailureGroup(Exception):
 
 
 def _listOf(deferreds: Iterable[Deferred[T]]) -> list[Deferred[T]]:
-    """Return all of them. TypeError for a single Deferred, which gives itself without end when it is iterated."""
+    """Return all of them. TypeError for what is no Deferred, and for a single one, which gives itself without end when
+    it is iterated.
+    """
     if isinstance(deferreds, Deferred):
         raise TypeError(f"a list of Deferreds is needed, not {deferreds!r}")
-    return list(deferreds)
+    found = list(deferreds)
+    for each in found:
+        if not hasattr(each, "addCallbacks"):
+            raise TypeError(
+                f"Deferreds are needed, not {each!r}: give maybeDeferred or ensureDeferred what makes it one"
+            )
+    return found
 
 
 class DeferredList(Deferred[R], Generic[R]):

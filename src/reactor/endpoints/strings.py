@@ -44,7 +44,12 @@ def quoteStringArgument(argument: str | bytes) -> str:
 
 
 def _text(description: str | bytes) -> str:
-    """Return what is given as an endpoint's string as text. ValueError for bytes that are no UTF-8."""
+    """Return what is given as an endpoint's string as text. ValueError for bytes that are no UTF-8, TypeError for what
+    is neither.
+    """
+    if not isinstance(description, str | bytes):
+        order = ", behind the reactor" if hasattr(description, "callLater") else ""
+        raise TypeError(f"an endpoint is described by a text{order}, not {description!r}")
     return description.decode() if isinstance(description, bytes) else description
 
 
@@ -99,6 +104,11 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
 }
 
 
+def _escaping(description: str) -> str:
+    """What to say of an IPv6 address whose colons have ended fields."""
+    return r" (a colon inside a field is written \:, as in interface=\:\:1)" if "::" in description else ""
+
+
 class Kind:
     """A kind of endpoint: what makes it, and the fields that its string has, in order; `needs` are those it must."""
 
@@ -124,7 +134,9 @@ class Kind:
             raise self.tooMany()
         fields = dict(zip(self.fields, positional, strict=False))
         for key in fields.keys() & named.keys():
-            raise ValueError(f"the {self.name} endpoint {description!r} has two values for {key}")
+            raise ValueError(
+                f"the {self.name} endpoint {description!r} has two values for {key}{_escaping(description)}"
+            )
         return {**fields, **named}
 
     def tooMany(self) -> ValueError:

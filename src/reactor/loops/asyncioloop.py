@@ -34,6 +34,7 @@ from types import TracebackType
 from typing import Any
 
 from reactor import _current
+from reactor._arguments import checkHas
 from reactor._numbers import threeTaken
 from reactor.error import ReactorAlreadyRunning
 from reactor.failure import Failure, failureOf
@@ -501,6 +502,7 @@ class AsyncioReactor(ReactorBase):
 
     def addReader(self, reader: Any) -> None:
         """See ReactorBase.addReader."""
+        checkHas(reader, "fileno", "an object that has a descriptor, and doRead()")
         fd = reader.fileno()
         if self._readers.get(fd) is not reader:
             self._know(fd)
@@ -508,6 +510,7 @@ class AsyncioReactor(ReactorBase):
 
     def addWriter(self, writer: Any) -> None:
         """See ReactorBase.addWriter."""
+        checkHas(writer, "fileno", "an object that has a descriptor, and doWrite()")
         fd = writer.fileno()
         if self._writers.get(fd) is not writer:
             self._know(fd)

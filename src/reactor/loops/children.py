@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,11 @@ from reactor._arguments import checkProtocol
 from reactor.interfaces import NO_ENVIRONMENT, Environment, IProcessProtocol, ITransportReactor, Text
 from reactor.transports.children.process import Process, PTYProcess
 from reactor.transports.children.spawning import Command
+
+
+def _checkText(value: object, what: str) -> None:
+    if not isinstance(value, str | bytes | os.PathLike):
+        raise TypeError(f"{what}, not {value!r}")
 
 
 class ProcessServices:
@@ -36,13 +42,22 @@ class ProcessServices:
         descriptor of ours that it shares; by default {0: "w", 1: "r", 2: "r"}. All others are closed in the child, but
         0 to 2 are /dev/null then. With `usePTY` these three are a terminal instead, a new one or that of the tuple
         (our descriptor, the child's, name). ValueError for both at once, TypeError for `args` that are one string,
-        OSError if the child cannot be started.
+        or for what is no string in them or in `env`, OSError if the child cannot be started.
 
         stop() closes the pipes and leaves the child alive.
         """
         checkProtocol(processProtocol)
         if isinstance(args, str | bytes):
             raise TypeError(f"args are a list of strings, of which the first is the child's own name, not {args!r}")
+        args = list(args)
+        for each in args:
+            _checkText(each, "args are strings")
+        if env is not None:
+            if not isinstance(env, Mapping):
+                raise TypeError(f"env is a mapping of strings, not {env!r}")
+            for name, value in env.items():
+                _checkText(name, "the names in env are strings")
+                _checkText(value, f"the values in env are strings, also that of {name!r}")
         command = Command(executable, args, env, path, uid, gid)
         process: Process
         if not usePTY:

@@ -14,6 +14,7 @@ import select
 from contextlib import suppress
 from typing import Any
 
+from reactor._arguments import checkHas
 from reactor._numbers import openEpoll
 from reactor.failure import failureOf
 from reactor.loops import forks
@@ -64,7 +65,11 @@ class EpollReactor(ReactorBase):
 
     def addReader(self, reader: Any) -> None:
         """See ReactorBase.addReader."""
-        fd = reader.fileno()
+        try:
+            fd = reader.fileno()
+        except AttributeError:
+            checkHas(reader, "fileno", "an object that has a descriptor, and doRead()")
+            raise
         known = reader if isOwn(reader) else Guest(self, reader)
         if fd not in self._readers and fd not in self._writers:
             self._readers[fd] = known  # before: for want of memory here, epoll would go on telling nobody
@@ -81,7 +86,11 @@ class EpollReactor(ReactorBase):
 
     def addWriter(self, writer: Any) -> None:
         """See ReactorBase.addWriter."""
-        fd = writer.fileno()
+        try:
+            fd = writer.fileno()
+        except AttributeError:
+            checkHas(writer, "fileno", "an object that has a descriptor, and doWrite()")
+            raise
         if self._writers.get(fd) is not writer:
             known = writer if isOwn(writer) else Guest(self, writer)
             self._watch(fd, OUT, IN if fd in self._readers else 0)

@@ -40,7 +40,10 @@ class SignalHandling:
         OSError or ValueError for one that cannot be caught; nothing has changed then.
         """
         checkCall(call)
-        signal.getsignal(number)  # ValueError for what is no signal
+        try:
+            signal.getsignal(number)  # ValueError for what is no signal
+        except TypeError:
+            raise ValueError(f"a signal is a number, for example signal.SIGHUP, not {number!r}") from None
         if number in _UNCATCHABLE:
             raise OSError(errno.EINVAL, f"signal {int(number)} cannot be caught")
         if self._installed:

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any, cast
 
 from reactor import _current
-from reactor._arguments import checkCall
+from reactor._arguments import checkCall, checkCount, checkHas
 from reactor._beside import refused
 from reactor._logger import getLogger
 from reactor.address import hostText, isIPAddress, isIPv6Address
@@ -106,6 +106,7 @@ class ThreadServices:
 
         With 0 new work waits until there is another size. ValueError for less.
         """
+        checkCount(size, "the size of a thread pool")
         if size < 0:
             raise ValueError(f"a thread pool has no less than no threads, not {size}")
         if size != self._threadPoolSize:
@@ -154,6 +155,7 @@ class ThreadServices:
 
     def installResolver(self, resolver: IResolver) -> IResolver:
         """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
+        checkHas(resolver, "getHostByName", "a resolver")
         before = self._resolvers[0]
         if isinstance(resolver, ThreadedResolver):
             self._resolvers = (resolver, resolver)
@@ -164,6 +166,7 @@ class ThreadServices:
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
         """Have `resolver.resolveHostName(receiver, name, ...)` answer for names; return the one from before."""
+        checkHas(resolver, "resolveHostName", "a resolver of host names")
         before = self._resolvers[1]
         if isinstance(resolver, ThreadedResolver):
             self._resolvers = (resolver, resolver)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from reactor import _current
+from reactor._arguments import checkSeconds
 from reactor._closing import closeFor
 from reactor.error import IdleTimeout
 from reactor.failure import Failure
@@ -84,6 +85,8 @@ class TimeoutFactory(WrappingFactory):
     protocol: Callable[..., Any] | None = TimeoutProtocol
 
     def __init__(self, wrappedFactory: Any, timeoutPeriod: float | None = 30 * 60) -> None:
+        if timeoutPeriod is not None:
+            checkSeconds(timeoutPeriod, "a timeoutPeriod")
         super().__init__(wrappedFactory)
         self.timeoutPeriod = timeoutPeriod
 

@@ -69,7 +69,9 @@ class CooperativeTask(Generic[IteratorT]):
     """One iterator at work in a Cooperator; `cooperate` makes it. For the reactor's thread, like all of this module."""
 
     def __init__(self, iterator: IteratorT, cooperator: Cooperator) -> None:
-        """Not for users: `cooperate` makes tasks."""
+        """Not for users: `cooperate` makes tasks. TypeError for what is no iterator."""
+        if not hasattr(iterator, "__next__"):
+            raise TypeError(f"an iterator is needed, not {iterator!r}: give iter(...) of it, or a generator")
         self._iterator = iterator
         self._cooperator = cooperator
         self._waiting: list[Deferred[IteratorT]] = []

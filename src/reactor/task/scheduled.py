@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from reactor import _current
 from reactor._arguments import checkCall, checkSeconds
-from reactor._beside import beside
+from reactor._beside import beside, isCoroutine
 from reactor._logger import getLogger
 from reactor.defer import Deferred, ensureDeferred, maybeDeferred
 from reactor.error import ReactorNotRunning
@@ -257,8 +257,11 @@ def deferLater(
     """Call `callable(*args, **kw)` in `delay` seconds of `clock`; return a Deferred of its result.
 
     A Deferred or coroutine that it returns is waited for. Without a callable it fires with None. Cancelling the
-    Deferred cancels the call.
+    Deferred cancels the call. TypeError for what cannot be called.
     """
+
+    if callable is not None:
+        checkCall(callable)
 
     def cancel(_: Deferred[Any]) -> None:
         delayedCall.cancel()
@@ -282,6 +285,10 @@ def react(
     The exit code is 0, or that of a SystemExit which `main` failed with, or 1 for another failure, which is logged.
     Leaves by SystemExit; what `main` raises before it returns anything leaves as it is.
     """
+    given: Any = main
+    if isCoroutine(given):
+        given.close()  # else Python tells, too, that nobody has awaited it
+    checkCall(main)
     reactor = _current.current() if _reactor is None else _reactor
     code: Any = 0
     isStopping = False

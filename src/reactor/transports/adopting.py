@@ -110,6 +110,7 @@ def adoptedPort(
 
     UnsupportedAddressFamily or UnsupportedSocketType if it is something else; OSError if it is no socket.
     """
+    checkFactory(factory)
     sock = _duplicate(fileDescriptor, addressFamily)
     try:
         make = AdoptedTCPPort if addressFamily in _INTERNET else AdoptedUNIXPort

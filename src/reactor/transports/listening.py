@@ -24,7 +24,7 @@ from copy import copy
 from types import CoroutineType
 from typing import Any
 
-from reactor._arguments import checkFactory
+from reactor._arguments import checkCount, checkFactory
 from reactor._beside import beside, refused
 from reactor._closing import tellClosing, tellStopped
 from reactor._logger import getLogger
@@ -63,6 +63,7 @@ class ListeningPort:
 
     def __init__(self, reactor: ITransportReactor, factory: IProtocolFactory, backlog: int) -> None:
         checkFactory(factory)
+        checkCount(backlog, "a backlog")
         self.reactor = reactor
         self.factory = factory
         self.backlog = backlog

@@ -23,6 +23,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from reactor._arguments import checkProducer
 from reactor._beside import CANCELLED, beside, started
 from reactor._closing import tellClosing
 from reactor.error import ConnectionDone
@@ -138,10 +139,12 @@ class OutputStream(OutputBuffer):
         self.write(b"".join(iovec))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Attach a producer: RuntimeError if there is one; stopProducing() if the connection is over.
+        """Attach a producer: RuntimeError if there is one; stopProducing() if the connection is over. TypeError if
+        `producer` is none.
 
         A pull producer is asked at once, then whenever all is sent. One that writes nothing is asked again after 10 ms.
         """
+        checkProducer(producer)
         if self.producer is not None:
             raise RuntimeError(f"cannot register producer {producer!r}: {self.producer!r} was never unregistered")
         if self.disconnected:

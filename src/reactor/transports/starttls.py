@@ -50,8 +50,8 @@ class StartTLSMixin:
         them; a protocol of yours that keeps bytes should have one.
 
         `protocol.transport` is another object from now on. RuntimeError if there is TLS already or the connection is
-        ending; nothing happens if it has ended. ValueError without what is needed to begin, TypeError for what is no
-        context factory.
+        ending; nothing happens if it has ended. ValueError without what is needed to begin, and for a context of the
+        other side, TypeError for what is no context factory.
         """
         beginTLS(cast("Connection", self), contextFactory, self._hasConnected == normal, hostname)
 

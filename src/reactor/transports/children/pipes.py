@@ -120,10 +120,18 @@ class ChildReader:
 class ChildWriter(OutputStream):
     """Our end of a pipe that the child reads. `ended` is called when it is closed: see ChildReader."""
 
-    __slots__ = ("__weakref__", "_ended", "_file")
+    __slots__ = ("__weakref__", "_child", "_ended", "_file")
 
-    def __init__(self, reactor: ITransportReactor, fd: int, ended: Callable[[], None], mode: str = "wb") -> None:
+    def __init__(
+        self,
+        reactor: ITransportReactor,
+        fd: int,
+        ended: Callable[[], None],
+        mode: str = "wb",
+        child: object = "a child",
+    ) -> None:
         super().__init__(reactor)
+        self._child = child
         os.set_blocking(fd, False)
         self._file = FileIO(fd, mode)
         self._ended = ended
@@ -204,7 +212,7 @@ class ChildWriter(OutputStream):
         self.connectionLost(Failure(ConnectionLost(str(error))))
 
     def _outputOverflowed(self) -> None:
-        log.warning("a child does not read; closed its descriptor at %d unsent bytes", self.unsent)
+        log.warning("%s does not read; closed its descriptor at %d unsent bytes", self._child, self.unsent)
         failure = Failure(OutputLimitExceeded(f"{self.unsent} bytes"))
         self._over = self.disconnecting = True
         self._discardOutput()
@@ -223,9 +231,14 @@ class ChildTerminal(ChildWriter):
     __slots__ = ("_received",)
 
     def __init__(
-        self, reactor: ITransportReactor, fd: int, received: Callable[[bytes], object], ended: Callable[[], None]
+        self,
+        reactor: ITransportReactor,
+        fd: int,
+        received: Callable[[bytes], object],
+        ended: Callable[[], None],
+        child: object = "a child",
     ) -> None:
-        super().__init__(reactor, fd, ended, "r+b")
+        super().__init__(reactor, fd, ended, "r+b", child)
         self._received = received
 
     def doRead(self) -> None:

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from reactor._beside import beside
 from reactor._logger import getLogger
-from reactor._numbers import closeNumber, duplicate, openPipe, openTerminal, raised
+from reactor._numbers import closeNumber, duplicate, openPipe, openTerminal, raised, statOpen
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
@@ -254,7 +254,7 @@ class Process:
 
         if self._childFDs[number] == "r":
             return ChildReader(self.reactor, fd, received, ended)
-        return ChildWriter(self.reactor, fd, ended)
+        return ChildWriter(self.reactor, fd, ended, child=self)
 
     def _pipeEnded(self, number: int) -> None:
         if number in self._pipes:
@@ -319,11 +319,11 @@ class Process:
         """
         number = signalNumber(signalID)
         if self.pid is None:
-            raise ProcessExitedAlready
+            raise ProcessExitedAlready(_exitedAlready(self))
         try:
             os.kill(self.pid, number)
         except ProcessLookupError:
-            raise ProcessExitedAlready from None
+            raise ProcessExitedAlready(_exitedAlready(self)) from None
 
     def writeToChild(self, childFD: int, data: BytesLike) -> None:
         """Send `data` to the child's descriptor `childFD`. KeyError if there is no pipe to it, or not any more."""
@@ -440,7 +440,7 @@ class PTYProcess(Process):
         try:
             # Of the caller's terminal we have another number, until it is known that it becomes ours.
             mine = duplicate(ours) if self._given else ours
-            self._terminal = ChildTerminal(self.reactor, mine, self._received, self._maybeEnded)
+            self._terminal = ChildTerminal(self.reactor, mine, self._received, self._maybeEnded, child=self)
             mine = -1
             self._terminal.start()
             self._spawn(dict.fromkeys(range(3), theirs), terminal=True)
@@ -488,11 +488,27 @@ class PTYProcess(Process):
 
 
 def checked(childFDs: Mapping[int, int | str]) -> dict[int, int | str]:
-    """Return a copy of `childFDs`. ValueError unless it maps numbers to "r", "w" or descriptors."""
+    """Return a copy of `childFDs`. ValueError unless it maps numbers to "r", "w" or descriptors, TypeError if it is no
+    mapping.
+    """
+    if not isinstance(childFDs, Mapping):
+        raise TypeError(f'childFDs is a mapping, for example {{0: "w", 1: "r"}}, not {childFDs!r}')
     for number, kind in childFDs.items():
-        if number < 0 or not (kind in ("r", "w") or (isinstance(kind, int) and kind >= 0)):
-            raise ValueError(f'childFDs maps descriptors to "r", "w" or a descriptor of ours, not {number} to {kind!r}')
+        if (
+            not isinstance(number, int)
+            or number < 0
+            or not (kind in ("r", "w") or (isinstance(kind, int) and kind >= 0))
+        ):
+            raise ValueError(
+                f'childFDs maps descriptors to "r", "w" or a descriptor of ours, not {number!r} to {kind!r}'
+            )
+        if isinstance(kind, int):
+            statOpen(kind)
     return dict(childFDs)
+
+
+def _exitedAlready(process: Process) -> str:
+    return f"the child {process._command.executable!r} has exited"
 
 
 def outcomeOf(status: int | None) -> Failure:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from reactor.error import ConnectionClosed, ConnectionDone, ConnectionLost, SSLError
-from reactor.tlsoptions import ContextFactory, contextOf
+from reactor.tlsoptions import ContextFactory, contextOf, ofSide
 
 RECORD = 16 * 1024
 HEADER = 5
@@ -68,7 +68,7 @@ class TLSEngine:
         self._outgoing = ssl.MemoryBIO()
         if hostname is not None:
             hostname = hostname.partition("%")[0].removesuffix(".")  # no zone of an IPv6 address, no root of a name
-        context = contextOf(contextFactory)
+        context = ofSide(contextOf(contextFactory), isClient)
         if isClient and context.check_hostname and not hostname:  # OpenSSL would verify no name at all
             raise ValueError("a client that verifies host names needs to know the host's name")
         self._object = context.wrap_bio(self._incoming, self._outgoing, not isClient, hostname)
