@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import pathlib
 import signal
+import struct
+import termios
 from collections.abc import Iterator
 from typing import Any
 
@@ -458,6 +461,19 @@ def test_theGivenTerminalStaysOurs(epoll: Children) -> None:
         epoll.spawn("/nowhere/program", usePTY=(*given, "name"))
     for fd in given:
         os.close(fd)
+
+
+def test_theGivenTerminalKeepsItsNumber(epoll: Children) -> None:
+    """As with Twisted: the program may go on to set the size of its window, and another file gets another number."""
+    ours, theirs = os.openpty()
+    child = epoll.shell("read line; stty size", usePTY=(ours, theirs, os.ttyname(theirs)))
+    assert child.transport.fileno() == ours
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    child.transport.write(b"\n")
+    assert epoll.ended(child)["received"][1].endswith(b"40 100\r\n")
+    assert child.transport.fileno() == -1
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(ours)
 
 
 # Much of it.

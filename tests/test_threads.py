@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import pickle
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from queue import SimpleQueue
@@ -17,6 +19,7 @@ import pytest
 import reactor
 from reactor import _current, defer, task, threads
 from reactor.loops.epoll import EpollReactor
+from tests.harness import turnUntil
 
 DEADLINE = 10.0
 
@@ -321,3 +324,36 @@ def test_callMultipleInThreadOnTheRealReactor() -> None:
 
     loop.callWhenRunning(threads.callMultipleInThread, [(got.append, [1], {}), (got.append, [2], {}), (end, [], {})])
     assert runUntil(loop, ended) == [[1, 2]]
+
+
+def test_anExecutorSeesTheFunctionsName() -> None:
+    """As with Twisted, whose pools get the function itself; and a call that failed keeps nothing alive."""
+    loop, seen, results = EpollReactor(), list[str](), list[Any]()
+
+    class Job:
+        pass
+
+    jobs = list[Any]()
+
+    def failing() -> None:
+        job = Job()
+        jobs.append(weakref.ref(job))
+        raise ZeroDivisionError
+
+    class Named(ThreadPoolExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            seen.append(fn.__name__)
+            return super().submit(fn, *args, **kwargs)
+
+    gc.disable()
+    try:
+        with Named(1) as pool:
+            threads.deferToThreadPool(loop, pool, len, "abc").addCallback(results.append)
+            threads.deferToThreadPool(loop, pool, failing).addErrback(lambda _: results.append("failed"))
+            turnUntil(loop, lambda: len(results) == 2)
+            turnUntil(loop, lambda: jobs[0]() is None)
+    finally:
+        gc.enable()
+        loop.close()
+    assert seen == ["len", "failing"]
+    assert results == [3, "failed"]

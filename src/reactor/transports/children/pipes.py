@@ -15,6 +15,7 @@ from typing import Any
 
 from reactor._beside import beside
 from reactor._logger import getLogger
+from reactor._numbers import closeNumber
 from reactor.error import ConnectionDone, ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import ITransportReactor
@@ -225,8 +226,26 @@ class ChildWriter(OutputStream):
             self.connectionLost(self._closedInOrder())
 
 
+class _Lent(FileIO):
+    """A file over the number `fd`, which its close() closes only if `isOurs` has been set."""
+
+    def __init__(self, fd: int) -> None:
+        self.isOurs = False
+        super().__init__(fd, "r+b", closefd=False)
+
+    def close(self) -> None:
+        if not self.closed:
+            fd = self.fileno()
+            super().close()
+            if self.isOurs:
+                closeNumber(fd)
+
+
 class ChildTerminal(ChildWriter):
-    """Our end of a child's terminal, for both directions. `received` is called with what the child wrote."""
+    """Our end of a child's terminal, for both directions. `received` is called with what the child wrote.
+
+    With `lent` the descriptor stays open at the end, unless keep() has been called.
+    """
 
     __slots__ = ("_received",)
 
@@ -237,9 +256,19 @@ class ChildTerminal(ChildWriter):
         received: Callable[[bytes], object],
         ended: Callable[[], None],
         child: object = "a child",
+        lent: bool = False,
     ) -> None:
-        super().__init__(reactor, fd, ended, "r+b", child)
+        OutputStream.__init__(self, reactor)
+        os.set_blocking(fd, False)
+        self._file: _Lent = _Lent(fd)
+        self._file.isOurs = not lent
+        self._ended = ended
+        self._child = child
         self._received = received
+
+    def keep(self) -> None:
+        """What was lent is ours now, and is closed at the end."""
+        self._file.isOurs = True
 
     def doRead(self) -> None:
         """The child has written, or nobody has the terminal any more, which Linux reports as EIO."""

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from reactor._beside import beside
 from reactor._logger import getLogger
-from reactor._numbers import closeNumber, duplicate, openPipe, openTerminal, raised, statOpen
+from reactor._numbers import closeNumber, openPipe, openTerminal, raised, statOpen
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
@@ -436,26 +436,26 @@ class PTYProcess(Process):
     def start(self) -> None:
         """See Process.start. A terminal that was given stays the caller's if the child cannot be started."""
         ours, theirs = self._given[:2] if self._given else openTerminal()
-        mine = -1
+        terminal = None
         try:
-            # Of the caller's terminal we have another number, until it is known that it becomes ours.
-            mine = duplicate(ours) if self._given else ours
-            self._terminal = ChildTerminal(self.reactor, mine, self._received, self._maybeEnded, child=self)
-            mine = -1
-            self._terminal.start()
+            terminal = ChildTerminal(self.reactor, ours, self._received, self._maybeEnded, child=self, lent=True)
+            self._terminal = terminal
+            terminal.start()
             self._spawn(dict.fromkeys(range(3), theirs), terminal=True)
         except BaseException:
-            if mine >= 0:
-                closeNumber(mine)
-            else:
-                self._terminal.abandon()
+            if terminal is not None:
+                terminal.abandon()
             if not self._given:
+                closeNumber(ours)
                 closeNumber(theirs)
             raise
-        if self._given:
-            closeNumber(ours)
+        terminal.keep()
         closeNumber(theirs)
         self._tell("makeConnection of", self)
+
+    def fileno(self) -> int:
+        """Return our descriptor of the terminal, the very one that was given; -1 once it is closed. As in Twisted."""
+        return self._terminal.fileno()
 
     def _received(self, data: bytes) -> object:
         return self._protocol.childDataReceived(1, data)
