@@ -23,6 +23,7 @@ from reactor import (
     LineOnlyReceiver,
     LineReceiver,
     LoopingCall,
+    NetstringReceiver,
     ProcessProtocol,
     Protocol,
     ServerFactory,
@@ -45,8 +46,8 @@ from reactor.policies import (
     TrafficLoggingFactory,
     WrappingFactory,
 )
-from reactor.protocol import closeFor
-from reactor.testing import StringTransport
+from reactor.protocol import FileWrapper, closeFor
+from reactor.testing import StringTransport, connectedServerAndClient
 from reactor.threads import blockingCallFromThread, callMultipleInThread, deferToThreadPool
 from reactor.tlsoptions import CertificateOptions, defaultClientContext, optionsForClientTLS
 from tests.harness import LOOPS, turnUntil
@@ -546,6 +547,38 @@ def test_whatIsNoProducer(loop: Any) -> None:
     peer = socket.create_connection(("127.0.0.1", port.getHost().port))
     turnUntil(loop, lambda: made)
     peer.close()
+
+
+def test_whatIsNoProducerElsewhere(loop: Any) -> None:
+    ends = socket.socketpair()
+    connected = stdio.StandardIO(Protocol(), ends[0].fileno(), ends[0].fileno(), reactor=loop)
+    consumers: list[Any] = [connected, FileWrapper(io.BytesIO()), pairOf(Protocol, Protocol)]
+    for consumer in consumers:
+        with pytest.raises(TypeError, match=r"a producer is needed, not None, which has no resumeProducing"):
+            consumer.registerProducer(None, True)
+    connected.loseConnection()
+    turnUntil(loop, lambda: connected.disconnected)
+    for end in ends:
+        end.close()
+
+
+def pairOf(*kinds: Any) -> Any:
+    """The transport of one end of a connection in memory."""
+    return connectedServerAndClient(*kinds)[1].transport
+
+
+def test_stringReceivedIsNamed() -> None:
+    receiver = NetstringReceiver()
+    receiver.makeConnection(StringTransport())
+    with pytest.raises(NotImplementedError, match="NetstringReceiver defines no stringReceived"):
+        receiver.dataReceived(b"1:a,")
+
+
+def test_aHostOfBytesThatAreNoASCII(loop: Any) -> None:
+    failures: list[Any] = []
+    loop.resolve(b"\xff").addErrback(failures.append)
+    turnUntil(loop, lambda: failures)
+    assert "as bytes nothing but ASCII" in failures[0].getErrorMessage()
 
 
 def test_mainThatHasBeenCalled() -> None:

@@ -103,6 +103,13 @@ def test_revocationLists(files: Callable[[str], str], tmp_path: pathlib.Path) ->
         CertificateOptions(both, trustRoot=files("ca.pem"), revoked=files("list.pem"))
 
 
+def test_textInPlaceOfAPath(files: Callable[[str], str]) -> None:
+    text = pathlib.Path(files("one.both.pem")).read_text()
+    for paths in ((text, None), (files("one.pem"), text)):
+        with pytest.raises(ValueError, match="by the paths of files, and this is PEM text"):
+            CertificateOptions(*paths)
+
+
 def test_passwords(files: Callable[[str], str], tmp_path: pathlib.Path) -> None:
     key = serialization.load_pem_private_key(pathlib.Path(files("one.key")).read_bytes(), None)
     best = serialization.BestAvailableEncryption(b"right")

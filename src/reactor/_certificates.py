@@ -26,10 +26,14 @@ def loadChain(
     password: Callable[[], str | bytes] | None = None,
     named: Path | None = None,
 ) -> None:
-    """context.load_cert_chain. An SSLError names the file that is at fault, and says what is wrong with it.
+    """context.load_cert_chain. An SSLError names the file that is at fault, and says what is wrong with it. ValueError for PEM text
+    in the place of a path.
 
     `named` is what stands for `certificate` in such words, if that is a copy.
     """
+    for path in (certificate, privateKey):
+        if isinstance(path, str) and "-----BEGIN" in path:
+            raise ValueError("a certificate and a key are named by the paths of files, and this is PEM text")
     try:
         context.load_cert_chain(certificate, privateKey, password)
     except ssl.SSLError as error:

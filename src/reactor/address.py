@@ -172,7 +172,7 @@ def encodeHostname(name: str) -> bytes:
     text = encoded.decode("ascii")
     _checkLength(text)
     if "\0" in text or "\\" in text:
-        raise ValueError("a host name has no NUL and no backslash")
+        raise ValueError("a host name has no NUL, no backslash, and as bytes nothing but ASCII")
     if _isAddressInC(text) or isIPAddress(text) or isIPv6Address(text):
         raise ValueError("an address is written with four decimal numbers, or with colons")
     return encoded

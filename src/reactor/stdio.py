@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from reactor import _current
-from reactor._arguments import checkProtocol
+from reactor._arguments import checkProducer, checkProtocol
 from reactor._beside import beside
 from reactor._numbers import statOpen
 from reactor.failure import Failure
@@ -195,6 +195,7 @@ class StandardIO(DuplexStream):
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """See OutputStream.registerProducer. stopProducing() also if the output alone is over, as in Twisted."""
+        checkProducer(producer)
         if self._over and self.producer is None:
             beside(producer.stopProducing())
         else:

@@ -114,7 +114,7 @@ class StringReceiver(PauseableMixin, Protocol):
 
     def stringReceived(self, string: bytes) -> Any:
         """Called with each string, without its framing; override it."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no stringReceived")
 
     def takeUndelivered(self) -> bytes:
         """Return what was received and not delivered, and forget it. startTLS asks: what it returns was plain."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
+from reactor._arguments import checkProducer
 from reactor._logger import getLogger
 
 log = getLogger("reactor.protocol")
@@ -74,6 +75,7 @@ class FileWrapper:
 
     def registerProducer(self, producer: Any, streaming: bool | int) -> None:
         """Attach a producer. A pull producer is asked once here and again at each resumeProducing of the file."""
+        checkProducer(producer)
         if self.producer is not None:
             raise RuntimeError(f"cannot register {producer!r}: {self.producer!r} was never unregistered")
         if self.closed:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from reactor import _current
+from reactor._arguments import checkProducer
 from reactor._beside import beside
 from reactor.address import IPv4Address
 from reactor.defer import Deferred
@@ -166,6 +167,7 @@ class _LoopbackTransport:
         return self._host
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
+        checkProducer(producer)
         if self.producer is not None:
             raise RuntimeError(f"cannot register producer {producer!r}: {self.producer!r} was never unregistered")
         self.producer = producer
