@@ -26,8 +26,9 @@ def loadChain(
     password: Callable[[], str | bytes] | None = None,
     named: Path | None = None,
 ) -> None:
-    """context.load_cert_chain. An SSLError names the file that is at fault, and says what is wrong with it. ValueError for PEM text
-    in the place of a path.
+    """context.load_cert_chain. An SSLError names the file that is at fault, and says what is wrong with it.
+
+    ValueError for PEM text in the place of a path.
 
     `named` is what stands for `certificate` in such words, if that is a copy.
     """

@@ -502,16 +502,22 @@ class AsyncioReactor(ReactorBase):
 
     def addReader(self, reader: Any) -> None:
         """See ReactorBase.addReader."""
-        checkHas(reader, "fileno", "an object that has a descriptor, and doRead()")
-        fd = reader.fileno()
+        try:
+            fd = reader.fileno()
+        except AttributeError:
+            checkHas(reader, "fileno", "an object that has a descriptor, and doRead()")
+            raise
         if self._readers.get(fd) is not reader:
             self._know(fd)
             self._watch(fd, self._readers, reader, self._watching.add_reader, self._read)
 
     def addWriter(self, writer: Any) -> None:
         """See ReactorBase.addWriter."""
-        checkHas(writer, "fileno", "an object that has a descriptor, and doWrite()")
-        fd = writer.fileno()
+        try:
+            fd = writer.fileno()
+        except AttributeError:
+            checkHas(writer, "fileno", "an object that has a descriptor, and doWrite()")
+            raise
         if self._writers.get(fd) is not writer:
             self._know(fd)
             self._watch(fd, self._writers, writer, self._watching.add_writer, self._write)
