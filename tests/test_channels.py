@@ -541,8 +541,9 @@ class TestStartTLS:
         run(main())
 
 
-def test_aLateEventLoopReadsFirst(run: Run) -> None:
-    """A deadline of transport.reactor's is judged by what had come in time."""
+@pytest.mark.parametrize("isInside", [False, True])
+def test_aLateEventLoopReadsFirst(run: Run, isInside: bool) -> None:
+    """A deadline of transport.reactor's is judged by what had come in time; also after a stall between two reads."""
 
     class Deadline(policies.TimeoutMixin, LineReceiver):
         lines = 0
@@ -577,11 +578,19 @@ def test_aLateEventLoopReadsFirst(run: Run) -> None:
                 while time.monotonic() < end:
                     pass
 
-            asyncio.get_running_loop().call_soon(stall)
+            loop, (near, far) = asyncio.get_running_loop(), socket.socketpair()
+            if isInside:
+                loop.add_reader(near, lambda: (near.recv(1), stall()))
+                far.send(b"x")
+            else:
+                loop.call_soon(stall)
             await until(lambda: any(each.ended is not None for each in server.built))
             assert sorted((each.lines, each.ended) for each in server.built if each.ended is not None) == [(0, 0)]
             assert sorted(each.lines for each in server.built) == [0, 1]
             await until(lambda: all(each.ended is not None for each in server.built))  # and the other in its time
+            loop.remove_reader(near)
+            near.close()
+            far.close()
             for _, writer in peers:
                 writer.close()
 

@@ -307,3 +307,27 @@ assert type(reactor.installNameResolver(before)) is Own
 def test_theModule() -> None:
     done = runProgram(PROGRAM)
     assert (done.stdout, done.stderr) == ("192.0.2.7\n", "")
+
+
+def test_aResolverMayBeACoroutine(world: World) -> None:
+    """And so may the methods of a receiver. What either raises ends the look-up."""
+    loop, found = world.reactor, list[Any]()
+
+    class Async(Own):
+        async def resolveHostName(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+            if args[1] == "raises.example":
+                raise ValueError("no such thing")
+            return super().resolveHostName(*args, **kwargs)
+
+    class Listening(Receiver):
+        async def resolutionComplete(self) -> None:  # type: ignore[override]
+            super().resolutionComplete()
+
+    own = loop.installNameResolver(Async(FOUR))
+    loop.resolve("name.example").addBoth(found.append)
+    loop.resolve("raises.example").addErrback(lambda failure: found.append(failure.type))
+    assert found == ["192.0.2.7", ValueError]
+    loop.installNameResolver(own)
+    receiver = Listening()
+    loop.nameResolver.resolveHostName(receiver, "127.0.0.1", 80)
+    world.until(lambda: receiver.isOver)

@@ -615,6 +615,14 @@ class TestThrottling:
         with pytest.raises(ValueError, match="above 0"):
             ThrottlingFactory(quiet(), **limits)
 
+    def test_aRefusalIsARecord(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, "reactor.policies")
+        factory, _ = self.factory(maxConnectionCount=1)
+        made(factory)
+        assert factory.buildProtocol(None) is None
+        assert factory.refusedCount == 1
+        assert [record.getMessage() for record in caplog.records] == ["Max connection count reached!"]
+
     def test_whatTheProtocolHasPausedStaysPaused(self) -> None:
         factory, clock = self.factory(readLimit=10)
         one, paused = made(factory)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
 
-from reactor.error import ConnectionDone, OutputLimitExceeded
+from reactor.error import ConnectionDone, ConnectionUnwanted, IdleTimeout, OutputLimitExceeded
 from reactor.failure import Failure
+from reactor.loops.epoll import EpollReactor
 from reactor.serving import chat, chatnames
 from reactor.serving.chat import HELP, MAX_NAME, Member, Room
 from reactor.task import Clock
+from tests.harness import LOOPBACK, dial, turnUntil
 
 TURN = 1e-6
 
@@ -430,3 +433,17 @@ def test_halfClose(room: Room) -> None:
     assert not ann.wire.disconnecting
     ann.member.readConnectionLost()
     assert ann.wire.disconnecting
+
+
+def test_refusalsTellTheirReason(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To whoever counts closes: they are not the peer's."""
+    with closing(EpollReactor()) as loop:
+        port = loop.listenTCP(0, room, interface=LOOPBACK)
+        monkeypatch.setattr(chat, "NAME_TIMEOUT", 0.001)
+        with closing(dial(port)):
+            turnUntil(loop, lambda: loop.closeCounts[IdleTimeout] == 1)
+        monkeypatch.setattr(chat, "MAX_MEMBERS", 0)
+        with closing(dial(port)):
+            turnUntil(loop, lambda: loop.closeCounts[ConnectionUnwanted] == 1)
+        port.stopListening()
+        turnUntil(loop, lambda: not loop.openTransports())

@@ -21,6 +21,7 @@ import twisted.internet.ssl
 
 import reactor
 from reactor import CertificateOptions, LineReceiver, Protocol, error, optionsForClientTLS
+from reactor._logger import LOG_BURST
 from reactor.endpoints import SSL4ClientEndpoint, SSL4ServerEndpoint, wrapClientTLS, wrapServerTLS
 from reactor.policies import WrappingFactory
 from reactor.transports.tls.connection import TLSConnection
@@ -411,6 +412,31 @@ class TestCrossedWires:
             world.until(lambda: len(world.reactor.getReaders()) == 1)
             assert readAll(silent) == readAll(half) == b""
             assert world.reactor.getDelayedCalls() == []
+
+
+def hasEnded(peer: socket.socket) -> bool:
+    try:
+        return peer.recv(4096) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_peersThatSpeakNoTLSFillNoLog(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Each gets a record only up to the limit; the reactor's end tells of how many there was none."""
+    caplog.set_level(logging.INFO, "reactor.tls")
+    port = world.listen(world.serverFactory())
+    for _ in range(LOG_BURST + 3):
+        with contextlib.closing(dial(port)) as peer:
+            peer.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            peer.setblocking(False)
+            world.until(lambda peer=peer: hasEnded(peer))
+    told = [record.getMessage() for record in caplog.records if "no TLS with" in record.getMessage()]
+    assert len(told) == LOG_BURST
+    world.reactor.callLater(0, world.reactor.stop)
+    world.reactor.run()
+    assert '3 more records were left out like this one: "no TLS with %s: %s"' in caplog.text
 
 
 class TestDeafPeers:

@@ -399,7 +399,7 @@ class StatefulStringProtocol:
         """Called with each string by the receiver; not for overriding."""
         handler = getattr(self, "proto_" + self.state, None)
         if handler is None:
-            log.warning("A string was dropped: there is no method for the state %r", self.state)
+            log.limited(logging.WARNING, "A string was dropped: there is no method for the state %r", self.state)
             return
         state = handler(string)
         refused(state, f"proto_{self.state}")

@@ -11,6 +11,7 @@ sends no session tickets of TLS 1.3: see withoutTickets.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import ssl
 import time
@@ -224,8 +225,9 @@ class ServerNameOptions:
             found = None if name is None else self._find(name.lower())
             if found is not None:
                 sslObject.context = contextOf(found)
-        except Exception:
-            log.exception("no context for the server name %r: the default serves", name)
+        except Exception as error:
+            text = "no context for the server name %r: the default serves"
+            log.limited(logging.ERROR, text, name, exc_info=error)
 
     def _find(self, name: str) -> ContextFactory | None:
         if not isinstance(self.others, Mapping):

@@ -6,6 +6,7 @@ function is called at the same places, so each of them can be tried in turn, one
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -28,7 +29,10 @@ class Interruption(Exception):
 
 
 class Interrupter:
-    """Raises once: at place number `place` of those inside functions called `inside`, or called from them."""
+    """Raises once: at place number `place` of those inside functions called `inside`, or called from them.
+
+    Garbage waits meanwhile: a `__del__` of another test's may be anywhere, and what is raised there goes nowhere.
+    """
 
     def __init__(self, inside: set[str], place: int) -> None:
         self.inside = inside
@@ -36,11 +40,13 @@ class Interrupter:
         self.where = ""
 
     def __enter__(self) -> Interrupter:
+        gc.disable()
         sys.setprofile(self._look)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
+        gc.enable()
 
     def _look(self, frame: Any, event: str, argument: object) -> None:
         if event not in ("call", "c_return") or not self._isInside(frame):
@@ -119,8 +125,10 @@ class InterruptedLoops:
         watch.start()
         reactor.callLater(0, sys.setprofile, interrupter._look)
         again()
+        gc.disable()
         reactor.run(installSignalHandlers=False)
         sys.setprofile(None)
+        gc.enable()
         watch.cancel()
         assert not seen, interrupter.where
         return interrupter.where

@@ -20,6 +20,7 @@ For the coroutines of one event loop; one at a time may read.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, Literal
 
@@ -353,7 +354,7 @@ class LineWriter:
             return
         before += transport.get_write_buffer_size()
         if before > OUTPUT_LIMIT:
-            log.warning("%r: the peer does not read; dropped", self)
+            log.limited(logging.WARNING, "%r: more than the limit is unsent; the connection is reset", self)
             self._reader.broken(OutputLimitExceeded(f"{before} bytes"))
             transport.abort()
             return

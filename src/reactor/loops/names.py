@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor.address import fromSocketName, hostText, ipv6Name, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, maybeDeferred
@@ -40,17 +41,18 @@ class HostResolution:
 def answer(receiver: IResolutionReceiver, name: str, addresses: Deferred[list[Any]]) -> HostResolution:
     """Tell `receiver` of `addresses` when they are there, and return the resolution. A failure is no address."""
     resolution = HostResolution(name, addresses.cancel)
-    receiver.resolutionBegan(resolution)
+    told: Any = receiver  # what its methods return is a coroutine, if they are an async def
+    beside(told.resolutionBegan(resolution))
 
     def found(them: list[Any]) -> None:
         for address in them:
-            receiver.addressResolved(address)
+            beside(told.addressResolved(address))
 
     def failed(failure: Failure) -> None:
         resolution.error = failure.value
 
     addresses.addErrback(failed).addCallback(lambda them: found(them or []))
-    addresses.addCallback(lambda _: receiver.resolutionComplete())
+    addresses.addCallback(lambda _: beside(told.resolutionComplete()))
     addresses.addErrback(lambda failure: log.error("a resolution receiver failed", exc_info=failure.value))
     return resolution
 
@@ -107,11 +109,16 @@ def addressesOf(
     What the resolver raises fails it.
     """
     collector = _Collector(hostText(name))
-    try:
-        resolver.resolveHostName(collector, hostText(name), portNumber=port, addressTypes=addressTypes)
-    except Exception:
+
+    def failed(failure: Failure) -> None:
         if not collector.done.called:
-            collector.done.errback()
+            collector.done.errback(failure)
+
+    try:
+        asked = resolver.resolveHostName(collector, hostText(name), portNumber=port, addressTypes=addressTypes)
+        beside(asked, failed)
+    except Exception:
+        failed(Failure())
     return collector.done
 
 

@@ -21,10 +21,10 @@ from collections import deque
 from typing import Any
 
 from reactor.defer import Deferred
-from reactor.error import OutputLimitExceeded
+from reactor.error import ConnectionDone, ConnectionUnwanted, IdleTimeout, OutputLimitExceeded
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall
-from reactor.protocol import ServerFactory
+from reactor.protocol import ServerFactory, closeFor
 from reactor.serving.chatnames import MAX_NAME, keyOf, nameProblem, normalized
 from reactor.serving.lines import ServedLines
 
@@ -78,7 +78,7 @@ class Member(ServedLines):
         if self.factory.isFull():
             self.refuse("the room is full")
             return
-        self._deadline = transport.reactor.callLater(NAME_TIMEOUT, self.refuse, "no name has come")
+        self._deadline = transport.reactor.callLater(NAME_TIMEOUT, self.refuse, "no name has come", IdleTimeout)
         self.tell("* your name, please")
         self.factory.expect(self)
 
@@ -118,11 +118,11 @@ class Member(ServedLines):
         """Send this member a line."""
         self.transport.write(data + (self._ending or self.delimiter))
 
-    def refuse(self, why: str) -> None:
-        """Say why, and close: it does not become a member."""
+    def refuse(self, why: str, reason: type[ConnectionDone] = ConnectionUnwanted) -> None:
+        """Say why, and close for that `reason`: it does not become a member."""
         self._hasAnswered()
         self.tell(f"* {why}")
-        self.transport.loseConnection()
+        closeFor(self.transport, reason(why))
 
     def isBehind(self) -> bool:
         """Whether much of what was written to it is not sent."""

@@ -7,6 +7,7 @@ fileDescriptorReceived: where nobody asks for descriptors, the kernel closes wha
 
 from __future__ import annotations
 
+import logging
 import socket
 import struct
 from array import array
@@ -69,7 +70,8 @@ class DescriptorStream(Connection):
             waiting = self._descriptors = []
         if len(waiting) >= DESCRIPTOR_LIMIT:
             self.reactor.overflowCount += 1
-            log.warning("%r: the peer takes no descriptors, %d wait; the connection is reset", self, len(waiting))
+            text = "%r: the peer takes no descriptors, %d wait; the connection is reset"
+            log.limited(logging.WARNING, text, self, len(waiting))
             self._abort(OutputLimitExceeded(f"{len(waiting)} descriptors"))
             return
         number: int = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)

@@ -14,6 +14,7 @@ one that has not, the peer's end of stream ends the connection.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -198,7 +199,7 @@ class DuplexStream(OutputStream):
         """The system refuses to watch the descriptor, of which nobody would hear any more. Not at once, as it is a
         callback that has asked.
         """
-        log.warning("%r: the system refuses to watch it, and so it ends: %r", self, error)
+        log.limited(logging.WARNING, "%r: the system refuses to watch it, and so it ends: %r", self, error)
         self.reactor.callLater(0, self.connectionLost, Failure(ConnectionLost(str(error))))
 
     # OutputStream's questions.
@@ -207,7 +208,8 @@ class DuplexStream(OutputStream):
         self._broke(error)
 
     def _outputOverflowed(self) -> None:
-        log.warning("%r: more than the limit is unsent, %d bytes; the connection is reset", self, self.unsent)
+        text = "%r: more than the limit is unsent, %d bytes; the connection is reset"
+        log.limited(logging.WARNING, text, self, self.unsent)
         self._abort(OutputLimitExceeded(f"{self.unsent} bytes"))
 
     def _outputEnded(self) -> None:

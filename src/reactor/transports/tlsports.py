@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import Any
 
@@ -61,7 +62,7 @@ class TLSFactory:
         )
 
     def _failed(self, layer: TLSLayer, reason: Failure) -> None:
-        log.info("no TLS with %s: %s", layer.lower.getPeer(), reason.getErrorMessage())
+        log.limited(logging.INFO, "no TLS with %s: %s", layer.lower.getPeer(), reason.getErrorMessage())
 
 
 class TLSConnecting(Connector):

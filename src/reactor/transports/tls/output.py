@@ -10,6 +10,8 @@ rid of its bytes. One that has not moved for that long is left.
 
 from __future__ import annotations
 
+import logging
+
 from reactor._logger import getLogger
 from reactor.error import ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure
@@ -144,7 +146,8 @@ class TLSOutput(OutputStream):
         self._finish(Failure(ConnectionLost(str(error))))
 
     def _outputOverflowed(self) -> None:
-        log.warning("%r: the peer does not read; dropped at %d unsent bytes", self, self.unsent)
+        text = "%r: more than the limit is unsent, %d bytes; the connection is reset"
+        log.limited(logging.WARNING, text, self, self.unsent)
         self._abort(OutputLimitExceeded(f"{self.unsent} bytes"))
 
     # The end.
