@@ -737,7 +737,7 @@ for fd in spare[:2]:
 try:
     reactor.run(installSignalHandlers=False)
 except OSError as error:
-    print(error.errno)
+    print(error.errno, flush=True)
 os._exit(0)
 """
 

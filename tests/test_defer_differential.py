@@ -103,7 +103,8 @@ class World:
         if isinstance(thing, BaseException):
             self.accident = self.accident or isinstance(thing, ACCIDENTS)
             name = type(thing).__name__
-            return (ALIASES.get(name, name), str(thing))
+            text = "" if name == "AlreadyCalledError" else str(thing)  # ours says what to do; Twisted's has no text
+            return (ALIASES.get(name, name), text)
         if hasattr(thing, "addCallbacks"):
             return self.known.get(id(thing), "deferred")
         if isinstance(thing, list | tuple):

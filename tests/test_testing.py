@@ -764,9 +764,10 @@ class TestLoopback:
 
         def answer() -> None:
             assert server.data == b"hello there"
-            server.transport.registerProducer(object(), True)
+            producer = SimpleNamespace(resumeProducing=bool, pauseProducing=bool, stopProducing=bool)
+            server.transport.registerProducer(producer, True)
             with pytest.raises(RuntimeError):
-                server.transport.registerProducer(object(), True)
+                server.transport.registerProducer(producer, True)
             server.transport.unregisterProducer()
             server.transport.pauseProducing()
             server.transport.resumeProducing()

@@ -128,7 +128,7 @@ class Logger(logging.LoggerAdapter[logging.Logger]):
                     sys.stderr.write(f"A log record of {self.logger.name} was lost, as a handler failed:\n")
                     sys.stderr.write(f"{tracebackOf((type(error), error, error.__traceback__))[0]}\n")
 
-    def limited(self, level: int, msg: str, *args: object, exc_info: BaseException | None = None) -> None:
+    def limited(self, level: int, msg: str, *args: object, error: BaseException | None = None) -> None:
         """Log what a peer can bring about at will: LOG_BURST records with this `msg` each LOG_INTERVAL.
 
         The others are counted. The next record with this `msg` tells their number, or tellRepeats() does.
@@ -140,7 +140,7 @@ class Logger(logging.LoggerAdapter[logging.Logger]):
             return
         if left:
             msg, args = msg + " (%d more like it were left out before)", (*args, left)
-        self.log(level, msg, *args, exc_info=exc_info, stacklevel=2)
+        self.log(level, msg, *args, exc_info=error, stacklevel=2)
 
     def tellRepeats(self, everything: bool = False) -> None:
         """Log how many records were left out whose interval is over, or of `everything`."""

@@ -227,7 +227,7 @@ class ServerNameOptions:
                 sslObject.context = contextOf(found)
         except Exception as error:
             text = "no context for the server name %r: the default serves"
-            log.limited(logging.ERROR, text, name, exc_info=error)
+            log.limited(logging.ERROR, text, name, error=error)
 
     def _find(self, name: str) -> ContextFactory | None:
         if not isinstance(self.others, Mapping):
