@@ -15,7 +15,7 @@ import pytest
 
 from reactor.defer import Deferred
 from reactor.loops.epoll import EpollReactor
-from tests.harness import DEADLINE, OURS, ROOT, dial
+from tests.harness import DEADLINE, LOOPS, OURS, ROOT, dial
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -426,3 +426,65 @@ def test_aSignalThatCannotBeCaught(reactor: EpollReactor, number: int, running: 
     reactor.callWhenRunning(reactor.stop)
     reactor.run()
     assert refused == [False]
+
+
+# In a process of its own: what is raised behind a system call, or behind an acquire(), leaves a descriptor or a lock of
+# the standard library's, such as logging's, to nobody.
+STORM = """
+import logging, os, signal, socket, sys, threading
+from reactor import Protocol, ServerFactory
+from tests.harness import LOOPBACK, LOOPS
+
+class Echo(Protocol):
+    def dataReceived(self, data):
+        self.transport.write(data)
+
+logging.disable(logging.CRITICAL)
+sys.unraisablehook = lambda _: None
+(side,) = [side for side in LOOPS if side.name == sys.argv[1]]
+reactor, raised, most = side.makeReactor(), [], 60
+port = reactor.listenTCP(0, ServerFactory.forProtocol(Echo), interface=LOOPBACK)
+name = (LOOPBACK, port.getHost().port)
+
+def raising(*_):
+    raised.append(1)
+    raise ValueError("a mistake in a handler")
+
+def isAnswered():
+    try:
+        with socket.create_connection(name, 0.2) as peer:
+            peer.sendall(b"x")
+            return peer.recv(10) == b"x"
+    except OSError:
+        return False  # the exception may hit what is done for this very connection, and that is what it costs
+
+def talk():
+    while len(raised) < most:
+        isAnswered()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    reactor.callFromThread(signal.signal, signal.SIGALRM, signal.SIG_IGN)
+    woken = threading.Event()
+    reactor.callFromThread(reactor.callLater, 0.01, woken.set)
+    print("woken" if woken.wait(20) else "asleep", flush=True)
+    os._exit(0)
+
+signal.signal(signal.SIGALRM, raising)
+reactor.callWhenRunning(threading.Thread(target=talk).start)
+reactor.callLater(0, signal.setitimer, signal.ITIMER_REAL, 0.002, 0.002)
+reactor.run(installSignalHandlers=False)
+os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("side", LOOPS, ids=lambda side: str(side.name))
+def test_aStormOfHandlersThatRaise(side: Any) -> None:
+    """Whatever of the loop is interrupted, it goes on: with its calls and its timers."""
+    result = subprocess.run(
+        [sys.executable, "-c", STORM, side.name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert result.stdout == "woken\n", result.stderr

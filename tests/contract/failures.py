@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -146,20 +145,6 @@ class LostDescriptors:
         theirs.close()
 
 
-def silence(*names: str) -> None:
-    """Have these loggers and those below them log nothing, and know it by heart.
-
-    To find out takes logging's own lock, which an exception of a signal's handler can leave locked: then no other
-    thread would ever log again.
-    """
-    for name in names:
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    for name in [*logging.Logger.manager.loggerDict]:
-        if name.partition(".")[0] in names:
-            for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
-                logging.getLogger(name).isEnabledFor(level)
-
-
 class BetweenCallbacks:
     @pytest.fixture
     def alarm(self) -> Iterator[Callable[[Callable[..., Any]], object]]:
@@ -195,56 +180,6 @@ class BetweenCallbacks:
         thread.join()
         assert answers == [b"x"] * 3
         assert set(errorsIn(caplog)) == {Boom}
-
-    def test_aStormOfHandlersThatRaise(
-        self, make: Make, alarm: Callable[[Any], object], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Whatever of the loop is interrupted, it goes on: with its calls, its timers and its connections."""
-        # What hits a __del__, or a callback in C, is not the loop's: nobody shall look at it while the next one comes.
-        monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
-        reactor, raised, answers, ends = make(), list[int](), list[bytes](), list[int]()
-        port = listen(reactor)
-        levels = {name: logging.getLogger(name).level for name in ("reactor", "asyncio")}
-        silence(*levels)
-
-        def raising(*_: object) -> None:
-            raised.append(1)
-            raise Boom
-
-        def talk() -> None:
-            try:
-                with dial(port) as peer:
-                    while len(raised) < 200:
-                        peer.sendall(b"x")
-                        answers.append(peer.recv(10))
-            except OSError:
-                pass  # the exception may hit what is done for this very connection, and that is what it costs
-            while len(raised) < 200:
-                time.sleep(0.002)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            for _ in range(3):
-                reactor.callFromThread(end)
-
-        def end() -> None:
-            signal.signal(signal.SIGALRM, signal.SIG_IGN)  # the last one may not have been heard yet
-            ends.append(1)
-            if len(ends) == 1:
-                reactor.stop()
-
-        thread = threading.Thread(target=talk)
-        alarm(raising)
-        try:
-            reactor.callWhenRunning(thread.start)
-            reactor.callLater(0, signal.setitimer, signal.ITIMER_REAL, 0.002, 0.002)
-            reactor.run(installSignalHandlers=False)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
-            thread.join()
-        assert answers
-        with dial(listen(reactor)) as peer:
-            assert isServed(reactor, peer)
 
     @pytest.mark.parametrize("error", [Boom, MemoryError])
     def test_aTurnThatFails(

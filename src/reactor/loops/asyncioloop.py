@@ -177,16 +177,17 @@ class AsyncioReactor(ReactorBase):
                 self.eventloop.call_soon(taken.close)
             while self._looping:
                 try:
-                    try:
-                        self._leftLoop()
-                        self._guard.rest()
-                        self._attach()
-                        self.eventloop.run_forever()
-                        if self._looping and not self._stopping:
-                            self.stop()
-                    except RAISED as error:
-                        self._guard.taken = error
-                        self._leaveBroken(error)
+                    while self._looping:  # inside a try: the interpreter looks for signals where a loop begins again
+                        try:
+                            self._leftLoop()
+                            self._guard.rest()
+                            self._attach()
+                            self.eventloop.run_forever()
+                            if self._looping and not self._stopping:
+                                self.stop()
+                        except RAISED as error:
+                            self._guard.taken = error
+                            self._leaveBroken(error)
                 except RAISED as error:
                     self._guard.taken = error
         finally:

@@ -146,12 +146,13 @@ class EpollReactor(ReactorBase):
     def _loop(self) -> None:
         while self._looping:
             try:
-                try:
-                    self._guard.rest()
-                    while self._looping:
-                        self._turn(None)
-                except RAISED as error:
-                    self._guard.taken = error
+                while self._looping:  # inside a try: the interpreter looks for signals where a loop begins again
+                    try:
+                        self._guard.rest()
+                        while self._looping:
+                            self._turn(None)
+                    except RAISED as error:
+                        self._guard.taken = error
             except RAISED as error:
                 self._guard.taken = error
 
