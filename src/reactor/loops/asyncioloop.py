@@ -576,6 +576,10 @@ class AsyncioReactor(ReactorBase):
             except FileNotFoundError:
                 # The event loop remembers the number from before, as it had no memory to forget it, and does so now.
                 add(fd, call, known)
+            except FileExistsError:
+                # A signal's handler has raised behind the kernel's registration, of which asyncio does not know.
+                _unregister(self.eventloop, fd)
+                add(fd, call, known)
         except BaseException:
             if before is None:
                 del table[fd]
@@ -664,6 +668,14 @@ def _pollOf(eventloop: asyncio.AbstractEventLoop) -> int:
     backend = getattr(eventloop, "_get_backend_id", None)  # uvloop
     fileno = getattr(getattr(eventloop, "_selector", None), "fileno", None)  # asyncio
     return int((backend or fileno or (lambda: -1))())
+
+
+def _unregister(eventloop: asyncio.AbstractEventLoop, fd: int) -> None:
+    """Take `fd` out of the epoll of `eventloop`, if it has one."""
+    poll = _pollOf(eventloop)
+    if poll >= 0:
+        with select.epoll.fromfd(os.dup(poll)) as same, suppress(OSError):  # its number is closed with it
+            same.unregister(fd)
 
 
 _NOTHING = (0, 0)

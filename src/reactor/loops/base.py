@@ -381,9 +381,11 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                 if (result := call.run()) is not None:
                     self._beside(result, "the delayed call", call)
             except BaseException as error:
-                self.reportFailure(failureOf(error), "the delayed call", call)
-                if not call.called or isEnd(call.func):
-                    call.run()  # a signal's handler may have raised before the function's first line
+                try:
+                    if not call.called or isEnd(call.func):
+                        call.run()  # a signal's handler may have raised before the function's first line
+                finally:
+                    self.reportFailure(failureOf(error), "the delayed call", call)
 
     def _beside(self, result: object, what: str, about: object) -> None:
         """`what` of `about` has returned `result`: run a coroutine beside what follows, and report its failure."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from reactor._numbers import openEpoll
@@ -101,6 +102,8 @@ class OwnEpoll:
             try:
                 self._epoll.register(fd, events)
             except BaseException:
+                with suppress(OSError):  # a signal's handler may have raised behind it
+                    self._epoll.unregister(fd)
                 del self._watches[fd]
                 raise
         return watch

@@ -281,7 +281,9 @@ class Drain:
             if len(left) > len(waiting):
                 text = "%d connections did not take what was owed to them in %g s, reset"
                 log.warning(text, len(left) - len(waiting), DEADLINE)
+            sent = {leaving.transport for leaving in self._leaving if leaving.sentAt is not None}
             for transport in left:
-                refuseMore(transport)
+                if transport in sent:  # else the peer could take the end of our half for the end of what it is owed
+                    refuseMore(transport)
                 self._count(transport)
                 transport.abortConnection()
