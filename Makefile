@@ -85,7 +85,7 @@ coverage-report: $(VENV)/.test
 	@$(BIN)/coverage report
 
 coverage-core: $(VENV)/.test
-	@$(BIN)/python .ci/corecoverage.py -q $(or $(ARGS),tests/test_linecore.py tests/test_linereceiver.py tests/test_lineonlyreceiver.py)
+	@$(BIN)/python .ci/corecoverage.py -q $(or $(ARGS),tests/unit/linecore/test_linecore.py tests/unit/test_linereceiver.py tests/unit/test_lineonlyreceiver.py)
 
 bench: $(VENV)/.bench
 	@$(BIN)/python -m bench $(ARGS)

@@ -21,7 +21,7 @@ from typing import Any
 from tests.battery.faultscenes import SCENES, Scene, illnessOf
 from tests.battery.faultservers import Server, lostSockets
 from tests.conftest import openFiles
-from tests.harness import LOOPS
+from tests.support.worlds import LOOPS
 
 ROWS = {"once": 1, "for a while": 6}
 MANY = 20_000  # allocations, more than a scene makes until its fault is ended

@@ -43,8 +43,8 @@ from tests.battery.callserver import (
     talk,
     worst,
 )
-from tests.harness import LOOPBACK, dial
-from tests.tlsharness import HOST, TRUST
+from tests.support.tlsworlds import HOST, TRUST
+from tests.support.worlds import LOOPBACK, dial
 
 
 def accept(server: Server) -> str:

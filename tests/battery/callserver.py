@@ -25,8 +25,8 @@ from reactor import (
 )
 from reactor._numbers import closeNumber
 from tests.battery.failing import Faults
-from tests.harness import LOOPBACK, dial
-from tests.tlsharness import CA, HOST, TRUST, pemOf
+from tests.support.tlsworlds import CA, HOST, TRUST, pemOf
+from tests.support.worlds import LOOPBACK, dial
 
 PATIENCE = 5.0  # seconds in which everything is over, whatever fails
 SILENCE = 3.0  # seconds a peer waits for an answer

@@ -7,7 +7,7 @@ import threading
 import time
 from types import TracebackType
 
-from tests.harness import LOOPBACK
+from tests.support.worlds import LOOPBACK
 
 
 class CheckedLoad(threading.Thread):

@@ -17,9 +17,9 @@ import sys
 from typing import Any
 
 from reactor import ClientFactory, LineReceiver, ServerFactory
-from tests.cells import makeWorld
 from tests.conftest import openFiles
-from tests.harness import World
+from tests.contract.cells import makeWorld
+from tests.support.worlds import World
 
 PORTS = 16
 AT_ONCE = 32

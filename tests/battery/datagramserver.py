@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from reactor import DatagramProtocol, LineReceiver, ServerFactory
-from tests.harness import DEADLINE, LOOPBACK, LOOPS, ROOT, dial
+from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, ROOT, dial
 
 _PROGRAM = "import sys; from tests.battery import datagramserver as d; getattr(d, sys.argv[1])(*sys.argv[2:])"
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.harness import ROOT
+from tests.support.worlds import ROOT
 
 SOURCE = pathlib.Path(__file__).with_name("failing.c")
 OF_LIBUV = "libuv's "

@@ -19,7 +19,7 @@ from typing import Any
 from reactor import ClientFactory, LineReceiver, ProcessProtocol, Protocol, ServerFactory
 from reactor.tlsoptions import RELOAD_INTERVAL
 from tests.battery.faultservers import Arm, Echo, Peer, Server, TLSPeer, Told
-from tests.harness import LOOPBACK
+from tests.support.worlds import LOOPBACK
 
 Scene = Callable[[Server, Arm], str | None]
 

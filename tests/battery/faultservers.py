@@ -23,8 +23,8 @@ from reactor import CertificateOptions, DatagramProtocol, LineReceiver, ServerFa
 from reactor.loops.epoll import EpollReactor
 from reactor.tlsoptions import RELOAD_INTERVAL
 from tests.conftest import openFiles
-from tests.harness import LOOPBACK
-from tests.tlsharness import CA, HOST, TRUST, pemOf, write
+from tests.support.tlsworlds import CA, HOST, TRUST, pemOf, write
+from tests.support.worlds import LOOPBACK
 
 Arm = Callable[[], object]
 

@@ -21,8 +21,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.datagrams import DatagramWorld, worldOf
-from tests.harness import DEADLINE, LOOPS, ROOT, TWISTED
+from tests.support.datagrams import DatagramWorld, worldOf
+from tests.support.worlds import DEADLINE, LOOPS, ROOT, TWISTED
 
 PROGRAM = "import sys; from tests.battery import groups; getattr(groups, sys.argv[1])(*sys.argv[2:])"
 ADDRESSES = {"east": ("10.9.1.", "fd09:1::"), "west": ("10.9.2.", "fd09:2::")}

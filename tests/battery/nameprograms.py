@@ -18,7 +18,7 @@ import twisted.internet.endpoints
 
 import reactor.endpoints
 from tests.battery.nameserver import MANY
-from tests.harness import LOOPS, TWISTED
+from tests.support.worlds import LOOPS, TWISTED
 
 BAD_NAMES = ["nx.test", "servfail.test", "refuse.test", "empty.test", "garbage.test", "circle.test", "mixed..test"]
 LONG_NAME = ".".join(["x" * 61] * 4) + ".tests"

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from tests.harness import LOOPBACK, LOOPS, TWISTED, turnUntil
+from tests.support.worlds import LOOPBACK, LOOPS, TWISTED, turnUntil
 
 DATA = random.Random(7).randbytes(1_000_000)
 

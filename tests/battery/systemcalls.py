@@ -37,7 +37,7 @@ from tests.battery.callscenes import SCENES, signals, stopListening
 from tests.battery.callserver import BROKEN, DONE, FAILED, Hang, Server
 from tests.battery.failing import FOR_A_TIME, OF_LIBUV, WHILE, Fault, Faults
 from tests.conftest import openFiles
-from tests.harness import LOOPS
+from tests.support.worlds import LOOPS
 
 ROW = 6
 SKIPS = 6  # how many of the same call in one scene are failed, each in its turn

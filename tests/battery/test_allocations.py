@@ -15,7 +15,7 @@ import pytest
 
 from tests.battery.faultscenes import SCENES
 from tests.battery.sizes import size
-from tests.harness import LOOPS, ROOT
+from tests.support.worlds import LOOPS, ROOT
 
 SHARE = size(8, 1000)  # points of each scene
 SECONDS = size(25.0, 900.0)

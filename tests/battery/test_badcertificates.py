@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from reactor import CertificateOptions
-from tests.certificates import BAD, DAY, FOREIGN, GOOD, NOW, ROOT, dns, weakContext
-from tests.harness import DEADLINE, LOOPBACK, LOOPS, World, dial, readAll, reset
-from tests.rawtls import peerContext
-from tests.tlsharness import HOST, certificatePath, write
+from tests.support.certificates import BAD, DAY, FOREIGN, GOOD, NOW, ROOT, dns, weakContext
+from tests.support.rawtls import peerContext
+from tests.support.tlsworlds import HOST, certificatePath, write
+from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, World, dial, readAll, reset
 
 pytestmark = pytest.mark.needs("openssl", "namespaces")
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.battery.sizes import FULL, size
-from tests.cells import TRANSPORTS
-from tests.harness import ROOT
+from tests.contract.cells import TRANSPORTS
+from tests.support.worlds import ROOT
 
 pytestmark = pytest.mark.needs("namespaces", "ip")
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.battery.clockwork import DELAYED, INTERVALS
 from tests.battery.forkserver import KINDS
-from tests.harness import ROOT
+from tests.support.worlds import ROOT
 
 pytestmark = pytest.mark.needs("faketime", "namespaces")
 

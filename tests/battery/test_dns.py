@@ -19,7 +19,7 @@ import pytest
 
 from tests.battery.nameprograms import BAD_NAMES, LONG_NAME, LOOKUPS, NO_NAMES, NUMBERS, TIMEOUT, TWISTED_WAYS, WAYS
 from tests.battery.nameserver import HOLES4, HOLES6, MANY
-from tests.harness import LOOPS, ROOT
+from tests.support.worlds import LOOPS, ROOT
 
 pytestmark = pytest.mark.needs("namespaces", "ip")
 

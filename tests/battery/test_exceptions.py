@@ -23,7 +23,6 @@ from typing import Any
 
 import pytest
 
-import tests.tlsharness as tlsharness
 from reactor.defer import Deferred
 from reactor.error import ConnectError, ConnectionDone, ConnectionLost
 from reactor.failure import Failure
@@ -32,8 +31,9 @@ from reactor.protocol import ClientFactory, DatagramProtocol, ProcessProtocol, P
 from reactor.task import LoopingCall, deferLater
 from reactor.testing import PumpReactor, connect, makeFakeClient, makeFakeServer
 from reactor.threads import deferToThread
-from tests.harness import ASYNCIO, LOOPBACK, OURS, ROOT, UVLOOP, UNIXWorld, World, refusedPort
-from tests.tlsharness import TLSWorld
+from tests.support import tlsworlds
+from tests.support.tlsworlds import TLSWorld
+from tests.support.worlds import ASYNCIO, LOOPBACK, OURS, ROOT, UVLOOP, UNIXWorld, World, refusedPort
 
 DEADLINE = 20.0
 MUCH = b"x" * 200_000
@@ -445,7 +445,7 @@ def connectToNobody(stage: Stage, factory: Any) -> None:
     if isinstance(world, UNIXWorld):
         stage.reactor.connectUNIX(world.path(), factory)
     elif isinstance(world, TLSWorld):
-        stage.reactor.connectSSL(LOOPBACK, refusedPort(), factory, tlsharness.clientOptions())
+        stage.reactor.connectSSL(LOOPBACK, refusedPort(), factory, tlsworlds.clientOptions())
     else:
         stage.reactor.connectTCP(LOOPBACK, refusedPort(), factory)
 

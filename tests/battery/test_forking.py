@@ -19,8 +19,8 @@ from reactor.stdio import StandardIO
 from tests.battery.checkedload import CheckedLoad
 from tests.battery.forkserver import KINDS
 from tests.battery.sizes import size
-from tests.cells import CELLS, makeWorld
-from tests.harness import LOOPBACK, ROOT, turnUntil
+from tests.contract.cells import CELLS, makeWorld
+from tests.support.worlds import LOOPBACK, ROOT, turnUntil
 
 # Python 3.12 and newer warn of forks where there are threads, which is what is tried here.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

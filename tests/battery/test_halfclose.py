@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from tests.battery.sizes import FULL
-from tests.cells import CELLS, makeWorld
-from tests.harness import (
+from tests.contract.cells import CELLS, makeWorld
+from tests.support.tlsworlds import HOST, TRUST, TLSWorld, certificatePath
+from tests.support.worlds import (
     ASYNCIO,
     DEADLINE,
     TWISTED,
@@ -33,8 +34,7 @@ from tests.harness import (
     readAll,
     reset,
 )
-from tests.test_aio import AioWorld
-from tests.tlsharness import HOST, TRUST, TLSWorld, certificatePath
+from tests.unit.aio.test_aio import AioWorld
 
 MiB = 1 << 20
 QUEUED = [0, MiB, 12 * MiB]
@@ -323,7 +323,7 @@ def test_whileAProducerStreams(world: World, streaming: bool) -> None:
         first.transport.registerProducer(producer, streaming)
         if streaming:
             producer.resumeProducing()
-        if world.side is TWISTED:  # the half is forgotten, which tests/test_differences.py has
+        if world.side is TWISTED:  # the half is forgotten, which tests/parity/test_differences.py has
             world.until(lambda second=second: len(second.received) == len(piece) * PIECES)
             assert first.trace == second.trace[:1] == ["made"]
             continue

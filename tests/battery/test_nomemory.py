@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from tests.battery.nomemory import DATA
-from tests.harness import DEADLINE, LOOPS, ROOT
+from tests.support.worlds import DEADLINE, LOOPS, ROOT
 
 pytestmark = pytest.mark.needs("strace")
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-import tests.tlsharness as tlsharness
 from reactor.error import (
     CannotListenError,
     ConnectionDone,
@@ -61,8 +60,9 @@ from tests.battery.walks import (
     loseConnection,
 )
 from tests.battery.walks import outside as actOutside
-from tests.harness import ASYNCIO, LOOPBACK, OURS, TWISTED, UVLOOP, UNIXWorld, World, refusedPort, turnUntil
-from tests.tlsharness import TLSWorld
+from tests.support import tlsworlds
+from tests.support.tlsworlds import TLSWorld
+from tests.support.worlds import ASYNCIO, LOOPBACK, OURS, TWISTED, UVLOOP, UNIXWorld, World, refusedPort, turnUntil
 
 # Random walks.
 
@@ -105,8 +105,8 @@ def inMemory(seed: int, budget: int, overTLS: bool) -> Walk:
     ends: tuple[Any, Any] = parties
     if overTLS:
         ends = (
-            TLSConnection(pumping, tlsharness.serverOptions(), False, None, lambda _: server, None),
-            TLSConnection(pumping, tlsharness.clientOptions(), True, tlsharness.HOST, lambda _: client, None),
+            TLSConnection(pumping, tlsworlds.serverOptions(), False, None, lambda _: server, None),
+            TLSConnection(pumping, tlsworlds.clientOptions(), True, tlsworlds.HOST, lambda _: client, None),
         )
     carriers = makeFakeServer(ends[0]), makeFakeClient(ends[1])
     with logged() as log:
@@ -287,7 +287,7 @@ class Calls:
     def startTLS(self) -> None:
         with suppress(RuntimeError):  # there is TLS, or it is too late for it
             hasConnected = getattr(self.transport, "_hasConnected", False)
-            self.transport.startTLS(tlsharness.serverOptions(), normal=not hasConnected)
+            self.transport.startTLS(tlsworlds.serverOptions(), normal=not hasConnected)
 
     def flush(self) -> None:
         self.transport.flush()

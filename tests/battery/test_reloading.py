@@ -22,8 +22,8 @@ import trustme
 from reactor import CertificateOptions, ServerNameOptions
 from reactor.tlsoptions import RELOAD_INTERVAL
 from tests.battery.sizes import size
-from tests.harness import DEADLINE, LOOPBACK, LOOPS, World
-from tests.tlsharness import CA, HOST, TRUST
+from tests.support.tlsworlds import CA, HOST, TRUST
+from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, World
 
 CLIENTS = 3
 STANDING = 20

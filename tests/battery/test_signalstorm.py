@@ -17,7 +17,7 @@ from tests.battery.checkedload import CheckedLoad
 from tests.battery.forkserver import KINDS
 from tests.battery.signalserver import CHILDREN
 from tests.battery.signalserver import INTERRUPTED as TIMES
-from tests.harness import ROOT
+from tests.support.worlds import ROOT
 
 pytestmark = pytest.mark.needs("strace")
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness import LOOPBACK, LOOPS, World, dial
-from tests.rawtls import peerContext
-from tests.tlsharness import HOST
-from tests.upgrading import KINDS, Batches, Caller, Kept, KeptClient, Quiet, lostOf
+from tests.support.rawtls import peerContext
+from tests.support.tlsworlds import HOST
+from tests.support.upgrading import KINDS, Batches, Caller, Kept, KeptClient, Quiet, lostOf
+from tests.support.worlds import LOOPBACK, LOOPS, World, dial
 
 EVIL = {
     "lines": b"EVIL\r\nEVIL\r\n",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.battery import failing
 from tests.battery.sizes import size
-from tests.harness import LOOPS
+from tests.support.worlds import LOOPS
 
 STEP = size(6, 1)
 LEAST = size(300, 2000)  # points

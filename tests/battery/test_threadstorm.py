@@ -18,7 +18,7 @@ from reactor.defer import Deferred
 from reactor.threads import deferToThreadPool
 from tests.battery.checkedload import CheckedLoad
 from tests.battery.sizes import size
-from tests.harness import DEADLINE, LOOPBACK, LOOPS, ROOT
+from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, ROOT
 
 THREADS = 8
 CALLS = size(125_000, 125_000)  # of each thread

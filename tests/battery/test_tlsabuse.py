@@ -31,10 +31,10 @@ from reactor import CertificateOptions, LineReceiver, ServerFactory
 from reactor.error import LineLengthExceeded
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT
 from reactor.transports.tlsports import TLSFactory
-from tests.harness import DEADLINE, LOOPBACK, LOOPS, ROOT, UNIXWorld, World, dial, reset
-from tests.rawtls import Records, Wire, peerContext
-from tests.tlsharness import HOST, certificatePath, clientOptions, serverOptions
-from tests.tlstools import Echoes, sClient
+from tests.support.rawtls import Records, Wire, peerContext
+from tests.support.tlsprograms import Echoes, sClient
+from tests.support.tlsworlds import HOST, certificatePath, clientOptions, serverOptions
+from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, ROOT, UNIXWorld, World, dial, reset
 
 pytestmark = pytest.mark.needs("openssl")
 

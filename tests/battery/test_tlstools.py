@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from reactor import CertificateOptions, LineReceiver, Protocol, ServerFactory, optionsForClientTLS
 from reactor.transports.tlsports import TLSFactory
-from tests.certificates import ROOT, dns
-from tests.harness import LOOPBACK, UNIXWorld, World, refusedPort, turnUntil
-from tests.tlsharness import CA, HOST, TRUST, certificatePath, pemOf, serverOptions, write
-from tests.tlstools import Echoes, run, sClient
+from tests.support.certificates import ROOT, dns
+from tests.support.tlsprograms import Echoes, run, sClient
+from tests.support.tlsworlds import CA, HOST, TRUST, certificatePath, pemOf, serverOptions, write
+from tests.support.worlds import LOOPBACK, UNIXWorld, World, refusedPort, turnUntil
 
 pytestmark = pytest.mark.needs("openssl", "curl", "socat")
 

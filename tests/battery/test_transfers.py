@@ -26,9 +26,9 @@ from reactor.aio import ProtocolFactory, openConnection
 from reactor.error import ConnectionDone, OutputLimitExceeded, ProcessExitedAlready
 from reactor.stdio import StandardIO
 from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT
-from tests.cells import CELLS, TRANSPORTS, makeWorld
-from tests.harness import DEADLINE, LOOPBACK, OURS, ROOT, World
-from tests.tlsharness import TRUST, certificatePath
+from tests.contract.cells import CELLS, TRANSPORTS, makeWorld
+from tests.support.tlsworlds import TRUST, certificatePath
+from tests.support.worlds import DEADLINE, LOOPBACK, OURS, ROOT, World
 
 SIZE = 100 << 20
 PIECE = 60_000
@@ -269,7 +269,7 @@ def test_whoDoesNotListenIsEndedAtTheCap(world: World, way: str, who: str) -> No
 
 CAPPED = """
 import gc, logging, sys
-from tests.cells import makeWorld
+from tests.contract.cells import makeWorld
 from tests.battery.test_transfers import LINE, OUTPUT_LIMIT, resident
 logging.disable(logging.CRITICAL)
 count = 10

@@ -26,8 +26,8 @@ from reactor.endpoints import serverFromString
 from tests.battery import groups
 from tests.battery.datagramserver import Server, printed, process, serving
 from tests.battery.sizes import size
-from tests.datagrams import DatagramWorld, nameOf, refusedName, worldOf
-from tests.harness import DEADLINE, LOOPBACK, LOOPS, ROOT, TWISTED
+from tests.support.datagrams import DatagramWorld, nameOf, refusedName, worldOf
+from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, ROOT, TWISTED
 
 pytestmark = pytest.mark.needs("root", "namespaces", "ip")
 

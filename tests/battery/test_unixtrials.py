@@ -18,7 +18,7 @@ from reactor.error import CannotListenError
 from reactor.transports.unix.stream import PeerCredentials
 from tests.battery.sizes import size
 from tests.battery.unixowners import NOBODY, run
-from tests.harness import LOOPS, TWISTED, UNIXWorld
+from tests.support.worlds import LOOPS, TWISTED, UNIXWorld
 
 pytestmark = pytest.mark.needs("root")
 

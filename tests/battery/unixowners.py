@@ -19,7 +19,7 @@ from typing import Any
 
 import reactor
 from reactor.error import CannotListenError
-from tests.harness import DEADLINE, TWISTED, runProgram
+from tests.support.worlds import DEADLINE, TWISTED, runProgram
 
 REPLY = struct.Struct("i200s")
 PATH = "s"  # in the current directory, which is the trial's

@@ -25,7 +25,7 @@ from reactor.loops.guard import LOOP_REST, WAKER_REST
 from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
 from tests.conftest import openFiles
 from tests.contract.interrupted import Interrupted, InterruptedEnds, InterruptedLoops
-from tests.harness import DEADLINE, LOOPBACK, dial, runUntil, turnUntil
+from tests.support.worlds import DEADLINE, LOOPBACK, dial, runUntil, turnUntil
 
 Make = Callable[[], Any]
 

@@ -19,7 +19,7 @@ import pytest
 
 from reactor.failure import Failure
 from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
-from tests.harness import DEADLINE, LOOPBACK, dial, turnUntil
+from tests.support.worlds import DEADLINE, LOOPBACK, dial, turnUntil
 
 Make = Callable[[], Any]
 

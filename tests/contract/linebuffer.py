@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests import oracle
-from tests.cutting import KINDS, cuttings, pieces
+from tests.support import obviousbuffer
+from tests.support.cutting import KINDS, cuttings, pieces
 
 Maker = Callable[..., Any]
 
@@ -312,7 +312,7 @@ class LineBufferContract:
 
     def test_aLongBacklog(self, make: Maker) -> None:
         """Lines are taken one by one while more is fed than taken, and then less."""
-        buffer, model = make(), oracle.LineBuffer()
+        buffer, model = make(), obviousbuffer.LineBuffer()
         rng = random.Random(4)
         for turn in range(600):
             read = b"".join(b"%d\r\n" % rng.randrange(10**6) for _ in range(rng.randrange(9 if turn < 300 else 2)))
@@ -331,7 +331,7 @@ class LineBufferContract:
         delimiters = [bytes(rng.choices(b"ab\r", k=rng.choice((1, 2, 2, 3, 4)))) for _ in range(2)]
         delimiters.append(rng.choice((b"", b"ab" * 5 + b"c", b"\r\n")))
         settings = {"delimiter": delimiters[0], "maxLength": rng.randrange(12), "stripCR": rng.random() < 0.3}
-        buffer, model = make(**settings), oracle.LineBuffer(**settings)
+        buffer, model = make(**settings), obviousbuffer.LineBuffer(**settings)
         for _ in range(80):
             step = randomStep(rng, delimiters, size)
             answers = [perform(step, either) for either in (buffer, model)]

@@ -21,7 +21,7 @@ from reactor.transports.children import process, spawning
 from reactor.transports.tcp import TCPConnector
 from tests.conftest import openFiles
 from tests.contract.failures import children, listen
-from tests.harness import LOOPBACK, turnUntil
+from tests.support.worlds import LOOPBACK, turnUntil
 
 Make = Callable[[], Any]
 

@@ -33,7 +33,7 @@ from tests.conftest import openFiles
 from tests.contract.failures import FailureContract
 from tests.contract.memory import MemoryContract
 from tests.contract.refusals import RefusalContract
-from tests.harness import DEADLINE, LOOPBACK, dial, readAll, runUntil, turnUntil
+from tests.support.worlds import DEADLINE, LOOPBACK, dial, readAll, runUntil, turnUntil
 
 Make = Callable[[], Any]
 

@@ -25,7 +25,7 @@ from reactor.protocol import ClientFactory, ProcessProtocol, Protocol, ServerFac
 from reactor.transports import connecting
 from reactor.transports.children import spawning
 from tests.conftest import openFiles
-from tests.harness import DEADLINE, LOOPBACK, dial, turnUntil
+from tests.support.worlds import DEADLINE, LOOPBACK, dial, turnUntil
 
 Make = Callable[[], Any]
 

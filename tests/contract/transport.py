@@ -1,4 +1,6 @@
-"""What every stream transport does, whatever carries it. A subclass has the fixture `world`, a tests.harness.World."""
+"""What every stream transport does, whatever carries it. A subclass has the fixture `world`, a World
+of tests.support.worlds.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.policies import LimitTotalConnectionsFactory, ProtocolWrapper, TimeoutFactory, TimeoutMixin
 from reactor.protocol import Protocol, ServerFactory, closeFor
 from reactor.stringreceivers import Int8StringReceiver, NetstringReceiver, OctetCountedReceiver
-from tests.harness import Producer, World
+from tests.support.worlds import Producer, World
 
 HIGH_WATER = 64 * 1024
 PIECE = b"x" * 1024

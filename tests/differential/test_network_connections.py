@@ -1,6 +1,6 @@
 """Connections and connectors beside Twisted's: the same script over real sockets on both, and the traces compared.
 
-What differs on purpose is in tests/test_differences.py.
+What differs on purpose is in tests/parity/test_differences.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import (
+from tests.support.worlds import (
     LOOPBACK,
     OURS,
     SIDES,

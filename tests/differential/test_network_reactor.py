@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import SIDES, World
+from tests.support.worlds import SIDES, World
 
 PHASES = ("before", "during", "after")
 
