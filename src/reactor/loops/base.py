@@ -305,6 +305,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                     with contextlib.suppress(OSError, ValueError):  # it was closed behind our back
                         add(owner)
         forks.replaceByDead(theirs)
+        self._ownResolver.goOn()
         self._wake()  # the turn in which the fork was made must not sleep: nobody would come
 
     def _forgetWork(self) -> list[int]:

@@ -35,6 +35,7 @@ class ThreadedResolver:
         self._reactor = reactor
         self._lock = Lock()
         self._waiting: OrderedDict[_Lookup, None] = OrderedDict()
+        self._asked: OrderedDict[_Lookup, None] = OrderedDict()  # in a thread each
         self._threads = 0
         self._unborn = 0  # of the threads, those that have not begun
         self._growing = False  # _grow is to be called
@@ -95,15 +96,25 @@ class ThreadedResolver:
         return lookup.done
 
     def close(self) -> None:
-        """Forget the names that wait."""
+        """Forget the names that wait, and those that threads ask for."""
         with self._lock:
             self._waiting.clear()
+            self._asked.clear()
 
     def forked(self) -> None:
-        """In a forked child: the threads are the parent's, and one may have had the lock. Names that wait, wait on."""
+        """In a forked child: the threads are the parent's, and one may have had the lock. So the names for which they
+        ask wait again, before the others.
+        """
         self._lock = Lock()
         self._threads = self._unborn = 0
         self._growing = False
+        self._asked.update(self._waiting)
+        self._waiting, self._asked = self._asked, OrderedDict()
+
+    def goOn(self) -> None:
+        """In a forked child, whose loop can be woken now: see to the names that wait."""
+        if self._waiting:
+            self._growSoon()
 
     def _grow(self) -> None:
         """Start a thread if names wait for one: one a turn, as the system takes its time to make it."""
@@ -151,6 +162,7 @@ class ThreadedResolver:
     def _forget(self, lookup: _Lookup) -> None:
         with self._lock:
             self._waiting.pop(lookup, None)
+            self._asked.pop(lookup, None)
 
     def _stillborn(self) -> None:
         """In a thread that had no memory to begin: it is none, and another is needed."""
@@ -181,12 +193,14 @@ class ThreadedResolver:
                 continue
             except OSError:
                 pass  # the reactor has been closed meanwhile
+            self._asked.pop(lookup, None)
             lookup = answer = None
 
     def _next(self) -> _Lookup | None:
         """In a thread: take the next that waits. None if there is none; then the thread counts no more."""
         with self._lock:
             for lookup in self._waiting:
+                self._asked[lookup] = None  # first: it takes memory
                 del self._waiting[lookup]
                 return lookup
             self._threads -= 1

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -391,6 +392,41 @@ def test_aNameThatIsLookedUpInBoth(side: Any, monkeypatch: pytest.MonkeyPatch) -
     finally:
         gate.set()
     turnUntil(reactor, lambda: answers == [LOOPBACK] and not reactor._ownResolver._threads)
+    side.close(reactor)
+
+
+def test_aNameForWhichAThreadOfTheParentAsks(side: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread is left from a run before, and takes the name before the fork. The child asks itself."""
+    reactor, answers, begun = side.makeReactor(), list[Any](), list[str]()
+    gates = {"first.invalid": threading.Event(), "second.invalid": threading.Event()}
+
+    def hang(name: str, port: int, **options: Any) -> Any:
+        begun.append(name)
+        gates[name].wait(DEADLINE)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (LOOPBACK, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    reactor.resolve("first.invalid").addErrback(lambda _: None)
+    turnUntil(reactor, lambda: begun == ["first.invalid"])
+    reactor.callLater(0, reactor.stop)
+    reactor.run()
+    reactor.resolve("second.invalid").addBoth(answers.append)
+    gates["first.invalid"].set()
+    end = time.monotonic() + DEADLINE
+    while begun[-1] != "second.invalid":
+        assert time.monotonic() < end
+
+    def asksItself() -> None:
+        gates["second.invalid"] = threading.Event()  # the one from before may be locked by the parent's thread
+        gates["second.invalid"].set()
+        turnUntil(reactor, lambda: answers == [LOOPBACK])
+
+    try:
+        inChild(asksItself)
+    finally:
+        gates["second.invalid"].set()
+    turnUntil(reactor, lambda: answers == [LOOPBACK] and not reactor._ownResolver._threads)
+    assert not reactor._ownResolver._asked
     side.close(reactor)
 
 
