@@ -37,6 +37,7 @@ def pytest_configure() -> None:
     """Heed the signals that a program at a terminal heeds, however this run was started: `nohup` ignores SIGHUP, and a
     shell that starts a job in the background ignores SIGINT and SIGQUIT. The programs that tests start inherit it.
     """
+    pytest.register_assert_rewrite("tests.contract", "tests.support")  # a failure there shows its values, too
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -1099,14 +1099,12 @@ class LateTurns:
         with ours, theirs:
             ear = Ear(ours.fileno(), told, lambda ear: reactor.removeWriter(ear) if told[-1] == "write" else None)
             reactor.addReader(ear)
-            reactor.callLater(0.02, told.append, "call")
-            reactor.callLater(0.03, reactor.stop)
 
             def meanwhile() -> None:
                 theirs.send(b"in time")
                 reactor.addWriter(ear)
 
-            with stalling(reactor, meanwhile):
+            with stalling(reactor, meanwhile, told):
                 start(reactor)
             assert sorted(map(str, told[:2])) == [str(("read", b"in time")), "write"]
             assert told[2] == "call"
@@ -1123,9 +1121,7 @@ class LateTurns:
         with ours, theirs:
             sip = Sip(ours.fileno(), told)
             reactor.addReader(sip)
-            reactor.callLater(0.02, told.append, "call")
-            reactor.callLater(0.03, reactor.stop)
-            with stalling(reactor, lambda: theirs.send(b"x" * 1000)):
+            with stalling(reactor, lambda: theirs.send(b"x" * 1000), told):
                 start(reactor)
             assert 1 <= told.index("call") <= 2  # an event loop of others may have had one read in hand
             reactor.removeReader(sip)
@@ -1149,9 +1145,7 @@ class LateTurns:
                 for file in files:
                     os.eventfd_write(file, 1)
 
-            reactor.callLater(0.02, told.append, "call")
-            reactor.callLater(0.03, reactor.stop)
-            with stalling(reactor, meanwhile):
+            with stalling(reactor, meanwhile, told):
                 start(reactor)
             assert (len(told), told[-1]) == (601, "call")
 
@@ -1173,15 +1167,13 @@ class LateTurns:
             ears = [Only(pair[0].fileno(), told) for pair in pairs]
             for ear in ears:
                 reactor.addReader(ear)
-            reactor.callLater(0.02, told.append, "call")
-            reactor.callLater(0.03, reactor.stop)
 
             def meanwhile() -> None:
                 for ear, pair in zip(ears, pairs, strict=True):
                     reactor.addWriter(ear)
                     pair[1].send(b"x")
 
-            with stalling(reactor, meanwhile):
+            with stalling(reactor, meanwhile, told):
                 start(reactor)
             assert told == ["read", "call"]
 
@@ -1234,12 +1226,17 @@ def standStill(seconds: float = 1.5 * LATE) -> None:
 
 
 @contextlib.contextmanager
-def stalling(reactor: Any, meanwhile: Callable[[], object]) -> Iterator[None]:
-    """Have the callback of a reader take its time, as the first thing; what `meanwhile` does happens during it."""
+def stalling(reactor: Any, meanwhile: Callable[[], object], told: list[Any]) -> Iterator[None]:
+    """Have the callback of a reader take its time, as the first thing; what `meanwhile` does happens during it.
+
+    Two calls become due during it, too: one tells "call", one stops the reactor.
+    """
     file = os.eventfd(1)
 
     def stall(ear: Ear) -> None:
         reactor.removeReader(ear)
+        reactor.callLater(0.02, told.append, "call")
+        reactor.callLater(0.03, reactor.stop)
         meanwhile()
         standStill()
 
