@@ -12,7 +12,7 @@ unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONINSP
 unexport PYTHONSAFEPATH PYTHONNOUSERSITE PYTHONUSERBASE PYTHONPLATLIBDIR PYTHONASYNCIODEBUG PYTHONDEVMODE
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_REQUIRE_VIRTUALENV PIP_REQUIREMENT PIP_CONSTRAINT
 unexport PIP_BUILD_CONSTRAINT PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_NO_BINARY PIP_ONLY_BINARY PIP_DRY_RUN PIP_QUIET
-unexport REACTOR_PURE REACTOR_EXPECT_CORE PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD
+unexport REACTOR_PURE REACTOR_EXPECT_CORE REACTOR_AGAIN PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD
 unexport COVERAGE_FILE COVERAGE_RCFILE COVERAGE_PROCESS_START COVERAGE_PROCESS_CONFIG COVERAGE_CORE
 
 # 'cpython-311', say: an environment that another version of Python made is not used.
@@ -21,6 +21,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 SOURCES := pyproject.toml setup.py src/_linebuf.pyx
 MADE := $(VENV)/.made-$(TAG)
 
+# Timing tests that have failed while something else ran, a name a line, run again when nothing does.
+AGAIN := $(CURDIR)/$(VENV)/.again
+again = if [ -s $(1) ]; then echo 'These need a quiet machine, and run again, alone:'; cat $(1); \
+    $(2) @$(1); fi
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 
 .PHONY: help serve test suites suite-compiled suite-pure battery lint types coverage coverage-report coverage-core bench bench-quick guard wheel clean
@@ -57,17 +61,23 @@ suites: $(VENV)/.test
 	@echo 'The suite runs on the compiled and on the pure line core, side by side; each prints when it ends.'
 	@$(MAKE) --no-print-directory --keep-going -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
 	    suite-compiled suite-pure
+	@$(call again,$(AGAIN)-compiled,REACTOR_EXPECT_CORE=compiled $(PYTEST))
+	@$(call again,$(AGAIN)-pure,REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST))
 	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
 
 suite-compiled:
-	@REACTOR_EXPECT_CORE=compiled $(PYTEST) --ignore=tests/battery $(ARGS)
+	@rm -f $(AGAIN)-compiled
+	@REACTOR_AGAIN=$(AGAIN)-compiled REACTOR_EXPECT_CORE=compiled $(PYTEST) --ignore=tests/battery $(ARGS)
 
 suite-pure:
-	@REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(ARGS)
+	@rm -f $(AGAIN)-pure
+	@REACTOR_AGAIN=$(AGAIN)-pure REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(ARGS)
 
 # Alone on the machine, after the suites and never under coverage: it looks at times, memory and descriptors.
 battery: $(VENV)/.test
-	@REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest tests/battery $(ARGS)
+	@rm -f $(AGAIN)-battery
+	@REACTOR_AGAIN=$(AGAIN)-battery REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest tests/battery $(ARGS)
+	@$(call again,$(AGAIN)-battery,REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

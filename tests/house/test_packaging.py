@@ -93,6 +93,17 @@ def test_inside():
     pytest.skip("why")
 """
 
+TIMED = """
+import os, pytest
+
+@pytest.mark.timing
+def test_timed():
+    assert "QUIET" in os.environ
+
+def test_other():
+    assert "BROKEN" not in os.environ
+"""
+
 SKIPPED_MODULE = "import pytest\npytest.skip('why', allow_module_level=True)\n"
 
 
@@ -102,7 +113,7 @@ def runSuite(folder: pathlib.Path, text: str, *command: str, **environment: str)
     shutil.copy(ROOT / "pyproject.toml", folder)
     shutil.copy(ROOT / "tests" / "conftest.py", folder / "tests")
     (folder / "tests" / "test_it.py").write_text(text)
-    own = ("CI", "REACTOR_EXPECT_CORE", "REACTOR_PURE")
+    own = ("CI", "REACTOR_AGAIN", "REACTOR_EXPECT_CORE", "REACTOR_PURE")
     inherited = {name: value for name, value in os.environ.items() if name not in own}
     result = subprocess.run(
         [*command, sys.executable, "-m", "pytest", "-q"],
@@ -142,6 +153,28 @@ def test_aSkipFailsInCI(tmp_path: pathlib.Path, text: str, locally: str, inCI: s
     status, output = runSuite(tmp_path / "ci", text, CI="true")
     assert inCI in output
     assert status in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
+
+
+def test_timingTestsRunAgain(tmp_path: pathlib.Path) -> None:
+    """A run in which nothing else has failed names them, in a file, too, and is no failure. With another failure it is.
+    Without that file, which is for make, a timing test is a test.
+    """
+    names = tmp_path / "names"
+    for number, (environment, expected) in enumerate(
+        [
+            ({"REACTOR_AGAIN": str(names)}, 0),
+            ({"REACTOR_AGAIN": str(names), "QUIET": "1"}, 0),
+            ({"REACTOR_AGAIN": str(names), "BROKEN": "1"}, 1),
+            ({}, 1),
+        ]
+    ):
+        names.unlink(missing_ok=True)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        status, output = runSuite(folder, TIMED, **environment)
+        assert status == expected, output
+        assert names.exists() == (number == 0)
+        assert ("needs a quiet machine: tests/test_it.py::test_timed" in output) == (number in (0, 2))
 
 
 @pytest.mark.parametrize("expected", ["compiled", "pure"])

@@ -15,8 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,6 +33,7 @@ from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
 from reactor.testing.wire import PumpReactor
 from reactor.transports.unix.path import PathLock
+from tests.support.forking import child, childEndsHere, fork, inChild
 from tests.support.worlds import (
     ASYNCIO,
     DEADLINE,
@@ -50,50 +50,6 @@ from tests.support.worlds import (
 
 # Python 3.12 and newer warn of forks where there are threads, which is what is tried here.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
-
-@contextlib.contextmanager
-def child(does: Callable[[], object]) -> Iterator[Callable[[], None]]:
-    """A child process that does something, then waits until the block ends, or until the function that it gives is
-    called; it must have raised nothing.
-    """
-    done, say = os.pipe()
-    wait, release = os.pipe()
-    pid = os.fork()
-    if not pid:
-        code = 1
-        try:
-            os.close(release)
-            signal.alarm(int(DEADLINE))
-            does()
-            os.write(say, b"!")
-            os.read(wait, 1)
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    os.close(say)
-    os.close(wait)
-    ended: list[int] = []
-
-    def end() -> None:
-        if not ended:
-            os.close(release)
-            ended.append(os.waitpid(pid, 0)[1])
-
-    try:
-        os.read(done, 1)
-        yield end
-    finally:
-        end()
-        os.close(done)
-    assert ended == [0], "the child has failed, see its traceback"
-
-
-def inChild(does: Callable[[], object]) -> None:
-    with child(does):
-        pass
 
 
 class Echo(Protocol):
@@ -254,27 +210,24 @@ def test_standardInputAndOutputStayTheChilds(reactor: Any) -> None:
 
 def test_runEndsInAChildMadeByACallback(reactor: Any) -> None:
     """And signals are the child's own, as they were before run()."""
-    parent, left = os.getpid(), list[int]()
+    left: list[int] = []
     before = signal.getsignal(signal.SIGTERM)
     port = reactor.listenTCP(0, ServerFactory.forProtocol(Echo), interface=LOOPBACK)
 
     def work() -> None:
         ours = signal.getsignal(signal.SIGTERM)
-        left.append(os.fork())
+        left.append(fork())
         assert signal.getsignal(signal.SIGTERM) is (ours if left[0] else before)
-        if not left[0]:
-            signal.alarm(int(DEADLINE))
-        else:
+        if left[0]:
             reactor.callLater(0, reactor.stop)
+
+    def isAsBefore() -> bool:
+        return left == [0] and signal.set_wakeup_fd(-1) == -1 and not reactor.running and port.fileno() != -1
 
     reactor.callLater(0, work)
     reactor.callLater(0, left.append, -1)  # due in the same turn: the parent's
-    try:
+    with childEndsHere(isAsBefore):
         reactor.run()
-    finally:
-        if os.getpid() != parent:
-            right = left == [0] and signal.set_wakeup_fd(-1) == -1 and not reactor.running and port.fileno() != -1
-            os._exit(0 if right else 1)
     assert os.waitpid(left[0], 0)[1] == 0
     assert left[1:] == [-1]
 
@@ -330,41 +283,26 @@ def test_aChildRunsTheReactorAfterwards(reactor: Any, inside: bool) -> None:
         reactor.callLater(0.002, reactor.stop)
         reactor.run()
 
-    def fork() -> None:
-        pid = os.fork()
-        if pid:
+    def work() -> None:
+        if pid := fork():
             told.append(str(os.waitpid(pid, 0)[1]))
             reactor.stop()
-            return
-        signal.alarm(int(DEADLINE))
-        if inside:
+        elif inside:
             turn("inside")
 
-    reactor.callLater(0, fork)
-    try:
+    reactor.callLater(0, work)
+    with childEndsHere(lambda: told == [*["inside"] * inside, "after"]):
         reactor.run()
         if os.getpid() != parent:
             turn("after")
-    finally:
-        if os.getpid() != parent:
-            os._exit(0 if told == [*["inside"] * inside, "after"] else 1)
     assert told == ["0"]
 
 
 def test_iterateEndsInTheChild(reactor: Any) -> None:
-    parent, children = os.getpid(), list[int]()
-
-    def fork() -> None:
-        children.append(os.fork())
-        if not children[0]:
-            signal.alarm(int(DEADLINE))
-
-    reactor.callLater(0, fork)
-    try:
+    children: list[int] = []
+    reactor.callLater(0, lambda: children.append(fork()))
+    with childEndsHere():
         reactor.iterate(0.01)
-    finally:
-        if os.getpid() != parent:
-            os._exit(0)
     assert os.waitpid(children[0], 0)[1] == 0
 
 
@@ -540,14 +478,12 @@ def test_startEndsInTheChild(side: Any) -> None:
         reactor = AsyncioReactor()
         pids: list[int] = []
 
-        def fork() -> None:
-            pids.append(os.fork())
+        def work() -> None:
+            pids.append(fork())
             if pids[0]:
                 reactor.callLater(0, reactor.stop)
-            else:
-                signal.alarm(int(DEADLINE))
 
-        reactor.callLater(0, fork)
+        reactor.callLater(0, work)
         ended = reactor.start()
         await ended
         seen.append("ended")
@@ -556,11 +492,8 @@ def test_startEndsInTheChild(side: Any) -> None:
         assert os.waitpid(pids[0], 0)[1] == 0
         reactor.close()
 
-    try:
+    with childEndsHere(lambda: False):  # it has ended in main()
         eventloop.run_until_complete(main())
-    finally:
-        if os.getpid() != parent:
-            os._exit(1)
     eventloop.close()
     assert seen == ["ended"]
 
@@ -633,16 +566,12 @@ def test_noDescriptorLeft() -> None:
         with contextlib.suppress(OSError):
             while True:
                 held.callback(os.close, os.dup(0))
-        pid = os.fork()
-        if not pid:
-            try:
+        with childEndsHere():
+            pid = fork()
+            if not pid:
                 server.transport.abortConnection()
                 client.transport.loseConnection()
                 world.until(lambda: len(client.trace) == 2)
-            except BaseException:
-                traceback.print_exc()
-                os._exit(1)
-            os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0
         server.transport.write(b"question")
         world.until(lambda: client.received == b"question")
