@@ -100,6 +100,7 @@ def test_answers() -> None:
     assert found["resolve six.test"] == "::1"
 
 
+@pytest.mark.timing
 def test_silence() -> None:
     """While every thread hangs, each way to ask ends with its timeout."""
     found = calm("silence", "ours", options=SLOW)["found"]
@@ -125,6 +126,7 @@ def test_theLoopGoesOnWhileLookUpsHang(loop: str) -> None:
     assert latest <= TIMEOUT + SLACK, f"the last of {LOOKUPS} look-ups was told after {latest:.3f} s of {TIMEOUT} s"
 
 
+@pytest.mark.timing
 def test_whatNobodyWaitsForIsNotAsked() -> None:
     """200 look-ups of a second each have been given up: the next waits for the first ten of them, not for all."""
     address, seconds = calm("recovery", "ours")["found"]["good.test"]
@@ -134,6 +136,7 @@ def test_whatNobodyWaitsForIsNotAsked() -> None:
 
 @pytest.mark.parametrize("how", ["stop", "signal"])
 @pytest.mark.parametrize("loop", [loop.name for loop in LOOPS])
+@pytest.mark.timing
 def test_theProgramEndsWhileLookUpsHang(loop: str, how: str) -> None:
     """For ever: the name server has a question in a TCP connection, and says nothing."""
     said = result("ending", loop, how, options=SLOW)
@@ -143,6 +146,7 @@ def test_theProgramEndsWhileLookUpsHang(loop: str, how: str) -> None:
     assert seconds <= END, f"the program ended after {seconds:.2f} s, the mark is {END} s"
 
 
+@pytest.mark.timing
 def test_happyEyeballs() -> None:
     """RFC 8305: the families in turn, a quarter of a second for each; what comes of all is what Twisted says."""
     rounds = [result("race", "ours")]

@@ -198,6 +198,7 @@ def test_files(world: World, tmp_path: pathlib.Path, caplog: pytest.LogCaptureFi
     assert all(record.levelno == logging.WARNING for record in caplog.records if record.name == "reactor.tls")
 
 
+@pytest.mark.timing
 def test_inRealTime(tmp_path: pathlib.Path) -> None:
     """Without a word to anybody, new clients get a new certificate as soon as RELOAD_INTERVAL says."""
     world, files = World(), Files(tmp_path)

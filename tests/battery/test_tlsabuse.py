@@ -328,6 +328,7 @@ class TestTruncation:
 # T6.
 
 
+@pytest.mark.timing
 def test_deafPeers() -> None:
     """T6, with the deadline as it is by default, on every loop at once: the descriptor is closed when it has passed.
 

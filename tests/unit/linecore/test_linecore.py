@@ -161,6 +161,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.timing
 def test_theCostIsLinear(make: Maker, scenario: str) -> None:
     """Eight times the bytes take about eight times as long. A quadratic cost would make it 64 times."""
     kind, size, readsOf, countOf = SCENARIOS[scenario]

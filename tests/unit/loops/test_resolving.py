@@ -116,6 +116,7 @@ class HungServer:
         return [V4]
 
 
+@pytest.mark.timing
 def test_aHungServerNeverHoldsUpTheLoop(
     reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

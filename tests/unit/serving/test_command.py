@@ -413,6 +413,7 @@ def test_signalsEndAStalledCommand(kind: str, signals: tuple[int, int], tmp_path
         assert said, served.log
 
 
+@pytest.mark.timing
 def test_oneSignalEndsAStalledCommandInTime(tmp_path: pathlib.Path) -> None:
     """After the deadline of connections, which is 5 seconds."""
     with stalled("fifo", tmp_path / "fifo") as (served, _read), served.connect() as sender:
@@ -681,6 +682,7 @@ def test_aClientThatNeverStopsIsCutAtAWholeLine() -> None:
         assert sent.startswith(got)
 
 
+@pytest.mark.timing
 def test_idleClientsDoNotHoldItUp() -> None:
     """Far less than the deadline: nothing is owed to them."""
     with serving() as served, served.connect() as first, served.connect() as second:
@@ -693,6 +695,7 @@ def test_idleClientsDoNotHoldItUp() -> None:
         assert time.monotonic() - begun < 4
 
 
+@pytest.mark.timing
 def test_aSecondSignalHurries() -> None:
     """A client that does not take what it is owed is not waited for."""
     with serving() as served, served.connect() as client:

@@ -166,6 +166,7 @@ class TestFailures:
         world.until(ended(factory))
         assert factory.trace[2:] == [("failed", "disconnected", "ConnectionRefusedError"), "stop"]
 
+    @pytest.mark.timing
     def test_aSilentAddressDoesNotUseUpTheTime(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """Each address has its share of what is left of the timeout."""
         port = world.listen(world.serverFactory())

@@ -570,6 +570,7 @@ class TestTrouble:
             assert reactor.readers == set()
             assert port.connected is (way == "pauseProducing")
 
+    @pytest.mark.timing
     def test_noDescriptorsLeft(self) -> None:
         """RLIMIT_NOFILE: the port is quiet while nothing can be accepted, sheds nobody, and recovers at once."""
         done = runProgram(STARVED)

@@ -345,6 +345,7 @@ class TestCrossedWires:
     @pytest.mark.parametrize(
         "words", [b"hello\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x80\x2e\x01\x00\x02" + bytes(65531)]
     )
+    @pytest.mark.timing
     def test_plainBytesOnATLSPort(self, world: World, caplog: pytest.LogCaptureFixture, words: bytes) -> None:
         caplog.set_level(logging.INFO, "reactor.tls")
         servers = world.serverFactory()
