@@ -163,7 +163,8 @@ if TYPE_CHECKING:
     running: bool  # and no __getattr__, which would make a bool of every name that there is not
     skippedLineCount: int
 else:
-    # What a reactor shows: asked for at each time, as another one may be the current one.
+    # What a reactor shows: asked for at each time, as another one may be the current one. None of it is in __all__: a
+    # star import would ask, which makes a reactor, and would keep what was true at that moment.
     _shown = frozenset({"closeCounts", "nameResolver", "overflowCount", "running", "skippedLineCount"})
 
     def __getattr__(name):
@@ -243,7 +244,6 @@ __all__ = [
     "callLater",
     "callMultipleInThread",
     "callWhenRunning",
-    "closeCounts",
     "connectSSL",
     "connectTCP",
     "connectUNIX",
@@ -277,9 +277,7 @@ __all__ = [
     "makeBinding",
     "maybeDeferred",
     "monotonic",
-    "nameResolver",
     "optionsForClientTLS",
-    "overflowCount",
     "race",
     "react",
     "removeAll",
@@ -290,9 +288,7 @@ __all__ = [
     "resolve",
     "resolveAll",
     "run",
-    "running",
     "seconds",
-    "skippedLineCount",
     "spawnProcess",
     "stop",
     "succeed",

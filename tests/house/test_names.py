@@ -579,13 +579,17 @@ def test_theReferenceNamesWhatIsPublic() -> None:
     text = (ROOT / "docs" / "reference.md").read_text()
     (table,) = re.findall(r"<!-- names -->(.*?)<!-- /names -->", text, re.DOTALL)
     listed = re.findall(r"`([^`]+)`", table)
-    assert sorted(listed) == sorted(reactor.__all__)
+    assert sorted(listed) == sorted([*reactor.__all__, *ASKED])
+
+
+# What the current reactor is asked for at each time. A star import must not ask, as that makes a reactor.
+ASKED = ("closeCounts", "nameResolver", "overflowCount", "running", "skippedLineCount")
 
 
 def test_publicNamesExist() -> None:
     assert len(set(reactor.__all__)) == len(reactor.__all__)
-    computed = {"closeCounts", "nameResolver", "overflowCount", "running", "skippedLineCount"}
-    assert set(reactor.__all__) - vars(reactor).keys() == computed
+    assert set(reactor.__all__) <= vars(reactor).keys()
+    assert not {*reactor.__all__, *vars(reactor)} & {*ASKED}
 
 
 def test_noNameIsAlsoASubmodule() -> None:

@@ -280,6 +280,28 @@ except AssertionError:
     assert done.stdout == "fine\n", done.stderr
 
 
+def test_aStarImportMakesNoReactor() -> None:
+    """Of the package and of each of its packages. What the current reactor shows is still an attribute afterwards."""
+    done = runProgram(
+        """
+import pkgutil
+import reactor
+from reactor import _current
+packages = [info.name for info in pkgutil.walk_packages(reactor.__path__, "reactor.") if info.ispkg]
+assert "reactor.aio" in packages
+for name in ["reactor", *packages]:
+    namespace = {}
+    exec(f"from {name} import *", namespace)
+    assert _current._default is None, name
+    assert "running" not in namespace, name
+assert (reactor.running, reactor.overflowCount, reactor.skippedLineCount, reactor.closeCounts) == (False, 0, 0, {})
+assert reactor.nameResolver is _current._default.nameResolver
+print("fine")
+"""
+    )
+    assert done.stdout == "fine\n", done.stderr
+
+
 def test_install() -> None:
     done = runProgram(
         """
