@@ -67,13 +67,20 @@ def refuseSkip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 @functools.cache
 def isThere(what: str) -> bool:
-    """Whether this machine has a command, or lets us be "root", or make "namespaces". "netcat-openbsd" is that nc: the
-    others have other options.
+    """Whether this machine has a command, or a file, given its whole path, or lets us be "root", or make "namespaces".
+    "netcat-openbsd" is that nc: the others have other options. "link-local" is a network namespace for any user, whose
+    loopback takes an IPv6 address with a scope.
     """
+    if what.startswith("/"):
+        return os.path.exists(what)
     if what == "root":
         return os.geteuid() == 0
     if what == "namespaces":
         tried = ["unshare", "--net", "--mount", "--time", "true"]
+        return isThere("unshare") and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+    if what == "link-local":
+        setup = "ip link set lo up && ip -6 addr add fe80::1/64 dev lo nodad"
+        tried = ["unshare", "--map-root-user", "--net", "sh", "-c", setup]
         return isThere("unshare") and subprocess.run(tried, capture_output=True, check=False).returncode == 0
     if what == "netcat-openbsd":
         tried = ["nc", "-h"]

@@ -800,7 +800,7 @@ def test_twoCollectorsOfOneFile(tmp_path: pathlib.Path) -> None:
         assert f"another program has locked {output}" in done.stderr
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.needs("/dev/full")
 def test_aFullDisk() -> None:
     """One clear line, exit code 1; no client is left to think that its lines were taken."""
     with serving("collect", "--output", "/dev/full") as served, served.connect() as client, served.connect() as other:
