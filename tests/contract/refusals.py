@@ -86,6 +86,12 @@ def children() -> list[str]:
         return found.read().split()
 
 
+def isAsleep() -> bool:
+    """Whether the main thread waits for something: as a rule, for what its poll will tell (proc(5), state S)."""
+    with open(f"/proc/self/task/{threading.main_thread().native_id}/stat") as found:
+        return found.read().rpartition(")")[2].split()[0] == "S"
+
+
 class Closing:
     """close(2) may say that something went wrong: the descriptor is closed all the same, so nothing has."""
 
@@ -209,7 +215,9 @@ class Signals:
             reactor.stop()
 
         def send() -> None:
-            time.sleep(0.05)  # the loop sleeps by then, as a rule, and if not it is no less right
+            end = time.monotonic() + DEADLINE / 2
+            while not isAsleep() and time.monotonic() < end:
+                time.sleep(0.005)
             with monkeypatch.context() as patch:
                 patch.setattr(reactor, "_wake", refused(errno.ENOMEM))
                 sent.append(time.monotonic())

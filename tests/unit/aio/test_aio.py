@@ -333,7 +333,8 @@ except BaseException as error:
             flood.noisy = False
             server = await asyncio.get_running_loop().create_server(ProtocolFactory(flood), LOOPBACK, 0)
             reader, writer = await openConnection(*server.sockets[0].getsockname())
-            await asyncio.sleep(0.02)
+            while not reader._paused:
+                await asyncio.sleep(0)
             size = len(await reader.read())
             writer.close()
             server.close()
@@ -457,15 +458,18 @@ class TestTheCurrentReactor:
     def test_whatFailsIsLogged(self, run: Run, caplog: pytest.LogCaptureFixture) -> None:
         async def main() -> None:
             gate: Deferred[None] = Deferred()
+            begun = list[int]()
 
             async def late() -> None:
+                begun.append(1)
                 await gate
                 raise ValueError("late")
 
             services = servicesOf(asyncio.get_running_loop())
             for call in (services.callFromThread, lambda each: services.callLater(0, each), services.callWhenRunning):
                 call(late)
-            await asyncio.sleep(0.02)
+            while len(begun) < 3:
+                await asyncio.sleep(0)
             gate.callback(None)
 
         run(main())
@@ -908,7 +912,8 @@ class TestStreams:
             for _ in range(50):
                 writer.write(b"x" * 200_000)
             writing = [asyncio.ensure_future(writer.drain()) for _ in range(2)]
-            await asyncio.sleep(0.001)
+            for _ in range(5):
+                await asyncio.sleep(0)
             assert not writing[0].done()
             reset(peer)
             for each in writing:

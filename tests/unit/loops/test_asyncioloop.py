@@ -35,6 +35,12 @@ def newLoop(side: Any) -> Iterator[asyncio.AbstractEventLoop]:
     eventloop.close()
 
 
+async def turns(count: int = 5) -> None:
+    """Let the event loop do what it has in hand."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture(params=SIDES)
 def eventloop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
     with newLoop(request.param) as made:
@@ -273,12 +279,12 @@ class TestBesideAsyncio:
             ended = reactor.start()
             reactor.addReader(Ear())
             reactor.callLater(0.005, lambda: None)
-            await asyncio.sleep(0.001)
+            await turns()
             theirs.send(b"x")
             if when == "before":
                 wait()
             await ended
-            await asyncio.sleep(0.001)
+            await turns()
             reactor.close()
 
         with ours, theirs:
@@ -306,7 +312,7 @@ class TestBesideAsyncio:
         async def main() -> None:
             async with AsyncioReactor() as reactor:
                 reactor.stop()
-                await asyncio.sleep(0.001)
+                await turns()
 
         eventloop.run_until_complete(main())
 
@@ -347,7 +353,7 @@ class TestBesideAsyncio:
             port = reactor.listenTCP(0, echoFactory(), interface=LOOPBACK)
             asking = ClientCreator(reactor, Ask).connectTCP(LOOPBACK, port.getHost().port)
             client = await asking.asFuture(eventloop)
-            await asyncio.sleep(0.001)
+            await turns()
             client.transport.write(b"late")
 
         reactor.callWhenRunning(lambda: tasks.append(asyncio.ensure_future(work())))

@@ -509,7 +509,8 @@ def test_startThatHasEndedAlready() -> None:
         inChild(lambda: None)
         with contextlib.suppress(asyncio.CancelledError):
             await ended
-        await asyncio.sleep(0.01)
+        for _ in range(5):
+            await asyncio.sleep(0)
         reactor.close()
 
     asyncio.run(main())
