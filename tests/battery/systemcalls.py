@@ -122,8 +122,8 @@ FREE: dict[str, frozenset[int] | None] = {
     "kill": None,
     "shutdown": None,
 }
-# But for these. A call from a thread, or a look-up, that nobody can be woken for is refused. Who waits for a port that
-# stops, and whom the system has no descriptor for, is reset. CPython's subprocess starts nothing if its own calls fail,
+# But for these. A call from a thread, or a look-up, that nobody can be woken for is refused. A client that waits for a
+# port that stops is reset if the system has no descriptor for it. CPython's subprocess starts nothing if its own calls fail,
 # before the fork or between that and exec.
 NOT_FREE = frozenset(
     {

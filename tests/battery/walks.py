@@ -164,7 +164,7 @@ class Bytes(Party, Protocol):
 
 
 class Halves(Bytes):
-    """A party that is told of halves."""
+    """A party that hears of each half."""
 
     def begin(self, walk: Walk, name: str) -> None:
         super().begin(walk, name)

@@ -1,6 +1,6 @@
 """What every reactor does where Python itself has no memory. Its fixture is reactor.py's.
 
-Whoever was told of a beginning is told of the end, once; what was asked for is answered; no child is left.
+A protocol that has heard of a beginning hears of the end, once. Each question is answered. No child is left.
 """
 
 from __future__ import annotations

@@ -587,7 +587,7 @@ def test_mainThatHasBeenCalled() -> None:
     given: Any = main(None)
     with pytest.raises(TypeError, match="is not callable: give the function itself"):
         task.react(given)
-    assert given.cr_frame is None  # closed, so that nobody is told of it a second time
+    assert given.cr_frame is None  # closed, so that Python does not warn of it as well
 
 
 def test_blockingCallInTheReactorsOwnThread(loop: Any) -> None:

@@ -2346,7 +2346,7 @@ def test_endsInMemory() -> None:
 
 @eachSide
 def test_bothHalvesOfStandardIO(side: Any) -> None:
-    """The reader of the output has gone, and then the writer of the input; the protocol is told of halves."""
+    """The reader of the output has gone, and then the writer of the input; the protocol hears of both halves."""
     world = World(side)
     kind = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
     (stdin, toUs), (fromUs, stdout) = os.pipe(), os.pipe()

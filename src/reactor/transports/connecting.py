@@ -225,7 +225,7 @@ def _isConnected(sock: socket.socket) -> bool:
         sock.getpeername()
     except OSError as error:
         # If the peer has come and gone meanwhile, SO_ERROR holds the reset for the next call. Any other error says
-        # nothing of that, and whoever asks for the peer's name next is told of it.
+        # nothing of that: Connector._peerOf asks for the name next, and raises it.
         return error.errno != errno.ENOTCONN
     return True
 
@@ -234,7 +234,7 @@ class IHandshake(typing.Protocol):
     """What comes between a connected socket and its protocol, TLS say."""
 
     def fail(self, error: BaseException) -> None:
-        """Give up: connectionFailed is told of `error`."""
+        """Give up: the Connector's connectionFailed gets `error`."""
 
 
 class Connector:

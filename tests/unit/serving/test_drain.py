@@ -342,7 +342,7 @@ def test_whoFallsSilentSeesNoReset(world: World, serving: Any, monkeypatch: pyte
 @everywhere(SOCKETS)
 def test_whoEndsInOrderIsTold(world: World, serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of a client's stream waits in the kernel behind its last line when its connection would be closed. The
-    protocol is told of both.
+    protocol hears of both.
     """
     ended: list[list[bytes]] = []
     monkeypatch.setattr(Kept, "readConnectionLost", lambda self: ended.append(list(self.lines)), raising=False)
