@@ -36,13 +36,17 @@ def escaped(text: str, keep: str = "") -> str:
 def tracebackOf(found: _OneException) -> tuple[str, bool]:
     """Return the traceback as `logging` writes it, and whether it is another one than Python's own.
 
-    The text of each exception is one line, and so is each of its notes, which is indented: at the beginning of a line
-    stand only words of Python's and names of types. Only the traceback's own line ends are kept.
+    The text of each exception is one line, and so is each of its notes, which is indented. So is what names its frames
+    and its type. At the beginning of a line stand only words of Python's and names of types. A name of a type that no
+    class statement can give stands between < and >. Only the traceback's own line ends are kept.
     """
     whole = traceback.TracebackException(*found)
     before = "".join(whole.format())
     for part in _partsOf(whole):
         part._str = escaped(part._str)
+        _nameType(part)
+        for frame in part.stack:
+            frame.filename, frame.name = escaped(frame.filename), escaped(frame.name)
         for name in ("msg", "text", "filename"):  # of a SyntaxError
             text = getattr(part, name, None)
             if isinstance(text, str):
@@ -52,6 +56,27 @@ def tracebackOf(found: _OneException) -> tuple[str, bool]:
             part.__notes__ = [f"    {escaped(str(note))}" for note in (notes if isinstance(notes, list) else [notes])]
     clean = escaped("".join(whole.format()), keep="\n")
     return clean.removesuffix("\n"), clean != before
+
+
+def _nameType(part: Any) -> None:
+    """Have an exception's summary name its type by a clean name, if the type's own is none."""
+    if not hasattr(part, "exc_type_qualname"):  # before CPython 3.13
+        kind = part.exc_type
+        if kind is None:
+            return
+        module, name = _dotted(kind.__module__), _dotted(kind.__qualname__)
+        if (module, name) != (kind.__module__, kind.__qualname__):
+            base = SyntaxError if issubclass(kind, SyntaxError) else Exception
+            part.exc_type = type("named", (base,), {"__module__": module, "__qualname__": name})
+    elif part.exc_type_qualname is not None:
+        part.exc_type_qualname, part.exc_type_module = map(_dotted, (part.exc_type_qualname, part.exc_type_module))
+
+
+def _dotted(name: Any) -> Any:
+    """Return the name of a module or a type, which is between < and > if it does not consist of identifiers."""
+    if not isinstance(name, str) or name.replace(".<locals>", "").replace(".", "_").isidentifier():
+        return name
+    return f"<{escaped(name)}>"
 
 
 def _partsOf(whole: Any) -> Iterator[Any]:

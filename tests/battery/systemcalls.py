@@ -123,8 +123,8 @@ FREE: dict[str, frozenset[int] | None] = {
     "shutdown": None,
 }
 # But for these. A call from a thread, or a look-up, that nobody can be woken for is refused. A client that waits for a
-# port that stops is reset if the system has no descriptor for it. CPython's subprocess starts nothing if its own calls fail,
-# before the fork or between that and exec.
+# port that stops is reset if the system has no descriptor for it. CPython's subprocess starts nothing if its own calls
+# fail, before the fork or between that and exec.
 NOT_FREE = frozenset(
     {
         ("wakeUps", "send"),

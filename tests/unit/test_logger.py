@@ -169,6 +169,62 @@ def test_noTextMakesARecordOfItsOwn(how: str, handle: Any, capsys: pytest.Captur
     assert told.count(r"x\n2026") >= 2
 
 
+def raiseIn(fileName: str, function: str, kind: Any) -> None:
+    """Raise kind("text") in code of such names."""
+    namespace: dict[str, Any] = {"kind": kind}
+    exec(compile("def run():\n    raise kind('text')\n", fileName, "exec"), namespace)
+    run = namespace["run"]
+    run.__code__ = run.__code__.replace(co_name=function, co_qualname=function)
+    run()
+
+
+KIND = "2026-01-01 00:00:00,000 CRITICAL reactor"  # as a type's name: printable, and yet no identifier
+
+
+@pytest.mark.parametrize("where", ["file", "function", "type", "printable", "module", "syntax", "group"])
+def test_noNameMakesARecordOfItsOwn(where: str, handle: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of files, functions, types and modules: a program can make them of what a peer has sent."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    handle(handler)
+    base: type[Exception] = SyntaxError if where == "syntax" else Exception
+    name = KIND if where == "printable" else FORGED if where in ("type", "syntax", "group") else "Plain"
+    kind: Any = type(name, (base,), {"__module__": FORGED if where == "module" else "m", "__qualname__": name})
+    try:
+        try:
+            raiseIn(FORGED if where == "file" else "a file", FORGED if where == "function" else "function", kind)
+        except Exception as error:
+            if where == "group":
+                raise ExceptionGroup("all", [error]) from None
+            raise
+    except Exception:
+        getLogger(NAME).exception("about it")
+    told = capsys.readouterr().err
+    lines = told.removesuffix("\n").split("\n")
+    assert all(line.isprintable() and not line.startswith("2026") for line in lines)
+    name = KIND if where == "printable" else r"x\n2026-01-01 00:00:00,000 CRITICAL reactor: forged\x1b[2J\u202e"
+    expected = {
+        "file": f'  File "{name}", line 2, in function',
+        "function": f'  File "a file", line 2, in {name}',
+        "type": f"m.<{name}>: text",
+        "printable": f"m.<{name}>: text",
+        "module": f"<{name}>.Plain: text",
+        "syntax": f"m.<{name}>: text",
+        "group": f"    | m.<{name}>: text",
+    }
+    assert expected[where] in lines
+
+
+def test_namesOfTypesWithinFunctionsAreAsTheyAre() -> None:
+    class Local(Exception):
+        pass
+
+    error = Local("text")
+    text, changed = tracebackOf((Local, error, None))
+    assert not changed
+    assert text == f"{__name__}.test_namesOfTypesWithinFunctionsAreAsTheyAre.<locals>.Local: text"
+
+
 def test_whatAHandlerRaisesMakesNoRecordOfItsOwn(handle: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """A handler's error can have a peer's text as well."""
     handle(Failing(ValueError(FORGED)))

@@ -24,7 +24,7 @@ from collections import deque
 from contextlib import suppress
 
 from reactor._logger import Repeats, escaped, tellRepeats, tracebackOf
-from reactor.failure import Failure
+from reactor.failure import Failure, safeRepr
 from reactor.loops.base import ReactorBase
 from reactor.serving.backlog import Backlog
 from reactor.serving.capture import capture
@@ -60,6 +60,12 @@ class CleanFormatter(logging.Formatter):
             return tracebackOf((kind, value, frames))[0]
         except Exception:  # an exception that has no text, say
             return escaped(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        """The stack that a program has asked for: whatever names its frames, all lines but the first are indented."""
+        first, *rest = stack_info.split("\n")
+        lines = [each if each.startswith("  ") else f"  {each}" for each in rest]
+        return "\n".join([escaped(first), *(escaped(each) for each in lines)])
 
 
 class Tracebacks(logging.Filter):
@@ -129,8 +135,9 @@ class StandardError(logging.Handler):
             self.say(self.format(record))
         except RecursionError:
             raise
-        except Exception:  # of the record; logging would print it to standard error itself, which may block
-            self.say(escaped(f"a record cannot be formatted: {record.msg!r}\n{traceback.format_exc().rstrip()}", "\n"))
+        except Exception as error:  # of the record; logging would print it to standard error itself, which may block
+            told, _ = tracebackOf((type(error), error, error.__traceback__))
+            self.say(f"{escaped(f'a record cannot be formatted: {safeRepr(record.msg)}')}\n{told}")
 
     def say(self, text: str) -> None:
         """Write `text` and a line end, now or later. Any thread."""

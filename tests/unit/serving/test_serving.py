@@ -411,6 +411,19 @@ def test_theLogIsOneLineARecord() -> None:
     assert all(line.isprintable() for line in rest)
 
 
+def test_aStackIsIndented() -> None:
+    """The file that a frame is in may have any name."""
+    record = logging.LogRecord("x", logging.INFO, "", 1, "m", (), None)
+    record.stack_info = 'Stack (most recent call last):\n  File "a\n2026 forged\x1b", line 1, in b\n    c()'
+    assert CleanFormatter("%(message)s").format(record).split("\n") == [
+        "m",
+        "Stack (most recent call last):",
+        '  File "a',
+        r"""  2026 forged\x1b", line 1, in b""",
+        "    c()",
+    ]
+
+
 def test_theTracebackOfAnotherHandlerIsNotTaken() -> None:
     """A formatter of another handler leaves its text in the record."""
     formatter = CleanFormatter("%(message)s")

@@ -93,6 +93,27 @@ def test_aRecordThatCannotBeFormatted(pipe: Stderr, monkeypatch: pytest.MonkeyPa
     assert b"cannot be formatted" in pipe.taken()
 
 
+def test_theReasonForThatIsOneLine(pipe: Stderr) -> None:
+    """Whatever a peer may have written into it: into the exception's text, or what the record is about."""
+
+    class Loud(Exception):
+        pass
+
+    class About:
+        def __str__(self) -> str:
+            raise Loud("x\n2026-01-01 CRITICAL forged")
+
+        def __repr__(self) -> str:
+            raise Loud("x\n2026-01-01 CRITICAL forged, too")
+
+    for message, arguments in (("%s", (About(),)), (About(), None)):
+        pipe.handler.handle(logging.LogRecord("x", logging.WARNING, "", 0, message, arguments, None))  # type: ignore[arg-type]
+    lines = pipe.taken().decode().splitlines()
+    assert len([line for line in lines if line.startswith("a record cannot be formatted: ")]) == 2
+    assert not [line for line in lines if line.startswith("2026")]
+    assert len([line for line in lines if r"Loud: x\n2026-01-01 CRITICAL forged" in line]) == 2
+
+
 def test_whatIsNotTakenWaits(stderr: Stderr) -> None:
     """In its order, whole, and it is written when somebody reads again; O_NONBLOCK is not set for others."""
     records = [f"record {number} {'x' * 90}" for number in range(4000)]
