@@ -206,10 +206,10 @@ def test_bindingsThatAreNone() -> None:
 
 def test_memoryReactors() -> None:
     memory = MemoryReactor()
-    binding = makeBinding("::1", 7)
-    assert memory.listenTCP(binding, None).getHost().host == "::1"
-    assert memory.listenSSL(makeBinding(port=8), None, None).getHost() == IPv4Address("TCP", "0.0.0.0", 8)
-    assert memory.tcpServers == [(binding, None, 50, "")]
+    binding, factory = makeBinding("::1", 7), Factory()
+    assert memory.listenTCP(binding, factory).getHost().host == "::1"
+    assert memory.listenSSL(makeBinding(port=8), factory, None).getHost() == IPv4Address("TCP", "0.0.0.0", 8)
+    assert memory.tcpServers == [(binding, factory, 50, "")]
 
 
 def test_oneVersionOfTLS(world: World) -> None:

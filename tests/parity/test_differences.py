@@ -2417,6 +2417,17 @@ def test_textAsADelimiter(model: Model) -> None:
     assert model.trace == ([] if model.isOurs else ["delimiter", "MAX_LENGTH"])
 
 
+def test_memoryReactorsCheckFactories(model: Model) -> None:
+    memory = (reactor.testing if model.isOurs else twisted.internet.testing).MemoryReactor()
+    for call, where in ((memory.listenTCP, 7), (memory.listenUNIX, "path")):
+        try:
+            call(where, model.protocol.Protocol)
+        except TypeError:
+            model.note(call.__name__)
+    assert model.trace == (["listenTCP", "listenUNIX"] if model.isOurs else [])
+    assert bool(memory.tcpServers and memory.unixServers) is not model.isOurs
+
+
 def test_aServersFactoryForAClient(model: Model) -> None:
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setblocking(False)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
+from reactor._arguments import checkClientFactory, checkFactory, checkProtocol
 from reactor._beside import beside
 from reactor.address import Address, IPv4Address, IPv6Address, UNIXAddress, isIPv6Address
 from reactor.defer import Deferred, succeed
@@ -75,7 +76,7 @@ class MemoryConnector:
 
 
 class MemoryReactor:
-    """A reactor that does nothing but remember.
+    """A reactor that does nothing but remember. What is no factory, and no protocol, it refuses as a reactor does.
 
     `tcpServers`, `tcpClients`, `sslServers`, `sslClients`, `unixServers`, `unixClients`, `adoptedPorts` and
     `adoptedStreamConnections` hold the arguments of each call, as tuples in the order of the parameters, `connectors`
@@ -175,9 +176,10 @@ class MemoryReactor:
     # Listening and connecting.
 
     def listenTCP(self, port: Any, factory: Any, backlog: int = 50, interface: str = "") -> MemoryPort:
-        """Remember it in `tcpServers`."""
-        self.tcpServers.append((port, factory, backlog, interface))
+        """Remember it in `tcpServers`. TypeError for what is no factory."""
         binding = listeningBinding(port, interface)
+        checkFactory(factory)
+        self.tcpServers.append((port, factory, backlog, interface))
         if isIPv6Address(binding.interface):
             return MemoryPort(IPv6Address("TCP", binding.interface, binding.port))
         return MemoryPort(IPv4Address("TCP", "0.0.0.0", binding.port))
@@ -185,7 +187,8 @@ class MemoryReactor:
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float | None = 30, bindAddress: Any = None
     ) -> MemoryConnector:
-        """Remember it in `tcpClients`, and call factory.startedConnecting."""
+        """Remember it in `tcpClients`, and call factory.startedConnecting. TypeError for what is no factory of clients."""
+        checkClientFactory(factory)
         self.tcpClients.append((host, port, factory, timeout, bindAddress))
         if isIPv6Address(host):
             return self._connecting(factory, IPv6Address("TCP", host, port))
@@ -194,9 +197,11 @@ class MemoryReactor:
     def listenSSL(
         self, port: Any, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
     ) -> MemoryPort:
-        """Remember it in `sslServers`."""
+        """Remember it in `sslServers`. TypeError for what is no factory; nobody asks `contextFactory` for a context."""
+        binding = listeningBinding(port, interface)
+        checkFactory(factory)
         self.sslServers.append((port, factory, contextFactory, backlog, interface))
-        return MemoryPort(IPv4Address("TCP", "0.0.0.0", listeningBinding(port, interface).port))
+        return MemoryPort(IPv4Address("TCP", "0.0.0.0", binding.port))
 
     def connectSSL(
         self,
@@ -207,38 +212,48 @@ class MemoryReactor:
         timeout: float | None = 30,
         bindAddress: Any = None,
     ) -> MemoryConnector:
-        """Remember it in `sslClients`, and call factory.startedConnecting."""
+        """Remember it in `sslClients`, and call factory.startedConnecting. Errors as for connectTCP."""
+        checkClientFactory(factory)
         self.sslClients.append((host, port, factory, contextFactory, timeout, bindAddress))
         return self._connecting(factory, IPv4Address("TCP", host, port))
 
     def listenUNIX(
         self, address: str | bytes, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool | int = 0
     ) -> MemoryPort:
-        """Remember it in `unixServers`."""
+        """Remember it in `unixServers`. TypeError for what is no factory."""
+        checkFactory(factory)
         self.unixServers.append((address, factory, backlog, mode, wantPID))
         return MemoryPort(UNIXAddress(address))
 
     def connectUNIX(
         self, address: str | bytes, factory: Any, timeout: float | None = 30, checkPID: bool | int = 0
     ) -> MemoryConnector:
-        """Remember it in `unixClients`, and call factory.startedConnecting."""
+        """Remember it in `unixClients`, and call factory.startedConnecting. Errors as for connectTCP."""
+        checkClientFactory(factory)
         self.unixClients.append((address, factory, timeout, checkPID))
         return self._connecting(factory, UNIXAddress(address))
 
     def adoptStreamPort(self, fileno: int, addressFamily: int, factory: Any) -> MemoryPort:
-        """Remember it in `adoptedPorts`. UnsupportedAddressFamily unless it is one of the Internet."""
+        """Remember it in `adoptedPorts`. TypeError for what is no factory; UnsupportedAddressFamily unless it is one of
+        the Internet.
+        """
+        checkFactory(factory)
         port = MemoryPort(_anyAddress("TCP", addressFamily))
         self.adoptedPorts.append((fileno, addressFamily, factory))
         return port
 
     def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> None:
-        """Remember it in `adoptedStreamConnections`."""
+        """Remember it in `adoptedStreamConnections`. TypeError for what is no factory."""
+        checkFactory(factory)
         self.adoptedStreamConnections.append((fileDescriptor, addressFamily, factory))
 
     def adoptDatagramPort(
         self, fileno: int, addressFamily: int, protocol: Any, maxPacketSize: int = 8192
     ) -> MemoryPort:
-        """Remember it in `adoptedPorts`. UnsupportedAddressFamily unless it is one of the Internet."""
+        """Remember it in `adoptedPorts`. TypeError for what is no protocol; UnsupportedAddressFamily unless it is one
+        of the Internet.
+        """
+        checkProtocol(protocol)
         port = MemoryPort(_anyAddress("UDP", addressFamily))
         self.adoptedPorts.append((fileno, addressFamily, protocol, maxPacketSize))
         return port

@@ -37,6 +37,7 @@ from reactor.testing import (
     makeFakeClient,
     makeFakeServer,
 )
+from reactor.tlsoptions import defaultClientContext
 from tests.contract.transport import TransportContract
 from tests.support.worlds import DEADLINE, OURS, Hooks, World, runProgram
 
@@ -524,25 +525,44 @@ def described(value: Any) -> Any:
     return (type(value).__name__.removeprefix("_"), *(getattr(value, name) for name in fields if hasattr(value, name)))
 
 
+class Named:
+    """Passes for a factory, and for a protocol, of both packages; its name is all that it has."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args: None
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+FACTORY: Any = Named("factory")
+PROTOCOL: Any = Named("protocol")
+
+
 class TestMemoryReactor:
     def test_listening(self) -> None:
         def script(kit: Any, say: Callable[..., None]) -> None:
             memory = kit.testing.MemoryReactor()
             ports = [
-                memory.listenTCP(7, "factory"),
-                memory.listenTCP(7, "factory", 3, "::1"),
-                memory.listenSSL(8, "factory", "context", 3, "interface"),
-                memory.listenUNIX("/path", "factory", 3, 0o600, 1),
-                memory.adoptStreamPort(3, socket.AF_INET, "factory"),
-                memory.adoptStreamPort(3, socket.AF_INET6, "factory"),
-                memory.adoptDatagramPort(3, socket.AF_INET, "protocol", 1000),
-                memory.adoptDatagramPort(3, socket.AF_INET6, "protocol"),
+                memory.listenTCP(7, FACTORY),
+                memory.listenTCP(7, FACTORY, 3, "::1"),
+                memory.listenSSL(8, FACTORY, "context", 3, "interface"),
+                memory.listenUNIX("/path", FACTORY, 3, 0o600, 1),
+                memory.adoptStreamPort(3, socket.AF_INET, FACTORY),
+                memory.adoptStreamPort(3, socket.AF_INET6, FACTORY),
+                memory.adoptDatagramPort(3, socket.AF_INET, PROTOCOL, 1000),
+                memory.adoptDatagramPort(3, socket.AF_INET6, PROTOCOL),
             ]
             for port in ports:
                 say(described(port.getHost()), port.startListening(), port.stopListening())
-            attempt(say, memory.adoptStreamPort, 3, socket.AF_UNIX, "factory")
-            attempt(say, memory.adoptDatagramPort, 3, socket.AF_UNIX, "protocol")
-            memory.adoptStreamConnection(4, socket.AF_INET, "factory")
+            attempt(say, memory.adoptStreamPort, 3, socket.AF_UNIX, FACTORY)
+            attempt(say, memory.adoptDatagramPort, 3, socket.AF_UNIX, PROTOCOL)
+            memory.adoptStreamConnection(4, socket.AF_INET, FACTORY)
             say(memory.tcpServers, memory.sslServers, memory.unixServers, memory.adoptedPorts)
             say(memory.adoptedStreamConnections)
 
@@ -551,7 +571,8 @@ class TestMemoryReactor:
     def test_connecting(self) -> None:
         def script(kit: Any, say: Callable[..., None]) -> None:
             memory, started = kit.testing.MemoryReactor(), list[Any]()
-            factory = SimpleNamespace(startedConnecting=started.append)
+            factory = Named("client")
+            factory.startedConnecting = started.append
             connectors = [
                 memory.connectTCP("host", 7, factory, 3, ("bind", 0)),
                 memory.connectTCP("::1", 7, factory),
@@ -569,6 +590,51 @@ class TestMemoryReactor:
                 say([[None if each is factory else each for each in call] for call in calls])
 
         same(script)
+
+    def test_whatIsNoFactory(self) -> None:
+        """It raises what a reactor raises, and remembers nothing."""
+        real, memory = reactor.EpollReactor(), MemoryReactor()
+        context = defaultClientContext()
+        listening = socket.create_server(("127.0.0.1", 0))
+        ends = socket.socketpair()
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind(("127.0.0.1", 0))
+        calls: list[tuple[str, Callable[[Any, Any], object]]] = [
+            ("tcpServers", lambda on, it: on.listenTCP(0, it)),
+            ("tcpClients", lambda on, it: on.connectTCP("127.0.0.1", 1, it)),
+            ("sslServers", lambda on, it: on.listenSSL(0, it, context)),
+            ("sslClients", lambda on, it: on.connectSSL("127.0.0.1", 1, it, context)),
+            ("unixServers", lambda on, it: on.listenUNIX("\0name", it)),
+            ("unixClients", lambda on, it: on.connectUNIX("\0name", it)),
+            ("adoptedPorts", lambda on, it: on.adoptStreamPort(listening.fileno(), socket.AF_INET, it)),
+            ("adoptedStreamConnections", lambda on, it: on.adoptStreamConnection(ends[0].fileno(), socket.AF_UNIX, it)),
+            ("adoptedPorts", lambda on, it: on.adoptDatagramPort(datagrams.fileno(), socket.AF_INET, it)),
+        ]
+        mistakes: tuple[Any, ...] = (LineReceiver, protocol.ServerFactory, LineReceiver(), None, "text")
+        for number, (kept, call) in enumerate(calls):
+            isDatagram = number == len(calls) - 1
+            clientless = [protocol.ServerFactory()] if kept.endswith("Clients") else []
+            for mistake in (
+                *[each for each in mistakes if not (isDatagram and isinstance(each, LineReceiver))],
+                *clientless,
+            ):
+                told = []
+                for on in (real, memory):
+                    with pytest.raises(TypeError) as raised:
+                        call(on, mistake)
+                    told.append(str(raised.value))
+                assert told[0] == told[1]
+            assert getattr(memory, kept) == memory.connectors == []
+        for each in (listening, *ends, datagrams):
+            each.close()
+        OURS.close(real)
+
+    def test_portsThatAreNone(self) -> None:
+        memory = MemoryReactor()
+        for listen in (memory.listenTCP, lambda port, factory: memory.listenSSL(port, factory, None)):
+            with pytest.raises(ValueError, match="a port is a number"):
+                listen(70000, protocol.ServerFactory())
+        assert memory.tcpServers == memory.sslServers == []
 
     def test_running(self) -> None:
         def script(kit: Any, say: Callable[..., None]) -> None:
