@@ -88,6 +88,27 @@ def _hasOwn(thing: Any, name: str) -> bool:
     return name in getattr(thing, "__dict__", ())
 
 
+def connected(protocol: Any, call: str) -> Any:
+    """Return the transport of `protocol`. AttributeError, in words, if there is none yet; `call` is what needs it.
+
+    It is the error of Twisted's protocols, which ask None for the transport's method.
+    """
+    transport = protocol.transport
+    if transport is None:
+        kind = type(protocol).__name__
+        text = f"this {kind} has no transport yet, which {call}() needs: makeConnection() gives it one"
+        raise AttributeError(text, name="transport", obj=protocol)
+    return transport
+
+
+def checkConnected(protocol: Any, call: str, error: AttributeError) -> None:
+    """The same, when `call` has raised `error`: a look beforehand would cost something for each line that is sent."""
+    try:
+        connected(protocol, call)
+    except AttributeError as clear:
+        raise clear from error
+
+
 def checkCall(call: Any) -> None:
     """TypeError unless `call` can be called. As a rule, somebody has called it already, and gives what it returned."""
     if not callable(call):

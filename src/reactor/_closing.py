@@ -21,10 +21,12 @@ def closeFor(transport: Any, reason: ConnectionDone, level: int = logging.INFO) 
 
     With a transport of this package, connectionLost gets `reason` in place of ConnectionDone. The reactor counts it in
     `closeCounts`, and it is a record of `level`, at most so many a second. Any other transport is only closed.
-    TypeError for a reason that is no ConnectionDone: such a close would not be one in order.
+    TypeError for a reason that is no ConnectionDone: such a close would not be one in order. AttributeError for None.
     """
     if not isinstance(reason, ConnectionDone):
         raise TypeError(f"a close is for a reason that is a ConnectionDone, not {reason!r}")
+    if transport is None:
+        raise AttributeError("there is no transport to be closed: the protocol has none before makeConnection()")
     note(transport, reason, level)
     return transport.loseConnection()
 

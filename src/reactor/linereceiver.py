@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from reactor._arguments import checkDelimiter, checkLimit
+from reactor._arguments import checkConnected, checkDelimiter, checkLimit, connected
 from reactor._beside import Running, beside, failTransport, isCoroutine
 from reactor._closing import closeFor
 from reactor._logger import getLogger
@@ -62,7 +62,7 @@ def isLost(transport: Any) -> bool:
 
 def closeTooLong(protocol: Any) -> Any:
     """Close for a line that is too long. On a transport of others MAX_LENGTH is looked up as often as by Twisted's."""
-    transport = protocol.transport
+    transport = connected(protocol, "lineLengthExceeded")
     if not hasattr(type(transport), "noteClosing"):
         return transport.loseConnection()
     return closeFor(transport, LineLengthExceeded(f"a line of more than {protocol.MAX_LENGTH} bytes"))
@@ -86,15 +86,20 @@ def _isPlain(cls: type, name: str) -> bool:
     return not hasattr(value, "__get__") or type(value).__module__ == "reactor._linebuf"
 
 
+def _isOurs(error: BaseException) -> bool:
+    """Whether our own code, and no handler, has raised `error`."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is not None and at.tb_frame.f_globals.get("__name__") in _OWN
+
+
 def explain(protocol: Any, error: TypeError) -> None:
     """TypeError in words that help, if the limit of `protocol` is why our code, and no handler, raised `error`.
 
     The line core tells of a delimiter by itself. A property is not asked again, as a program may count that.
     """
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    if at is None or at.tb_frame.f_globals.get("__name__") not in _OWN:
+    if not _isOurs(error):
         return
     kind = type(protocol)
     if _isPlain(kind, "MAX_LENGTH") and _isPlain(kind, "line_mode") and getattr(protocol, "line_mode", True):
@@ -248,11 +253,19 @@ class LineReceiver(Protocol):
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter in one write, which must not itself contain the delimiter: nobody checks."""
-        return self.__buffer.send(self, self.transport, line)
+        try:
+            return self.__buffer.send(self, self.transport, line)
+        except AttributeError as error:
+            checkConnected(self, "sendLine", error)
+            raise
 
     def sendLines(self, lines: Iterable[bytes]) -> Any:
         """Send each of `lines` with the delimiter after it, in one write; none if there are no lines."""
-        return self.__buffer.sendAll(self, self.transport, lines)
+        try:
+            return self.__buffer.sendAll(self, self.transport, lines)
+        except AttributeError as error:
+            checkConnected(self, "sendLines", error)
+            raise
 
     def setRawMode(self) -> None:
         """Have everything after the current line, of the same read too, delivered by rawDataReceived."""
@@ -292,20 +305,20 @@ class LineReceiver(Protocol):
     def pauseProducing(self) -> None:
         """Deliver nothing more, beginning with the next line, and pause the transport."""
         self.paused = True
-        self.transport.pauseProducing()
+        connected(self, "pauseProducing").pauseProducing()
 
     def resumeProducing(self) -> None:
         """Resume the transport, and deliver what is buffered; after the wait, if a handler is being waited for."""
         self.paused = False
         if self.__held:
             return
-        self.transport.resumeProducing()
+        connected(self, "resumeProducing").resumeProducing()
         self.dataReceived(b"")
 
     def stopProducing(self) -> None:
         """Deliver nothing more, and have the transport stop."""
         self.paused = True
-        self.transport.stopProducing()
+        connected(self, "stopProducing").stopProducing()
 
     def __follow(self, buffer: LineBuffer) -> int:
         """Make the settings known to the buffer for as long as none of them changes. EXACT if that cannot be."""
@@ -492,6 +505,10 @@ class LineOnlyReceiver(Protocol):
         except TypeError as error:
             explain(self, error)
             raise
+        except AttributeError as error:
+            if _isOurs(error):
+                checkConnected(self, "dataReceived", error)
+            raise
         return None
 
     def __heed(self, why: Any) -> Any:
@@ -545,10 +562,12 @@ class LineOnlyReceiver(Protocol):
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter."""
-        send = self.transport.writeSequence
         delimiter = self.delimiter
         try:
-            return send((line, delimiter))
+            return self.transport.writeSequence((line, delimiter))
+        except AttributeError as error:
+            checkConnected(self, "sendLine", error)
+            raise
         except TypeError:
             checkLine(line)
             checkDelimiter(delimiter)

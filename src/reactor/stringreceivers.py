@@ -15,6 +15,7 @@ import logging
 from struct import calcsize, pack, unpack_from
 from typing import TYPE_CHECKING, Any, Literal
 
+from reactor._arguments import checkConnected, connected
 from reactor._beside import beside, failTransport, refused
 from reactor._closing import closeFor
 from reactor._logger import getLogger
@@ -189,14 +190,19 @@ class IntNStringReceiver(StringReceiver):
         If it leaves MAX_LENGTH and `recvd` as they are, nothing more is delivered or kept, and it is called for each
         further read.
         """
-        closeFor(self.transport, LineLengthExceeded(f"a string of {length} bytes, and {self.MAX_LENGTH} are allowed"))
+        reason = LineLengthExceeded(f"a string of {length} bytes, and {self.MAX_LENGTH} are allowed")
+        closeFor(connected(self, "lengthLimitExceeded"), reason)
 
     def sendString(self, string: BytesLike) -> None:
         """Send `string` behind its length, in one write. StringTooLongError if the prefix cannot hold the length."""
         data = asBytes(string)
         if len(data) >= 1 << (8 * self.prefixLength):
             raise StringTooLongError(f"a length prefix of {self.prefixLength} bytes cannot hold {len(data)}")
-        self.transport.write(pack(self.structFormat, len(data)) + data)
+        try:
+            self.transport.write(pack(self.structFormat, len(data)) + data)
+        except AttributeError as error:
+            checkConnected(self, "sendString", error)
+            raise
 
     def _takeString(self) -> bytes | None:
         if self._refusedLength is not None:
@@ -320,7 +326,7 @@ class DecimalStringReceiver(StringReceiver):
     def _closeBecauseOf(self, what: str, error: FramingError) -> None:
         log.limited(logging.INFO, "Closing a connection: %s", what)
         kind = LineLengthExceeded if error.tooLong else FramingBroken
-        closeFor(self.transport, kind(str(error)), logging.DEBUG)
+        closeFor(connected(self, "dataReceived"), kind(str(error)), logging.DEBUG)
 
 
 class NetstringReceiver(DecimalStringReceiver):
@@ -345,7 +351,11 @@ class NetstringReceiver(DecimalStringReceiver):
     def sendString(self, string: BytesLike) -> None:
         """Send `string`, of any length, as a netstring, in one write."""
         data = asBytes(string)
-        self.transport.write(b"%d:%b," % (len(data), data))
+        try:
+            self.transport.write(b"%d:%b," % (len(data), data))
+        except AttributeError as error:
+            checkConnected(self, "sendString", error)
+            raise
 
     def _framingFailed(self, error: FramingError) -> None:
         self.brokenPeer = 1
@@ -377,7 +387,11 @@ class OctetCountedReceiver(DecimalStringReceiver):
         data = asBytes(string)
         if not data:
             raise ValueError("an octet-counted message has at least one byte")
-        self.transport.write(b"%d %b" % (len(data), data))
+        try:
+            self.transport.write(b"%d %b" % (len(data), data))
+        except AttributeError as error:
+            checkConnected(self, "sendString", error)
+            raise
 
     def _framingFailed(self, error: FramingError) -> None:
         self._beside(self.framingFailed(error))
@@ -405,4 +419,4 @@ class StatefulStringProtocol:
         refused(state, f"proto_{self.state}")
         self.state = state
         if self.state == "done":
-            self.transport.loseConnection()
+            connected(self, "stringReceived").loseConnection()

@@ -10,9 +10,11 @@ import re
 import signal
 import socket
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import twisted.protocols.basic
 
 from reactor import (
     ClientCreator,
@@ -20,13 +22,19 @@ from reactor import (
     DatagramProtocol,
     Failure,
     FileSender,
+    Int8StringReceiver,
+    Int16StringReceiver,
+    Int32StringReceiver,
     LineOnlyReceiver,
     LineReceiver,
     LoopingCall,
     NetstringReceiver,
+    OctetCountedReceiver,
     ProcessProtocol,
     Protocol,
     ServerFactory,
+    StatefulStringProtocol,
+    TimeoutMixin,
     endpoints,
     stdio,
     task,
@@ -673,3 +681,89 @@ def test_startTLSWithTheContextOfTheOtherSide(loop: Any) -> None:
     peer = socket.create_connection(("127.0.0.1", port.getHost().port))
     turnUntil(loop, lambda: raised)
     peer.close()
+
+
+class Timed(TimeoutMixin, Protocol):
+    pass
+
+
+class Stateful(StatefulStringProtocol, NetstringReceiver):
+    def proto_init(self, string: bytes) -> str:
+        return "done"
+
+
+NOT_CONNECTED: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "sendLine": (LineReceiver, lambda it: it.sendLine(b"x")),
+    "sendLines": (LineReceiver, lambda it: it.sendLines([b"x"])),
+    "pauseProducing": (LineReceiver, lambda it: it.pauseProducing()),
+    "resumeProducing": (LineReceiver, lambda it: it.resumeProducing()),
+    "stopProducing": (LineReceiver, lambda it: it.stopProducing()),
+    "lineLengthExceeded": (LineReceiver, lambda it: it.dataReceived(b"x" * 20_000)),
+    "LineOnlyReceiver.sendLine": (LineOnlyReceiver, lambda it: it.sendLine(b"x")),
+    "LineOnlyReceiver.dataReceived": (LineOnlyReceiver, lambda it: it.dataReceived(b"x\r\n")),
+    "LineOnlyReceiver.lineLengthExceeded": (LineOnlyReceiver, lambda it: it.dataReceived(b"x" * 20_000)),
+    "IntN.sendString": (Int16StringReceiver, lambda it: it.sendString(b"x")),
+    "IntN.lengthLimitExceeded": (Int32StringReceiver, lambda it: it.dataReceived(b"\x7f" * 4)),
+    "IntN.pauseProducing": (Int8StringReceiver, lambda it: it.pauseProducing()),
+    "IntN.resumeProducing": (Int8StringReceiver, lambda it: it.resumeProducing()),
+    "IntN.stopProducing": (Int8StringReceiver, lambda it: it.stopProducing()),
+    "Netstring.sendString": (NetstringReceiver, lambda it: it.sendString(b"x")),
+    "Netstring.dataReceived": (NetstringReceiver, lambda it: it.dataReceived(b"x")),
+    "OctetCounted.sendString": (OctetCountedReceiver, lambda it: it.sendString(b"x")),
+    "Stateful.stringReceived": (Stateful, lambda it: it.dataReceived(b"1:x,")),
+    "Timeout.timeoutConnection": (Timed, lambda it: it.timeoutConnection()),
+}
+
+
+@pytest.mark.parametrize("name", NOT_CONNECTED)
+def test_beforeThereIsATransport(name: str) -> None:
+    """As with Twisted's, an AttributeError; but it says of what protocol, and of which of its methods."""
+    make, use = NOT_CONNECTED[name]
+    protocol = make()
+    with pytest.raises(AttributeError) as raised:
+        use(protocol)
+    method = name.rpartition(".")[2]
+    assert f"this {type(protocol).__name__} has no transport yet, which {method}() needs" in str(raised.value)
+    transport = StringTransport()
+    protocol.makeConnection(transport)
+    if method.startswith("send"):
+        use(protocol)
+        assert b"x" in transport.value()
+
+
+def test_closingBeforeThereIsATransport() -> None:
+    with pytest.raises(AttributeError, match="there is no transport to be closed"):
+        closeFor(Protocol().transport, ConnectionDone())
+
+
+def test_beforeThereIsATransportAsTwistedDoes() -> None:
+    for name, kind in (
+        ("sendLine", twisted.protocols.basic.LineReceiver),
+        ("LineOnlyReceiver.sendLine", twisted.protocols.basic.LineOnlyReceiver),
+        ("LineOnlyReceiver.dataReceived", twisted.protocols.basic.LineOnlyReceiver),
+        ("IntN.sendString", twisted.protocols.basic.Int16StringReceiver),
+        ("Netstring.sendString", twisted.protocols.basic.NetstringReceiver),
+        ("pauseProducing", twisted.protocols.basic.LineReceiver),
+    ):
+        with pytest.raises(AttributeError):
+            NOT_CONNECTED[name][1](kind())
+
+
+def test_anAttributeErrorOfTheProgramStaysItsOwn() -> None:
+    """Of a handler of a protocol without a transport, and of a transport that there is."""
+
+    class Wrong(LineOnlyReceiver):
+        transport: Any = SimpleNamespace(disconnecting=False)
+
+        def lineReceived(self, line: bytes) -> None:
+            raise AttributeError("of the handler")
+
+    protocol = Wrong()
+    protocol.transport = SimpleNamespace(disconnecting=False)
+    with pytest.raises(AttributeError, match=r"^of the handler$"):
+        protocol.dataReceived(b"x\r\n")
+    for kind in (LineReceiver, LineOnlyReceiver, NetstringReceiver):
+        receiver: Any = kind()
+        receiver.transport = SimpleNamespace(disconnecting=False)
+        with pytest.raises(AttributeError, match="has no attribute 'write"):
+            (getattr(receiver, "sendLine", None) or receiver.sendString)(b"x")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from reactor import _current
-from reactor._arguments import checkSeconds
+from reactor._arguments import checkSeconds, connected
 from reactor._closing import closeFor
 from reactor.error import IdleTimeout
 from reactor.failure import Failure
@@ -146,7 +146,7 @@ class TimeoutMixin:
 
         connectionLost then gets an IdleTimeout, which is a ConnectionDone.
         """
-        closeFor(self.transport, _idle(self.timeOut))
+        closeFor(connected(self, "timeoutConnection"), _idle(self.timeOut))
 
 
 def _idle(seconds: float | None) -> IdleTimeout:

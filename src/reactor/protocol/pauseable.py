@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reactor._arguments import connected
+
 __all__ = ["PauseableMixin"]
 
 
@@ -20,15 +22,15 @@ class PauseableMixin:
     def pauseProducing(self) -> None:
         """Deliver nothing more, from inside a callback too, and have the transport read nothing more."""
         self.paused = True
-        self.transport.pauseProducing()
+        connected(self, "pauseProducing").pauseProducing()
 
     def resumeProducing(self) -> None:
         """Let the transport read again, and deliver what has been stored."""
         self.paused = False
-        self.transport.resumeProducing()
+        connected(self, "resumeProducing").resumeProducing()
         self.dataReceived(b"")
 
     def stopProducing(self) -> None:
         """Deliver nothing more; the transport closes the connection."""
         self.paused = True
-        self.transport.stopProducing()
+        connected(self, "stopProducing").stopProducing()

@@ -187,7 +187,10 @@ class MemoryReactor:
     def connectTCP(
         self, host: str, port: int, factory: Any, timeout: float | None = 30, bindAddress: Any = None
     ) -> MemoryConnector:
-        """Remember it in `tcpClients`, and call factory.startedConnecting. TypeError for what is no factory of clients."""
+        """Remember it in `tcpClients`, and call factory.startedConnecting.
+
+        TypeError for what is no client's factory.
+        """
         checkClientFactory(factory)
         self.tcpClients.append((host, port, factory, timeout, bindAddress))
         if isIPv6Address(host):
