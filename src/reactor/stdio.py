@@ -84,8 +84,9 @@ class _Input:
         if self._watchable:
             self._reactor.removeReader(self)
         elif self._next is not None:
-            self._next.cancel()
-            self._next = None
+            waiting, self._next = self._next, None
+            if waiting.active():
+                waiting.cancel()
 
     def mayHaveMore(self) -> bool:
         """Whether the next read brings something, or is put off, so that nobody knows."""
@@ -99,7 +100,8 @@ class _Input:
             return True
 
     def _readAgain(self) -> None:
-        self._next = self._reactor.callLater(0, self._readAgain)
+        if self._next is None or not self._next.active():  # else a signal's handler has broken this off, behind it
+            self._next = self._reactor.callLater(0, self._readAgain)
         try:
             self.doRead()
         except BaseException:

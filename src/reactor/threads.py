@@ -174,33 +174,46 @@ def deferToThreadPool(
         future.cancel()
 
     deferred: Deferred[T] = Deferred(cancel)
+    fire = _Answer(deferred, future)._fire  # now: in the thread there may be no memory for it
 
     def done(future: Future[T]) -> None:
         if get_ident() == home:
             try:
-                target.callFromThread(_fire, deferred, future)
+                target.callFromThread(fire)
             except OSError as error:
                 if error.errno not in _NO_MEMORY:
                     raise
-                _fire(deferred, future)  # nobody need be woken here, and nobody else would tell
+                fire()  # nobody need be woken here, and nobody else would tell
         else:
-            callWhenWoken(target, _fire, deferred, future)
+            callWhenWoken(target, fire)
 
     future.add_done_callback(done)
     return deferred
 
 
-def _fire(deferred: Deferred[T], future: Future[T]) -> None:
-    if deferred.called:
-        return  # cancelled meanwhile
-    if future.cancelled():
-        deferred.errback(CancelledError())
-        return
-    error = future.exception()
-    if error is not None:
-        deferred.errback(Failure(error))
-    else:
-        deferred.callback(future.result())
+class _Answer:
+    """What a thread has found, for who waits."""
+
+    __slots__ = ("_deferred", "_future")
+
+    _isReactorsOwn = True  # see loops.guests
+
+    def __init__(self, deferred: Deferred[Any], future: Future[Any]) -> None:
+        self._deferred = deferred
+        self._future = future
+
+    def _fire(self) -> None:
+        deferred, future = self._deferred, self._future
+        if deferred.called:
+            return  # cancelled meanwhile
+        if future.cancelled():
+            deferred.errback(CancelledError())
+            return
+        error = future.exception()
+        if error is not None:
+            deferred.errback(Failure(error))
+        else:
+            deferred.callback(future.result())
 
 
 def callMultipleInThread(

@@ -24,7 +24,7 @@ from reactor.failure import Failure
 from reactor.loops.guard import LOOP_REST, WAKER_REST
 from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
 from tests.conftest import openFiles
-from tests.contract.interrupted import Interrupted, InterruptedEnds, InterruptedLoops
+from tests.contract.interrupted import Interrupted, InterruptedEnds, InterruptedLoops, InterruptedRests
 from tests.support.worlds import DEADLINE, LOOPBACK, dial, runUntil, turnUntil
 
 Make = Callable[[], Any]
@@ -621,5 +621,6 @@ class FailureContract(
     Interrupted,
     InterruptedEnds,
     InterruptedLoops,
+    InterruptedRests,
 ):
     """All of it. A subclass has the fixture `make`."""

@@ -6,8 +6,10 @@ function is called at the same places, so each of them can be tried in turn, one
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
+import os
 import socket
 import sys
 import threading
@@ -19,6 +21,7 @@ import pytest
 
 from reactor.failure import Failure
 from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
+from reactor.transports import stream
 from tests.support.worlds import DEADLINE, LOOPBACK, dial, turnUntil
 
 Make = Callable[[], Any]
@@ -28,24 +31,35 @@ class Interruption(Exception):
     pass
 
 
+def refused(code: int) -> Callable[..., Any]:
+    def refuse(*_: object, **__: object) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    return refuse
+
+
 class Interrupter:
     """Raises once: at place number `place` of those inside functions called `inside`, or called from them.
 
+    With `second` it raises once more, at the entry of a function: as many functions are entered in between.
     Garbage waits meanwhile: a `__del__` of another test's may be anywhere, and what is raised there goes nowhere.
     """
 
-    def __init__(self, inside: set[str], place: int) -> None:
+    def __init__(self, inside: set[str], place: int, second: int | None = None) -> None:
         self.inside = inside
         self.left = place
+        self.second = second
         self.where = ""
 
     def __enter__(self) -> Interrupter:
         gc.disable()
+        self.tracer = sys.gettrace()
         sys.setprofile(self._look)
         return self
 
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
+        sys.settrace(self.tracer)
         gc.enable()
 
     def _look(self, frame: Any, event: str, argument: object) -> None:
@@ -55,7 +69,18 @@ class Interrupter:
         if self.left < 0:
             sys.setprofile(None)
             self.where = f"{event} {argument} in {frame.f_code.co_qualname}"
+            if self.second is not None:
+                self.left = self.second
+                sys.settrace(self._lookAgain)  # a profile function that has raised is called no more
             raise Interruption
+
+    def _lookAgain(self, frame: Any, event: str, argument: object) -> None:
+        if event == "call" and self._isInside(frame):
+            self.left -= 1
+            if self.left < 0:
+                sys.settrace(None)
+                self.where += f", then {frame.f_code.co_qualname}"
+                raise Interruption
 
     def _isInside(self, frame: Any) -> bool:
         if "/reactor/" not in frame.f_code.co_filename:
@@ -291,4 +316,141 @@ class InterruptedEnds:
         turnUntil(reactor, lambda: not reactor.openTransports())
         assert sorted(ending.told) == sorted({*ending.told}), interrupter.where
         assert reactor.getReaders() == reactor.getWriters() == [], interrupter.where
+        return interrupter.where
+
+
+class Resting:
+    """One owner that rests. `ask` gives it something to do; `came`, for which `look` may be needed, shows that."""
+
+    def __init__(
+        self, came: list[Any], ask: Callable[[], object], close: Callable[[], object], look: Callable[[], object] = bool
+    ) -> None:
+        self.came = came
+        self.ask = ask
+        self.close = close
+        self.look = look
+
+
+def restingPort(reactor: Any) -> Resting:
+    came = list[Any]()
+    factory = ServerFactory()
+    factory.noisy = False
+    factory.buildProtocol = came.append  # type: ignore[method-assign]
+    port = reactor.listenTCP(0, factory, interface=LOOPBACK)
+    peers = list[socket.socket]()
+    port._rest._seconds = 0
+    port._takeRest(OSError(errno.EMFILE, "no descriptor is free"))
+
+    def close() -> None:
+        port.stopListening()
+        for peer in peers:
+            peer.close()
+
+    return Resting(came, lambda: peers.append(dial(port)), close)
+
+
+def restingDatagrams(reactor: Any) -> Resting:
+    came = list[Any]()
+
+    class Listening(DatagramProtocol):
+        noisy = False
+
+        def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+            came.append(datagram)
+
+    port = reactor.listenUDP(0, Listening(), interface=LOOPBACK)
+    peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    port._rest._seconds = 0
+    port._takeRest()
+
+    def close() -> None:
+        port.stopListening()
+        peer.close()
+
+    return Resting(came, lambda: peer.sendto(b"x", (LOOPBACK, port.getHost().port)), close)
+
+
+def restingStream(reactor: Any) -> Resting:
+    """A connection that has something to send, and the system had no memory for it. It may end, if it tells."""
+    came = list[Any]()
+
+    class Told(Protocol):
+        def connectionLost(self, reason: Failure) -> None:
+            came.append(reason)
+
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    connection = reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(Told))
+    ours.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(connection), "_send", refused(errno.ENOBUFS))
+        connection.write(b"x")
+        reactor.iterate(0)
+    assert connection._rest is not None
+
+    def look() -> None:
+        with suppress(BlockingIOError):
+            if data := theirs.recv(10):
+                came.append(data)
+
+    def close() -> None:
+        connection.abortConnection()
+        theirs.close()
+
+    return Resting(came, bool, close, look)
+
+
+def restingWaker(reactor: Any) -> Resting:
+    came = list[Any]()
+    reactor._guard.wakerRest._seconds = 0
+    reactor._wakerFailed(Failure(OSError(errno.ENOMEM, "no memory")))
+    return Resting(came, lambda: reactor.callFromThread(came.append, 1), bool)
+
+
+RESTS: dict[str, Callable[[Any], Resting]] = {
+    "port": restingPort,
+    "datagrams": restingDatagrams,
+    "stream": restingStream,
+    "waker": restingWaker,
+}
+TURNS = 100
+
+
+class InterruptedRests:
+    @pytest.mark.parametrize("second", [None, 0, 1, 3], ids=lambda gap: f"second-{gap}")
+    @pytest.mark.parametrize("kind", RESTS)
+    def test_theEndOfARestComes(
+        self,
+        make: Make,
+        kind: str,
+        second: int | None,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Wherever the end of a rest is broken off, once or twice: a few turns later its owner reads again."""
+        monkeypatch.setattr(stream, "SEND_REST", 0)
+        caplog.set_level(logging.CRITICAL, "reactor")
+        caplog.set_level(logging.CRITICAL, "asyncio")
+        reactor, places = make(), 0
+        while reached := self._interruptRest(reactor, kind, places, second):
+            places += 1
+            assert places < 1000, reached
+        assert places > 5
+
+    def _interruptRest(self, reactor: Any, kind: str, place: int, second: int | None) -> str:
+        """Try one place. Return which it was, nothing if there is none of that number."""
+        resting = RESTS[kind](reactor)
+        with Interrupter({"_runDelayedCalls"}, place, second) as interrupter:
+            for _ in range(3):
+                with suppress(Interruption):
+                    reactor.iterate(0)
+        resting.ask()
+        for _ in range(TURNS):
+            reactor.iterate(0)
+            resting.look()
+            if resting.came:
+                break
+        assert resting.came, interrupter.where
+        resting.close()
+        turnUntil(reactor, lambda: not reactor.openTransports())
         return interrupter.where

@@ -36,7 +36,7 @@ from reactor.interfaces.asking import conform
 from reactor.loops import forks
 from reactor.loops.children import ProcessServices
 from reactor.loops.guard import LoopGuard
-from reactor.loops.guests import isEnd, isOwn
+from reactor.loops.guests import isOwn, isRepeatable
 from reactor.loops.signals import SignalHandling
 from reactor.loops.sockets import SocketServices
 from reactor.loops.triggers import SystemEvents, Trigger
@@ -366,7 +366,15 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                 if (result := call(*args, **kwargs) if kwargs else call(*args)) is not None:
                     self._beside(result, "callFromThread of", call)
             except BaseException as error:
-                self.reportFailure(failureOf(error), "callFromThread of", call)
+                try:
+                    if isRepeatable(call):
+                        call(*args)  # as for delayed calls
+                except BaseException:
+                    if isRepeatable(call):
+                        call(*args)
+                    raise
+                finally:
+                    self.reportFailure(failureOf(error), "callFromThread of", call)
 
     def _runDelayedCalls(self) -> None:
         timers = self._timers
@@ -383,8 +391,12 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                     self._beside(result, "the delayed call", call)
             except BaseException as error:
                 try:
-                    if not call.called or isEnd(call.func):
+                    if not call.called or isRepeatable(call.func):
                         call.run()  # a signal's handler may have raised before the function's first line
+                except BaseException:
+                    if not call.called or isRepeatable(call.func):
+                        call.run()  # and again
+                    raise
                 finally:
                     self.reportFailure(failureOf(error), "the delayed call", call)
 

@@ -17,7 +17,31 @@ if TYPE_CHECKING:
     from reactor.loops.base import ReactorBase
 
 
-_ENDS = frozenset({"_end", "_stop", "connectionLost", "fail"})
+# Methods of the reactor's own that the loop calls at a time, or for a thread. Each ends something, or resumes it, and
+# nobody else would. Called again, it does what is left to do.
+_REPEATABLE = frozenset(
+    {
+        # Ends: of connections, attempts and handshakes, ports, children.
+        "connectionLost",
+        "fail",
+        "_stop",
+        "_exited",
+        # Resumptions: after a rest, of a producer, of an input, of what TLS holds or waits for, of an attempt.
+        "_end",
+        "_endRest",
+        "_askAgain",
+        "_readAgain",
+        "_deliverLater",
+        "_stillClosing",
+        "_silent",
+        "_tryAgain",
+        # Answers that a thread has found, or that did not come in time.
+        "answered",
+        "_timedOut",
+        "_fire",
+        "_waitElsewhere",
+    }
+)
 
 
 class Guest:
@@ -62,10 +86,12 @@ def isOwn(owner: Any) -> bool:
     return getattr(type(owner), "_isReactorsOwn", None) is True
 
 
-def isEnd(call: Any) -> bool:
-    """Whether `call` ends a connection, a port, an attempt or a rest of the reactor's own: it may be called again."""
+def isRepeatable(call: Any) -> bool:
+    """Whether `call` ends or resumes something of the reactor's own, so that the loop calls it again if it is broken
+    off: by what a signal's handler raises.
+    """
     owner = getattr(call, "__self__", None)
-    return owner is not None and isOwn(owner) and getattr(call, "__name__", "") in _ENDS
+    return owner is not None and isOwn(owner) and getattr(call, "__name__", "") in _REPEATABLE
 
 
 def ownerOf(known: Any) -> Any:

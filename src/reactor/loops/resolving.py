@@ -210,11 +210,14 @@ class ThreadedResolver:
 class _Lookup:
     """One question: asked in a thread, answered in the loop, unless it was given up before, which `over` is told."""
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(
         self, reactor: Any, question: tuple[str, int, int, int], timeout: float, over: Callable[[_Lookup], None]
     ) -> None:
         self._question = question
         self._over = over
+        self._isAnswered = False
         self.done: Deferred[Targets] = Deferred(self._cancelled)
         self._timeout: IDelayedCall = reactor.callLater(timeout, self._timedOut)
 
@@ -229,10 +232,12 @@ class _Lookup:
         return targets or DNSLookupError(f"{self._question[0]!r} has no address")
 
     def answered(self, answer: Targets | DNSLookupError) -> None:
-        """In the loop: pass the answer on."""
-        if self._timeout.active():
+        """In the loop: pass the answer on. Called again, this goes on where a signal's handler has broken it off."""
+        if self._timeout.active() or (self._isAnswered and not self.done.called):
             result: Any = Failure(answer) if isinstance(answer, DNSLookupError) else answer  # first: it takes memory
-            self._timeout.cancel()
+            self._isAnswered = True
+            if self._timeout.active():
+                self._timeout.cancel()
             try:
                 self.done.callback(result)
             except MemoryError:  # between two callbacks: those that are left run now
@@ -241,7 +246,8 @@ class _Lookup:
 
     def _timedOut(self) -> None:
         self._over(self)
-        self.done.errback(DNSLookupError(f"{self._question[0]!r}: no answer in time"))
+        if not self.done.called:
+            self.done.errback(DNSLookupError(f"{self._question[0]!r}: no answer in time"))
 
     def _cancelled(self, _: Deferred[Targets]) -> None:
         self.withdraw()

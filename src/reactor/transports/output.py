@@ -306,7 +306,7 @@ class OutputStream(OutputBuffer):
 
     def _stopAsking(self) -> None:
         asking, self._asking = self._asking, None
-        if asking is not None:
+        if asking is not None and asking.active():  # else its call has been broken off, by a signal's handler
             asking.cancel()
 
     def _passedMark(self, added: int) -> None:

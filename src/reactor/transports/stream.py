@@ -237,7 +237,7 @@ class Connection(DuplexStream):
 
     def _cancelRest(self) -> None:
         rest, self._rest = self._rest, None
-        if rest is not None:
+        if rest is not None and rest.active():  # else its call has been broken off, by a signal's handler
             rest.cancel()
 
     def _endWriting(self) -> None:

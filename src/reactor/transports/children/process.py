@@ -169,6 +169,8 @@ class Process:
 
     __conform__ = conform
 
+    _isReactorsOwn = True  # see loops.guests
+
     def __init__(
         self,
         reactor: ITransportReactor,
