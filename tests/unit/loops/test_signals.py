@@ -431,7 +431,7 @@ def test_aSignalThatCannotBeCaught(reactor: EpollReactor, number: int, running: 
 # In a process of its own: what is raised behind a system call, or behind an acquire(), leaves a descriptor or a lock of
 # the standard library's, such as logging's, to nobody.
 STORM = """
-import logging, os, signal, socket, sys, threading
+import logging, os, signal, socket, sys, threading, time
 from reactor import Protocol, ServerFactory
 from tests.support.worlds import LOOPBACK, LOOPS
 
@@ -466,6 +466,10 @@ def talk():
     woken = threading.Event()
     reactor.callFromThread(reactor.callLater, 0.01, woken.set)
     print("woken" if woken.wait(20) else "asleep", flush=True)
+    end = time.monotonic() + 20
+    while not (answered := isAnswered()) and time.monotonic() < end:
+        pass
+    print("serving" if answered else "deaf", flush=True)
     os._exit(0)
 
 signal.signal(signal.SIGALRM, raising)
@@ -478,7 +482,7 @@ os._exit(1)
 
 @pytest.mark.parametrize("side", LOOPS, ids=lambda side: str(side.name))
 def test_aStormOfHandlersThatRaise(side: Any) -> None:
-    """Whatever of the loop is interrupted, it goes on: with its calls and its timers."""
+    """Whatever of the loop is interrupted, it goes on: with its calls and its timers, and its port accepts."""
     result = subprocess.run(
         [sys.executable, "-c", STORM, side.name],
         capture_output=True,
@@ -487,4 +491,4 @@ def test_aStormOfHandlersThatRaise(side: Any) -> None:
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert result.stdout == "woken\n", result.stderr
+    assert result.stdout == "woken\nserving\n", result.stderr
