@@ -8,12 +8,30 @@ of others see what they always saw, and the reason waits where connectionLost is
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from reactor._logger import getLogger
 from reactor.error import ConnectionDone
 
 log = getLogger("reactor.transports")
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def goesOn(function: F) -> F:
+    """Mark `function`, a callback that tells of an end. Called again after an exception, it does what is left to do.
+
+    A program's callbacks are not marked: what has been called counts as told, and is never called a second time.
+    """
+    function._goesOn = True  # type: ignore[attr-defined]
+    return function
+
+
+def mayGoOn(owner: object, name: str) -> bool:
+    """Whether the method `name` of `owner` is marked by goesOn. That of a program's subclass is not."""
+    return getattr(getattr(type(owner), name, None), "_goesOn", False) is True
 
 
 def closeFor(transport: Any, reason: ConnectionDone, level: int = logging.INFO) -> Any:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
@@ -301,6 +302,11 @@ class StandardIO(DuplexStream):
 
     def _sendFailed(self, error: OSError) -> None:
         self._outputLost(str(error))
+
+    def _tellFollower(self, ended: Callable[[Failure], None], reason: Failure) -> None:
+        """See DuplexStream: this is the program's, which counts as told once it is called."""
+        self.ended = None
+        ended(reason)
 
     def _lostItsReader(self) -> None:
         """Nobody reads the output any more, which matters if there is more to come."""

@@ -174,36 +174,35 @@ def deferToThreadPool(
         future.cancel()
 
     deferred: Deferred[T] = Deferred(cancel)
-    fire = _Answer(deferred, future)._fire  # now: in the thread there may be no memory for it
+    fire = _Answer(deferred)._fire  # now: in the thread there may be no memory for it
 
     def done(future: Future[T]) -> None:
         if get_ident() == home:
             try:
-                target.callFromThread(fire)
+                target.callFromThread(fire, future)
             except OSError as error:
                 if error.errno not in _NO_MEMORY:
                     raise
-                fire()  # nobody need be woken here, and nobody else would tell
+                fire(future)  # nobody need be woken here, and nobody else would tell
         else:
-            callWhenWoken(target, fire)
+            callWhenWoken(target, fire, future)
 
     future.add_done_callback(done)
     return deferred
 
 
 class _Answer:
-    """What a thread has found, for who waits."""
+    """Gives a Deferred what a thread has found."""
 
-    __slots__ = ("_deferred", "_future")
+    __slots__ = ("_deferred",)
 
     _isReactorsOwn = True  # see loops.guests
 
-    def __init__(self, deferred: Deferred[Any], future: Future[Any]) -> None:
+    def __init__(self, deferred: Deferred[Any]) -> None:
         self._deferred = deferred
-        self._future = future
 
-    def _fire(self) -> None:
-        deferred, future = self._deferred, self._future
+    def _fire(self, future: Future[Any]) -> None:
+        deferred = self._deferred
         if deferred.called:
             return  # cancelled meanwhile
         if future.cancelled():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from reactor._closing import note
+from reactor._closing import goesOn, note
 from reactor.error import ConnectionUnwanted
 from reactor.policies.wrapping import ProtocolWrapper, WrappingFactory
 from reactor.protocol import ServerFactory
@@ -42,13 +42,18 @@ class LimitConnectionsByPeer(WrappingFactory):
             self._hosts[protocol] = host
         return protocol
 
+    @goesOn
     def unregisterProtocol(self, p: Any) -> None:
         """Called by each wrapper once, when its connection is over."""
         super().unregisterProtocol(p)
-        host = self._hosts.pop(p)
-        self.peerConnections[host] -= 1
-        if not self.peerConnections[host]:
-            del self.peerConnections[host]
+        if p in self._hosts:
+            # Without a call, behind which a signal's handler could raise: all of it, or nothing.
+            host = self._hosts[p]
+            if self.peerConnections[host] > 1:
+                self.peerConnections[host] -= 1
+            else:
+                del self.peerConnections[host]
+            del self._hosts[p]
 
 
 class _Overflow(ProtocolWrapper):
@@ -88,6 +93,7 @@ class LimitTotalConnectionsFactory(ServerFactory[Any]):
     def registerProtocol(self, p: Any) -> None:
         """Called by each wrapper when its connection stands."""
 
+    @goesOn
     def unregisterProtocol(self, p: Any) -> None:
         """Called by each wrapper once, when its connection is over."""
-        self.connectionCount -= 1
+        self.connectionCount -= 1  # the one step: nothing of it can be broken off

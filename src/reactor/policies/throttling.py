@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactor import _current
 from reactor._beside import beside
+from reactor._closing import goesOn
 from reactor._logger import getLogger
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
@@ -75,6 +76,7 @@ class ThrottlingProtocol(ProtocolWrapper):
     _isPaused = False
     _readsThrottled = False
     _writesThrottled = False
+    _isUncounted = False  # the factory's connectionCount does not hold it any more
 
     def write(self, data: BytesLike) -> None:
         """Counted, and passed on."""
@@ -128,6 +130,7 @@ class ThrottlingProtocol(ProtocolWrapper):
         self.producer = self._valve = None
         super().stopConsuming()
 
+    @goesOn
     def connectionLost(self, reason: Failure = connectionDone) -> Any:
         """Passed on."""
         self.producer = self._valve = None
@@ -279,10 +282,13 @@ class ThrottlingFactory(WrappingFactory):
         if self.unthrottleWritesID is not None:
             p.throttleWrites()
 
+    @goesOn
     def unregisterProtocol(self, p: Any) -> None:
         """Called by each wrapper once, when its connection is over. Nothing is checked while there is none."""
         super().unregisterProtocol(p)
-        self.connectionCount -= 1
+        if not p._isUncounted:
+            p._isUncounted = True
+            self.connectionCount -= 1
         if self.connectionCount == 0:
             self._stopChecks()
 
@@ -296,5 +302,6 @@ class ThrottlingFactory(WrappingFactory):
         for name in ("checkReadBandwidthID", "unthrottleReadsID", "checkWriteBandwidthID", "unthrottleWritesID"):
             call = getattr(self, name)
             if call is not None:
-                call.cancel()
+                if call.active():
+                    call.cancel()
                 setattr(self, name, None)

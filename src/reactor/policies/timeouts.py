@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reactor import _current
 from reactor._arguments import checkSeconds, connected
-from reactor._closing import closeFor
+from reactor._closing import closeFor, goesOn
 from reactor.error import IdleTimeout
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
@@ -61,6 +61,7 @@ class TimeoutProtocol(ProtocolWrapper):
         self.resetTimeout()
         return super().dataReceived(data)
 
+    @goesOn
     def connectionLost(self, reason: Failure = connectionDone) -> Any:
         """Passed on; waits no more."""
         self.cancelTimeout()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from reactor._closing import goesOn
 from reactor._logger import getLogger
 from reactor._numbers import openFile
 from reactor.failure import Failure
@@ -48,6 +49,7 @@ class TrafficLoggingProtocol(ProtocolWrapper):
     """
 
     _hasEnded = False
+    _isEndNoted = False
 
     def __init__(
         self, factory: Any, wrappedProtocol: Any, logfile: TextIO, lengthLimit: int | None = None, number: int = 0
@@ -77,10 +79,13 @@ class TrafficLoggingProtocol(ProtocolWrapper):
         self._log(f"C {self._number}: {self._shown(data)!r}")
         return super().dataReceived(data)
 
+    @goesOn
     def connectionLost(self, reason: Failure = connectionDone) -> Any:
         """Noted, and passed on; a file that the factory has opened is closed."""
         try:
-            self._log(f"C {self._number}: {reason!r}")
+            if not self._isEndNoted:
+                self._isEndNoted = True
+                self._log(f"C {self._number}: {reason!r}")
         finally:
             try:
                 told = super().connectionLost(reason)

@@ -13,7 +13,7 @@ from typing import Any
 
 from reactor._arguments import checkFactory
 from reactor._beside import Running, both
-from reactor._closing import note
+from reactor._closing import goesOn, mayGoOn, note
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
@@ -47,6 +47,7 @@ class ProtocolWrapper(Protocol):
     transport: Any
     _closing: object = False
     _isOn = False
+    _isUnregistered = False
 
     def __init__(self, factory: Any, wrappedProtocol: Any) -> None:
         self.wrappedProtocol = wrappedProtocol
@@ -120,6 +121,7 @@ class ProtocolWrapper(Protocol):
         """Passed on."""
         return self.wrappedProtocol.dataReceived(data)
 
+    @goesOn
     def connectionLost(self, reason: Failure = connectionDone) -> Any:
         """Called once, last: factory.unregisterProtocol, then the protocol's, which is let go of.
 
@@ -127,15 +129,35 @@ class ProtocolWrapper(Protocol):
         """
         self.connected = 0  # as a transport's
         try:
-            self.factory.unregisterProtocol(self)
+            self._unregister()
         finally:
-            protocol, self.wrappedProtocol = self.wrappedProtocol, None
-            told = None
-            if self._isOn:
-                told = protocol.connectionLost(reason)
-            else:
-                abandon(protocol)
+            told = self._tellWrapped(reason)
         return told
+
+    def _unregister(self) -> None:
+        """Tell the factory, once; one of this package's may be told anew where a signal's handler has raised."""
+        if not self._isUnregistered:
+            self._isUnregistered = True
+            try:
+                self.factory.unregisterProtocol(self)
+            except BaseException:
+                self._isUnregistered = not mayGoOn(self.factory, "unregisterProtocol")
+                raise
+
+    def _tellWrapped(self, reason: Failure) -> Any:
+        """Tell the protocol of the end, once; another wrapper goes on with what has been broken off."""
+        protocol, self.wrappedProtocol = self.wrappedProtocol, None
+        if protocol is None:
+            return None
+        if not self._isOn:
+            abandon(protocol)
+            return None
+        try:
+            return protocol.connectionLost(reason)
+        except BaseException:
+            if mayGoOn(protocol, "connectionLost"):
+                protocol.connectionLost(reason)
+            raise
 
     def connectionNotMade(self) -> None:
         """Called by transports in place of makeConnection if the connection is lost before: see connectionLost."""
@@ -197,6 +219,7 @@ class WrappingFactory(ClientFactory[Any]):
         """Called by each wrapper when its connection stands."""
         self.protocols[p] = 1
 
+    @goesOn
     def unregisterProtocol(self, p: Any) -> None:
         """Called by each wrapper once, when its connection is over."""
         self.protocols.pop(p, None)

@@ -28,6 +28,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from reactor._closing import goesOn
 from reactor._logger import getLogger
 from reactor.defer import Deferred
 from reactor.failure import Failure
@@ -68,6 +69,7 @@ class Leaving:
         self.heardAt: float | None = None  # after that
         self.refuses = False
         self._drain = drain
+        self._isOver = False
         transport.protocol = self
 
     def __getattr__(self, name: str) -> Any:
@@ -97,9 +99,13 @@ class Leaving:
         """All is with the kernel."""
         self.sentAt = self._drain.now()
 
+    @goesOn
     def connectionLost(self, reason: Failure) -> Any:
         """For the protocol, too."""
+        if self._isOver:
+            return None
         self._drain.left(self)
+        self._isOver = True
         return self.protocol.connectionLost(reason)
 
     def speaks(self, now: float) -> bool:
@@ -283,7 +289,6 @@ class Drain:
                 log.warning(text, len(left) - len(waiting), DEADLINE)
             sent = {leaving.transport for leaving in self._leaving if leaving.sentAt is not None}
             for transport in left:
-                if transport in sent:  # else the peer could take the end of our half for the end of what it is owed
-                    refuseMore(transport)
+                refuseMore(transport, isSent=transport in sent)
                 self._count(transport)
                 transport.abortConnection()

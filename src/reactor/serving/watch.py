@@ -93,14 +93,17 @@ def hasEnded(transport: Any) -> bool:
         return False
 
 
-def refuseMore(transport: Any) -> bool:
+def refuseMore(transport: Any, isSent: bool = True) -> bool:
     """Have the kernel take nothing more from the peer; what it has taken can still be read. Return whether it does so:
-    a pipe knows no such end. All that was sent must be with the kernel, as our half ends, too.
+    a pipe knows no such end.
+
+    If all that the peer is owed `isSent`, our half ends, too. Else the peer could take that end for the end of what it
+    is owed; without it, TCP takes more, and only a UNIX socket refuses.
     """
     if isinstance(transport, StandardIO):
         return False
     with suppress(OSError):  # the peer was faster
-        _socketOf(transport).shutdown(socket.SHUT_RDWR)
+        _socketOf(transport).shutdown(socket.SHUT_RDWR if isSent else socket.SHUT_RD)
     return True
 
 

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from reactor._arguments import checkClientFactory
 from reactor._beside import beside, refused
+from reactor._closing import mayGoOn
 from reactor._numbers import openSocket
 from reactor.address import Address
 from reactor.defer import Deferred, maybeDeferred
@@ -69,6 +70,7 @@ class ConnectionAttempt:
         self._timeout: IDelayedCall | None = None
         self._deadline = 0.0
         self._finished = False
+        self._failure: Failure | None = None  # why it has failed
         self._told = False
 
     def __repr__(self) -> str:
@@ -87,12 +89,24 @@ class ConnectionAttempt:
 
     def fail(self, error: BaseException) -> None:
         """Give up: tell `failed` of `error`. Nothing if the attempt is over."""
+        if self._told:
+            return
+        failure = self._failure
+        if failure is None:
+            failure = self._failure = failureOf(error)
+        try:
+            self._giveUp(failure)
+        except BaseException:  # a signal's handler has raised between two steps, each of which can be done again
+            self._giveUp(failure)
+            raise
+
+    def _giveUp(self, failure: Failure) -> None:
         if not self._told:
-            failure = failureOf(error)
             self._finish()
             self._dropSocket()
-            self._told = True  # last: what a signal's handler raises before it must not keep anybody from being told
-            self._failed(failure)
+            self._failed(failure)  # a Connector's goes on if it is called again with the same reason
+            self._told = True
+            self._failure = None
 
     def fileno(self) -> int:
         """Return the descriptor of the socket that is being connected, -1 if there is none."""
@@ -254,6 +268,8 @@ class Connector:
         self.transport: IStreamTransport | None = None
         self._attempt: ConnectionAttempt | IHandshake | None = None
         self._factoryStarted = False
+        self._ending: Failure | None = None  # the reason of an end, while the factory is told of it
+        self._endTold = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} to {self.getDestination()}, {self.state}>"
@@ -345,29 +361,31 @@ class Connector:
         return self.factory.buildProtocol(addr)
 
     def connectionFailed(self, reason: Failure) -> None:
-        """Called when the attempt failed: tells the factory, which may call connect() again."""
-        self._attempt = None
+        """Called when the attempt failed: tells the factory, which may call connect() again.
+
+        Called again with the same `reason`, it goes on where a signal's handler has broken it off. So does
+        connectionLost.
+        """
         self._disconnected(reason, "clientConnectionFailed of")
 
     def connectionLost(self, reason: Failure) -> None:
         """Called when the connection is over: tells the factory, which may call connect() again."""
-        self.transport = None
         self._disconnected(reason, "clientConnectionLost of")
 
     def _disconnected(self, reason: Failure, what: str) -> None:
-        self.state = "disconnected"
+        if self._ending is not reason:
+            self._ending = reason
+            self._endTold = False
+            self._attempt = self.transport = None
+            self.state = "disconnected"
         factory: Any = self.factory
-        told: Any
-        try:
-            # Called by name, as a method that is passed on is an object, for which there may be no memory.
-            if what == "clientConnectionLost of":
-                told = factory.clientConnectionLost(self, reason)
-            else:
-                told = factory.clientConnectionFailed(self, reason)
-            if told is not None:
-                self._beside(told, what)
-        except BaseException as error:
-            self.reactor.reportFailure(failureOf(error), what, factory)
+        if not self._endTold:
+            try:
+                self._tellFactory(factory, reason, what)
+            except BaseException as error:
+                self.reactor.reportFailure(failureOf(error), what, factory)
+                if not self._endTold or mayGoOn(factory, what.removesuffix(" of")):
+                    self._tellFactory(factory, reason, what)
         if self.state == "disconnected" and self._factoryStarted:
             self._factoryStarted = False
             try:
@@ -376,6 +394,20 @@ class Connector:
                     self._beside(stopping, "stopFactory of")
             except BaseException as error:
                 self.reactor.reportFailure(failureOf(error), "doStop of", factory)
+        self._ending = None
+
+    def _tellFactory(self, factory: Any, reason: Failure, what: str) -> None:
+        # Called by name, as a method that is passed on is an object, for which there may be no memory. Noted before:
+        # what a program has been told is not told again.
+        told: Any
+        if what == "clientConnectionLost of":
+            self._endTold = True
+            told = factory.clientConnectionLost(self, reason)
+        else:
+            self._endTold = True
+            told = factory.clientConnectionFailed(self, reason)
+        if told is not None:
+            self._beside(told, what)
 
     def _beside(self, told: object, what: str) -> None:
         """Apart from its callers: a function that makes another one takes memory before its first line."""

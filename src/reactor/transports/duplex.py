@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from reactor._beside import beside
-from reactor._closing import tellBroken, tellSkipped
+from reactor._closing import mayGoOn, tellBroken, tellSkipped
 from reactor._logger import getLogger
 from reactor.error import ConnectionAborted, ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure, failureOf
@@ -152,14 +152,18 @@ class DuplexStream(OutputStream):
                     self._besideReported(told, "connectionLost of")
             except BaseException as error:
                 self.reactor.reportFailure(failureOf(error), "connectionLost of", self)
-                if isinstance(protocol, OutputStream):  # TLS, which goes on with what has been broken off
+                if mayGoOn(protocol, "connectionLost"):  # that of TLS, or of a wrapper
                     protocol.connectionLost(reason)
         ended = self.ended
         if ended is not None:
-            self.ended = None
-            ended(reason)
+            self._tellFollower(ended, reason)
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
         self.disconnecting = True  # a protocol that is still delivering lines asks for this after each
+
+    def _tellFollower(self, ended: Callable[[Failure], None], reason: Failure) -> None:
+        """Call `ended`. A Connector's goes on if it is called again with the same reason."""
+        ended(reason)
+        self.ended = None
 
     def _broke(self, why: object) -> None:
         """An error of the stream is the end. It is told, unless TLS above has done all, and waits for an answer."""

@@ -247,7 +247,7 @@ def fillFirst(monkeypatch: pytest.MonkeyPatch, world: World, client: Client, pro
     """20 lines of `client` are in the kernel when that is to refuse more. `protocol` pauses at the first of them."""
     refuseMore = drain.refuseMore
 
-    def sendFirst(transport: Any) -> bool:
+    def sendFirst(transport: Any, isSent: bool = True) -> bool:
         if not client.sent:
             for _ in range(20):
                 client.send()
@@ -257,7 +257,7 @@ def fillFirst(monkeypatch: pytest.MonkeyPatch, world: World, client: Client, pro
                 assert time.monotonic() < end
             transport.bufferSize = 100
             protocol.pauses = True
-        return refuseMore(transport)
+        return refuseMore(transport, isSent)
 
     monkeypatch.setattr(drain, "refuseMore", sendFirst)
 

@@ -31,7 +31,7 @@ from typing import Any
 
 from reactor import protocol as protocols
 from reactor._beside import beside
-from reactor._closing import tellBroken, tellClosing, tellSkipped
+from reactor._closing import goesOn, mayGoOn, tellBroken, tellClosing, tellSkipped
 from reactor._logger import getLogger
 from reactor.error import (
     ConnectError,
@@ -150,6 +150,7 @@ class TLSLayer(TLSOutput):
     def writeConnectionLost(self) -> None:
         """Never called, as we end no half below; but having it tells that we can do with readConnectionLost."""
 
+    @goesOn
     def connectionLost(self, reason: Failure) -> None:
         """Called when it has ended."""
         self._stopTimer()
@@ -355,13 +356,11 @@ class TLSLayer(TLSOutput):
             if not self._lost & TOLD:
                 tellSkipped(self.reactor, self.lower, protocol)
                 self._tellProtocol(protocol, reason)
-            self._failed = self._ended = None
             if ended is not None:
-                ended(reason)
-        else:
-            self._failed = self._ended = None
-            if failed is not None:
-                failed(self, reason)
+                ended(reason)  # a Connector's goes on if it is called again with the same reason
+        elif failed is not None:
+            failed(self, reason)
+        self._failed = self._ended = None
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
         self.disconnecting = True  # see DuplexStream.connectionLost
 
@@ -380,6 +379,8 @@ class TLSLayer(TLSOutput):
                 self._besideReported(told, "connectionLost of")
         except BaseException as error:
             self.reactor.reportFailure(failureOf(error), "connectionLost of", self)
+            if mayGoOn(protocol, "connectionLost"):
+                protocol.connectionLost(reason)
 
     def _besideReported(self, told: object, what: str) -> None:
         """See DuplexStream._besideReported."""
