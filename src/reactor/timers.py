@@ -100,7 +100,11 @@ class DelayedCall:
         """Make sure it never runs. Raises AlreadyCancelled or AlreadyCalled (both ValueErrors) if it is too late."""
         self._checkActive()
         self.cancelled = True
-        self._queue.remove(self)
+        try:
+            self._queue.remove(self)
+        except BaseException:  # a signal's handler has raised: what is cancelled must not run
+            self._queue.forget(self)
+            raise
         del self.func, self.args, self.kw
 
     def reset(self, secondsFromNow: float) -> None:
@@ -172,16 +176,17 @@ class TimerQueue:
         if delay < 0:
             raise DelayError(f"a call cannot be scheduled {delay!r} seconds from now: that is in the past")
         call = DelayedCall(self, time, self._turn, function, args, kwargs or NO_KEYWORDS)
-        if self._due.setdefault(time, call) is call:
-            try:
+        try:
+            if self._due.setdefault(time, call) is call:
                 heappush(self._deadlines, time)
                 if self.sooner is not None and self._deadlines[0] == time:
                     self.sooner()
-            except BaseException:  # there is no memory: a call that could not be scheduled is never made
+                return call
+        except BaseException:  # no memory, or a signal's handler: a call that could not be scheduled is never made
+            if self._due.get(time) is call:
                 del self._due[time]
-                raise
-        else:
-            self._share(call)
+            raise
+        self._share(call)
         return call
 
     def mark(self) -> int:
@@ -230,7 +235,13 @@ class TimerQueue:
                     heappush(deadlines, deadline)
                     raise
             else:
-                self.remove(call)
+                try:
+                    self.remove(call)
+                except BaseException:  # the same, behind the removal
+                    if self._due.setdefault(call.deadline, call) is not call:
+                        self._share(call)
+                    heappush(deadlines, call.deadline)  # twice does no harm
+                    raise
             return call
         return None
 
@@ -300,6 +311,14 @@ class TimerQueue:
         del self._due[call.deadline]
         if len(self._deadlines) > 2 * len(self._due) + MIN_STALE:
             self._rebuild()
+
+    def forget(self, call: DelayedCall) -> None:
+        """For DelayedCall: take a call out, if it is in still."""
+        due = self._due.get(call.deadline)
+        if isinstance(due, dict):
+            due.pop(call, None)
+        if due is call or due == {}:
+            del self._due[call.deadline]
 
     def _rebuild(self) -> None:
         """Drop the deadlines without a call; another time, if there is no memory for that."""

@@ -19,9 +19,14 @@ from typing import Any
 
 import pytest
 
+from reactor.defer import Deferred
 from reactor.failure import Failure
-from reactor.protocol import DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
+from reactor.policies import LimitConnectionsByPeer, LimitTotalConnectionsFactory, ThrottlingFactory, TimeoutFactory
+from reactor.protocol import ClientFactory, DatagramProtocol, ProcessProtocol, Protocol, ServerFactory
+from reactor.stdio import StandardIO
 from reactor.transports import stream
+from reactor.transports.tcp import TCPConnector
+from tests.support.tlsworlds import clientOptions, serverOptions
 from tests.support.worlds import DEADLINE, LOOPBACK, dial, turnUntil
 
 Make = Callable[[], Any]
@@ -277,7 +282,160 @@ def childEnd(reactor: Any) -> Ending:
     return Ending(reactor, told, child.closeStdin, bool)
 
 
+def silent(kind: Any, protocol: Any, **attributes: Any) -> Any:
+    """A factory of such protocols, with attributes that are set on it."""
+    factory = kind.forProtocol(protocol)
+    factory.noisy = False
+    vars(factory).update(attributes)
+    return factory
+
+
+def wrappedEnd(reactor: Any) -> Ending:
+    """A connection through wrappers, whose factories count."""
+    told = list[str]()
+
+    class Told(Protocol):
+        def connectionLost(self, reason: Failure) -> None:
+            told.append("connectionLost")
+
+    total = LimitTotalConnectionsFactory()
+    total.noisy = False
+    total.protocol = Told
+    byPeer = LimitConnectionsByPeer(total)
+    throttling = ThrottlingFactory(byPeer, readLimit=1 << 30)
+    timing = TimeoutFactory(throttling)
+    throttling.callLater = timing.callLater = reactor.callLater  # type: ignore[method-assign]
+    port = reactor.listenTCP(0, timing, interface=LOOPBACK)
+    peer = dial(port)
+    turnUntil(reactor, lambda: timing.protocols)
+
+    def close() -> None:
+        assert (total.connectionCount, byPeer.peerConnections, throttling.connectionCount) == (0, {}, 0)
+        assert [*timing.protocols, *throttling.protocols, *byPeer.protocols] == []
+        turnUntil(reactor, lambda: not reactor.getDelayedCalls())
+        port.stopListening()
+
+    return Ending(reactor, told, peer.close, close)
+
+
+class ToldClient(ClientFactory):  # type: ignore[type-arg]
+    noisy = False
+    protocol = Protocol
+
+    def __init__(self, told: list[str]) -> None:
+        self.told = told
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        self.told.append("clientConnectionLost")
+
+    def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
+        self.told.append("clientConnectionFailed")
+
+
+def connectorEnd(reactor: Any) -> Ending:
+    """A client's connection, which the server closes."""
+    told = list[str]()
+    listening = socket.create_server((LOOPBACK, 0))
+    connector = reactor.connectTCP(*listening.getsockname(), ToldClient(told))
+    turnUntil(reactor, lambda: connector.state == "connected")
+    peer, _ = listening.accept()
+    listening.close()
+
+    def close() -> None:
+        assert (connector.state, connector.transport) == ("disconnected", None)
+
+    return Ending(reactor, told, peer.close, close)
+
+
+def attemptEnd(reactor: Any) -> Ending:
+    """A client's attempt to which nobody answers in time."""
+    told, lookUp = list[str](), Deferred[Any]()
+    connector = TCPConnector(reactor, LOOPBACK, 1, ToldClient(told))
+    connector._lookUp = lambda: lookUp  # type: ignore[method-assign]
+
+    def end() -> None:
+        connector.timeout = 0
+        connector.connect()
+
+    def close() -> None:
+        assert connector.state == "disconnected"
+
+    return Ending(reactor, told, end, close)
+
+
+def tlsEnd(reactor: Any, closer: str = "clientProtocol") -> Ending:
+    """A TLS connection, whose two ends are here."""
+    told = list[str]()
+
+    def toldProtocol(name: str) -> Any:
+        def connectionLost(self: Any, reason: Failure) -> None:
+            told.append(name)
+
+        def connectionMade(self: Any) -> None:
+            made[name] = self
+
+        return type(name, (Protocol,), {"connectionLost": connectionLost, "connectionMade": connectionMade})
+
+    made = dict[str, Any]()
+    port = reactor.listenSSL(
+        0, silent(ServerFactory, toldProtocol("serverProtocol")), serverOptions(), interface=LOOPBACK
+    )
+    factory = ToldClient(told)
+    factory.protocol = toldProtocol("clientProtocol")
+    reactor.connectSSL(LOOPBACK, port.getHost().port, factory, clientOptions())
+    turnUntil(reactor, lambda: len(made) == 2)
+    return Ending(reactor, told, made[closer].transport.loseConnection, port.stopListening)
+
+
+def tlsServerEnd(reactor: Any) -> Ending:
+    return tlsEnd(reactor, "serverProtocol")
+
+
+def standardEnd(reactor: Any) -> Ending:
+    """A StandardIO whose input ends, with a follower."""
+    told = list[str]()
+
+    class Told(Protocol):
+        def connectionLost(self, reason: Failure) -> None:
+            told.append("connectionLost")
+
+    (stdin, toUs), (fromUs, stdout) = os.pipe(), os.pipe()
+    standard = StandardIO(Told(), stdin, stdout, reactor=reactor)
+    standard.ended = lambda _: told.append("ended")
+    for fd in (stdin, stdout):
+        os.close(fd)
+
+    def end() -> None:
+        os.close(toUs)
+
+    return Ending(reactor, told, end, lambda: os.close(fromUs))
+
+
+def threadChildEnd(reactor: Any) -> Ending:
+    """A child for which a thread waits, as the system has no pidfd."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pidfd_open", refused(errno.ENOSYS))
+        return childEnd(reactor)
+
+
+TLS_TOLD = {"serverProtocol", "clientProtocol", "clientConnectionLost"}
+# What the loop calls, where it is not connectionLost alone.
+INSIDE = {
+    "child": {"doRead", "connectionLost"},
+    "childInAThread": {"_runThreadCalls", "connectionLost"},
+    "attempt": {"_runDelayedCalls"},
+}
 KINDS: dict[str, tuple[Callable[[Any], Ending], set[str]]] = {
+    "wrapped": (wrappedEnd, {"connectionLost"}),
+    "connector": (connectorEnd, {"clientConnectionLost"}),
+    "attempt": (attemptEnd, {"clientConnectionFailed"}),
+    "tlsClient": (tlsEnd, TLS_TOLD),
+    "tlsServer": (tlsServerEnd, TLS_TOLD),
+    "standard": (standardEnd, {"connectionLost", "ended"}),
+    "childInAThread": (
+        threadChildEnd,
+        {"childConnectionLost 0", "childConnectionLost 1", "processExited", "processEnded"},
+    ),
     "connection": (tcpEnd, {"connectionLost"}),
     "aborted": (abortEnd, {"connectionLost", "stopProducing"}),
     "unix": (unixEnd, {"connectionLost"}),
@@ -302,7 +460,7 @@ class InterruptedEnds:
         """Try one place. Return which it was, nothing if there is none of that number."""
         begin, expected = KINDS[kind]
         ending = begin(reactor)
-        inside = {"doRead", "connectionLost"} if kind == "child" else {"connectionLost"}
+        inside = INSIDE.get(kind, {"connectionLost"})
         ending.end()
         with Interrupter(inside, place) as interrupter:
             while not (interrupter.where or expected <= {*ending.told}):

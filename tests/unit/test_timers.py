@@ -4,9 +4,11 @@ import gc
 import heapq
 import math
 import random
+import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -513,3 +515,77 @@ def test_aHeapThatCannotBeBuiltAnew(monkeypatch: pytest.MonkeyPatch) -> None:
         call.cancel()
     time.now = 400.0
     assert time.turn() == [199]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interruptions(work: Callable[[], object]) -> Iterator[str]:
+    """Do `work` again and again. Each time a signal's handler raises in it, one place further, which is yielded."""
+    for place in range(200):
+        left, where = [place], list[str]()
+
+        def look(frame: Any, event: str, argument: Any, left: list[int] = left, where: list[str] = where) -> None:
+            if event in ("call", "c_return") and frame.f_code.co_filename.endswith("/reactor/timers.py"):
+                left[0] -= 1
+                if left[0] < 0:
+                    sys.setprofile(None)
+                    where.append(f"{event} {argument} in {frame.f_code.co_qualname}")
+                    raise Interrupted
+
+        sys.setprofile(look)
+        try:
+            work()
+        except Interrupted:
+            pass
+        finally:
+            sys.setprofile(None)
+        yield "".join(where)
+        if not where:
+            return
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_aCancelThatIsInterruptedHolds(count: int) -> None:
+    """Else the function of a call that says it is cancelled would be called. Alone at its deadline, and not."""
+    calls, made = list[DelayedCall](), list[int]()
+    queue = TimerQueue(lambda: 0.0)
+
+    def work() -> None:
+        calls[:] = [queue.callLater(1, made.append, (number,), {}) for number in range(count)]
+        calls[0].cancel()
+
+    for where in interruptions(work):
+        cancelled = [call for call in calls if call.cancelled]
+        left = [call for call in queue.calls() if call in calls]
+        assert not {*cancelled} & {*left}, where
+        while (call := queue.popDue(1)) is not None:
+            call.run()
+        assert queue.calls() == []
+    assert made
+
+
+def test_aCallAmongOthersIsNotLost() -> None:
+    """Where taking it out is interrupted it is due still, as one that is alone at its deadline."""
+    queue = TimerQueue(lambda: 0.0)
+    popped = list[Any]()
+
+    def work() -> None:
+        popped.append(queue.popDue(1))
+
+    def fill() -> None:
+        popped.clear()
+        for _ in range(3):
+            queue.callLater(1, bool, (), {})
+        stale = [queue.callLater(2 + number, bool, (), {}) for number in range(200)]
+        for call in stale:
+            queue.forget(call)  # their deadlines stay, so that the queue is rebuilt
+
+    fill()
+    for where in interruptions(work):
+        assert len(popped) + len(queue.calls()) == 3, where
+        while queue.popDue(1) is not None:
+            pass
+        assert queue.calls() == [], where
+        fill()

@@ -37,9 +37,10 @@ class TimeoutProtocol(ProtocolWrapper):
     def cancelTimeout(self) -> None:
         """Wait no more; nothing, if that is so."""
         self.timeoutPeriod = None
-        call, self.timeoutCall = self.timeoutCall, None
+        call = self.timeoutCall
         if call is not None and call.active():
             call.cancel()
+        self.timeoutCall = None
 
     def resetTimeout(self) -> None:
         """Begin anew, because something has happened; nothing after cancelTimeout() or the timeout."""

@@ -14,6 +14,7 @@ setting it would break them. So each kind is met in its own manner:
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -45,6 +46,7 @@ class SharedDescriptor:
         self.isTerminal = not self.isPipe and not self.isSocket and os.isatty(given)
         self._file = (found.st_dev, found.st_ino)
         self._socket: socket.socket | None = None
+        self._hasGivenWay = False
         self.fd = given if own else -1
         if not own and (self.isPipe or (self.isTerminal and found.st_rdev != _TERMINAL_MASTER)):
             with suppress(OSError):
@@ -122,20 +124,31 @@ class SharedDescriptor:
 
     def close(self, giveWay: bool = False) -> None:
         """Close our number. `giveWay`: if it is a pipe or socket, /dev/null takes its place under the number given."""
-        fd, self.fd = self.fd, -1
-        if fd < 0:
-            return
-        if self._socket is not None:
-            self._socket.detach()
-            self._socket = None
-        closeNumber(fd)
-        if (self.isPipe or self.isSocket) and giveWay and self._isOurs():
-            with suppress(OSError):  # for want of a descriptor: the other side hears of the end when the program ends
-                null = os.open(os.devnull, os.O_RDWR)
-                try:
-                    os.dup2(null, self.given, inheritable=self.given <= 2)
-                finally:
-                    closeNumber(null)
+        fd = self.fd
+        if fd >= 0:
+            if self._socket is not None:
+                self._socket.detach()
+                self._socket = None
+            self.fd = -1
+            try:
+                os.close(
+                    fd
+                )  # itself: a signal's handler could raise at the entry of a function, and it would stay open
+            except OSError as error:
+                if error.errno == errno.EBADF:
+                    raise
+        if giveWay and not self._hasGivenWay:
+            if (self.isPipe or self.isSocket) and self._isOurs():
+                self._giveWay()
+            self._hasGivenWay = True
+
+    def _giveWay(self) -> None:
+        with suppress(OSError):  # for want of a descriptor: the other side hears of the end when the program ends
+            null = os.open(os.devnull, os.O_RDWR)
+            try:
+                os.dup2(null, self.given, inheritable=self.given <= 2)
+            finally:
+                closeNumber(null)
 
     def _isOurs(self) -> bool:
         """Whether the number that was given still stands for what it stood for: it is the program's to close."""
