@@ -597,12 +597,14 @@ class AsyncioReactor(ReactorBase):
                     self._watching.remove_reader(fd)
                 else:
                     self._watching.remove_writer(fd)
-            except OSError:
-                pass  # it was closed behind our back, and the kernel has forgotten it
-            except Exception:  # a MemoryError, or what CPython makes of one
-                table[fd] = _GONE
-                self._stale = True
-                return
+            except Exception as error:
+                # An OSError of the kernel's, with a number, says that the descriptor was closed behind our back.
+                if not isinstance(error, OSError) or error.errno is None:
+                    table[fd] = _GONE
+                    self._stale = True
+                    if not isinstance(error, (MemoryError, SystemError)):  # as CPython can make one of the other
+                        self.reportFailure(failureOf(error), "the loop")  # a signal's handler has raised
+                    return
         del table[fd]
         if fd not in self._readers and fd not in self._writers:
             del self._files[fd]

@@ -832,3 +832,97 @@ def test_anEventLoopThatCannotForget(side: Any, error: Exception, monkeypatch: p
     for each in (first.theirs, second.ours, second.theirs):
         each.close()
     side.close(reactor)
+
+
+class Raised(Exception):
+    pass
+
+
+@pytest.mark.parametrize("error", [Raised("by a handler"), TimeoutError("by a handler")])
+@pytest.mark.parametrize("side", [ASYNCIO, UVLOOP], ids=lambda side: side.name)
+def test_aHandlerThatRaisesInForgetting(
+    side: Any, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, as all that is raised between callbacks; and who is watched no longer is not called."""
+    reactor, read = side.makeReactor(), list[str]()
+    ours, theirs = socket.socketpair()
+
+    class Reader:
+        fileno = ours.fileno
+
+        def doRead(self) -> None:
+            read.append("read")
+
+        def connectionLost(self, reason: Any) -> None:
+            raise AssertionError(reason)
+
+    def interrupted(fd: int) -> None:
+        raise error
+
+    reader = Reader()
+    reactor.addReader(reader)
+    theirs.send(b"x")
+    watching = reactor.eventloop if side is ASYNCIO else reactor._ownEpoll
+    with monkeypatch.context() as patch:
+        patch.setattr(watching, "remove_reader", interrupted)
+        reactor.removeReader(reader)
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [error]
+    assert reactor.getReaders() == []
+    for _ in range(3):
+        reactor.iterate(0)
+    assert read == []
+    reactor.addReader(reader)
+    turnUntil(reactor, lambda: read)
+    reactor.removeReader(reader)
+    ours.close()
+    theirs.close()
+    side.close(reactor)
+
+
+@pytest.mark.parametrize("how", ["addReader", "addWriter"])
+def test_aHandlerThatRaisesBehindTheRegistration(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio knows nothing of it, and the kernel does: the next attempt succeeds all the same."""
+    reactor, told = ASYNCIO.makeReactor(), list[str]()
+    ours, theirs = socket.socketpair()
+    theirs.send(b"x")
+    selector: Any = reactor.eventloop._selector  # type: ignore[attr-defined]
+    epoll, raised = selector._selector, list[int]()
+
+    class Interrupted:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(epoll, name)
+
+        def register(self, fd: int, events: int) -> None:
+            epoll.register(fd, events)
+            raised.append(fd)
+            raise Raised
+
+    class Owner:
+        fileno = ours.fileno
+
+        def doRead(self) -> None:
+            told.append("addReader")
+
+        def doWrite(self) -> None:
+            told.append("addWriter")
+
+        def connectionLost(self, reason: Any) -> None:
+            raise AssertionError(reason)
+
+    owner = Owner()
+    with monkeypatch.context() as patch:
+        patch.setattr(selector, "_selector", Interrupted())
+        with pytest.raises(Raised):
+            getattr(reactor, how)(owner)
+    assert raised == [ours.fileno()]
+    assert reactor.getReaders() == reactor.getWriters() == []
+    with pytest.raises(FileExistsError):
+        epoll.register(ours.fileno(), select.EPOLLIN)
+    getattr(reactor, how)(owner)
+    turnUntil(reactor, lambda: told)
+    assert {*told} == {how}
+    for each in (ours, theirs):
+        reactor.removeReader(owner)
+        reactor.removeWriter(owner)
+        each.close()
+    ASYNCIO.close(reactor)

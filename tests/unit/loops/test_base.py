@@ -334,3 +334,70 @@ def test_aReactorIsFourThings() -> None:
     ]:
         with pytest.raises(NotImplementedError):
             method(*args)  # type: ignore[operator]
+
+
+class Handled(Exception):
+    """What a signal's handler raises."""
+
+
+@pytest.mark.parametrize("what", ["delayed call", "thread's call"])
+def test_aSecondExceptionWhileTheFirstIsReported(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An end of the reactor's own comes before the report, and is made once; what is due behind it is made a turn later."""
+    reactor, made, reported = EpollReactor(), list[str](), list[BaseException]()
+
+    class Own:
+        _isReactorsOwn = True
+
+        def connectionLost(self) -> None:
+            made.append("end")
+            if len(made) == 1:
+                raise Handled("the first")
+
+    def report(failure: Failure, *about: object) -> None:
+        reported.append(failure.value)
+        raise Handled("the second")
+
+    schedule: Any = (
+        reactor.callFromThread if what == "thread's call" else lambda call, *a: reactor.callLater(0, call, *a)
+    )
+    schedule(Own().connectionLost)
+    schedule(made.append, "next")
+    with monkeypatch.context() as patch:
+        patch.setattr(reactor, "reportFailure", report)
+        with pytest.raises(Handled, match="the second"):
+            reactor.iterate(0)
+    assert [str(error) for error in reported] == ["the first"]
+    assert made == ["end", "end"]
+    reactor.iterate(0)
+    assert made == ["end", "end", "next"]
+    OURS.close(reactor)
+
+
+@pytest.mark.parametrize("what", ["delayed call", "thread's call"])
+def test_anEndThatIsBrokenOffTwice(what: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is made a third time; a program's own call is made once, whatever it raises."""
+    reactor, made = EpollReactor(), list[str]()
+
+    class Own:
+        _isReactorsOwn = True
+
+        def connectionLost(self) -> None:
+            made.append("own")
+            if len(made) < 3:
+                raise Handled
+
+    class Program:
+        def connectionLost(self) -> None:
+            made.append("program's")
+            raise ValueError
+
+    schedule: Any = reactor.callFromThread if what == "thread's call" else lambda call: reactor.callLater(0, call)
+    schedule(Own().connectionLost)
+    with pytest.raises(Handled):
+        reactor.iterate(0)
+    schedule(Program().connectionLost)
+    reactor.iterate(0)
+    reactor.iterate(0)
+    assert made == ["own"] * 3 + ["program's"]
+    assert len(caplog.records) == 2
+    OURS.close(reactor)

@@ -191,3 +191,46 @@ def test_thePollFails(eventloop: asyncio.AbstractEventLoop, pairs: Pairs, monkey
     pollOnce(eventloop)
     assert told == ["read"]
     epoll.close()
+
+
+class Interruption(Exception):
+    pass
+
+
+class Interrupted:
+    """An epoll behind whose registrations a signal's handler raises, for the first `times`."""
+
+    def __init__(self, epoll: select.epoll, times: int = 1) -> None:
+        self.epoll = epoll
+        self.times = times
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.epoll, name)
+
+    def register(self, fd: int, events: int) -> None:
+        self.epoll.register(fd, events)
+        self.times -= 1
+        if self.times >= 0:
+            raise Interruption
+
+
+@pytest.mark.parametrize("how", ["add_reader", "add_writer"])
+def test_anExceptionBehindTheRegistration(
+    eventloop: asyncio.AbstractEventLoop, epoll: OwnEpoll, pairs: Pairs, how: str
+) -> None:
+    """Nothing is watched then; and the next attempt succeeds, though the kernel knew the number already."""
+    one, other = pairs()
+    other.send(b"x")
+    told: list[str] = []
+    real = epoll._epoll
+    epoll._epoll = Interrupted(real)  # type: ignore[assignment]
+    with pytest.raises(Interruption):
+        getattr(epoll, how)(one.fileno(), told.append, "first")
+    pollOnce(eventloop)
+    assert told == []
+    with pytest.raises(FileNotFoundError):
+        real.unregister(one.fileno())
+    getattr(epoll, how)(one.fileno(), told.append, "second")
+    pollOnce(eventloop)
+    assert told == ["second"]
+    epoll._epoll = real
