@@ -342,7 +342,7 @@ class Handled(Exception):
 
 @pytest.mark.parametrize("what", ["delayed call", "thread's call"])
 def test_aSecondExceptionWhileTheFirstIsReported(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An end of the reactor's own comes before the report, and is made once; what is due behind it is made a turn later."""
+    """An end of the reactor's own is made again before the report. What is due behind it is made a turn later."""
     reactor, made, reported = EpollReactor(), list[str](), list[BaseException]()
 
     class Own:
