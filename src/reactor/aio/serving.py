@@ -16,7 +16,7 @@ import errno
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, NoReturn, cast
 
@@ -96,11 +96,13 @@ class LoopServices(ThreadServices):
 
     def _runDue(self) -> None:
         self._catchingUp = False
-        barrier, now = self._timers.mark(), self.monotonic()
-        self._looked = now
-        while (call := self._timers.popDue(now, barrier)) is not None:
-            self._call("the delayed call", call, call.run)
-        self._arm()
+        try:
+            barrier, now = self._timers.mark(), self.monotonic()
+            self._looked = now
+            while (call := self._timers.popDue(now, barrier)) is not None:
+                self._call("the delayed call", call, call.run)
+        finally:  # also if a signal's handler has raised: nobody else would come for the others
+            self._arm()
 
     def _call(self, what: str, about: object, call: Callable[[], object]) -> None:
         """Make a call of the program's; what it raises, or its coroutine, is logged."""
@@ -263,6 +265,9 @@ class ProtocolAdapter(asyncio.Protocol):
         self._channel = Channel(transport, self._services.eventloop, self._deliver)
         kind = kindOf(transport)
         connection = kind(cast("Any", self._services), self._channel, self.protocol, host, peer, self._isClient)
+        ending = self._ending()
+        next(ending)
+        self.connection_lost = ending.send  # type: ignore[method-assign, assignment]
         connection.start()
         completed = getattr(self.protocol, "handshakeCompleted", None)
         if self._secure and completed is not None and not connection.disconnecting:
@@ -294,12 +299,35 @@ class ProtocolAdapter(asyncio.Protocol):
             self._guard(self.connection.taken)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Called by asyncio."""
-        if self._channel is None or self.connection.disconnected:
+        """Called by asyncio, where there is no connection of ours; else it calls the `send` of _ending."""
+
+    def _ending(self) -> Generator[None, Exception | None, None]:
+        """End our side when asyncio sends the reason. It comes once.
+
+        A generator: what a signal's handler raises as asyncio comes, is raised at `yield`, and so caught here. A
+        function would be left before its first line, and the protocol would never hear of the end.
+        """
+        try:
+            exc = yield
+        except GeneratorExit:
+            return
+        except BaseException as error:  # the reason is not known then
+            self._end(error)
+            raise
+        try:
+            self._end(exc)
+        except BaseException:
+            self._end(exc)
+            raise
+        del self  # or they would hold each other
+        yield
+
+    def _end(self, exc: BaseException | None) -> None:
+        if self.connection.disconnected:
             return
         if exc is not None:
             tellBroken(self.connection.getPeer(), exc)
-            self.connection.connectionLost(Failure(ConnectionLost(str(exc))))
+            self.connection.connectionLost(Failure(ConnectionLost(str(exc) or type(exc).__name__)))
             return
         self._guard(self.connection.goneInOrder)
         self._deliver()

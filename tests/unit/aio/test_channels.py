@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import pathlib
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -21,6 +23,7 @@ from reactor.aio.channels import GOES_NOWHERE
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from reactor.interfaces import ITLSTransport
 from reactor.timers import LATE
+from tests.contract.interrupted import Interrupter
 from tests.support.rawtls import peerContext
 from tests.support.tlsworlds import HOST, clientOptions, serverOptions
 from tests.support.worlds import ASYNCIO, DEADLINE, LOOPBACK, UVLOOP
@@ -595,5 +598,48 @@ def test_aLateEventLoopReadsFirst(run: Run, isInside: bool) -> None:
             far.close()
             for _, writer in peers:
                 writer.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("secure", [False, True])
+@pytest.mark.parametrize("how", ["peer", "ours", "reset"])
+def test_anEndThatIsInterrupted(run: Run, how: str, secure: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Wherever a signal's handler raises when asyncio tells of the end, the protocol is told, and once."""
+    caplog.set_level(logging.CRITICAL, "asyncio")
+    caplog.set_level(logging.CRITICAL, "reactor")
+
+    class Reading(Served):
+        def dataReceived(self, data: bytes) -> None:
+            self.received += data
+
+    async def trial(place: int) -> str:
+        async with Server(Reading, secure=secure) as server:
+            _, writer = await server.dial()
+            writer.write(b"x")
+            await until(lambda: server.built and server.only.received)
+            begun = len(server.only.events)
+            with Interrupter({"_ending", "connectionLost"}, place) as interrupter:
+                if how == "ours":
+                    server.only.transport.loseConnection()
+                elif how == "peer":
+                    writer.close()
+                else:
+                    sock = writer.transport.get_extra_info("socket")
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    writer.transport.abort()
+                await until(lambda: len(server.only.events) > begun)
+            await turns(20)
+            assert len(server.only.events) == begun + 1, interrupter.where
+            writer.transport.abort()
+            await turns()
+            return interrupter.where
+
+    async def main() -> None:
+        places = 0
+        while where := await trial(places):
+            places += 1
+            assert places < 200, where
+        assert places > 0
 
     run(main())
