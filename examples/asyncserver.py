@@ -17,7 +17,7 @@ MOST_ROUNDS = 1_000_000
 
 
 class KeyServer(LineReceiver):
-    async def lineReceived(self, line):
+    async def lineReceived(self, line: bytes) -> None:
         count, _, password = line.partition(b" ")
         rounds = int(count) if count.isdigit() else 0
         if not 0 < rounds <= MOST_ROUNDS:

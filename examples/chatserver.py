@@ -4,9 +4,11 @@ python examples/chatserver.py [PORT]
 """
 
 import sys
+from typing import Any
 
 import reactor
-from reactor import Factory
+from reactor import Factory, Failure
+from reactor.interfaces import IAddress
 from reactor.linereceiver import LineReceiver
 
 MOST_CONNECTIONS = 100
@@ -14,25 +16,25 @@ MOST_CONNECTIONS = 100
 
 class ChatMember(LineReceiver):
     MAX_LENGTH = 400
-    name = None
+    name: bytes | None = None
 
-    def connectionMade(self):
+    def connectionMade(self) -> None:
         self.factory.connections += 1
         self.sendLine(b"Your name?")
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason: Failure) -> None:
         self.factory.connections -= 1
         if self.name is not None:
             del self.factory.members[self.name]
             self.factory.tell(self.name + b" has left")
 
-    def lineReceived(self, line):
+    def lineReceived(self, line: bytes) -> None:
         if self.name is None:
             self.join(line.strip())
         else:
             self.factory.tell(self.name + b": " + line, notTo=self)
 
-    def join(self, name):
+    def join(self, name: bytes) -> None:
         members = self.factory.members
         if not name or name in members:
             self.sendLine(b"Another name, please.")
@@ -46,16 +48,16 @@ class ChatMember(LineReceiver):
 class ChatFactory(Factory):
     protocol = ChatMember
 
-    def __init__(self):
-        self.members = {}
+    def __init__(self) -> None:
+        self.members: dict[bytes, ChatMember] = {}
         self.connections = 0
 
-    def buildProtocol(self, addr):
+    def buildProtocol(self, addr: IAddress) -> Any:
         if self.connections >= MOST_CONNECTIONS:
             return None
         return Factory.buildProtocol(self, addr)
 
-    def tell(self, line, notTo=None):
+    def tell(self, line: bytes, notTo: ChatMember | None = None) -> None:
         for member in self.members.values():
             if member is not notTo:
                 member.sendLine(line)

@@ -6,9 +6,11 @@ After PATIENCE guesses the thinker hangs up.
 """
 
 import sys
+from collections.abc import Generator
 
 import reactor
-from reactor import ClientFactory, Deferred, LineReceiver, ServerFactory, inlineCallbacks
+from reactor import ClientFactory, Deferred, Failure, LineReceiver, ServerFactory, inlineCallbacks
+from reactor.interfaces import IConnector
 
 SMALLEST, LARGEST = 1, 100
 
@@ -18,7 +20,7 @@ class Thinker(LineReceiver):
 
     guesses = 0
 
-    def lineReceived(self, line):
+    def lineReceived(self, line: bytes) -> None:
         self.guesses += 1
         if self.guesses > self.factory.patience:
             self.transport.loseConnection()
@@ -30,22 +32,23 @@ class Thinker(LineReceiver):
 class Guesser(LineReceiver):
     """The client: ask() returns a Deferred of the answer."""
 
-    def __init__(self):
-        self.answer = None
+    def __init__(self) -> None:
+        self.answer: Deferred[bytes] | None = None
 
-    def connectionMade(self):
+    def connectionMade(self) -> None:
         self.factory.play(self)
 
-    def ask(self, guess):
+    def ask(self, guess: int) -> Deferred[bytes]:
         self.answer = Deferred()
         self.sendLine(b"%d" % guess)
         return self.answer
 
-    def lineReceived(self, line):
+    def lineReceived(self, line: bytes) -> None:
         answer, self.answer = self.answer, None
-        answer.callback(line)
+        if answer is not None:
+            answer.callback(line)
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason: Failure) -> None:
         if self.answer is not None:
             self.answer.errback(reason)
 
@@ -53,7 +56,7 @@ class Guesser(LineReceiver):
 class Thinkers(ServerFactory):
     protocol = Thinker
 
-    def __init__(self, number, patience):
+    def __init__(self, number: int, patience: int) -> None:
         self.number = number
         self.patience = patience
 
@@ -62,7 +65,7 @@ class Game(ClientFactory):
     protocol = Guesser
 
     @inlineCallbacks
-    def play(self, guesser):
+    def play(self, guesser: Guesser) -> Generator[Deferred[bytes], bytes, None]:
         low, high = SMALLEST, LARGEST
         try:
             while low <= high:
@@ -78,10 +81,10 @@ class Game(ClientFactory):
         finally:
             guesser.transport.loseConnection()
 
-    def clientConnectionLost(self, connector, reason):
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
         reactor.stop()
 
-    def clientConnectionFailed(self, connector, reason):
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         print("nobody to talk to:", reason.getErrorMessage())
         reactor.stop()
 

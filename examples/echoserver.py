@@ -10,7 +10,7 @@ from reactor import LineReceiver, ServerFactory
 
 
 class Echo(LineReceiver):
-    def lineReceived(self, line):
+    def lineReceived(self, line: bytes) -> None:
         self.sendLine(line)
 
 

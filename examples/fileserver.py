@@ -6,15 +6,16 @@ python examples/fileserver.py DIRECTORY [PORT]
 import os
 import pathlib
 import sys
+from typing import Any, BinaryIO
 
 import reactor
-from reactor import FileSender, LineReceiver, ServerFactory
+from reactor import Failure, FileSender, LineReceiver, ServerFactory
 
 
 class FileServer(LineReceiver):
     MAX_LENGTH = 255
 
-    def lineReceived(self, line):
+    def lineReceived(self, line: bytes) -> None:
         try:
             file = self.factory.find(line.decode()).open("rb")
         except (OSError, ValueError):
@@ -27,14 +28,14 @@ class FileServer(LineReceiver):
         sending.addBoth(self.close, file)
         sending.addCallbacks(self.sent, self.stopped)
 
-    def close(self, result, file):
+    def close(self, result: Any, file: BinaryIO) -> Any:
         file.close()
         return result
 
-    def sent(self, lastByte):
+    def sent(self, lastByte: bytes) -> None:
         self.resumeProducing()
 
-    def stopped(self, failure):
+    def stopped(self, failure: Failure) -> None:
         print("a transfer ended early", flush=True)
         self.transport.loseConnection()
 
@@ -42,10 +43,10 @@ class FileServer(LineReceiver):
 class FileServerFactory(ServerFactory):
     protocol = FileServer
 
-    def __init__(self, directory):
+    def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
 
-    def find(self, name):
+    def find(self, name: str) -> pathlib.Path:
         """The file of that name in our directory; ValueError if it is none, or is elsewhere."""
         path = self.directory / name
         if "/" in name or not path.is_file():

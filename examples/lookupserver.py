@@ -23,7 +23,7 @@ if len(sys.argv) >= 4:
 
 
 class Lookup(LineReceiver):
-    async def lineReceived(self, line):
+    async def lineReceived(self, line: bytes) -> None:
         question = resolver.resolve(line.decode("ascii", "replace"), "A")
         try:
             found = await Deferred.fromFuture(asyncio.ensure_future(question))

@@ -6,43 +6,42 @@ python examples/oneconnection.py PORT QUESTION
 import sys
 
 import reactor
-from reactor import ClientCreator, LineReceiver
+from reactor import ClientCreator, Failure, LineReceiver
 from reactor.defer import Deferred
 
 
 class Asker(LineReceiver):
-    def __init__(self, patience):
+    def __init__(self, patience: float) -> None:
         self.patience = patience
-        self.answer = Deferred()
+        self.answer: Deferred[bytes] = Deferred()
 
-    def ask(self, question):
+    def ask(self, question: bytes) -> Deferred[bytes]:
         self.sendLine(question)
         return self.answer.addTimeout(self.patience, reactor)
 
-    def lineReceived(self, line):
-        answer, self.answer = self.answer, None
+    def lineReceived(self, line: bytes) -> None:
         self.transport.loseConnection()
-        answer.callback(line)
+        self.answer.callback(line)
 
-    def connectionLost(self, reason):
-        if self.answer is not None:
+    def connectionLost(self, reason: Failure) -> None:
+        if not self.answer.called:
             self.answer.errback(reason)
 
 
-def connected(asker):
+def connected(asker: Asker) -> Deferred[bytes]:
     print("connected to", asker.transport.getPeer().host, flush=True)
     return asker.ask(sys.argv[2].encode())
 
 
-status = []
+status: list[int] = []
 
 
-def report(answer):
+def report(answer: bytes) -> None:
     print("answer:", answer.decode(), flush=True)
     status.append(0)
 
 
-def complain(failure):
+def complain(failure: Failure) -> None:
     print("no answer:", failure.type.__name__, flush=True)
     status.append(1)
 

@@ -6,7 +6,8 @@ python examples/poetryclient.py PORT...
 import sys
 
 import reactor
-from reactor import defer, error
+from reactor import Deferred, Failure, defer, error
+from reactor.interfaces import IConnector
 from reactor.protocol import ClientFactory, Protocol
 
 LONGEST_POEM = 1_000_000
@@ -15,12 +16,12 @@ LONGEST_POEM = 1_000_000
 class Listener(Protocol):
     poem = b""
 
-    def dataReceived(self, data):
+    def dataReceived(self, data: bytes) -> None:
         self.poem += data
         if len(self.poem) > LONGEST_POEM:
             self.transport.abortConnection()
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason: Failure) -> None:
         self.factory.heard(self.poem, reason)
 
 
@@ -29,32 +30,30 @@ class ListenerFactory(ClientFactory):
 
     protocol = Listener
 
-    def __init__(self, deferred):
+    def __init__(self, deferred: Deferred[bytes]) -> None:
         self.deferred = deferred
 
-    def heard(self, poem, reason):
-        deferred, self.deferred = self.deferred, None
+    def heard(self, poem: bytes, reason: Failure) -> None:
         if reason.check(error.ConnectionDone):
-            deferred.callback(poem)
+            self.deferred.callback(poem)
         else:
-            deferred.errback(reason)
+            self.deferred.errback(reason)
 
-    def clientConnectionFailed(self, connector, reason):
-        deferred, self.deferred = self.deferred, None
-        deferred.errback(reason)
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self.deferred.errback(reason)
 
 
-def getPoem(port):
-    deferred = defer.Deferred()
+def getPoem(port: int) -> Deferred[bytes]:
+    deferred: Deferred[bytes] = Deferred()
     reactor.connectTCP("127.0.0.1", port, ListenerFactory(deferred), timeout=10)
     return deferred
 
 
-def printPoem(poem):
+def printPoem(poem: bytes) -> None:
     print(poem.decode(), end="", flush=True)
 
 
-def printFailure(failure):
+def printFailure(failure: Failure) -> None:
     failure.trap(error.ConnectError, error.ConnectionClosed)
     print("no poem:", failure.getErrorMessage(), flush=True)
 

@@ -6,17 +6,17 @@ python examples/poetryserver.py FILE [--port PORT] [--bytes N] [--delay SECONDS]
 import argparse
 
 import reactor
-from reactor import Protocol, ServerFactory
+from reactor import Failure, Protocol, ServerFactory
 from reactor.task import LoopingCall
 
 
 class Recital(Protocol):
-    def connectionMade(self):
+    def connectionMade(self) -> None:
         self.rest = self.factory.poem
         self.beat = LoopingCall(self.recite)
         self.beat.start(self.factory.delay).addErrback(self.giveUp)
 
-    def recite(self):
+    def recite(self) -> None:
         count = self.factory.bytesAtATime
         piece, self.rest = self.rest[:count], self.rest[count:]
         self.transport.write(piece)
@@ -24,11 +24,11 @@ class Recital(Protocol):
             self.beat.stop()
             self.transport.loseConnection()
 
-    def giveUp(self, failure):
+    def giveUp(self, failure: Failure) -> None:
         print("a recital ended early:", failure.getErrorMessage(), flush=True)
         self.transport.loseConnection()
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason: Failure) -> None:
         if self.beat.running:
             self.beat.stop()
             print("a listener left before the end", flush=True)
@@ -37,7 +37,7 @@ class Recital(Protocol):
 class RecitalFactory(ServerFactory):
     protocol = Recital
 
-    def __init__(self, poem, bytesAtATime, delay):
+    def __init__(self, poem: bytes, bytesAtATime: int, delay: float) -> None:
         self.poem = poem
         self.bytesAtATime = bytesAtATime
         self.delay = delay

@@ -11,16 +11,17 @@ import sys
 from typing import Any
 
 import reactor
-from reactor import ClientFactory, Protocol, ServerFactory
+from reactor import ClientFactory, Failure, Protocol, ServerFactory
+from reactor.interfaces import IConnector
 
 
 class Side(Protocol):
     other: Any = None
 
-    def dataReceived(self, data):
+    def dataReceived(self, data: bytes) -> None:
         self.other.transport.write(data)
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason: Failure) -> None:
         if self.other is not None:
             # A connection does not close before its producer, which we are, has unregistered.
             self.other.transport.unregisterProducer()
@@ -30,10 +31,10 @@ class Side(Protocol):
 
 
 class Outgoing(Side):
-    def connectionMade(self):
+    def connectionMade(self) -> None:
         self.join(self.factory.incoming)
 
-    def join(self, incoming):
+    def join(self, incoming: Side) -> None:
         self.other, incoming.other = incoming, self
         self.transport.registerProducer(incoming.transport, True)
         incoming.transport.registerProducer(self.transport, True)
@@ -44,21 +45,21 @@ class OutgoingFactory(ClientFactory):
     protocol = Outgoing
     noisy = False
 
-    def __init__(self, incoming):
+    def __init__(self, incoming: Side) -> None:
         self.incoming = incoming
 
-    def clientConnectionFailed(self, connector, reason):
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         print("no connection:", reason.type.__name__, flush=True)
         self.incoming.transport.loseConnection()
 
 
 class Incoming(Side):
-    def connectionMade(self):
+    def connectionMade(self) -> None:
         # Nothing is read until there is somebody to write it to.
         self.transport.pauseProducing()
         self.connector = reactor.connectTCP("127.0.0.1", self.factory.target, OutgoingFactory(self), timeout=10)
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason: Failure) -> None:
         Side.connectionLost(self, reason)
         self.connector.disconnect()
 
@@ -66,7 +67,7 @@ class Incoming(Side):
 class Forwarder(ServerFactory):
     protocol = Incoming
 
-    def __init__(self, target):
+    def __init__(self, target: int) -> None:
         self.target = target
 
 

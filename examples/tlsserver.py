@@ -11,7 +11,7 @@ peers have ended too. (Twisted has no CertificateOptions of this kind, so it doe
 import sys
 
 import reactor
-from reactor import CertificateOptions, LineReceiver, ServerFactory, TimeoutMixin, deferLater, maybeDeferred
+from reactor import CertificateOptions, Failure, LineReceiver, ServerFactory, TimeoutMixin, deferLater, maybeDeferred
 
 IDLE = 60
 ANSWERING = 1  # seconds in which lines and handshakes that are under way at the stop are served
@@ -22,21 +22,21 @@ class Upper(LineReceiver, TimeoutMixin):
     delimiter = b"\n"
     stripCR = True
 
-    def connectionMade(self):
+    def connectionMade(self) -> None:
         self.factory.members.add(self)
         self.setTimeout(IDLE)
 
-    def lineReceived(self, line):
+    def lineReceived(self, line: bytes) -> None:
         self.resetTimeout()
         self.sendLine(line.upper())
 
-    def readConnectionLost(self):
+    def readConnectionLost(self) -> None:
         self.transport.loseConnection()
 
-    def writeConnectionLost(self):
+    def writeConnectionLost(self) -> None:
         """Without this method the peer's end would end the connection, and what is unsent would be lost."""
 
-    def connectionLost(self, reason):
+    def connectionLost(self, reason: Failure) -> None:
         self.setTimeout(None)
         self.factory.members.discard(self)
 
@@ -44,11 +44,11 @@ class Upper(LineReceiver, TimeoutMixin):
 class UpperFactory(ServerFactory):
     protocol = Upper
 
-    def __init__(self):
-        self.members = set()
+    def __init__(self) -> None:
+        self.members: set[Upper] = set()
 
 
-async def leave():
+async def leave() -> None:
     await maybeDeferred(port.stopListening)
     await deferLater(reactor, ANSWERING)
     for member in factory.members:

@@ -35,17 +35,17 @@ ONCE = (b"content-length", b"host")
 class HTTPChannel(LineReceiver):
     MAX_LENGTH = 8190
 
-    def connectionMade(self):
+    def connectionMade(self) -> None:
         self.expectRequest()
 
-    def expectRequest(self):
+    def expectRequest(self) -> None:
         self.method = self.target = self.version = b""
-        self.headers = {}
+        self.headers: dict[bytes, bytes] = {}
         self.headerCount = 0
-        self.body = []
+        self.body: list[bytes] = []
         self.missing = 0
 
-    def lineReceived(self, line):
+    def lineReceived(self, line: bytes) -> None:
         if not self.method:
             if line:  # an empty line before a request is passed over (RFC 9112, 2.2)
                 self.requestLineReceived(line)
@@ -54,14 +54,14 @@ class HTTPChannel(LineReceiver):
         else:
             self.headReceived()
 
-    def requestLineReceived(self, line):
+    def requestLineReceived(self, line: bytes) -> None:
         words = REQUEST_LINE.fullmatch(line)
         if words is None:
             self.refuse(400)
         else:
             self.method, self.target, self.version = words.groups()
 
-    def headerReceived(self, line):
+    def headerReceived(self, line: bytes) -> None:
         header = HEADER.fullmatch(line)
         self.headerCount += 1
         if header is None:
@@ -77,7 +77,7 @@ class HTTPChannel(LineReceiver):
         else:
             self.headers[name] = value
 
-    def headReceived(self):
+    def headReceived(self) -> None:
         length = self.headers.get(b"content-length", b"0")
         expected = self.wordsOf(b"expect")
         isOld = self.version == b"HTTP/1.0"
@@ -100,11 +100,11 @@ class HTTPChannel(LineReceiver):
         else:
             self.requestReceived()
 
-    def wordsOf(self, name):
+    def wordsOf(self, name: bytes) -> set[bytes]:
         words = self.headers.get(name, b"").lower().split(b",")
         return {word.strip(b" \t") for word in words} - {b""}
 
-    def rawDataReceived(self, data):
+    def rawDataReceived(self, data: bytes) -> None:
         piece, rest = data[: self.missing], data[self.missing :]
         self.body.append(piece)
         self.missing -= len(piece)
@@ -113,20 +113,20 @@ class HTTPChannel(LineReceiver):
             if not self.transport.disconnecting:
                 self.setLineMode(rest)
 
-    def requestReceived(self):
+    def requestReceived(self) -> None:
         body = b"".join(self.body)
         text = b"%b %b, %d bytes: %b\n" % (self.method, self.target, len(body), body)
         closing = self.version == b"HTTP/1.0" or b"close" in self.wordsOf(b"connection")
         self.respond(200, text, closing)
         self.expectRequest()
 
-    def lineLengthExceeded(self, line):
+    def lineLengthExceeded(self, line: bytes) -> None:
         self.refuse(400)
 
-    def refuse(self, code):
+    def refuse(self, code: int) -> None:
         self.respond(code, TEXTS[code] + b"\n", closing=True)
 
-    def respond(self, code, body, closing):
+    def respond(self, code: int, body: bytes, closing: bool) -> None:
         head = [b"HTTP/1.1 %d %b" % (code, TEXTS[code]), b"Content-Length: %d" % len(body)]
         if closing:
             head.append(b"Connection: close")

@@ -27,8 +27,9 @@ from typing import ClassVar
 
 import pytest
 import trustme
-from twisted.internet import defer, error, protocol, task, threads
+from twisted.internet import defer, error, interfaces, protocol, task, threads
 from twisted.protocols import basic
+from twisted.python import failure
 
 from tests.support.tlsworlds import CA, HOST, TRUST
 
@@ -39,9 +40,10 @@ DEADLINE = 30.0
 
 # Where Twisted keeps what our modules, and the package itself, offer.
 TWINS: dict[str, tuple[ModuleType, ...]] = {
-    "reactor": (protocol, defer, task, threads, error, basic),
+    "reactor": (protocol, defer, task, threads, error, basic, failure),
     "reactor.defer": (defer,),
     "reactor.error": (error,),
+    "reactor.interfaces": (interfaces,),
     "reactor.linereceiver": (basic,),
     "reactor.protocol": (protocol,),
     "reactor.task": (task,),
