@@ -1,7 +1,8 @@
 """Check with mypy and pyright what programs see of the types: `make types`.
 
 Both read the package as it is when it is installed. They are strict with tests/typing, where a line that must be an
-error says EXPECT. The examples and the programs of README and docs have no annotations, and all the rest is checked.
+error says EXPECT. The programs of README and docs have no annotations, and all the rest of them is checked, as are the
+examples, with which `mypy` alone is strict.
 pyright is basedpyright's wheel, which brings its own Node, set to what pyright itself does.
 """
 

@@ -50,7 +50,7 @@ def parse(name: str, title: str, rivals: tuple[str, ...], quick: bool = False, *
 def parsing() -> Iterable[Case]:
     for length in LENGTHS:
         title = f"parse: {length}-byte lines, CRLF, reads of 64 KiB"
-        rivals = (*OUR_PARSERS, "ours-pure", *PARSERS)
+        rivals: tuple[str, ...] = (*OUR_PARSERS, "ours-pure", *PARSERS)
         yield parse(f"parse-crlf-{length}", title, rivals, length in (8, 32, 100, 1000), length=length)
     for length in LENGTHS:
         title = f"parse: {length}-byte lines, delimiter LF and MAX_LENGTH set by a subclass"

@@ -58,7 +58,7 @@ class Parse:
 
 def pieces(stream: bytes, sizes: list[int]) -> list[bytes]:
     """`stream` in pieces of these sizes, over and over."""
-    found = []
+    found: list[bytes] = []
     begin = 0
     while begin < len(stream):
         size = sizes[len(found) % len(sizes)]

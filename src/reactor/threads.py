@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from threading import get_ident
 from time import sleep
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from reactor import _current
 from reactor._arguments import checkCall
@@ -233,12 +233,17 @@ def _runMultiple(calls: list[tuple[Callable[..., object], Iterable[Any], Mapping
         refused(function(*args, **kwargs), "callMultipleInThread's function")
 
 
+@overload
 def blockingCallFromThread(
-    reactor: IReactorFromThreads,
-    f: Callable[P, Deferred[T] | Coroutine[Any, Any, T] | T],
-    *a: P.args,
-    **kw: P.kwargs,
-) -> T:
+    reactor: IReactorFromThreads, f: Callable[P, Deferred[T] | Coroutine[Any, Any, T]], *a: P.args, **kw: P.kwargs
+) -> T: ...
+
+
+@overload
+def blockingCallFromThread(reactor: IReactorFromThreads, f: Callable[P, T], *a: P.args, **kw: P.kwargs) -> T: ...
+
+
+def blockingCallFromThread(reactor: IReactorFromThreads, f: Callable[..., Any], *a: Any, **kw: Any) -> Any:
     """Call `f(*a, **kw)` in the thread of `reactor`, wait, and return the result, of a Deferred or coroutine too.
 
     Raises what it raised. For any thread but the reactor's, which would wait for itself: RuntimeError there, while the
@@ -257,4 +262,4 @@ def blockingCallFromThread(
     result = results.get()
     if isinstance(result, Failure):
         result.raiseException()
-    return result  # type: ignore[no-any-return]
+    return result

@@ -208,7 +208,7 @@ class Asking(Protocol):
             self.transport.loseConnection()
 
 
-class Clients(ClientFactory):  # type: ignore[type-arg]
+class Clients(ClientFactory):
     noisy = False
 
     def __init__(self, told: Callable[[str], object]) -> None:

@@ -48,7 +48,7 @@ class Fault(NamedTuple):
     call: str
     error: int
     skip: int = 0
-    count: int = 1
+    count: int = 1  # type: ignore[assignment]
 
 
 class Faults:

@@ -37,7 +37,7 @@ def lines(server: Server, arm: Arm) -> str | None:
     peer = Peer(server)
     peer.send(b"first\n")
     server.run(lambda: peer.hears(6))
-    server.run(lambda: peer.hears(206), lambda: (peer.send(b"x\n" * 100), arm()))
+    server.run(lambda: peer.hears(206), lambda: (peer.send(b"x\n" * 100), arm()))  # type: ignore[func-returns-value]
     problem = peer.judge(server, b"first\n" + b"x\n" * 100)
     peer.sock.close()
     return problem
@@ -105,7 +105,7 @@ def leave(server: Server, arm: Arm) -> str | None:
 
     with _serving(server, Staying):
         server.run(lambda: made)
-        server.run(lambda: lost, lambda: (peer.sock.close(), arm()))
+        server.run(lambda: lost, lambda: (peer.sock.close(), arm()))  # type: ignore[func-returns-value]
     if made[0] in server.loop.openTransports():
         return f"the connection is still open, and connectionLost came {len(lost)} times"
     return f"connectionLost came {len(lost)} times" if len(lost) != 1 else None
@@ -154,7 +154,7 @@ def connect(server: Server, arm: Arm) -> str | None:
             told.append("made")
             self.transport.loseConnection()
 
-    class Client(ClientFactory):  # type: ignore[type-arg]
+    class Client(ClientFactory):
         noisy = False
         protocol = Asking
 
@@ -295,7 +295,7 @@ def renew(server: Server, arm: Arm) -> str | None:
         arm()
         return real()
 
-    options.getContext = getContext
+    options.getContext = getContext  # type: ignore[method-assign]
     try:
         first.visit(server)
     finally:

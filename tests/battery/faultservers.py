@@ -126,7 +126,7 @@ class Server:
 
         return Noting()
 
-    def run(self, until: Callable[[], object], begin: Callable[[], object] = lambda: None) -> bool:
+    def run(self, until: Callable[..., object], begin: Callable[[], object] = lambda: None) -> bool:
         """Run, with `begin` as the first call, until `until` is true; False if it does not become so."""
         nudge = time.monotonic() + 0.1
         end = time.monotonic() + PATIENCE

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +25,7 @@ import uvloop
 
 from reactor import LineReceiver, ServerFactory, defer, task
 from reactor.error import ProcessDone, ReactorNotRunning
+from reactor.failure import Failure
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.epoll import EpollReactor
 from reactor.protocol import ClientFactory, DatagramProtocol, ProcessProtocol
@@ -67,6 +68,21 @@ class Ask(LineReceiver):
         self.transport.loseConnection()
 
 
+class Echoes(ServerFactory[Echo]):
+    protocol = Echo
+
+    def __init__(self) -> None:
+        self.open: list[Echo] = []
+        self.lost: list[str] = []
+
+
+class Asking(ClientFactory[Ask]):
+    protocol = Ask
+
+    def __init__(self) -> None:
+        self.answer: defer.Deferred[bytes] = defer.Deferred()
+
+
 class EchoDatagrams(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         self.transport.write(datagram, addr)
@@ -93,15 +109,13 @@ class Cat(ProcessProtocol):
 def fullDay(reactor: Any) -> bool:
     """Whether a reactor does all that a reactor does: TCP, threads, names, signals, a process, delayed calls."""
     seen: dict[str, Any] = {}
-    factory = ServerFactory.forProtocol(Echo)
-    factory.open, factory.lost = [], []
-    asking = ClientFactory.forProtocol(Ask)
-    asking.answer = defer.Deferred()
+    factory = Echoes()
+    asking = Asking()
     process = Ends()
     usr1: defer.Deferred[None] = defer.Deferred()
 
     @defer.inlineCallbacks
-    def day() -> Iterator[Any]:
+    def day() -> Generator[Any, Any, None]:
         port = reactor.listenTCP(0, factory, interface=LOOPBACK)
         reactor.connectTCP(LOOPBACK, port.getHost().port, asking)
         seen["line"] = yield asking.answer
@@ -115,8 +129,12 @@ def fullDay(reactor: Any) -> bool:
         seen["done"] = True
         reactor.stop()
 
+    def failed(failure: Failure) -> None:
+        failure.printTraceback()
+        reactor.stop()
+
     reactor.addSignalHandler(signal.SIGUSR1, usr1.callback, None)
-    reactor.callWhenRunning(lambda: day().addErrback(lambda failure: (failure.printTraceback(), reactor.stop())))
+    reactor.callWhenRunning(lambda: day().addErrback(failed))
     late = reactor.callLater(CHILD_DEADLINE, reactor.crash)
     reactor.run()
     return bool(
@@ -138,8 +156,7 @@ class Server:
         self.pid = os.getpid()
         self.problems: list[str] = []
         self.ticks = self.wakes = self.usr1 = 0
-        self.factory = ServerFactory.forProtocol(Echo)
-        self.factory.open, self.factory.lost = [], []
+        self.factory = Echoes()
         self.cat = Cat()
         self.scenarios = itertools.cycle(
             [
@@ -301,7 +318,7 @@ class Server:
         def begin() -> None:
             looping.start(0.01)
             print(self.port.getHost().port, self.udp.getHost().port, flush=True)
-            reactor.callInThread(lambda: (os.read(0, 1), self.inputEnded()))
+            reactor.callInThread(lambda: (os.read(0, 1), self.inputEnded()))  # type: ignore[func-returns-value]
             # Not a thread of the pool: concurrent.futures has each of those joined when a process ends, by itself too.
             threading.Thread(target=self.otherForks).start()
 
@@ -313,7 +330,7 @@ class Server:
         reactor.close()
 
     @defer.inlineCallbacks
-    def atEnd(self) -> Iterator[Any]:
+    def atEnd(self) -> Generator[Any, Any, None]:
         """The parent's own things must be as they were."""
         self.process.write(b"to the cat")
         for _ in range(500):

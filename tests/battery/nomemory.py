@@ -22,12 +22,12 @@ def main(name: str, kind: str) -> None:
     received = bytearray()
     lost = list[Any]()
 
-    class Sender(side.protocol.Protocol):  # type: ignore[misc]
+    class Sender(side.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             self.transport.write(DATA)
             self.transport.loseConnection()
 
-    class Receiver(side.protocol.Protocol):  # type: ignore[misc]
+    class Receiver(side.protocol.Protocol):  # type: ignore[misc, name-defined]
         def dataReceived(self, data: bytes) -> None:
             received.extend(data)
 

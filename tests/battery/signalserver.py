@@ -83,12 +83,18 @@ class Asking(ClientFactory):
         return Ask(self.told, self.number)
 
 
+class Echoes(ServerFactory[Echo]):
+    protocol = Echo
+
+    def __init__(self) -> None:
+        self.lost: list[str] = []
+
+
 class Storms:
     def __init__(self, kind: str, storm: str) -> None:
         self.reactor = KINDS[kind]()
         self.storm = getattr(self, storm)
-        self.factory = ServerFactory.forProtocol(Echo)
-        self.factory.lost = []
+        self.factory = Echoes()
         self.handled = dict.fromkeys(SIGNALS, 0)
         self.ticks = 0
         self.seen: dict[str, Any] = {}
@@ -156,10 +162,10 @@ class Storms:
     # How.
 
     def count(self, number: int) -> None:
-        self.handled[number] += 1
+        self.handled[signal.Signals(number)] += 1
 
     def countOutside(self, number: int, frame: Any) -> None:
-        self.handled[number] += 1
+        self.handled[signal.Signals(number)] += 1
 
     def send(self, numbers: tuple[int, ...]) -> None:
         threading.Thread(target=self.sendAll, args=(numbers, os.getpid())).start()

@@ -8,6 +8,7 @@ its effects choose what is checked, and it has exactly the callbacks that are tr
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import itertools
 import logging
@@ -646,7 +647,7 @@ class Ear:
 def ear(stage: Stage, end: int) -> Ear:
     pipe = os.pipe()
     for fd in pipe:
-        stage.undo.append(lambda fd=fd: os.close(fd))
+        stage.undo.append(functools.partial(os.close, fd))
     os.write(pipe[1], b"x")
     heard = Ear(stage, pipe[end])
     stage.checks.append(lambda: [reason.value for reason in heard.lost] == [stage.error])

@@ -39,7 +39,7 @@ from tests.unit.aio.test_aio import AioWorld
 MiB = 1 << 20
 QUEUED = [0, MiB, 12 * MiB]
 DONE, LOST = ("lost", "ConnectionDone"), ("lost", "ConnectionLost")
-HALVES = list(itertools.product([False, True], repeat=2))
+HALVES = list(itertools.product([False, True], [False, True]))
 SIZES = pytest.mark.parametrize("queued", QUEUED, ids=["nothing", "1 MiB", "12 MiB"])
 WHO = ["server", "client"]
 
@@ -397,7 +397,7 @@ class TLSPeer(PlainPeer):
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname=HOST)
         self.do(self.tls.do_handshake)
 
-    def do(self, step: Callable[[], Any]) -> Any:
+    def do(self, step: Callable[..., Any]) -> Any:
         while True:
             try:
                 return step()

@@ -167,7 +167,7 @@ class Sockets:
         self.world.host = next(HOSTS)
         servers.noisy = clients.noisy = False
         built: list[Party] = []
-        servers.buildProtocol = lambda addr: built.append(server) or server
+        servers.buildProtocol = lambda addr: built.append(server) or server  # type: ignore[func-returns-value]
         clients.buildProtocol = lambda addr: client
         clients.clientConnectionLost = clients.clientConnectionFailed = lambda connector, reason: ended.append(reason)
         with logged() as log:
@@ -216,7 +216,7 @@ def test_walksOverSockets(kind: type[World], side: Any) -> None:
 class Calls:
     """What a callback can lay its hands on: a connection, the reactor, and the ports and connectors around it."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Calling) -> None:
         self.stage = stage
         self.reactor = stage.reactor
 
@@ -478,10 +478,10 @@ class Producer:
 class Recorded:
     """A world that remembers the ports and connectors that a stage has asked it for."""
 
-    def __init__(self, world: World, stage: Stage) -> None:
+    def __init__(self, world: World, stage: Calling) -> None:
         self._world, self._stage = world, stage
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:  # for those who ask what kind of world it is
         return type(self._world)
 
@@ -669,8 +669,8 @@ def life(side: Any, where: str, calls: tuple[str, ...], accepted: bool) -> list[
         if where == "stop":
             act()
 
-    hooks = {"made": made, **({where: act} if where in ("data", "lost") else {})}
-    factoryHooks = {where: act} if where in ("start", "connectorLost", "failed") else {}
+    hooks: dict[str, Callable[..., object]] = {"made": made, **({where: act} if where in ("data", "lost") else {})}
+    factoryHooks: dict[str, Any] = {where: act} if where in ("start", "connectorLost", "failed") else {}
     factory = world.clientFactory(hooks, **{**factoryHooks, "started": started, "build": build, "stop": stop})
 
     def bye(protocol: Any, data: bytes) -> None:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import uvloop
@@ -327,7 +327,11 @@ def test_aChildThatDoesNotRead(usePTY: bool, way: str) -> None:
     process: Any = world.reactor.spawnProcess(deaf, "/bin/sleep", ["sleep", "1000"], usePTY=usePTY)
     try:
         stdin = process._terminal if usePTY else process._pipes[0]
-        write = (lambda transport: transport.writeToChild(0, bytes(LINE))) if way == "writeToChild" else WAYS[way]
+        ways: dict[str, Callable[[Any], object]] = {
+            **WAYS,
+            "writeToChild": lambda transport: transport.writeToChild(0, bytes(LINE)),
+        }
+        write = ways[way]
         unsent = []
         for _ in range(SIZE // LINE):
             write(process)
@@ -415,6 +419,8 @@ def test_aProtocolOnAsynciosTransports(run: Callable[[Any], Any], way: str, secu
     unsent: list[int] = []
 
     class Speaking(Protocol):
+        lost: ClassVar[asyncio.Future[type[BaseException]]]
+
         def connectionMade(self) -> None:
             unsent.extend(flood(self.transport, way))
 

@@ -317,7 +317,7 @@ class TestGroups:
             [1, True, [["by west", west, 1, "west"]]],
             [1, True, [["by east", east, 1, "east"]]],
         ]
-        far = [[1, 1], [7, 7], [0, None], [255, 255]]
+        far = [(1, 1), (7, 7), (0, None), (255, 255)]
         hops = [[ttl, [[f"as far as {ttl}", east, seen, "east"]] if seen else []] for ttl, seen in far]
         loopback = [[mode, [[f"loopback {mode}", east, 255, "east"]]] for mode in (False, True)]
         heard = ["by east", "by east", *(f"as far as {ttl}" for ttl, _ in far), "loopback True", "mark"]

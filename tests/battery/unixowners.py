@@ -207,7 +207,7 @@ def stopAndStart(kind: str, rounds: str) -> None:
             listenAndStop()
         assert os.read(isReady, 1)
         group = Starters()
-        follower = group.add(lambda stopper=stopper: (os.close(stopper), listenOurs(kind))[1])
+        follower = group.add(lambda stopper=stopper: (os.close(stopper), listenOurs(kind))[1])  # type: ignore[func-returns-value]
         os.close(stopper)  # the follower's is the last one, so it stops the owner and starts
         winners = group.go()
         os.waitpid(owner, 0)

@@ -330,7 +330,8 @@ class LineBufferContract:
         size = rng.choice((1, 1, 2, 2, 3, 5, 9))
         delimiters = [bytes(rng.choices(b"ab\r", k=rng.choice((1, 2, 2, 3, 4)))) for _ in range(2)]
         delimiters.append(rng.choice((b"", b"ab" * 5 + b"c", b"\r\n")))
-        settings = {"delimiter": delimiters[0], "maxLength": rng.randrange(12), "stripCR": rng.random() < 0.3}
+        settings: dict[str, Any] = {"delimiter": delimiters[0], "maxLength": rng.randrange(12)}
+        settings["stripCR"] = rng.random() < 0.3
         buffer, model = make(**settings), obviousbuffer.LineBuffer(**settings)
         for _ in range(80):
             step = randomStep(rng, delimiters, size)
@@ -353,7 +354,7 @@ def randomStep(rng: random.Random, delimiters: list[bytes], size: int) -> tuple[
         name = rng.choice(
             ("take", "takeSome", "clear", "peek", "skip", "skip", "skipping", "delimiter", "maxLength", "stripCR")
         )
-        values = {
+        values: dict[str, list[Any]] = {
             "takeSome": list(range(-1, 9)),
             "delimiter": delimiters,
             "maxLength": [*range(12), ENDLESS],

@@ -5,6 +5,7 @@ A protocol that has heard of a beginning hears of the end, once. Each question i
 
 from __future__ import annotations
 
+import _thread
 import os
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from reactor.error import ConnectError
 from reactor.failure import Failure
 from reactor.protocol import ClientFactory, ProcessProtocol, Protocol
 from reactor.transports.children import pipes as childpipes
-from reactor.transports.children import process, spawning
+from reactor.transports.children import process
 from reactor.transports.tcp import TCPConnector
 from tests.conftest import openFiles
 from tests.contract.failures import children, listen
@@ -39,7 +40,7 @@ def failing(real: Callable[..., Any], times: int = 1) -> Callable[..., Any]:
     return call
 
 
-class Client(ClientFactory):  # type: ignore[type-arg]
+class Client(ClientFactory):
     noisy = False
 
     def __init__(self) -> None:
@@ -123,7 +124,7 @@ class Asking:
     def test_aThreadThatDiesAtItsBirth(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         """It has no memory for its first step. Nobody waits for that step, and another takes its place."""
         reactor, answers, begun = make(), list[Any](), list[int]()
-        real = threads.start_new_thread
+        real = _thread.start_new_thread
 
         def start(run: Callable[[], None], args: Any) -> None:
             begun.append(1)
@@ -165,7 +166,7 @@ class Children:
 
     def test_theThreadThatWaitsDiesAtItsBirth(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         reactor, child, begun = make(), Child(), list[int]()
-        real = threads.start_new_thread
+        real = _thread.start_new_thread
 
         def start(run: Callable[[], None], args: Any) -> None:
             begun.append(1)
@@ -184,7 +185,7 @@ class Children:
         reactor, before = make(), openFiles()
         with monkeypatch.context() as patch:
             patch.setattr(process.ExitWatch, "start", failing(process.ExitWatch.start))
-            patch.setattr(spawning.os, "kill", failing(os.kill, 2))
+            patch.setattr(os, "kill", failing(os.kill, 2))
             patch.setattr(childpipes.ChildReader, "abandon", failing(childpipes.ChildReader.abandon))
             with pytest.raises(MemoryError):
                 reactor.spawnProcess(Child(), "sleep", ["sleep", "1000"])

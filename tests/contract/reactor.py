@@ -119,7 +119,7 @@ class Running:
         assert seen == [True]
 
     def test_runsAgainWithItsDelayedCalls(self, make: Make) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
         reactor.callLater(0, reactor.stop)
         kept = reactor.callLater(DEADLINE, order.append, "kept")
         stop = reactor.callLater(DEADLINE, reactor.stop)
@@ -158,7 +158,7 @@ class Running:
                 def dataReceived(self, data: bytes) -> None:
                     self.factory.reactor.stop()
 
-            factory = ClientFactory.forProtocol(Ask)
+            factory: Any = ClientFactory.forProtocol(Ask)
             factory.reactor = reactor
             reactor.connectTCP(LOOPBACK, port.getHost().port, factory)
             start(reactor)
@@ -170,7 +170,7 @@ class Running:
             assert reactor.getReaders() == reactor.getWriters() == []
 
     def test_crashKeepsEverything(self, make: Make) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
 
         class Keep(Protocol):
             def connectionMade(self) -> None:
@@ -209,6 +209,7 @@ class Running:
 
     def test_stopFromEveryPlace(self, make: Make) -> None:
         reactor = make()
+        place: Callable[[], object]
         for place in (
             lambda: reactor.callLater(0, reactor.stop),
             lambda: reactor.callFromThread(reactor.stop),
@@ -235,7 +236,7 @@ class Running:
         assert order == ["first", "at once", "second"]
 
     def test_iterate(self, make: Make) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
         reactor.callLater(0, order.append, "call")
         reactor.callFromThread(order.append, "thread")
         reactor.iterate()
@@ -288,7 +289,7 @@ class Running:
 
         factory = ServerFactory.forProtocol(Server)
         if where == "build":
-            factory.buildProtocol = leave  # type: ignore[method-assign]
+            factory.buildProtocol = leave  # type: ignore[assignment, method-assign]
         port = reactor.listenTCP(0, factory, interface=LOOPBACK)
         peer = dial(port)
         peer.sendall(b"x")
@@ -464,7 +465,7 @@ class Triggers:
 
     @pytest.mark.parametrize("phase", ["before", "during"])
     def test_shutdownWaitsForDeferredsWithTheReactorRunning(self, make: Make, phase: str) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
 
         class Server(Protocol):
             def connectionLost(self, reason: Any = None) -> None:
@@ -485,7 +486,7 @@ class Triggers:
         assert order == [("waited", True), "connectionLost", "after"]
 
     def test_aFailedTriggerStopsNothing(self, make: Make, caplog: pytest.LogCaptureFixture) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
         for phase in ("before", "during", "after"):
             reactor.addSystemEventTrigger(phase, "shutdown", boom)
             reactor.addSystemEventTrigger(phase, "shutdown", lambda: defer.fail(Boom()))
@@ -496,7 +497,7 @@ class Triggers:
         assert errorsIn(caplog) == [Boom] * 6
 
     def test_fireSystemEvent(self, make: Make) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
         for phase in ("after", "before", "during"):
             reactor.addSystemEventTrigger(phase, "lunch", order.append, phase)
         kept = reactor.addSystemEventTrigger("during", "lunch", order.append, "never")
@@ -511,7 +512,7 @@ class Triggers:
             reactor.addSystemEventTrigger("never", "lunch", boom)
 
     def test_aShutdownThatACrashLeftBehindStaysForgotten(self, make: Make) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
         slow: defer.Deferred[None] = defer.Deferred()
         reactor.addSystemEventTrigger("before", "shutdown", lambda: slow)
         reactor.callLater(0, reactor.stop)
@@ -527,7 +528,7 @@ class Triggers:
 
 class Time:
     def test_order(self, make: Make) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
         delays = {"c": 0.003, "a": 0.001, "b": 0.002, "now": 0}
         calls = {name: reactor.callLater(delay, order.append, name) for name, delay in delays.items()}
         due = sorted(calls, key=lambda name: calls[name].getTime())  # "now a b c", unless the machine stood still
@@ -549,7 +550,7 @@ class Time:
         assert early == [False] * 50
 
     def test_equalTimesRunInOrder(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
         monkeypatch.setattr(reactor._timers, "seconds", lambda: 100.0)
         for number in range(20):
             reactor.callLater(0.001, order.append, number)
@@ -573,7 +574,7 @@ class Time:
         assert order == [0, 1, 2, "thread", 3]
 
     def test_errorsAreLoggedAndTheLoopGoesOn(self, make: Make, caplog: pytest.LogCaptureFixture) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
 
         class BaseBoom(BaseException):
             pass
@@ -622,7 +623,7 @@ class Time:
             left.cancel()
 
     def test_delayedCalls(self, make: Make) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
         assert reactor.getDelayedCalls() == []
         cancelled, moved, sooner = (reactor.callLater(100, order.append, name) for name in ("no", "moved", "sooner"))
         assert set(reactor.getDelayedCalls()) == {cancelled, moved, sooner}
@@ -654,7 +655,7 @@ class Time:
         far.cancel()
 
     def test_theCalendarDoesNotMatter(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
         monkeypatch.setattr(time, "time", lambda: 10.0**12)
         reactor.callLater(0.002, order.append, "on time")
         reactor.callLater(0.001, monkeypatch.setattr, time, "time", lambda: 0.0)
@@ -682,8 +683,8 @@ class Time:
         frozen = [time.monotonic()]
         monkeypatch.setattr(reactor, "monotonic", lambda: frozen[0])
         monkeypatch.setattr(reactor._timers, "seconds", lambda: frozen[0])
-        monkeypatch.setattr(time, "time", lambda: wall)
         wall = 1.0e9
+        monkeypatch.setattr(time, "time", lambda: wall)
         call = reactor.callLater(100, boom)
         for wall in (1.0e9, 2.0e9, 1.0e9 - 7200, 1.0e9 + 0.5, 0.0):
             assert abs(call.getTime() - reactor.seconds() - 100) < 1e-6
@@ -698,7 +699,7 @@ class Time:
 
     def test_loopingCallsDoNotJump(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         """Neither the next call nor the count of intervals, whether the reactor is its clock by name or not."""
-        reactor, counts = make(), []
+        reactor, counts = make(), list[Any]()
         wall = itertools.cycle((2.0e9, 1.0e9, 0.0))
         monkeypatch.setattr(time, "time", lambda: next(wall))
         for clock in (None, reactor):
@@ -707,7 +708,7 @@ class Time:
                 looping.clock = clock
             with _current.running(reactor):
                 looping.start(0.5)
-            call = looping.call
+            call: Any = looping.call
             assert 0 < call.deadline - reactor.monotonic() <= 0.5
             looping.stop()
         assert counts == [1, 1]
@@ -753,7 +754,7 @@ class Threads:
             assert time.monotonic() - started < DEADLINE
 
     def test_callsBeforeRunAndBetweenRuns(self, make: Make) -> None:
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
         reactor.callFromThread(order.append, 1)
         reactor.callFromThread(reactor.stop)
         start(reactor)
@@ -790,7 +791,7 @@ class Threads:
         assert errorsIn(caplog) == [Boom]
 
     def test_suggestThreadPoolSize(self, make: Make) -> None:
-        reactor, seen = make(), []
+        reactor, seen = make(), list[Any]()
         reactor.suggestThreadPoolSize(1)
         pool = reactor.getThreadPool()
         reactor.suggestThreadPoolSize(1)
@@ -891,7 +892,7 @@ class Descriptors:
         reactor = make()
 
         class Bad(Ear):
-            connectionLost = boom
+            connectionLost = boom  # type: ignore[assignment]
 
             def __repr__(self) -> str:
                 raise Boom("in repr")
@@ -907,7 +908,7 @@ class Descriptors:
         self, make: Make, pipe: tuple[int, int], caplog: pytest.LogCaptureFixture, how: str
     ) -> None:
         """Its failConnection raises, or the look for it; the loop goes on."""
-        reactor, order = make(), []
+        reactor, order = make(), list[Any]()
 
         class Bad(Ear):
             def __getattr__(self, name: str) -> Any:
@@ -1094,7 +1095,7 @@ class LateTurns:
     """After a stall: what had come in time is seen before the delayed calls that came due."""
 
     def test_readsBeforeTheCalls(self, make: Make) -> None:
-        reactor, told = make(), []
+        reactor, told = make(), list[Any]()
         ours, theirs = socket.socketpair()
         with ours, theirs:
             ear = Ear(ours.fileno(), told, lambda ear: reactor.removeWriter(ear) if told[-1] == "write" else None)
@@ -1111,7 +1112,7 @@ class LateTurns:
 
     def test_readsOnce(self, make: Make) -> None:
         """A peer that has sent much does not put the calls off."""
-        reactor, told = make(), []
+        reactor, told = make(), list[Any]()
         ours, theirs = socket.socketpair()
 
         class Sip(Ear):
@@ -1128,7 +1129,7 @@ class LateTurns:
 
     def test_readsEverybody(self, make: Make) -> None:
         """More than one batch of events."""
-        reactor, told = make(), []
+        reactor, told = make(), list[Any]()
 
         class Many(Ear):
             def doRead(self) -> None:
@@ -1247,7 +1248,7 @@ def stalling(reactor: Any, meanwhile: Callable[[], object], told: list[Any]) -> 
 
 class Names:
     def test_resolve(self, make: Make) -> None:
-        reactor, found = make(), []
+        reactor, found = make(), list[Any]()
         for name in ("127.0.0.9", "::1", "", "localhost"):
             reactor.resolve(name).addCallback(found.append)
         runUntil(reactor, lambda: len(found) == 4)
@@ -1255,7 +1256,7 @@ class Names:
         assert found[3] in ("127.0.0.1", "::1")
 
     def test_connectByName(self, make: Make) -> None:
-        reactor, made = make(), []
+        reactor, made = make(), list[Any]()
         port = reactor.listenTCP(0, ServerFactory.forProtocol(Protocol), interface=LOOPBACK)
         ClientCreator(reactor, Protocol).connectTCP("localhost", port.getHost().port).addBoth(made.append)
         runUntil(reactor, lambda: made)

@@ -58,7 +58,7 @@ class Child(ProcessProtocol):
         self.ends.append(reason.value)
 
 
-class Client(ClientFactory):  # type: ignore[type-arg]
+class Client(ClientFactory):
     noisy = False
 
     def __init__(self) -> None:

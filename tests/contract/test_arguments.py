@@ -206,9 +206,13 @@ def test_argumentsOfForProtocol() -> None:
 
     assert Own.forProtocol(Protocol, "word").word == "word"
     for factory in (ServerFactory, ClientFactory):
-        for arguments in ((("word",), {}), ((), {"word": 1})):
+        give: Callable[[], object]
+        for give in (
+            lambda factory=factory: factory.forProtocol(LineReceiver, "word"),
+            lambda factory=factory: factory.forProtocol(LineReceiver, word=1),
+        ):
             with pytest.raises(TypeError, match=r"functools\.partial\(LineReceiver"):
-                factory.forProtocol(LineReceiver, *arguments[0], **arguments[1])
+                give()
 
 
 @pytest.mark.parametrize("base", [LineReceiver, LineOnlyReceiver])
@@ -226,6 +230,7 @@ def test_aLineThatIsText(base: Any, line: Any, hasData: bool) -> None:
     for send in sends:
         with pytest.raises(TypeError, match=r"a line is sent as bytes, not (str|int): encode it"):
             send(line)
+    nothing: Any
     for nothing in ([], None):
         for send in sends:
             with pytest.raises(TypeError, match=rf"a line is sent as bytes, not {re.escape(repr(nothing))}"):
@@ -321,6 +326,7 @@ def test_whatIsNoClientsFactory(loop: Any, tmp_path: pathlib.Path, caplog: pytes
         WrappingFactory(ServerFactory.forProtocol(Protocol)),
         LimitConnectionsByPeer(WrappingFactory(ServerFactory.forProtocol(Protocol))),
     ):
+        connect: Callable[[], object]
         for connect in (
             lambda: loop.connectTCP("127.0.0.1", port, factory),  # noqa: B023
             lambda: loop.connectSSL("127.0.0.1", port, factory, defaultClientContext()),  # noqa: B023
@@ -356,9 +362,9 @@ def test_aClientsFactoryOfOthers(loop: Any) -> None:
 
 def test_theProtocolOfAFactoryIsNoClass(loop: Any, tmp_path: pathlib.Path) -> None:
     for given in (Protocol(), "Echo"):
-        factory = ServerFactory()  # type: ignore[var-annotated]
+        factory = ServerFactory()
         factory.protocol = given  # type: ignore[assignment]
-        client = ClientFactory()  # type: ignore[var-annotated]
+        client = ClientFactory()
         client.protocol = given  # type: ignore[assignment]
         for call in (
             lambda: loop.listenTCP(0, factory),  # noqa: B023
@@ -466,12 +472,12 @@ MISTAKES: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     ),
     "deferLater": (lambda loop: task.deferLater(loop, 0, "x"), TypeError, "'x' is not callable"),  # type: ignore[call-overload]
     "cooperate": (
-        lambda loop: task.Cooperator(started=False).cooperate([1]),  # type: ignore[type-var]
+        lambda loop: task.Cooperator(started=False).cooperate([1]),
         TypeError,
         r"an iterator is needed, not \[1\]: give iter",
     ),
     "coiterate": (
-        lambda loop: task.Cooperator(started=False).coiterate(range(2)),  # type: ignore[type-var]
+        lambda loop: task.Cooperator(started=False).coiterate(range(2)),
         TypeError,
         r"an iterator is needed, not range\(0, 2\)",
     ),

@@ -102,7 +102,7 @@ class TestTheRule:
             raise Boom("at once")
 
         with pytest.raises(Boom, match="at once"):
-            beside(fail(), pytest.fail)
+            beside(fail(), lambda failure: pytest.fail(repr(failure)))
         assert errorsIn(caplog) == []
 
     def test_whatItRaisesLaterIsTold(self, gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
@@ -124,7 +124,7 @@ class TestTheRule:
         closed: list[str] = []
 
         def plain() -> Any:
-            yield closed.append("never")
+            yield closed.append("never")  # type: ignore[func-returns-value]
 
         async def twice() -> Any:
             yield
@@ -159,7 +159,7 @@ class TestTheRule:
         assert gate.begun == []
 
 
-CALLS = {
+CALLS: dict[str, Callable[[Any, Callable[[], object]], object]] = {
     "callLater": lambda reactor, call: reactor.callLater(0, call),
     "callFromThread": lambda reactor, call: reactor.callFromThread(call),
     "callWhenRunning": lambda reactor, call: reactor.callWhenRunning(call),
@@ -312,7 +312,7 @@ class TestFactories:
             noisy = False
             failed: Any = None
 
-            async def buildProtocol(self, addr: Any) -> Any:  # type: ignore[override]
+            async def buildProtocol(self, addr: Any) -> Any:
                 return Protocol()
 
             def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
@@ -515,11 +515,12 @@ class TestPolicies:
             connectionLost = gate.method("lost", fails=True)
 
         inner: Any = ServerFactory.forProtocol(Wrapped)
-        factory: Any = {
+        kinds: dict[str, Callable[[], Any]] = {
             "wrapping": lambda: WrappingFactory(inner),
             "timeout": lambda: TimeoutFactory(inner, None),
             "traffic": lambda: TrafficLoggingFactory(inner, str(tmp_path / "log")),
-        }[kind]()
+        }
+        factory = kinds[kind]()
         inner.noisy = factory.noisy = False
         clients = world.clientFactory({"made": lambda client: client.transport.write(b"x")})
         world.connect(world.listen(factory), clients)

@@ -10,7 +10,7 @@ import pytest
 import twisted.internet.tcp
 
 from reactor import Factory, IPv4Address, Protocol, makeBinding
-from reactor.address import hostText, isIPAddress, isIPv6Address
+from reactor.address import IPv6Address, hostText, isIPAddress, isIPv6Address
 from reactor.endpoints import (
     HostnameEndpoint,
     SSL4ServerEndpoint,
@@ -60,7 +60,11 @@ def test_bytesOverTCP(world: World, host: bytes) -> None:
     world.until(lambda: clients.built)
     assert clients.only.transport.hostname == name
     endpoints: list[Any] = [HostnameEndpoint(loop, host, port.port, bindAddress=interface)]
-    kinds = {b"127.0.0.1": [TCP4ClientEndpoint], b"::1": [TCP6ClientEndpoint], b"localhost": [TCP4ClientEndpoint]}
+    kinds: dict[bytes, list[Any]] = {
+        b"127.0.0.1": [TCP4ClientEndpoint],
+        b"::1": [TCP6ClientEndpoint],
+        b"localhost": [TCP4ClientEndpoint],
+    }
     endpoints += [kind(loop, host, port.port, bindAddress=(interface, 0)) for kind in kinds[host]]
     escaped = quoteStringArgument(host).encode()
     endpoints.append(clientFromString(loop, b"hostname:%s:%d" % (escaped, port.port)))
@@ -89,7 +93,7 @@ def test_bytesOverUDP() -> None:
             other.transport.connect(*name)
             other.transport.write(b"two", name)
             other.transport.writeSequence([b"th", b"ree"])
-            world.until(lambda port=port: len(port.protocol.trace) == 4)  # type: ignore[misc]
+            world.until(lambda port=port: len(port.protocol.trace) == 4)
             found = [event[1] for event in port.protocol.trace if event[0] == "received"]
             assert found == [b"one", b"two", b"three"]
 
@@ -117,7 +121,7 @@ def test_multicastByBytes() -> None:
 
 def test_whatIsNoHost(world: World) -> None:
     """Bytes that are no text fail as a name that is none, later; anything else is a TypeError at once."""
-    loop, results = world.reactor, []
+    loop, results = world.reactor, list[Any]()
     clients = world.clientFactory()
     loop.connectTCP(b"\xff-garbage", 1, clients)
     loop.resolve(b"\xff-garbage").addErrback(results.append)
@@ -191,9 +195,9 @@ def test_optionsOfBindings(world: World, options: tuple[bool, bool]) -> None:
     assert [optionsOf(each.socket) for each in listening] == [options] * 3
     for kind in (TCP4ClientEndpoint, HostnameEndpoint):
         results: list[Any] = []
-        endpoint = kind(loop, LOOPBACK, port.getHost().port, bindAddress=binding)
-        connectProtocol(endpoint, Protocol()).addBoth(results.append)
-        world.until(lambda results=results: results)  # type: ignore[misc]
+        client: Any = kind(loop, LOOPBACK, port.getHost().port, bindAddress=binding)
+        connectProtocol(client, Protocol()).addBoth(results.append)
+        world.until(lambda results=results: results)
         assert optionsOf(results[0].transport.getHandle()) == options
 
 
@@ -207,7 +211,7 @@ def test_bindingsThatAreNone() -> None:
 def test_memoryReactors() -> None:
     memory = MemoryReactor()
     binding, factory = makeBinding("::1", 7), Factory()
-    assert memory.listenTCP(binding, factory).getHost().host == "::1"
+    assert memory.listenTCP(binding, factory).getHost() == IPv6Address("TCP", "::1", 7)
     assert memory.listenSSL(makeBinding(port=8), factory, None).getHost() == IPv4Address("TCP", "0.0.0.0", 8)
     assert memory.tcpServers == [(binding, factory, 50, "")]
 
@@ -215,12 +219,12 @@ def test_memoryReactors() -> None:
 def test_oneVersionOfTLS(world: World) -> None:
     """sslmethod=TLSv1_2_METHOD: that version and no other."""
     for text, version in ((":sslmethod=TLSv1_2_METHOD", "TLSv1.2"), ("", "TLSv1.3")):
-        servers, ports = world.serverFactory({"made": lambda made: None}), []
+        servers, ports = world.serverFactory({"made": lambda made: None}), list[Any]()
         endpoint = serverFromString(
             world.reactor, f"ssl:0:privateKey={certificatePath()}:interface=127.0.0.1{text}".encode()
         )
         endpoint.listen(servers).addCallback(ports.append)
         clients = world.clientFactory()
         world.reactor.connectSSL("localhost", ports[0].getHost().port, clients, clientOptions())
-        world.until(lambda clients=clients: "made" in clients.trace)  # type: ignore[misc]
+        world.until(lambda clients=clients: "made" in clients.trace)
         assert clients.only.transport.getTLSVersion() == version

@@ -341,7 +341,7 @@ class Life:
         caplog.set_level(logging.INFO)
         lines = LineReceiver()
         lines.MAX_LENGTH, lines.overlong, got = 3, "skip", list[bytes]()
-        lines.lineReceived = got.append  # type: ignore[method-assign]
+        lines.lineReceived = got.append  # type: ignore[assignment, method-assign]
 
         def deliver(protocol: Any, data: bytes) -> None:
             lines.dataReceived(data)
@@ -410,7 +410,8 @@ class Life:
         self, world: World, caplog: pytest.LogCaptureFixture, kind: type[BaseException], where: str, who: str
     ) -> None:
         error = kind("x")
-        server, client = world.pair(**{who: {where: raising(error)}})
+        hooks: Any = {who: {where: raising(error)}}
+        server, client = world.pair(**hooks)
         for protocol in (server, client):
             with contextlib.suppress(AttributeError):
                 protocol.transport.write(b"x")
@@ -698,7 +699,7 @@ class Reading:
             transport.resumeProducing()
         assert server.lost is None
         world.until(lambda: server.lost)
-        assert server.lost.type is ConnectionLost
+        assert server.lost.type is ConnectionLost  # type: ignore[attr-defined]
 
 
 class HalfClose:
@@ -1235,7 +1236,7 @@ class OutputLimit:
         sizes: list[int] = []
 
         def write(transport: Any) -> None:
-            lines = LineOnlyReceiver() if "only" in how else LineReceiver()
+            lines: Any = LineOnlyReceiver() if "only" in how else LineReceiver()
             lines.transport = transport
             if how == "writeSequence":
                 transport.writeSequence([PIECE[:512], PIECE[512:]])
@@ -1271,7 +1272,7 @@ class OutputLimit:
         client.transport.resumeProducing()
         world.until(lost(client))
         assert reasonOf(server) is OutputLimitExceeded
-        assert isinstance(server.lost.value, ConnectionLost)
+        assert isinstance(server.lost.value, ConnectionLost)  # type: ignore[attr-defined]
         assert counts.overflowCount == before + 1
         assert reasonOf(client).__name__ == world.afterReset
         assert [record.levelno for record in caplog.records if record.levelno >= logging.WARNING] == [logging.WARNING]
@@ -1282,7 +1283,7 @@ class OutputLimit:
         server, client = world.pair()
         sizes: list[int] = []
 
-        def write(*_: object) -> None:
+        def write(*_given: object) -> None:
             for _ in range(10):
                 server.transport.write(PIECE)
                 sizes.append(server.transport.unsent)

@@ -29,8 +29,8 @@ class Recording:
     disconnecting: Any
 
     def __init__(self, trace: list[Any], name: str = "") -> None:
-        self.trace = trace
-        self.name = name
+        self.trace = trace  # type: ignore[misc]  # each subclass has a place for both
+        self.name = name  # type: ignore[misc]
         self.disconnecting = False
 
     def write(self, data: bytes) -> str:
@@ -452,7 +452,8 @@ def smallerThan(script: Script) -> list[Script]:
         for number, step in enumerate(steps):
             if step != NOTHING:
                 for simpler in step if type(step[0]) is tuple else (NOTHING,):
-                    smaller.append(replace(script, **{name: [*steps[:number], simpler, *steps[number + 1 :]]}))
+                    changed: dict[str, Any] = {name: [*steps[:number], simpler, *steps[number + 1 :]]}
+                    smaller.append(replace(script, **changed))
     smaller += [replace(script, settings={k: v for k, v in settings.items() if k != name}) for name in settings]
     for number, read in enumerate(reads):
         for at in range(len(read)):

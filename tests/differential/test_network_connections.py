@@ -85,23 +85,31 @@ def halfClose(protocol: Any, *_: object) -> None:
 
 
 # What the server does in a callback, and what the client does first.
+def inTurn(*actions: Callable[[Any], object]) -> Callable[..., None]:
+    def act(protocol: Any, *_: object) -> None:
+        for action in actions:
+            action(protocol)
+
+    return act
+
+
 ACTIONS: dict[str, Any] = {
     "nothing": lambda *_: None,
     "lose": lose,
-    "lose twice": lambda protocol, *_: (lose(protocol), lose(protocol)),
+    "lose twice": inTurn(lose, lose),
     "answer and lose": answerAndLose,
-    "lose and answer": lambda protocol, *_: (lose(protocol), protocol.transport.write(b"late")),
+    "lose and answer": inTurn(lose, lambda protocol: protocol.transport.write(b"late")),
     "abort": abort,
-    "abort twice": lambda protocol, *_: (abort(protocol), abort(protocol)),
-    "lose and abort": lambda protocol, *_: (lose(protocol), abort(protocol)),
-    "abort and lose": lambda protocol, *_: (abort(protocol), lose(protocol)),
+    "abort twice": inTurn(abort, abort),
+    "lose and abort": inTurn(lose, abort),
+    "abort and lose": inTurn(abort, lose),
     "stopProducing": lambda protocol, *_: protocol.transport.stopProducing(),
     "raise": raising(Boom),
     "raise BaseException": raising(BaseBoom),
     "write and raise": lambda protocol, *_: (protocol.transport.write(b"x"), raising(Boom)()),
     "half": halfClose,
-    "half and lose": lambda protocol, *_: (halfClose(protocol), lose(protocol)),
-    "answer and half": lambda protocol, *_: (protocol.transport.write(b"answer"), halfClose(protocol)),
+    "half and lose": inTurn(halfClose, lose),
+    "answer and half": inTurn(lambda protocol: protocol.transport.write(b"answer"), halfClose),
 }
 
 

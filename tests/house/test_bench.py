@@ -31,7 +31,7 @@ from bench.rivals import RIVALS, facts, missing
 from bench.runner import CaseRun, Pace, Progress
 from bench.servers.common import JOBS
 from bench.subjects import Failed, Memory, Server, Worker, Workshop
-from bench.work import growth, parsing
+from bench.work import growth, lines, parsing
 from bench.work.__main__ import TASKS
 from bench.work.lines import Naive
 from bench.work.task import WrongAnswer
@@ -143,7 +143,7 @@ class Forgetful(Naive):
 
 
 def test_aLostLineIsSeen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(parsing.kindOf.__globals__["PLAIN"], "naive", Forgetful)
+    monkeypatch.setitem(lines.PLAIN, "naive", Forgetful)
     with pytest.raises(WrongAnswer, match="the lines"):
         parsing.Parse("naive", 8).verify()
 

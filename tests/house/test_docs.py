@@ -137,7 +137,7 @@ def test_streamsForAsyncio(start: Start) -> None:
 
 def test_withoutSockets(start: Start) -> None:
     process, _ = start(IN_MEMORY)
-    assert process.communicate(timeout=DEADLINE) == (b"", None)
+    assert process.communicate(timeout=DEADLINE) == (b"", None)  # type: ignore[comparison-overlap]
     assert process.returncode == 0
 
 

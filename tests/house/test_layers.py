@@ -129,6 +129,7 @@ def targetsOf(name: str, isPackage: bool, node: ast.AST) -> Iterator[str]:
             yield str(argument.value)
         return
     package = name if isPackage else name.rpartition(".")[0]
+    assert isinstance(node, ast.ImportFrom)
     base = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
     if base is None or base.split(".")[0] != "reactor":
         return
@@ -146,8 +147,7 @@ def graphOf(sources: dict[str, tuple[str, bool]]) -> tuple[dict[str, set[str]], 
     for name, (text, isPackage) in sources.items():
         graph[name] = set()
         for node, inFunction in importsOf(ast.parse(text)):
-            isStatement = not isinstance(node, ast.Call)
-            if inFunction and isStatement:
+            if inFunction and isinstance(node, ast.Import | ast.ImportFrom):
                 hidden.append(f"{name}:{node.lineno}: {ast.unparse(node)}")
             graph[name].update(targetsOf(name, isPackage, node))
     return graph, hidden

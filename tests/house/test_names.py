@@ -567,7 +567,7 @@ def test_aDifferenceIsSeen() -> None:
         def call(self, one: int, deux: int = 2) -> None: ...
 
     class Longer(Model):
-        def call(self, one: int, two: int = 3, *args: int, three: int) -> None: ...
+        def call(self, one: int, two: int = 3, *args: int, three: int) -> None: ...  # type: ignore[override]
 
     assert differences("x", Model, Model) == []
     assert len(differences("x", Other, Model)) == 4

@@ -349,13 +349,13 @@ def unhandledOfTwisted(world: World, script: list[tuple[Any, ...]]) -> list[str]
             name = event["log_failure"].type.__name__
             found.append(ALIASES.get(name, name))
 
-    globalLogPublisher.addObserver(observe)
+    globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]
     try:
         world.run(script)
         world.drop()
         gc.collect()
     finally:
-        globalLogPublisher.removeObserver(observe)
+        globalLogPublisher.removeObserver(observe)  # type: ignore[arg-type]
     return sorted(found)
 
 

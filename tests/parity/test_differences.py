@@ -156,7 +156,8 @@ class Model:
         return port
 
     def connect(self, port: int, protocol: Callable[[], Any], host: str = HOST, **methods: Any) -> Any:
-        factory = type("Factory", (self.protocol.ClientFactory,), {"noisy": False, **methods}).forProtocol(protocol)
+        kind: Any = type("Factory", (self.protocol.ClientFactory,), {"noisy": False, **methods})
+        factory = kind.forProtocol(protocol)
         return self.reactor.connectTCP(host, port, factory)
 
     def soon(self, turns: int, call: Callable[[], Any]) -> None:
@@ -187,7 +188,7 @@ def test_asynchronousHandlers(model: Model) -> None:
     """A Deferred from lineReceived is waited for; to Twisted it is a true value, which leaves the rest of the read."""
     waiting = model.defer.Deferred()
 
-    class Receiver(model.LineReceiver):
+    class Receiver(model.LineReceiver):  # type: ignore[misc, name-defined]
         def lineReceived(self, line: bytes) -> Any:
             model.note(line)
             return waiting if line == b"1" else None
@@ -209,7 +210,7 @@ def test_transportIsEachInstancesOwn(model: Model) -> None:
 
 
 def test_insideOfLineReceiver(model: Model) -> None:
-    class Receiver(model.LineReceiver):
+    class Receiver(model.LineReceiver):  # type: ignore[misc, name-defined]
         def lineReceived(self, line: bytes) -> None:
             model.note(line)
 
@@ -230,7 +231,7 @@ def test_aForeignTransportInPlace(model: Model) -> None:
     class Foreign:
         disconnecting = True
 
-    class Receiver(model.LineReceiver):
+    class Receiver(model.LineReceiver):  # type: ignore[misc, name-defined]
         def lineReceived(self, line: bytes) -> None:
             model.note(line)
             self.transport = Foreign()
@@ -244,7 +245,7 @@ def test_aForeignTransportInPlace(model: Model) -> None:
 
 
 def test_connectionMadeRaises(model: Model) -> None:
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             raise LookupError("no")
 
@@ -256,7 +257,7 @@ def test_connectionMadeRaises(model: Model) -> None:
             model.note("lost", reason.type.__name__)
             model.reactor.stop()
 
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             self.transport.write(b"x")
 
@@ -265,11 +266,11 @@ def test_connectionMadeRaises(model: Model) -> None:
 
 
 def test_connectionLostRaises(model: Model) -> None:
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             self.transport.loseConnection()
 
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionLost(self, reason: Any) -> None:
             model.soon(3, model.reactor.stop)
             raise LookupError("no")
@@ -287,12 +288,12 @@ def exchange(model: Model, speak: Callable[[Any], None]) -> bytes:
     """What a peer gets of what `speak(transport)` writes before it closes."""
     received = []
 
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             speak(self.transport)
             self.transport.loseConnection()
 
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def dataReceived(self, data: bytes) -> None:
             received.append(data)
 
@@ -339,7 +340,7 @@ def test_noDelay(model: Model) -> None:
 def test_lateTurnsReadFirst(model: Model) -> None:
     """A callback takes longer than a deadline; what comes meanwhile is there when the deadline is looked at."""
 
-    class Server(model.LineReceiver):
+    class Server(model.LineReceiver):  # type: ignore[misc, name-defined]
         def lineReceived(self, line: bytes) -> None:
             model.note(line)
             if line == b"first":
@@ -357,7 +358,7 @@ def test_lateTurnsReadFirst(model: Model) -> None:
 
 
 def test_noLinesAfterAbort(model: Model) -> None:
-    class Server(model.LineReceiver):
+    class Server(model.LineReceiver):  # type: ignore[misc, name-defined]
         def lineReceived(self, line: bytes) -> None:
             model.note(line)
             self.transport.abortConnection()
@@ -365,7 +366,7 @@ def test_noLinesAfterAbort(model: Model) -> None:
         def connectionLost(self, reason: Any) -> None:
             model.reactor.stop()
 
-    class Client(model.LineReceiver):
+    class Client(model.LineReceiver):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             self.transport.write(b"1\r\n2\r\n3\r\n")
 
@@ -404,7 +405,7 @@ def test_outputLimit(model: Model) -> None:
     """A peer that does not read costs 16 MiB and one write, and then the connection; Twisted keeps everything."""
     mebibyte = b"x" * 2**20
 
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             for _ in range(18):
                 self.transport.write(mebibyte)
@@ -416,7 +417,7 @@ def test_outputLimit(model: Model) -> None:
             client.transport.abortConnection()
             model.soon(1, model.reactor.stop)
 
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             self.transport.pauseProducing()
 
@@ -444,7 +445,7 @@ def test_muchInOneCallback(model: Model, isRaised: bool) -> None:
 
 
 def test_getHostAfterTheEnd(model: Model) -> None:
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             self.transport.loseConnection()
 
@@ -465,7 +466,7 @@ def test_getHostAfterTheEnd(model: Model) -> None:
 def test_halfCloseBehindAProducer(model: Model) -> None:
     """The server closes when it sees the end of the client's half."""
 
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         written = False
 
         def connectionMade(self) -> None:
@@ -492,7 +493,7 @@ def test_halfCloseBehindAProducer(model: Model) -> None:
 
 
 def test_halfCloseWithoutRegistration(model: Model) -> None:
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def readConnectionLost(self) -> None:
             model.note("read")
             self.transport.write(b"answer")
@@ -505,7 +506,7 @@ def test_halfCloseWithoutRegistration(model: Model) -> None:
             model.note("lost")
             model.reactor.stop()
 
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             self.transport.loseWriteConnection()
 
@@ -587,7 +588,7 @@ def test_systemExitLeaves(model: Model) -> None:
 def test_stopDisconnectsLast(model: Model) -> None:
     """ "during shutdown" triggers run with the connections still there, and their Deferreds are waited for."""
 
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             model.reactor.addSystemEventTrigger("during", "shutdown", during)
             model.reactor.stop()
@@ -610,7 +611,7 @@ def test_stopDisconnectsLast(model: Model) -> None:
 def test_stringsOnce(model: Model) -> None:
     """A string is delivered once, also when its callback raises."""
 
-    class Receiver(model.strings.Int8StringReceiver):
+    class Receiver(model.strings.Int8StringReceiver):  # type: ignore[misc, name-defined]
         def stringReceived(self, string: bytes) -> None:
             model.note(string)
             if len(model.trace) == 1:
@@ -630,7 +631,7 @@ def test_netstringFailsOnce(model: Model) -> None:
             model.note("lose")
 
     receiver = model.strings.NetstringReceiver()
-    receiver.makeConnection(Transport())
+    receiver.makeConnection(Transport())  # type: ignore[no-untyped-call]
     receiver.dataReceived(b"x")
     receiver.dataReceived(b"5:hello,")
     assert model.trace == ["lose"] * (1 if model.isOurs else 2)
@@ -641,18 +642,18 @@ def test_netstringsToTheLetter(model: Model, caplog: pytest.LogCaptureFixture) -
         def loseConnection(self) -> None:
             model.note("lose")
 
-    class Receiver(model.strings.NetstringReceiver):
+    class Receiver(model.strings.NetstringReceiver):  # type: ignore[misc, name-defined]
         def stringReceived(self, string: bytes) -> None:
             model.note(string)
 
     caplog.set_level(logging.INFO, "reactor.stringreceivers")
     receiver = Receiver()
-    receiver.makeConnection(Transport())
+    receiver.makeConnection(Transport())  # type: ignore[no-untyped-call]
     receiver.dataReceived(b"5\n")
     assert (model.trace, len(caplog.records)) == ((["lose"], 1) if model.isOurs else ([], 0))
     receiver = Receiver()
     receiver.MAX_LENGTH = 0
-    receiver.makeConnection(Transport())
+    receiver.makeConnection(Transport())  # type: ignore[no-untyped-call]
     with nullcontext() if model.isOurs else pytest.raises(ValueError, match=r"math domain|positive"):
         receiver.dataReceived(b"0:,")
     assert model.trace == (["lose", b""] if model.isOurs else [])
@@ -678,7 +679,7 @@ def test_stringsFedInsideACallback(model: Model, kind: str) -> None:
 
 
 def test_negativeLengths(model: Model) -> None:
-    class Receiver(model.strings.IntNStringReceiver):
+    class Receiver(model.strings.IntNStringReceiver):  # type: ignore[misc, name-defined]
         structFormat = "!b"
         prefixLength = 1
 
@@ -699,12 +700,12 @@ def test_negativeLengths(model: Model) -> None:
 
 def test_unhandledErrorIsOneRecord(model: Model, caplog: pytest.LogCaptureFixture) -> None:
     events: list[Any] = []
-    globalLogPublisher.addObserver(events.append)
+    globalLogPublisher.addObserver(events.append)  # type: ignore[arg-type]
     try:
         model.defer.fail(LookupError("no"))
         gc.collect()
     finally:
-        globalLogPublisher.removeObserver(events.append)
+        globalLogPublisher.removeObserver(events.append)  # type: ignore[arg-type]
     records = [record for record in caplog.records if record.name == "reactor.defer"]
     assert (len(records), len(events)) == ((1, 0) if model.isOurs else (0, 2))
     if model.isOurs:
@@ -884,14 +885,14 @@ def test_cooperatorTellsOfErrors(model: Model, caplog: pytest.LogCaptureFixture)
         raise error
 
     events: list[Any] = []
-    globalLogPublisher.addObserver(events.append)
+    globalLogPublisher.addObserver(events.append)  # type: ignore[arg-type]
     try:
         turns = Turns(model)
         turns.cooperator.cooperate(work(LookupError("no")))
         turns.run()
         gc.collect()
     finally:
-        globalLogPublisher.removeObserver(events.append)
+        globalLogPublisher.removeObserver(events.append)  # type: ignore[arg-type]
     assert events == []
     assert [record.name for record in caplog.records] == (["reactor.task"] if model.isOurs else [])
     turns = Turns(model)
@@ -969,7 +970,7 @@ def test_badEndpoints(model: Model, description: str) -> None:
 
 
 def test_endpointsConnectionMadeRaises(model: Model) -> None:
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             model.soon(2, self.transport.loseConnection)
             raise LookupError("no")
@@ -989,14 +990,14 @@ def test_processEndpointThatFails(model: Model) -> None:
     lost: list[Any] = []
     connected: list[Any] = []
 
-    class Failing(model.protocol.Protocol):
+    class Failing(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             raise LookupError("no")
 
         def connectionLost(self, reason: Any) -> None:
             lost.append(reason.type)
 
-    class Nobody(model.protocol.Factory):
+    class Nobody(model.protocol.Factory):  # type: ignore[misc, name-defined]
         noisy = False
 
         def buildProtocol(self, addr: Any) -> Any:
@@ -1061,21 +1062,21 @@ def test_coroutinesOfCallbacks(model: Model) -> None:
 
         return callback
 
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         connectionMade = told("made")
         dataReceived = told("data")
 
         def connectionLost(self, reason: Any) -> None:
             model.soon(2, model.reactor.stop)
 
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             self.transport.write(b"x")
             model.soon(5, self.transport.loseConnection)
 
-    class Forgotten(model.LineReceiver):
+    class Forgotten(model.LineReceiver):  # type: ignore[misc, name-defined]
         def lineReceived(self, line: bytes) -> Any:
-            yield model.note("never")
+            yield model.note("never")  # type: ignore[func-returns-value]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -1113,7 +1114,7 @@ def test_coroutinesThatAreWaitedFor(model: Model) -> None:
     clock = model.task.Clock()
     waiting = model.defer.Deferred()
 
-    async def answer() -> str:
+    async def answer() -> Any:
         return await waiting
 
     with warnings.catch_warnings():
@@ -1157,9 +1158,9 @@ def test_everyAddressIsTried(model: Model, monkeypatch: pytest.MonkeyPatch) -> N
     if model.isOurs:
         monkeypatch.setattr(socket, "getaddrinfo", answer)
     else:
-        model.reactor.installNameResolver(GAIResolver(model.reactor, model.reactor.getThreadPool, answer))
+        model.reactor.installNameResolver(GAIResolver(model.reactor, model.reactor.getThreadPool, answer))  # type: ignore[arg-type]
 
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             model.note(self.transport.getPeer().host)
             model.reactor.stop()
@@ -1174,7 +1175,7 @@ def test_everyAddressIsTried(model: Model, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("host", ["127.1", "0x7f.1", "2130706433", "127.0.0.1\0.example"])
 def test_whatIsNoHostName(model: Model, host: str) -> None:
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             model.note(self.transport.getPeer().host)
             model.reactor.stop()
@@ -1188,7 +1189,7 @@ def test_whatIsNoHostName(model: Model, host: str) -> None:
 
 
 def test_noDescriptorLeft(model: Model) -> None:
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             self.transport.write(b"hello")
 
@@ -1220,7 +1221,7 @@ def test_noDescriptorLeft(model: Model) -> None:
 def test_stopListeningServesWhoWaits(model: Model) -> None:
     """The kernel has let the client in; the loop has not come round."""
 
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             self.transport.write(b"served")
             self.transport.loseConnection()
@@ -1245,7 +1246,7 @@ def test_stopListeningServesWhoWaits(model: Model) -> None:
 
 
 def test_closesTellTheirReason(model: Model) -> None:
-    class Server(model.LineReceiver):
+    class Server(model.LineReceiver):  # type: ignore[misc, name-defined]
         MAX_LENGTH = 3
 
         def connectionLost(self, reason: Any = None) -> None:
@@ -1283,7 +1284,7 @@ def test_fileSenderErrors(model: Model) -> None:
     """A file of which the second piece cannot be read."""
     pieces = iter([b"piece"])
 
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             file = SimpleNamespace(read=lambda size: next(pieces))
             model.FileSender().beginFileTransfer(file, self.transport).addErrback(self.failed)
@@ -1296,7 +1297,7 @@ def test_fileSenderErrors(model: Model) -> None:
         def connectionLost(self, reason: Any) -> None:
             model.note(reason.type.__name__)
 
-    class Client(model.protocol.Protocol):
+    class Client(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         received = b""
 
         def dataReceived(self, data: bytes) -> None:
@@ -1314,6 +1315,7 @@ def test_fileSenderErrors(model: Model) -> None:
 def test_mistakesAreToldAtOnce(model: Model) -> None:
     """A class in the place of a factory, arguments that nobody takes, a delimiter or a limit that is text."""
     protocol, factory = model.protocol.Protocol, model.protocol.ServerFactory
+    call: Callable[[], object]
     for call, words in (
         (lambda: model.reactor.connectTCP(HOST, 1, protocol), "ClientFactory.forProtocol(Protocol)"),
         (lambda: factory.forProtocol(protocol, "argument"), "functools.partial(Protocol, ...)"),
@@ -1336,7 +1338,7 @@ def test_pullProducerThatWroteNothing(model: Model) -> None:
     """Asked again after 10 ms. A FileSender reads on for a transform that gives nothing, as compression does."""
     asked: list[float] = []
 
-    class Server(model.protocol.Protocol):
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             producer = SimpleNamespace(resumeProducing=self.produce, stopProducing=lambda: None)
             self.transport.registerProducer(producer, False)
@@ -1649,7 +1651,7 @@ def test_startTLSRefusesPlainBytes() -> None:
 def test_startTLSReplacesTheTransport() -> None:
     _, server, pump = connectedServerAndClient(reactor.LineReceiver, reactor.Protocol)
     server.transport.startTLS(serverOptions())
-    assert server.transport is not pump.serverIO
+    assert server.transport is not pump.serverIO  # type: ignore[comparison-overlap]
     assert pump.serverIO.TLS
 
 
@@ -1659,6 +1661,8 @@ def test_noSessionTickets(isOurs: bool) -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = peerContext(isClient=True).wrap_bio(incoming, outgoing, server_hostname=TLS_HOST)
     server: Any
+    put: Callable[[bytes], object]
+    take: Callable[[], bytes]
     if isOurs:
         ins, outs = ssl.MemoryBIO(), ssl.MemoryBIO()
         server = CertificateOptions(certificatePath()).getContext().wrap_bio(ins, outs, server_side=True)
@@ -1669,11 +1673,13 @@ def test_noSessionTickets(isOurs: bool) -> None:
         server.set_accept_state()
         put = server.bio_write
 
-        def take() -> bytes:
+        def read() -> bytes:
             try:
                 return bytes(server.bio_read(1 << 16))
             except OpenSSL.SSL.WantReadError:
                 return b""
+
+        take = read
 
     for _ in range(2):
         with suppress(ssl.SSLWantReadError):
@@ -1704,7 +1710,7 @@ def test_tlsEndsSayWhy(how: str) -> None:
     if how == "aborts":
         wire.ours.abortConnection()
     else:
-        wire.protocol.dataReceived = lambda data: 1 / 0
+        wire.protocol.dataReceived = lambda data: 1 / 0  # type: ignore[method-assign]
         wire.say(b"x")
     wire.advance(0)
     assert wire.protocol.events[-1] == {"aborts": "ConnectionAborted", "raises": "ZeroDivisionError"}[how]
@@ -1757,7 +1763,7 @@ def policed(model: Model) -> Model:
 
 
 def test_wrappersPassEverythingOn(policed: Model) -> None:
-    class Halves(policed.protocol.Protocol):
+    class Halves(policed.protocol.Protocol):  # type: ignore[misc, name-defined]
         def readConnectionLost(self) -> None: ...
 
         def writeConnectionLost(self) -> None: ...
@@ -1770,7 +1776,7 @@ def test_wrappersPassEverythingOn(policed: Model) -> None:
 
 
 def test_wrappedRefusals(policed: Model) -> None:
-    class Refusing(policed.protocol.ServerFactory):
+    class Refusing(policed.protocol.ServerFactory):  # type: ignore[misc, name-defined]
         def buildProtocol(self, addr: Any) -> None: ...
 
     factory = policed.policies.ThrottlingFactory(Refusing())
@@ -1953,7 +1959,7 @@ def test_standardIOLeavesFlagsAlone(side: Any) -> None:
         stdin, toUs = os.pipe()
         shared = os.dup(ours)  # a shell's
         protocol = world.serverFactory().buildProtocol(None)
-        kind = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
+        kind: Any = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
         kind(protocol, stdin, ours, reactor=world.reactor)
         assert os.get_blocking(shared) is (side.name == "ours")
         os.close(toUs)
@@ -1992,7 +1998,7 @@ def test_outputWithoutAReader(side: Any) -> None:
     world = World(side)
     (stdin, toUs), (fromUs, stdout) = os.pipe(), os.pipe()
     protocol = world.serverFactory().buildProtocol(None)
-    kind = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
+    kind: Any = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
     kind(protocol, stdin, stdout, reactor=world.reactor)
     os.close(fromUs)
     os.write(toUs, b"first")
@@ -2181,12 +2187,12 @@ def test_aLoopThatFailsRests(model: Model, monkeypatch: pytest.MonkeyPatch, capl
     name = "_beginTurn" if model.isOurs else "runUntilCurrent"
     model.reactor.callLater(0, model.reactor.stop)
     monkeypatch.setattr(model.reactor, name, failing(model.reactor, name, errors))
-    globalLogPublisher.addObserver(events.append)
+    globalLogPublisher.addObserver(events.append)  # type: ignore[arg-type]
     began = time.monotonic()
     try:
         assert model.run() == []
     finally:
-        globalLogPublisher.removeObserver(events.append)
+        globalLogPublisher.removeObserver(events.append)  # type: ignore[arg-type]
     assert errors == []
     failures = [event for event in events if "log_failure" in event]
     if model.isOurs:
@@ -2240,7 +2246,7 @@ class Starved:
 def test_datagramPortsLiveOn(model: Model) -> None:
     """The system has no memory for one datagram."""
 
-    class Port(model.protocol.DatagramProtocol):
+    class Port(model.protocol.DatagramProtocol):  # type: ignore[misc, name-defined]
         def datagramReceived(self, datagram: bytes, addr: Any) -> None:
             model.note(datagram)
             model.reactor.stop()
@@ -2260,7 +2266,7 @@ def test_datagramPortsLiveOn(model: Model) -> None:
 def test_methodsAreEnough(model: Model, path: str) -> None:
     """Nothing declares that this protocol takes descriptors."""
 
-    class Taking(model.protocol.Protocol):
+    class Taking(model.protocol.Protocol):  # type: ignore[misc, name-defined]
         def fileDescriptorReceived(self, descriptor: int) -> None:
             model.note("descriptor")
             os.close(descriptor)
@@ -2311,7 +2317,7 @@ def test_aSecondSignalHurries(model: Model) -> None:
     model.reactor.addSystemEventTrigger("before", "shutdown", model.defer.Deferred)
     for turns in (2, 6):
         model.soon(turns, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    model.soon(20, lambda: (model.note("waiting"), model.reactor.crash()))
+    model.soon(20, lambda: (model.note("waiting"), model.reactor.crash()))  # type: ignore[func-returns-value]
     model.reactor.run()
     assert model.trace == ([] if model.isOurs else ["waiting"])
 
@@ -2348,7 +2354,7 @@ def test_endsInMemory() -> None:
 def test_bothHalvesOfStandardIO(side: Any) -> None:
     """The reader of the output has gone, and then the writer of the input; the protocol hears of both halves."""
     world = World(side)
-    kind = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
+    kind: Any = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
     (stdin, toUs), (fromUs, stdout) = os.pipe(), os.pipe()
     protocol = world.serverFactory(halves=True).buildProtocol(None)
     kind(protocol, stdin, stdout, reactor=world.reactor)

@@ -24,9 +24,9 @@ ASYNCIO = "asyncio"
 def theirs(request: pytest.FixtureRequest) -> Iterator[Any]:
     """A reactor of Twisted's."""
     if request.param != ASYNCIO:
-        reactor = EPollReactor()
-        yield reactor
-        TWISTED.close(reactor)
+        epoll = EPollReactor()
+        yield epoll
+        TWISTED.close(epoll)
         return
     eventloop = asyncio.new_event_loop()
     reactor = AsyncioSelectorReactor(eventloop)
@@ -47,10 +47,12 @@ def connect(reactor: Any, server: type, client: type) -> tuple[list[Any], list[A
     factories = [kind.forProtocol(cls) for kind, cls in ((Factory, server), (ClientFactory, client))]
     for factory, instances in zip(factories, made, strict=True):
         factory.noisy = False
-        build = factory.buildProtocol
-        factory.buildProtocol = lambda addr, build=build, instances=instances: (
-            instances.append(build(addr)) or instances[-1]
-        )
+
+        def buildProtocol(addr: Any, build: Any = factory.buildProtocol, instances: list[Any] = instances) -> Any:
+            instances.append(build(addr))
+            return instances[-1]
+
+        factory.buildProtocol = buildProtocol  # type: ignore[method-assign]
     port = reactor.listenTCP(0, factories[0], interface=LOOPBACK)
     reactor.connectTCP(LOOPBACK, port.getHost().port, factories[1])
     turnUntil(reactor, lambda: all(instances and instances[0].connected for instances in made))

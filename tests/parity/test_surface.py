@@ -163,7 +163,7 @@ class TestBufferSize:
         assert max(sizes) == 500
 
     def test_unix(self, world: World) -> None:
-        ours, peers = [], []
+        ours, peers = [], list[Any]()
         server, client, pump = connectedServerAndClient(Protocol, Protocol)
         server.dataReceived = lambda data: ours.append(len(data))  # type: ignore[method-assign]
         server.transport.bufferSize = 7
@@ -254,7 +254,7 @@ def test_aChildHasNoAddress(side: Any) -> None:
 @pytest.mark.parametrize("defer", [reactor.defer, twisted.internet.defer], ids=["ours", "twisted"])
 def test_aDeferredThatReturnsItself(defer: Any) -> None:
     """Where warnings are errors, this one is the failure of the callback."""
-    deferred, results = defer.Deferred(), []
+    deferred, results = defer.Deferred(), list[Any]()
     deferred.addCallback(lambda _: deferred)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -266,7 +266,7 @@ def test_aDeferredThatReturnsItself(defer: Any) -> None:
 @pytest.mark.parametrize("defer", [reactor.defer, twisted.internet.defer], ids=["ours", "twisted"])
 @pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
 def test_timeout(defer: Any) -> None:
-    deferred, results = defer.Deferred(), []
+    deferred, results = defer.Deferred(), list[Any]()
     deferred.addErrback(results.append)
     defer.timeout(deferred)
     assert (results[0].type, str(results[0].value)) == (defer.TimeoutError, "Callback timed out")

@@ -11,7 +11,7 @@ from typing import Any
 
 import twisted.internet.process
 
-from tests.support.worlds import OURS, TWISTED, turnUntil
+from tests.support.worlds import OURS, TWISTED, Condition, turnUntil
 
 SHELL = "/bin/sh"
 
@@ -90,7 +90,7 @@ class Children:
         """Start an interpreter with `program`."""
         return self.spawn(sys.executable, "-I", "-S", "-c", program, *args, hooks=hooks, **options)
 
-    def until(self, condition: Callable[[], object]) -> None:
+    def until(self, condition: Condition) -> None:
         """Go on until `condition()` is true."""
 
         def look() -> object:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.worlds import DEADLINE, LOOPBACK, OURS, turnUntil
+from tests.support.worlds import DEADLINE, LOOPBACK, OURS, Condition, turnUntil
 
 Hooks = dict[str, Callable[..., object]]
 
@@ -73,7 +73,7 @@ class DatagramWorld:
         self.side.close(self.reactor)
         self.directory.cleanup()
 
-    def until(self, condition: Callable[[], object]) -> None:
+    def until(self, condition: Condition) -> None:
         """Go on until `condition()` is true."""
         turnUntil(self.reactor, condition)
 

@@ -118,7 +118,7 @@ class Wire:
         self.peer = context.wrap_bio(self._in, self._out, weAreClient, None if weAreClient else HOST)
         if weAreClient:
             self.lower, self.other = makeFakeClient(self.ours), makeFakeServer(self.raw)
-            ends: tuple[Any, ...] = (self.raw, self.other, self.ours, self.lower)
+            ends: tuple[Any, Any, Any, Any] = (self.raw, self.other, self.ours, self.lower)
         else:
             self.lower, self.other = makeFakeServer(self.ours), makeFakeClient(self.raw)
             ends = (self.ours, self.lower, self.raw, self.other)

@@ -172,7 +172,7 @@ class OnlyLines(LineOnlyReceiver):
         self.lines: list[bytes] = []
         self.events: list[Any] = []
 
-    lineReceived = Dialogue.lineReceived  # type: ignore[assignment]
+    lineReceived = Dialogue.lineReceived
     begin = Dialogue.begin
     connectionLost = Dialogue.connectionLost
 

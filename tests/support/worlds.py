@@ -49,9 +49,10 @@ twisted.internet.tcp._reservedFD.reserve()
 uvloop.new_event_loop().close()
 
 Hooks = dict[str, Callable[..., object]]
+Condition = Callable[..., object]  # nothing is passed; a lambda in a loop binds what it reads by defaults
 
 
-def turnUntil(reactor: Any, condition: Callable[[], object], deadline: float = DEADLINE) -> None:
+def turnUntil(reactor: Any, condition: Condition, deadline: float = DEADLINE) -> None:
     """Turn `reactor` until `condition()` is true; fail after `deadline` seconds."""
     end = time.monotonic() + deadline
     while not condition():
@@ -59,7 +60,7 @@ def turnUntil(reactor: Any, condition: Callable[[], object], deadline: float = D
         assert time.monotonic() < end, "the condition has not come true in time"
 
 
-def runUntil(reactor: Any, condition: Callable[[], object], deadline: float = DEADLINE) -> None:
+def runUntil(reactor: Any, condition: Condition, deadline: float = DEADLINE) -> None:
     """Run `reactor` and stop it once `condition()` is true; fail after `deadline` seconds."""
     end = time.monotonic() + deadline
 
@@ -292,6 +293,7 @@ class World:
     host = LOOPBACK
     afterReset = "ConnectionLost"  # what the peer of an aborted connection is told
     hasErrors = True  # whether a peer that leaves with something unread is an error of the stream
+    isTLS = False
     hasConnectors = True  # whether the clients of its pairs have connected, through a Connector
 
     def __init__(self, side: Any = OURS) -> None:
@@ -307,7 +309,7 @@ class World:
         """End everything that is left."""
         self.side.close(self.reactor)
 
-    def until(self, condition: Callable[[], object]) -> None:
+    def until(self, condition: Condition) -> None:
         """Go on until `condition()` is true."""
         turnUntil(self.reactor, condition)
 
@@ -390,7 +392,7 @@ class MemoryWorld(World):
         self.reactor.close()
         self.side.close(self.outer)
 
-    def until(self, condition: Callable[[], object]) -> None:
+    def until(self, condition: Condition) -> None:
         end = time.monotonic() + DEADLINE
         while not condition():
             self.outer.callLater(0, self.turn)

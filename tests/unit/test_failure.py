@@ -60,12 +60,12 @@ def bothSay(ask: Callable[[Any], object], make: Callable[[Any], Any]) -> object:
 
 def test_currentException() -> None:
     error = Trouble("x")
-    failure = caught(ours, error)
+    failure: Any = caught(ours, error)
     assert failure.value is error
     assert failure.type is Trouble
     assert failure.tb is error.__traceback__
-    assert isinstance(failure, BaseException)
     assert failure.pickled == 0
+    assert isinstance(failure, BaseException)
 
 
 def test_noCurrentException() -> None:

@@ -11,6 +11,7 @@ import pytest
 from twisted.protocols.basic import FileSender as TwistedFileSender
 
 from reactor.filesender import FileSender, TransferStopped
+from reactor.interfaces.streams import BytesLike
 from reactor.loops.epoll import EpollReactor
 from reactor.protocol import ClientFactory, Protocol, ServerFactory
 
@@ -37,7 +38,7 @@ class Consumer:
         self.said.append("unregister")
         self.producer = None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: BytesLike) -> None:
         self.said.append(data)
 
     def askForAll(self) -> None:
@@ -196,7 +197,7 @@ def test_anErrorInTheMiddle() -> None:
 
 def test_anErrorOfTheConsumer() -> None:
     class Picky(Consumer):
-        def write(self, data: bytes) -> None:
+        def write(self, data: BytesLike) -> None:
             raise TypeError("not that")
 
     consumer = Picky()
@@ -254,7 +255,7 @@ def test_aLargeFileTakesLittleMemory() -> None:
     class Counting(Consumer):
         count = 0
 
-        def write(self, data: bytes) -> None:
+        def write(self, data: BytesLike) -> None:
             self.count += len(data)
 
     consumer = Counting()

@@ -94,7 +94,7 @@ def either(request: pytest.FixtureRequest) -> Any:
     return type("Receiver", (LineReceiver,), {"_bufferClass": BUFFERS[request.param]})
 
 
-def connected(kind: Any, transport: type[Transport] = Transport) -> tuple[Any, Trace]:
+def connected(kind: Any, transport: Callable[[Trace], Any] = Transport) -> tuple[Any, Trace]:
     trace: Trace = []
     protocol = kind()
     protocol.trace = trace
@@ -195,7 +195,7 @@ def test_anExceptionKeepsTheRest(either: Any) -> None:
 def test_dataReceivedInACallbackAddsToTheEnd(either: Any) -> None:
     """However often: no recursion."""
 
-    class Feeding(Recorded, either):
+    class Feeding(Recorded, either):  # type: ignore[misc]
         def lineReceived(self, line: bytes) -> None:
             self.trace.append(line)
             if len(self.trace) < 600:
@@ -208,7 +208,7 @@ def test_dataReceivedInACallbackAddsToTheEnd(either: Any) -> None:
 
 
 def test_modesMayFlipAtEachByte(either: Any) -> None:
-    class Flipping(Recorded, either):
+    class Flipping(Recorded, either):  # type: ignore[misc]
         delimiter = b"\n"
 
         def lineReceived(self, line: bytes) -> None:
@@ -300,7 +300,7 @@ def test_rawDataComesWhole(either: Any) -> None:
 
 
 def test_setLineModeGoesThroughTheOverriddenDataReceived(either: Any) -> None:
-    class Counting(Recorded, either):
+    class Counting(Recorded, either):  # type: ignore[misc]
         def dataReceived(self, data: bytes) -> Any:
             self.trace.append(len(data))
             return super().dataReceived(data)
@@ -422,7 +422,7 @@ def test_whatIsTooLongGetsAllAndClosesOnce(either: Any) -> None:
 
 
 def test_dataPutBackByLineLengthExceededWaits(either: Any) -> None:
-    class PuttingBack(Recorded, either):
+    class PuttingBack(Recorded, either):  # type: ignore[misc]
         MAX_LENGTH = 3
 
         def lineLengthExceeded(self, line: bytes) -> str:
@@ -499,9 +499,9 @@ def test_onTwistedsTransport(base: Any) -> None:
 def test_settingsSetOnClassesAtAnyTime(either: Any) -> None:
     """An attribute set on the class, a mixin or a base while lines are delivered counts for the next line."""
     for count in range(3):
-        mixin = type("Mixin", (), {})
+        mixin: Any = type("Mixin", (), {})
         between = type("Between", (Recorded, either), {})
-        kind = type("Kind", (mixin, between), {})
+        kind: Any = type("Kind", (mixin, between), {})
         target = (kind, mixin, between)[count]
 
         def lineReceived(self: Any, line: bytes, target: Any = target) -> None:
@@ -640,6 +640,7 @@ def test_whatIsSentIsGathered(base: Any) -> None:
     protocol.dataReceived(b"a\r\n")
     transport = protocol.transport
     transport._hold(9)
+    send: Callable[[], object]
     for send in (lambda: protocol.sendLine(b"one"), lambda: protocol.sendLine(b"two"), lambda: protocol.sendLine(b"")):
         assert send() is None
     assert (transport.told, transport.unsent) == ([5, 2], 12)
@@ -660,8 +661,8 @@ def test_whatIsSentIsGathered(base: Any) -> None:
 
 def test_aWriteOfItsOwnIsCalled(base: Any) -> None:
     written: list[bytes] = []
-    overriding = type("Overriding", (Gathering,), {"write": lambda self, data: written.append(data)})
-    loose = type("Loose", (Gathering,), {})
+    overriding: Any = type("Overriding", (Gathering,), {"write": lambda self, data: written.append(data)})
+    loose: Any = type("Loose", (Gathering,), {})
     ours, theirs, own = Gathering(), overriding(), loose()
     protocol, _trace = connected(recorder(base))
     for transport in (ours, theirs, own):
@@ -1026,7 +1027,8 @@ def test_initSubclassIsCooperative(base: Any) -> None:
             super().__init_subclass__(**kwargs)
             cls.word = word  # type: ignore[attr-defined]
 
-    assert types.new_class("Kind", (base, Registered), {"word": "w"}).word == "w"
+    kind: Any = types.new_class("Kind", (base, Registered), {"word": "w"})
+    assert kind.word == "w"
 
 
 # A handler may be asynchronous.
@@ -1085,7 +1087,7 @@ def test_theNextLineWaits(waiting: Any) -> None:
 
 
 def test_rawDataAndBatchesWait(base: Any) -> None:
-    class Both(Waiting, base):
+    class Both(Waiting, base):  # type: ignore[misc]
         def rawDataReceived(self, data: bytes) -> Any:
             return self.lineReceived(data)
 
@@ -1112,7 +1114,7 @@ def test_rawDataAndBatchesWait(base: Any) -> None:
 
 @pytest.mark.parametrize("overlong", ["close", "skip"])
 def test_lineLengthExceededMayWait(base: Any, overlong: str) -> None:
-    class Late(Waiting, base):
+    class Late(Waiting, base):  # type: ignore[misc]
         MAX_LENGTH = 2
 
         def lineLengthExceeded(self, line: bytes) -> Any:
@@ -1132,9 +1134,10 @@ def test_aResultThatIsThereAlreadyCostsNothing(base: Any) -> None:
     async def coroutine() -> bool:
         return True
 
-    answers = itertools.cycle([lambda: succeed(True), coroutine, lambda: twistedDefer.succeed(1)])
+    ways: list[Callable[[], object]] = [lambda: succeed(True), coroutine, lambda: twistedDefer.succeed(1)]
+    answers = itertools.cycle(ways)
 
-    class Ready(base):
+    class Ready(base):  # type: ignore[misc]
         delimiter = b"\n"
 
         def lineReceived(self, line: bytes) -> Any:
@@ -1180,7 +1183,7 @@ def test_theUsersPauseAndTheWaitAreTwoThings(waiting: Any) -> None:
 
 
 def test_pausedInTheHandlerThatWaits(base: Any) -> None:
-    class Pausing(Waiting, base):
+    class Pausing(Waiting, base):  # type: ignore[misc]
         def lineReceived(self, line: bytes) -> Any:
             result = super().lineReceived(line)
             self.pauseProducing()
@@ -1200,7 +1203,7 @@ def test_pausedInTheHandlerThatWaits(base: Any) -> None:
 
 
 def test_whatTheHandlerDidBeforeItWaitedCounts(base: Any) -> None:
-    class Changing(Waiting, base):
+    class Changing(Waiting, base):  # type: ignore[misc]
         def lineReceived(self, line: bytes) -> Any:
             self.delimiter = b";"
             return super().lineReceived(line)
@@ -1270,7 +1273,7 @@ def test_aFailureWithoutATransport(waiting: Any, caplog: pytest.LogCaptureFixtur
 
 
 def test_whatIsRaisedAfterAWaitCostsTheConnectionToo(base: Any) -> None:
-    class Failing(Waiting, base):
+    class Failing(Waiting, base):  # type: ignore[misc]
         def lineReceived(self, line: bytes) -> Any:
             if line == b"bad":
                 raise ZeroDivisionError
@@ -1292,7 +1295,7 @@ def test_nothingIsDeliveredOnceTheConnectionHasGone(waiting: Any, state: str) ->
 
 
 def test_closedByTheHandlerThatWaits(base: Any) -> None:
-    class Closing(Waiting, base):
+    class Closing(Waiting, base):  # type: ignore[misc]
         def lineReceived(self, line: bytes) -> Any:
             self.transport.loseConnection()
             return super().lineReceived(line)
@@ -1363,7 +1366,7 @@ def test_whoseSettingsAreFollowed() -> None:
         (recorder(LineReceiver, MAX_LENGTH=1e9), False),
         (recorder(LineReceiver, delimiter=b""), False),
         (recorder(LineReceiver, linesReceived=lambda self, lines: None), True),
-        (recorder(LineReceiver, __setattr__=lambda self, name, value: vars(self).update({name: value})), False),
+        (recorder(LineReceiver, __setattr__=lambda self, name, value: self.__dict__.update({name: value})), False),
         (recorder(LineReceiver, __getattribute__=lambda self, name: object.__getattribute__(self, name)), False),
         (recorder(LineReceiver, __delattr__=lambda self, name: object.__delattr__(self, name)), False),
     ]
@@ -1392,7 +1395,7 @@ def test_whoseSettingsAreFollowed() -> None:
 def test_settingsReadAsTheyAlwaysDid(base: Any) -> None:
     """Types, texts, copies; an alias under another name announces nothing and sets nothing else."""
 
-    class Kind(Recorded, base):
+    class Kind(Recorded, base):  # type: ignore[misc]
         MAX_LENGTH = 20
         line_mode = True
         half = base.MAX_LENGTH // 2
@@ -1400,7 +1403,7 @@ def test_settingsReadAsTheyAlwaysDid(base: Any) -> None:
     protocol, _trace = connected(Kind)
     protocol.dataReceived(b"")
 
-    class Alias(Recorded, base):
+    class Alias(Recorded, base):  # type: ignore[misc]
         limit = Kind.MAX_LENGTH
         ending = Kind.delimiter
         mode = Kind.line_mode
@@ -1432,7 +1435,7 @@ def test_settingsReadAsTheyAlwaysDid(base: Any) -> None:
 def test_whatAnInstanceHasFromBeforeItsClassAnnouncedIsHeeded(base: Any) -> None:
     """A setting that the class gets when instances live, or that an instance sets while its class has a plain value."""
 
-    class Kind(Recorded, base):
+    class Kind(Recorded, base):  # type: ignore[misc]
         delimiter = b"\n"
 
     protocol, trace = connected(Kind)
@@ -1449,7 +1452,7 @@ def test_whatAnInstanceHasFromBeforeItsClassAnnouncedIsHeeded(base: Any) -> None
 def test_classAttributesStayTheVeryObjects(base: Any) -> None:
     """What a class body says is what its attributes are, before the first data and after it."""
 
-    class Kind(Recorded, base):
+    class Kind(Recorded, base):  # type: ignore[misc]
         delimiter = b"\n"
         MAX_LENGTH = 12345
         line_mode = True
@@ -1523,7 +1526,7 @@ def test_linesReceivedOfAnInstance(base: Any, moment: str, defined: str) -> None
 def test_linesReceivedSetWhileLinesAreDelivered(base: Any) -> None:
     """The rest of the same read is one batch; set back in it, lines come singly again."""
 
-    class Kind(Recorded, base):
+    class Kind(Recorded, base):  # type: ignore[misc]
         def lineReceived(self, line: bytes) -> None:
             self.trace.append(line)
             if line == b"!":
@@ -1531,7 +1534,7 @@ def test_linesReceivedSetWhileLinesAreDelivered(base: Any) -> None:
 
         def batch(self, lines: list[bytes]) -> None:
             self.trace.append(lines)
-            self.linesReceived = None
+            self.linesReceived = None  # type: ignore[assignment]
             if b"b" in lines:
                 self.dataReceived(b"x\r\n!\r\ny\r\n")
 
@@ -1619,7 +1622,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "object.__setattr__": lambda self: object.__setattr__(self, "MAX_LENGTH", 3),
     "type.__setattr__": lambda self: type.__setattr__(type(self), "MAX_LENGTH", 3),
     "__setattr__ of the class": both(
-        ofClass("__setattr__", lambda self, name, value: vars(self).update({name: value})), own("MAX_LENGTH", 3)
+        ofClass("__setattr__", lambda self, name, value: self.__dict__.update({name: value})), own("MAX_LENGTH", 3)
     ),
     "__getattribute__ of the class": ofClass(
         "__getattribute__", lambda self, name: 3 if name == "MAX_LENGTH" else object.__getattribute__(self, name)
@@ -1705,7 +1708,7 @@ def test_aClassThatRefusesChanges(base: Any) -> None:
 def test_aClassThatIsChangedAllTheTime(base: Any) -> None:
     """A count kept on the class, say. CPython numbers but so many versions of a class; its lines come all the same."""
 
-    class Counting(Recorded, base):
+    class Counting(Recorded, base):  # type: ignore[misc]
         count = 0
 
         def lineReceived(self, line: bytes) -> None:
@@ -1723,7 +1726,7 @@ def test_aClassThatIsChangedAllTheTime(base: Any) -> None:
 def test_aProxysAttributesAreItsOwn(base: Any) -> None:
     """A receiver that gets what it lacks from another one does not get that one's buffer."""
 
-    class Proxy(Recorded, base):
+    class Proxy(Recorded, base):  # type: ignore[misc]
         def __getattr__(self, name: str) -> Any:
             return getattr(self.inner, name)
 

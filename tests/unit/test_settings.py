@@ -65,10 +65,13 @@ def _slotted(base: Any, kit: Any) -> Any:
 
 
 def _attrs(base: Any, kit: Any) -> Any:
+    def anyLength(value: int | None) -> int:
+        return value or 100
+
     @attr.s
     class Kind(base):  # type: ignore[misc]
-        delimiter = attr.ib(default=b"\n")
-        MAX_LENGTH = attr.ib(default=None, converter=lambda value: value or 100)
+        delimiter: Any = attr.ib(default=b"\n")
+        MAX_LENGTH: Any = attr.ib(default=None, converter=anyLength)
 
     return Kind
 
@@ -108,7 +111,7 @@ def _connectionMade(base: Any, kit: Any) -> Any:
 def _init(base: Any, kit: Any) -> Any:
     class Kind(base):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.delimiter = None
+            self.delimiter: bytes | None = None
 
         def connectionMade(self) -> None:
             self.delimiter = b"\n"
@@ -271,7 +274,9 @@ def test_sendLineWithADelimiterThatIsText(base: Any) -> None:
     protocol = base()
     protocol.makeConnection(StringTransport())
     protocol.delimiter = "\n"
-    for send in [lambda: protocol.sendLine(b"x")] + [lambda: protocol.sendLines([b"x"])] * (base is LineReceiver):
+    sends: list[Callable[[], object]] = [lambda: protocol.sendLine(b"x")]
+    sends += [lambda: protocol.sendLines([b"x"])] * (base is LineReceiver)
+    for send in sends:
         with pytest.raises(TypeError, match="a delimiter is bytes, not str"):
             send()
 

@@ -450,7 +450,7 @@ def anyWorld(request: pytest.FixtureRequest) -> Iterator[World]:
 
 def beginAny(world: World, stdin: int, stdout: int, halves: bool) -> Any:
     protocol = world.serverFactory({}, halves).buildProtocol(None)
-    kind = twisted.internet.stdio.StandardIO if world.side is TWISTED else StandardIO
+    kind: Any = twisted.internet.stdio.StandardIO if world.side is TWISTED else StandardIO
     kind(protocol, stdin, stdout, reactor=world.reactor)
     return protocol
 
@@ -661,7 +661,7 @@ def test_abortAndTheLimit(world: World, wires: Wires) -> None:
         protocol.transport.abortConnection()
         assert protocol.lost is None
         world.until(lambda protocol=protocol: protocol.lost is not None)
-        assert type(protocol.lost.value) is reason
+        assert type(protocol.lost.value) is reason  # type: ignore[attr-defined]
         assert producer.trace[-1] == "stop"
 
 

@@ -210,7 +210,7 @@ def test_sendStringTooLong(name: str, most: int) -> None:
         protocol, trace = receiver(getattr(module, name))
         protocol.sendString(b"x" * most)
         assert len(trace.pop()[2]) == most + (most.bit_length() // 8)
-        with pytest.raises(module.StringTooLongError):  # type: ignore[attr-defined]
+        with pytest.raises(module.StringTooLongError):
             protocol.sendString(b"x" * (most + 1))
         assert trace == []
     assert issubclass(ours.StringTooLongError, AssertionError)

@@ -29,7 +29,7 @@ class FakeReactor:
 
     def __init__(self) -> None:
         self.queue: SimpleQueue[tuple[Callable[..., object], tuple[Any, ...]]] = SimpleQueue()
-        self.pool = ThreadPoolExecutor(2, initializer=_current.adopt, initargs=(self,))
+        self.pool = ThreadPoolExecutor(2, initializer=_current.adopt, initargs=(self,))  # type: ignore[arg-type]
         self.inThread: list[Any] = []
 
     def callFromThread(self, f: Callable[..., object], *args: Any) -> None:
@@ -218,7 +218,7 @@ def test_blockingCallFromThreadWaitsForALateResult(fake: Any) -> None:
     assert future.result(DEADLINE) == "late"
 
 
-@pytest.mark.parametrize("f", [lambda: {}["x"], failing])
+@pytest.mark.parametrize("f", [lambda: {}["x"], failing])  # type: ignore[index]
 def test_blockingCallFromThreadRaises(fake: Any, f: Callable[..., Any]) -> None:
     future = fake.pool.submit(threads.blockingCallFromThread, fake, f)
     fake.turn()

@@ -46,7 +46,7 @@ def test_unexpectedErrors(side: SimpleNamespace) -> None:
     script = "echo err >&2; read x; echo more >&2; exit 4"
     deferred = side.utils.getProcessOutput(SHELL, ("-c", script), reactor=side.reactor)
     error = resultOf(side.world, deferred)
-    assert isinstance(error, OSError)
+    assert issubclass(type(error), OSError)
     assert str(error) == "got stderr: b'err\\n'"
     ended = resultOf(side.world, error.processEnded)
     assert type(ended).__name__ == "ProcessTerminated"

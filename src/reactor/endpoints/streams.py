@@ -118,7 +118,7 @@ class _TCPServerEndpoint:
 
     __conform__ = conform
 
-    def __init__(self, reactor: IReactorTCP, port: int, backlog: int, interface: str) -> None:
+    def __init__(self, reactor: IReactorTCP, port: int | Binding, backlog: int, interface: str) -> None:
         self._reactor = reactor
         self._port = port
         self._backlog = backlog
@@ -134,14 +134,14 @@ class _TCPServerEndpoint:
 class TCP4ServerEndpoint(_TCPServerEndpoint):
     """Listens on IPv4: `interface` is a literal address of this machine, "" for every one."""
 
-    def __init__(self, reactor: IReactorTCP, port: int, backlog: int = 50, interface: str = "") -> None:
+    def __init__(self, reactor: IReactorTCP, port: int | Binding, backlog: int = 50, interface: str = "") -> None:
         super().__init__(reactor, port, backlog, interface)
 
 
 class TCP6ServerEndpoint(_TCPServerEndpoint):
     """Listens on IPv6: `interface` is a literal address of this machine, "::" for every one."""
 
-    def __init__(self, reactor: IReactorTCP, port: int, backlog: int = 50, interface: str = "::") -> None:
+    def __init__(self, reactor: IReactorTCP, port: int | Binding, backlog: int = 50, interface: str = "::") -> None:
         super().__init__(reactor, port, backlog, interface)
 
 
@@ -241,7 +241,12 @@ class SSL4ServerEndpoint:
     __conform__ = conform
 
     def __init__(
-        self, reactor: IReactorSSL, port: int, sslContextFactory: ContextFactory, backlog: int = 50, interface: str = ""
+        self,
+        reactor: IReactorSSL,
+        port: int | Binding,
+        sslContextFactory: ContextFactory,
+        backlog: int = 50,
+        interface: str = "",
     ) -> None:
         self._reactor = reactor
         self._port = port

@@ -47,7 +47,7 @@ from reactor.aio import (
 from reactor.aio.serving import servicesOf
 from reactor.error import ConnectionDone, ConnectionLost, OutputLimitExceeded
 from tests.contract.transport import TransportContract
-from tests.support.worlds import ASYNCIO, DEADLINE, LOOPBACK, UVLOOP, Hooks, World, reset, runProgram
+from tests.support.worlds import ASYNCIO, DEADLINE, LOOPBACK, UVLOOP, Condition, Hooks, World, reset, runProgram
 
 SERVER, CLIENT = ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT
 SIDES = [pytest.param(side, id=side.name) for side in (ASYNCIO, UVLOOP)]
@@ -79,7 +79,7 @@ class AioWorld(World):
             self.reactor.iterate(0)
         super().close()
 
-    def until(self, condition: Callable[[], object]) -> None:
+    def until(self, condition: Condition) -> None:
         """One poll of the event loop at a time: nothing here tells the reactor when something has happened."""
         end = time.monotonic() + DEADLINE
         while not condition():
@@ -402,7 +402,7 @@ class TestTheCurrentReactor:
                 seen.append(package.current() is self.transport.reactor)
                 package.callWhenRunning(seen.append, package.running)
                 LoopingCall(self.sendLine, b"tick").start(1000)
-                await deferLater(package, 0.001)  # type: ignore[arg-type]
+                await deferLater(package, 0.001)
                 self.sendLine(await deferToThread(bytes.upper, b"thread"))
                 await cooperate(iter([None])).whenDone()
                 self.sendLine((await package.resolve("127.0.0.1")).encode())
@@ -413,7 +413,7 @@ class TestTheCurrentReactor:
             def inThread(self) -> None:
                 """A thread of the pool speaks to the event loop, too."""
                 seen.append(package.current() is self.transport.reactor)
-                blockingCallFromThread(package, self.sendLine, b"from thread")  # type: ignore[arg-type]
+                blockingCallFromThread(package, self.sendLine, b"from thread")
 
         async def main() -> None:
             asking: Any = ServerFactory.forProtocol(Asking)
@@ -588,7 +588,12 @@ class TestReading:
     def test_waiting(self) -> None:
         async def main() -> None:
             reader = LineReader()
-            calls = [reader.readline, reader.__aiter__().__anext__, lambda: reader.readexactly(2), reader.read]
+            calls: list[Callable[[], Any]] = [
+                reader.readline,
+                reader.__aiter__().__anext__,
+                lambda: reader.readexactly(2),
+                reader.read,
+            ]
             for number, call in enumerate(calls):
                 waiting = asyncio.ensure_future(call())
                 await asyncio.sleep(0)

@@ -71,6 +71,7 @@ def test_arguments(run: Run) -> None:
             await openConnection(LOOPBACK, 1, ssl=CertificateOptions(certificatePath()))
         with pytest.raises(TypeError, match="a server needs a certificate"):
             await startServer(shout, LOOPBACK, 0, ssl=True)
+        handler: Any
         for handler in (shout(None, None), None, "shout"):  # type: ignore[arg-type]
             with pytest.raises(TypeError, match="clientConnected is a function of reader and writer, not "):
                 await startServer(handler, LOOPBACK, 0)

@@ -243,7 +243,7 @@ def test_aRenewedCertificate(run: Run) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
     async def shown(port: int) -> bytes:
-        options = {"ssl": clientContext(), "server_hostname": HOST}
+        options: Any = {"ssl": clientContext(), "server_hostname": HOST}
         _reader, writer = await openConnection(LOOPBACK, port, **options)
         certificate: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         writer.transport.abort()

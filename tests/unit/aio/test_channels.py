@@ -21,7 +21,7 @@ from reactor import ClientFactory, Deferred, LineReceiver, Protocol, ServerFacto
 from reactor.aio import ProtocolFactory
 from reactor.aio.channels import GOES_NOWHERE
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from reactor.interfaces import ITLSTransport
+from reactor.interfaces import IAnyTransport
 from reactor.timers import LATE
 from tests.contract.interrupted import Interrupter
 from tests.support.rawtls import peerContext
@@ -39,7 +39,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
         yield lambda main: runner.run(asyncio.wait_for(main, DEADLINE))
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[..., object]) -> None:
     while not condition():
         await asyncio.sleep(0)
 
@@ -359,7 +359,7 @@ class TestWhatIsTold:
             async with Server(path=tmp_path / "socket" if isLocal else None) as server:
                 _, writer = await server.dial()
                 await until(lambda: server.built)
-                transport: ITLSTransport = server.only.transport
+                transport: IAnyTransport = server.only.transport
                 assert server.only.events == ["made", "handshake"]
                 assert transport.TLS
                 assert transport.getTLSVersion() == "TLSv1.3"
@@ -585,7 +585,7 @@ def test_aLateEventLoopReadsFirst(run: Run, isInside: bool) -> None:
 
             loop, (near, far) = asyncio.get_running_loop(), socket.socketpair()
             if isInside:
-                loop.add_reader(near, lambda: (near.recv(1), stall()))
+                loop.add_reader(near, lambda: (near.recv(1), stall()))  # type: ignore[func-returns-value]
                 far.send(b"x")
             else:
                 loop.call_soon(stall)

@@ -44,6 +44,7 @@ class Boom(Exception):
 def show(thing: Any) -> Any:
     """What `thing` is, in words that are the same for both implementations."""
     if isinstance(thing, Failure | twistedFailure.Failure):
+        assert thing.type is not None
         return f"{thing.type.__name__}({thing.getErrorMessage()})"
     if isinstance(thing, Deferred | twistedDefer.Deferred):
         return "Deferred"
@@ -143,6 +144,7 @@ def test_failureAsResult(m: Any) -> None:
 def test_alreadyCalled(m: Any) -> None:
     d = m.Deferred()
     d.callback(1)
+    again: Callable[[], object]
     for again in (lambda: d.callback(2), lambda: d.errback(Boom())):
         with pytest.raises(m.AlreadyCalledError):
             again()
@@ -244,7 +246,7 @@ def test_callbacksToBeSeen(m: Any) -> None:
 def test_ownAttributesAndWeakReferences() -> None:
     d: Any = Deferred()
     d.label = "mine"
-    seen = weakref.ref(d)
+    seen: Callable[[], Any] = weakref.ref(d)
     assert seen().label == "mine"
     gc.disable()
     try:
@@ -351,7 +353,7 @@ def test_longChains() -> None:
 
     first = last = Deferred()
     for _ in range(LONG):
-        last = defer.succeed(None).addCallback(lambda _, d=last: d)
+        last = defer.succeed(None).addCallback(lambda _, d: d, last)
     last.cancel()
     assert outcomeOf(last) == "CancelledError()"
     assert outcomeOf(first) is None
@@ -607,7 +609,7 @@ class Hostile:
     def __init__(self) -> None:
         self.armed = True
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         if self.armed:
             self.armed = False
@@ -749,7 +751,7 @@ def test_makers(m: Any) -> None:
     assert outcomeOf(m.maybeDeferred(lambda: m.Failure(Boom("y")))) == "Boom(y)"
     assert m.passthru(inner) is inner
 
-    async def coroutine(x: int) -> int:
+    async def coroutine(x: int) -> Any:
         return x + await m.succeed(1)
 
     assert outcomeOf(m.maybeDeferred(coroutine, 2)) == 3
@@ -839,13 +841,13 @@ def test_returnValue(m: Any, failing: bool) -> None:
     def deepHelper() -> None:
         helper()
 
-    def ending(function: Callable[[], object]) -> Any:
+    def ending(function: Callable[..., object]) -> Any:
         @m.inlineCallbacks  # type: ignore[untyped-decorator]
         def steps() -> Generator[Any, Any, None]:
             with contextlib.suppress(Boom):
                 yield m.fail(Boom()) if failing else m.succeed(None)
             if function is m.returnValue:
-                m.returnValue("direct")
+                function("direct")
             function()
 
         with warnings.catch_warnings(record=True) as caught:
@@ -1041,6 +1043,7 @@ def test_asFuture(m: Any) -> None:
 def test_fromFuture(m: Any) -> None:
     async def main(loop: asyncio.AbstractEventLoop) -> list[Any]:
         found: list[Any] = []
+        finish: Callable[[Any], object]
         for finish in (
             lambda f: f.set_result("result"),
             lambda f: f.set_exception(Boom("x")),
@@ -1184,7 +1187,7 @@ def test_anyNumberWaits(make: Callable[[], Any], how: str) -> None:
             return turns.run(done.append, number)
         if how == "with":
             return Deferred.fromCoroutine(work(number))
-        return turns.acquire().addCallback(lambda _: (done.append(number), turns.release()))
+        return turns.acquire().addCallback(lambda _: (done.append(number), turns.release()))  # type: ignore[func-returns-value]
 
     begun = [begin(number) for number in range(WAITING)]
     turns.release()

@@ -227,7 +227,7 @@ def loop(theLoop: EpollReactor) -> Iterator[EpollReactor]:
     assert theLoop.getDelayedCalls() == []
 
 
-def resultOf(loop: EpollReactor, start: Callable[[], Deferred[Any]]) -> Any:
+def resultOf(loop: EpollReactor, start: Callable[..., Deferred[Any]]) -> Any:
     """Run until what `start` returns has its result; return that."""
     results: list[Any] = []
 
@@ -436,9 +436,7 @@ def test_aResolverThatRaises(loop: EpollReactor, kind: Any, how: str) -> None:
     async def coroutine(name: str, timeout: Any = None) -> Any:
         raise LookupError(name)
 
-    before: Any = loop.installResolver(
-        SimpleNamespace(getHostByName=raises if how == "raises" else coroutine)  # type: ignore[arg-type]
-    )
+    before: Any = loop.installResolver(SimpleNamespace(getHostByName=raises if how == "raises" else coroutine))
     result = resultOf(loop, lambda: connectProtocol(kind(loop, "x.example", 1), Trace()))
     loop.installResolver(before)
     assert result.check(LookupError)
@@ -446,7 +444,7 @@ def test_aResolverThatRaises(loop: EpollReactor, kind: Any, how: str) -> None:
 
 def test_ipv6LookupGivenUp(loop: EpollReactor) -> None:
     """Cancelling says the same before and after the name has been looked up."""
-    failures: list[Failure] = []
+    failures: list[Any] = []
     before: Any = loop.installResolver(SimpleNamespace(getHostByName=lambda name, timeout=None: Deferred()))
     connecting = connectProtocol(TCP6ClientEndpoint(loop, "x.example", 1), Trace())
     connecting.addErrback(failures.append)
@@ -538,7 +536,9 @@ def test_clientCertificate(loop: EpollReactor, files: Files) -> None:
 
     class Asking(Protocol):
         def connectionMade(self) -> None:
-            seen.append(self.transport.getPeerCertificate(parsed=True)["subjectAltName"])
+            certificate = self.transport.getPeerCertificate(parsed=True)
+            assert certificate is not None
+            seen.append(certificate["subjectAltName"])
             self.transport.loseConnection()
 
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=TRUST.decode())

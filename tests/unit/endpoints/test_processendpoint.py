@@ -39,7 +39,7 @@ def talk(side: SimpleNamespace, script: str, sent: bytes | None, **options: Any)
     """Run `script`, send it `sent`, lose the connection if that is None; return what the protocol was told."""
     trace: list[Any] = []
 
-    class Talking(side.protocol.Protocol):
+    class Talking(side.protocol.Protocol):  # type: ignore[misc, name-defined]
         def connectionMade(self) -> None:
             trace.append("made")
             if sent is None:
@@ -253,5 +253,5 @@ def test_pausesAndProducers(world: Children) -> None:
     lines.transport.unregisterProducer()
     lines.resumeProducing()
     lines.setRawMode()
-    lines.rawDataReceived = lambda data: lines.transport.stopProducing()
+    lines.rawDataReceived = lambda data: lines.transport.stopProducing()  # type: ignore[method-assign]
     world.until(lambda: lines.reason)

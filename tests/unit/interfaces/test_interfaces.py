@@ -216,9 +216,9 @@ class Has:
 
 def test_whatHasTheMembersProvides() -> None:
     assert Greeter.providedBy(Has())
-    assert isinstance(Has(), Polite)
+    assert isinstance(Has(), Polite)  # type: ignore[misc]
     assert Polite.implementedBy(Has)
-    assert issubclass(Has, Greeter)
+    assert issubclass(Has, Greeter)  # type: ignore[misc]
     assert Polite.names() == ["name", "greet", "bow"]
     for wrong in (
         lambda self: None,
@@ -290,7 +290,7 @@ def test_declaring() -> None:
         pass
 
     for interface in (Greeter, Polite):
-        assert isinstance(Child(), interface)
+        assert isinstance(Child(), interface)  # type: ignore[misc]
         assert interface.implementedBy(Child)
         assert not interface.providedBy(Child)
     assert not IConsumer.providedBy(Child())

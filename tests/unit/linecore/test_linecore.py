@@ -250,7 +250,7 @@ def choice(monkeypatch: pytest.MonkeyPatch, environment: str | None, extension: 
         monkeypatch.delenv("REACTOR_PURE", raising=False)
     else:
         monkeypatch.setenv("REACTOR_PURE", environment)
-    monkeypatch.setitem(sys.modules, "reactor._linebuf", extension)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "reactor._linebuf", extension)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         chosen = runpy.run_path(str(linecore.__file__))

@@ -192,7 +192,7 @@ class TestBesideAsyncio:
 
     def test_cancellingTheFutureStops(self, eventloop: asyncio.AbstractEventLoop) -> None:
         reactor = AsyncioReactor(eventloop)
-        stopped = []
+        stopped: list[Any] = []
 
         async def main() -> None:
             reactor.addSystemEventTrigger("after", "shutdown", stopped.append, True)
@@ -424,7 +424,7 @@ class TestBesideAsyncio:
         reactor.eventloop = Spy()  # type: ignore[assignment]
         for number in range(50):
             reactor.callLater(1000 + number, print)
-        reactor.callWhenRunning(lambda: [reactor.callFromThread(print, end="") for _ in range(50)])
+        reactor.callWhenRunning(lambda: [reactor.callFromThread(print, end="") for _ in range(50)])  # type: ignore[func-returns-value]
         soonest = reactor.callLater(0.003, reactor.stop)
         reactor.run(installSignalHandlers=False)
         assert not soonest.active()
@@ -548,7 +548,7 @@ class TestClose:
         """Windows' proactor is one. Nothing is left behind."""
 
         class Blind(asyncio.SelectorEventLoop):
-            def add_reader(self, *_: Any) -> None:
+            def add_reader(self, *_: Any) -> None:  # type: ignore[override]
                 raise NotImplementedError
 
         blind = Blind()
@@ -595,7 +595,7 @@ print("stopped")
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
             process.send_signal(signal.SIGUSR1)
-            assert process.communicate(timeout=DEADLINE) == (b"stopped\n", None)
+            assert process.communicate(timeout=DEADLINE) == (b"stopped\n", None)  # type: ignore[comparison-overlap]
 
     def test_handlersOfTheLoopGoOn(self, kind: str) -> None:
         program = """

@@ -198,7 +198,7 @@ def test_theOlderKindInstalled(world: World) -> None:
     receiver = Receiver()
     for name in ("six/::1", "four/192.0.2.1", "none", "odd/nonsense"):
         loop.nameResolver.resolveHostName(receiver, name, 7, addressTypes=[IPv4Address])
-    complete = "complete"
+    complete: Any = "complete"
     four = ("IPv4Address", "TCP", "192.0.2.1", 7)
     parts = [[("began", "six/::1"), complete], [("began", "four/192.0.2.1"), four, complete]]
     parts += [[("began", "none"), complete], [("began", "odd/nonsense"), complete]]
@@ -235,7 +235,7 @@ def test_oneThatRaises() -> None:
 
     results: list[Any] = []
     addressesOf(Raising(), "x", 1).addErrback(results.append)
-    lookup = addressesOf(Uncancellable(), "x", 1).addErrback(results.append)
+    lookup = addressesOf(Uncancellable(), "x", 1).addErrback(results.append)  # type: ignore[arg-type]
     lookup.cancel()
     assert [result.type for result in results] == [LookupError, CancelledError]
 
@@ -314,7 +314,7 @@ def test_aResolverMayBeACoroutine(world: World) -> None:
     loop, found = world.reactor, list[Any]()
 
     class Async(Own):
-        async def resolveHostName(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        async def resolveHostName(self, *args: Any, **kwargs: Any) -> Any:
             if args[1] == "raises.example":
                 raise ValueError("no such thing")
             return super().resolveHostName(*args, **kwargs)

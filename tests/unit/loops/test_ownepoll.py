@@ -23,7 +23,7 @@ def eventloop() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture
 def epoll(eventloop: asyncio.AbstractEventLoop) -> Iterator[OwnEpoll]:
-    made = OwnEpoll(eventloop, pytest.fail)
+    made = OwnEpoll(eventloop, lambda error: pytest.fail(repr(error)))
     yield made
     made.close()
 
@@ -154,7 +154,7 @@ def test_whatCannotBeWatchedIsRefused(eventloop: asyncio.AbstractEventLoop, epol
 @pytest.mark.parametrize("closedBefore", [False, True])
 def test_close(pairs: Pairs, closedBefore: bool) -> None:
     eventloop, (one, other) = asyncio.new_event_loop(), pairs()
-    epoll, told = OwnEpoll(eventloop, pytest.fail), list[str]()
+    epoll, told = OwnEpoll(eventloop, lambda error: pytest.fail(repr(error))), list[str]()
     epoll.add_reader(one.fileno(), told.append, "read")
     other.send(b"x")
     if closedBefore:

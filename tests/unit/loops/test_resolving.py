@@ -267,7 +267,7 @@ def test_aResolverOfCoroutines(reactor: EpollReactor) -> None:
                 raise LookupError(name)
             return "192.0.2.1"
 
-    before = reactor.installResolver(Own())  # type: ignore[arg-type]
+    before = reactor.installResolver(Own())
     assert resultOf(reactor, reactor.resolve("a.example")) == "192.0.2.1"
     assert resultOf(reactor, reactor.resolveAll("a.example", 5)) == [(socket.AF_INET, ("192.0.2.1", 5))]
     for failed in (reactor.resolve("none.example"), reactor.resolveAll("none.example", 5)):

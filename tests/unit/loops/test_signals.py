@@ -202,7 +202,7 @@ def test_handlersOfTheProgram(reactor: EpollReactor) -> None:
     reactor.addSignalHandler(signal.SIGTERM, note, "instead of stopping")
     for argument in ("replaced", 2):
         reactor.callWhenRunning(reactor.addSignalHandler, signal.SIGUSR2, note, argument)
-    reactor.callLater(0, lambda: [send(number) for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)])
+    reactor.callLater(0, lambda: [send(number) for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)])  # type: ignore[func-returns-value]
     runUntilSignals(reactor, lambda: len(seen) == 3)
     assert sorted(seen, key=str) == sorted(
         [(1, True, True), (2, True, True), ("instead of stopping", True, True)], key=str

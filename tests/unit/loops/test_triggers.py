@@ -59,7 +59,7 @@ def test_waiting(events: Events) -> None:
         events.order.clear()
         for phase in waits:
             waits[phase] = Deferred()
-            events.on(phase, lambda phase=phase: events.order.append(phase) or waits[phase])
+            events.on(phase, lambda phase=phase: events.order.append(phase) or waits[phase])  # type: ignore[func-returns-value]
         done = events.fire("lunch", finish=finish)
         assert events.order == ["before"]
         waits["before"].callback(1)

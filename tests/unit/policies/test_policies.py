@@ -142,7 +142,7 @@ class Stage:
         self.say = say
         self.clock = kit.Clock()
 
-        class Recording(kit.protocol.Protocol):  # type: ignore[misc, name-defined]
+        class Recording(kit.protocol.Protocol):  # type: ignore[misc]
             def connectionMade(self) -> None:
                 say("made", self.factory is not None, self.transport.disconnecting)
 
@@ -228,7 +228,7 @@ def wrapping(kit: Any, say: Callable[..., None]) -> None:
 
 
 def linesThroughAWrapper(kit: Any, say: Callable[..., None]) -> None:
-    class Liner(kit.LineReceiver):  # type: ignore[misc, name-defined]
+    class Liner(kit.LineReceiver):  # type: ignore[misc]
         def lineReceived(self, line: bytes) -> None:
             say(line)
             if line == b"raw":
@@ -290,7 +290,7 @@ def timeouts(kit: Any, say: Callable[..., None]) -> None:
 def timeoutMixin(kit: Any, say: Callable[..., None]) -> None:
     clock = kit.Clock()
 
-    class Mixed(kit.policies.TimeoutMixin, kit.protocol.Protocol):  # type: ignore[misc, name-defined]
+    class Mixed(kit.policies.TimeoutMixin, kit.protocol.Protocol):  # type: ignore[misc]
         def callLater(self, period: float, func: Callable[[], object]) -> Any:
             say("callLater", period)
             return clock.callLater(period, func)
@@ -319,7 +319,7 @@ def timeoutMixin(kit: Any, say: Callable[..., None]) -> None:
 def totals(kit: Any, say: Callable[..., None]) -> None:
     stage = Stage(kit, say)
 
-    class Limited(kit.policies.LimitTotalConnectionsFactory):  # type: ignore[misc, name-defined]
+    class Limited(kit.policies.LimitTotalConnectionsFactory):  # type: ignore[misc]
         protocol = stage.protocolClass
 
     class Overflow(stage.protocolClass):  # type: ignore[misc, name-defined]
@@ -948,7 +948,7 @@ def test_aConnectionThatIsNeverMadeIsNotCounted(
         outer = TimeoutFactory(TrafficLoggingFactory(factory, "log"), 1)
         outer.callLater = world.reactor.callLater  # type: ignore[method-assign]
         logs: list[io.StringIO] = []
-        outer.wrappedFactory.open = lambda name: logs.append(io.StringIO()) or logs[-1]
+        outer.wrappedFactory.open = lambda name: logs.append(io.StringIO()) or logs[-1]  # type: ignore[func-returns-value]
     port = world.listen(outer)
     refusing = Failing(world, monkeypatch)
     for number in range(1, 4):

@@ -40,7 +40,7 @@ def attempt(trace: list[Any], call: Callable[..., object], *args: Any) -> None:
 class TestProtocols:
     def test_life(self) -> None:
         def script(side: Any, trace: list[Any]) -> None:
-            class P(side.Protocol):  # type: ignore[misc, name-defined]
+            class P(side.Protocol):  # type: ignore[misc]
                 def connectionMade(self) -> None:
                     trace.append((self.connected, self.transport))
 
@@ -60,7 +60,7 @@ class TestProtocols:
 
     def test_childProcesses(self) -> None:
         def script(side: Any, trace: list[Any]) -> None:
-            class P(side.ProcessProtocol):  # type: ignore[misc, name-defined]
+            class P(side.ProcessProtocol):  # type: ignore[misc]
                 def __getattribute__(self, name: str) -> Any:
                     if name.startswith(("out", "err", "in")):
                         trace.append(name)
@@ -83,7 +83,7 @@ class TestProtocols:
         caplog.set_level(logging.INFO)
 
         def script(side: Any, trace: list[Any]) -> None:
-            class P(side.DatagramProtocol):  # type: ignore[misc, name-defined]
+            class P(side.DatagramProtocol):  # type: ignore[misc]
                 noisy = False
 
                 def startProtocol(self) -> None:
@@ -100,7 +100,7 @@ class TestProtocols:
             p.doStop()
             trace.append((p.numPorts, p.transport))
             p.makeConnection("three")
-            trace.append(p.__getstate__()["transport"])
+            trace.append(vars(p)["transport"])
             p.doStop()
             p.doStop()
             attempt(trace, p.doStop)
@@ -120,7 +120,7 @@ class TestFactories:
         caplog.set_level(logging.INFO)
 
         def script(side: Any, trace: list[Any]) -> None:
-            class F(side.Factory):  # type: ignore[misc, name-defined]
+            class F(side.Factory):  # type: ignore[misc]
                 noisy = False
 
                 def startFactory(self) -> None:
@@ -143,7 +143,7 @@ class TestFactories:
 
     def test_building(self) -> None:
         def script(side: Any, trace: list[Any]) -> None:
-            class F(side.ServerFactory):  # type: ignore[misc, name-defined]
+            class F(side.ServerFactory):  # type: ignore[misc]
                 def __init__(self, *args: Any, **kwargs: Any) -> None:
                     trace.append((args, kwargs))
 
@@ -169,7 +169,7 @@ class TestFactories:
         values = {name for name in names if not callable(getattr(theirs.ReconnectingClientFactory, name))}
         assert {"maxDelay", "initialDelay", "delay", "factor", "jitter", "maxRetries", "clock"} <= values
         for name in values:
-            mine, other = (getattr(side.ReconnectingClientFactory, name) for side in SIDES)  # type: ignore[attr-defined]
+            mine, other = (getattr(side.ReconnectingClientFactory, name) for side in SIDES)
             assert mine == other, name
 
     def test_reconnectingCanBePickled(self) -> None:
@@ -317,6 +317,7 @@ class TestFileWrapper:
             raise KeyError("x")
 
         pull = Producer(resume=fail)
+        ask: Callable[[], object]
         for ask in (lambda: wrapper.registerProducer(pull, False), wrapper.resumeProducing):
             with pytest.raises(KeyError):
                 ask()

@@ -404,6 +404,7 @@ def test_signalsEndAStalledCommand(kind: str, signals: tuple[int, int], tmp_path
     with stalled(kind, tmp_path / "fifo") as (served, _read), served.connect() as sender:
         fill(sender, LONG_LINES)
         served.stop(signals[0])
+        assert served.process.stderr is not None
         assert select.select([served.process.stderr], [], [], 0.1)[0] == []
         served.stop(signals[1])
         assert served.wait() == 1
@@ -541,8 +542,8 @@ def test_listenOnAUnixSocket(tmp_path: pathlib.Path) -> None:
             assert client.recv(1) == b""
         assert served.wait() == 0
         assert not path.exists()
-    done = run("serve", "--listen", f"unix:{tmp_path}/none/lines")
-    assert done.stderr.endswith(f"cannot listen on {tmp_path}/none/lines: No such file or directory\n")
+    refused = run("serve", "--listen", f"unix:{tmp_path}/none/lines")
+    assert refused.stderr.endswith(f"cannot listen on {tmp_path}/none/lines: No such file or directory\n")
 
 
 def test_listenWithTLS() -> None:

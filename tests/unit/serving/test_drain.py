@@ -38,7 +38,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     world.close()
 
 
-def everywhere(cells: list[tuple[str, str]]) -> Any:
+def everywhere(cells: list[tuple[str, str]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("world", cells, ids=[" on ".join(cell) for cell in cells], indirect=True)
 
 
@@ -73,7 +73,7 @@ class Served:
         self.world = world
         self.protocols: list[Any] = []
         self.factory = Factory()
-        self.factory.buildProtocol = self._build
+        self.factory.buildProtocol = self._build  # type: ignore[method-assign]
         self.protocol = protocol
         self.port = world.listen(self.factory)
         self.done: list[int] = []
@@ -245,7 +245,7 @@ class Pausing(Kept):
 
 def fillFirst(monkeypatch: pytest.MonkeyPatch, world: World, client: Client, protocol: Pausing) -> None:
     """20 lines of `client` are in the kernel when that is to refuse more. `protocol` pauses at the first of them."""
-    refuseMore = drain.refuseMore
+    refuseMore = watch.refuseMore
 
     def sendFirst(transport: Any, isSent: bool = True) -> bool:
         if not client.sent:

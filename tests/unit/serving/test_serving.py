@@ -11,6 +11,7 @@ import logging
 import os
 import pathlib
 import re
+import resource
 import select
 import socket
 import ssl
@@ -389,8 +390,8 @@ def test_theBacklogAndInterfaceOfAnEndpointStand(loop: EpollReactor) -> None:
 
 def test_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(server.resource, "getrlimit", lambda which: (10, 20))
-    monkeypatch.setattr(server.resource, "setrlimit", lambda which, limits: asked.append(limits))
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (10, 20))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: asked.append(limits))
     server.allowDescriptors()
     assert asked == [(20, 20)]
 
@@ -607,14 +608,14 @@ def test_afterAStallTheActiveStay(side: Any) -> None:
     reactor = side.makeReactor()
     connections = watch.Connections(reactor)
     sweep = watch.IdleSweep(reactor, 0.4, connections)
-    made: list[Lines] = []
+    made: list[Any] = []
 
     class Kept(Lines):
         gone = False
 
         def connectionMade(self) -> None:
             made.append(self)
-            connections.add(self.transport)
+            connections.add(cast("Any", self.transport))
 
         def connectionLost(self, reason: Any = None) -> None:
             self.gone = True
@@ -800,7 +801,7 @@ def test_whoRaisesWhenLookedAtIsFailedAlone(pair: Any) -> None:
     failed: list[Failure] = []
     for protocol in (Raising(), Lines()):
         transport = FakeTransport(protocol, pair[0])
-        transport.failConnection = failed.append
+        transport.failConnection = failed.append  # type: ignore[assignment, method-assign]
         sweeping.accept(transport)
     sweeping.accept()
     took = sweeping.evicted(None)
@@ -1166,7 +1167,7 @@ class EndingTransport(FakeTransport):
 
 def ending(pair: Any) -> tuple[FakeReactor, EndingTransport, list[int]]:
     """A drain of one connection, whose half has just been ended; and what the drain's Deferred will have fired with."""
-    clock, done = FakeReactor(), []
+    clock, done = FakeReactor(), list[Any]()
     transport = EndingTransport(Protocol(), pair[0])
     clock.readers.append(transport)
     drain.Drain(cast("Any", clock), [transport]).start().addCallback(done.append)
@@ -1202,7 +1203,7 @@ def test_whoGoesOnSendingIsClosedAfterAWhile(pair: Any) -> None:
 
 def test_theLastReadsTakeABoundedTimeOfEachTick() -> None:
     """One connection whose handler takes long is closed in each, and the loop serves others between two."""
-    clock, done = FakeReactor(), []
+    clock, done = FakeReactor(), list[Any]()
 
     class Long(Protocol):
         def dataReceived(self, data: bytes) -> None:
@@ -1623,7 +1624,7 @@ def test_aLoadOnATerminal(loop: EpollReactor, echo: Any, capsys: Any, monkeypatc
     """While connecting, then while it runs; the bar is gone in the end."""
     terminal = Terminal()
     monkeypatch.setattr(load, "SHOW_EVERY", 0.001)
-    monkeypatch.setattr(load.sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
     assert command.main(["load", echo(Echo), "--connections", "100", "--lines", "20000"]) == 0
     shown = terminal.getvalue()
     assert re.search(r"\[\.+\]   0% \d+ of 100 connections", shown)

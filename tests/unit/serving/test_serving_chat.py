@@ -208,7 +208,7 @@ def test_eachIsAnsweredWithItsOwnLineEnding(room: Room) -> None:
 
 def test_anotherDelimiter(room: Room) -> None:
     """Then a CR is one more character that is not printable."""
-    member = type("Member", (Member,), {"delimiter": b"\0"})
+    member: Any = type("Member", (Member,), {"delimiter": b"\0"})
     room.protocol = member
     client = Client(room)
     client.member.dataReceived(b"ann\0/who\r\0")

@@ -15,7 +15,7 @@ import pytest
 
 from reactor.error import ConnectionDone, ConnectionLost
 from reactor.failure import Failure
-from reactor.serving import collect, linefile
+from reactor.serving import collect
 from reactor.serving.collect import Collection, Collector
 from reactor.serving.errors import CommandError
 from reactor.serving.framing import Framing
@@ -27,6 +27,10 @@ from tests.support.worlds import LOOPS, turnUntil
 @pytest.fixture
 def path(tmp_path: pathlib.Path) -> pathlib.Path:
     return tmp_path / "lines"
+
+
+def unexpected(error: CommandError) -> None:
+    pytest.fail(repr(error))
 
 
 class Peer:
@@ -54,11 +58,16 @@ def client(collection: Collection) -> Collector:
     return collector
 
 
+def isPaused(collector: Collector) -> Any:
+    peer: Any = collector.transport
+    return peer.paused
+
+
 def failing(call: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> Any:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(linefile.os, call, fail)
+    monkeypatch.setattr(os, call, fail)
 
 
 def test_appending(path: pathlib.Path) -> None:
@@ -99,7 +108,7 @@ def test_aTornWriteIsTakenBack(path: pathlib.Path, monkeypatch: pytest.MonkeyPat
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(fd, data[: room.pop(0)])
 
-    monkeypatch.setattr(linefile.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(CommandError, match=rf"cannot write to {path}: No space left on device"):
         file.write([b"one", b"two", b"three", b"four"])
     file.close()
@@ -116,7 +125,7 @@ def test_nothingIsTakenBackFromWhatIsNoFile(tmp_path: pathlib.Path) -> None:
 def test_shortWritesAreGoneOnWith(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = LineFile(str(path))
     write = os.write
-    monkeypatch.setattr(linefile.os, "write", lambda fd, data: write(fd, data[:3]))
+    monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[:3]))
     file.write([b"a long line", b"another"])
     file.close()
     assert path.read_bytes() == b"a long line\nanother\n"
@@ -186,13 +195,13 @@ def test_whatAPipeDoesNotTakeWaits(pipe: Pipe) -> None:
     one, two, three = (client(pipe.collection) for _ in range(3))
     one.dataReceived(b"\n".join([*LONG, b""]))
     assert pipe.output.waits
-    assert (one.transport.paused, two.transport.paused) == (True, False)
+    assert (isPaused(one), isPaused(two)) == (True, False)
     two.dataReceived(b"second\nunfinished")
-    assert two.transport.paused
+    assert isPaused(two)
     two.connectionLost(Failure(ConnectionLost()))
     assert pipe.readAll(100_007) == b"\n".join([*LONG, b"second", b""])
     turnUntil(pipe.loop, lambda: not pipe.output.waits)
-    assert [each.transport.paused for each in (one, two, three)] == [False, True, False]
+    assert [isPaused(each) for each in (one, two, three)] == [False, True, False]
     assert pipe.loop.getWriters() == []
     assert pipe.failures == []
 
@@ -201,18 +210,18 @@ def test_nobodyIsReadFromWhenMuchWaits(pipe: Pipe) -> None:
     """Above HELD, who has brought nothing yet is paused too, and who comes then; what waits is bounded by that."""
     one, two = (client(pipe.collection) for _ in range(2))
     pieces = 0
-    while not two.transport.paused:
+    while not isPaused(two):
         one.dataReceived(b"\n".join([*LONG, b""]))
         one.resumeProducing()  # as if it were another one each time
         pieces += 1
         assert pieces < 100
     three = client(pipe.collection)
-    assert three.transport.paused
+    assert isPaused(three)
     assert collect.HELD < pipe.output.size <= collect.HELD + 100_000
     size = pieces * 100_000
     assert pipe.readAll(size) == b"\n".join([*LONG, b""]) * pieces
     turnUntil(pipe.loop, lambda: not pipe.output.waits)
-    assert [each.transport.paused for each in (one, two, three)] == [False] * 3
+    assert [isPaused(each) for each in (one, two, three)] == [False] * 3
 
 
 def test_whatWasBufferedComesAfterThePause(pipe: Pipe) -> None:
@@ -382,7 +391,7 @@ def test_aFileThatEndsWithinALongEnd(path: pathlib.Path, delimiter: bytes, befor
 def test_theRestOfAClientIsOneLine(path: pathlib.Path, delimiter: bytes, rest: bytes, content: bytes) -> None:
     """With an end whose first bytes it has said already, too: it must not shift the ends of what follows."""
     file = LineFile(str(path), Framing(delimiter))
-    collection = Collection(file, pytest.fail)
+    collection = Collection(file, unexpected)
     collector = client(collection)
     collector.delimiter = delimiter
     collector.dataReceived(rest)
@@ -401,7 +410,7 @@ def test_aTornWriteWithAnEndOfItsOwn(path: pathlib.Path, monkeypatch: pytest.Mon
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(fd, data[: room.pop(0)])
 
-    monkeypatch.setattr(linefile.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(CommandError):
         file.write([b"one", b"\ntwo", b"three"])  # "one\n\n\ntwo\n" is there
     file.close()
@@ -411,7 +420,7 @@ def test_aTornWriteWithAnEndOfItsOwn(path: pathlib.Path, monkeypatch: pytest.Mon
 def test_whatTheClientSaidLast(path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
     """A last line without an end is kept if the client ended in order; else it is not whole, and that is logged."""
     file = LineFile(str(path))
-    collection = Collection(file, pytest.fail)
+    collection = Collection(file, unexpected)
     first, second, third, fourth = (client(collection) for _ in range(4))
     for collector in (first, second, third):
         collector.dataReceived(b"one\r\ntwo\nrest")
@@ -443,7 +452,7 @@ def test_theLastLineHasTheSameLimit(
     file = LineFile(str(path))
     kept = []
     for length in range(1, 16):
-        collector = client(Collection(file, pytest.fail))
+        collector = client(Collection(file, unexpected))
         collector.delimiter, collector.stripCR = delimiter, stripCR
         collector.MAX_LENGTH, collector.overlong = 10, overlong
         line = b"x" * length + end
@@ -462,7 +471,7 @@ def test_theLastLineHasTheSameLimit(
 def test_longLines(path: pathlib.Path) -> None:
     """Far longer than other applications take them."""
     file = LineFile(str(path))
-    collector = client(Collection(file, pytest.fail))
+    collector = client(Collection(file, unexpected))
     collector.dataReceived(b"x" * 1_000_000 + b"\n")
     file.close()
     assert path.stat().st_size == 1_000_001

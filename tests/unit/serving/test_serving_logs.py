@@ -251,7 +251,7 @@ def test_theReaderHasGone(pipe: Stderr) -> None:
 
 def test_aWatchThatIsRefused(pipe: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked for again with the next record."""
-    add, refused = pipe.loop.addWriter, []
+    add, refused = pipe.loop.addWriter, list[Any]()
 
     def refuse(writer: Any) -> None:
         if not refused:

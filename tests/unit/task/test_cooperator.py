@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import random
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from reactor import _current, defer, task
-from reactor.task import cooperator
+from reactor.task.cooperator import _cooperators
 from tests.support.sidebyside import OURS, result, same
 
 
@@ -336,7 +337,7 @@ def test_interruptsLeaveTheCooperatorWhichGoesOn(kind: type[BaseException]) -> N
 
 def test_theDefaultCooperatorUsesTheCurrentReactorInSlices(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(cooperator.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     clock, other = task.Clock(), task.Clock()
     done: list[int] = []
 
@@ -377,7 +378,7 @@ def test_cooperatorsGoWithTheirReactors() -> None:
         task.coiterate(iter([1]))
         clock.advance(0)
     gc.collect()
-    before = len(cooperator._cooperators)
+    before = len(_cooperators)
     del clock
     gc.collect()
-    assert len(cooperator._cooperators) == before - 1
+    assert len(_cooperators) == before - 1

@@ -195,7 +195,13 @@ def test_loopingCallWithCountNotNowAndWithZeroInterval() -> None:
             loop = kit.LoopingCall.withCount(lambda count, interval=interval: say(interval, count, clock.seconds()))
             loop.clock = clock
             loop.start(interval, now)
-        zero = kit.LoopingCall.withCount(lambda count: (say("zero", count), zero.stop() if clock.seconds() else None))
+
+        def stopLater(count: int) -> None:
+            say("zero", count)
+            if clock.seconds():
+                zero.stop()
+
+        zero = kit.LoopingCall.withCount(stopLater)
         zero.clock = clock
         zero.start(0, now=False)
         clock.rightNow = 0.1
@@ -430,7 +436,7 @@ def test_loopingCallStartedAgainWhileTheOldRunWaits() -> None:
     # In Twisted the Deferred of the first run is lost here, and two loops go on.
     clock, trace = task.Clock(), list[Any]()
     waiting = [defer.Deferred[None](), defer.Deferred[None]()]
-    loop = task.LoopingCall(lambda: trace.append(clock.seconds()) or (waiting.pop() if waiting else None))
+    loop = task.LoopingCall(lambda: trace.append(clock.seconds()) or (waiting.pop() if waiting else None))  # type: ignore[func-returns-value]
     loop.clock = clock
     second = waiting[0]
     first = waiting[1]
@@ -455,7 +461,7 @@ def test_loopingCallFailureOfAnOldRunDoesNotStopTheNewOne() -> None:
     loop = task.LoopingCall(lambda: waiting.pop() if waiting else None)
     loop.clock = clock
     ends: list[Any] = []
-    loop.start(1).addBoth(lambda failure: ends.append(failure.type))
+    loop.start(1).addErrback(lambda failure: ends.append(failure.type))
     loop.stop()
     loop.start(1).addBoth(ends.append)
     old.errback(KeyError())
@@ -681,6 +687,6 @@ def test_reactUsesTheCurrentReactor() -> None:
     said: list[Any] = []
     fake = FakeReactor(lambda *words: said.append(words), error.ReactorNotRunning, lambda: None)
     with _current.running(fake), pytest.raises(SystemExit):  # type: ignore[arg-type]
-        task.react(lambda reactor: defer.succeed(said.append(reactor)))
+        task.react(lambda reactor: defer.succeed(said.append(reactor)))  # type: ignore[func-returns-value]
     assert said[0] is fake
     assert said[-1] == ("ran",)

@@ -224,7 +224,7 @@ class TestPump:
         client, server, pump = connectedServerAndClient(Greeter, Listener)
         received: list[bytes] = []
         client.setRawMode()
-        client.rawDataReceived = received.append  # type: ignore[method-assign]
+        client.rawDataReceived = received.append  # type: ignore[assignment, method-assign]
         server.transport.write(b"x" * 1_000_000)
         pump.pump()
         assert len(pump.serverIO.wire.outgoing) <= 65536
@@ -412,7 +412,7 @@ class TestStringTransport:
 
     def test_aLineReceiverOnIt(self) -> None:
         def script(kit: Any, say: Callable[..., None]) -> None:
-            class Echo(kit.LineReceiver):  # type: ignore[misc, name-defined]
+            class Echo(kit.LineReceiver):  # type: ignore[misc]
                 def lineReceived(self, line: bytes) -> None:
                     self.sendLine(line)
                     if line == b"bye":
@@ -704,14 +704,14 @@ class TestMemoryReactor:
             memory = kit.testing.MemoryReactorClock()
             completer = kit.iosim.ConnectionCompleter(memory)
 
-            class Talk(kit.protocol.Protocol):  # type: ignore[misc, name-defined]
+            class Talk(kit.protocol.Protocol):  # type: ignore[misc]
                 def connectionMade(self) -> None:
                     self.transport.write(b"hello")
 
                 def dataReceived(self, data: bytes) -> None:
                     say(type(self.factory).__name__, data)
 
-            class Clients(kit.protocol.ClientFactory):  # type: ignore[misc, name-defined]
+            class Clients(kit.protocol.ClientFactory):  # type: ignore[misc]
                 protocol = Talk
                 noisy = False
 
@@ -754,7 +754,7 @@ class TestLoopback:
     @pytest.mark.parametrize("how", ["loseConnection", "abortConnection"])
     def test_traces(self, policy: str, closer: str, how: str) -> None:
         def script(kit: Any, say: Callable[..., None]) -> None:
-            class Talk(kit.protocol.Protocol):  # type: ignore[misc, name-defined]
+            class Talk(kit.protocol.Protocol):  # type: ignore[misc]
                 def __init__(self, name: str) -> None:
                     self.name = name
 
@@ -780,7 +780,7 @@ class TestLoopback:
 
     def test_aProducer(self) -> None:
         def script(kit: Any, say: Callable[..., None]) -> None:
-            class Produce(kit.protocol.Protocol):  # type: ignore[misc, name-defined]
+            class Produce(kit.protocol.Protocol):  # type: ignore[misc]
                 def connectionMade(self) -> None:
                     producer = kit.testing.NonStreamingProducer(self.transport)
                     producer.result.addCallback(lambda _: self.transport.loseConnection())

@@ -166,7 +166,7 @@ def test_adoptedPortsListenOnce(ours: World, tmp_path: pathlib.Path) -> None:
     ours.until(lambda: port.disconnected)
     with pytest.raises(CannotListenError) as caught:
         port.startListening()
-    assert caught.value.socketError.errno == errno.EBADF
+    assert caught.value.socketError.errno == errno.EBADF  # type: ignore[union-attr]
 
 
 def test_theBacklogStays(ours: World, tmp_path: pathlib.Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -44,7 +44,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, *targets: tuple[int, Any]) -> None:
 
 class TestFailures:
     def test_refused(self, world: World) -> None:
-        reasons: list[Failure] = []
+        reasons: list[Any] = []
         factory = world.clientFactory(failed=lambda factory, connector, reason: reasons.append(reason))
         connector = world.reactor.connectTCP(LOOPBACK, refusedPort(), factory)
         assert factory.trace == ["start", ("started", "connecting")]
@@ -125,9 +125,12 @@ class TestFailures:
     def test_aBadResolver(self, world: World, how: str) -> None:
         class Bad:
             def getHostByName(self, name: str, timeout: Any = None) -> Any:
-                return {"raise": boom, "garbage": lambda: defer.succeed("garbage"), "fail": lambda: defer.fail(Boom())}[
-                    how
-                ]()
+                ways: dict[str, Callable[[], Any]] = {
+                    "raise": boom,
+                    "garbage": lambda: defer.succeed("garbage"),
+                    "fail": lambda: defer.fail(Boom()),
+                }
+                return ways[how]()
 
         world.reactor.installResolver(Bad())
         factory = world.clientFactory()
@@ -294,8 +297,9 @@ class TestStates:
         assert connector.getDestination() == port.getHost()
         assert connector.transport is None
         world.until(lambda: factory.built)
-        assert connector.transport is factory.only.transport
-        factory.only.transport.write(b"x")
+        client = factory.only
+        assert connector.transport is client.transport
+        client.transport.write(b"x")  # type: ignore[attr-defined]
         world.until(ended(factory))
         assert factory.trace == [
             "start",
@@ -371,7 +375,8 @@ class TestStates:
             if left[0]:
                 connector.connect()
 
-        factory = world.clientFactory({"made": lambda protocol: protocol.transport.loseConnection()}, **{where: again})
+        hook: Any = {where: again}
+        factory = world.clientFactory({"made": lambda protocol: protocol.transport.loseConnection()}, **hook)
         port = world.listen(world.serverFactory()).getHost().port if where == "connectorLost" else refusedPort()
         world.reactor.connectTCP(LOOPBACK, port, factory)
         world.until(ended(factory))
@@ -422,7 +427,8 @@ class TestProtocols:
     @pytest.mark.parametrize("where", ["connectorLost", "failed", "stop"])
     def test_callbacksOfTheFactoryThatRaise(self, world: World, caplog: pytest.LogCaptureFixture, where: str) -> None:
         """They are logged, and the factory is still stopped."""
-        factory = world.clientFactory({"made": lambda protocol: protocol.transport.loseConnection()}, **{where: boom})
+        hook: Any = {where: boom}
+        factory = world.clientFactory({"made": lambda protocol: protocol.transport.loseConnection()}, **hook)
         if where == "connectorLost":
             world.connect(world.listen(world.serverFactory()), factory)
         else:

@@ -89,7 +89,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[DescriptorWorld]:
     assert opened() <= before + 1, "a descriptor has been left open"  # a directory that is listed has one
 
 
-def eachAndTwisted() -> Any:
+def eachAndTwisted() -> pytest.MarkDecorator:
     return pytest.mark.parametrize("side", [pytest.param(side, id=side.name) for side in (*LOOPS, TWISTED)])
 
 
@@ -205,7 +205,7 @@ def test_whatACallbackLeavesOver(world: DescriptorWorld) -> None:
         factory = world.taking({"descriptor": hook})
         world.reactor.adoptStreamConnection(receiving.fileno(), socket.AF_UNIX, factory)
         receiving.close()
-        world.until(lambda factory=factory: factory.only.lost is not None)  # type: ignore[misc]
+        world.until(lambda factory=factory: factory.only.lost is not None)
         assert factory.only.trace == ["made", ("descriptor", b"first"), ("lost", end)]
         assert os.read(reading, 9) == b""
         os.close(reading)
@@ -235,7 +235,7 @@ def test_theLimit(world: DescriptorWorld) -> None:
     server.transport.sendFileDescriptor(descriptor)
     assert world.reactor.overflowCount == 1
     world.until(lambda: server.lost is not None)
-    assert server.lost.check(OutputLimitExceeded)
+    assert server.lost.check(OutputLimitExceeded)  # type: ignore[attr-defined]
     assert opened() <= before - 1
     peer.close()
 
@@ -328,7 +328,7 @@ def test_wrappersAndLines(world: DescriptorWorld) -> None:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [world.file(b"one")]))]
         sending.sendmsg([b"with it\r\n"], rights)
         sending.close()
-        world.until(lambda factory=factory: not factory.protocols and trace)  # type: ignore[misc]
+        world.until(lambda factory=factory: not factory.protocols and trace)
     world.until(lambda: len(trace) == 2)
     assert trace == [b"one", b"with it"]
 

@@ -286,7 +286,11 @@ class TestClosing:
 
     def test_stoppedFromBuildProtocol(self, world: World) -> None:
         """What waits in the kernel's queue is not accepted any more."""
-        factory = world.serverFactory(build=lambda factory, addr: port.stopListening() and None)
+
+        def build(factory: Any, _: Any) -> None:
+            port.stopListening()
+
+        factory = world.serverFactory(build=build)
         port = world.listen(factory)
         with contextlib.ExitStack() as peers:
             for _ in range(3):
@@ -389,7 +393,12 @@ class TestAccepting:
 
     def test_pausedFromBuildProtocol(self, world: World) -> None:
         """The next client waits, though it is of the same batch."""
-        factory = world.serverFactory(build=lambda factory, _: (factory.built.append(1), port.pauseProducing())[1])
+
+        def build(factory: Any, _: Any) -> None:
+            factory.built.append(1)
+            port.pauseProducing()
+
+        factory = world.serverFactory(build=build)
         port = world.listen(factory)
         peers = [dial(port) for _ in range(3)]
         for count in (1, 2, 3):

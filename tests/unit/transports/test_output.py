@@ -37,7 +37,7 @@ class Output(OutputStream):
 
     def __init__(self) -> None:
         super().__init__(FakeReactor())  # type: ignore[arg-type]
-        self.sent = bytearray()
+        self.sent: bytes | bytearray = bytearray()
         self.sizes: list[int] = []
         self.room = 1 << 40
         self.broken: OSError | None = None
@@ -51,7 +51,7 @@ class Output(OutputStream):
     def asked(self) -> int:
         return len(self.reactor.waiting)  # type: ignore[attr-defined]
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _send(self, data: BytesLike) -> int:
         if self.broken is not None:
             raise self.broken
         size = min(len(data), self.room)

@@ -351,7 +351,7 @@ class TestOldReferences:
         assert isinstance(old, TCPConnection)
         assert old.TLS
         assert repr(old) == repr(server.transport)
-        assert old.negotiatedProtocol is None
+        assert old.negotiatedProtocol is None  # type: ignore[attr-defined]
         old.write(b"through the old one\r\n")
         old.writeSequence([b"and ", b"again\r\n"])
         pump.flush()
@@ -386,7 +386,7 @@ class TestOldReferences:
         class Producing(Dialogue):
             def connectionMade(self) -> None:
                 old = self.transport
-                self.producer = Producer(resume=lambda: (trace.append("resume"), old.write(b"more\r\n"))[0])
+                self.producer = Producer(resume=lambda: (trace.append("resume"), old.write(b"more\r\n"))[0])  # type: ignore[func-returns-value]
                 self.transport.registerProducer(self.producer, True)
                 old.write(b"x" * 65536 + b"\r\n")
 

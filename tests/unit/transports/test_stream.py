@@ -378,7 +378,9 @@ class TestTalk:
             sends: list[int] = []
             real = protocol.transport._send
             monkeypatch.setattr(
-                type(protocol.transport), "_send", lambda _, data: sends.append(len(data)) or real(data)
+                type(protocol.transport),
+                "_send",
+                lambda _, data: sends.append(len(data)) or real(data),  # type: ignore[func-returns-value]
             )
             peer.sendall(b"PING\r\n" * 100)
             world.until(lambda: sends)
@@ -537,7 +539,7 @@ class TestStorms:
                 for name in rng.choices(METHODS[:-4] if rng.random() < 0.7 else METHODS, k=rng.randrange(4)):
                     callEverything(protocol.transport, (name,))
 
-            hooks = dict.fromkeys(("made", "data", "readLost", "writeLost", "lost"), anything)
+            hooks: Any = dict.fromkeys(("made", "data", "readLost", "writeLost", "lost"), anything)
             ends = world.pair(hooks, hooks, rng.random() < 0.5, rng.random() < 0.5)
             for _ in range(15):
                 end = rng.choice(ends)

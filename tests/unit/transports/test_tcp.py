@@ -72,8 +72,8 @@ class TestOptions:
     def test_aPeerThatHasResetAlready(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """Options cannot be set on its socket; the connection is made, and lost."""
         monkeypatch.setattr(TCPPort, "_inherits", False)
-        monkeypatch.setattr(tcp, "noDelay", lambda sock: real(Refusing()))
         real = noDelay
+        monkeypatch.setattr(tcp, "noDelay", lambda sock: real(Refusing()))  # type: ignore[arg-type]
         server, client = world.pair()
         client.transport.loseConnection()
         world.until(lambda: server.lost)

@@ -154,6 +154,7 @@ class TestLikeTwisted:
             client, connected = world.listen(), world.listen()
             connected.transport.connect(*nameOf(client))
             found = []
+            call: Callable[[bytes], object]
             for size in (65507, 65508, 70_000):
                 for call in (
                     lambda data: client.transport.write(data, nameOf(connected)),
@@ -675,7 +676,7 @@ class TestPort:
         assert world.reactor.getReaders() == []
         protocol.hooks.clear()
         world.reactor.listenUDP(0, protocol, interface=LOOPBACK)
-        assert protocol.transport.connected
+        assert protocol.transport.connected  # type: ignore[attr-defined]
 
     def test_stopProtocolRaises(self, world: DatagramWorld, caplog: pytest.LogCaptureFixture) -> None:
         error = Boom("x")
@@ -745,7 +746,7 @@ def test_endedInStartProtocol(side: Any) -> None:
     protocol = Brief()
     for _ in range(2):
         assert not reactor.listenUDP(0, protocol, interface=LOOPBACK).connected
-        assert (protocol.transport, protocol.numPorts, reactor.getReaders()) == (None, 0, [])
+        assert (protocol.transport, protocol.numPorts, reactor.getReaders()) == (None, 0, [])  # type: ignore[comparison-overlap]
     assert told == ["start", "stop"] * 2
     side.close(reactor)
 

@@ -71,7 +71,7 @@ def test_methodsByName(world: Children) -> None:
     """The three descriptors have callbacks of their own."""
     calls: list[object] = []
 
-    class Named(world.side.protocol.ProcessProtocol):
+    class Named(world.side.protocol.ProcessProtocol):  # type: ignore[misc, name-defined]
         def outReceived(self, data: bytes) -> None:
             calls.append(("out", data))
 

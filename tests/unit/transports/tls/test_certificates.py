@@ -135,8 +135,8 @@ def test_theWarningOfARenewal(files: Callable[[str], str], caplog: pytest.LogCap
 def test_oneNameInPlaceOfSeveral(files: Callable[[str], str]) -> None:
     for name in ("h2", b"h2"):
         for use in (
-            lambda: CertificateOptions(files("one.both.pem"), acceptableProtocols=name),  # noqa: B023
-            lambda: optionsForClientTLS("localhost", acceptableProtocols=name),  # noqa: B023
+            lambda: CertificateOptions(files("one.both.pem"), acceptableProtocols=name),  # type: ignore[arg-type]  # noqa: B023
+            lambda: optionsForClientTLS("localhost", acceptableProtocols=name),  # type: ignore[arg-type]  # noqa: B023
         ):
             with pytest.raises(TypeError, match=rf"acceptableProtocols are a list of names, not {name!r}"):
                 use()

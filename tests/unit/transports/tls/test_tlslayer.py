@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import logging
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -99,15 +100,15 @@ class TestHandshake:
         wire = Wire()
         assert "nobody" not in repr(wire.ours)
         wire.handshake()
-        assert wire.ours.getHandle() is wire.lower.wire
-        wire.ours.setTcpNoDelay(True)
-        assert wire.ours.getTcpNoDelay()
+        assert wire.ours.getHandle() is wire.lower.wire  # type: ignore[attr-defined]
+        wire.ours.setTcpNoDelay(True)  # type: ignore[attr-defined]
+        assert wire.ours.getTcpNoDelay()  # type: ignore[attr-defined]
         assert (wire.ours.getHost(), wire.ours.getPeer()) == (wire.lower.getHost(), wire.lower.getPeer())
         assert wire.ours.logPrefix() == "Recorder"
         with pytest.raises(AttributeError):
-            wire.ours.nonsense  # noqa: B018
+            wire.ours.nonsense  # type: ignore[attr-defined]  # noqa: B018
         with pytest.raises(AttributeError):
-            wire.ours._fd  # noqa: B018
+            wire.ours._fd  # type: ignore[attr-defined]  # noqa: B018
         with pytest.raises(RuntimeError):
             wire.ours.startTLS(defaults())
         transport: ISSLTransport = wire.ours
@@ -257,7 +258,7 @@ class TestHandshake:
     def test_endedByBuildProtocol(self) -> None:
         """Whoever waits for the connection has heard that there is none: no protocol hears of it."""
         wire = Wire()
-        wire.ours._build = lambda _: (wire.reactor.disconnectAll(), wire.protocol)[1]
+        wire.ours._build = lambda _: (wire.reactor.disconnectAll(), wire.protocol)[1]  # type: ignore[func-returns-value]
         wire.handshake()
         assert [type(failure.value) for failure in wire.failures] == [error.ConnectionLost]
         assert wire.protocol.events == []
@@ -628,7 +629,7 @@ class TestBounds:
     def test_aProducerGetsItsTurnsLikeOthers(self) -> None:
         """A flush resumes it, and what it writes asks for the next flush: for one, however fast the peer reads."""
         wire = Wire().handshake()
-        wire.lower.socket.send = len  # type: ignore[method-assign]
+        wire.lower.socket.send = len  # type: ignore[assignment, method-assign]
         written: list[int] = []
 
         class Blocks(Producer):
@@ -689,11 +690,15 @@ class TestBounds:
         """Pairs share a reactor and nothing else."""
         reactor = PumpReactor()
         ends = []
+
+        def always(protocol: Any) -> Callable[[Any], Any]:
+            return lambda _: protocol
+
         for _ in range(20):
             protocols = Recorder(), Recorder()
             layers = [
-                TLSConnection(reactor, defaults(), False, None, lambda _, p=protocols[0]: p, None),
-                TLSConnection(reactor, optionsForClientTLS(HOST, TRUST), True, HOST, lambda _, p=protocols[1]: p, None),
+                TLSConnection(reactor, defaults(), False, None, always(protocols[0]), None),
+                TLSConnection(reactor, optionsForClientTLS(HOST, TRUST), True, HOST, always(protocols[1]), None),
             ]
             pump = connect(
                 layers[0], makeFakeServer(layers[0]), layers[1], makeFakeClient(layers[1]), greet=False, clock=reactor

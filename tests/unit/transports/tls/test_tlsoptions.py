@@ -11,7 +11,7 @@ import pathlib
 import resource
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -380,14 +380,14 @@ class TestMutual:
     @pytest.mark.parametrize("kind", ["none", "foreign", "expired", "for servers only", "weak"])
     def test_wrong(self, kind: str) -> None:
         clients = ExtendedKeyUsageOID.CLIENT_AUTH
-        pem = {
+        pems: dict[str, Callable[[], Any]] = {
             "none": lambda: None,
             "foreign": lambda: FOREIGN.issue(dns("c"), usage=clients),
             "expired": lambda: ROOT.issue(dns("c"), usage=clients, begin=NOW - 9 * DAY, days=8),
             "for servers only": lambda: ROOT.issue(dns("c")),
             "weak": lambda: ROOT.issue(dns("c"), usage=clients, key=rsa.generate_private_key(65537, 1024)),
-        }[kind]()
-        wire = self.visit(pem)
+        }
+        wire = self.visit(pems[kind]())
         assert wire.protocol.events == []
         assert [type(failure.value) for failure in wire.failures] == [error.SSLError]
         assert wire.raw.ended

@@ -100,7 +100,7 @@ class TestFactories:
 
     @pytest.mark.parametrize("who", ["server", "client"])
     def test_buildProtocolRaises(self, world: World, caplog: pytest.LogCaptureFixture, who: str) -> None:
-        hook = {"build": lambda *_: 1 / 0}
+        hook: Any = {"build": lambda *_: 1 / 0}
         servers = world.serverFactory(**(hook if who == "server" else {}))
         clients = world.clientFactory(**(hook if who == "client" else {}))
         world.connect(world.listen(servers), clients)
@@ -507,7 +507,7 @@ class TestStop:
     def end(self, world: World, servers: Any, port: Any) -> Any:
         """What the peer of a connection sees when the reactor stops: b"" for close_notify, or an exception."""
         with TestDeafPeers().peer(world, port) as peer:
-            peer.suppress_ragged_eofs = False
+            peer.suppress_ragged_eofs = False  # type: ignore[attr-defined]
             world.until(lambda: servers.built)
             world.reactor.callLater(0, world.reactor.stop)
             world.reactor.run(installSignalHandlers=False)

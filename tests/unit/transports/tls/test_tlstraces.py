@@ -145,7 +145,7 @@ def test_different(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Protocols of ours hear of halves, and may answer after the peer's last word; Twisted's TLS knows none."""
-    script: Any = ({"readLost": sayAndLose}, {"made": sayAndEnd, "readLost": lose})
+    script: tuple[Any, Any] = ({"readLost": sayAndLose}, {"made": sayAndEnd, "readLost": lose})
     ours = trace(monkeypatch, TLSWorld(), *script, halves=True)
     assert ours == (["made", "data", "readLost", DONE], ["made", "writeLost", "data", "readLost", DONE])
     twisteds = trace(monkeypatch, TwistedsTLS(), {"data": lose}, {"made": say}, halves=True)

@@ -100,7 +100,7 @@ class TestLikeTwisted:
         assert self.addressOfABoundClient(world)
         assert self.addressOfABoundClient(twisted)
 
-    def failure(self, world: UNIXWorld, prepare: str) -> list[Any]:
+    def failure(self, world: UNIXWorld, prepare: str) -> Any:
         path = world.path()
         if prepare == "dead":
             with socket.socket(socket.AF_UNIX) as dead:

@@ -130,6 +130,7 @@ class TestLikeTwisted:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as gone:
                 gone.bind(dead)
             connected = connect(world, client)
+            call: Callable[[], object]
             for call in (
                 lambda: client.transport.write(b"x", world.path()),
                 lambda: client.transport.write(b"x", dead),

@@ -248,9 +248,9 @@ class TestBinding:
         make: dict[str, Callable[[], Any]] = {
             "file": lambda: (directory / "s").write_bytes(b"precious"),
             "directory": lambda: (directory / "s").mkdir(),
-            "symlink": lambda: (os.symlink("target", "s"), (directory / "target").write_bytes(b"precious")),
+            "symlink": lambda: (os.symlink("target", "s"), (directory / "target").write_bytes(b"precious")),  # type: ignore[func-returns-value]
             "dangling": lambda: os.symlink("nowhere", "s"),
-            "link to a socket": lambda: (os.symlink("dead", "s"), bound(b"dead", wantLock=False)[0].close()),
+            "link to a socket": lambda: (os.symlink("dead", "s"), bound(b"dead", wantLock=False)[0].close()),  # type: ignore[func-returns-value]
             "fifo": lambda: os.mkfifo("s"),
         }
         make[kind]()
