@@ -35,7 +35,7 @@ help:
 	@echo '                    part of the suite alone)'
 	@echo 'make battery        what a server must survive, at the size that CI runs (REACTOR_BATTERY=full, for the whole)'
 	@echo 'make lint           ruff: rules and format'
-	@echo 'make types          mypy, strict, on src/; mypy and pyright on what programs see of it'
+	@echo 'make types          mypy, strict, on src/, tests/ and examples/; stubtest; mypy and pyright on what programs see'
 	@echo 'make coverage       make test under coverage, and the gate on branches'
 	@echo 'make coverage-core  line coverage of the Cython line core'
 	@echo 'make bench          every measurement beside every rival, into docs/bench (ARGS=--list names them)'
@@ -88,6 +88,7 @@ types: $(VENV)/.test
 	@$(BIN)/python .ci/checktypes.py
 
 coverage:
+	@$(BIN)/python .ci/checkstubs.py
 	@$(MAKE) --no-print-directory test COVERAGE=1
 	@$(MAKE) --no-print-directory coverage-report
 
