@@ -18,7 +18,8 @@ unexport COVERAGE_FILE COVERAGE_RCFILE COVERAGE_PROCESS_START COVERAGE_PROCESS_C
 # 'cpython-311', say: an environment that another version of Python made is not used.
 TAG := $(shell '$(PYTHON)' -I -c 'import sys; print(sys.implementation.cache_tag if sys.version_info >= (3, 11) else "old")' 2>/dev/null)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-SOURCES := pyproject.toml setup.py src/_linebuf.pyx
+# The version stands in the package.
+SOURCES := pyproject.toml setup.py src/_linebuf.pyx src/reactor/__init__.py
 MADE := $(VENV)/.made-$(TAG)
 
 # Timing tests that have failed while something else ran, a name a line, run again when nothing does.
@@ -27,7 +28,7 @@ again = if [ -s $(1) ]; then echo 'These need a quiet machine, and run again, al
     $(2) @$(1); fi
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 
-.PHONY: help serve test suites suite-compiled suite-pure battery lint types coverage coverage-report coverage-core bench bench-quick guard wheel clean
+.PHONY: help serve test suites suite-compiled suite-pure battery lint types coverage coverage-report coverage-core bench bench-quick guard wheel changelog release-check clean
 
 help:
 	@echo 'make serve          a line server on 127.0.0.1:7000 (ARGS="chat --port 7001", for another)'
@@ -42,6 +43,8 @@ help:
 	@echo 'make bench-quick    what the marks need, in less than two minutes'
 	@echo 'make guard          counts the instructions of the hot path (ARGS=--update, to accept them)'
 	@echo 'make wheel          sdist and wheel into dist/, each installed and tried in a fresh environment'
+	@echo 'make changelog      the fragments of changelog.d/ into CHANGELOG.md (ARGS=--draft, to look at them)'
+	@echo 'make release-check  what a release still lacks: addresses, the part of the changelog'
 	@echo 'make clean          remove what these made, .venv included'
 	@echo 'PYTHON=python3.13 makes .venv with that Python.'
 
@@ -85,10 +88,10 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
+	@$(BIN)/python .ci/checkstubs.py
 	@$(BIN)/python .ci/checktypes.py
 
 coverage:
-	@$(BIN)/python .ci/checkstubs.py
 	@$(MAKE) --no-print-directory test COVERAGE=1
 	@$(MAKE) --no-print-directory coverage-report
 
@@ -109,6 +112,12 @@ guard: $(VENV)/.run
 
 wheel: $(VENV)/.test
 	@$(BIN)/python .ci/checkdist.py
+
+changelog: $(VENV)/.test
+	@$(BIN)/towncrier build --version "$$($(BIN)/python -c 'import reactor; print(reactor.__version__)')" $(ARGS)
+
+release-check: $(VENV)/.test
+	@$(BIN)/python .ci/checkrelease.py
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* src/*.egg-info

@@ -25,9 +25,14 @@ def test_nothingElseIsNeededToRun() -> None:
 
 
 def test_oneVersion() -> None:
-    version = PROJECT["project"]["version"]
-    assert reactor.__version__ == version == importlib.metadata.version("linereactor")
+    """It stands in the package alone; the metadata is made from there."""
+    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert PROJECT["tool"]["setuptools"]["dynamic"] == {"version": {"attr": "reactor.__version__"}}
+    version = reactor.__version__
+    assert importlib.metadata.version("linereactor") == version
     assert version in (ROOT / "CHANGELOG.md").read_text()
+    texts = [path.read_text() for path in (ROOT / "src").rglob("*.py")] + [(ROOT / "pyproject.toml").read_text()]
+    assert sum(text.count(f'"{version}"') for text in texts) == 1
 
 
 def test_theOldestPythonIsTheSameEverywhere() -> None:
@@ -46,6 +51,9 @@ def test_noRegistryIsNamed() -> None:
     """pip's own configuration says where packages come from."""
     for name in ("Makefile", ".ci/run", ".ci/checkdist.py", "pyproject.toml", "setup.py"):
         text = (ROOT / name).read_text()
+        if name == "pyproject.toml":
+            for url in PROJECT["project"]["urls"].values():  # the project's own addresses
+                text = text.replace(f'"{url}"', "")
         assert not [word for word in ("://", "--index-url", "--extra-index", "--find-links") if word in text], name
 
 
