@@ -8,6 +8,9 @@ runs the reactor.
 
 from __future__ import annotations
 
+__distribution__ = "linereactor"  # reactor._overwritten looks for it
+__version__ = "0.1.0"  # pyproject.toml reads it from here
+
 import select
 import sys
 from typing import TYPE_CHECKING, Any
@@ -148,8 +151,6 @@ if hasattr(select, "epoll"):
     registerMaker(EpollReactor)
 else:
     registerMaker(AsyncioReactor)
-
-__version__ = "0.1.0"
 
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ import operator
 import types
 from typing import Any
 
+from reactor import _overwritten as _overwritten
+
 # What a Connector tells a client's factory.
 _FOR_CLIENTS = ("startedConnecting", "clientConnectionFailed", "clientConnectionLost")
 

@@ -10,6 +10,8 @@ import ssl
 from collections.abc import Callable
 from typing import TypeAlias
 
+from reactor import _overwritten as _overwritten
+
 Path: TypeAlias = str | os.PathLike[str]
 
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"

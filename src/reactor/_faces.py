@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import FunctionType
 from typing import Any
 
+from reactor import _overwritten as _overwritten
+
 
 def publish(face: dict[str, Any]) -> None:
     """Have the classes and functions of `face`, the globals of a package with `__all__`, name that package.

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+from reactor import _overwritten as _overwritten
+
 LOG_BURST = 5
 LOG_INTERVAL = 1.0
 

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from reactor import _overwritten as _overwritten
+
 try:
     import fcntl
 except ImportError:  # there are no such numbers there

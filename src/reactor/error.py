@@ -10,6 +10,8 @@ import errno
 import socket
 from typing import TYPE_CHECKING
 
+from reactor import _overwritten as _overwritten
+
 if TYPE_CHECKING:
     from reactor.address import Address
 

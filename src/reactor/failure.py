@@ -11,6 +11,8 @@ from io import StringIO
 from types import SimpleNamespace, TracebackType
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
+from reactor import _overwritten as _overwritten
+
 ExceptionClass: TypeAlias = type[BaseException]
 ErrorT = TypeVar("ErrorT", bound="ExceptionClass | str")
 Variables: TypeAlias = "list[tuple[str, object]] | tuple[()]"

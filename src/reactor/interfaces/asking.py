@@ -17,6 +17,8 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
+from reactor import _overwritten as _overwritten
+
 if TYPE_CHECKING:
     from abc import ABCMeta as ProtocolMeta
 else:
