@@ -24,6 +24,8 @@ DIST = ROOT / "dist"
 SMOKE = ROOT / "tests" / "smoke.py"
 GENERATED = (".c", ".so", ".pyd", ".pyc")
 WRITTEN = frozenset({"bench/servers/floor.c", "tests/battery/failing.c"})
+# Raw figures of measurements; the tables that are made from them are shipped.
+RAW = ".jsonl"
 NOT_SHIPPED = (".editorconfig", ".gitattributes", ".gitignore", ".github/", ".pre-commit-config.yaml")
 
 
@@ -67,11 +69,13 @@ def checkSdist(sdist: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
     shipped = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
     generated = sorted(name for name in shipped - WRITTEN if name.endswith(GENERATED))
     assert not generated, f"generated files in the sdist: {generated}"
+    raw = sorted(name for name in shipped if name.endswith(RAW))
+    assert not raw, f"raw figures in the sdist: {raw}"
     for name in ("src/_linebuf.pyx", "src/reactor/py.typed", "tests/smoke.py", "LICENSE", "README.md"):
         assert name in shipped, f"{name} is not in the sdist"
     if (ROOT / ".git").exists():
         listing = subprocess.run(("git", "ls-files"), cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        wanted = {name for name in listing.splitlines() if not name.startswith(NOT_SHIPPED)}
+        wanted = {name for name in listing.splitlines() if not name.startswith(NOT_SHIPPED) and not name.endswith(RAW)}
         assert not wanted - shipped, f"not in the sdist: {sorted(wanted - shipped)}"
     return tree
 

@@ -107,9 +107,9 @@ def main(arguments: list[str]) -> int:
     print(f"\n{marksText(verdicts)}")
     whole = not (options.quick or options.case or options.rival)
     folder = (options.output or (DOCS if whole else SCRATCH)) / (sys.implementation.cache_tag or "python")
-    results.save(folder / "results.json")
+    results.save(folder / "results.jsonl")
     (folder / "tables.md").write_text(pageOf(results, verdicts))
-    print(f"\nAll figures: {folder}/results.json, tables.md ({time.monotonic() - begun:.0f} s)")
+    print(f"\nAll figures: {folder}/results.jsonl, tables.md ({time.monotonic() - begun:.0f} s)")
     if whole:
         from bench.plots import drawAll  # matplotlib is for this alone
 

@@ -30,7 +30,7 @@ def sectionOf(folder: Path, name: str, results: Results, verdicts: list[Verdict]
     parts = [f"## {facts['Python']}, {results.begun[:10]}"]
     parts.append(f"{facts['processor']}; {facts['system']}; line core {facts['line core']}; {versions}.")
     parts.append(
-        f"{met} of {len(verdicts)} marks met. [All tables]({name}/tables.md), [all figures]({name}/results.json)."
+        f"{met} of {len(verdicts)} marks met. [All tables]({name}/tables.md), [all figures]({name}/results.jsonl)."
     )
     parts.append(markdownTable(marksTable(verdicts)))
     drawn = [figure for figure in FIGURES if (folder / name / f"{figure.name}.svg").exists()]

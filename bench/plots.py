@@ -1,4 +1,4 @@
-"""Draws the figures of a run as SVG: `python -m bench.plots [DIR]`, where DIR holds cpython-311/results.json and the
+"""Draws the figures of a run as SVG: `python -m bench.plots [DIR]`, where DIR holds cpython-311/results.jsonl and the
 like; then puts what there is into the page beside them. Needs matplotlib.
 """
 
@@ -168,7 +168,7 @@ def draw(figure: Figure, results: Results, verdicts: list[Verdict], path: Path) 
 def drawAll(folder: Path) -> None:
     """Draw every run below `folder`, and fill the page there."""
     runs = {}
-    for path in sorted(folder.glob("*/results.json")):
+    for path in sorted(folder.glob("*/results.jsonl")):
         results = loadResults(path)
         verdicts = judge(results)
         for figure in FIGURES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -116,21 +116,34 @@ class Results:
     cases: dict[str, CaseResult] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write the JSON file."""
+        """Write the file: a line of JSON for the run, and then one for each case."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        lines: list[dict[str, Any]] = [{"facts": self.facts, "begun": self.begun, "quick": self.quick}]
+        lines += [lineOf(name, case) for name, case in self.cases.items()]
+        path.write_text("".join(f"{json.dumps(line, separators=(',', ':'))}\n" for line in lines))
+
+
+def lineOf(name: str, case: CaseResult) -> dict[str, Any]:
+    """A case as JSON has it. A sample is a list in the order of Sample; what a row has not, it does not name."""
+    rows = {}
+    for rival, row in case.rows.items():
+        entry = {"samples": [[one.count, one.cost, one.wall, *one.ticks] for one in row.samples]}
+        rows[rival] = {key: value for key, value in ({**vars(row), **entry}).items() if value}
+    return {"case": name, "title": case.title, "unit": case.unit, "how": case.how, "rows": rows}
 
 
 def loadResults(path: Path) -> Results:
     """Read what `save` has written."""
-    data: dict[str, Any] = json.loads(path.read_text())
-    cases = {name: caseOf(entry) for name, entry in data.pop("cases").items()}
-    return Results(**data, cases=cases)
+    first, *lines = map(json.loads, path.read_text().splitlines())
+    return Results(**first, cases={line.pop("case"): caseOf(line) for line in lines})
 
 
-def caseOf(entry: dict[str, Any]) -> CaseResult:
+def caseOf(line: dict[str, Any]) -> CaseResult:
     rows = {}
-    for name, row in entry.pop("rows").items():
-        samples = [Sample(one["count"], one["cost"], one["wall"], tuple(one["ticks"])) for one in row.pop("samples")]
-        rows[name] = Row(samples=samples, **row)
-    return CaseResult(**entry, rows=rows)
+    for rival, row in line.pop("rows").items():
+        rows[rival] = Row([sampleOf(*each) for each in row.pop("samples", ())], **row)
+    return CaseResult(**line, rows=rows)
+
+
+def sampleOf(count: int, cost: float, wall: float, user: int, system: int) -> Sample:
+    return Sample(count, cost, wall, (user, system))
