@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from reactor._current import current
+from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, MAX_PACKET_SIZE, SOCKET_MODE
 from reactor.defer import Deferred
 from reactor.interfaces import NO_ENVIRONMENT
 from reactor.loops.base import ReactorBase
@@ -185,7 +186,7 @@ class CurrentReactor:
         return self
 
     def listenTCP(
-        self, port: int | Binding, factory: IProtocolFactory, backlog: int = 50, interface: str | bytes = ""
+        self, port: int | Binding, factory: IProtocolFactory, backlog: int = BACKLOG, interface: str | bytes = ""
     ) -> TCPPort:
         """Listen on `port` of `interface` for `factory`. See ReactorBase.listenTCP."""
         return currentBase().listenTCP(port, factory, backlog, interface)
@@ -195,7 +196,7 @@ class CurrentReactor:
         host: str | bytes,
         port: int | str,
         factory: IClientFactory,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> TCPConnector:
         """Connect to `host` and `port`, and tell `factory` how it went. Never blocks. See ReactorBase.connectTCP."""
@@ -206,7 +207,7 @@ class CurrentReactor:
         port: int | Binding,
         factory: IProtocolFactory,
         contextFactory: ContextFactory,
-        backlog: int = 50,
+        backlog: int = BACKLOG,
         interface: str | bytes = "",
     ) -> TCPPort:
         """Listen for TLS on `port` of `interface` for `factory`. See ReactorBase.listenSSL."""
@@ -218,20 +219,25 @@ class CurrentReactor:
         port: int | str,
         factory: IClientFactory,
         contextFactory: ContextFactory | None,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> TLSConnector:
         """Connect to `host` and `port` with TLS, and tell `factory` how it went. See ReactorBase.connectSSL."""
         return currentBase().connectSSL(host, port, factory, contextFactory, timeout, bindAddress)
 
     def listenUNIX(
-        self, address: Any, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o600, wantPID: bool = True
+        self,
+        address: Any,
+        factory: IProtocolFactory,
+        backlog: int = BACKLOG,
+        mode: int = SOCKET_MODE,
+        wantPID: bool = True,
     ) -> UNIXPort:
         """Listen on the UNIX socket `address` for `factory`. See ReactorBase.listenUNIX."""
         return currentBase().listenUNIX(address, factory, backlog, mode, wantPID)
 
     def connectUNIX(
-        self, address: Any, factory: IClientFactory, timeout: float | None = 30, checkPID: bool = False
+        self, address: Any, factory: IClientFactory, timeout: float | None = CONNECT_TIMEOUT, checkPID: bool = False
     ) -> UNIXConnector:
         """Connect to the UNIX socket `address`, and tell `factory` how it went. See ReactorBase.connectUNIX."""
         return currentBase().connectUNIX(address, factory, timeout, checkPID)
@@ -240,8 +246,8 @@ class CurrentReactor:
         self,
         address: Any,
         protocol: IDatagramProtocol,
-        maxPacketSize: int = 8192,
-        mode: int = 0o600,
+        maxPacketSize: int = MAX_PACKET_SIZE,
+        mode: int = SOCKET_MODE,
         wantPID: bool = True,
     ) -> UNIXDatagramPort:
         """Give `protocol` the datagrams for the UNIX socket `address`. See ReactorBase.listenUNIXDatagram."""
@@ -251,8 +257,8 @@ class CurrentReactor:
         self,
         address: Any,
         protocol: Any,
-        maxPacketSize: int = 8192,
-        mode: int = 0o600,
+        maxPacketSize: int = MAX_PACKET_SIZE,
+        mode: int = SOCKET_MODE,
         bindAddress: Any = None,
         wantPID: bool = True,
     ) -> ConnectedUNIXDatagramPort:
@@ -260,7 +266,7 @@ class CurrentReactor:
         return currentBase().connectUNIXDatagram(address, protocol, maxPacketSize, mode, bindAddress, wantPID)
 
     def listenUDP(
-        self, port: int, protocol: IDatagramProtocol, interface: str | bytes = "", maxPacketSize: int = 8192
+        self, port: int, protocol: IDatagramProtocol, interface: str | bytes = "", maxPacketSize: int = MAX_PACKET_SIZE
     ) -> UDPPort:
         """Give `protocol` the datagrams that come to UDP `port` of `interface`. See ReactorBase.listenUDP."""
         return currentBase().listenUDP(port, protocol, interface, maxPacketSize)
@@ -270,7 +276,7 @@ class CurrentReactor:
         port: int,
         protocol: IDatagramProtocol,
         interface: str | bytes = "",
-        maxPacketSize: int = 8192,
+        maxPacketSize: int = MAX_PACKET_SIZE,
         listenMultiple: bool = False,
     ) -> MulticastPort:
         """As listenUDP; the port can join multicast groups. See ReactorBase.listenMulticast."""
@@ -292,7 +298,7 @@ class CurrentReactor:
         return currentBase().spawnProcess(processProtocol, executable, args, env, path, uid, gid, usePTY, childFDs)
 
     def adoptDatagramPort(
-        self, fileDescriptor: int, addressFamily: int, protocol: IDatagramProtocol, maxPacketSize: int = 8192
+        self, fileDescriptor: int, addressFamily: int, protocol: IDatagramProtocol, maxPacketSize: int = MAX_PACKET_SIZE
     ) -> UDPPort:
         """As listenUDP, on a duplicate of a bound UDP socket's descriptor. See ReactorBase.adoptDatagramPort."""
         return currentBase().adoptDatagramPort(fileDescriptor, addressFamily, protocol, maxPacketSize)

@@ -38,7 +38,7 @@ PACKAGES = frozenset(
 # one of a floor needs another of the same floor, the floor has a row more. The floor's number is for the reader.
 ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (0, ("reactor.loops", "reactor.transports", "reactor._overwritten")),
-    (0, ("reactor._faces",)),
+    (0, ("reactor._faces", "reactor._defaults")),
     (
         0,
         (

@@ -42,6 +42,7 @@ import twisted.python.failure
 import twisted.test.iosim
 
 import reactor
+from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, MAX_PACKET_SIZE, SOCKET_MODE
 from reactor.loops.epoll import EpollReactor
 from reactor.stdio import StandardIO
 from reactor.timers import DelayedCall
@@ -644,3 +645,30 @@ def test_oneNamingConvention() -> None:
 def test_theNamingConvention() -> None:
     assert all(map(isOurs, ("dataReceived", "_buffer", "__init__", "MAX_LENGTH", "_", "f", "_x9", "__private")))
     assert not any(map(isOurs, ("data_received", "_do_read", "Data", "_Buffer")))
+
+
+def literalDefaults(text: str) -> Iterator[str]:
+    """The parameters whose default is written as a number, in the functions of a module's text."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            positional = [*node.args.posonlyargs, *node.args.args]
+            defaults = node.args.defaults
+            last = positional[len(positional) - len(defaults) :]
+            pairs: list[tuple[ast.arg, ast.expr | None]] = [*zip(last, defaults, strict=True)]
+            pairs += zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            for argument, default in pairs:
+                if isinstance(default, ast.Constant) and isinstance(default.value, int):
+                    yield f"{argument.arg}={default.value}"
+
+
+def test_defaultsThatSeveralShareStandInOnePlace() -> None:
+    """Signatures name them, and show their values."""
+    shared = {f"backlog={BACKLOG}", f"timeout={CONNECT_TIMEOUT}"}
+    shared |= {f"maxPacketSize={MAX_PACKET_SIZE}", f"mode={SOCKET_MODE}"}
+    assert shared == {"backlog=50", "timeout=30", "maxPacketSize=8192", "mode=384"}
+    sources = pathlib.Path(reactor.__file__).parent.rglob("*.py")
+    assert [(path.name, each) for path in sources for each in literalDefaults(path.read_text()) if each in shared] == []
+    assert "mode=384" in literalDefaults("def f(a, backlog=1, *, mode=0o600): ...")
+    asked = (reactor.listenTCP, "backlog"), (reactor.connectTCP, "timeout"), (reactor.listenUDP, "maxPacketSize")
+    shown = [inspect.signature(function).parameters[name].default for function, name in asked]
+    assert shown == [50, 30, 8192]

@@ -12,6 +12,7 @@ from typing import Any
 
 from reactor._arguments import checkFactory
 from reactor._beside import beside
+from reactor._defaults import CONNECT_TIMEOUT
 from reactor.address import (
     HostnameAddress,
     IPv4Address,
@@ -47,7 +48,7 @@ class HostnameEndpoint:
         reactor: IReactor,
         host: str | bytes,
         port: int,
-        timeout: float = 30,
+        timeout: float = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
         attemptDelay: float | None = None,
     ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reactor._arguments import checkFactory, checkProtocol
 from reactor._beside import Running, refused, started
+from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, SOCKET_MODE
 from reactor._numbers import closeNumber
 from reactor.address import IPv6Address, destinationOf, hostText, isIPv6Address
 from reactor.defer import CancelledError, Deferred, execute, fail, maybeDeferred
@@ -134,14 +135,16 @@ class _TCPServerEndpoint:
 class TCP4ServerEndpoint(_TCPServerEndpoint):
     """Listens on IPv4: `interface` is a literal address of this machine, "" for every one."""
 
-    def __init__(self, reactor: IReactorTCP, port: int | Binding, backlog: int = 50, interface: str = "") -> None:
+    def __init__(self, reactor: IReactorTCP, port: int | Binding, backlog: int = BACKLOG, interface: str = "") -> None:
         super().__init__(reactor, port, backlog, interface)
 
 
 class TCP6ServerEndpoint(_TCPServerEndpoint):
     """Listens on IPv6: `interface` is a literal address of this machine, "::" for every one."""
 
-    def __init__(self, reactor: IReactorTCP, port: int | Binding, backlog: int = 50, interface: str = "::") -> None:
+    def __init__(
+        self, reactor: IReactorTCP, port: int | Binding, backlog: int = BACKLOG, interface: str = "::"
+    ) -> None:
         super().__init__(reactor, port, backlog, interface)
 
 
@@ -158,7 +161,7 @@ class TCP4ClientEndpoint:
         reactor: IReactorTCP,
         host: str | bytes,
         port: int,
-        timeout: float = 30,
+        timeout: float = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> None:
         self._reactor = reactor
@@ -245,7 +248,7 @@ class SSL4ServerEndpoint:
         reactor: IReactorSSL,
         port: int | Binding,
         sslContextFactory: ContextFactory,
-        backlog: int = 50,
+        backlog: int = BACKLOG,
         interface: str = "",
     ) -> None:
         self._reactor = reactor
@@ -281,7 +284,7 @@ class SSL4ClientEndpoint:
         host: str | bytes,
         port: int,
         sslContextFactory: ContextFactory | None,
-        timeout: float = 30,
+        timeout: float = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> None:
         self._reactor = reactor
@@ -312,7 +315,12 @@ class UNIXServerEndpoint:
     __conform__ = conform
 
     def __init__(
-        self, reactor: IReactorUNIX, address: Path, backlog: int = 50, mode: int = 0o600, wantPID: bool | int = True
+        self,
+        reactor: IReactorUNIX,
+        address: Path,
+        backlog: int = BACKLOG,
+        mode: int = SOCKET_MODE,
+        wantPID: bool | int = True,
     ) -> None:
         self._reactor = reactor
         self._address = address
@@ -337,7 +345,9 @@ class UNIXClientEndpoint:
 
     __conform__ = conform
 
-    def __init__(self, reactor: IReactorUNIX, path: Path, timeout: float = 30, checkPID: bool | int = False) -> None:
+    def __init__(
+        self, reactor: IReactorUNIX, path: Path, timeout: float = CONNECT_TIMEOUT, checkPID: bool | int = False
+    ) -> None:
         self._reactor = reactor
         self._path = path
         self._timeout = timeout

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, SOCKET_MODE
 from reactor.endpoints.hostname import HostnameEndpoint
 from reactor.endpoints.parsers import clientParser, serverParser
 from reactor.endpoints.pemfiles import PEMDirectory, serverOptions, trustIn
@@ -158,7 +159,7 @@ class Kind:
 
 
 def _unixServer(
-    reactor: Any, address: str, mode: int = 0o600, backlog: int = 50, lockfile: bool = True
+    reactor: Any, address: str, mode: int = SOCKET_MODE, backlog: int = BACKLOG, lockfile: bool = True
 ) -> UNIXServerEndpoint:
     return UNIXServerEndpoint(reactor, address, backlog, mode, lockfile)
 
@@ -170,7 +171,7 @@ def _sslServer(
     certKey: str | None = None,
     sslmethod: str = "TLS_METHOD",
     interface: str = "",
-    backlog: int = 50,
+    backlog: int = BACKLOG,
     extraCertChain: str | None = None,
     dhParameters: str | None = None,
 ) -> SSL4ServerEndpoint:
@@ -181,7 +182,7 @@ def _sslServer(
     return SSL4ServerEndpoint(reactor, port, options, backlog, interface)
 
 
-def _tlsServer(reactor: Any, path: str, port: int = 443, backlog: int = 50, interface: str = "::") -> Any:
+def _tlsServer(reactor: Any, path: str, port: int = 443, backlog: int = BACKLOG, interface: str = "::") -> Any:
     return wrapServerTLS(PEMDirectory(path).options(), TCP6ServerEndpoint(reactor, port, backlog, interface))
 
 
@@ -192,7 +193,7 @@ def _systemdServer(
     return AdoptedStreamServerEndpoint(reactor, ListenFDs.fromEnvironment().find(index, name), family)
 
 
-def _unixClient(reactor: Any, path: str, timeout: int = 30, lockfile: bool = False) -> UNIXClientEndpoint:
+def _unixClient(reactor: Any, path: str, timeout: int = CONNECT_TIMEOUT, lockfile: bool = False) -> UNIXClientEndpoint:
     return UNIXClientEndpoint(reactor, path, timeout, lockfile)
 
 
@@ -205,7 +206,7 @@ def _sslClient(
     reactor: Any,
     host: str,
     port: int,
-    timeout: int = 30,
+    timeout: int = CONNECT_TIMEOUT,
     bindAddress: str | None = None,
     privateKey: str | None = None,
     certKey: str | None = None,
@@ -220,7 +221,7 @@ def _tlsClient(
     reactor: Any,
     host: str,
     port: int,
-    timeout: int = 30,
+    timeout: int = CONNECT_TIMEOUT,
     bindAddress: str | None = None,
     certificate: str | None = None,
     privateKey: str | None = None,

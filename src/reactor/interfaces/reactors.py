@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, MAX_PACKET_SIZE, SOCKET_MODE
 from reactor.interfaces.asking import Interface
 from reactor.interfaces.loops import IReactorCore, IReactorFDSet, IReactorThreads, IReactorTime, IResolver
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 class IReactorTCP(Interface, Protocol):
     """TCP."""
 
-    def listenTCP(self, port: Any, factory: IProtocolFactory, backlog: int = 50, interface: str | bytes = "") -> Any:
+    def listenTCP(
+        self, port: Any, factory: IProtocolFactory, backlog: int = BACKLOG, interface: str | bytes = ""
+    ) -> Any:
         """Listen on `port` (0: one that is free) of `interface` ("": all IPv4 ones; "::": all) for `factory`."""
 
     def connectTCP(
@@ -35,7 +38,7 @@ class IReactorTCP(Interface, Protocol):
         host: str | bytes,
         port: int | str,
         factory: IClientFactory,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: Any = None,
     ) -> IConnector:
         """Connect to `host`, a name or an address, within `timeout` seconds; return the Connector at once."""
@@ -46,7 +49,12 @@ class IReactorSSL(Interface, Protocol):
     """TLS over TCP."""
 
     def listenSSL(
-        self, port: Any, factory: IProtocolFactory, contextFactory: Any, backlog: int = 50, interface: str | bytes = ""
+        self,
+        port: Any,
+        factory: IProtocolFactory,
+        contextFactory: Any,
+        backlog: int = BACKLOG,
+        interface: str | bytes = "",
     ) -> Any:
         """Listen as listenTCP does, for TLS with the contexts of `contextFactory`."""
 
@@ -56,7 +64,7 @@ class IReactorSSL(Interface, Protocol):
         port: int | str,
         factory: IClientFactory,
         contextFactory: Any,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: Any = None,
     ) -> IConnector:
         """Connect as connectTCP does, then with TLS; return the Connector at once."""
@@ -67,12 +75,17 @@ class IReactorUNIX(Interface, Protocol):
     """Streams over UNIX sockets. An address is a path, or an abstract name, which begins with a NUL."""
 
     def listenUNIX(
-        self, address: Any, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o600, wantPID: bool = True
+        self,
+        address: Any,
+        factory: IProtocolFactory,
+        backlog: int = BACKLOG,
+        mode: int = SOCKET_MODE,
+        wantPID: bool = True,
     ) -> Any:
         """Listen at `address` for `factory`; the file has `mode`. With `wantPID` a dead owner's path is taken over."""
 
     def connectUNIX(
-        self, address: Any, factory: IClientFactory, timeout: float | None = 30, checkPID: bool = False
+        self, address: Any, factory: IClientFactory, timeout: float | None = CONNECT_TIMEOUT, checkPID: bool = False
     ) -> IConnector:
         """Connect to `address` within `timeout` seconds; return the Connector at once."""
 
@@ -96,8 +109,8 @@ class IReactorUNIXDatagram(Interface, Protocol):
         self,
         address: Any,
         protocol: IDatagramProtocol,
-        maxPacketSize: int = 8192,
-        mode: int = 0o600,
+        maxPacketSize: int = MAX_PACKET_SIZE,
+        mode: int = SOCKET_MODE,
         wantPID: bool = True,
     ) -> Any:
         """Give `protocol` the datagrams that are sent to `address`."""
@@ -106,8 +119,8 @@ class IReactorUNIXDatagram(Interface, Protocol):
         self,
         address: Any,
         protocol: Any,
-        maxPacketSize: int = 8192,
-        mode: int = 0o600,
+        maxPacketSize: int = MAX_PACKET_SIZE,
+        mode: int = SOCKET_MODE,
         bindAddress: Any = None,
         wantPID: bool = True,
     ) -> Any:
@@ -119,12 +132,12 @@ class IReactorUDP(Interface, Protocol):
     """UDP."""
 
     def listenUDP(
-        self, port: int, protocol: IDatagramProtocol, interface: str | bytes = "", maxPacketSize: int = 8192
+        self, port: int, protocol: IDatagramProtocol, interface: str | bytes = "", maxPacketSize: int = MAX_PACKET_SIZE
     ) -> Any:
         """Give `protocol` the datagrams that come to `port` (0: a free one) of `interface` ("": all IPv4 ones)."""
 
     def adoptDatagramPort(
-        self, fileDescriptor: int, addressFamily: int, protocol: IDatagramProtocol, maxPacketSize: int = 8192
+        self, fileDescriptor: int, addressFamily: int, protocol: IDatagramProtocol, maxPacketSize: int = MAX_PACKET_SIZE
     ) -> Any:
         """As listenUDP, on a duplicate of a descriptor that is a bound UDP socket."""
 
@@ -138,7 +151,7 @@ class IReactorMulticast(Interface, Protocol):
         port: int,
         protocol: IDatagramProtocol,
         interface: str | bytes = "",
-        maxPacketSize: int = 8192,
+        maxPacketSize: int = MAX_PACKET_SIZE,
         listenMultiple: bool = False,
     ) -> Any:
         """As listenUDP; the port can join multicast groups."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, MAX_PACKET_SIZE, SOCKET_MODE
 from reactor.interfaces import IClientFactory, IDatagramProtocol, IProtocolFactory, ITransportReactor
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.adopting import AdoptedConnection, AdoptedPort, adoptConnection, adoptedPort
@@ -21,7 +22,7 @@ class SocketServices:
         self: ITransportReactor,
         port: int | Binding,
         factory: IProtocolFactory,
-        backlog: int = 50,
+        backlog: int = BACKLOG,
         interface: str | bytes = "",
     ) -> TCPPort:
         """Listen on `port` (0: one that is free, see getHost) for connections that `factory` builds protocols for.
@@ -39,7 +40,7 @@ class SocketServices:
         host: str | bytes,
         port: int | str,
         factory: IClientFactory,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> TCPConnector:
         """Connect to `host`, a name or a literal address, and `port`, a number or service name; never blocks.
@@ -56,7 +57,7 @@ class SocketServices:
         port: int | Binding,
         factory: IProtocolFactory,
         contextFactory: ContextFactory,
-        backlog: int = 50,
+        backlog: int = BACKLOG,
         interface: str | bytes = "",
     ) -> TCPPort:
         """Listen as listenTCP does, for TLS: `factory` is asked for a protocol after each good handshake.
@@ -75,7 +76,7 @@ class SocketServices:
         port: int | str,
         factory: IClientFactory,
         contextFactory: ContextFactory | None,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> TLSConnector:
         """Connect as connectTCP does, then with TLS; `factory` is asked for a protocol after the handshake.
@@ -94,8 +95,8 @@ class SocketServices:
         self: ITransportReactor,
         address: Path,
         factory: IProtocolFactory,
-        backlog: int = 50,
-        mode: int = 0o600,
+        backlog: int = BACKLOG,
+        mode: int = SOCKET_MODE,
         wantPID: bool = True,
     ) -> UNIXPort:
         """Listen on the UNIX socket `address` for connections that `factory` builds protocols for.
@@ -113,7 +114,7 @@ class SocketServices:
         self: ITransportReactor,
         address: Path,
         factory: IClientFactory,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         checkPID: bool = False,
     ) -> UNIXConnector:
         """Connect to the UNIX socket `address` within `timeout` seconds (None: no limit); `factory` hears how it went.
@@ -128,8 +129,8 @@ class SocketServices:
         self: ITransportReactor,
         address: Path | None,
         protocol: IDatagramProtocol,
-        maxPacketSize: int = 8192,
-        mode: int = 0o600,
+        maxPacketSize: int = MAX_PACKET_SIZE,
+        mode: int = SOCKET_MODE,
         wantPID: bool = True,
     ) -> UNIXDatagramPort:
         """Give `protocol` the datagrams that are sent to the UNIX socket `address`, see listenUNIX; None: to none.
@@ -144,8 +145,8 @@ class SocketServices:
         self: ITransportReactor,
         address: Path,
         protocol: IDatagramProtocol,
-        maxPacketSize: int = 8192,
-        mode: int = 0o600,
+        maxPacketSize: int = MAX_PACKET_SIZE,
+        mode: int = SOCKET_MODE,
         bindAddress: Path | None = None,
         wantPID: bool = True,
     ) -> ConnectedUNIXDatagramPort:
@@ -163,7 +164,7 @@ class SocketServices:
         port: int,
         protocol: IDatagramProtocol,
         interface: str | bytes = "",
-        maxPacketSize: int = 8192,
+        maxPacketSize: int = MAX_PACKET_SIZE,
     ) -> UDPPort:
         """Give `protocol` the datagrams that come to UDP `port` (0: one that is free, see getHost) of `interface`.
 
@@ -179,7 +180,7 @@ class SocketServices:
         port: int,
         protocol: IDatagramProtocol,
         interface: str | bytes = "",
-        maxPacketSize: int = 8192,
+        maxPacketSize: int = MAX_PACKET_SIZE,
         listenMultiple: bool = False,
     ) -> MulticastPort:
         """As listenUDP; the port can join multicast groups. With `listenMultiple` others may listen on it too."""
@@ -192,7 +193,7 @@ class SocketServices:
         fileDescriptor: int,
         addressFamily: int,
         protocol: IDatagramProtocol,
-        maxPacketSize: int = 8192,
+        maxPacketSize: int = MAX_PACKET_SIZE,
     ) -> UDPPort:
         """As listenUDP, on a duplicate of `fileDescriptor`, a bound UDP socket of AF_INET or AF_INET6.
 

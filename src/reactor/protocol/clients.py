@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reactor._arguments import checkProtocolClass
+from reactor._defaults import CONNECT_TIMEOUT
 from reactor.defer import Deferred
 from reactor.protocol.factories import ClientFactory
 from reactor.protocol.protocols import BaseProtocol
@@ -62,7 +63,7 @@ class ClientCreator(Generic[P]):
         self.kwargs = kwargs
 
     def connectTCP(
-        self, host: str | bytes, port: int, timeout: float | None = 30, bindAddress: Any = None
+        self, host: str | bytes, port: int, timeout: float | None = CONNECT_TIMEOUT, bindAddress: Any = None
     ) -> Deferred[P]:
         """Connect as reactor.connectTCP does, within `timeout` seconds."""
         return self._connect(
@@ -74,7 +75,7 @@ class ClientCreator(Generic[P]):
         host: str,
         port: int,
         contextFactory: Any,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: Any = None,
     ) -> Deferred[P]:
         """Connect as reactor.connectSSL does, within `timeout` seconds."""
@@ -84,7 +85,7 @@ class ClientCreator(Generic[P]):
             )
         )
 
-    def connectUNIX(self, address: Any, timeout: float | None = 30, checkPID: bool = False) -> Deferred[P]:
+    def connectUNIX(self, address: Any, timeout: float | None = CONNECT_TIMEOUT, checkPID: bool = False) -> Deferred[P]:
         """Connect as reactor.connectUNIX does, within `timeout` seconds."""
         return self._connect(
             lambda factory: self.reactor.connectUNIX(address, factory, timeout=timeout, checkPID=checkPID)

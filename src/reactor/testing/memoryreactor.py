@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from reactor._arguments import checkClientFactory, checkFactory, checkProtocol
 from reactor._beside import beside
+from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, MAX_PACKET_SIZE
 from reactor.address import Address, IPv4Address, IPv6Address, UNIXAddress, isIPv6Address
 from reactor.defer import Deferred, succeed
 from reactor.error import UnsupportedAddressFamily
@@ -175,7 +176,7 @@ class MemoryReactor:
 
     # Listening and connecting.
 
-    def listenTCP(self, port: Any, factory: Any, backlog: int = 50, interface: str = "") -> MemoryPort:
+    def listenTCP(self, port: Any, factory: Any, backlog: int = BACKLOG, interface: str = "") -> MemoryPort:
         """Remember it in `tcpServers`. TypeError for what is no factory."""
         binding = listeningBinding(port, interface)
         checkFactory(factory)
@@ -185,7 +186,7 @@ class MemoryReactor:
         return MemoryPort(IPv4Address("TCP", "0.0.0.0", binding.port))
 
     def connectTCP(
-        self, host: str, port: int, factory: Any, timeout: float | None = 30, bindAddress: Any = None
+        self, host: str, port: int, factory: Any, timeout: float | None = CONNECT_TIMEOUT, bindAddress: Any = None
     ) -> MemoryConnector:
         """Remember it in `tcpClients`, and call factory.startedConnecting.
 
@@ -198,7 +199,7 @@ class MemoryReactor:
         return self._connecting(factory, IPv4Address("TCP", host, port))
 
     def listenSSL(
-        self, port: Any, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
+        self, port: Any, factory: Any, contextFactory: Any, backlog: int = BACKLOG, interface: str = ""
     ) -> MemoryPort:
         """Remember it in `sslServers`. TypeError for what is no factory; nobody asks `contextFactory` for a context."""
         binding = listeningBinding(port, interface)
@@ -212,7 +213,7 @@ class MemoryReactor:
         port: int,
         factory: Any,
         contextFactory: Any,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: Any = None,
     ) -> MemoryConnector:
         """Remember it in `sslClients`, and call factory.startedConnecting. Errors as for connectTCP."""
@@ -221,7 +222,7 @@ class MemoryReactor:
         return self._connecting(factory, IPv4Address("TCP", host, port))
 
     def listenUNIX(
-        self, address: str | bytes, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool | int = 0
+        self, address: str | bytes, factory: Any, backlog: int = BACKLOG, mode: int = 0o666, wantPID: bool | int = 0
     ) -> MemoryPort:
         """Remember it in `unixServers`. TypeError for what is no factory."""
         checkFactory(factory)
@@ -229,7 +230,7 @@ class MemoryReactor:
         return MemoryPort(UNIXAddress(address))
 
     def connectUNIX(
-        self, address: str | bytes, factory: Any, timeout: float | None = 30, checkPID: bool | int = 0
+        self, address: str | bytes, factory: Any, timeout: float | None = CONNECT_TIMEOUT, checkPID: bool | int = 0
     ) -> MemoryConnector:
         """Remember it in `unixClients`, and call factory.startedConnecting. Errors as for connectTCP."""
         checkClientFactory(factory)
@@ -251,7 +252,7 @@ class MemoryReactor:
         self.adoptedStreamConnections.append((fileDescriptor, addressFamily, factory))
 
     def adoptDatagramPort(
-        self, fileno: int, addressFamily: int, protocol: Any, maxPacketSize: int = 8192
+        self, fileno: int, addressFamily: int, protocol: Any, maxPacketSize: int = MAX_PACKET_SIZE
     ) -> MemoryPort:
         """Remember it in `adoptedPorts`. TypeError for what is no protocol; UnsupportedAddressFamily unless it is one
         of the Internet.
@@ -326,18 +327,18 @@ class RaisingMemoryReactor:
     def _refuseConnecting(self) -> NoReturn:
         raise self._connectException or RuntimeError("no connectException was given")
 
-    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> NoReturn:
+    def listenTCP(self, port: int, factory: Any, backlog: int = BACKLOG, interface: str = "") -> NoReturn:
         """Raise."""
         self._refuseListening()
 
     def connectTCP(
-        self, host: str, port: int, factory: Any, timeout: float | None = 30, bindAddress: Any = None
+        self, host: str, port: int, factory: Any, timeout: float | None = CONNECT_TIMEOUT, bindAddress: Any = None
     ) -> NoReturn:
         """Raise."""
         self._refuseConnecting()
 
     def listenSSL(
-        self, port: int, factory: Any, contextFactory: Any, backlog: int = 50, interface: str = ""
+        self, port: int, factory: Any, contextFactory: Any, backlog: int = BACKLOG, interface: str = ""
     ) -> NoReturn:
         """Raise."""
         self._refuseListening()
@@ -348,20 +349,20 @@ class RaisingMemoryReactor:
         port: int,
         factory: Any,
         contextFactory: Any,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: Any = None,
     ) -> NoReturn:
         """Raise."""
         self._refuseConnecting()
 
     def listenUNIX(
-        self, address: str | bytes, factory: Any, backlog: int = 50, mode: int = 0o666, wantPID: bool | int = 0
+        self, address: str | bytes, factory: Any, backlog: int = BACKLOG, mode: int = 0o666, wantPID: bool | int = 0
     ) -> NoReturn:
         """Raise."""
         self._refuseListening()
 
     def connectUNIX(
-        self, address: str | bytes, factory: Any, timeout: float | None = 30, checkPID: bool | int = 0
+        self, address: str | bytes, factory: Any, timeout: float | None = CONNECT_TIMEOUT, checkPID: bool | int = 0
     ) -> NoReturn:
         """Raise."""
         self._refuseConnecting()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from reactor._defaults import BACKLOG, CONNECT_TIMEOUT
 from reactor._numbers import openSocket
 from reactor.address import (
     Address,
@@ -81,7 +82,7 @@ class TCPPort(ListeningPort):
         reactor: ITransportReactor,
         port: int | Binding,
         factory: IProtocolFactory,
-        backlog: int = 50,
+        backlog: int = BACKLOG,
         interface: str | bytes = "",
     ):
         super().__init__(reactor, factory, backlog)
@@ -145,7 +146,7 @@ class TCPConnector(Connector):
         host: str | bytes,
         port: int | str,
         factory: IClientFactory,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> None:
         super().__init__(reactor, factory, timeout)

@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 from reactor._arguments import checkFactory
+from reactor._defaults import CONNECT_TIMEOUT
 from reactor._logger import getLogger
 from reactor.address import Address
 from reactor.failure import Failure
@@ -104,7 +105,7 @@ class TLSConnector(TLSConnecting, TCPConnector):
         port: int | str,
         factory: IClientFactory,
         contextFactory: ContextFactory | None,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> None:
         super().__init__(reactor, host, port, factory, timeout, bindAddress)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from reactor._defaults import MAX_PACKET_SIZE
 from reactor._numbers import openSocket, raisedSocket
 from reactor.address import (
     Address,
@@ -50,7 +51,7 @@ class UDPPort(DatagramPort):
         port: int,
         protocol: Any,
         interface: str | bytes = "",
-        maxPacketSize: int = 8192,
+        maxPacketSize: int = MAX_PACKET_SIZE,
         adopted: socket.socket | None = None,
     ) -> None:
         super().__init__(reactor, protocol, maxPacketSize)
@@ -213,7 +214,7 @@ class MulticastPort(UDPPort):
         port: int,
         protocol: Any,
         interface: str | bytes = "",
-        maxPacketSize: int = 8192,
+        maxPacketSize: int = MAX_PACKET_SIZE,
         listenMultiple: bool = False,
     ) -> None:
         super().__init__(reactor, port, protocol, interface, maxPacketSize)

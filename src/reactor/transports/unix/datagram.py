@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from reactor._beside import beside
+from reactor._defaults import MAX_PACKET_SIZE, SOCKET_MODE
 from reactor.address import Address, UNIXAddress
 from reactor.error import CannotListenError
 from reactor.failure import Failure
@@ -72,8 +73,8 @@ class UNIXDatagramPort(_UNIXDatagramSocket):
         reactor: ITransportReactor,
         address: Path | None,
         protocol: Any,
-        maxPacketSize: int = 8192,
-        mode: int = 0o600,
+        maxPacketSize: int = MAX_PACKET_SIZE,
+        mode: int = SOCKET_MODE,
         wantPID: bool = True,
     ) -> None:
         super().__init__(reactor, address, protocol, maxPacketSize, mode, wantPID)
@@ -105,8 +106,8 @@ class ConnectedUNIXDatagramPort(_UNIXDatagramSocket):
         reactor: ITransportReactor,
         address: Path,
         protocol: Any,
-        maxPacketSize: int = 8192,
-        mode: int = 0o600,
+        maxPacketSize: int = MAX_PACKET_SIZE,
+        mode: int = SOCKET_MODE,
         bindAddress: Path | None = None,
         wantPID: bool = True,
     ) -> None:

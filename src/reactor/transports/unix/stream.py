@@ -9,6 +9,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, SOCKET_MODE
 from reactor.address import Address, UNIXAddress
 from reactor.defer import Deferred, fail, succeed
 from reactor.error import BadFileError, CannotListenError, ConnectError
@@ -85,8 +86,8 @@ class UNIXPort(ListeningPort):
         reactor: ITransportReactor,
         address: Path,
         factory: IProtocolFactory,
-        backlog: int = 50,
-        mode: int = 0o600,
+        backlog: int = BACKLOG,
+        mode: int = SOCKET_MODE,
         wantPID: bool = True,
     ) -> None:
         super().__init__(reactor, factory, backlog)
@@ -134,7 +135,7 @@ class UNIXConnector(Connector):
         reactor: ITransportReactor,
         address: Path,
         factory: IClientFactory,
-        timeout: float | None = 30,
+        timeout: float | None = CONNECT_TIMEOUT,
         checkPID: bool = False,
     ) -> None:
         super().__init__(reactor, factory, timeout)
