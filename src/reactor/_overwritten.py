@@ -39,7 +39,7 @@ def fault(package: Any) -> str | None:
     owners = " and ".join(otherOwners()) or "another distribution"
     return (
         f"{path} is not {DISTRIBUTION}'s: {owners} has the import name 'reactor' too. "
-        f"Uninstall that one, then install {DISTRIBUTION} again: {INSTALL}"
+        f"Uninstall it, then install {DISTRIBUTION} again: {INSTALL}"
     )
 
 

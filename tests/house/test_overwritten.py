@@ -73,7 +73,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 def overwritten(environment: Environment) -> str:
     environment.install(environment.ours)
     environment.install(environment.theirs)
-    return "is not linereactor's: reactor 0.1.4 has the import name 'reactor' too. Uninstall that one, then install"
+    return "is not linereactor's: reactor 0.1.4 has the import name 'reactor' too. Uninstall it, then install"
 
 
 def removed(environment: Environment) -> str:
