@@ -302,7 +302,7 @@ class ReactorNotRunning(RuntimeError):
 
 
 class ReactorNotRestartable(RuntimeError):
-    """Kept for `except` clauses: a reactor of this package can run again."""
+    """run() was called on a reactor that close() has ended. One that has only stopped can run again."""
 
 
 class ReactorAlreadyRunning(RuntimeError):

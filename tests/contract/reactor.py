@@ -21,6 +21,7 @@ from reactor.error import (
     AlreadyCancelled,
     ConnectionLost,
     ReactorAlreadyRunning,
+    ReactorNotRestartable,
     ReactorNotRunning,
 )
 from reactor.failure import Failure
@@ -429,6 +430,14 @@ class Running:
         peer.close()
         with pytest.raises(ConnectionRefusedError):
             dial(port.getHost().port)
+
+    def test_whatIsClosedDoesNotRun(self, make: Make) -> None:
+        """It has no descriptors any more, and would fail for ever."""
+        reactor = make()
+        reactor.close()
+        with pytest.raises(ReactorNotRestartable, match="has been closed"):
+            start(reactor)
+        assert not reactor.running
 
     def test_closeIsRefusedWhileRunning(self, make: Make) -> None:
         reactor, refused = make(), list[bool]()

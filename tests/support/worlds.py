@@ -36,6 +36,7 @@ import reactor.error
 import reactor.protocol
 import reactor.task
 from reactor.loops.asyncioloop import AsyncioReactor
+from reactor.loops.base import CLOSED
 from reactor.loops.epoll import EpollReactor
 from reactor.testing import PumpReactor, connect, makeFakeClient, makeFakeServer
 
@@ -160,7 +161,7 @@ def _closeTwisted(each: Any) -> None:
 
 
 def _closeOurs(each: Any) -> None:
-    if not each._closed:
+    if each._phase != CLOSED:
         each.disconnectAll()
         each.iterate(0)
         each.close()

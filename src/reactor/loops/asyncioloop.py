@@ -40,7 +40,7 @@ from reactor.error import ReactorAlreadyRunning
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import IFlushable
 from reactor.loops import forks
-from reactor.loops.base import ReactorBase
+from reactor.loops.base import RUNNING, ReactorBase
 from reactor.loops.guard import LOOP_REST, RAISED
 from reactor.loops.guests import Guest, isOwn, numberOf, ownerOf
 from reactor.loops.ownepoll import OwnEpoll
@@ -140,7 +140,7 @@ class AsyncioReactor(ReactorBase):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """stop(), if it still runs, wait for the end, and close()."""
-        if self._started and not self._stopping:
+        if self._mayStop:
             self.stop()
         await self._entered
         self.close()
@@ -183,7 +183,7 @@ class AsyncioReactor(ReactorBase):
                             self._guard.rest()
                             self._attach()
                             self.eventloop.run_forever()
-                            if self._looping and not self._stopping:
+                            if self._mayStop:
                                 self.stop()
                         except RAISED as error:
                             self._guard.taken = error
@@ -392,7 +392,7 @@ class AsyncioReactor(ReactorBase):
             ended.set_exception(leaving)
 
     def _abandoned(self, ended: asyncio.Future[None]) -> None:
-        if ended.cancelled() and ended is self._ended and not self._stopping:
+        if ended.cancelled() and ended is self._ended and self._phase == RUNNING:
             self.stop()
 
     # Forks.

@@ -2,18 +2,42 @@
 wake-up from other threads, and the loop itself.
 
 One turn of the loop, in this order:
-1. calls from threads and signals that were queued when the turn began, first in, first out;
-2. delayed calls that are due, except those made in this turn; before them, if the turn is late (timers.LATE), one poll
-   and its events, so that they see what had come in time;
-3. shutdown, if stop() was called;
-4. output written outside its own connection's event is sent;
-5. sleep, until a descriptor is ready, a delayed call is due, or somebody wakes the loop;
-6. the events of one batch, each followed by the sending of what it wrote; then the sockets closed in the batch are
-   closed in the kernel. Not before: a number given back earlier could belong to a new socket while events of the old
-   one are still in hand.
+1. It makes the calls from threads and signals that were queued when the turn began, first in, first out.
+2. It makes the delayed calls that are due, except those made in this turn. If the turn is late (timers.LATE), it polls
+   once before and serves the events, so that delayed calls see the input that had come in time.
+3. If stop() was called, it begins the shutdown.
+4. It sends the output that was written outside its own connection's event.
+5. It sleeps until a descriptor is ready, a delayed call is due, or a wake-up comes.
+6. It serves the events of one batch, and sends the output of each event behind it. Then it closes in the kernel the
+   sockets that were closed in the batch. Earlier, a number given back could belong to a new socket while events of the
+   old one are still in hand.
 
-What a callback raises is reported once, in reportFailure, and costs the connection it belongs to, nothing else. Only
-KeyboardInterrupt and SystemExit do more: they stop the reactor in order and then leave run().
+An exception of a callback is reported once, in reportFailure, and costs the connection that it belongs to, nothing
+else. Only KeyboardInterrupt and SystemExit do more: they stop the reactor in order and then leave run().
+
+A reactor is always in one phase. MOVES is the whole table; an event that a phase does not list there moves nothing.
+
+    phase     what it means                        what it allows    what moves it
+    FRESH     nothing has been begun, or the last  run, close        run -> RUNNING, iterate -> LEFT, close -> CLOSED
+              run() has ended in order
+    RUNNING   run() is under way                   stop              stop, or an exit -> STOPPING
+    STOPPING  stop() has been called                                 step 3 of the turn -> SHUTTING
+    SHUTTING  the "shutdown" event is under way                      its end -> ENDED; an exception between two
+                                                                     triggers -> STOPPING, to run those that are left
+    ENDED     everything has been closed                             the end of run() -> FRESH
+    LEFT      the reactor has turned, and has not  run, close        run -> RUNNING, close -> CLOSED
+              ended in order since
+    CLOSED    close() has been called                                nothing
+
+Every phase but CLOSED allows iterate, and all that a program prepares. An exit is a KeyboardInterrupt or SystemExit of
+a callback. The end of run() moves RUNNING, STOPPING and SHUTTING to LEFT. A fork moves the child's reactor to FRESH,
+unless it is CLOSED.
+
+Three booleans are apart, as each can change in several phases:
+- `running` follows the events: the end of "startup", whose Deferreds may be late, and the end of "during shutdown".
+- `_looping` tells whether the loop turns again. ENDED ends it, and so does crash() in any phase. From crash() on, the
+  reactor allows what LEFT allows, although the phase stays until the end of run().
+- `_inBatch` tells whether events of one batch are being served. iterate() inside a callback nests it.
 """
 
 from __future__ import annotations
@@ -29,7 +53,13 @@ from reactor import _current
 from reactor._arguments import checkCall
 from reactor._beside import beside, refused
 from reactor._logger import getLogger, tellRepeats
-from reactor.error import ConnectionDone, ConnectionLost, ReactorAlreadyRunning, ReactorNotRunning
+from reactor.error import (
+    ConnectionDone,
+    ConnectionLost,
+    ReactorAlreadyRunning,
+    ReactorNotRestartable,
+    ReactorNotRunning,
+)
 from reactor.failure import Failure, failureOf, safeRepr
 from reactor.interfaces import IClosable, IFileDescriptor, IFlushable
 from reactor.interfaces.asking import conform
@@ -45,16 +75,29 @@ from reactor.timers import LATE, DelayedCall, TimerQueue
 
 log = getLogger("reactor")
 
-LONGEST_SLEEP = 86400.0  # seconds: what polls take as an argument is bounded, at 24 days for epoll
+# See the table above.
+CLOSED, FRESH, LEFT, RUNNING, STOPPING, SHUTTING, ENDED = range(7)
+_IN_RUN = {"run": RUNNING, "close": CLOSED, "leave": LEFT, "fork": FRESH}  # the first two after crash() alone
+MOVES: dict[int, dict[str, int]] = {
+    CLOSED: {},
+    FRESH: {"run": RUNNING, "iterate": LEFT, "close": CLOSED},
+    LEFT: {"run": RUNNING, "close": CLOSED, "fork": FRESH},
+    RUNNING: {"stop": STOPPING, **_IN_RUN},
+    STOPPING: {"shutDown": SHUTTING, **_IN_RUN},
+    SHUTTING: {"tryAgain": STOPPING, "end": ENDED, **_IN_RUN},
+    ENDED: {"leave": FRESH, "fork": FRESH},
+}
+
+LONGEST_SLEEP = 86400.0  # seconds: the argument of a poll is bounded, at 24 days for epoll
 
 
 class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     """A reactor without its loop. Unless a docstring says otherwise, every method is for the thread that runs it.
 
-    `running` is true from startup to shutdown. `overflowCount` tells how many connections were reset because more than
-    their limit was unsent. `closeCounts` tells how many were closed from here for a reason, by the reason's class:
-    `closeCounts[error.IdleTimeout]` for example. `skippedLineCount` is the number of lines that were too long, and were
-    skipped, on connections that have ended.
+    `running` is true from startup to shutdown. `overflowCount` is the number of connections that were reset because
+    more than their limit was unsent. `closeCounts` is the number of connections that this side closed for a reason, by
+    the reason's class: `closeCounts[error.IdleTimeout]`, for example. `skippedLineCount` is the number of lines that
+    were skipped for their length, on connections that have ended.
     """
 
     __conform__ = conform
@@ -65,10 +108,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self.overflowCount = 0
         self.closeCounts: Counter[type[ConnectionDone]] = Counter()
         self.skippedLineCount = 0
-        self._started = False
-        self._stopping = False
-        self._shutdownBegun = False
-        self._shutDown = False
+        self._phase = FRESH
         self._looping = False
         self._timers = TimerQueue(self.monotonic, self.seconds)
         self._looked = self.monotonic()  # when the delayed calls were last looked at
@@ -80,13 +120,27 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._toFlush: dict[IFlushable, None] = {}
         self._toClose: list[IClosable] = []
         self._inBatch = False
-        self._closed = False
-        self._atWork = False  # whether it has turned since it was made, or since its last end in order
 
-    # What a subclass supplies.
+    # The phase.
+
+    def _move(self, event: str) -> None:
+        """Move to the phase that MOVES names for `event`."""
+        self._phase = MOVES[self._phase].get(event, self._phase)
+
+    @property
+    def _isInRun(self) -> bool:
+        """Whether run() is under way, and crash() has not been called in it."""
+        return self._looping or self._phase == ENDED
+
+    @property
+    def _mayStop(self) -> bool:
+        """Whether stop() is allowed."""
+        return self._looping and self._phase == RUNNING
+
+    # Supplied by a subclass.
 
     def _loop(self) -> None:
-        """Turn until `_looping` is False."""
+        """Turn while `_looping` is true."""
         raise NotImplementedError
 
     def _turn(self, longest: float | None) -> None:
@@ -94,7 +148,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         raise NotImplementedError
 
     def _catchUp(self) -> None:
-        """Poll once, without a sleep, for every descriptor, and serve what is ready."""
+        """Poll once for every descriptor, without a sleep, and serve the events."""
         raise NotImplementedError
 
     def _wake(self) -> None:
@@ -110,7 +164,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         raise NotImplementedError
 
     def _ignoreWaker(self) -> None:
-        """Watch the waker no more, until _heedWaker."""
+        """Do not watch the waker until the next _heedWaker."""
         raise NotImplementedError
 
     def _closeLoop(self) -> None:
@@ -118,16 +172,17 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         raise NotImplementedError
 
     def _renewLoop(self, looping: bool) -> None:
-        """In a forked child: watch nothing, with descriptors that are not the parent's. `looping`: run() was under way
-        there.
+        """Called in a forked child: watch nothing, with descriptors that are not the parent's.
+
+        `looping` tells whether the parent's loop was turning.
         """
         raise NotImplementedError
 
     def addReader(self, reader: Any) -> None:
         """Call reader.doRead() whenever its descriptor may be readable, until removeReader.
 
-        What doRead returns, unless it is None, ends the reader: it is removed and its connectionLost called with a
-        Failure of it. So does what it raises.
+        A result of doRead other than None ends the reader, and so does an exception of it. The reactor removes the
+        reader and calls its connectionLost with a Failure of that.
         """
         raise NotImplementedError
 
@@ -144,11 +199,11 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         raise NotImplementedError
 
     def getReaders(self) -> list[Any]:
-        """Return what is watched for reading."""
+        """Return the objects that are watched for reading."""
         raise NotImplementedError
 
     def getWriters(self) -> list[Any]:
-        """Return what is watched for writing."""
+        """Return the objects that are watched for writing."""
         raise NotImplementedError
 
     def isReading(self, reader: Any) -> bool:
@@ -158,7 +213,9 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     # Running.
 
     def run(self, installSignalHandlers: bool = True) -> None:
-        """Run until stop(). ReactorAlreadyRunning if it runs. It can run again afterwards.
+        """Run until stop(). ReactorAlreadyRunning if it runs, ReactorNotRestartable if it is closed.
+
+        It can run again afterwards.
 
         In the main thread SIGINT and SIGTERM then call stop(), unless `installSignalHandlers` is false; the handlers
         from before come back at the end. SIGINT is left alone if the program has a handler of its own.
@@ -177,13 +234,13 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def close(self) -> None:
         """Give back descriptors and threads; the reactor is of no use afterwards. ReactorAlreadyRunning if it runs.
 
-        Ports and connections that are left are closed with ConnectionLost; delayed calls are not made any more. Again:
-        nothing.
+        Ports and connections that are left are closed with ConnectionLost. Delayed calls are no longer made. Calling it
+        again does nothing.
         """
-        if self._started:
+        if self._isInRun:
             raise ReactorAlreadyRunning("the reactor is running: it is closed after it has stopped")
-        if not self._closed:
-            self._closed = True
+        if self._phase != CLOSED:
+            self._move("close")
             self.disconnectAll()
             self._finishTurn()
             self._releaseThreads()
@@ -197,18 +254,19 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         running; then every port and connection is closed with ConnectionLost; then come the "after" triggers. Delayed
         calls stay for the next run. ReactorNotRunning if it does not run or is stopping.
         """
-        if not self._started or self._stopping:
+        if not self._mayStop:
             raise ReactorNotRunning("the reactor is not running, or is stopping already")
-        self._stopping = True
+        self._move("stop")
 
     def crash(self) -> None:
         """Leave run() after this turn, without triggers: ports and connections stay as they are for the next run."""
-        self._started = self.running = self._looping = False
+        self.running = self._looping = False
         self._wake()
 
     def iterate(self, delay: float = 0) -> None:
         """Turn once, sleeping no longer than `delay` seconds."""
-        self._atWork = True
+        if self._phase == FRESH:
+            self._move("iterate")
         self._turn(delay)
         self._raiseExit()
 
@@ -219,9 +277,12 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             raise leaving
 
     def _begin(self) -> None:
-        if self._started:
+        if self._isInRun:
             raise ReactorAlreadyRunning("the reactor is running already")
-        self._started = self._looping = self._atWork = True
+        if self._phase == CLOSED:
+            raise ReactorNotRestartable("the reactor has been closed, and cannot run again")
+        self._move("run")
+        self._looping = True
         self._looked = self.monotonic()
         self._events.forget("startup", "shutdown")
 
@@ -230,11 +291,10 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def _end(self) -> None:
         self._signals.restore()
-        self._started = self.running = self._looping = False
-        if self._shutDown:
-            self._atWork = False
+        self.running = self._looping = False
+        if self._phase == ENDED:
             self._releaseThreads()
-        self._stopping = self._shutdownBegun = self._shutDown = False
+        self._move("leave")
         tellRepeats(everything=True)
 
     def _nowRunning(self, installSignalHandlers: bool) -> None:
@@ -242,27 +302,27 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._signals.install(self._signalled if installSignalHandlers else None)
 
     def _signalled(self, number: int) -> None:
-        """SIGINT or SIGTERM: the first stops in order, a second does not wait for what shutdown waits for.
+        """Called for SIGINT and SIGTERM: the first stops in order, a second ends the waiting of the shutdown.
 
-        One that comes after the program's own stop() is a first one too.
+        The first signal after the program's own stop() is a first one too.
         """
         again, self._signals.hasAsked = self._signals.hasAsked, True
-        if not self._stopping:
+        if self._phase < STOPPING:
             self.stop()
             log.info("received signal %d, stopping", number)
         elif not again:
             log.info("received signal %d, and the reactor is stopping already", number)
-        elif not self._shutDown:
+        elif self._phase != ENDED:
             self._events.hurry("shutdown")
             log.warning("received signal %d again, stopping at once", number)
 
     def _beginShutdown(self) -> None:
-        self._shutdownBegun = True
+        self._move("shutDown")
         try:
             fired = self._events.fire("shutdown", finish=self._endRunning)
             fired.addErrback(self.reportFailure, "the shutdown").addCallback(lambda _: self._stopLooping())
         except BaseException:
-            self._shutdownBegun = False  # what triggers are left run on the next turn
+            self._move("tryAgain")  # the triggers that are left run on the next turn
             raise
 
     def _endRunning(self) -> None:
@@ -271,12 +331,12 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def _stopLooping(self) -> None:
         if self.running:
-            self._endRunning()  # what was raised between two triggers has kept it from being called
-        self._shutDown = True
+            self._endRunning()  # an exception between two triggers has kept it from being called
+        self._move("end")
         self._looping = False
 
     def disconnectAll(self) -> None:
-        """Close every port, attempt and connection, and what programs have added themselves, with ConnectionLost."""
+        """Close every port, attempt and connection, and all that programs have added, with ConnectionLost."""
         self._flushOutput()
         for transport in [*self._open]:
             if (stops := getattr(transport, "reactorStops", None)) is not None:
@@ -290,10 +350,10 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     # Forks.
 
     def _forked(self) -> None:
-        """In a forked child: what was prepared and has not begun is here as well; what was at work is the parent's."""
-        if self._closed:
+        """Called in a forked child: the child keeps what a FRESH reactor has prepared, and no work of a later phase."""
+        if self._phase == CLOSED:
             return
-        looping, atWork, theirs = self._looping, self._atWork, list[int]()
+        looping, atWork, theirs = self._looping, self._phase != FRESH, list[int]()
         self._forgetThreads()
         if atWork:
             theirs = self._forgetWork()
@@ -306,10 +366,10 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                         add(owner)
         forks.replaceByDead(theirs)
         self._ownResolver.goOn()
-        self._wake()  # the turn in which the fork was made must not sleep: nobody would come
+        self._wake()  # the turn in which the fork was made must not sleep: nothing would wake it
 
     def _forgetWork(self) -> list[int]:
-        """Be as new, and tell nobody. Return the descriptors of what there was."""
+        """Be as new, and call no callback. Return the descriptors of all that was open."""
         self._signals.forked()
         self._timers.end()
         self._timers = TimerQueue(self.monotonic, self.seconds)
@@ -322,8 +382,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         open_ = list(self._open)
         for each in (self._toClose, self._toFlush, self._open):
             each.clear()
-        self.running = self._started = self._looping = self._atWork = self._inBatch = False
-        self._stopping = self._shutdownBegun = self._shutDown = False
+        self.running = self._looping = self._inBatch = False
+        self._move("fork")
         self._guard.exit = None
         return [fd for transport in open_ for fd in forks.descriptorsOf(transport)]
 
@@ -332,8 +392,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def _beginTurn(self) -> float | None:
         """Steps 1 to 4. Return how long the loop may sleep then, in seconds; None: until woken."""
         due = self._timers.nextTime()
-        if not (self._threadCalls or self._toFlush or self._toClose or self._stopping):
-            # The usual turn of a busy server: nothing to do but what the descriptors bring.
+        if not (self._threadCalls or self._toFlush or self._toClose or self._phase > RUNNING):
+            # The usual turn of a busy server: all there is to do comes from descriptors.
             if due is None:
                 return None
             now = self.monotonic()
@@ -344,7 +404,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         if self._threadCalls:
             self._runThreadCalls()
         self._runDelayedCalls()
-        if self._stopping and not self._shutdownBegun:
+        if self._phase == STOPPING:
             self._beginShutdown()
         self._finishTurn()
         return self._sleepTime()
@@ -353,7 +413,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         for _ in range(len(self._threadCalls)):
             if not self._threadCalls:  # a call has turned the loop by itself, with iterate()
                 break
-            # Without a function's call, after which a signal's handler may run: what that raises would cost the entry.
+            # No function is called here: a signal's handler could run after it, and its exception would cost the entry.
             entry = self._threadCalls[0]
             del self._threadCalls[0]
             try:
@@ -362,7 +422,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             except IndexError:  # it was withdrawn
                 continue
             try:
-                # Without an allocation, if it can be, for which a call that was taken could be lost.
+                # Without an allocation where possible: its failure would lose a call that was taken.
                 if (result := call(*args, **kwargs) if kwargs else call(*args)) is not None:
                     self._beside(result, "callFromThread of", call)
             except BaseException as error:
@@ -401,18 +461,18 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                     self.reportFailure(failureOf(error), "the delayed call", call)
 
     def _beside(self, result: object, what: str, about: object) -> None:
-        """`what` of `about` has returned `result`: run a coroutine beside what follows, and report its failure."""
+        """`what` of `about` has returned `result`: run a coroutine beside the next calls, and report its failure."""
         beside(result, lambda failure: self.reportFailure(failure, what, about))
 
     def _sleepTime(self) -> float | None:
         """How long the loop may sleep, in seconds; None: until woken."""
-        if self._threadCalls or self._toFlush or self._stopping is not self._shutdownBegun or self._shutDown:
+        if self._threadCalls or self._toFlush or self._phase in (STOPPING, ENDED):
             return 0.0
         due = self._timers.nextTime()
         return None if due is None else min(max(0.0, due - self.monotonic()), LONGEST_SLEEP)
 
     def _finishTurn(self) -> None:
-        """Send what was written outside events, and close what was closed in the batch."""
+        """Send the output written outside events, and close the files that were closed in the batch."""
         if self._toFlush:
             self._flushOutput()
         if self._toClose and not self._inBatch:
@@ -420,12 +480,12 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             try:
                 for file in closing:
                     _close(file)
-            except BaseException:  # between two of them: a file that is closed is closed again without an effect
+            except BaseException:  # between two files; closing a closed file again has no effect
                 self._toClose = [*closing, *self._toClose]
                 raise
 
     def _flushOutput(self) -> None:
-        # One pass: what a resumed producer writes meanwhile is sent on the next turn, so that nobody holds up the loop.
+        # One pass: a resumed producer's output is sent on the next turn, so that no producer holds up the loop.
         flushing, self._toFlush = self._toFlush, {}
         try:
             for transport in flushing:
@@ -433,13 +493,13 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                     transport.flush()
                 except BaseException as error:
                     transport.failConnection(failureOf(error))
-        except BaseException:  # between two of them. All have a turn more: to send what has been sent sends nothing
+        except BaseException:  # between two transports. All get another turn; those that have sent all send nothing
             later, self._toFlush = self._toFlush, flushing
             flushing.update(later)
             raise
 
     def _ownerFailed(self, owner: Any, failure: Failure) -> None:
-        """doRead or doWrite of `owner` raised: it loses its descriptor. None: something raised between the two."""
+        """doRead or doWrite of `owner` raised: it loses its descriptor. None if the loop raised between two owners."""
         if owner is None:
             self.reportFailure(failure, "the loop")
             return
@@ -485,7 +545,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def monotonic(self) -> float:
         """Return the time in seconds, as time.monotonic() does: it never jumps, and has no date. Any thread.
 
-        All that the package does at a time or after one is done by this clock.
+        Every deadline and delay of the package follows this clock.
         """
         return time.monotonic()
 
@@ -544,7 +604,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def reportFailure(self, failure: Failure, what: str, about: object = None) -> None:
         """Log once what `what` of `about`, a callback, raised. KeyboardInterrupt and SystemExit stop the reactor.
 
-        Nothing is raised for want of memory. (So there is no `*about`: a call with it makes a tuple.)
+        Want of memory raises nothing here. (So there is no `*about`: a call with it makes a tuple.)
         """
         value = failure.value
         if not isinstance(value, (KeyboardInterrupt, SystemExit)):
@@ -552,15 +612,15 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                 text = what if about is None else f"{what} {safeRepr(about)}"
                 log.error("unhandled error in %s", text, exc_info=(type(value), value, failure.getTracebackObject()))
                 return
-            except MemoryError:  # whoever reports has something to end, which must go on
+            except MemoryError:  # the caller has something to end, and must go on
                 self._guard.unreported += 1
                 return
             except (KeyboardInterrupt, SystemExit) as leaving:  # a handler's
                 value = leaving
         self._guard.exit = self._guard.exit or value
-        if self._started:
-            self._stopping = True
-        if self._shutdownBegun and isinstance(value, KeyboardInterrupt):
+        if self._looping and self._phase == RUNNING:  # without a call, for which there may be no memory
+            self._phase = STOPPING
+        if self._phase >= SHUTTING and isinstance(value, KeyboardInterrupt):
             self.callFromThread(self._events.hurry, "shutdown")
 
     # Threads.
@@ -568,8 +628,8 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Have the reactor's thread make the call, in order, on its next turn. Any thread, and signal handlers.
 
-        If the reactor does not run, that is when it runs again. OSError if it is closed, or cannot be woken for want of
-        memory; then the call will not be made.
+        A reactor that does not run makes the call when it runs again. OSError if the reactor is closed, or cannot be
+        woken for want of memory; then the call will not be made.
         """
         checkCall(callable)
         entry: list[Any] = [(callable, args, kwargs)]
@@ -578,13 +638,13 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             self._wake()
         except BaseException:
             try:
-                entry.pop()  # whoever takes it, this or the loop, is the only one
+                entry.pop()  # either this or the loop takes it, never both
             except IndexError:
-                return  # the loop came round by itself
+                return  # the loop has taken it already
             raise
 
     def _callFromSignal(self, callable: Callable[..., Any], *args: Any) -> None:
-        """callFromThread for a signal's handler, which must not fail: the signal has woken the loop by itself."""
+        """callFromThread for a signal's handler, which must not fail. The signal itself has woken the loop."""
         self._threadCalls.append([(callable, args, {})])
         with contextlib.suppress(OSError):
             self._wake()
@@ -608,7 +668,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._open.pop(transport, None)
 
     def openTransports(self) -> list[Any]:
-        """Return every port, attempt and connection that lives, the oldest first; of TLS the transport below."""
+        """Return every port, attempt and connection that lives, the oldest first. For TLS, the transport below it."""
         return list(self._open)
 
     def flushSoon(self, transport: IFlushable) -> None:
@@ -622,12 +682,13 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
                 self._toClose.append(file)
                 return
             except MemoryError:
-                pass  # at once, then: left open it would never end for its peer
+                pass  # at once, then: a file left open would never end for its peer
         _close(file)
 
     def placeholder(self) -> int:
-        """Return a descriptor that os.dup2 may put in the place of one that is to end now, and will be closed with
-        closeSoon; -1 if there is none.
+        """Return a descriptor that os.dup2 may put in the place of another, -1 if there is none.
+
+        The other one ends now, and is closed with closeSoon later.
         """
         waker = getattr(self, "_waker", None)
         return waker.writeFd if waker is not None and os.name == "posix" else -1
@@ -637,4 +698,4 @@ def _close(file: IClosable) -> None:
     try:  # noqa: SIM105  # suppress() would take longer than all else here
         file.close()
     except OSError:
-        pass  # somebody may have closed the descriptor itself, behind the object's back
+        pass  # other code may have closed the descriptor itself, behind the object's back

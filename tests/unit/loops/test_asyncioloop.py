@@ -235,7 +235,7 @@ class TestBesideAsyncio:
             ended = reactor.start()
             reactor.callLater(0, leave)
             ended.cancel()
-            while reactor._started:
+            while reactor._looping:
                 await asyncio.sleep(0)
 
         eventloop.run_until_complete(main())

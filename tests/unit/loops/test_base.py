@@ -11,8 +11,21 @@ from typing import Any
 
 import pytest
 
+from reactor.defer import Deferred
+from reactor.error import ReactorNotRunning
 from reactor.failure import Failure
-from reactor.loops.base import LONGEST_SLEEP, ReactorBase
+from reactor.loops.base import (
+    CLOSED,
+    ENDED,
+    FRESH,
+    LEFT,
+    LONGEST_SLEEP,
+    MOVES,
+    RUNNING,
+    SHUTTING,
+    STOPPING,
+    ReactorBase,
+)
 from reactor.loops.epoll import EpollReactor
 from tests.support.worlds import DEADLINE, OURS, World
 
@@ -95,6 +108,103 @@ class TestReporting:
         reactor.callInThread(Silent().fail)
         reactor._threadPool.shutdown()  # type: ignore[union-attr]
         assert errorsIn(caplog) == [Boom]
+
+
+class TestPhases:
+    """The table at the top of loops/base.py."""
+
+    def test_aRunInOrder(self, reactor: EpollReactor) -> None:
+        seen: list[tuple[str, int]] = []
+
+        def see(when: str) -> None:
+            seen.append((when, reactor._phase))
+
+        def stop() -> None:
+            reactor.stop()
+            see("stop")
+
+        see("made")
+        for event, phase in (
+            ("startup", "before"),
+            ("startup", "after"),
+            ("shutdown", "before"),
+            ("shutdown", "after"),
+        ):
+            reactor.addSystemEventTrigger(phase, event, see, f"{phase} {event}")
+        reactor.callLater(0, stop)
+        leave = reactor._end
+        reactor._end = lambda: (see("end"), leave())  # type: ignore[assignment, func-returns-value]
+        reactor.run(installSignalHandlers=False)
+        see("left")
+        assert seen == [
+            ("made", FRESH),
+            ("before startup", RUNNING),
+            ("after startup", RUNNING),
+            ("stop", STOPPING),
+            ("before shutdown", SHUTTING),
+            ("after shutdown", SHUTTING),
+            ("end", ENDED),
+            ("left", FRESH),
+        ]
+
+    @pytest.mark.parametrize("stopping", [False, True])
+    def test_crashLeavesWithoutAnEnd(self, reactor: EpollReactor, stopping: bool) -> None:
+        def crash() -> None:
+            if stopping:
+                reactor.stop()
+            reactor.crash()
+            with pytest.raises(ReactorNotRunning):
+                reactor.stop()
+
+        reactor.addSystemEventTrigger("before", "shutdown", Deferred)  # which nothing fires
+        reactor.callLater(0, crash)
+        reactor.run(installSignalHandlers=False)
+        assert (reactor._phase, reactor.running, reactor._looping) == (LEFT, False, False)
+
+    def test_iterateLeaves(self, reactor: EpollReactor) -> None:
+        reactor.iterate(0)
+        assert reactor._phase == LEFT
+
+    def test_anExitStops(self, reactor: EpollReactor) -> None:
+        phases: list[int] = []
+
+        def leave() -> None:
+            reactor.reportFailure(Failure(SystemExit(1)), "a test")
+            phases.append(reactor._phase)
+
+        reactor.callLater(0, leave)
+        with pytest.raises(SystemExit):
+            reactor.run(installSignalHandlers=False)
+        assert [*phases, reactor._phase] == [STOPPING, FRESH]
+
+    def test_aShutdownThatCrashHasCutEndsNoLaterRun(self, reactor: EpollReactor) -> None:
+        """What its triggers waited for comes when run() has been left: the next one begins anew, and sleeps."""
+        waited, sleeps = Deferred[None](), list[float | None]()
+        reactor.addSystemEventTrigger("before", "shutdown", lambda: waited)
+        reactor.addSystemEventTrigger("before", "shutdown", lambda: reactor.callLater(0, reactor.crash) and None)
+        reactor.callLater(0, reactor.stop)
+        reactor.run(installSignalHandlers=False)
+        waited.callback(None)
+        assert (reactor._phase, reactor._looping) == (LEFT, False)
+
+        def look() -> None:
+            sleeps.append(reactor._sleepTime())
+            reactor.stop()
+
+        reactor.callLater(0, look)
+        reactor.run(installSignalHandlers=False)
+        assert (sleeps, reactor._phase) == ([None], FRESH)
+
+    def test_whatTheTableDoesNotNameMovesNothing(self, reactor: EpollReactor) -> None:
+        events = {event for moves in MOVES.values() for event in moves}
+        assert set(MOVES) == set(range(7))
+        for phase in MOVES:
+            for event in events:
+                reactor._phase = phase
+                reactor._move(event)
+                assert reactor._phase == MOVES[phase].get(event, phase)
+        assert MOVES[CLOSED] == {}
+        reactor._phase = FRESH
 
 
 class Reader:

@@ -102,7 +102,7 @@ class Meanwhile:
         return served, talked
 
     def end(self) -> None:
-        if self.loop.running and not self.loop._stopping:
+        if self.loop.running and self.loop._mayStop:
             self.loop.stop()
 
 
@@ -931,7 +931,7 @@ def test_linesThatWaitForAHandlerAreAnswered(loop: EpollReactor) -> None:
     def answer() -> None:
         if Slow.waiting:
             Slow.waiting.pop(0).callback(None)
-        if not loop._shutDown:
+        if loop._looping:
             loop.callLater(0.03, answer)
 
     def talk(address: tuple[str, int]) -> bytes:
