@@ -32,6 +32,7 @@ from reactor.interfaces.asking import implementer
 from reactor.interfaces.streams import IAddress
 from reactor.transports.children.pipes import hasHungUp
 from reactor.transports.duplex import DuplexStream, isHalfCloseable
+from reactor.transports.output import ABORTED, ENDED, ENDING
 from reactor.transports.sharing import SharedDescriptor
 
 READ_SIZE = 64 * 1024
@@ -199,7 +200,7 @@ class StandardIO(DuplexStream):
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """See OutputStream.registerProducer. stopProducing() also if the output alone is over, as in Twisted."""
         checkProducer(producer)
-        if self._over and self.producer is None:
+        if self._writeHalf >= ENDED and self.producer is None:
             beside(producer.stopProducing())
         else:
             super().registerProducer(producer, streaming)
@@ -310,7 +311,7 @@ class StandardIO(DuplexStream):
 
     def _lostItsReader(self) -> None:
         """Nobody reads the output any more, which matters if there is more to come."""
-        if (self.disconnecting or self._ending) and (self.producer is None or self.streamingProducer):
+        if (self.disconnecting or self._writeHalf == ENDING) and (self.producer is None or self.streamingProducer):
             self.flush()
         else:
             self._outputLost("nobody reads the output")
@@ -331,7 +332,7 @@ class StandardIO(DuplexStream):
         self._discardOutput()
         if self.producer is not None:
             self._stopProducer(self.producer)
-        if self._aborting:
+        if self._writeHalf == ABORTED:
             return  # connectionLost is on its way
         if self.disconnecting:
             self.connectionLost(self._closedInOrder())
@@ -339,8 +340,8 @@ class StandardIO(DuplexStream):
             self._endWriting()
 
     def _endWriting(self) -> None:
-        self._ending = self._writing = False
-        self._over = True
+        self._writing = False
+        self._writeHalf = ENDED
         self._outputFd.shutdown()
         self._closeOutput(giveWay=self._outputFd.given != self._inputFd.given)
         if isHalfCloseable(self.protocol) and (told := self.protocol.writeConnectionLost()) is not None:

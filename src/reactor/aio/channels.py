@@ -21,6 +21,7 @@ from reactor.error import ConnectionDone, ConnectionLost
 from reactor.failure import Failure
 from reactor.interfaces import ITransportReactor
 from reactor.tlsoptions import ContextFactory
+from reactor.transports.output import ENDED
 from reactor.transports.stream import Connection
 from reactor.transports.tcp import TCPConnection
 from reactor.transports.tls.engine import RECORD
@@ -187,7 +188,7 @@ class _OnAsyncio(Connection):
 
     def endIfTold(self) -> None:
         """End, if the transport has gone and the protocol has been told of the end of the peer's half."""
-        if self._inputOver and cast("Any", self.socket).gone:
+        if self._readHalf == ENDED and cast("Any", self.socket).gone:
             self.connectionLost(Failure(ConnectionDone()))
 
     def _sentAll(self) -> None:

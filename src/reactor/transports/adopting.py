@@ -19,6 +19,7 @@ from reactor.error import CannotListenError, UnsupportedAddressFamily, Unsupport
 from reactor.failure import Failure
 from reactor.interfaces import IProtocolFactory, ITransportReactor
 from reactor.protocol import abandon
+from reactor.transports.output import ABORTED
 from reactor.transports.stream import Connection
 from reactor.transports.tcp import TCPConnection, TCPPort, noDelay
 from reactor.transports.unix.stream import UNIXConnection, UNIXPort
@@ -81,7 +82,7 @@ class _ShutDownAtTheEnd:
 
     def connectionLost(self: Any, reason: Failure) -> None:
         """End the stream both ways, then close. An aborted one is only closed, which may be a reset."""
-        if not (self.disconnected or self._aborting):
+        if not (self.disconnected or self._writeHalf == ABORTED):
             with suppress(OSError):  # there is no connection any more
                 self.socket.shutdown(socket.SHUT_RDWR)
         Connection.connectionLost(self, reason)

@@ -22,6 +22,7 @@ from reactor.address import Address
 from reactor.error import FileDescriptorOverrun, OutputLimitExceeded, SSLError
 from reactor.failure import Failure
 from reactor.interfaces import IProtocol, ITransportReactor
+from reactor.transports.output import ENDED
 from reactor.transports.stream import Connection
 from reactor.transports.tls.layer import PLAIN_BYTES, TLSLayer
 
@@ -61,7 +62,7 @@ class DescriptorStream(Connection):
         at once and may be closed. Beyond DESCRIPTOR_LIMIT that wait the connection is reset, with OutputLimitExceeded;
         a push producer is paused above half of that. OSError for what is no descriptor; RuntimeError under TLS.
         """
-        if self._over:
+        if self._writeHalf >= ENDED:
             return
         if isinstance(self.protocol, TLSLayer):
             raise RuntimeError("descriptors cannot be sent under TLS")

@@ -1,15 +1,43 @@
-"""The stream transports that a protocol lives on: what each of their methods means, whatever carries the bytes.
+"""Stream transports that carry a protocol: the meaning of each method, for every carrier of the bytes.
 
 There are three ways to end, and all of them come through connectionLost, which runs once:
-- loseConnection: reading stops, what was written is sent, a pull producer or a paused push producer may finish first;
-- abortConnection, or a backlog above the output limit: everything unsent is dropped and the peer sees a reset;
-- the peer's end of stream, an error of the stream, or an exception of the protocol.
+- loseConnection: reading stops, and all that waits is sent. A pull producer or a paused push producer finishes first.
+- abortConnection, or a backlog above the output limit: all that waits is dropped, and the peer sees a reset.
+- The peer's end of stream, an error of the stream, or an exception of the protocol.
 
-What a signal's handler raises in connectionLost breaks it off. Then its steps are done again, but for those calls of
-the protocol and the producer that have been made.
+The two halves of a stream can end apart. A transport tells each half's end to a protocol that has readConnectionLost
+and writeConnectionLost. For any other protocol, the peer's end of stream ends the connection.
 
-The two halves can end apart. A protocol that has readConnectionLost and writeConnectionLost is told of each half; for
-one that has not, the peer's end of stream ends the connection.
+Each half is in a phase. A phase moves down the table only.
+
+    the writing half, `_writeHalf`               moved by
+    OPEN     all that is written is sent         loseWriteConnection, loseConnection -> ENDING; an abort -> ABORTED
+    ENDING   as OPEN; the end of our half, or    all that waits is sent, and no producer is waited for: our half ends,
+             of the connection, is asked for     writeConnectionLost -> ENDED; an abort -> ABORTED
+    ENDED    writes are dropped                  an abort -> ABORTED
+    ABORTED  writes are dropped, and the socket
+             is reset when it closes
+
+    the reading half, `_readHalf`                moved by
+    OPEN     input is delivered, unless the      the peer's end of stream, readConnectionLost -> ENDED
+             protocol has paused the transport
+             (the reactor knows) or it closes
+    ENDED    nothing more can come
+
+    the connection, in public attributes         moved by
+    connected      both halves as above          loseConnection, an abort -> disconnecting; connectionLost
+    disconnecting  nothing is delivered, and     the end of ENDING, at once if the writing half has ended before; the
+                   the writing half goes on      turn after an abort: connectionLost
+    disconnected   connectionLost has begun,
+                   and the writing half is over
+
+connectionLost moves the connection to disconnected, and a writing half before ENDED to ENDED. `_lost` notes how far it
+has come: LOSING from its first step on, TOLD from the protocol's connectionLost on. An exception of a signal's handler
+breaks it off and takes LOSING back. Then the steps are done again, except those calls of the protocol and the producer
+that have been made.
+
+Apart are the attributes of a producer, and `_writing`, which tells that doWrite will be called when the peer takes
+more. StandardIO has let go of its `_input` when its reading half is ENDED. TLS adds phases: see tls/layer.py.
 """
 
 from __future__ import annotations
@@ -24,7 +52,7 @@ from reactor._logger import getLogger
 from reactor.error import ConnectionAborted, ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import IProtocol, ITransportReactor
-from reactor.transports.output import TOLD, OutputStream
+from reactor.transports.output import ABORTED, ENDED, ENDING, TOLD, OutputStream
 
 log = getLogger("reactor.transports")
 
@@ -32,10 +60,10 @@ log = getLogger("reactor.transports")
 class DuplexStream(OutputStream):
     """A stream of bytes each way for `protocol`. A subclass reads, and knows how each half is ended.
 
-    `ended`, if it is not None, is called with the reason after the protocol's connectionLost.
+    The transport calls `ended`, if it is not None, with the reason after the protocol's connectionLost.
     """
 
-    __slots__ = ("__weakref__", "_aborting", "ended", "protocol")
+    __slots__ = ("__weakref__", "ended", "protocol")
 
     def __init__(
         self, reactor: ITransportReactor, protocol: IProtocol, ended: Callable[[Failure], None] | None = None
@@ -43,9 +71,8 @@ class DuplexStream(OutputStream):
         OutputStream.__init__(self, reactor)
         self.protocol: Any = protocol
         self.ended = ended
-        self._aborting = False
 
-    # What a subclass supplies.
+    # Supplied by a subclass.
 
     def getPeer(self) -> Any:
         """Return the address of the other side, also after the connection's end."""
@@ -56,7 +83,7 @@ class DuplexStream(OutputStream):
         raise NotImplementedError
 
     def startReading(self) -> None:
-        """Have what the peer sends delivered, if it can still send."""
+        """Deliver the peer's input from now on, if the peer can still send."""
         raise NotImplementedError
 
     def stopReading(self) -> None:
@@ -64,11 +91,11 @@ class DuplexStream(OutputStream):
         raise NotImplementedError
 
     def _endWriting(self) -> None:
-        """Everything has been sent: end our half, and tell the protocol."""
+        """End our half, and tell the protocol. Called when all that was written has been sent."""
         raise NotImplementedError
 
     def _close(self) -> None:
-        """Watch nothing any more, and close."""
+        """End every watch of the reactor, and close."""
         raise NotImplementedError
 
     # For protocols.
@@ -79,27 +106,30 @@ class DuplexStream(OutputStream):
         return name
 
     def loseConnection(self) -> None:
-        """Read no more, send what was written, then close. connectionLost(ConnectionDone) comes later, never from here,
-        unless our half has been closed already by loseWriteConnection. Calling it again does nothing.
+        """Stop reading, send all that was written, then close. Calling it again does nothing.
+
+        connectionLost(ConnectionDone) comes later, never from here, unless loseWriteConnection has already ended our
+        half.
         """
         if not self.connected or self.disconnecting:
             return
-        if not self._over:
+        if self._writeHalf < ENDED:
             self._flushSoon()  # first: if there is no memory for it, nothing has happened
+            self._writeHalf = ENDING
         self.disconnecting = True
         self.stopReading()
-        if self._over:
+        if self._writeHalf >= ENDED:
             self.connectionLost(self._closedInOrder())
 
     def abortConnection(self) -> None:
-        """Drop what was not sent and reset the connection. connectionLost(ConnectionAborted) comes on the next turn."""
+        """Drop all unsent output and reset the connection. connectionLost(ConnectionAborted) comes on the next turn."""
         self._abort(ConnectionAborted())
 
     def loseWriteConnection(self) -> None:
-        """Send what was written, then end our half; writeConnectionLost follows. Later writes are dropped."""
-        if self.connected and not self._over:
+        """Send all that was written, then end our half; writeConnectionLost follows. Later writes are dropped."""
+        if self.connected and self._writeHalf < ENDED:
             self._flushSoon()
-            self._ending = True
+            self._writeHalf = ENDING
 
     def pauseProducing(self) -> None:
         """Read nothing until resumeProducing."""
@@ -117,26 +147,25 @@ class DuplexStream(OutputStream):
     # For the loop and other transports.
 
     def reactorStops(self) -> None:
-        """Called by the reactor before it closes everything: protocols that are transports, too, say their last."""
+        """Called by the reactor before it closes everything: a protocol that is a transport too takes its leave."""
         tellStop(self.protocol)
 
     def failConnection(self, failure: Failure) -> None:
-        """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
+        """Log `failure`, which a callback of the protocol has raised or returned, and end the connection with it."""
         try:
             self.reactor.reportFailure(failure, "a callback of", self)
         finally:
             self.connectionLost(failure)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Close, and tell the producer, the protocol and whoever follows the connection. Once only: later calls do
-        nothing.
-        """
+        """Close, and tell the producer, the protocol and `ended`. Once only: later calls do nothing."""
         self._endOnce(reason)
 
     def _end(self, reason: Failure) -> None:
         """See OutputStream._end."""
         self.disconnected = True
-        self._over = True
+        if self._writeHalf < ENDED:
+            self._writeHalf = ENDED
         self._discardOutput()
         self._stopAsking()
         self.reactor.closed(self)
@@ -158,7 +187,7 @@ class DuplexStream(OutputStream):
         if ended is not None:
             self._tellFollower(ended, reason)
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
-        self.disconnecting = True  # a protocol that is still delivering lines asks for this after each
+        self.disconnecting = True  # a protocol that is still delivering lines looks at this after each
 
     def _tellFollower(self, ended: Callable[[Failure], None], reason: Failure) -> None:
         """Call `ended`. A Connector's goes on if it is called again with the same reason."""
@@ -166,14 +195,14 @@ class DuplexStream(OutputStream):
         self.ended = None
 
     def _broke(self, why: object) -> None:
-        """An error of the stream is the end. It is told, unless TLS above has done all, and waits for an answer."""
+        """An error of the stream ends the connection. It is logged, unless TLS above only waits for an answer."""
         above = self.protocol
         if not (isinstance(above, OutputStream) and above.endIsKnown):
             tellBroken(self.getPeer(), why)
         self.connectionLost(Failure(ConnectionLost(str(why))))
 
     def _stopProducer(self, producer: Any) -> None:
-        """Tell `producer` that nothing more is wanted of it."""
+        """Detach `producer` and call its stopProducing."""
         try:
             self.producer = None
             if (told := producer.stopProducing()) is not None:
@@ -182,17 +211,18 @@ class DuplexStream(OutputStream):
             self.reactor.reportFailure(failureOf(error), "stopProducing of", self)
 
     def _besideReported(self, told: object, what: str) -> None:
-        """Apart from its callers: a function that makes another one takes memory before its first line, and an end must
-        take none.
+        """Run a coroutine beside the end, and report its failure.
+
+        It is apart from its callers: a function that makes another one takes memory before its first line, and an end
+        must take none.
         """
         beside(told, lambda failure: self.reactor.reportFailure(failure, what, self))
 
     def _abort(self, reason: ConnectionLost) -> None:
-        if self.disconnected or self._aborting:
+        if self.disconnected or self._writeHalf == ABORTED:
             return
         self.reactor.callLater(0, self.connectionLost, Failure(reason))  # first: there may be no memory for it
-        self._aborting = True
-        self._over = True
+        self._writeHalf = ABORTED
         self.disconnecting = True
         self._discardOutput()
         self._stopAsking()
@@ -200,9 +230,7 @@ class DuplexStream(OutputStream):
         self.stopWriting()
 
     def _endSoon(self, error: BaseException) -> None:
-        """The system refuses to watch the descriptor, of which nobody would hear any more. Not at once, as it is a
-        callback that has asked.
-        """
+        """End on the next turn, as a callback is under way: the system refuses to watch the descriptor."""
         log.limited(logging.WARNING, "%r: the system refuses to watch it, and so it ends: %r", self, error)
         self.reactor.callLater(0, self.connectionLost, Failure(ConnectionLost(str(error))))
 
@@ -219,7 +247,7 @@ class DuplexStream(OutputStream):
     def _outputEnded(self) -> None:
         if self.disconnecting:
             self.connectionLost(self._closedInOrder())
-        elif self._ending:
+        elif self._writeHalf == ENDING:
             self._endWriting()
 
 
@@ -232,7 +260,8 @@ def tellStop(protocol: Any) -> None:
 
 
 def isHalfCloseable(protocol: object) -> bool:
-    """Whether `protocol` is an IHalfCloseableProtocol. (isinstance would say so too, at ten times the cost; and from
-    Python 3.12 on it does not see what a wrapper passes on.)
+    """Whether `protocol` is an IHalfCloseableProtocol.
+
+    isinstance would cost ten times as much, and from Python 3.12 on it does not see methods that a wrapper passes on.
     """
     return hasattr(protocol, "readConnectionLost") and hasattr(protocol, "writeConnectionLost")

@@ -37,6 +37,9 @@ OUTPUT_LIMIT = 16 * 1024 * 1024
 SEND_LIMIT = 128 * 1024
 PULL_REST = 0.01
 
+# The phases of a half. The tables are in duplex.py.
+OPEN, ENDING, ENDED, ABORTED = range(4)
+
 LOSING = 1  # the end is under way, or over
 TOLD = 2  # the protocol has been told of it
 
@@ -53,9 +56,8 @@ class OutputStream(OutputBuffer):
     __slots__ = (
         "_asking",
         "_closeReason",
-        "_ending",
         "_lost",
-        "_over",
+        "_writeHalf",
         "_writing",
         "disconnected",
         "highWater",
@@ -79,10 +81,9 @@ class OutputStream(OutputBuffer):
         self.streamingProducer = False
         self.highWater = HIGH_WATER
         self.outputLimit = OUTPUT_LIMIT
-        self._over = False  # nothing will be sent any more: ended, aborted, or our half is closed
+        self._writeHalf = OPEN
         self._lost = 0  # how far connectionLost has come: LOSING and TOLD
-        self._ending = False  # our half is to be closed once everything is sent
-        self._writing = False
+        self._writing = False  # the peer is awaited: doWrite will be called when it takes more
         self._closeReason: ConnectionDone | None = None
         self._asking: IDelayedCall | None = None  # the pull producer is to be asked again
         self.sighting: Any = None  # a note of who serves the connection (serving.watch), which nothing here looks at
@@ -162,7 +163,7 @@ class OutputStream(OutputBuffer):
         """Detach the producer. A connection that waited for it closes once everything is sent."""
         self.producer = None
         self._stopAsking()
-        if not self._over:
+        if self._writeHalf < ENDED:
             self._flushSoon()
 
     def stopConsuming(self) -> None:
@@ -207,7 +208,7 @@ class OutputStream(OutputBuffer):
 
     def writeNow(self, data: bytes) -> None:
         """Write `data`, and send what the peer takes without waiting for the end of the event."""
-        if self.unsent or self._over or self._writing:
+        if self.unsent or self._writing or self._writeHalf >= ENDED:
             self._writeAndFlush(data)
             return
         # What the peer takes whole, as a rule, is not kept before, and no producer is paused and resumed for it.
@@ -237,7 +238,7 @@ class OutputStream(OutputBuffer):
         """Send once as much as the peer takes, and do what was waiting for the end of it."""
         output = self._front()
         if output is not None:
-            if self._over:  # written while data was delivered, when `_mark` lets writes through
+            if self._writeHalf >= ENDED:  # written while data was delivered, when `_mark` lets writes through
                 self._discardOutput()
                 return
             try:
@@ -252,7 +253,7 @@ class OutputStream(OutputBuffer):
                 return
         elif self.producer is not None and not self.streamingProducer:
             return  # a pull producer has been asked already
-        if self._writing or self.producer is not None or self._ending or self.disconnecting:
+        if self._writing or self.producer is not None or self._writeHalf:
             self._sentAll()
 
     def _sendSome(self, output: bytes | bytearray) -> int:
@@ -261,7 +262,7 @@ class OutputStream(OutputBuffer):
 
     def _sentAll(self) -> None:
         """Do what was waiting for the end of the output."""
-        if self._over:
+        if self._writeHalf >= ENDED:
             return
         if self._writing:
             self._writing = False
@@ -291,13 +292,13 @@ class OutputStream(OutputBuffer):
             self._askLater()
 
     def _askLater(self) -> None:
-        if not self._over:
+        if self._writeHalf < ENDED:
             self._asking = self.reactor.callLater(PULL_REST, self._askAgain)
 
     def _askAgain(self) -> None:
         self._asking = None
         producer = self.producer
-        if producer is None or self.streamingProducer or self.unsent or self._over:
+        if producer is None or self.streamingProducer or self.unsent or self._writeHalf >= ENDED:
             return  # what waits is sent first, and then it is asked
         try:
             self._ask(producer)
@@ -311,7 +312,7 @@ class OutputStream(OutputBuffer):
 
     def _passedMark(self, added: int) -> None:
         """A write of `added` bytes has brought the backlog above `_mark`."""
-        if self._over:
+        if self._writeHalf >= ENDED:
             self._discardOutput()
             return
         size = self.unsent

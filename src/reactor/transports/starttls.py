@@ -17,6 +17,7 @@ from typing import Any, cast
 from reactor.error import SSLError
 from reactor.linecore import UNLIMITED
 from reactor.tlsoptions import ContextFactory, checkContext, defaultClientContext
+from reactor.transports.output import OPEN
 from reactor.transports.stream import Connection
 from reactor.transports.tls.connection import TLSConnection
 from reactor.transports.tls.layer import PLAIN_BYTES, undelivered
@@ -62,7 +63,7 @@ def beginTLS(
     """Do what startTLS says."""
     if connection.disconnected:
         return
-    if connection.disconnecting or connection._ending or connection._over or connection._inputOver:
+    if connection.disconnecting or connection._writeHalf != OPEN or connection._readHalf != OPEN:
         raise RuntimeError("the connection is ending, it is too late for TLS")
     known = getattr(connection, "hostname", None)
     layer = TLSConnection(

@@ -28,6 +28,7 @@ from reactor.error import ConnectionDone, ConnectionLost
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
 from reactor.transports.duplex import DuplexStream, isHalfCloseable
+from reactor.transports.output import ABORTED, ENDED, OPEN
 
 READ_SIZE = 64 * 1024
 SEND_REST = 0.01
@@ -42,7 +43,7 @@ class Connection(DuplexStream):
     A Connector follows its connection through `ended`.
     """
 
-    __slots__ = ("_fd", "_host", "_inputOver", "_peer", "_readSize", "_rest", "_sock")
+    __slots__ = ("_fd", "_host", "_peer", "_readHalf", "_readSize", "_rest", "_sock")
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Connection(DuplexStream):
         self._fd = sock.fileno()
         self._host = host
         self._peer = peer
-        self._inputOver = False  # the peer has ended its half
+        self._readHalf = OPEN
         self._readSize = READ_SIZE
         self._rest: IDelayedCall | None = None
 
@@ -133,7 +134,7 @@ class Connection(DuplexStream):
 
     def startReading(self) -> None:
         """Have doRead called, if the peer can still send. If the system refuses, that ends the connection."""
-        if self.connected and not self._inputOver:
+        if self.connected and self._readHalf == OPEN:
             try:
                 self.reactor.addReader(self)
             except (OSError, MemoryError) as error:
@@ -176,7 +177,7 @@ class Connection(DuplexStream):
         reactor = self.reactor
         reactor.removeReader(self)
         reactor.removeWriter(self)
-        if self._aborting:
+        if self._writeHalf == ABORTED:
             self._resetOnClose()
         elif self.disconnecting:
             # Without it, closing while there is unread input resets the connection before the peer has read our last.
@@ -194,9 +195,9 @@ class Connection(DuplexStream):
             self.connectionLost(reason)
             return
         self.stopReading()
-        if self._inputOver:
+        if self._readHalf == ENDED:
             return  # a program has had the descriptor watched again
-        self._inputOver = True
+        self._readHalf = ENDED
         if (told := self.protocol.readConnectionLost()) is not None:
             self._beside(told)
         if self.unsent:
@@ -241,8 +242,7 @@ class Connection(DuplexStream):
             rest.cancel()
 
     def _endWriting(self) -> None:
-        self._ending = False
-        self._over = True
+        self._writeHalf = ENDED
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError as error:

@@ -12,7 +12,7 @@ from reactor.failure import Failure
 from reactor.interfaces import BytesLike
 from reactor.linecore import asBytes
 from reactor.task import Clock
-from reactor.transports.output import HIGH_WATER, OUTPUT_LIMIT, PULL_REST, SEND_LIMIT, OutputStream
+from reactor.transports.output import ENDED, ENDING, HIGH_WATER, OPEN, OUTPUT_LIMIT, PULL_REST, SEND_LIMIT, OutputStream
 from tests.support.worlds import Producer
 
 
@@ -61,14 +61,14 @@ class Output(OutputStream):
         return size
 
     def _sendFailed(self, error: OSError) -> None:
-        self._over = True
+        self._writeHalf = ENDED
         self._discardOutput()
 
     def _outputEnded(self) -> None:
         self.ended += 1
 
     def _outputOverflowed(self) -> None:
-        self._over = True
+        self._writeHalf = ENDED
         self._discardOutput()
 
     def startWriting(self) -> None:
@@ -79,6 +79,7 @@ class Output(OutputStream):
         self.watched = False
 
     def loseConnection(self) -> None:
+        self._writeHalf = ENDING
         self.disconnecting = True
         self._flushSoon()
 
@@ -119,7 +120,7 @@ def test_writeNowBehindWhatWaits(output: Output) -> None:
     output.write(b"first ")
     output.writeNow(b"second")
     assert (output.sent, output.sizes) == (b"first second", [12])
-    output._over = True
+    output._writeHalf = ENDED
     output.writeNow(b"too late")
     assert (output.sent, output.unsent) == (b"first second", 0)
 
@@ -127,7 +128,7 @@ def test_writeNowBehindWhatWaits(output: Output) -> None:
 def test_writeNowToABrokenStream(output: Output) -> None:
     output.broken = OSError()
     output.writeNow(b"x")
-    assert (output._over, output.unsent) == (True, 0)
+    assert (output._writeHalf, output.unsent) == (ENDED, 0)
 
 
 def test_everythingOfATurnGoesInOneSend(output: Output) -> None:
@@ -368,11 +369,11 @@ class TestLimits:
         write(output, b"x" * 100)
         output.turn()
         write(output, b"x" * 50)
-        assert (output.unsent, output._over) == (150, False)
+        assert (output.unsent, output._writeHalf) == (150, OPEN)
         write(output, b"")
-        assert not output._over or output.unsent == 0
+        assert output._writeHalf == OPEN or output.unsent == 0
         write(output, b"x")
-        assert (output.unsent, output._over) == (0, True)
+        assert (output.unsent, output._writeHalf) == (0, ENDED)
         write(output, b"x" * 1000)
         assert output.unsent == 0
         assert output.reactor.overflowCount == 1
@@ -391,8 +392,8 @@ class TestLimits:
                 elif action < 0.8:
                     size, before = rng.choice([1, 10, 500]), output.unsent
                     output.write(b"x" * size)
-                    assert output._over == (before > limit)
-                    if output._over:
+                    assert (output._writeHalf == ENDED) == (before > limit)
+                    if output._writeHalf == ENDED:
                         break
                     assert output.unsent == before + size <= limit + size
                 else:

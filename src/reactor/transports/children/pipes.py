@@ -19,7 +19,7 @@ from reactor._numbers import closeNumber
 from reactor.error import ConnectionDone, ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import ITransportReactor
-from reactor.transports.output import OutputStream
+from reactor.transports.output import ENDED, ENDING, OutputStream
 
 log = getLogger("reactor.transports")
 
@@ -163,6 +163,7 @@ class ChildWriter(OutputStream):
         """Send what was written, then close. A pull producer, or a paused push producer, may finish first."""
         if not self.disconnecting and not self.disconnected:
             self._flushSoon()
+            self._writeHalf = max(self._writeHalf, ENDING)
             self.disconnecting = True
 
     def abandon(self) -> None:
@@ -187,7 +188,7 @@ class ChildWriter(OutputStream):
             self.reactor.removeReader(self)
             self.reactor.removeWriter(self)
             self.disconnected = True
-        self._over = True
+        self._writeHalf = ENDED
         self._discardOutput()
         self._stopAsking()
         self.reactor.closed(self)
@@ -215,7 +216,8 @@ class ChildWriter(OutputStream):
     def _outputOverflowed(self) -> None:
         log.warning("%s does not read; closed its descriptor at %d unsent bytes", self._child, self.unsent)
         failure = Failure(OutputLimitExceeded(f"{self.unsent} bytes"))
-        self._over = self.disconnecting = True
+        self._writeHalf = ENDED
+        self.disconnecting = True
         self._discardOutput()
         self._stopAsking()
         self.stopWriting()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from reactor.address import Address
 from reactor.error import ConnectionAborted
 from reactor.tlsoptions import ContextFactory
+from reactor.transports.output import ENDED, ENDING
 from reactor.transports.tls.layer import TLSLayer
 
 
@@ -83,9 +84,10 @@ class TLSConnection(TLSLayer):
         """
         if not self.connected or self.disconnecting:
             return
+        self._writeHalf = max(self._writeHalf, ENDING)
         self.disconnecting = True
         self._held.clear()
-        if self._over:
+        if self._writeHalf >= ENDED:
             self._finish(self._closedInOrder())
         elif not self._handshaking:
             self._beginClosing()
@@ -97,8 +99,8 @@ class TLSConnection(TLSLayer):
 
     def loseWriteConnection(self) -> None:
         """Send what was written, then close_notify; writeConnectionLost follows. Later writes are dropped."""
-        if self.connected and not self._over:
-            self._ending = True
+        if self.connected and self._writeHalf < ENDED:
+            self._writeHalf = ENDING
             self._flushSoon()
 
     def pauseProducing(self) -> None:

@@ -47,7 +47,7 @@ from reactor.interfaces import ILowerTransport, ITransportReactor
 from reactor.timers import monotonicTime
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
 from reactor.transports.duplex import isHalfCloseable, tellStop
-from reactor.transports.output import TOLD
+from reactor.transports.output import ABORTED, ENDED, ENDING, TOLD
 from reactor.transports.tls.engine import TLSEngine
 from reactor.transports.tls.output import TLSOutput
 
@@ -68,7 +68,6 @@ class TLSLayer(TLSOutput):
 
     __slots__ = (
         "__weakref__",
-        "_aborting",
         "_build",
         "_deadline",
         "_endTold",
@@ -99,7 +98,6 @@ class TLSLayer(TLSOutput):
         self._failed = failed
         self._ended = ended
         self._paused = False
-        self._aborting = False
         self._deadline = 0.0  # of the handshake
         self._held: list[bytes] = []  # decrypted and not delivered
         self._endTold = False  # the protocol knows that the peer's direction is over
@@ -161,7 +159,7 @@ class TLSLayer(TLSOutput):
     def reactorStops(self) -> None:
         """Called by the transport below before the reactor closes it: send close_notify. It waits for nothing."""
         tellStop(self.protocol)
-        if not (self._handshaking or self._over or self.unsent):  # else it would not be the truth
+        if not (self._handshaking or self.unsent or self._writeHalf >= ENDED):  # else it would not be the truth
             self._sayGoodbye()
             self.lower.flush()
 
@@ -242,7 +240,7 @@ class TLSLayer(TLSOutput):
             return
         if self._paused:
             self.lower.pauseProducing()
-        if self.disconnecting and not self._aborting:
+        if self.disconnecting and self._writeHalf != ABORTED:
             self._beginClosing()
         if self.unsent:
             self.flush()
@@ -298,8 +296,7 @@ class TLSLayer(TLSOutput):
                 self._closeLower()
             else:
                 self._watchClosing()
-        elif self._ending:
-            self._ending = False
+        elif self._writeHalf == ENDING:
             self._sayGoodbye()
             if isHalfCloseable(self.protocol) and (told := self.protocol.writeConnectionLost()) is not None:
                 self._beside(told)
@@ -311,10 +308,9 @@ class TLSLayer(TLSOutput):
         self._watchClosing()
 
     def _abort(self, reason: BaseException) -> None:
-        if self.disconnected or self._aborting:
+        if self.disconnected or self._writeHalf == ABORTED:
             return
-        self._aborting = True
-        self._over = True
+        self._writeHalf = ABORTED
         self.disconnecting = True
         self._reason = Failure(reason)
         self._held.clear()
@@ -339,7 +335,8 @@ class TLSLayer(TLSOutput):
     def _end(self, reason: Failure) -> None:
         """See OutputStream._end."""
         self.disconnected = True
-        self._over = True
+        if self._writeHalf < ENDED:
+            self._writeHalf = ENDED
         self._handshaking = False
         self._held.clear()
         self._discardOutput()

@@ -16,7 +16,7 @@ from reactor._logger import getLogger
 from reactor.error import ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, ILowerTransport, ITransportReactor
-from reactor.transports.output import OUTPUT_LIMIT, OutputStream
+from reactor.transports.output import ENDED, OUTPUT_LIMIT, OutputStream
 from reactor.transports.tls.engine import TLSEngine
 
 log = getLogger("reactor.tls")
@@ -154,7 +154,7 @@ class TLSOutput(OutputStream):
 
     def _sayGoodbye(self) -> None:
         """Say close_notify."""
-        self._over = True
+        self._writeHalf = ENDED
         self._engine.close()
         self._passOn()
 
@@ -167,11 +167,11 @@ class TLSOutput(OutputStream):
     def _stillClosing(self, before: tuple[int, int], looks: int) -> None:
         self._timer = None
         unsent = self.unsent + self.lower.unsent
-        if (self._sent, self.lower.unsent) != before or not (unsent or self._over):
+        if (self._sent, self.lower.unsent) != before or (not unsent and self._writeHalf < ENDED):
             self._watchClosing(1)  # it has moved since the last look, or a producer is waited for
         elif looks < LOOKS:
             self._watchClosing(looks)
-        elif self._over and not (unsent or self.disconnected):
+        elif self._writeHalf >= ENDED and not (unsent or self.disconnected):
             self._closeLower()  # everything is sent, and the peer does not answer
         elif self.disconnected:
             self.lower.abortConnection()
