@@ -37,8 +37,8 @@ OUTPUT_LIMIT = 16 * 1024 * 1024
 SEND_LIMIT = 128 * 1024
 PULL_REST = 0.01
 
-# The phases of a half. The tables are in duplex.py.
-OPEN, ENDING, ENDED, ABORTED = range(4)
+# The phases of a half. The tables are in duplex.py, and for HANDSHAKE in tls/layer.py.
+HANDSHAKE, OPEN, ENDING, ENDED, ABORTED = range(-1, 4)
 
 LOSING = 1  # the end is under way, or over
 TOLD = 2  # the protocol has been told of it

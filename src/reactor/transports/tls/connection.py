@@ -1,4 +1,4 @@
-"""TLSConnection: what protocols see of TLS. How it works stands in tlslayer.py, tlsoutput.py and tlsengine.py."""
+"""TLSConnection: TLS as protocols see it. Theory: layer.py, output.py and engine.py."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from reactor.address import Address
 from reactor.error import ConnectionAborted
 from reactor.tlsoptions import ContextFactory
-from reactor.transports.output import ENDED, ENDING
+from reactor.transports.output import ENDED, ENDING, HANDSHAKE
 from reactor.transports.tls.layer import TLSLayer
 
 
 class TLSConnection(TLSLayer):
     """The transport of one TLS connection. A TLSFactory, a TLSConnector or startTLS makes it.
 
-    It offers what the transport below offers, TCP's options say. `handshakeTimeout` and `closeTimeout` are in seconds.
+    It offers all that the transport below offers, for example TCP's options. `handshakeTimeout` and `closeTimeout` are
+    in seconds.
     """
 
     __slots__ = ()
@@ -33,7 +34,7 @@ class TLSConnection(TLSLayer):
 
     @property
     def negotiatedProtocol(self) -> bytes | None:
-        """What ALPN has agreed on (RFC 7301), None if nothing."""
+        """The protocol that ALPN has agreed on (RFC 7301), None if there is none."""
         return self._engine.negotiatedProtocol
 
     @overload
@@ -77,10 +78,10 @@ class TLSConnection(TLSLayer):
         raise RuntimeError("TLS has been started already")
 
     def loseConnection(self) -> None:
-        """Read no more, send what was written and close_notify, await the peer's, then close.
+        """Stop reading, send all that was written and close_notify, await the peer's, then close.
 
-        connectionLost(ConnectionDone) comes later, never from here, unless our half has been closed already by
-        loseWriteConnection. Calling it again does nothing.
+        Calling it again does nothing. connectionLost(ConnectionDone) comes later, never from here, unless
+        loseWriteConnection has already ended our half.
         """
         if not self.connected or self.disconnecting:
             return
@@ -89,16 +90,16 @@ class TLSConnection(TLSLayer):
         self._held.clear()
         if self._writeHalf >= ENDED:
             self._finish(self._closedInOrder())
-        elif not self._handshaking:
+        elif self._readHalf != HANDSHAKE:
             self._beginClosing()
             self._flushSoon()
 
     def abortConnection(self) -> None:
-        """Drop what was not sent and reset the connection. connectionLost(ConnectionAborted) comes on the next turn."""
+        """Drop all unsent output and reset the connection. connectionLost(ConnectionAborted) comes on the next turn."""
         self._abort(ConnectionAborted())
 
     def loseWriteConnection(self) -> None:
-        """Send what was written, then close_notify; writeConnectionLost follows. Later writes are dropped."""
+        """Send all that was written, then close_notify; writeConnectionLost follows. Later writes are dropped."""
         if self.connected and self._writeHalf < ENDED:
             self._writeHalf = ENDING
             self._flushSoon()
@@ -107,7 +108,7 @@ class TLSConnection(TLSLayer):
         """Read nothing until resumeProducing."""
         if self.connected and not self.disconnecting:
             self._paused = True
-            if not self._handshaking:
+            if self._readHalf != HANDSHAKE:
                 self.lower.pauseProducing()
 
     def resumeProducing(self) -> None:
@@ -115,7 +116,7 @@ class TLSConnection(TLSLayer):
         if self.connected and not self.disconnecting:
             self._paused = False
             self.lower.resumeProducing()
-            if self._held or (self._engine.ended is not None and not self._endTold):
+            if self._held or (self._engine.ended is not None and self._readHalf != ENDED):
                 self.reactor.callLater(0, self._deliverLater)
 
     def stopProducing(self) -> None:
@@ -125,7 +126,7 @@ class TLSConnection(TLSLayer):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """What the transport below adds: getHandle, setTcpNoDelay, ..."""
+            """Return the attribute `name` of the transport below: getHandle, setTcpNoDelay, ..."""
             if name.startswith("_") or name == "lower":
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             return getattr(self.lower, name)

@@ -5,22 +5,52 @@
 
 So it works over any stream transport of this package. TLSEngine does the work in between.
 
-The handshake comes first. Before it is done, certificates verified, there is no protocol (or, after startTLS, none that
-is told anything), nothing is delivered, and what is written waits. It has a deadline. If the loop itself is late, and
-answers the peer's part of the handshake after that deadline only, the peer gets the time anew for its next part. A part
-that is not whole gains nothing.
+The handshake comes first. Until it is done and the certificates are verified, there is no protocol. (After startTLS
+there is one, and it hears nothing.) Nothing is delivered, and output waits. The handshake has a deadline. If the loop
+itself is late, and answers the peer's part of the handshake only after that deadline, the peer gets the time anew for
+its next part. A part that is not whole gains nothing.
 
-Output. Plaintext waits here, and is encrypted while little ciphertext waits below. See tlsoutput.py.
+Output. Plaintext waits here, and is encrypted while little ciphertext waits below. See output.py.
 
-Input. What arrives is decrypted at once. While the protocol has paused us, the plaintext of one read is kept, and the
-transport below is paused.
+Input. Ciphertext is decrypted at once. While the protocol has paused the connection, the plaintext of one read is kept,
+and the transport below is paused.
 
 The end. TLS ends with close_notify, each direction on its own (RFC 8446, 6.1).
-- loseConnection: everything is encrypted, then close_notify sent; then we wait for the peer's and drop what comes
-  before it, since a socket that is closed with unread input resets the connection and may destroy output on its way.
+- loseConnection: everything is encrypted, then close_notify is sent. Then the layer awaits the peer's close_notify, and
+  drops the input before it. A socket that is closed with unread input resets the connection, and may destroy output on
+  its way.
 - The peer's close_notify is its end of stream: ConnectionDone, unless the protocol is half-closeable. It is answered.
-- An end of stream without it is a truncation: ConnectionLost. After our loseConnection it is not, as nobody reads.
-- One deadline watches closing: a peer that for `closeTimeout` seconds neither takes output nor answers is left.
+- An end of stream without close_notify is a truncation: ConnectionLost. After loseConnection it is none, as nothing
+  reads any more.
+- One deadline watches closing. A peer that for `closeTimeout` seconds neither takes output nor answers is left.
+
+The phases are those of the table in duplex.py, with one more and with other ends of the halves:
+
+    the reading half, `_readHalf`                 moved by
+    HANDSHAKE  nothing is delivered, nothing is   the end of the handshake -> OPEN
+               encrypted; output waits
+    OPEN       input is delivered; it is kept     the peer's end of stream, as soon as the protocol may be told
+               while the protocol has paused      -> ENDED
+               the layer, and dropped while the
+               connection is disconnecting
+    ENDED      nothing more is delivered
+
+    the writing half, `_writeHalf`: OPEN, ENDING, ENDED and ABORTED as in duplex.py. ENDED means that close_notify has
+    been said. In HANDSHAKE, ENDING waits for the handshake.
+
+    the connection                                moved by
+    connected      both halves as above           loseConnection, an abort -> disconnecting
+    disconnecting  `_reason` is None: output is   all is encrypted, and close_notify is said -> `_reason` is set; an
+                   still encrypted                abort -> `_reason` is set
+                   `_reason` is set: the end of   the peer's close_notify, or the end of the transport below
+                   the transport below is known   -> disconnected
+                   to mean that
+    disconnected   everybody has been told; the   the deadline of closing ends the transport below
+                   transport below may live on,
+                   to send what it has
+
+The end moves both halves to ENDED, but leaves ABORTED. Apart are `_paused`, the protocol's wish, which the transport
+below does not always follow, and in output.py `_blocked` and `_sending`.
 """
 
 from __future__ import annotations
@@ -47,7 +77,7 @@ from reactor.interfaces import ILowerTransport, ITransportReactor
 from reactor.timers import monotonicTime
 from reactor.tlsoptions import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, ContextFactory
 from reactor.transports.duplex import isHalfCloseable, tellStop
-from reactor.transports.output import ABORTED, ENDED, ENDING, TOLD
+from reactor.transports.output import ABORTED, ENDED, ENDING, HANDSHAKE, OPEN, TOLD
 from reactor.transports.tls.engine import TLSEngine
 from reactor.transports.tls.output import TLSOutput
 
@@ -60,17 +90,17 @@ PLAIN_BYTES = "plain bytes that came before TLS were still to be read"
 class TLSLayer(TLSOutput):
     """One TLS connection over the transport `lower`, without the methods that are for protocols only.
 
-    `build` is called after the handshake and returns the protocol, or None to close; `failed` is told the reason if it
-    comes to no protocol; `ended` is told it after the protocol's connectionLost. The other arguments are TLSEngine's.
+    The layer calls `build` after the handshake; that returns the protocol, or None to close. The layer calls `failed`
+    with the reason if there never is a protocol, and `ended` after the protocol's connectionLost. The other arguments
+    are TLSEngine's.
     """
 
-    fileDescriptorReceived = None  # the bytes below are not the protocol's, nor is what comes with them
+    fileDescriptorReceived = None  # the bytes below are not the protocol's, nor are descriptors that come with them
 
     __slots__ = (
         "__weakref__",
         "_build",
         "_deadline",
-        "_endTold",
         "_ended",
         "_failed",
         "_held",
@@ -100,8 +130,7 @@ class TLSLayer(TLSOutput):
         self._paused = False
         self._deadline = 0.0  # of the handshake
         self._held: list[bytes] = []  # decrypted and not delivered
-        self._endTold = False  # the protocol knows that the peer's direction is over
-        self._reason: Failure | None = None  # what the end of the transport below will mean
+        self._reason: Failure | None = None  # see the table
 
     def __repr__(self) -> str:
         peer = self.lower.getPeer() if hasattr(self, "lower") else "nobody yet"
@@ -110,27 +139,27 @@ class TLSLayer(TLSOutput):
     @property
     def isAccepting(self) -> bool:
         """Whether the handshake with a client is under way."""
-        return self._handshaking and self._ended is None and not self.disconnected
+        return self._readHalf == HANDSHAKE and self._ended is None
 
     @property
     def endIsKnown(self) -> bool:
-        """Whether what ends below is no news: the end was told, or its reason is decided."""
+        """Whether the end of the transport below is no news: it has been told, or its reason is decided."""
         return self.disconnected or self._reason is not None
 
     # For the transport below.
 
     def makeConnection(self, transport: ILowerTransport) -> None:
-        """Called when it stands: begins the handshake."""
+        """Called when the connection stands: begins the handshake."""
         self._attachTo(transport)
         self._awaitHandshake()
         self._handshake(b"")
 
     def dataReceived(self, data: bytes) -> None:
         """Called with ciphertext."""
-        if self._handshaking:
+        if self._readHalf == HANDSHAKE:
             self._handshake(data)
             data = b""
-            if self._handshaking:
+            if self._readHalf == HANDSHAKE:
                 return
         if not self.disconnected:
             self._held += self._engine.decrypt(data)
@@ -139,40 +168,41 @@ class TLSLayer(TLSOutput):
 
     def readConnectionLost(self) -> None:
         """Called at the end of the peer's stream."""
-        if self._handshaking:
+        if self._readHalf == HANDSHAKE:
             self.fail(SSLError(string="the peer's stream ended during the TLS handshake"))
         elif self._engine.ended is None:
             self._engine.ended = ConnectionLost(TRUNCATED)
             self._deliver()
 
     def writeConnectionLost(self) -> None:
-        """Never called, as we end no half below; but having it tells that we can do with readConnectionLost."""
+        """Never called, as the layer ends no half below. Having it makes the layer half-closeable."""
 
     @goesOn
     def connectionLost(self, reason: Failure) -> None:
-        """Called when it has ended."""
+        """Called when the transport below has ended."""
         self._stopTimer()
         self._finish(self._meaningOf(reason))
 
     # For the reactor and connectors.
 
     def reactorStops(self) -> None:
-        """Called by the transport below before the reactor closes it: send close_notify. It waits for nothing."""
+        """Called by the transport below before the reactor closes it: send close_notify, and wait for nothing."""
         tellStop(self.protocol)
-        if not (self._handshaking or self.unsent or self._writeHalf >= ENDED):  # else it would not be the truth
+        # With output unsent, close_notify would not be the truth.
+        if self._readHalf != HANDSHAKE and not self.unsent and self._writeHalf < ENDED:
             self._sayGoodbye()
             self.lower.flush()
 
     def failConnection(self, failure: Failure) -> None:
-        """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
+        """Log `failure`, which a callback of the protocol has raised or returned, and end the connection with it."""
         if self.disconnected:  # and the transport below may be sending the rest
             self.reactor.reportFailure(failure, f"a callback of {self!r}")
         else:
             self.lower.failConnection(failure)
 
     def fail(self, error: BaseException) -> None:
-        """Give the handshake up: `failed` is told of `error`, or the protocol that has called startTLS."""
-        if self._handshaking:
+        """Give the handshake up with `error`, and tell `failed`, or the protocol that has called startTLS."""
+        if self._readHalf == HANDSHAKE:
             self._finish(Failure(error))
 
     # The handshake.
@@ -187,7 +217,7 @@ class TLSLayer(TLSOutput):
         answered = self._passOn()
         if done:
             self._stopTimer()
-            self._handshaking = False
+            self._readHalf = OPEN
             if self.protocol is None:
                 self._attach()
             elif undelivered(self.protocol):
@@ -212,13 +242,13 @@ class TLSLayer(TLSOutput):
             self.reactor.reportFailure(Failure(), "buildProtocol for", self)
             self._finish(Failure(error if isinstance(error, ConnectError) else ConnectError(string=error)))
             return
-        if self.disconnected:  # meanwhile, and those who wait for the connection have been told
+        if self.disconnected:  # meanwhile, and `failed` has been called
             protocols.abandon(protocol)
             return
         self._failed = None
         if protocol is None:
             self.protocol = protocols.Protocol()
-            if self._ended is None:  # else the client's own factory wants no protocol, which it knows
+            if self._ended is None:  # else the client's own factory wants no protocol, and knows that
                 tellClosing(self.reactor, self.lower.getPeer(), ConnectionUnwanted())
             self.loseConnection()
         else:
@@ -232,7 +262,7 @@ class TLSLayer(TLSOutput):
             self._handshakeDone()
 
     def _handshakeDone(self) -> None:
-        """Tell the protocol, then do what had to wait."""
+        """Tell the protocol, then do all that had to wait."""
         completed = getattr(self.protocol, "handshakeCompleted", None)
         if completed is not None and not self.disconnecting and (told := completed()) is not None:
             self._beside(told)
@@ -250,7 +280,7 @@ class TLSLayer(TLSOutput):
     # Input.
 
     def _deliver(self) -> None:
-        """Give the protocol what it may have: what is held, then the end of it. Send what it wrote."""
+        """Give the protocol the input that is held, then the end of it, if it may have them. Send its output."""
         if self.disconnecting:
             self._held.clear()
         elif self._held and not self._paused:
@@ -260,8 +290,8 @@ class TLSLayer(TLSOutput):
             if (result := self.protocol.dataReceived(data)) is not None:
                 self._beside(result)
         end = self._engine.ended
-        if end is not None and not (self._endTold or self._paused or self.disconnected):
-            self._endTold = True
+        if end is not None and self._readHalf == OPEN and not self._paused:
+            self._readHalf = ENDED
             self._inputEnded(end)
         if self._front() is not None:
             self.flush()
@@ -302,7 +332,7 @@ class TLSLayer(TLSOutput):
                 self._beside(told)
 
     def _beginClosing(self) -> None:
-        """Read on, for the peer's answer, and watch that closing gets on."""
+        """Read on, for the peer's answer, and watch that closing makes progress."""
         self._paused = False
         self.lower.resumeProducing()
         self._watchClosing()
@@ -319,17 +349,17 @@ class TLSLayer(TLSOutput):
         self.lower.abortConnection()
 
     def _meaningOf(self, reason: Failure) -> Failure:
-        """What it means for the protocol that the transport below has ended with `reason`."""
+        """Return the protocol's reason, if the transport below has ended with `reason`."""
         if not isinstance(reason.value, ConnectionClosed):
             return reason  # raised by a callback
         if self._reason is not None:
             return self._reason
-        if self._handshaking:
+        if self._readHalf == HANDSHAKE:
             return Failure(SSLError(string="the connection ended during the TLS handshake"))
         return Failure(ConnectionLost(TRUNCATED)) if reason.check(ConnectionDone) else reason
 
     def _finish(self, reason: Failure) -> None:
-        """Tell everybody, once. The transport below may live a little longer, to send what it has."""
+        """See TLSOutput._finish. The transport below may live a little longer, to send what it has."""
         self._endOnce(reason)
 
     def _end(self, reason: Failure) -> None:
@@ -337,7 +367,7 @@ class TLSLayer(TLSOutput):
         self.disconnected = True
         if self._writeHalf < ENDED:
             self._writeHalf = ENDED
-        self._handshaking = False
+        self._readHalf = ENDED
         self._held.clear()
         self._discardOutput()
         self._stopAsking()
@@ -385,9 +415,10 @@ class TLSLayer(TLSOutput):
 
 
 def undelivered(protocol: Any) -> bytes:
-    """Take from `protocol` what it has received and not delivered, and return it.
+    """Take from `protocol` the bytes that it has received and not delivered, and return them.
 
-    It is asked by its method takeUndelivered, or clearLineBuffer; a wrapper has the protocol in `wrappedProtocol`.
+    It is asked by its method takeUndelivered, or clearLineBuffer; a wrapper has the protocol in `wrappedProtocol`. Here
+    the name counts however it comes, other than in `behind`: no plain bytes may be missed.
     """
     while (inner := getattr(protocol, "wrappedProtocol", None)) is not None:
         protocol = inner

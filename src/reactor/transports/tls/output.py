@@ -1,11 +1,11 @@
-"""TLSOutput: the sending half of a TLS connection, and the watch over its closing. See tlslayer.py.
+"""TLSOutput: the writing half of a TLS connection, and the watch over its closing. See layer.py.
 
 Plaintext waits in OutputStream, with its marks and its cap, as over TCP. It is encrypted in pieces of CIPHERTEXT_STEP
 bytes, and only while little ciphertext waits below: a producer of ours on that transport is paused above
-CIPHERTEXT_MARK. So what waits of a connection is bounded by its high-water mark and 64 KiB.
+CIPHERTEXT_MARK. So a connection's unsent output is bounded by its high-water mark and 64 KiB.
 
 A connection that is closing is looked at LOOKS times in `closeTimeout`, as nothing tells that the transport below gets
-rid of its bytes. One that has not moved for that long is left.
+rid of its bytes. A connection that has not moved for that long is left.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reactor._logger import getLogger
 from reactor.error import ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, ILowerTransport, ITransportReactor
-from reactor.transports.output import ENDED, OUTPUT_LIMIT, OutputStream
+from reactor.transports.output import ENDED, HANDSHAKE, OUTPUT_LIMIT, OutputStream
 from reactor.transports.tls.engine import TLSEngine
 
 log = getLogger("reactor.tls")
@@ -48,12 +48,16 @@ class _Valve:
 
 
 class TLSOutput(OutputStream):
-    """What encrypts with `engine` onto the transport `lower`, as soon as the handshake is done."""
+    """Encrypts with `engine` onto the transport `lower`, as soon as the handshake is done.
+
+    `_readHalf` is in a phase of the table in layer.py. `_blocked` is the state of the valve. It is apart, as a wrapper
+    below that throttles turns the valve, too. `_sending` tells that `_send` is at work.
+    """
 
     __slots__ = (
         "_blocked",
         "_engine",
-        "_handshaking",
+        "_readHalf",
         "_sending",
         "_sent",
         "_timer",
@@ -67,26 +71,26 @@ class TLSOutput(OutputStream):
         super().__init__(reactor)
         self.closeTimeout = closeTimeout
         self._engine = engine
-        self._handshaking = True
+        self._readHalf = HANDSHAKE
         self._blocked = False
         self._sending = False
         self._sent = 0  # bytes encrypted
         self._timer: IDelayedCall | None = None
 
-    # What a subclass supplies.
+    # Supplied by a subclass.
 
     def _finish(self, reason: Failure) -> None:
-        """Tell everybody of the end, once."""
+        """Tell the producer, the protocol and `ended` of the end, once."""
         raise NotImplementedError
 
     def _abort(self, reason: BaseException) -> None:
-        """Drop what waits and reset the connection."""
+        """Drop all unsent output and reset the connection."""
         raise NotImplementedError
 
     # For the reactor.
 
     def flush(self) -> None:
-        """Encrypt what waits, and have it sent."""
+        """Encrypt the plaintext that waits, and send it."""
         if not self.disconnected:
             self._encrypt()
             if self.lower.unsent:
@@ -94,10 +98,10 @@ class TLSOutput(OutputStream):
 
     def writeNow(self, data: bytes) -> None:
         """See OutputStream.writeNow."""
-        self._writeAndFlush(data)  # which knows of handshakes, and what to do when little is taken
+        self._writeAndFlush(data)  # flush() knows of handshakes, and of a peer that takes little
 
     def startWriting(self) -> None:
-        """Nothing: _encrypt sees to it that it is called again."""
+        """Nothing: _encrypt asks for its own next call."""
 
     def stopWriting(self) -> None:
         """Nothing."""
@@ -112,7 +116,7 @@ class TLSOutput(OutputStream):
 
     def _encrypt(self) -> None:
         """Hand the transport below as much as it should have."""
-        if self._handshaking or self.disconnected:
+        if self._readHalf == HANDSHAKE or self.disconnected:
             return
         super().flush()
         if self.unsent and not self._blocked:
@@ -136,7 +140,7 @@ class TLSOutput(OutputStream):
         return sent
 
     def _passOn(self) -> bool:
-        """Give the transport below what TLS has written; return whether that is anything."""
+        """Give the engine's output to the transport below; return whether there was any."""
         data = self._engine.take()
         if data:
             self.lower.write(data)
@@ -159,7 +163,7 @@ class TLSOutput(OutputStream):
         self._passOn()
 
     def _watchClosing(self, looks: int = 0) -> None:
-        """Look whether closing gets on; `looks` times it did not."""
+        """Look later whether closing makes progress. The last `looks` looks have seen none."""
         self._stopTimer()
         state = self._sent, self.lower.unsent
         self._timer = self.reactor.callLater(self.closeTimeout / LOOKS, self._stillClosing, state, looks + 1)
