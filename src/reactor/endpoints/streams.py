@@ -16,6 +16,7 @@ from reactor.failure import Failure
 from reactor.interfaces.asking import conform
 from reactor.loops.names import addressesOf
 from reactor.protocol import BaseProtocol, ClientFactory, Factory, abandon
+from reactor.protocol.standins import StandIn, giveWay
 from reactor.stdio import PipeAddress, StandardIO
 from reactor.transports.binding import BindAddress, Binding
 
@@ -36,25 +37,22 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=BaseProtocol)
 
 
-class Introduction:
-    """Stands for `protocol` until its transport is there: puts it in its own place, connects it, then calls `met`.
+class Introduction(StandIn):
+    """A stand-in for `protocol` until its connection is made. Then it gives way, and calls `met` with the transport.
 
-    So whoever builds protocols for others learns of the connection, and no later call takes a way round.
+    So a factory that builds protocols for others learns of each connection, and no later call takes a way round.
     """
 
     def __init__(self, protocol: Any, met: Callable[[Any], None]) -> None:
-        self._protocol = protocol
+        self.wrappedProtocol = protocol
         self._met = met
 
     def makeConnection(self, transport: Any) -> Running | None:
         """Called by the transport: passed on. `met` gets the transport after that, unless connectionMade raised."""
-        transport.protocol = self._protocol
-        made = started(self._protocol.makeConnection(transport))
+        giveWay(self, transport)
+        made = started(self.wrappedProtocol.makeConnection(transport))
         self._met(transport)
         return made
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._protocol, name)
 
 
 class _EndpointFactory(ClientFactory[BaseProtocol]):

@@ -1,8 +1,8 @@
 """Wrapping: a protocol between a transport and a protocol, and the factory that puts it there.
 
-To the transport a wrapper is the protocol, to the protocol it is the transport. What it does not know itself it passes
-on: what transports tell protocols to the one, everything else to the other. So a wrapped protocol is told of halves and
-handshakes if it has the methods for that, and calls whatever its transport offers.
+A wrapper is a stand-in (protocol/standins.py) for both: the transport's protocol, and the protocol's transport. It
+passes the names in TOLD on to the protocol, and all other attributes that it does not define to the transport. So a
+wrapped protocol hears of halves and handshakes if it has the methods for that, and calls whatever its transport offers.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
 from reactor.protocol import ClientFactory, Protocol, abandon, connectionDone
+from reactor.protocol.standins import StandIn
 
-# What a transport calls on protocols that have it, and looks for.
+# The attributes that a transport calls, or looks for, on protocols that have them.
 TOLD = frozenset(
     {
         "readConnectionLost",
@@ -38,7 +39,7 @@ def wrappedLogPrefix(wrapper: object, wrapped: Any) -> str:
     return f"{name} ({type(wrapper).__name__})"
 
 
-class ProtocolWrapper(Protocol):
+class ProtocolWrapper(Protocol, StandIn):
     """The transport of `wrappedProtocol`, and the protocol of a transport; `factory` has made it.
 
     Subclasses override what they want to see or change, and call the method they override.

@@ -33,6 +33,7 @@ from reactor._logger import getLogger
 from reactor.defer import Deferred
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
+from reactor.protocol.standins import StandIn, standBefore
 from reactor.serving.watch import (
     handshaking,
     hasEnded,
@@ -58,28 +59,24 @@ LAST_TIME = 0.02  # for the last reads, in each tick: there are others to serve,
 LAST_READS = 64  # while the peer can still send
 
 
-class Leaving:
-    """Stands before a connection's protocol from the end of our half on, and passes everything on."""
+class Leaving(StandIn):
+    """A stand-in for the protocol of `transport`, from the end of our half on."""
 
     def __init__(self, transport: Any, drain: Drain) -> None:
         self.transport = transport
-        self.protocol = transport.protocol
         self.ending = False
         self.sentAt: float | None = None
         self.heardAt: float | None = None  # after that
         self.refuses = False
         self._drain = drain
         self._isOver = False
-        transport.protocol = self
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.protocol, name)
+        standBefore(self, transport)
 
     def dataReceived(self, data: bytes) -> Any:
         """Passed on."""
         if self.sentAt is not None:
             self.heardAt = self._drain.now()
-        return self.protocol.dataReceived(data)
+        return self.wrappedProtocol.dataReceived(data)
 
     def readConnectionLost(self) -> Any:
         """The peer has nothing more to say. The protocol is told that, too, if it can be.
@@ -90,8 +87,8 @@ class Leaving:
             self._drain.finish(self)
             return None
         told = None
-        if hasattr(self.protocol, "readConnectionLost"):
-            told = self.protocol.readConnectionLost()
+        if hasattr(self.wrappedProtocol, "readConnectionLost"):
+            told = self.wrappedProtocol.readConnectionLost()
         self.transport.loseConnection()
         return told
 
@@ -106,7 +103,7 @@ class Leaving:
             return None
         self._drain.left(self)
         self._isOver = True
-        return self.protocol.connectionLost(reason)
+        return self.wrappedProtocol.connectionLost(reason)
 
     def speaks(self, now: float) -> bool:
         """Whether the peer goes on after the end of our half."""

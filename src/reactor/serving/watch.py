@@ -19,6 +19,7 @@ from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory
 from reactor.linereceiver import LineReceiver
 from reactor.loops.base import ReactorBase
+from reactor.protocol.standins import StandIn, behind, standBefore
 from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
@@ -70,8 +71,7 @@ def held(transport: Any) -> int:
     size = sum(map(len, getattr(transport, "_held", ())))
     protocol = transport.protocol
     while protocol is not None and not isinstance(protocol, LineReceiver):
-        known = vars(protocol) if hasattr(protocol, "__dict__") else {}
-        protocol = known.get("wrappedProtocol") or known.get("protocol")
+        protocol = behind(protocol)
     return size if protocol is None else size + protocol.heldSize
 
 
@@ -200,29 +200,28 @@ class Connections:
         return None
 
 
-class _Counted:
-    """Stands before a protocol that does not count lines, and counts its reads; one call more for each."""
+class Counted(StandIn):
+    """A stand-in for a protocol that does not count lines. It counts the reads, at the price of a call for each."""
 
-    __slots__ = ("protocol", "reads")
+    __slots__ = ("reads", "wrappedProtocol")
 
-    def __init__(self, protocol: Any) -> None:
-        self.protocol = protocol
+    def __init__(self, transport: Any) -> None:
         self.reads = 0
+        standBefore(self, transport)
 
     def dataReceived(self, data: bytes) -> Any:
+        """Passed on."""
         self.reads += 1
-        return self.protocol.dataReceived(data)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.protocol, name)
+        return self.wrappedProtocol.dataReceived(data)
 
     @property
     def transport(self) -> Any:
-        return self.protocol.transport
+        """The protocol's transport; startTLS sets it."""
+        return self.wrappedProtocol.transport
 
     @transport.setter
     def transport(self, transport: Any) -> None:
-        self.protocol.transport = transport
+        self.wrappedProtocol.transport = transport
 
 
 def progressOf(transport: Any) -> int:
@@ -231,12 +230,12 @@ def progressOf(transport: Any) -> int:
     Reads are counted from the first time that it is asked for outside of line mode, which is another number already.
     """
     protocol = transport.protocol
-    counted = type(protocol) is _Counted
-    receiver = protocol.protocol if counted else protocol
+    counted = type(protocol) is Counted
+    receiver = behind(protocol) if counted else protocol
     if isinstance(receiver, LineReceiver) and receiver.line_mode:
         return receiver.lineCount
     if not counted:
-        protocol = transport.protocol = _Counted(protocol)
+        protocol = Counted(transport)
     return -1 - int(protocol.reads)
 
 

@@ -22,6 +22,7 @@ from reactor.address import Address
 from reactor.error import FileDescriptorOverrun, OutputLimitExceeded, SSLError
 from reactor.failure import Failure
 from reactor.interfaces import IProtocol, ITransportReactor
+from reactor.protocol.standins import behind
 from reactor.transports.output import ENDED
 from reactor.transports.stream import Connection
 from reactor.transports.tls.layer import PLAIN_BYTES, TLSLayer
@@ -148,7 +149,7 @@ class DescriptorStream(Connection):
             for descriptor in received:
                 closeNumber(descriptor)
         if type(self) is not kind:  # a descriptor has made the protocol call startTLS, and this is plain
-            object.__getattribute__(self, "protocol")._abort(SSLError(string=PLAIN_BYTES))
+            behind(self)._abort(SSLError(string=PLAIN_BYTES))
             return
         if not self.disconnecting and (result := self.protocol.dataReceived(data)) is not None:
             self._beside(result)
@@ -202,9 +203,8 @@ class _Overrun:
 
     def flush(self) -> None:
         connection: Any = self._connection
-        carried = object.__getattribute__(connection, "protocol")
-        if isinstance(carried, TLSLayer):  # startTLS has put a copy in its place
-            connection = carried.lower
+        if (tls := behind(connection)) is not None:  # startTLS has put a copy in its place
+            connection = tls.lower
         if len(connection._descriptors or ()) > connection.unsent:
             connection.connectionLost(Failure(FileDescriptorOverrun("more descriptors than bytes were to be sent")))
 

@@ -52,6 +52,7 @@ from reactor._logger import getLogger
 from reactor.error import ConnectionAborted, ConnectionLost, OutputLimitExceeded
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import IProtocol, ITransportReactor
+from reactor.protocol.standins import behind
 from reactor.transports.output import ABORTED, ENDED, ENDING, TOLD, OutputStream
 
 log = getLogger("reactor.transports")
@@ -252,9 +253,9 @@ class DuplexStream(OutputStream):
 
 
 def tellStop(protocol: Any) -> None:
-    """Call reactorStops of `protocol`, or of the protocol that it wraps, if that is a transport as well (TLS is)."""
+    """Call reactorStops of `protocol`, or of a protocol behind it, if that is a transport as well (TLS is)."""
     while protocol is not None and not hasattr(type(protocol), "reactorStops"):
-        protocol = getattr(protocol, "__dict__", {}).get("wrappedProtocol")
+        protocol = behind(protocol)
     if protocol is not None:
         protocol.reactorStops()
 

@@ -3,10 +3,10 @@
 What was read so far was plain, and must not count as protected (CVE-2011-0411): if the protocol still has some of it
 to deliver, the connection is refused. So it is if plain bytes come where the handshake should.
 
-The transport that the protocol had becomes two. A copy of it keeps the socket and what is still to be sent, in plain,
-and carries the TLS connection. The old object becomes an alias of the TLS connection: whoever still holds it, a
-producer say, writes and pauses there. A reference that went on writing plain bytes between the records would be worse
-than one that does nothing.
+The transport that the protocol had becomes two. A copy of it keeps the socket and the unsent output, in plain, and
+carries the TLS connection. The old object becomes a stand-in (protocol/standins.py) for the TLS connection. So an
+object that still holds it, for example a producer, writes and pauses there. A reference that went on writing plain
+bytes between the records would be worse than one that does nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from reactor.error import SSLError
 from reactor.linecore import UNLIMITED
+from reactor.protocol.standins import StandIn, behind
 from reactor.tlsoptions import ContextFactory, checkContext, defaultClientContext
 from reactor.transports.output import OPEN
 from reactor.transports.stream import Connection
@@ -152,22 +153,25 @@ def _copyOf(connection: Connection) -> Connection:
     return other
 
 
-class _Alias:
-    """What makes an object stand for another, the TLS connection in its slot `protocol`."""
+class Alias(StandIn):
+    """Makes a transport a stand-in for the TLS connection in its slot `protocol`."""
 
     __slots__ = ()
+
+    def _standsFor(self) -> Any:
+        return object.__getattribute__(self, "protocol")
 
     def __getattribute__(self, name: str) -> Any:
         return getattr(object.__getattribute__(self, "protocol"), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(object.__getattribute__(self, "protocol"), name, value)
+        setattr(behind(self), name, value)
 
     def __repr__(self) -> str:
-        return repr(object.__getattribute__(self, "protocol"))
+        return repr(behind(self))
 
 
 @functools.cache
 def _aliasClass(kind: Any) -> Any:
     # The same layout as `kind`, which is what lets an object change from one to the other.
-    return type(f"{kind.__name__}UnderTLS", (_Alias, kind), {"__slots__": ()})
+    return type(f"{kind.__name__}UnderTLS", (Alias, kind), {"__slots__": ()})
