@@ -439,6 +439,18 @@ class Running:
             start(reactor)
         assert not reactor.running
 
+    def test_aNoteLivesAsLongAsItsTransport(self, make: Make) -> None:
+        reactor = make()
+        port = reactor.listenTCP(0, ServerFactory.forProtocol(Protocol), interface=LOOPBACK)
+        notes = [reactor.noteOf(port)]
+        for note in ("first", "second"):
+            reactor.keepNote(port, note)
+            notes.append(reactor.noteOf(port))
+        port.stopListening()
+        turnUntil(reactor, lambda: not reactor.openTransports())
+        reactor.keepNote(port, "late")
+        assert [*notes, reactor.noteOf(port)] == [None, "first", "second", None]
+
     def test_closeIsRefusedWhileRunning(self, make: Make) -> None:
         reactor, refused = make(), list[bool]()
 

@@ -48,9 +48,12 @@ def test_everyMethodOfReactorsHasAFunction() -> None:
         "closed",
         "flushSoon",
         "isReading",
+        "keepNote",
+        "noteOf",
         "openTransports",
         "opened",
         "placeholder",
+        "replaced",
         "reportFailure",
     }
     inner = {"close", "disconnectAll", *forTransports}

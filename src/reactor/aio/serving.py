@@ -179,6 +179,10 @@ class LoopServices(ThreadServices):
     def closed(self, transport: IFileDescriptor) -> None:
         """Nothing: whoever runs the event loop closes what is left."""
 
+    def replaced(self, old: Any, new: Any) -> None:
+        """See ITransportReactor.replaced."""
+        self.opened(new)
+
     def flushSoon(self, transport: IFlushable) -> None:
         """Send what was written when the present callback is done."""
         if transport not in self._toFlush:

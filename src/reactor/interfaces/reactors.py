@@ -266,6 +266,9 @@ class ITransportReactor(IReactor, Protocol):
     def closed(self, transport: IFileDescriptor) -> None:
         """`transport` has ended by itself."""
 
+    def replaced(self, old: IFileDescriptor, new: IFileDescriptor) -> None:
+        """`new` lives in the place of `old`, on the same descriptor."""
+
     def flushSoon(self, transport: IFlushable) -> None:
         """Call transport.flush() once before the loop sleeps, however often it is asked for."""
 

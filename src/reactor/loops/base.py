@@ -116,7 +116,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._threadCalls: deque[list[Any]] = deque()
         self._signals = SignalHandling(self._callFromSignal, self._wakeupFd)
         self._guard = LoopGuard(self)
-        self._open: dict[IFileDescriptor, None] = {}
+        self._open: dict[IFileDescriptor, Any] = {}  # and the note of each, or None
         self._toFlush: dict[IFlushable, None] = {}
         self._toClose: list[IClosable] = []
         self._inBatch = False
@@ -666,6 +666,22 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def closed(self, transport: IFileDescriptor) -> None:
         """`transport` has ended by itself."""
         self._open.pop(transport, None)
+
+    def replaced(self, old: IFileDescriptor, new: IFileDescriptor) -> None:
+        """`new` lives in the place of `old`, on the same descriptor, and has its note."""
+        self._open[new] = self._open.pop(old, None)
+
+    def keepNote(self, transport: Any, note: object) -> None:
+        """Keep `note` for `transport` as long as it lives, in the place of an earlier note. Else do nothing.
+
+        It is for code that follows many connections and wants no table of its own.
+        """
+        if transport in self._open:
+            self._open[transport] = note
+
+    def noteOf(self, transport: Any) -> Any:
+        """Return the note of `transport`; None if it has none, or lives no more."""
+        return self._open.get(transport)
 
     def openTransports(self) -> list[Any]:
         """Return every port, attempt and connection that lives, the oldest first. For TLS, the transport below it."""

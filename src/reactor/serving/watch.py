@@ -23,7 +23,6 @@ from reactor.protocol.standins import StandIn, behind, standBefore
 from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
-from reactor.transports.output import OutputStream
 from reactor.transports.tls.layer import TLSLayer
 
 SWEEPS = 8
@@ -172,10 +171,17 @@ class Sighting:
         self.time = time
 
 
+def lowestOf(transport: Any) -> Any:
+    """Return the transport that the reactor has open for `transport`, which may be TLS over it."""
+    while isinstance(transport, TLSLayer):
+        transport = transport.lower
+    return transport
+
+
 class Connections:
     """The connections that a server has met, as long as they stand.
 
-    There is no table of them: they are found among what the reactor has open, by the sighting that each bears.
+    There is no table of them. Each has its sighting as the reactor's note of the transport that is open for it.
     """
 
     def __init__(self, reactor: ReactorBase) -> None:
@@ -187,17 +193,29 @@ class Connections:
             if (transport := self.over(lowest)) is not None:
                 yield transport
 
-    def add(self, transport: OutputStream) -> None:
+    def add(self, transport: Any) -> None:
         """A connection was made."""
-        transport.sighting = self._met
+        self.see(lowestOf(transport), self._met)
 
-    def over(self, transport: Any) -> Any:
-        """Return what was met of `transport` and the TLS over it, None if neither was."""
-        while isinstance(transport, OutputStream):
-            if transport.sighting is not None:
-                return transport if transport.sighting.owner is self else None
-            transport = getattr(transport, "protocol", None)
-        return None
+    def see(self, lowest: Any, sighting: Sighting) -> None:
+        """Note the last sighting of the connection over `lowest`."""
+        self._reactor.keepNote(lowest, sighting)
+
+    def sightingOf(self, lowest: Any) -> Sighting | None:
+        """Return the last sighting of the connection over `lowest`, None if it was not met."""
+        sighting = self._reactor.noteOf(lowest)
+        return sighting if isinstance(sighting, Sighting) and sighting.owner is self else None
+
+    def over(self, lowest: Any) -> Any:
+        """Return the connection over `lowest`, None if it was not met. It is TLS, if TLS has got to a protocol."""
+        if self.sightingOf(lowest) is None:
+            return None
+        transport = lowest
+        while isinstance(layer := transport.protocol, TLSLayer):
+            if layer.protocol is None and not layer.disconnected:
+                break
+            transport = layer
+        return transport
 
 
 class Counted(StandIn):
@@ -248,8 +266,8 @@ class IdleSweep:
     sweep.
 
     There is one timer, not one a connection: a sweep every eighth of `timeout`, SLICE connections a turn of the loop.
-    All that a connection bears is its last sighting, which is shared. How far it was then is kept here,
-    eight bytes a descriptor.
+    All that a connection costs is the note of its last sighting, which is shared. How far it was then is kept here, in
+    eight bytes for each descriptor.
     """
 
     def __init__(self, reactor: ReactorBase, timeout: float, connections: Connections) -> None:
@@ -290,18 +308,19 @@ class IdleSweep:
             transport = self._connections.over(lowest)
             if transport is not None and not transport.disconnected:
                 try:
-                    self._look(transport, now)
+                    self._look(transport, lowest, now)
                 except Exception:  # its own: a setting that is a property, say
                     transport.failConnection(Failure())
 
-    def _look(self, transport: Any, now: Any) -> None:
-        since = transport.sighting.time
+    def _look(self, transport: Any, lowest: Any, now: Any) -> None:
+        before: Any = self._connections.sightingOf(lowest)
+        since = before.time
         progress, fd = progressOf(transport), transport.fileno()
         if fd >= len(self._progress):
             self._progress.extend([0] * (fd + 1))
         if progress != self._progress[fd] or since is None or self._isHeld(transport):
             self._progress[fd] = progress
-            transport.sighting = now
+            self._connections.see(lowest, now)
         elif now.time - since >= self._timeout:
             self._evict(transport)
 

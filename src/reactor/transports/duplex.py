@@ -31,10 +31,10 @@ Each half is in a phase. A phase moves down the table only.
     disconnected   connectionLost has begun,
                    and the writing half is over
 
-connectionLost moves the connection to disconnected, and a writing half before ENDED to ENDED. `_lost` notes how far it
-has come: LOSING from its first step on, TOLD from the protocol's connectionLost on. An exception of a signal's handler
-breaks it off and takes LOSING back. Then the steps are done again, except those calls of the protocol and the producer
-that have been made.
+`connected` stays true while disconnecting. connectionLost moves the connection to disconnected, and a writing half
+before ENDED to ENDED. `_lost` notes how far it has come: LOSING from its first step on, TOLD from the protocol's
+connectionLost on. An exception of a signal's handler breaks it off and takes LOSING back. Then the steps are done
+again, except those calls of the protocol and the producer that have been made.
 
 Apart are the attributes of a producer, and `_writing`, which tells that doWrite will be called when the peer takes
 more. StandardIO has let go of its `_input` when its reading half is ENDED. TLS adds phases: see tls/layer.py.

@@ -65,7 +65,6 @@ class OutputStream(OutputBuffer):
         "producer",
         "producerPaused",
         "reactor",
-        "sighting",
         "streamingProducer",
     )
 
@@ -86,7 +85,6 @@ class OutputStream(OutputBuffer):
         self._writing = False  # the peer is awaited: doWrite will be called when it takes more
         self._closeReason: ConnectionDone | None = None
         self._asking: IDelayedCall | None = None  # the pull producer is to be asked again
-        self.sighting: Any = None  # a note of who serves the connection (serving.watch), which nothing here looks at
 
     @property
     def connected(self) -> bool:

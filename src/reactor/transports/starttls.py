@@ -82,7 +82,6 @@ def beginTLS(
     layer.producer = connection.producer
     layer.streamingProducer = connection.streamingProducer
     layer.producerPaused = connection.producerPaused
-    layer.sighting = connection.sighting
     if connection._asking is not None:
         connection._stopAsking()
         layer._askLater()
@@ -121,18 +120,16 @@ def _replace(connection: Connection, layer: TLSConnection) -> Connection:
     reactor.addReader(lower)  # first, as the system may refuse it: then nothing has happened
     reactor.removeReader(connection)
     reactor.removeWriter(connection)
-    reactor.closed(connection)
+    reactor.replaced(connection, lower)
     connection._cancelRest()
     lower._rest = None
     lower.protocol = layer
     lower.producer = None
     lower.producerPaused = False
     lower.ended = None
-    lower.sighting = None
     connection.protocol = layer
     kind: Any = type(connection)
     connection.__class__ = _aliasClass(kind)
-    reactor.opened(lower)
     lower._writing = False
     lower._flushSoon()
     return lower

@@ -503,7 +503,6 @@ def test_whatTypeCheckersTakeTransportsFor() -> None:
         "producerPaused",
         "reactorStops",
         "readConnectionLost",
-        "sighting",
         "socket",
         "start",
         "startWriting",

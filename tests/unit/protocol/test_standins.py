@@ -100,10 +100,12 @@ def test_aTransportUnderTLSIsOne() -> None:
     world = World()
     server, _ = world.pair()
     transport = server.transport
+    world.reactor.keepNote(transport, "note")
     transport.startTLS(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     assert isinstance(transport, Alias)
     assert behind(transport) is server.transport
     assert repr(transport) == repr(server.transport)
+    assert world.reactor.noteOf(server.transport.lower) == "note"  # the reactor's note goes on with the socket
     world.close()
 
 

@@ -47,7 +47,8 @@ from reactor.stdio import StandardIO
 from reactor.task import Clock
 from reactor.transports.output import OutputStream
 from reactor.transports.tcp import TCPConnection
-from tests.support.tlsworlds import HOST, TRUST, serverOptions
+from reactor.transports.tls.connection import TLSConnection
+from tests.support.tlsworlds import HOST, TRUST, TLSWorld, serverOptions
 from tests.support.worlds import LOOPS, dial, turnUntil
 
 DEADLINE = 20.0
@@ -525,6 +526,13 @@ class FakeReactor(Clock):
         super().__init__()
         self.readers: list[Any] = []
         self.open: list[Any] = []
+        self.notes: dict[Any, Any] = {}
+
+    def keepNote(self, transport: Any, note: object) -> None:
+        self.notes[transport] = note
+
+    def noteOf(self, transport: Any) -> Any:
+        return self.notes.get(transport)
 
     def isReading(self, reader: Any) -> bool:
         return reader in self.readers
@@ -627,7 +635,7 @@ def test_afterAStallTheActiveStay(side: Any) -> None:
         peer.sendall(b"line\n")
     turnUntil(reactor, lambda: all(each.lineCount == 1 for each in made))
     sweep.start()
-    turnUntil(reactor, lambda: all(each.transport.sighting.time is not None for each in made))
+    turnUntil(reactor, lambda: all(reactor.noteOf(each.transport).time is not None for each in made))
     for peer in peers[:-1]:
         peer.sendall(b"active\n")
     peers[-1].sendall(b"dribbling")
@@ -717,17 +725,44 @@ def test_whomTheServerHasNotMetIsNotWatched(pair: Any) -> None:
     assert list(sweeping.connections) == []
 
 
+def test_aConnectionIsFoundFromItsHandshakeToItsEnd() -> None:
+    """TLS is met with its protocol, and found until the socket below is closed: it is no plain connection then."""
+    world = TLSWorld()
+    connections = watch.Connections(world.reactor)
+    found: list[tuple[Any, ...]] = []
+
+    class Server(Lines):
+        def connectionMade(self) -> None:
+            found.append(tuple(connections))
+            connections.add(self.transport)
+            found.append(tuple(connections))
+
+        def connectionLost(self, reason: Any = None) -> None:
+            found.append(tuple(connections))
+
+    clients = world.clientFactory()
+    world.connect(world.listen(ServerFactory.forProtocol(Server)), clients)
+    world.until(lambda: len(found) == 2 and clients.trace)
+    ((transport,),) = found[1:]
+    clients.only.transport.loseConnection()  # it is told at the client's close_notify, and answers that
+    world.until(lambda: len(found) == 3)
+    world.until(lambda: not tuple(connections))
+    assert isinstance(transport, TLSConnection)
+    assert found == [(), (transport,), (transport,)]
+    world.close()
+
+
 def test_theSweepIsOneTimerAndOneSighting(pair: Any) -> None:
-    """All that a connection costs is what it remembers of its last sighting, and that is shared."""
+    """All that a connection costs is the note of its last sighting, and that is shared."""
     sweeping = Sweeping(Lines(), pair)
     transports = [FakeTransport(Lines(), pair[0]) for _ in range(100)]
     for transport in transports:
         sweeping.accept(transport)
     assert len(sweeping.clock.getDelayedCalls()) == 1
-    assert len({id(transport.sighting) for transport in transports}) == 1
+    assert len({id(sweeping.clock.noteOf(transport)) for transport in transports}) == 1
     sweeping.clock.advance(1)
     assert len(sweeping.clock.getDelayedCalls()) == 1
-    assert len({id(transport.sighting) for transport in transports}) == 1
+    assert len({id(sweeping.clock.noteOf(transport)) for transport in transports}) == 1
     assert all(type(transport.protocol) is Lines for transport in transports)
     assert list(sweeping.connections) == transports
 
