@@ -19,7 +19,7 @@ unexport COVERAGE_FILE COVERAGE_RCFILE COVERAGE_PROCESS_START COVERAGE_PROCESS_C
 TAG := $(shell '$(PYTHON)' -I -c 'import sys; print(sys.implementation.cache_tag if sys.version_info >= (3, 11) else "old")' 2>/dev/null)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # The version stands in the package.
-SOURCES := pyproject.toml setup.py src/_linebuf.pyx src/reactor/__init__.py
+SOURCES := pyproject.toml setup.py $(wildcard src/*.pyx src/*.h src/reactor/*.pxd) src/reactor/__init__.py
 MADE := $(VENV)/.made-$(TAG)
 
 # Timing tests that have failed while something else ran, a name a line, run again when nothing does.
@@ -121,7 +121,7 @@ release-check: $(VENV)/.test
 
 clean:
 	rm -rf $(VENV) build dist htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* src/*.egg-info
-	rm -f src/_linebuf.c src/reactor/_linebuf.*.so
+	rm -f src/*.c src/reactor/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(MADE):

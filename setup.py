@@ -1,4 +1,4 @@
-"""Builds the one extension, the line core. REACTOR_PURE=1 builds none, nor does a Python that is not CPython."""
+"""Builds the extensions of the line core. REACTOR_PURE=1 builds none, nor does a Python that is not CPython."""
 
 import hashlib
 import os
@@ -8,7 +8,10 @@ import sys
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCE = "src/_linebuf.pyx"
+HERE = pathlib.Path(__file__).parent
+MODULES = ("_announcing", "_sending", "_linebuf")
+# All that the extensions are made from. Cython looks for a .pxd where the package has its module.
+SOURCES = [path for pattern in ("src/*.pyx", "src/*.h", "src/reactor/*.pxd") for path in sorted(HERE.glob(pattern))]
 
 
 class BuildLineCore(build_ext):
@@ -21,9 +24,18 @@ class BuildLineCore(build_ext):
 
 
 def lineCore():
-    digest = hashlib.sha256(pathlib.Path(__file__).with_name("src").joinpath("_linebuf.pyx").read_bytes()).hexdigest()
-    return Extension("reactor._linebuf", [SOURCE], define_macros=[("LINEBUF_SOURCE_HASH", f'"{digest}"')])
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
+    return [
+        Extension(
+            f"reactor.{name}",
+            [f"src/{name}.pyx"],
+            include_dirs=["src"],
+            define_macros=[("LINE_SOURCE_HASH", f'"{digest}"')],
+            depends=[str(path.relative_to(HERE)) for path in SOURCES],
+        )
+        for name in MODULES
+    ]
 
 
 pure = os.environ.get("REACTOR_PURE") == "1" or sys.implementation.name != "cpython"
-setup(ext_modules=[] if pure else [lineCore()], cmdclass={"build_ext": BuildLineCore})
+setup(ext_modules=[] if pure else lineCore(), cmdclass={"build_ext": BuildLineCore})

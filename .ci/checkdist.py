@@ -22,6 +22,7 @@ import zipfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
 SMOKE = ROOT / "tests" / "smoke.py"
+EXTENSIONS = ("_announcing", "_linebuf", "_sending")
 GENERATED = (".c", ".so", ".pyd", ".pyc")
 WRITTEN = frozenset({"bench/servers/floor.c", "tests/battery/failing.c"})
 # Raw figures of measurements; the tables that are made from them are shipped.
@@ -71,7 +72,8 @@ def checkSdist(sdist: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
     assert not generated, f"generated files in the sdist: {generated}"
     raw = sorted(name for name in shipped if name.endswith(RAW))
     assert not raw, f"raw figures in the sdist: {raw}"
-    for name in ("src/_linebuf.pyx", "src/reactor/py.typed", "tests/smoke.py", "LICENSE", "README.md"):
+    core = [f"src/{name}.pyx" for name in EXTENSIONS]
+    for name in (*core, "src/linetricks.h", "src/reactor/py.typed", "tests/smoke.py", "LICENSE", "README.md"):
         assert name in shipped, f"{name} is not in the sdist"
     if (ROOT / ".git").exists():
         listing = subprocess.run(("git", "ls-files"), cwd=ROOT, check=True, capture_output=True, text=True).stdout
@@ -82,13 +84,12 @@ def checkSdist(sdist: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
 
 def checkWheel(wheel: pathlib.Path, compiled: bool) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    extensions = [name for name in names if name.startswith("reactor/_linebuf.") and name.endswith((".so", ".pyd"))]
-    assert len(extensions) == compiled, f"{wheel.name} holds {extensions}"
+    extensions = sorted(name.split(".")[0] for name in names if name.endswith((".so", ".pyd")))
+    assert extensions == [f"reactor/{name}" for name in EXTENSIONS if compiled], f"{wheel.name} holds {extensions}"
     assert wheel.name.endswith("py3-none-any.whl") is not compiled, f"{wheel.name}: wrong platform tag"
     assert "reactor/py.typed" in names
-    strays = [
-        name for name in names if not name.startswith(("reactor/", "linereactor-")) or name.endswith((".c", ".pyx"))
-    ]
+    ours, sources = ("reactor/", "linereactor-"), (".c", ".h", ".pxd", ".pyx")
+    strays = [name for name in names if not name.startswith(ours) or name.endswith(sources)]
     assert not strays, f"{wheel.name} holds {strays}"
 
 

@@ -1,8 +1,8 @@
-"""Line coverage of the Cython line core, src/_linebuf.pyx, by the tests that drive it.
+"""Line coverage of the Cython line core, the .pyx files of src/, by the tests that drive it.
 
     python .ci/corecoverage.py TEST...
 
-The extension is built again in build/trace/, with line tracing, which makes it slow; the one in use stays as it is.
+The extensions are built again in build/trace/, with line tracing, which makes them slow; those in use stay as is.
 Cython counts lines and no branches.
 """
 
@@ -17,7 +17,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TRACE = ROOT / "build" / "trace"
 
-# setup.py as it stands, with a directive that the .pyx does not set.
+# setup.py as is, with a directive that no .pyx sets.
 BUILD = """
 import runpy, sys
 from Cython.Compiler import Options
@@ -29,7 +29,7 @@ runpy.run_path("setup.py", run_name="__main__")
 SETTINGS = """
 [run]
 plugins = Cython.Coverage
-include = src/_linebuf.pyx
+include = src/*.pyx
 [report]
 show_missing = true
 """

@@ -1,186 +1,100 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
-"""The compiled line core. reactor.linecore says what a LineBuffer promises; here is how it keeps it.
+"""The compiled LineBuffer: buffering, cutting, MAX_LENGTH. reactor.linecore has its contract.
 
-Where the bytes are. They are, in order, those of the tail from `start` to `size`, then those of the chunk from `pos`
-on; either may be missing. The chunk is a read that was adopted as it came. When no complete line is left, its rest
-becomes the tail, memory of our own that grows by an eighth, so a line that trickles in costs linear time and a client
-that sits on half a line holds little more than that half. A read that follows a tail is adopted beside it, and only the
-piece that completes the tail's line is copied over; what arrives while nothing is cut is all copied to the tail.
+How a receiver is answered
+==========================
+
+A Follower's fields say what is known of the settings of `owner`, the receiver. The first row that is true counts:
+
+    answer    when                                            the receiver then
+    KEPT      busy or waiting                                 does nothing: the bytes are kept
+    STALE     settings is UNKNOWN, or tag is another          reads its settings, and calls follow() or refuse()
+    SLOW      settings is REFUSED                             asks for each setting before each line
+    BATCHED   settings is KNOWN, and batches                  takes lines()
+    WATCHED   settings is KNOWN, and watches                  iterates
+    FAST      settings is KNOWN                               iterates, and asks its transport after each line
+
+`settings` changes in these ways alone; `tag`, the version number of the owner's class, is taken at each but the first:
+
+    from      to         by
+    any       UNKNOWN    a setting that is announced; receive(), if the owner's class has another number than `tag`
+    any       KNOWN      follow()
+    any       REFUSED    refuse(); follow(), for values that compare in a way of their own
+    any       UNKNOWN    either of these, if the class has no number
+
+While the receiver is busy, each of these must hold, or the step ends the iteration, and isDone() is false:
+
+    what              iterating needs it      isDone() needs it       it ends when
+    settings, tag     always                  always                  a setting is announced, or the class changes
+    closingCount      if watches              if watches              any transport begins to close
+    spent             -                       always                  more is received
+    not batches       -                       unless watches          -
+
+Where the bytes are
+===================
+
+The bytes are, in order, those of the tail from `start` to `size`, then those of the chunk from `pos` on. Either may be
+missing. The chunk is a read, adopted without a copy. When no complete line is left, the rest of the chunk becomes the
+tail, which is memory of our own that grows by an eighth. So a line that trickles in costs linear time, and half a line
+costs little more memory than its own size. A read that follows a tail is adopted beside it. Only the piece that
+completes the tail's line is copied over. A read that arrives while nothing is cut is copied to the tail whole.
 
 `searched` is an offset, in the tail if there is one, else in the chunk: no delimiter begins before it. It stays at a
-delimiter that was found until the line is cut, and is set back only when the delimiter changes. The search looks for
-the delimiter's last byte, with memchr, and compares the rest; as all matches are of one length, the first is leftmost.
+delimiter that was found until the line is cut, and goes back only when the delimiter changes. The search looks for the
+delimiter's last byte and compares the rest. All matches have one length, so the first match is the leftmost.
 
-Nothing is lost or doubled if memory runs out: a line is made before the buffer moves past it, and bytes are copied to
-where they go before they are dropped where they were. Where a copy only saves memory, its failure is ignored.
+Nothing is lost or doubled if memory runs out. A line is made before the buffer moves past it, and bytes are copied to
+their new place before their old place is given up. Where a copy only saves memory, its failure is ignored.
 
-How most lines cost no object. What a receiver's loop was given last is remembered here, too. If nobody else has it when
-the next line is asked for, and that is about as long, it becomes that one: CPython's tuples from zip() do the same. It
-is a third of what a short line costs. The count of references tells, and only those loops may ask, as it counts the
-variable that they keep the line in.
+How most lines cost no object
+=============================
 
-How a setting is known while lines are cut. Pointers into the bytes are never held across a Python call, and nothing is
-called here but the allocator, so a change can only happen between two steps of the iteration. There are three kinds:
-- The class, or a base of it, gets another attribute, or the owner another class. CPython gives each state of each class
-  a number of its own (tp_version_tag, 0 if there is none), so each step compares one number.
-- The instance gets an attribute. The class attributes of the settings are made to announce that: a descriptor takes
-  the place of each. Reading it gives the instance's own attribute or else the very object from the class body, and
-  setting it stores the value in the instance and marks the buffer stale, which ends the iteration. `announces` puts
-  them in place when a class has its first data, in LineReceiver and its subclasses only: a value from a mixin stays as
-  it is, and makes the class one that is asked before each line, as do properties and overrides of attribute access. A
-  value written straight into the instance's __dict__ announces nothing.
-- A transport begins to close. Of those that are Disconnectable it is counted how often one did (`closings`), so each
-  step compares one number; another transport is asked after each line, by the caller.
+The line that a receiver's loop got last is remembered here, too, as `lastLine`. If no other code has that line when the
+loop asks for the next one, and the next one is about as long, the same object becomes the next one (see `line_reuse`).
+Only those loops may ask, because the reference of their variable is counted.
+
+Pointers into the bytes are never held across a Python call.
 """
 
 cimport cython
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.object cimport PyObject, PyObject_GenericGetAttr, PyObject_GenericSetAttr
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.string cimport memcmp, memcpy, memmove
 
+from reactor._announcing cimport KNOWN, REFUSED, UNKNOWN, Follower, announcementCount
+from reactor._linetricks cimport (
+    LINE_OWNED,
+    LINE_SOURCE_HASH,
+    LINE_TAG,
+    PY_SSIZE_T_MAX,
+    line_isReusable,
+    line_list,
+    line_new,
+    line_push,
+    line_reuse,
+    line_search,
+    line_take,
+    new_bytes,
+    size_in,
+    text_in,
+)
+from reactor._sending cimport announces_closing, closingCount, send_line, send_lines
+
+from reactor._announcing import AnnouncingAttribute, announces, announcingFromTheStart
 from reactor._arguments import checkDelimiter
+from reactor._sending import Disconnectable, OutputBuffer
 
-cdef extern from *:
-    """
-    #define LINEBUF_SET_SIZE(object, size) Py_SET_SIZE((PyVarObject *)(object), size)
-    #define LINEBUF_TAG(object) (Py_TYPE(object)->tp_version_tag)
-    #define LINEBUF_TAG_OF(type) (((PyTypeObject *)(type))->tp_version_tag)
+SOURCE_HASH = LINE_SOURCE_HASH.decode("ascii")
 
-    /* A reference that changes hands. To take one more and drop it again costs, from CPython 3.12 on, as much as half a
-       short line: the one writes 32 bits of the count, the other reads 64. */
-    #define LINEBUF_OWNED(object) (object)
-
-    static inline void linebuf_end(PyObject *line, Py_ssize_t size) {
-        Py_SET_SIZE((PyVarObject *)line, size);
-        PyBytes_AS_STRING(line)[size] = 0;
-    }
-
-    /* How many bytes a line of `size` gets memory for: allocators round up to 16. */
-    static inline Py_ssize_t linebuf_room(Py_ssize_t size) {
-        const Py_ssize_t header = offsetof(PyBytesObject, ob_sval) + 1;
-        return ((header + size + 15) & ~(Py_ssize_t)15) - header;
-    }
-
-    static inline PyObject *linebuf_line(const char *text, Py_ssize_t size) {
-        PyObject *line;
-        if (size < 2)
-            return PyBytes_FromStringAndSize(text, size);
-        line = PyBytes_FromStringAndSize(NULL, linebuf_room(size));
-        if (line != NULL) {
-            memcpy(PyBytes_AS_STRING(line), text, (size_t)size);
-            linebuf_end(line, size);
-        }
-        return line;
-    }
-
-    #ifdef Py_GIL_DISABLED
-    #define linebuf_isReusable(line) 0
-    #define linebuf_take(object) Py_INCREF(object)
-    #define linebuf_reuse(line, size) 0
-    #else
-
-    /* Lines of no byte and of one are objects that everybody shares, and immortal from CPython 3.12 on. */
-    #define linebuf_isReusable(line) (Py_SIZE(line) > 1)
-
-    /* One more reference, in the width in which one is given back: see above. Not for immortal objects. */
-    #ifdef Py_REF_DEBUG
-    #define linebuf_take(object) Py_INCREF(object)
-    #else
-    #define linebuf_take(object) ((object)->ob_refcnt++)
-    #endif
-
-    /* Have `line`, of linebuf_line, hold `size` bytes, with a reference for the caller, if a new object for them would
-       be as large, and nobody has it but us and the variable of the loop that asks for the next one. */
-    static inline int linebuf_reuse(PyObject *line, Py_ssize_t size) {
-        if (line->ob_refcnt != 2 || size < 2 || linebuf_room(Py_SIZE(line)) != linebuf_room(size))
-            return 0;
-        linebuf_end(line, size);
-        _Py_COMP_DIAG_PUSH
-        _Py_COMP_DIAG_IGNORE_DEPR_DECLS
-        ((PyBytesObject *)line)->ob_shash = -1;
-        _Py_COMP_DIAG_POP
-        linebuf_take(line);
-        return 1;
-    }
-    #endif
-
-    /* An empty list with room for some items. */
-    static inline PyObject *linebuf_list(Py_ssize_t room) {
-    #ifndef Py_GIL_DISABLED
-        PyObject *list = PyList_New(room);
-        if (list != NULL)
-            Py_SET_SIZE((PyVarObject *)list, 0);
-        return list;
-    #else
-        return PyList_New(0);
-    #endif
-    }
-
-    static inline int linebuf_push(PyObject *list, PyObject *item) {
-        int failed;
-    #ifndef Py_GIL_DISABLED
-        const Py_ssize_t size = PyList_GET_SIZE(list);
-        if (size < ((PyListObject *)list)->allocated) {
-            PyList_SET_ITEM(list, size, item);
-            Py_SET_SIZE((PyVarObject *)list, size + 1);
-            return 0;
-        }
-    #endif
-        failed = PyList_Append(list, item);
-        Py_DECREF(item);
-        return failed;
-    }
-
-    /* memchr, which looks at the first bytes itself: most lines are short, and a call costs as much as 32 bytes do. */
-    #if defined(__SSE2__)
-    #include <emmintrin.h>
-    static inline const char *linebuf_find(const char *at, const char *end, char wanted) {
-        const __m128i pattern = _mm_set1_epi8(wanted);
-        int round;
-        for (round = 0; round < 2 && end - at >= 16; round++, at += 16) {
-            const __m128i equal = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)at), pattern);
-            const unsigned int mask = (unsigned int)_mm_movemask_epi8(equal);
-            if (mask)
-                return at + __builtin_ctz(mask);
-        }
-        return memchr(at, wanted, (size_t)(end - at));
-    }
-    #else
-    static inline const char *linebuf_find(const char *at, const char *end, char wanted) {
-        return memchr(at, wanted, (size_t)(end - at));
-    }
-    #endif
-    """
-    const char *LINEBUF_SOURCE_HASH
-    const Py_ssize_t PY_SSIZE_T_MAX
-    const char *linebuf_find(const char *at, const char *end, char wanted) noexcept
-    object LINEBUF_OWNED(PyObject *)
-    char *text_in "PyBytes_AS_STRING"(PyObject *)
-    Py_ssize_t size_in "PyBytes_GET_SIZE"(PyObject *)
-    PyObject *linebuf_line(const char *, Py_ssize_t) except NULL
-    bint linebuf_isReusable(PyObject *) noexcept
-    void linebuf_take(PyObject *) noexcept
-    bint linebuf_reuse(PyObject *, Py_ssize_t) noexcept
-    list linebuf_list(Py_ssize_t)
-    int linebuf_push(list, PyObject *) except -1
-    PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t) except NULL
-    PyObject *PyList_GET_ITEM(object, Py_ssize_t)
-    void LINEBUF_SET_SIZE(PyObject *, Py_ssize_t)
-    unsigned int LINEBUF_TAG(PyObject *)
-    unsigned int LINEBUF_TAG_OF(PyObject *)
-
-SOURCE_HASH = LINEBUF_SOURCE_HASH.decode("ascii")
-
+# What receive() and follow() answer: the table above.
 cdef enum:
     KEPT = 0
     FAST = 1
     STALE = 2
-    EXACT = 3
+    SLOW = 3
     WATCHED = 4
     BATCHED = 5
 
@@ -209,27 +123,8 @@ cdef inline bint is_same(const char *text, const char *other, Py_ssize_t size) n
     return size == 0 or memcmp(text, other, <size_t>size) == 0
 
 
-cdef inline Py_ssize_t find(const char *text, Py_ssize_t start, Py_ssize_t size, PyObject *delimiter) noexcept:
-    """The offset of the first delimiter that begins at or after `start` and ends by `size`, or -1."""
-    cdef const char *wanted = text_in(delimiter)
-    cdef Py_ssize_t before = size_in(delimiter) - 1
-    cdef const char *end = text + size
-    cdef const char *at
-    if before < 0 or size - start <= before:
-        return -1
-    at = text + start + before
-    while at < end:
-        at = linebuf_find(at, end, wanted[before])
-        if at == NULL:
-            return -1
-        if before == 0 or ((at - 1)[0] == wanted[before - 1] and is_same(at - before, wanted, before - 1)):
-            return at - before - text
-        at += 1
-    return -1
-
-
 @cython.final
-cdef class LineBuffer:
+cdef class LineBuffer(Follower):
     """Bytes go in as they were read, lines come out. reactor.linecore has the contract."""
 
     cdef bytes chunk
@@ -239,23 +134,17 @@ cdef class LineBuffer:
     cdef Py_ssize_t searched
     cdef Py_ssize_t limit
     cdef readonly Py_ssize_t lineCount
-    # Who is told of the lines, while busy. A reference of our own keeps it alive: its class is read before each line.
+    # The receiver, while it is busy. The buffer holds a reference, because each step reads the receiver's class.
     cdef PyObject *owner
-    # The class for which FAST or EXACT was found out.
-    cdef unsigned int tag
-    # `closings` when this read came.
-    cdef unsigned int closed
-    cdef unsigned char state
+    # `closingCount` when the present read came.
+    cdef unsigned int closingCountAtRead
     cdef unsigned char isBusy
     cdef unsigned char isWaiting
     cdef unsigned char strips
     cdef unsigned char skipping
-    cdef unsigned char spent
-    cdef unsigned char watches
-    cdef unsigned char batches
 
     def __cinit__(self, delimiter=b"\r\n", maxLength=16384, stripCR=False):
-        self.state = STALE
+        self.settings = UNKNOWN
         self.separator = b""
         self.delimiter = delimiter
         self.maxLength = maxLength
@@ -283,7 +172,9 @@ cdef class LineBuffer:
 
     def __next__(self):
         if self.owner != NULL and (
-            self.state != FAST or LINEBUF_TAG(self.owner) != self.tag or (self.watches and self.closed != closings)
+            self.settings != KNOWN
+            or LINE_TAG(self.owner) != self.tag
+            or (self.watches and self.closingCountAtRead != closingCount)
         ):
             raise StopIteration
         if not locate(self):
@@ -298,7 +189,7 @@ cdef class LineBuffer:
         else:
             line = next_line(<PyObject *>self, front_of(self), length)
         advance(self)
-        return LINEBUF_OWNED(line)
+        return LINE_OWNED(line)
 
     @property
     def delimiter(self):
@@ -391,9 +282,9 @@ cdef class LineBuffer:
                 if lines is None:
                     # As long as it becomes if all lines are like the first: growing costs a tenth of the work.
                     each = length + size_in(<PyObject *>self.separator)
-                    lines = linebuf_list(min(size_of(self) // each + 1, LIST_LIMIT))
+                    lines = line_list(min(size_of(self) // each + 1, LIST_LIMIT))
                 line = new_bytes(front_of(self), length)
-                linebuf_push(lines, line)
+                line_push(lines, line)
                 advance(self)
         except MemoryError:
             if not lines:
@@ -433,9 +324,9 @@ cdef class LineBuffer:
         return dropped
 
     def isDone(self):
-        if not self.spent or self.state != FAST or self.owner == NULL or LINEBUF_TAG(self.owner) != self.tag:
+        if not self.spent or self.settings != KNOWN or self.owner == NULL or LINE_TAG(self.owner) != self.tag:
             return False
-        return self.closed == closings if self.watches else not self.batches
+        return self.closingCountAtRead == closingCount if self.watches else not self.batches
 
     def receive(self, owner, data, transport):
         add_read(self, data)
@@ -444,69 +335,37 @@ cdef class LineBuffer:
         if self.skipping and not owner.paused:
             self.delimiter = owner.delimiter
             still_skips(self)
-        self.watches = tells_of_closing(transport)
-        self.closed = closings
+        self.watches = announces_closing(transport)
+        self.closingCountAtRead = closingCount
         self.isBusy = 1
         Py_INCREF(owner)
         self.owner = <PyObject *>owner
-        if LINEBUF_TAG(self.owner) != self.tag:
-            self.state = STALE
+        if LINE_TAG(self.owner) != self.tag:
+            self.settings = UNKNOWN
         return how_to_go_on(self)
 
     def follow(self, owner, delimiter, maxLength, stripCR, batches):
-        """Know the settings from now on, those of `owner`, whose class announces. EXACT if they are none to go by."""
-        # A number of somebody else's may compare in a way of its own.
+        """Know the settings of `owner`, whose class announces, from now on. SLOW if these values cannot be known."""
+        # A number of another type may compare in a way of its own.
         if not (isinstance(delimiter, bytes) and type(maxLength) in (int, bool) and delimiter):
             self.refuse(owner)
-            return EXACT
+            return SLOW
         self.delimiter = delimiter
         self.maxLength = maxLength
         self.stripCR = stripCR
-        self.tag = LINEBUF_TAG(<PyObject *>owner)
+        self.tag = LINE_TAG(<PyObject *>owner)
         if not self.tag:
-            self.state = STALE
-            return EXACT
-        self.state = FAST
+            self.settings = UNKNOWN
+            return SLOW
+        self.settings = KNOWN
         self.batches = 1 if batches else 0
         return how_to_go_on(self)
 
     def send(self, owner, transport, line):
-        """transport.write(line + owner.delimiter), sooner: the delimiter may be known here, and write be ours."""
-        if not knows(self, owner) or not PyBytes_CheckExact(line):
-            write = transport.write
-            delimiter = owner.delimiter
-            try:
-                whole = line + delimiter
-            except TypeError:
-                check_line(line)
-                checkDelimiter(delimiter)
-                raise
-            return write(whole)
-        if not gathers(transport):
-            return transport.write(ended(self, <bytes>line))
-        write_line(self, <OutputBuffer>transport, <bytes>line)
+        return send_line(owner, transport, line, self.separator if knows(self, owner) else None)
 
     def sendAll(self, owner, transport, lines):
-        """The same for a list of lines, in one write; none if there are no lines."""
-        cdef Py_ssize_t size = size_joined(self, lines) if knows(self, owner) else -1
-        if size < 0:
-            delimiter = owner.delimiter
-            lines = [*lines, b""]
-            try:
-                whole = delimiter.join(lines)
-            except (TypeError, AttributeError):
-                checkDelimiter(delimiter)
-                for line in lines:
-                    check_line(line)
-                raise
-        elif size == 0:
-            return None
-        else:
-            whole = joined(self, <list>lines, size)
-            if gathers(transport):
-                write_bytes(<OutputBuffer>transport, <bytes>whole)
-                return None
-        return transport.write(whole) if whole else None
+        return send_lines(owner, transport, lines, self.separator if knows(self, owner) else None)
 
     def split(self, data, delimiter):
         """Feed `data`, and give up all complete lines, however long."""
@@ -532,14 +391,14 @@ cdef class LineBuffer:
         return lines
 
     def refuse(self, owner):
-        """Answer EXACT for as long as the class of `owner` is what it is, and nothing is announced."""
-        self.tag = LINEBUF_TAG(<PyObject *>owner)
-        self.state = <unsigned char>(EXACT if self.tag else STALE)
+        """Answer SLOW for as long as the class of `owner` is as it is, and no setting is announced."""
+        self.tag = LINE_TAG(<PyObject *>owner)
+        self.settings = <unsigned char>(REFUSED if self.tag else UNKNOWN)
 
 
 @cython.final
 cdef class Lines:
-    """Complete lines, for somebody who is to ask for MAX_LENGTH and for the transport's state before each."""
+    """Complete lines of LineOnlyReceiver, which must ask for MAX_LENGTH and for the transport's state before each."""
 
     cdef bytes whole
     cdef bytes separator
@@ -548,8 +407,8 @@ cdef class Lines:
     cdef Py_ssize_t limit
     cdef object owner
     cdef unsigned int tag
-    cdef unsigned int announced
-    cdef unsigned int closed
+    cdef unsigned int announcementCountAtRead
+    cdef unsigned int closingCountAtRead
     cdef unsigned char watches
 
     def __dealloc__(self):
@@ -562,11 +421,11 @@ cdef class Lines:
         """Let iteration begin, for `owner`, whose class announces. Returns whether `transport` announces, too."""
         if type(maxLength) in (int, bool):
             self.limit = UNLIMITED if maxLength >= UNLIMITED else -1 if maxLength < 0 else maxLength
-            self.tag = LINEBUF_TAG(<PyObject *>owner)
+            self.tag = LINE_TAG(<PyObject *>owner)
             self.owner = owner if self.tag else None
-        self.announced = announcements
-        self.watches = tells_of_closing(transport)
-        self.closed = closings
+        self.announcementCountAtRead = announcementCount
+        self.watches = announces_closing(transport)
+        self.closingCountAtRead = closingCount
         return self.watches != 0
 
     def __iter__(self):
@@ -578,9 +437,9 @@ cdef class Lines:
         if (
             self.owner is None
             or self.pos >= self.end
-            or (self.watches and self.closed != closings)
-            or self.announced != announcements
-            or LINEBUF_TAG(<PyObject *>self.owner) != self.tag
+            or (self.watches and self.closingCountAtRead != closingCount)
+            or self.announcementCountAtRead != announcementCount
+            or LINE_TAG(<PyObject *>self.owner) != self.tag
         ):
             raise StopIteration
         length = length_of_next(self)
@@ -588,7 +447,7 @@ cdef class Lines:
             raise StopIteration
         line = next_line(<PyObject *>self, text_in(<PyObject *>self.whole) + self.pos, length)
         self.pos += length + size_in(<PyObject *>self.separator)
-        return LINEBUF_OWNED(line)
+        return LINE_OWNED(line)
 
     def rest(self):
         """Return the lines that iterating has not given, as a list; it gives no more."""
@@ -604,7 +463,7 @@ cdef class Lines:
 
 
 cdef inline Py_ssize_t length_of_next(Lines self) noexcept:
-    return find(text_in(<PyObject *>self.whole), self.pos, self.end, <PyObject *>self.separator) - self.pos
+    return line_search(text_in(<PyObject *>self.whole), self.pos, self.end, <PyObject *>self.separator) - self.pos
 
 
 cdef Py_ssize_t end_of_lines(bytes whole, bytes separator) noexcept:
@@ -623,47 +482,52 @@ cdef Py_ssize_t end_of_lines(bytes whole, bytes separator) noexcept:
             at -= 1
         return at + length
     # The delimiter's end is like its beginning: what is one can only be told from the left.
-    at = find(text, 0, size, <PyObject *>separator)
+    at = line_search(text, 0, size, <PyObject *>separator)
     while at >= 0:
         end = at + length
-        at = find(text, end, size, <PyObject *>separator)
+        at = line_search(text, end, size, <PyObject *>separator)
     return end
 
 
-# The line that was last given to the loop of a receiver, and by whom.
-cdef PyObject *last = NULL
-cdef PyObject *giver = NULL
+# The line that the loop of a receiver got last, and the LineBuffer or Lines that gave it.
+cdef PyObject *lastLine = NULL
+cdef PyObject *lastLineSource = NULL
 
 
-cdef inline void keep(PyObject *whose, PyObject *line) noexcept:
-    """Remember the line that is given; NULL: forget it."""
-    global last, giver
-    cdef PyObject *before = last
-    if line != NULL and linebuf_isReusable(line):
-        linebuf_take(line)
-        last = line
-        giver = whose
+cdef inline void keep(PyObject *source, PyObject *line) noexcept:
+    """Remember the line that `source` gives; with NULL, forget its last one."""
+    global lastLine, lastLineSource
+    cdef PyObject *before = lastLine
+    if line != NULL and line_isReusable(line):
+        line_take(line)
+        lastLine = line
+        lastLineSource = source
         Py_XDECREF(before)
-    elif giver == whose:
-        last = giver = NULL
+    elif lastLineSource == source:
+        lastLine = lastLineSource = NULL
         Py_XDECREF(before)
 
 
-cdef inline PyObject *next_line(PyObject *whose, const char *text, Py_ssize_t length) except NULL:
-    """A line for the loop of a receiver: the one before, if that has nobody else."""
-    cdef PyObject *line = last
-    if giver == whose and linebuf_reuse(line, length):
+cdef inline PyObject *next_line(PyObject *source, const char *text, Py_ssize_t length) except NULL:
+    """A line for the loop of a receiver: the last one again, if no other code has it."""
+    cdef PyObject *line = lastLine
+    if lastLineSource == source and line_reuse(line, length):
         memcpy(text_in(line), text, <size_t>length)
     else:
-        line = linebuf_line(text, length)
-        keep(whose, line)
+        line = line_new(text, length)
+        keep(source, line)
     return line
 
 
 cdef inline int how_to_go_on(LineBuffer self) noexcept:
-    if self.state != FAST:
-        return self.state
+    if self.settings != KNOWN:
+        return SLOW if self.settings == REFUSED else STALE
     return BATCHED if self.batches else WATCHED if self.watches else FAST
+
+
+cdef inline bint knows(LineBuffer self, object owner) noexcept:
+    """Whether `separator` is the delimiter of `owner`."""
+    return self.settings == KNOWN and LINE_TAG(<PyObject *>owner) == self.tag
 
 
 cdef bytes as_bytes(object data):
@@ -840,7 +704,7 @@ cdef int add_read(LineBuffer self, object data) except -1:
 
 
 cdef inline bint still_skips(LineBuffer self) noexcept:
-    """Whether all that is held belongs to a line that is being skipped, which is first dropped as far as it is there."""
+    """Drop what is there of a line that is being skipped. Whether all that is still held belongs to it."""
     if self.skipping:
         try:
             locate(self)
@@ -871,6 +735,11 @@ cdef int append(LineBuffer self, bytes read) except -1:
     return 0
 
 
+cdef inline Py_ssize_t find_in_chunk(LineBuffer self, Py_ssize_t start) noexcept:
+    cdef PyObject *chunk = <PyObject *>self.chunk
+    return line_search(text_in(chunk), start, size_in(chunk), <PyObject *>self.separator)
+
+
 cdef inline bint locate(LineBuffer self) except -1:
     """Whether there is a delimiter. If so, its offset is `searched`, and in the tail if there is one."""
     cdef Py_ssize_t at
@@ -878,7 +747,7 @@ cdef inline bint locate(LineBuffer self) except -1:
         return locate_slowly(self)
     if self.chunk is None:
         return False
-    at = find(text_in(<PyObject *>self.chunk), self.searched, size_in(<PyObject *>self.chunk), <PyObject *>self.separator)
+    at = find_in_chunk(self, self.searched)
     if at < 0:
         settle_chunk(self)
         return False
@@ -900,7 +769,7 @@ cdef bint locate_slowly(LineBuffer self) except -1:
 
 cdef bint locate_in_chunk(LineBuffer self) noexcept:
     cdef Py_ssize_t at
-    at = find(text_in(<PyObject *>self.chunk), self.searched, size_in(<PyObject *>self.chunk), <PyObject *>self.separator)
+    at = find_in_chunk(self, self.searched)
     if at < 0:
         settle_chunk(self)
         return False
@@ -923,7 +792,7 @@ cdef bint locate_in_tail(LineBuffer self) except -1:
     else:
         begin = self.pos
     if self.chunk is not None:
-        at = find(text_in(<PyObject *>self.chunk), begin, size_in(<PyObject *>self.chunk), <PyObject *>self.separator)
+        at = find_in_chunk(self, begin)
         if at >= 0:
             move_to_tail(self, at + length)
             self.searched = self.tail.size - length
@@ -934,7 +803,7 @@ cdef bint locate_in_tail(LineBuffer self) except -1:
 
 
 cdef bint find_in_tail(LineBuffer self) noexcept:
-    cdef Py_ssize_t at = find(bytes_of(self.tail), self.searched, self.tail.size, <PyObject *>self.separator)
+    cdef Py_ssize_t at = line_search(bytes_of(self.tail), self.searched, self.tail.size, <PyObject *>self.separator)
     if at >= 0:
         self.searched = at
     return at >= 0
@@ -976,360 +845,3 @@ cdef void settle_tail(LineBuffer self) noexcept:
         if tail != NULL:
             tail.capacity = capacity
             self.tail = tail
-
-
-# How often a transport has begun to close.
-cdef unsigned int closings = 0
-
-# The class of transports that was found, last, to leave `disconnecting` as it is here.
-cdef unsigned int teller = 0
-
-
-cdef bint tells_of_closing(object transport) except -1:
-    """Whether `transport` counts in `closings` when it begins to close, and has not begun yet."""
-    global teller
-    cdef unsigned int tag
-    if not isinstance(transport, Disconnectable) or (<Disconnectable>transport).closing:
-        return False
-    tag = LINEBUF_TAG(<PyObject *>transport)
-    if tag == 0 or tag != teller:
-        kind = type(transport)
-        if not is_plain(kind) or getattr(kind, "disconnecting", None) is not Disconnectable.disconnecting:
-            return False
-        teller = LINEBUF_TAG(<PyObject *>transport)
-    return True
-
-
-cdef class Disconnectable:
-    """Base of transports that say so when they begin to close."""
-
-    cdef bint closing
-
-    @property
-    def disconnecting(self):
-        """Whether the transport is being closed."""
-        return self.closing
-
-    @disconnecting.setter
-    def disconnecting(self, value):
-        global closings
-        self.closing = value
-        closings += 1
-
-
-cdef class OutputBuffer(Disconnectable):
-    """What was written and not yet sent. reactor.linecore has the contract.
-
-    A lone write is kept as it came; only the next one begins to gather them. Base of the transports that gather output.
-    It is compiled because a short write costs less than half of what it does in Python, and there is one for each
-    answered line.
-    """
-
-    cdef bytes first
-    cdef bytearray gathered
-    cdef Py_ssize_t room
-    cdef public Py_ssize_t _mark
-
-    def __cinit__(self, *args, **kwargs):
-        self._mark = -1
-
-    @property
-    def unsent(self):
-        """How many bytes were written that the kernel has not taken yet."""
-        return unsent_in(self)
-
-    def write(self, data):
-        """write($self, data, /)\n--\n
-        Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end.
-        """
-        write_bytes(self, <bytes>data if PyBytes_CheckExact(data) else content_of(data))
-
-    def _hold(self, Py_ssize_t highWater):
-        if self._mark < 0:
-            self._mark = highWater
-
-    def _front(self):
-        if self.first is not None:
-            return self.first
-        if self.gathered is None:
-            self._mark = -1
-        return self.gathered
-
-    def _drop(self, Py_ssize_t count):
-        if count < unsent_in(self):
-            if count:
-                gather(self)
-                self.room = 0
-                del self.gathered[:count]
-            return False
-        forget(self)
-        return True
-
-    def _discardOutput(self):
-        forget(self)
-
-
-cdef inline void forget(OutputBuffer self) noexcept:
-    self.first = None
-    self.gathered = None
-    self._mark = -1
-
-
-cdef inline Py_ssize_t unsent_in(OutputBuffer self) noexcept:
-    if self.first is not None:
-        return PyBytes_GET_SIZE(self.first)
-    return 0 if self.gathered is None else PyByteArray_GET_SIZE(self.gathered)
-
-
-cdef int gather(OutputBuffer self) except -1:
-    """Have what waits in `gathered`."""
-    if self.gathered is None:
-        self.gathered = bytearray(self.first)
-        self.first = None
-        self.room = 0
-    return 0
-
-
-cdef char *room_for(OutputBuffer self, Py_ssize_t size) except NULL:
-    """Make what is gathered longer by `size`; return where that begins. (A bytearray itself grows by an eighth, and so
-    every few lines.)
-    """
-    cdef Py_ssize_t before, after
-    gather(self)
-    before = PyByteArray_GET_SIZE(self.gathered)
-    after = before + size
-    if after > self.room:
-        self.room = 0
-        PyByteArray_Resize(self.gathered, after + (after if after < 8192 else after >> 3))
-        self.room = PyByteArray_GET_SIZE(self.gathered)
-    LINEBUF_SET_SIZE(<PyObject *>self.gathered, after)
-    PyByteArray_AS_STRING(self.gathered)[after] = 0
-    return PyByteArray_AS_STRING(self.gathered) + before
-
-
-cdef inline int write_bytes(OutputBuffer self, bytes added) except -1:
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(added)
-    if self.first is None and self.gathered is None:
-        if size:
-            self.first = added
-    else:
-        memcpy(room_for(self, size), PyBytes_AS_STRING(added), <size_t>size)
-    return passed(self, size)
-
-
-cdef inline int passed(OutputBuffer self, Py_ssize_t added) except -1:
-    """`added` bytes were written: ask, if that is to be asked."""
-    if unsent_in(self) > self._mark:
-        self._passedMark(added)
-    return 0
-
-
-# The class of transports that was found, last, to write as OutputBuffer does.
-cdef unsigned int gatherer = 0
-
-
-cdef bint gathers(object transport) except -1:
-    """Whether `transport.write` is OutputBuffer's."""
-    global gatherer
-    cdef unsigned int tag
-    if not isinstance(transport, OutputBuffer):
-        return False
-    tag = LINEBUF_TAG(<PyObject *>transport)
-    if tag == 0 or tag != gatherer:
-        kind = type(transport)
-        if kind.__dictoffset__ or not is_plain(kind) or getattr(kind, "write", None) is not OutputBuffer.write:
-            return False
-        gatherer = LINEBUF_TAG(<PyObject *>transport)
-    return True
-
-
-cdef inline bint knows(LineBuffer self, object owner) noexcept:
-    """Whether `separator` is the delimiter of `owner`."""
-    return self.state == FAST and LINEBUF_TAG(<PyObject *>owner) == self.tag
-
-
-cdef Py_ssize_t size_joined(LineBuffer self, object lines) noexcept:
-    """How long the lines are, each with the delimiter after it; -1 unless `lines` is a list of exact bytes."""
-    cdef Py_ssize_t index, size
-    if not PyList_CheckExact(lines):
-        return -1
-    size = PyList_GET_SIZE(lines) * size_in(<PyObject *>self.separator)
-    for index in range(PyList_GET_SIZE(lines)):
-        if not PyBytes_CheckExact(<object>PyList_GET_ITEM(lines, index)):
-            return -1
-        size += size_in(PyList_GET_ITEM(lines, index))
-    return size
-
-
-cdef bytes joined(LineBuffer self, list lines, Py_ssize_t size):
-    """The lines, each with the delimiter after it."""
-    cdef Py_ssize_t index
-    cdef bytes whole = PyBytes_FromStringAndSize(NULL, size)
-    cdef char *to = PyBytes_AS_STRING(whole)
-    for index in range(PyList_GET_SIZE(lines)):
-        to = copied(copied(to, PyList_GET_ITEM(lines, index)), <PyObject *>self.separator)
-    return whole
-
-
-cdef inline char *copied(char *to, PyObject *text) noexcept:
-    """Copy bytes; return the place behind them. (Most delimiters have two.)"""
-    if size_in(text) == 2:
-        memcpy(to, text_in(text), 2)
-        return to + 2
-    memcpy(to, text_in(text), <size_t>size_in(text))
-    return to + size_in(text)
-
-
-cdef bytes ended(LineBuffer self, bytes line):
-    """The line with the delimiter after it."""
-    cdef bytes whole = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(line) + size_in(<PyObject *>self.separator))
-    copied(copied(PyBytes_AS_STRING(whole), <PyObject *>line), <PyObject *>self.separator)
-    return whole
-
-
-cdef int write_line(LineBuffer self, OutputBuffer output, bytes line) except -1:
-    """Write a line and the delimiter; unless it is the first, without an object that holds both."""
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(line) + size_in(<PyObject *>self.separator)
-    if output.first is None and output.gathered is None:
-        output.first = ended(self, line)
-    else:
-        copied(copied(room_for(output, size), <PyObject *>line), <PyObject *>self.separator)
-    return passed(output, size)
-
-
-cdef int check_line(object line) except -1:
-    if isinstance(line, (str, int)):
-        raise TypeError(f"a line is sent as bytes, not {type(line).__name__}: encode it")
-    try:
-        memoryview(line)
-    except TypeError:
-        raise TypeError(f"a line is sent as bytes, not {line!r}") from None
-    return 0
-
-
-cdef bytes content_of(object data):
-    try:
-        return bytes(memoryview(data))
-    except TypeError:
-        raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
-
-
-
-
-# How often a setting was announced.
-cdef unsigned int announcements = 0
-
-
-cdef void announce(object owner, str place):
-    global announcements
-    announcements += 1
-    buffer = getattr(owner, place, None)
-    if isinstance(buffer, LineBuffer):
-        (<LineBuffer>buffer).state = STALE
-
-
-cdef class AnnouncingAttribute:
-    """A class attribute that reads as `default`, the very object, and announces when it is set on an instance.
-
-    An instance's own value is where it would be without this; but to look there makes CPython build a dict for the
-    instance, so that is put off until it has got a value of its own. `own` is the attribute that tells, and `place` the
-    one that has the buffer. That attribute cannot be trusted where instances may be older than this: they may have got
-    their values from before, unannounced. `late` tells, and then the instance's dict is always looked into. For the
-    same reason LineReceiver sets `own` when the class of an instance may have changed.
-    """
-
-    cdef str name
-    cdef object default
-    cdef str place
-    cdef str own
-    cdef bint late
-
-    def __cinit__(self, str name, default, str place, bint late):
-        self.name = name
-        self.default = default
-        self.place = place
-        self.own = place.removesuffix("buffer") + "own"
-        self.late = late
-
-    def __get__(self, owner, cls):
-        if owner is None or not (self.late or PyObject_GenericGetAttr(owner, self.own)):
-            return self.default
-        return owner.__dict__.get(self.name, self.default)
-
-    def __set__(self, owner, value):
-        owner.__dict__[self.name] = value
-        PyObject_GenericSetAttr(owner, self.own, True)
-        announce(owner, self.place)
-
-    def __delete__(self, owner):
-        try:
-            del owner.__dict__[self.name]
-        except KeyError:
-            raise AttributeError(self.name) from None
-        announce(owner, self.place)
-
-
-# The types of values that a class attribute which announces may have.
-cdef tuple PLAIN = (bytes, int, bool, type(None))
-cdef dict verdicts = {}
-
-
-def announcingFromTheStart(cls, root, names):
-    """Have those of the class attributes `names` announce that `cls` itself defines. It is new, without an instance."""
-    for name in names:
-        if name in cls.__dict__ and type(cls.__dict__[name]) in PLAIN:
-            announce_in(cls, root, name, False)
-
-
-def announces(cls, root, names):
-    """Return whether instances of `cls` tell their buffer when one of the attributes `names` is set.
-
-    Class attributes of `root` and its subclasses are made to do so.
-    """
-    cdef unsigned int tag = LINEBUF_TAG_OF(<PyObject *>cls)
-    cdef tuple known = verdicts.get(tag)
-    if known is None or known[0] is not names:
-        verdict = is_plain(cls) and all([has_announcing(cls, root, name) for name in names])
-        # That may have changed the class; looking an attribute up gives it its number. (A setting's own descriptor may
-        # refuse to be asked through the class.)
-        getattr(cls, "__init__")
-        tag = LINEBUF_TAG_OF(<PyObject *>cls)
-        if tag:
-            if len(verdicts) >= 4096:
-                verdicts.clear()
-            verdicts[tag] = (names, verdict)
-        return verdict
-    return known[1]
-
-
-cdef bint is_plain(object cls) except -1:
-    """Whether `cls` leaves the access to attributes to CPython."""
-    return (
-        cls.__getattribute__ is object.__getattribute__
-        and cls.__setattr__ is object.__setattr__
-        and cls.__delattr__ is object.__delattr__
-    )
-
-
-cdef bint has_announcing(object cls, object root, str name) except -1:
-    """Whether attribute `name` of `cls` announces, having been made to do so if it is our own subclass's."""
-    for owner in cls.__mro__:
-        if name in owner.__dict__:
-            value = owner.__dict__[name]
-            break
-    else:
-        return False
-    if isinstance(value, AnnouncingAttribute):
-        return True
-    if type(value) not in PLAIN or root not in owner.__mro__:
-        return False
-    return announce_in(owner, root, name, True)
-
-
-cdef bint announce_in(object cls, object root, str name, bint late) except -1:
-    """Have the class attribute `name` of `cls` announce. Return whether `cls` allows it."""
-    try:
-        setattr(cls, name, AnnouncingAttribute(name, cls.__dict__[name], f"_{root.__name__}__buffer", late))
-    except (AttributeError, TypeError):
-        return False
-    return True

@@ -1,23 +1,14 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Self, final
 
+from reactor._announcing import AnnouncingAttribute as AnnouncingAttribute
+from reactor._announcing import Follower
+from reactor._announcing import announces as announces
+from reactor._announcing import announcingFromTheStart as announcingFromTheStart
+from reactor._sending import Disconnectable as Disconnectable
+from reactor._sending import OutputBuffer as OutputBuffer
+
 SOURCE_HASH: Final[str]
-
-def announcingFromTheStart(cls: type, root: type, names: tuple[str, ...]) -> None: ...
-def announces(cls: type, root: type, names: tuple[str, ...]) -> bool: ...
-
-class Disconnectable:
-    disconnecting: bool
-
-class OutputBuffer(Disconnectable):
-    _mark: int
-    @property
-    def unsent(self) -> int: ...
-    def write(self, data: bytes | bytearray | memoryview, /) -> None: ...
-    def _hold(self, highWater: int) -> None: ...
-    def _front(self) -> bytes | bytearray | None: ...
-    def _drop(self, count: int) -> bool: ...
-    def _discardOutput(self) -> None: ...
 
 @final
 class Lines(Iterator[bytes]):
@@ -27,7 +18,7 @@ class Lines(Iterator[bytes]):
     def rest(self) -> list[bytes]: ...
 
 @final
-class LineBuffer:
+class LineBuffer(Follower):
     delimiter: bytes
     maxLength: int
     stripCR: bool

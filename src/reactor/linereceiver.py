@@ -23,9 +23,9 @@ from reactor.error import LineLengthExceeded
 from reactor.failure import Failure
 from reactor.linecore import (
     BATCHED,
-    EXACT,
     FAST,
     IMPLEMENTATION,
+    SLOW,
     STALE,
     WATCHED,
     LineBuffer,
@@ -83,7 +83,7 @@ def _checkSettings(settings: Mapping[str, Any]) -> None:
 def _isPlain(cls: type, name: str) -> bool:
     """Whether to read the setting `name` of an instance of `cls` calls no code of the program's, as a property's."""
     value = inspect.getattr_static(cls, name, None)
-    return not hasattr(value, "__get__") or type(value).__module__ == "reactor._linebuf"
+    return not hasattr(value, "__get__") or type(value).__module__ == "reactor._announcing"
 
 
 def _isOurs(error: BaseException) -> bool:
@@ -321,16 +321,16 @@ class LineReceiver(Protocol):
         connected(self, "stopProducing").stopProducing()
 
     def __follow(self, buffer: LineBuffer) -> int:
-        """Make the settings known to the buffer for as long as none of them changes. EXACT if that cannot be."""
+        """Make the settings known to the buffer for as long as none of them changes. SLOW if that cannot be."""
         if buffer.hasFollowed:
             self.__own = True  # another class, maybe: what the instance set under the former one was not announced
         batches = self.linesReceived is not None
         if not announces(type(self), LineReceiver, SETTINGS if batches else LONE_SETTINGS):
             self.__own = True
             buffer.refuse(self)
-            return EXACT
+            return SLOW
         if not self.line_mode or self.paused:
-            return EXACT
+            return SLOW
         return buffer.follow(self, self.delimiter, self.MAX_LENGTH, self.stripCR, batches)
 
     def __deliverBatch(self, buffer: LineBuffer) -> Any:

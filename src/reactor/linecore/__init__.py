@@ -1,56 +1,63 @@
-"""The line core: `LineBuffer`, which bytes are fed into as they come and complete lines are taken from.
+"""The line core: `LineBuffer`, which is fed with bytes as they arrive, and from which complete lines are taken.
 
-There are two of one contract, compiled (`reactor._linebuf`) and in Python (`reactor.linecore._pure`). IMPLEMENTATION
-says which one this process uses: "compiled" if it was built, "pure" if it was not or if REACTOR_PURE=1 is in the
-environment. An extension that is there and cannot be imported is warned of, and replaced by the pure one.
+There are two line cores with one contract. One is compiled: `reactor._linebuf`, with `reactor._sending` and
+`reactor._announcing`. The other is in Python: `_pure.py`, `_sending.py` and `_announcing.py` of this package.
+IMPLEMENTATION says which one this process uses. It is "compiled" if the extensions were built, and "pure" if they were
+not or if REACTOR_PURE=1 is in the environment. If an extension is there and cannot be imported, a RuntimeWarning says
+so, and the pure core is used.
 
-A LineBuffer belongs to one thread and calls nobody back. Its contract:
+A LineBuffer belongs to one thread, and calls no code of its user. Its contract:
 
-- `LineBuffer(delimiter=b"\\r\\n", maxLength=16384, stripCR=False)`; all three are attributes and may change at any
+- `LineBuffer(delimiter=b"\\r\\n", maxLength=16384, stripCR=False)`: all three are attributes and may change at any
   time; what is buffered is then looked at anew. `delimiter` takes any bytes-like object (TypeError for others); with an
   empty one nothing is ever a line. A `maxLength` beyond UNLIMITED counts as UNLIMITED.
-- `feed(data)` takes bytes, a bytearray or a memoryview: all of it or, if it raises, nothing. bytes that come to an
-  empty buffer are adopted, not copied.
+- `feed(data)` takes bytes, a bytearray or a memoryview: all of it or, if it raises, nothing. bytes that an empty buffer
+  is fed with are adopted, not copied.
 - Iterating cuts one line a step, as exact bytes, without its delimiter, and without one CR at its end if `stripCR`. It
-  ends where no complete line is left or the next one is longer than `maxLength`, and may go on after any change.
-- `cut(delimiter)` sets the delimiter and returns the next line as it stands, however long, with its CR, or None.
+  ends where no complete line is left or the next line is longer than `maxLength`, and may go on after any change.
+- `cut(delimiter)` sets the delimiter and returns the next line, however long, with its CR, or None.
 - `lines()` returns all that iterating would give; if it raises, nothing was cut.
-- `exceeded`: whether the line at the front is too long: a complete one longer than `maxLength`, an unfinished one of at
-  least `maxLength + len(delimiter)` bytes (one more if `stripCR`: the CR counts as part of the delimiter).
-- `skip()` returns what is there of the line at the front and drops it, up to and including its delimiter; if that is
-  yet to come, so is what the line goes on with, as it comes, while only the possible start of a delimiter is held.
-  `skipping` tells whether that goes on. What is held of such a line counts for nothing, and nobody gets it: no method
-  returns it. A delimiter that is set meanwhile ends the line.
+- `exceeded`: whether the line at the front is too long. A complete line is too long if it is longer than `maxLength`.
+  An unfinished line is too long from `maxLength + len(delimiter)` bytes on. With `stripCR` it may have one byte more,
+  as the CR counts as part of the delimiter.
+- `skip()` returns what is there of the line at the front and drops it, up to and including its delimiter. If the
+  delimiter has not arrived yet, the rest of the line is dropped as it arrives. Only the possible start of a delimiter
+  is held meanwhile. `skipping` tells whether that goes on. The bytes that are held of such a line count for nothing,
+  and no method returns them. A delimiter that is set meanwhile ends the line.
 - `take()` returns all bytes and empties the buffer, `take(count)` only the first `count` (ValueError if negative);
   `peek()` returns all bytes. `clear()` empties the buffer, and ends a skip.
-- `len(buffer)`: the bytes held. `holds`: whether there are any, those of a line that is skipped included.
-  `lineCount`: how many lines ended so far, cut or skipped.
+- `len(buffer)`: the number of bytes held. `holds`: whether there are any, those of a skipped line included.
+  `lineCount`: how many lines have ended so far, cut or skipped.
 - Each byte is searched once and copied a bounded number of times, whatever the cuts of the input.
 
-For LineReceiver alone there are `busy` and `waiting` (while one is set, the buffer only collects), and
-`receive(owner, data, transport)`: it feeds (a line that is skipped ends at the `delimiter` of `owner`, and not while
-that is `paused`), and says how to go on: KEPT, nothing to do now; else it has set `busy`, and
-one of these, of which the pure buffer has EXACT alone:
+LineReceiver alone uses the following. While `busy` or `waiting` is set, the buffer only collects. `receive(owner, data,
+transport)` feeds, and says how to go on. A line that is being skipped then ends at the `delimiter` of `owner`, unless
+`owner` is `paused`. The answer is KEPT if there is nothing to do now. Otherwise `receive` has set `busy`, and answers
+with one of these; the pure buffer answers with SLOW alone:
 
-- EXACT: ask for each setting before each line.
-- FAST: iterate, for each setting is known, and iteration ends if one changes. A line that is kept nowhere but in the
-  variable of that loop may be the object that comes back as the next one.
+- SLOW: ask for each setting before each line.
+- FAST: iterate. Each setting is known, and iteration ends if one changes. If no code keeps a line except the variable
+  of that loop, the same object may be the next line.
 - WATCHED: the same, and iteration ends, too, when any transport begins to close.
-- BATCHED: take `lines()`, for each setting is known.
-- STALE: find out whether one of the last three is possible, with `follow`, which answers like this, or `refuse`.
+- BATCHED: take `lines()`. Each setting is known.
+- STALE: read the settings, and call `follow` with them, which answers like this, or `refuse`.
 
-`isDone()` then tells whether all is delivered, and nothing has changed meanwhile that must be looked at.
-`send(owner, transport, line)` does and returns what `transport.write(line + owner.delimiter)` does; `sendAll(owner,
-transport, lines)`, the same for any iterable of lines, in one write, and nothing if there are none. TypeError for lines
-that are not bytes-like, which `checkLine(line)` raises.
+`isDone()` then tells whether all is delivered, and no change happened meanwhile that must be looked at.
+`send(owner, transport, line)` does and returns what `transport.write(line + owner.delimiter)` does. `sendAll(owner,
+transport, lines)` does the same for any iterable of lines, in one write, or in none if there are no lines. Both raise
+TypeError for lines that are not bytes-like, as `checkLine(line)` does.
 
-For LineOnlyReceiver there is `split(data, delimiter)`: it feeds, and gives up all complete lines, however long, as
+LineOnlyReceiver alone uses `split(data, delimiter)`. It feeds, and gives up all complete lines, however long, as
 `Lines`, which are false if there are none (ValueError if the delimiter is empty). Iterating gives nothing by itself.
 `watch(owner, maxLength, transport)`, if the class of `owner` announces, lets it give lines, in the way that FAST does,
-for as long as none is too long and no setting changes; it returns whether iteration ends, too, when a transport begins
-to close. `rest()` returns a list of what iterating has left. With the pure ones, that is everything.
+for as long as none is too long and no setting changes. It returns whether iteration ends, too, when a transport begins
+to close. `rest()` returns a list of what iterating has left. With the pure `Lines`, that is everything.
 
-The way out has a buffer too, for transports alone: `OutputBuffer`, a base class that gathers what is written.
+`announces(cls, root, names)` tells whether setting one of the attributes `names` on an instance of `cls` is announced
+to the instance's buffer. To make it so, it changes class attributes of `root` and its subclasses, with the compiled
+core: docs/semantics.md says how. `announcingFromTheStart` does the same for a new class.
+
+Transports alone use `OutputBuffer`, a base class that gathers what is written:
 
 - `write(data)` takes what is in a bytes-like object (TypeError for others), and calls `_passedMark(size of data)` if
   more than `_mark` bytes then wait. `_mark` is -1 at first. `unsent` tells how many wait.
@@ -59,7 +66,7 @@ The way out has a buffer too, for transports alone: `OutputBuffer`, a base class
   forgets the first `count` bytes of it, and returns whether nothing is left; if so, `_mark` is -1. `_discardOutput()`
   forgets all.
 
-Its own base, `Disconnectable`, has nothing but `disconnecting`, false at first, and announces when that is set:
+The base of OutputBuffer, `Disconnectable`, has nothing but `disconnecting`, false at first. Setting it is announced, so
 iteration for a protocol on such a transport can be WATCHED.
 """
 
@@ -69,7 +76,8 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-from reactor.linecore._pure import BATCHED, EXACT, FAST, KEPT, STALE, UNLIMITED, WATCHED, asBytes, checkLine
+from reactor.linecore._pure import BATCHED, FAST, KEPT, SLOW, STALE, UNLIMITED, WATCHED
+from reactor.linecore._sending import asBytes, checkLine
 
 IMPLEMENTATION = "pure"
 
@@ -87,27 +95,22 @@ else:
                 announcingFromTheStart,
             )
         except ImportError as error:
-            # Not there is what a pure build is like; there and unusable is a fault.
+            # A pure build has no such file. A file that is there and cannot be used is a fault.
             if not isinstance(error, ModuleNotFoundError) or error.name != "reactor._linebuf":
                 warnings.warn(f"the compiled line core cannot be used: {error}", RuntimeWarning, stacklevel=2)
         else:
             IMPLEMENTATION = "compiled"
     if IMPLEMENTATION == "pure":
-        from reactor.linecore._pure import (
-            Disconnectable,
-            LineBuffer,
-            Lines,
-            OutputBuffer,
-            announces,
-            announcingFromTheStart,
-        )
+        from reactor.linecore._announcing import announces, announcingFromTheStart
+        from reactor.linecore._pure import LineBuffer, Lines
+        from reactor.linecore._sending import Disconnectable, OutputBuffer
 
 __all__ = [
     "BATCHED",
-    "EXACT",
     "FAST",
     "IMPLEMENTATION",
     "KEPT",
+    "SLOW",
     "STALE",
     "UNLIMITED",
     "WATCHED",

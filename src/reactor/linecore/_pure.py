@@ -1,8 +1,8 @@
-"""The line core in Python: what runs where the compiled one is missing, and what says how it must behave.
+"""LineBuffer in Python: it runs where the compiled one is missing, and says how that one must behave.
 
 The bytes not yet taken are `_data[_pos:]`; none of `_data[_pos:_searched]` begins a delimiter. `_data` is a read that
-was adopted as it came, or, when a tail was longer than the read that followed it, a bytearray that grows: so a byte is
-copied a bounded number of times, whatever the cuts.
+was adopted without a copy. If a tail was longer than the read that followed it, `_data` is a bytearray that grows. So a
+byte is copied a bounded number of times, whatever the cuts.
 """
 
 from __future__ import annotations
@@ -12,116 +12,16 @@ from collections.abc import Iterable
 from typing import Any, Final, Self
 
 from reactor._arguments import checkDelimiter
+from reactor.linecore._sending import sendLine, sendLines
 
 KEPT: Final = 0
 FAST: Final = 1
 STALE: Final = 2
-EXACT: Final = 3
+SLOW: Final = 3
 WATCHED: Final = 4
 BATCHED: Final = 5
 
 UNLIMITED: Final = sys.maxsize // 2
-
-
-def announcingFromTheStart(cls: type, root: type, names: tuple[str, ...]) -> None:
-    """Have those of the class attributes `names` announce that `cls` itself defines. Here: nothing."""
-
-
-def announces(cls: type, root: type, names: tuple[str, ...]) -> bool:
-    """Return whether each of `names` that is set on an instance of `cls` is announced to its buffer. Here: never."""
-    return False
-
-
-def asBytes(data: bytes | bytearray | memoryview) -> bytes:
-    """Return the content of a bytes-like object, bytes as they are. TypeError for anything else, str included."""
-    if type(data) is bytes:
-        return data
-    try:
-        return bytes(memoryview(data))
-    except TypeError:
-        raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
-
-
-def checkLine(line: Any) -> None:
-    """TypeError, in words that help, for what is given to be sent as a line and is not bytes-like."""
-    if isinstance(line, str | int):
-        raise TypeError(f"a line is sent as bytes, not {type(line).__name__}: encode it")
-    try:
-        memoryview(line)
-    except TypeError:
-        raise TypeError(f"a line is sent as bytes, not {line!r}") from None
-
-
-class Disconnectable:
-    """Base of transports that say so when they begin to close. Here nobody listens."""
-
-    __slots__ = ("disconnecting",)
-    disconnecting: bool
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
-        self.disconnecting = False
-        return self
-
-
-class OutputBuffer(Disconnectable):
-    """What was written and not yet sent. The package's docstring is the contract."""
-
-    __slots__ = ("_mark", "_waiting")
-    _mark: int
-    _waiting: bytes | bytearray
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
-        self._waiting = b""
-        self._mark = -1
-        return self
-
-    @property
-    def unsent(self) -> int:
-        """How many bytes were written that the kernel has not taken yet."""
-        return len(self._waiting)
-
-    def write(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
-        added = asBytes(data)
-        if not self._waiting:
-            self._waiting = added
-        else:
-            self._gathered().extend(added)
-        if len(self._waiting) > self._mark:
-            self._passedMark(len(added))
-
-    def _hold(self, highWater: int) -> None:
-        if self._mark < 0:
-            self._mark = highWater
-
-    def _front(self) -> bytes | bytearray | None:
-        if not self._waiting:
-            self._mark = -1
-            return None
-        return self._waiting
-
-    def _drop(self, count: int) -> bool:
-        if count < len(self._waiting):
-            if count:
-                del self._gathered()[:count]
-            return False
-        self._discardOutput()
-        return True
-
-    def _discardOutput(self) -> None:
-        self._waiting = b""
-        self._mark = -1
-
-    def _gathered(self) -> bytearray:
-        waiting = self._waiting
-        if not isinstance(waiting, bytearray):
-            self._waiting = waiting = bytearray(waiting)
-        return waiting
-
-    def _passedMark(self, added: int) -> None:
-        raise NotImplementedError
 
 
 class Lines:
@@ -320,7 +220,7 @@ class LineBuffer:
             self.delimiter = owner.delimiter
             self._find()
         self.busy = True
-        return EXACT
+        return SLOW
 
     def split(self, data: bytes | bytearray | memoryview, delimiter: bytes) -> Lines:
         self.delimiter = delimiter
@@ -331,27 +231,10 @@ class LineBuffer:
         return Lines(self.lines())
 
     def send(self, owner: Any, transport: Any, line: bytes) -> Any:
-        write = transport.write
-        delimiter = owner.delimiter
-        try:
-            whole = line + delimiter
-        except TypeError:
-            checkLine(line)
-            checkDelimiter(delimiter)
-            raise
-        return write(whole)
+        return sendLine(owner, transport, line)
 
     def sendAll(self, owner: Any, transport: Any, lines: Iterable[bytes]) -> Any:
-        delimiter = owner.delimiter
-        pieces = [*lines, b""]
-        try:
-            data = delimiter.join(pieces)
-        except (TypeError, AttributeError):
-            checkDelimiter(delimiter)
-            for line in pieces:
-                checkLine(line)
-            raise
-        return transport.write(data) if data else None
+        return sendLines(owner, transport, lines)
 
     def _find(self) -> int:
         """The start of the next delimiter, or -1. Ends a skipped line as soon as its delimiter is there."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import importlib
 import importlib.util
 import os
 import pathlib
@@ -28,6 +29,7 @@ from tests.support import obviousbuffer
 from tests.support.cutting import pieces
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+EXTENSIONS = ("_announcing", "_sending", "_linebuf")
 BUILT = importlib.util.find_spec("reactor._linebuf") is not None
 SHIPPED: dict[str, Maker] = {"pure": _pure.LineBuffer}
 if BUILT:
@@ -307,10 +309,10 @@ def test_thisProcessHasWhatItAskedFor() -> None:
 
 
 def runSetup(folder: pathlib.Path, source: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    (folder / "src").mkdir()
-    (folder / "src" / "_linebuf.pyx").write_text(source)
+    (folder / "src" / "reactor").mkdir(parents=True)
+    for module in EXTENSIONS:
+        (folder / "src" / f"{module}.pyx").write_text(source)
     shutil.copy(ROOT / "setup.py", folder)
-    (folder / "src" / "reactor").mkdir()
     return subprocess.run(
         [sys.executable, "setup.py", "build_ext", "--inplace"],
         cwd=folder,
@@ -334,10 +336,12 @@ def test_aPureBuildBuildsNothing(tmp_path: pathlib.Path) -> None:
 
 if BUILT:
 
-    def test_theExtensionIsOfThisSource() -> None:
-        """If this fails, the extension is older than src/_linebuf.pyx: build it again."""
-        source = (ROOT / "src" / "_linebuf.pyx").read_bytes()
-        assert hashlib.sha256(source).hexdigest() == _linebuf.SOURCE_HASH
+    @pytest.mark.parametrize("name", EXTENSIONS)
+    def test_theExtensionIsOfThisSource(name: str) -> None:
+        """If this fails, the extension is older than a .pyx, .pxd or .h file of the line core: build it again."""
+        patterns = ("src/*.pyx", "src/*.h", "src/reactor/*.pxd")
+        sources = b"".join(path.read_bytes() for pattern in patterns for path in sorted(ROOT.glob(pattern)))
+        assert hashlib.sha256(sources).hexdigest() == importlib.import_module(f"reactor.{name}").SOURCE_HASH
 
     def test_anIdleBufferIsSmall() -> None:
         buffer = _linebuf.LineBuffer()

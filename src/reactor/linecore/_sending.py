@@ -1,0 +1,127 @@
+"""What is sent, in Python: the buffer that gathers it, and lines with their delimiter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from reactor._arguments import checkDelimiter
+
+
+def asBytes(data: bytes | bytearray | memoryview) -> bytes:
+    """Return the content of a bytes-like object, bytes as they are. TypeError for anything else, str included."""
+    if type(data) is bytes:
+        return data
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
+
+
+def checkLine(line: Any) -> None:
+    """TypeError, in words that help, for what is given to be sent as a line and is not bytes-like."""
+    if isinstance(line, str | int):
+        raise TypeError(f"a line is sent as bytes, not {type(line).__name__}: encode it")
+    try:
+        memoryview(line)
+    except TypeError:
+        raise TypeError(f"a line is sent as bytes, not {line!r}") from None
+
+
+class Disconnectable:
+    """Base of transports that count when they begin to close. Here nothing is counted."""
+
+    __slots__ = ("disconnecting",)
+    disconnecting: bool
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self.disconnecting = False
+        return self
+
+
+class OutputBuffer(Disconnectable):
+    """What was written and not yet sent. The package's docstring is the contract."""
+
+    __slots__ = ("_mark", "_waiting")
+    _mark: int
+    _waiting: bytes | bytearray
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self._waiting = b""
+        self._mark = -1
+        return self
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes were written that the kernel has not taken yet."""
+        return len(self._waiting)
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> None:
+        """Send `data`, in order. Takes any bytes-like object and keeps its present content; dropped after the end."""
+        added = asBytes(data)
+        if not self._waiting:
+            self._waiting = added
+        else:
+            self._gathered().extend(added)
+        if len(self._waiting) > self._mark:
+            self._passedMark(len(added))
+
+    def _hold(self, highWater: int) -> None:
+        if self._mark < 0:
+            self._mark = highWater
+
+    def _front(self) -> bytes | bytearray | None:
+        if not self._waiting:
+            self._mark = -1
+            return None
+        return self._waiting
+
+    def _drop(self, count: int) -> bool:
+        if count < len(self._waiting):
+            if count:
+                del self._gathered()[:count]
+            return False
+        self._discardOutput()
+        return True
+
+    def _discardOutput(self) -> None:
+        self._waiting = b""
+        self._mark = -1
+
+    def _gathered(self) -> bytearray:
+        waiting = self._waiting
+        if not isinstance(waiting, bytearray):
+            self._waiting = waiting = bytearray(waiting)
+        return waiting
+
+    def _passedMark(self, added: int) -> None:
+        raise NotImplementedError
+
+
+def sendLine(owner: Any, transport: Any, line: bytes) -> Any:
+    """Do and return what `transport.write(line + owner.delimiter)` does. TypeError if `line` is not bytes-like."""
+    write = transport.write
+    delimiter = owner.delimiter
+    try:
+        whole = line + delimiter
+    except TypeError:
+        checkLine(line)
+        checkDelimiter(delimiter)
+        raise
+    return write(whole)
+
+
+def sendLines(owner: Any, transport: Any, lines: Iterable[bytes]) -> Any:
+    """The same for each of `lines`, in one write; none if there are no lines."""
+    delimiter = owner.delimiter
+    pieces = [*lines, b""]
+    try:
+        data = delimiter.join(pieces)
+    except (TypeError, AttributeError):
+        checkDelimiter(delimiter)
+        for line in pieces:
+            checkLine(line)
+        raise
+    return transport.write(data) if data else None
