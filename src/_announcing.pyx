@@ -18,7 +18,7 @@ receiver asks before each line. A value that a program writes into the `__dict__
 cimport cython
 from cpython.object cimport PyObject, PyObject_GenericGetAttr, PyObject_GenericSetAttr
 
-from reactor._linetricks cimport LINE_SOURCE_HASH, LINE_TAG_OF
+from reactor._linetricks cimport LINE_SOURCE_HASH, LINE_TAG, LINE_TAG_OF
 
 SOURCE_HASH = LINE_SOURCE_HASH.decode("ascii")
 
@@ -38,31 +38,36 @@ cdef void announce(object owner, str place):
         (<Follower>buffer).settings = UNKNOWN
 
 
+# The version numbers of classes that are as they were before they had an instance. Each setting of an instance of such a
+# class was announced. Nothing else is sure: mock.patch, for example, replaces a class attribute and puts it back, and
+# what an instance sets meanwhile is not announced.
+cdef set pristine = set()
+
+
 cdef class AnnouncingAttribute:
     """A class attribute that reads as `default`, the very object, and announces when it is set on an instance.
 
-    An instance's own value is where it would be without this; but to look there makes CPython build a dict for the
-    instance, so that is put off until it has got a value of its own. `own` is the attribute that tells, and `place` the
-    one that has the buffer. That attribute cannot be trusted where instances may be older than this: they may have got
-    their values from before, unannounced. `late` tells, and then the instance's dict is always looked into. For the
-    same reason LineReceiver sets `own` when the class of an instance may have changed.
+    An instance keeps its own value in its `__dict__`, as it would without this. To look there makes CPython build a dict
+    for the instance, which costs memory. So an instance of a pristine class is looked into only if its attribute `own`
+    is true: __set__ makes it so. LineReceiver does the same for an instance whose class may have been another one.
+    `place` names the attribute that has the buffer.
     """
 
     cdef str name
     cdef object default
     cdef str place
     cdef str own
-    cdef bint late
 
-    def __cinit__(self, str name, default, str place, bint late):
+    def __cinit__(self, str name, default, str place):
         self.name = name
         self.default = default
         self.place = place
         self.own = place.removesuffix("buffer") + "own"
-        self.late = late
 
     def __get__(self, owner, cls):
-        if owner is None or not (self.late or PyObject_GenericGetAttr(owner, self.own)):
+        if owner is None or (
+            LINE_TAG(<PyObject *>owner) in pristine and not PyObject_GenericGetAttr(owner, self.own)
+        ):
             return self.default
         return owner.__dict__.get(self.name, self.default)
 
@@ -81,14 +86,37 @@ cdef class AnnouncingAttribute:
 
 # The types of values that a class attribute which announces may have.
 cdef tuple PLAIN = (bytes, int, bool, type(None))
+
+# What `announces` has found, by the version number of the class.
 cdef dict verdicts = {}
+
+# How many entries `verdicts` and `pristine` have at most. One that is forgotten costs time or memory, and nothing else.
+cdef enum:
+    LIMIT = 4096
 
 
 def announcingFromTheStart(cls, root, names):
-    """Have those of the class attributes `names` announce that `cls` itself defines. It is new, without an instance."""
-    for name in names:
-        if name in cls.__dict__ and type(cls.__dict__[name]) in PLAIN:
-            announce_in(cls, root, name, False)
+    """Have the class attributes `names` of `cls` announce from its first instance on: `cls` has none yet.
+
+    So do those of its bases that are subclasses of `root`. Class decorators have run by then: some of them, attrs for
+    example, take what is in a class for the plain value.
+    """
+    marker = f"_{root.__name__}__prepared"
+    new = [each for each in reversed(cls.__mro__) if root in each.__mro__ and each.__dict__.get(marker) is not each]
+    try:
+        for each in new:
+            setattr(each, marker, each)
+    except (AttributeError, TypeError):
+        return
+    for each in new:
+        for name in names:
+            if type(each.__dict__.get(name, announcingFromTheStart)) in PLAIN:
+                announce_in(each, root, name)
+    if len(pristine) >= LIMIT:
+        pristine.clear()
+    for each in new:
+        pristine.add(tag_of(each))
+    pristine.discard(0)
 
 
 def announces(cls, root, names):
@@ -100,16 +128,21 @@ def announces(cls, root, names):
     cdef tuple known = verdicts.get(tag)
     if known is None or known[0] is not names:
         verdict = is_plain(cls) and all([has_announcing(cls, root, name) for name in names])
-        # That may have changed the class; looking an attribute up gives it its number. (A setting's own descriptor may
-        # refuse to be asked through the class.)
-        getattr(cls, "__init__")
-        tag = LINE_TAG_OF(<PyObject *>cls)
+        # That may have changed the class.
+        tag = tag_of(cls)
         if tag:
-            if len(verdicts) >= 4096:
+            if len(verdicts) >= LIMIT:
                 verdicts.clear()
             verdicts[tag] = (names, verdict)
         return verdict
     return known[1]
+
+
+cdef unsigned int tag_of(object cls) except? 0:
+    """The version number of `cls`, 0 if it can have none."""
+    # Looking an attribute up gives the class its number. A setting's own descriptor may refuse to be looked up so.
+    getattr(cls, "__init__")
+    return LINE_TAG_OF(<PyObject *>cls)
 
 
 cdef bint is_plain(object cls) except -1:
@@ -133,13 +166,13 @@ cdef bint has_announcing(object cls, object root, str name) except -1:
         return True
     if type(value) not in PLAIN or root not in owner.__mro__:
         return False
-    return announce_in(owner, root, name, True)
+    return announce_in(owner, root, name)
 
 
-cdef bint announce_in(object cls, object root, str name, bint late) except -1:
+cdef bint announce_in(object cls, object root, str name) except -1:
     """Have the class attribute `name` of `cls` announce. Return whether `cls` allows it."""
     try:
-        setattr(cls, name, AnnouncingAttribute(name, cls.__dict__[name], f"_{root.__name__}__buffer", late))
+        setattr(cls, name, AnnouncingAttribute(name, cls.__dict__[name], f"_{root.__name__}__buffer"))
     except (AttributeError, TypeError):
         return False
     return True

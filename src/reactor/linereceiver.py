@@ -155,6 +155,8 @@ class LineReceiver(Protocol):
     __buffer: LineBuffer
     # Whether the instance's own settings are looked for: see AnnouncingAttribute.
     __own = False
+    # The class for which announcingFromTheStart was called.
+    __prepared: type | None = None
     __held = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -162,6 +164,8 @@ class LineReceiver(Protocol):
         new = super().__new__
         self = new(cls, *args, **kwargs) if args or kwargs else new(cls)
         self.__buffer = UNUSED
+        if _ANNOUNCED and cls.__prepared is not cls:
+            announcingFromTheStart(cls, LineReceiver, LONE_SETTINGS)
         return self
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -169,7 +173,6 @@ class LineReceiver(Protocol):
         _checkSettings(cls.__dict__)
         if isinstance(overlong := cls.__dict__.get("overlong", "close"), str | bytes | int | None):
             checkOverlong(overlong)
-        announcingFromTheStart(cls, LineReceiver, LONE_SETTINGS)
 
     def makeConnection(self, transport: Any) -> Running | None:
         """See BaseProtocol. TypeError if the instance's delimiter is text then, or its limit; ValueError for an

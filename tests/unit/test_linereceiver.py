@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import copy
+import dataclasses
 import importlib.util
 import itertools
 import logging
@@ -17,7 +18,10 @@ import types
 import unittest
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
+import attr
+import attrs
 import pytest
 from twisted.internet import defer as twistedDefer
 from twisted.internet.testing import StringTransport as TwistedStringTransport
@@ -1447,6 +1451,67 @@ def test_whatAnInstanceHasFromBeforeItsClassAnnouncedIsHeeded(base: Any) -> None
     protocol.setRawMode()
     protocol.dataReceived(b"e!")
     assert [event for event in trace if type(event) is bytes or event[0] == "raw"] == [b"a", b"b;c", ("raw", b"d\ne!")]
+
+
+DECORATORS: dict[str, Callable[[type], Any]] = {
+    "attr.s": attr.s(auto_attribs=True, eq=False),
+    "attrs.define": attrs.define(eq=False),
+    "attrs.define, no slots": attrs.define(eq=False, slots=False),
+    "dataclass": dataclasses.dataclass(eq=False),
+    "dataclass, slots": dataclasses.dataclass(eq=False, slots=True),
+}
+
+
+@pytest.mark.parametrize("decorator", DECORATORS)
+def test_aClassDecoratorFindsThePlainValues(base: Any, decorator: str) -> None:
+    """A decorator that takes what is in the class for a default gets the bool and the int that the program wrote."""
+
+    class Kind(Recorded, base):
+        stripCR: bool = False
+        MAX_LENGTH: int = 5
+
+    kind = DECORATORS[decorator](Kind)
+    protocol, trace = connected(kind)
+    assert (protocol.stripCR, type(protocol.MAX_LENGTH), protocol.MAX_LENGTH) == (False, int, 5)
+    protocol.dataReceived(b"a\r\r\n")
+    other, more = connected(lambda: kind(stripCR=True))
+    assert other.stripCR is True
+    other.dataReceived(b"a\r\r\nlonger\r\n")
+    assert (trace, more[0], more[1][0]) == ([b"a\r"], b"a", "exceeded")
+
+
+def test_whatAnInstanceSetsWhileItsClassIsPatchedIsKept(base: Any) -> None:
+    """A patched class attribute, put back, hides nothing that an instance has set meanwhile, before data and after."""
+    kind = recorder(base, stripCR=False, MAX_LENGTH=100)
+    fresh, lines = connected(kind)
+    with mock.patch.object(kind, "stripCR", True), mock.patch.object(kind, "MAX_LENGTH", 50):
+        protocol, trace = connected(kind)
+        assert (fresh.stripCR, protocol.MAX_LENGTH) == (True, 50)
+        fresh.stripCR = protocol.stripCR = True
+        protocol.MAX_LENGTH = 1
+    assert (fresh.stripCR, fresh.MAX_LENGTH, kind.stripCR) == (True, 100, False)
+    assert (protocol.stripCR, protocol.MAX_LENGTH) == (True, 1)
+    fresh.dataReceived(b"ab\r\r\n")
+    protocol.dataReceived(b"a\r\r\nab\r\r\n")
+    assert (lines, trace[0], trace[1][0]) == ([b"ab"], b"a", "exceeded")
+    unpatched, rest = connected(kind)
+    unpatched.dataReceived(b"ab\r\r\n")
+    assert rest == [b"ab\r"]
+
+
+def test_whatIsPutIntoAClass() -> None:
+    """Nothing before it has an instance. Then, with the compiled core, descriptors in place of settings, and a mark."""
+    first = type("First", (LineReceiver,), {"paused": False})
+    kind: Any = type("Kind", (first,), {"stripCR": True, "other": True})
+    assert (vars(kind)["stripCR"], vars(first)["paused"]) == (True, False)
+    before = [set(vars(first)), set(vars(kind))]
+    kind()
+    compiled = linecore.IMPLEMENTATION == "compiled"
+    mark = {"_LineReceiver__prepared"} if compiled else set()
+    assert [set(vars(first)) - before[0], set(vars(kind)) - before[1]] == [mark, mark]
+    types = [type(vars(first)["paused"]), type(vars(kind)["stripCR"]), type(vars(kind)["other"])]
+    assert [each.__name__ for each in types] == [*(["AnnouncingAttribute"] * 2 if compiled else ["bool"] * 2), "bool"]
+    assert (kind.stripCR, kind.paused, kind().stripCR, kind().paused) == (True, False, True, False)
 
 
 def test_classAttributesStayTheVeryObjects(base: Any) -> None:

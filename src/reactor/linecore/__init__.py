@@ -55,7 +55,8 @@ to close. `rest()` returns a list of what iterating has left. With the pure `Lin
 
 `announces(cls, root, names)` tells whether setting one of the attributes `names` on an instance of `cls` is announced
 to the instance's buffer. To make it so, it changes class attributes of `root` and its subclasses, with the compiled
-core: docs/semantics.md says how. `announcingFromTheStart` does the same for a new class.
+core: docs/semantics.md says how. `announcingFromTheStart(cls, root, names)` does the same for a class that has no
+instance yet.
 
 Transports alone use `OutputBuffer`, a base class that gathers what is written:
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def announcingFromTheStart(cls: type, root: type, names: tuple[str, ...]) -> None:
-    """Have those of the class attributes `names` announce that `cls` itself defines. Here: nothing."""
+    """Have the class attributes `names` of `cls`, which has no instance yet, announce. Here: nothing."""
 
 
 def announces(cls: type, root: type, names: tuple[str, ...]) -> bool:
