@@ -1,5 +1,5 @@
-# `make serve` and `make test` do all, on a machine with Python 3.11 or newer, a C compiler and make: each builds what it
-# needs into a .venv of this tree, and is quick the second time. `make help` lists the rest.
+# `make serve` and `make test` need a machine with Python 3.11 or newer, a C compiler and make. Each builds its needs into
+# a .venv of this tree, and is quick the second time. `make help` lists the rest.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ARGS :=
 COVERAGE :=
 
-# What the caller's shell is set up for, an active environment or the other line core, is not meant for our .venv.
+# The caller's shell may be set up for an active environment or the other line core. That is not meant for our .venv.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONINSPECT PYTHONOPTIMIZE PYTHONWARNINGS
 unexport PYTHONSAFEPATH PYTHONNOUSERSITE PYTHONUSERBASE PYTHONPLATLIBDIR PYTHONASYNCIODEBUG PYTHONDEVMODE
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_REQUIRE_VIRTUALENV PIP_REQUIREMENT PIP_CONSTRAINT
@@ -15,7 +15,7 @@ unexport PIP_BUILD_CONSTRAINT PIP_NO_BUILD_ISOLATION PIP_NO_DEPS PIP_NO_BINARY P
 unexport REACTOR_PURE REACTOR_EXPECT_CORE REACTOR_AGAIN PYTEST_ADDOPTS PYTEST_PLUGINS PYTEST_DISABLE_PLUGIN_AUTOLOAD
 unexport COVERAGE_FILE COVERAGE_RCFILE COVERAGE_PROCESS_START COVERAGE_PROCESS_CONFIG COVERAGE_CORE
 
-# 'cpython-311', say: an environment that another version of Python made is not used.
+# For example 'cpython-311': an environment that another version of Python made is not used.
 TAG := $(shell '$(PYTHON)' -I -c 'import sys; print(sys.implementation.cache_tag if sys.version_info >= (3, 11) else "old")' 2>/dev/null)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # The version stands in the package.
@@ -48,7 +48,7 @@ help:
 	@echo 'make clean          remove what these made, .venv included'
 	@echo 'PYTHON=python3.13 makes .venv with that Python.'
 
-# Where there is a terminal, the server gets a process group of its own: Ctrl-C is for it, it ends with 0, and so does make.
+# On a terminal the server gets a process group of its own. So Ctrl-C reaches it alone, it ends with 0, and so does make.
 serve: $(VENV)/.run
 	@if $(BIN)/python -c 'import os, sys; sys.exit(os.tcgetpgrp(0) != os.getpgrp())' 2>/dev/null; \
 	then set -m; $(BIN)/python -m reactor serve $(ARGS); \
