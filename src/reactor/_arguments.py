@@ -1,6 +1,6 @@
-"""What programs give by mistake in the place of a factory, a protocol, a function or a delimiter.
+"""Checks of arguments: a mistake is an error where the program makes it, in words that help.
 
-They are told where they give it, in words that help.
+For example, a program gives a class in the place of a factory, or text in the place of a delimiter.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from reactor import _overwritten as _overwritten
 
-# What a Connector tells a client's factory.
+# The methods that a Connector calls on a client's factory.
 _FOR_CLIENTS = ("startedConnecting", "clientConnectionFailed", "clientConnectionLost")
 
 
@@ -37,7 +37,7 @@ def checkFactory(factory: Any, kind: str = "ServerFactory") -> None:
 
 
 def checkClientFactory(factory: Any) -> None:
-    """TypeError unless `factory` looks like one for clients, which a Connector tells how each attempt fares."""
+    """TypeError unless `factory` has the methods of a client's factory, which a Connector calls."""
     checkFactory(factory, "ClientFactory")
     if _wraps(factory, "startedConnecting"):
         checkClientFactory(factory.wrappedFactory)
@@ -60,7 +60,7 @@ def checkProtocol(protocol: Any) -> None:
 
 
 def checkProtocolClass(protocol: Any, what: str = "a protocol's class is needed, or a function that returns") -> None:
-    """TypeError unless `protocol` can be called, or is None, in whose place a program may put the class later."""
+    """TypeError unless `protocol` can be called, or is None. A program may replace None by a class later."""
     if protocol is not None and not callable(protocol):
         raise TypeError(f"{what} a protocol, not {protocol!r}")
 
@@ -112,13 +112,13 @@ def checkConnected(protocol: Any, call: str, error: AttributeError) -> None:
 
 
 def checkCall(call: Any) -> None:
-    """TypeError unless `call` can be called. As a rule, somebody has called it already, and gives what it returned."""
+    """TypeError unless `call` can be called. Often a program has called it already, and gives the result."""
     if not callable(call):
         raise TypeError(f"{call!r} is not callable: give the function itself, and its arguments behind it")
 
 
 def checkSeconds(seconds: Any, what: str) -> None:
-    """TypeError, which names `what` is given, if `seconds` cannot be compared with a number."""
+    """TypeError, with the name `what`, if `seconds` cannot be compared with a number."""
     try:
         seconds < 0  # noqa: B015  # whether it can be asked is all that counts
     except TypeError:
@@ -126,7 +126,7 @@ def checkSeconds(seconds: Any, what: str) -> None:
 
 
 def checkLimit(limit: Any, name: str = "MAX_LENGTH") -> None:
-    """TypeError if `limit`, of a line's length, cannot be compared with a number. `name` is its own."""
+    """TypeError, with the name `name`, if the `limit` of a length cannot be compared with a number."""
     try:
         limit < 0  # noqa: B015  # whether it can be asked is all that counts
     except TypeError:
@@ -146,7 +146,7 @@ def checkDelimiter(delimiter: Any, what: str = "a delimiter") -> None:
 
 
 def checkHas(thing: Any, name: str, what: str) -> None:
-    """TypeError unless `thing` has the method `name`; `what` is needed, for example "a producer"."""
+    """TypeError unless `thing` has the method `name`; `what` says what is needed, for example "a producer"."""
     if isinstance(thing, type):
         if _needsInstance(thing, name) if hasattr(thing, name) else True:
             raise TypeError(f"{what} is needed, not the class {thing.__name__}")
@@ -155,13 +155,13 @@ def checkHas(thing: Any, name: str, what: str) -> None:
 
 
 def checkProducer(producer: Any) -> None:
-    """TypeError for what has none of a producer's methods. Which of them are called, the connection decides."""
+    """TypeError if `producer` has none of a producer's methods. The connection decides which of them it calls."""
     if not any(hasattr(producer, name) for name in ("resumeProducing", "pauseProducing", "stopProducing")):
         raise TypeError(f"a producer is needed, not {producer!r}, which has no resumeProducing")
 
 
 def checkCount(count: Any, what: str) -> None:
-    """TypeError, which names `what` is given, unless `count` is a whole number."""
+    """TypeError, with the name `what`, unless `count` is a whole number."""
     try:
         operator.index(count)
     except TypeError:
@@ -169,6 +169,6 @@ def checkCount(count: Any, what: str) -> None:
 
 
 def checkNames(names: Any) -> None:
-    """TypeError for one ALPN name in the place of several, each letter of which would be one."""
+    """TypeError for one ALPN name in the place of several, because each letter would count as a name."""
     if isinstance(names, str | bytes):
         raise TypeError(f"acceptableProtocols are a list of names, not {names!r}: give [{names!r}]")

@@ -1,12 +1,13 @@
-"""What a callback gave back. A coroutine is run beside what follows; nothing else that it may be is heeded.
+"""The results of callbacks: a coroutine runs beside the events that follow, and all other results are ignored.
 
-One rule for all callbacks but those that are waited for (a LineReceiver's handlers, triggers): who calls one, and gets
-something that is not None, hands it to `beside` together with what a failure costs. What a coroutine raises before its
-first wait is raised there, so it goes the way of what the callback itself raises; what it raises later goes to
-`failed`.
+There is one rule for all callbacks whose results the caller does not wait for. (It waits for a LineReceiver's handlers
+and for triggers.) The caller hands a result that is not None to `beside`, with a function for a failure. An exception
+of a coroutine before its first wait is raised there. So it takes the same way as an exception of the callback itself. A
+later exception goes to `failed`.
 
-A protocol or factory that calls a callback of its own on behalf of a transport (makeConnection calls connectionMade)
-cannot know what a failure costs. It starts the coroutine, and returns it as a Running, to be handed to `beside`.
+A protocol or factory may call a callback of its own on behalf of a transport; makeConnection calls connectionMade. It
+cannot know the effect of a failure. So it starts the coroutine, and returns it as a Running, which the transport hands
+to `beside`.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from reactor.failure import Failure
 # The exact type first: asking the abstract class is slow.
 _COROUTINES: Final = (CoroutineType, Coroutine)
 
-# What a callback fails with whose Deferred was cancelled, for example because the connection has gone.
+# The errors of a callback whose Deferred was cancelled, for example because the connection has ended.
 CANCELLED: Final = (CancelledError, "twisted.internet.defer.CancelledError")
 
 
 class Running(Deferred[Any]):
-    """A coroutine that a callback has returned, under way. Its failure is logged if nobody heeds it."""
+    """A coroutine of a callback, started. If no code handles its failure, it is logged."""
 
     __slots__ = ()
 
 
 def isCoroutine(result: object) -> bool:
-    """Whether `result`, of a callback, is a coroutine. TypeError for a generator, which nothing would run.
+    """Whether the `result` of a callback is a coroutine. TypeError for a generator, which no code would run.
 
-    A generator is closed. One that `types.coroutine` has made is a coroutine.
+    This closes a generator. A generator that `types.coroutine` has made is a coroutine.
     """
     if isinstance(result, _COROUTINES):
         return True
@@ -57,10 +58,10 @@ def isCoroutine(result: object) -> bool:
 
 
 def started(result: object) -> Running | None:
-    """Run a coroutine, now, up to its first wait. What it raises before that is raised here.
+    """Run a coroutine, now, up to its first wait. An exception before that is raised here.
 
-    None for anything else that a callback has returned, a Deferred for example, which is not heeded; a Running is
-    returned as it is. TypeError for a generator.
+    Return a Running as is, and None for any other result of a callback, for example a Deferred. TypeError for a
+    generator.
     """
     if isinstance(result, Running):
         return result
@@ -79,9 +80,9 @@ def started(result: object) -> Running | None:
 
 
 def beside(result: object, failed: Callable[[Failure], object] | None = None) -> None:
-    """A callback has returned `result`: run a coroutine beside what follows. See `started` for what this raises.
+    """Handle the `result` of a callback: run a coroutine beside the events that follow.
 
-    `failed` is called with the Failure of what it raises later. Without it, that is logged.
+    The exceptions are those of `started`. A later failure of the coroutine goes to `failed`, or is logged without it.
     """
     running = started(result)
     if running is not None:
@@ -93,7 +94,7 @@ def _logged(failure: Failure) -> None:
 
 
 def both(first: object, second: object) -> Running | None:
-    """Return one Running for what two callbacks have returned; it fails if either does."""
+    """Return one Running for the results of two callbacks; it fails if either does."""
     own, other = started(first), started(second)
     if own is None or other is None:
         return own if other is None else other
@@ -107,9 +108,10 @@ def _first(failure: Failure) -> Failure:
 
 
 def failTransport(protocol: Any, failure: Failure, log: Logger) -> None:
-    """A handler of `protocol` has failed, and nobody above it can be told: that costs the connection, of any transport.
+    """End the connection of `protocol`, a handler of which has failed without a caller to raise to.
 
-    Nothing if the connection has gone, and the handler was cancelled. `log` is told where the transport is not ours.
+    This works with any transport. It does nothing if the connection has ended and the handler was cancelled. If the
+    transport is not of this package, the failure goes to `log`.
     """
     transport = protocol.transport
     gone = transport is None or getattr(transport, "disconnected", False)
@@ -124,7 +126,7 @@ def failTransport(protocol: Any, failure: Failure, log: Logger) -> None:
 
 
 def refused(result: Any, name: str) -> None:
-    """`name` has returned `result` where nothing can be run or waited for. TypeError for a coroutine or a generator."""
+    """Refuse the `result` of `name` if it is a coroutine or a generator, which no code here can run: TypeError."""
     if isCoroutine(result):
         close = getattr(result, "close", None)
         if close is not None:

@@ -1,6 +1,6 @@
-"""What PEM files hold, for the words with which a file of the wrong kind is refused.
+"""The contents of PEM files, for errors that explain why a file is refused.
 
-The ssl module says neither which file it could not use, nor, as a rule, why.
+The ssl module says neither which file it could not use nor, as a rule, why.
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ def loadChain(
     password: Callable[[], str | bytes] | None = None,
     named: Path | None = None,
 ) -> None:
-    """context.load_cert_chain. An SSLError names the file that is at fault, and says what is wrong with it.
+    """Call context.load_cert_chain. An SSLError names the faulty file, and the fault.
 
-    ValueError for PEM text in the place of a path.
-
-    `named` is what stands for `certificate` in such words, if that is a copy.
+    ValueError for PEM text in the place of a path. `named` replaces `certificate` in the words of an error, if that is
+    a copy.
     """
     for path in (certificate, privateKey):
         if isinstance(path, str) and "-----BEGIN" in path:
@@ -45,7 +44,7 @@ def loadChain(
 
 
 def loadTrust(context: ssl.SSLContext, path: Path) -> None:
-    """context.load_verify_locations of a file of certificates; errors as for loadChain."""
+    """Call context.load_verify_locations with a file of certificates; errors as for loadChain."""
     try:
         context.load_verify_locations(path)
     except ssl.SSLError as error:
@@ -53,7 +52,7 @@ def loadTrust(context: ssl.SSLContext, path: Path) -> None:
 
 
 def loadRevocations(context: ssl.SSLContext, path: Path) -> None:
-    """context.load_verify_locations of a revocation list; errors as for loadChain. ValueError if there is none."""
+    """Call context.load_verify_locations with a revocation list; errors as for loadChain. ValueError if it has none."""
     fault = _without(path, (_REVOCATIONS,), "revocation list")
     if fault is not None:
         raise ValueError(fault)
@@ -95,7 +94,7 @@ def _of(error: ssl.SSLError, path: Path) -> str:
 
 
 def _without(path: Path, marks: tuple[bytes, ...], what: str) -> str | None:
-    """The words for a file that holds none of `marks`; None if it does hold one."""
+    """Return the words for a file that holds none of `marks`; None if it holds one."""
     content = _contentOf(path)
     if any(mark in content for mark in marks):
         return None
@@ -119,7 +118,7 @@ def _text(path: Path) -> str:
 
 
 def _inWords(error: ssl.SSLError, words: str) -> ssl.SSLError:
-    """The same error with other words."""
+    """Return the same error with other words."""
     new = type(error)(error.errno, words)
     for name in ("library", "reason"):
         setattr(new, name, getattr(error, name, None))

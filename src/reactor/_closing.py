@@ -1,8 +1,8 @@
-"""Closing for a reason: the one way by which a close tells connectionLost why, and how an end is noted.
+"""Closing for a reason: the one way in which a close passes its reason to connectionLost.
 
-Whoever closes calls closeFor(transport, reason). A transport of this package is told the reason, by noteClosing, and
-then it is closed with its plain loseConnection(), as any other is. So a wrapper's loseConnection is heeded, transports
-of others see what they always saw, and the reason waits where connectionLost is called.
+The code that closes calls closeFor(transport, reason). A transport of this package gets the reason by noteClosing. Then
+its plain loseConnection() is called, as for any other transport. So a wrapper's loseConnection works, and other
+packages' transports see the same call as always. The transport keeps the reason until it calls connectionLost.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def mayGoOn(owner: object, name: str) -> bool:
 
 
 def closeFor(transport: Any, reason: ConnectionDone, level: int = logging.INFO) -> Any:
-    """Close `transport` in order, because of `reason`; return what its loseConnection() returns.
+    """Close `transport` in order, because of `reason`; return the result of its loseConnection().
 
     With a transport of this package, connectionLost gets `reason` in place of ConnectionDone. The reactor counts it in
-    `closeCounts`, and it is a record of `level`, at most so many a second. Any other transport is only closed.
-    TypeError for a reason that is no ConnectionDone: such a close would not be one in order. AttributeError for None.
+    `closeCounts`, and logs it with `level`, at a limited rate. Any other transport is only closed. TypeError if the
+    reason is no ConnectionDone, because such a close would not be in order. AttributeError if `transport` is None.
     """
     if not isinstance(reason, ConnectionDone):
         raise TypeError(f"a close is for a reason that is a ConnectionDone, not {reason!r}")
@@ -50,14 +50,14 @@ def closeFor(transport: Any, reason: ConnectionDone, level: int = logging.INFO) 
 
 
 def note(transport: Any, reason: ConnectionDone, level: int = logging.INFO) -> None:
-    """Tell `transport`, if it is one of this package, what the close that follows is for."""
-    # By the class: a stand-in that has every method must not see another call than before.
+    """Pass the reason of the close that follows to `transport`, if it is of this package."""
+    # Look at the class: a mock object that has every method must not see a new call.
     if hasattr(type(transport), "noteClosing"):
         transport.noteClosing(reason, level)
 
 
 def tellClosing(reactor: Any, peer: object, reason: ConnectionDone, level: int = logging.INFO) -> None:
-    """Count, and log, that a connection with `peer` is closed from here because of `reason`."""
+    """Count, and log, that this side closes a connection with `peer` because of `reason`."""
     reactor.closeCounts[type(reason)] += 1
     log.limited(level, "%s: closed from here: %s", peer, reason)
 
@@ -68,7 +68,7 @@ def tellBroken(peer: object, why: object) -> None:
 
 
 def tellStopped(port: Any, stopped: Any) -> None:
-    """Fire `stopped`, the Deferred of a port's stopListening; also if a signal's handler raises before it has fired."""
+    """Fire `stopped`, the Deferred of a port's stopListening, even if a signal's handler raises before."""
     try:
         port._stopped = None
         stopped.callback(None)
@@ -79,10 +79,10 @@ def tellStopped(port: Any, stopped: Any) -> None:
 
 
 def tellSkipped(reactor: Any, transport: Any, protocol: object, hasPeer: bool = True) -> None:
-    """Count, and log, how many lines a protocol has skipped as too long, whose connection over `transport` has ended.
+    """Count, and log, the lines that a protocol has skipped as too long; its connection has ended.
 
-    The record names the peer, or, without `hasPeer`, the transport itself. The level is the protocol's `skippedLevel`,
-    INFO if it has none.
+    The record names the peer, or, without `hasPeer`, the `transport` itself. The level is the protocol's
+    `skippedLevel`, INFO if it has none.
     """
     try:
         count = getattr(protocol, "overlongCount", 0)

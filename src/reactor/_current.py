@@ -1,7 +1,7 @@
-"""Which reactor is meant when none is named.
+"""The current reactor, for calls that name none.
 
-The one that runs in this thread; else what serves protocols in the event loop that runs in this thread (reactor.aio);
-else the process's default.
+It is the reactor that runs in this thread. Otherwise it is the services of reactor.aio, if an event loop that runs in
+this thread serves protocols. Otherwise it is the process's default.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class _Current(threading.local):
 
 
 _current = _Current()
-_running = _Current()  # of a thread of its pool a reactor is the current one, too, but does not run there
+_running = _Current()  # in a thread of its pool a reactor is the current one too, but does not run there
 _lock = threading.Lock()
 _default: IReactor | None = None
 _maker: Callable[[], IReactor] | None = None
@@ -30,21 +30,22 @@ _inEventLoop: Callable[[], IReactor | None] | None = None
 
 
 def registerMaker(maker: Callable[[], IReactor]) -> None:
-    """Say how the default reactor is made, should one be needed. The package does it at import."""
+    """Register the function that makes the default reactor, when one is needed. The package calls it at import."""
     global _maker
     _maker = maker
 
 
 def registerEventLoops(inEventLoop: Callable[[], IReactor | None]) -> None:
-    """Say how to find what serves protocols in the event loop that runs in this thread. reactor.aio does it."""
+    """Register the function that finds the services of this thread's event loop. reactor.aio calls it."""
     global _inEventLoop
     _inEventLoop = inEventLoop
 
 
 def install(reactor: IReactor) -> None:
-    """Make `reactor` the process's default. Any thread; once, and before the default has been used.
+    """Make `reactor` the process's default: once, and before the default has been used.
 
-    Raises ReactorAlreadyInstalledError if another default exists; installing the same one again does nothing.
+    Any thread may call it. ReactorAlreadyInstalledError if another default exists; installing the same one again does
+    nothing.
     """
     global _default
     with _lock:
@@ -54,9 +55,10 @@ def install(reactor: IReactor) -> None:
 
 
 def current() -> IReactor:
-    """Return the reactor that runs in this thread (or started this worker thread), else the default. Any thread.
+    """Return the reactor that runs in this thread (or started this worker thread), else the default.
 
     Between the two come the services of an event loop that runs in this thread, if reactor.aio serves protocols there.
+    Any thread may call it.
     """
     global _default
     reactor = _current.reactor or (None if _inEventLoop is None else _inEventLoop()) or _default
@@ -76,13 +78,13 @@ def runsHere(reactor: object) -> bool:
 
 
 def adopt(reactor: IReactor | None) -> None:
-    """Make `reactor` the current one of this thread. Worker threads call it first; `running` does for run()."""
+    """Make `reactor` the current one of this thread. Worker threads call it first, and `running` for run()."""
     _current.reactor = reactor
 
 
 @contextmanager
 def running(reactor: IReactor) -> Iterator[None]:
-    """While the block runs, `reactor` is the current one of this thread; afterwards the one before is."""
+    """Make `reactor` the current one of this thread inside the block; afterwards the earlier one is."""
     before, ranBefore = _current.reactor, _running.reactor
     adopt(reactor)
     _running.reactor = reactor

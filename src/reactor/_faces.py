@@ -1,4 +1,4 @@
-"""The public name of a module whose parts lie in files of their own."""
+"""The public name of a package whose parts lie in files of their own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from reactor import _overwritten as _overwritten
 
 
 def publish(face: dict[str, Any]) -> None:
-    """Have the classes and functions of `face`, the globals of a package with `__all__`, name that package.
+    """Give the classes and functions of a package its name as their module. `face` is its globals, with `__all__`.
 
-    Tracebacks, pickles and Failure.check name the module of a class. The file that the class lies in may change.
+    Tracebacks, pickles and Failure.check name the module of a class. The file of the class may change.
     """
     package = face["__name__"]
     for name in face["__all__"]:

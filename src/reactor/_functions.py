@@ -1,4 +1,4 @@
-"""The package's functions: those of the current reactor. See the package."""
+"""The package's functions, which are those of the current reactor. See the package."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 
 def currentBase() -> ReactorBase:
-    """Return the current reactor, as what every reactor of this package is."""
+    """Return the current reactor, typed as the base of every reactor of this package."""
     return cast("ReactorBase", current())
 
 
 class CurrentReactor:
-    """The reactor that is meant when none is named. The package's functions are the methods of its one instance.
+    """The reactor for calls that name none. The package's functions are the methods of its one instance.
 
-    Methods, as those of the standard library's `random` are, because a method that is bound already does not become one
-    of a class that keeps it: `callLater = reactor.callLater` in a class body is how programs of Twisted let their tests
-    replace the clock.
+    The functions of the standard library's `random` are such methods too. A program of Twisted writes
+    `callLater = reactor.callLater` in a class body, so that its tests can replace the clock. A bound method stays as is
+    there; a plain function would become a method of that class.
     """
 
     __slots__ = ()
@@ -54,7 +54,7 @@ class CurrentReactor:
         return "<the current reactor>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Be pickled as the package, so that nothing in here has a name in pickles."""
+        """Be pickled as the package, so that pickles name nothing of this module."""
         return import_module, ("reactor",)
 
     # Time, events, threads and descriptors.
@@ -64,11 +64,11 @@ class CurrentReactor:
         currentBase().run(installSignalHandlers)
 
     def stop(self) -> None:
-        """Leave run() in order. ReactorNotRunning if it does not run or is stopping. See ReactorBase.stop."""
+        """Leave run() in order. ReactorNotRunning if the reactor does not run or is stopping. See ReactorBase.stop."""
         currentBase().stop()
 
     def crash(self) -> None:
-        """Leave run() after this turn, without triggers: ports and connections stay as they are for the next run."""
+        """Leave run() after this turn, without triggers: ports and connections stay for the next run."""
         currentBase().crash()
 
     def iterate(self, delay: float = 0) -> None:
@@ -76,11 +76,11 @@ class CurrentReactor:
         currentBase().iterate(delay)
 
     def seconds(self) -> float:
-        """Return the time in seconds since 1970: it jumps when the wall clock is set. Any thread."""
+        """Return the seconds since 1970, which jump when the wall clock is set. Any thread may call it."""
         return currentBase().seconds()
 
     def monotonic(self) -> float:
-        """Return the time in seconds that never jumps, and has no date: deadlines are kept in it. Any thread."""
+        """Return the seconds of the clock for deadlines, which never jumps and has no date. Any thread may call it."""
         return currentBase().monotonic()
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> DelayedCall:
@@ -88,7 +88,7 @@ class CurrentReactor:
         return currentBase().callLater(delay, callable, *args, **kw)
 
     def getDelayedCalls(self) -> list[DelayedCall]:
-        """Return the calls to come, in no order."""
+        """Return the pending calls, in no order."""
         return currentBase().getDelayedCalls()
 
     def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Trigger | None:
@@ -114,18 +114,19 @@ class CurrentReactor:
         currentBase().addSignalHandler(number, callable, *args)
 
     def removeSignalHandler(self, number: int) -> bool:
-        """Undo addSignalHandler; whether there was anything to undo."""
+        """Undo addSignalHandler; return whether there was anything to undo."""
         return currentBase().removeSignalHandler(number)
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Have the reactor's thread make the call, in order, on its next turn. Any thread, and signal handlers.
+        """Have the reactor's thread make the call, in order, on its next turn.
 
-        From a thread that no reactor started, it reaches the default one.
+        Any thread and any signal handler may call it. From a thread that no reactor started, it reaches the default
+        reactor.
         """
         currentBase().callFromThread(callable, *args, **kwargs)
 
     def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Have a thread of the pool make the call; what it raises is logged."""
+        """Have a thread of the pool make the call; an exception is logged."""
         currentBase().callInThread(callable, *args, **kwargs)
 
     def getThreadPool(self) -> Executor:
@@ -133,7 +134,7 @@ class CurrentReactor:
         return currentBase().getThreadPool()
 
     def suggestThreadPoolSize(self, size: int) -> None:
-        """Have up to `size` threads in the pool; with 0 new work waits until there is another size."""
+        """Limit the pool to `size` threads; with 0 new work waits for another size."""
         currentBase().suggestThreadPoolSize(size)
 
     def addReader(self, reader: Any) -> None:
@@ -145,7 +146,7 @@ class CurrentReactor:
         currentBase().addWriter(writer)
 
     def removeReader(self, reader: Any) -> None:
-        """Undo addReader; nothing if it was not added."""
+        """Undo addReader. It does nothing for a reader that was not added."""
         currentBase().removeReader(reader)
 
     def removeWriter(self, writer: Any) -> None:
@@ -157,11 +158,11 @@ class CurrentReactor:
         return currentBase().removeAll()
 
     def getReaders(self) -> list[Any]:
-        """Return what is watched for reading."""
+        """Return the readers."""
         return currentBase().getReaders()
 
     def getWriters(self) -> list[Any]:
-        """Return what is watched for writing."""
+        """Return the writers."""
         return currentBase().getWriters()
 
     def resolve(self, name: str | bytes, timeout: Any = (1, 3, 11, 45)) -> Deferred[str]:
@@ -199,7 +200,7 @@ class CurrentReactor:
         timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> TCPConnector:
-        """Connect to `host` and `port`, and tell `factory` how it went. Never blocks. See ReactorBase.connectTCP."""
+        """Connect to `host` and `port`, and call `factory` with the result. See ReactorBase.connectTCP."""
         return currentBase().connectTCP(host, port, factory, timeout, bindAddress)
 
     def listenSSL(
@@ -222,7 +223,7 @@ class CurrentReactor:
         timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> TLSConnector:
-        """Connect to `host` and `port` with TLS, and tell `factory` how it went. See ReactorBase.connectSSL."""
+        """Connect to `host` and `port` with TLS, and call `factory` with the result. See ReactorBase.connectSSL."""
         return currentBase().connectSSL(host, port, factory, contextFactory, timeout, bindAddress)
 
     def listenUNIX(
@@ -239,7 +240,7 @@ class CurrentReactor:
     def connectUNIX(
         self, address: Any, factory: IClientFactory, timeout: float | None = CONNECT_TIMEOUT, checkPID: bool = False
     ) -> UNIXConnector:
-        """Connect to the UNIX socket `address`, and tell `factory` how it went. See ReactorBase.connectUNIX."""
+        """Connect to the UNIX socket `address`, and call `factory` with the result. See ReactorBase.connectUNIX."""
         return currentBase().connectUNIX(address, factory, timeout, checkPID)
 
     def listenUNIXDatagram(
@@ -268,7 +269,7 @@ class CurrentReactor:
     def listenUDP(
         self, port: int, protocol: IDatagramProtocol, interface: str | bytes = "", maxPacketSize: int = MAX_PACKET_SIZE
     ) -> UDPPort:
-        """Give `protocol` the datagrams that come to UDP `port` of `interface`. See ReactorBase.listenUDP."""
+        """Give `protocol` the datagrams for UDP `port` of `interface`. See ReactorBase.listenUDP."""
         return currentBase().listenUDP(port, protocol, interface, maxPacketSize)
 
     def listenMulticast(
@@ -279,7 +280,7 @@ class CurrentReactor:
         maxPacketSize: int = MAX_PACKET_SIZE,
         listenMultiple: bool = False,
     ) -> MulticastPort:
-        """As listenUDP; the port can join multicast groups. See ReactorBase.listenMulticast."""
+        """Do the same as listenUDP; the port can join multicast groups. See ReactorBase.listenMulticast."""
         return currentBase().listenMulticast(port, protocol, interface, maxPacketSize, listenMultiple)
 
     def spawnProcess(
@@ -300,7 +301,7 @@ class CurrentReactor:
     def adoptDatagramPort(
         self, fileDescriptor: int, addressFamily: int, protocol: IDatagramProtocol, maxPacketSize: int = MAX_PACKET_SIZE
     ) -> UDPPort:
-        """As listenUDP, on a duplicate of a bound UDP socket's descriptor. See ReactorBase.adoptDatagramPort."""
+        """Do the same as listenUDP, on a duplicate of a bound UDP socket. See ReactorBase.adoptDatagramPort."""
         return currentBase().adoptDatagramPort(fileDescriptor, addressFamily, protocol, maxPacketSize)
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> AdoptedPort:
@@ -310,7 +311,7 @@ class CurrentReactor:
     def adoptStreamConnection(
         self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
     ) -> AdoptedConnection | None:
-        """Have `factory` build a protocol for a duplicate of a connected socket's descriptor; return its transport.
+        """Have `factory` build a protocol for a duplicate of a connected socket; return its transport.
 
         See ReactorBase.adoptStreamConnection.
         """
@@ -319,7 +320,7 @@ class CurrentReactor:
 
 functions = CurrentReactor()
 
-# Tracebacks, pickles and help() name the package; the class and the file that a function is in are of no interest.
+# Tracebacks, pickles and help() name the package. The class and the file of a function do not matter to users.
 for _name, _function in vars(CurrentReactor).items():
     if not _name.startswith("_"):
         _function.__module__ = "reactor"

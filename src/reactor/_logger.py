@@ -1,13 +1,13 @@
 """The package's loggers: those of `logging`, with three differences.
 
-A handler that raises costs nobody more than its record. `logging` lets through what a handler's emit() or a filter
-raises, and what a `__repr__` raises in a handler's format() as soon as it is no plain Exception. A port that says it
-cannot accept would be closed by its own log record.
+A handler that raises costs only its record. `logging` lets an exception of a handler's emit() or of a filter through.
+It does the same with one of a `__repr__` in a handler's format(), unless it is a plain Exception. A port that logs that
+it cannot accept would be closed by its own log record.
 
 No record can be taken for two. The arguments of a record, and the texts of exceptions below it, can come from a peer.
 Line ends and other control characters in them are written as escapes.
 
-What a peer can have logged as often as it likes goes through `limited`, which counts what it leaves out.
+Records that a peer can cause at will go through `limited`, which counts those that it leaves out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def escaped(text: str, keep: str = "") -> str:
 
 
 def tracebackOf(found: _OneException) -> tuple[str, bool]:
-    """Return the traceback as `logging` writes it, and whether it is another one than Python's own.
+    """Return the traceback as `logging` writes it, and whether it differs from Python's own.
 
     The text of each exception is one line, and so is each of its notes, which is indented. So is what names its frames
     and its type. At the beginning of a line stand only words of Python's and names of types. A name of a type that no
@@ -49,7 +49,7 @@ def tracebackOf(found: _OneException) -> tuple[str, bool]:
         _nameType(part)
         for frame in part.stack:
             frame.filename, frame.name = escaped(frame.filename), escaped(frame.name)
-        for name in ("msg", "text", "filename"):  # of a SyntaxError
+        for name in ("msg", "text", "filename"):  # the attributes of a SyntaxError
             text = getattr(part, name, None)
             if isinstance(text, str):
                 setattr(part, name, escaped(text.rstrip("\n")))
@@ -82,7 +82,7 @@ def _dotted(name: Any) -> Any:
 
 
 def _partsOf(whole: Any) -> Iterator[Any]:
-    """Yield an exception's summary, and those of all that it came from or holds."""
+    """Yield the summaries of an exception, of its causes and contexts, and of a group's members."""
     waiting = [whole]
     while waiting:
         part = waiting.pop()
@@ -93,9 +93,10 @@ def _partsOf(whole: Any) -> Iterator[Any]:
 
 
 class Repeats:
-    """Lets through so many records of a kind in an interval, and counts the others.
+    """Lets a limited number of records of a kind through in an interval, and counts the others.
 
-    `burst` records in each `interval` seconds, beginning with the first. `now` tells the time.
+    The limit is `burst` records in each `interval` seconds, which begins with the first record. `now` tells the time in
+    seconds.
     """
 
     def __init__(
@@ -104,10 +105,11 @@ class Repeats:
         self._burst = burst
         self._interval = interval
         self._now = now
-        self._kinds: dict[Any, list[float]] = {}  # until when, how many more may pass, how many were left out
+        # the end of the interval, the records that may still pass, the records left out
+        self._kinds: dict[Any, list[float]] = {}
 
     def admit(self, kind: Any) -> int | None:
-        """Return None for a record that is one too many, else how many were left out since the last one."""
+        """Return None for a record above the limit, else the number of records left out since the last one."""
         now = self._now()
         found = self._kinds.get(kind)
         if found is None or now >= found[0]:
@@ -121,7 +123,7 @@ class Repeats:
         return None
 
     def over(self, everything: bool = False) -> list[tuple[Any, int]]:
-        """Forget each kind whose interval is over (or `everything`). Return those of which records were left out."""
+        """Forget each kind whose interval is over (or `everything`); return those with left-out records."""
         now = self._now()
         ended = [kind for kind, found in self._kinds.items() if everything or now >= found[0]]
         forgotten = [(kind, int(self._kinds.pop(kind)[2])) for kind in ended]
@@ -129,10 +131,10 @@ class Repeats:
 
 
 class Logger(logging.LoggerAdapter[logging.Logger]):
-    """A logger of the standard library's whose methods raise nothing but KeyboardInterrupt and SystemExit.
+    """A logger of the standard library whose methods raise only KeyboardInterrupt and SystemExit.
 
-    What a handler raises is written to standard error instead, as logging does with the errors that it catches itself,
-    unless logging.raiseExceptions is false.
+    Other exceptions of a handler are written to standard error, unless logging.raiseExceptions is false. `logging` does
+    the same with the errors that it catches itself.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
@@ -143,7 +145,7 @@ class Logger(logging.LoggerAdapter[logging.Logger]):
         """See logging.Logger.log."""
         if not self.isEnabledFor(level):
             return
-        # Whoever called info() or error() is two frames further out than logging, which leaves out its own, thinks.
+        # logging looks for the caller of info() or error(), and leaves out its own frames only. These two are more.
         kwargs["stacklevel"] = kwargs.get("stacklevel", 1) + 1
         try:
             self.logger.log(level, msg, *args, **kwargs)
@@ -156,9 +158,9 @@ class Logger(logging.LoggerAdapter[logging.Logger]):
                     sys.stderr.write(f"{tracebackOf((type(error), error, error.__traceback__))[0]}\n")
 
     def limited(self, level: int, msg: str, *args: object, error: BaseException | None = None) -> None:
-        """Log what a peer can bring about at will: LOG_BURST records with this `msg` each LOG_INTERVAL.
+        """Log an event that a peer can cause at will: LOG_BURST records with this `msg` in each LOG_INTERVAL.
 
-        The others are counted. The next record with this `msg` tells their number, or tellRepeats() does.
+        The others are counted. The next record with this `msg`, or tellRepeats(), logs their number.
         """
         if not self.isEnabledFor(level):
             return
@@ -170,16 +172,16 @@ class Logger(logging.LoggerAdapter[logging.Logger]):
         self.log(level, msg, *args, exc_info=error, stacklevel=2)
 
     def tellRepeats(self, everything: bool = False) -> None:
-        """Log how many records were left out whose interval is over, or of `everything`."""
+        """Log the number of left-out records of each kind whose interval is over, or of `everything`."""
         for (level, msg), left in self._repeats.over(everything):
             self.log(level, '%d more records were left out like this one: "%s"', left, msg)
 
 
 class _Clean(logging.Filter):
-    """Makes sure that each record of a logger stays one, whatever its arguments and exceptions say."""
+    """A filter that makes sure that a record stays one, whatever the texts of its arguments and exceptions."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        with suppress(Exception):  # a __repr__ that raises: each handler deals with that in its own way
+        with suppress(Exception):  # a __repr__ raises: each handler deals with that in its own way
             if record.args and not (message := record.getMessage()).isprintable():
                 record.msg, record.args = escaped(message), ()
         if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
@@ -204,6 +206,6 @@ def getLogger(name: str) -> Logger:
 
 
 def tellRepeats(everything: bool = False) -> None:
-    """See Logger.tellRepeats, of all loggers."""
+    """Call Logger.tellRepeats of all loggers."""
     for logger in list(_loggers.values()):
         logger.tellRepeats(everything)

@@ -1,9 +1,9 @@
-"""Numbers of descriptors: none that this package opens is 0, 1 or 2.
+"""Numbers of descriptors: no descriptor that this package opens is 0, 1 or 2.
 
-The system gives each new descriptor the lowest free number. In a process that was started with one of these three
-closed, a socket of ours could become its standard output, and be written to by every print().
+The system gives each new descriptor the lowest free number. A process may be started with one of these three closed. A
+socket of ours could then become its standard output, and every print() would write to it.
 
-Nothing is put in the free places: they are the program's. (The command is a program, and fills them: serving.standard.)
+The free places stay free: they are the program's. (The command is a program, and fills them: serving.standard.)
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from reactor import _overwritten as _overwritten
 
 try:
     import fcntl
-except ImportError:  # there are no such numbers there
+except ImportError:  # no such numbers on Windows
     HAS_NUMBERS = False
 else:
     HAS_NUMBERS = True
 
-LOWEST = 3  # of ours
+LOWEST = 3  # those that this package took
 
 
 def closeNumber(fd: int) -> None:
-    """Close `fd`, which is closed then whatever the system says of it (close(2)): that is no error of the caller's.
+    """Close `fd`. OSError only if it was not open.
 
-    OSError only if it was not open.
+    After any other error of close(2) the descriptor is closed too, so it is no error of the caller's.
     """
     try:
         os.close(fd)
@@ -49,9 +49,10 @@ def statOpen(fd: int) -> os.stat_result:
 
 
 def raised(fd: int) -> int:
-    """Return `fd`, if it is none of the three, else a duplicate that is not; `fd` is closed then, also on an OSError.
+    """Return `fd` if it is above 2, else a duplicate that is above 2.
 
-    Descriptors of ours are not inherited, and neither is the duplicate.
+    `fd` is closed in the second case, also on an OSError. A descriptor of this package is not inherited by child
+    programs, and neither is the duplicate.
     """
     if fd >= LOWEST or not HAS_NUMBERS:
         return fd
@@ -62,7 +63,7 @@ def raised(fd: int) -> int:
 
 
 def duplicate(fd: int) -> int:
-    """As os.dup, with a number that is none of the three."""
+    """Call os.dup, with a result above 2."""
     if not HAS_NUMBERS:
         return os.dup(fd)
     number: int = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, LOWEST)
@@ -70,14 +71,14 @@ def duplicate(fd: int) -> int:
 
 
 def openSocket(family: int, kind: int) -> socket.socket:
-    """As socket.socket(family, kind), with a number that is none of the three."""
+    """Call socket.socket(family, kind), with a number above 2."""
     return raisedSocket(socket.socket(family, kind))
 
 
 def raisedSocket(sock: socket.socket) -> socket.socket:
-    """Return `sock`, if its number is none of the three, else another object for the same; `sock` is closed then.
+    """Return `sock` if its number is above 2, else another object for the same socket; `sock` is closed then.
 
-    For a socket that is blocking still.
+    The socket must still be blocking.
     """
     if sock.fileno() >= LOWEST or not HAS_NUMBERS:
         return sock
@@ -85,7 +86,7 @@ def raisedSocket(sock: socket.socket) -> socket.socket:
 
 
 def openPair() -> tuple[socket.socket, socket.socket]:
-    """As socket.socketpair(), with numbers that are none of the three."""
+    """Call socket.socketpair(), with numbers above 2."""
     one, other = socket.socketpair()
     try:
         one = raisedSocket(one)
@@ -97,22 +98,22 @@ def openPair() -> tuple[socket.socket, socket.socket]:
 
 
 def openPipe() -> tuple[int, int]:
-    """As os.pipe(), with numbers that are none of the three."""
+    """Call os.pipe(), with numbers above 2."""
     return _bothRaised(*os.pipe())
 
 
 def openTerminal() -> tuple[int, int]:
-    """As os.openpty(), with numbers that are none of the three."""
+    """Call os.openpty(), with numbers above 2."""
     return _bothRaised(*os.openpty())
 
 
 def openFile(path: str | bytes, flags: int, mode: int = 0o666) -> int:
-    """As os.open, with a number that is none of the three; also what the built-in open() takes as its opener."""
+    """Call os.open, with a result above 2. It can be the opener of the built-in open()."""
     return raised(os.open(path, flags, mode))
 
 
 def openEpoll() -> Any:
-    """As select.epoll(), with a number that is none of the three."""
+    """Call select.epoll(), with a number above 2."""
     epoll = select.epoll()
     if epoll.fileno() >= LOWEST:
         return epoll
@@ -122,9 +123,9 @@ def openEpoll() -> Any:
 
 @contextmanager
 def threeTaken() -> Iterator[None]:
-    """Have all that is opened inside, by others too, get numbers that are none of the three.
+    """Make sure that every descriptor opened inside the block, by other code too, has a number above 2.
 
-    Those that are free are taken meanwhile, and given back.
+    The block holds the free numbers of 0 to 2, and gives them back at its end.
     """
     held: list[int] = []
     try:

@@ -1,7 +1,7 @@
-"""From the reactor into threads, and back.
+"""Calls from the reactor into threads, and back.
 
-A Deferred made here fires in the thread of its reactor. Worker threads of a reactor's pool inherit it as the current
-reactor.
+A Deferred made here fires in the thread of its reactor. In a worker thread of a reactor's pool, that reactor is the
+current one.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _NO_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM})
 
 
 class _Work:
-    """A call for an executor, which can be taken back as long as it has not begun.
+    """A call for an executor, which can be taken back until it begins.
 
-    An executor may refuse a call that it has queued: ThreadPoolExecutor does, if no thread can be started. It would
-    make the call later, and whoever was told of the refusal makes it again.
+    An executor may refuse a call that it has queued. ThreadPoolExecutor does so if it cannot start a thread. It would
+    make the call later, although the caller saw a refusal and may make the call again.
     """
 
     def __init__(self, f: Callable[..., Any]) -> None:
-        update_wrapper(self, f, updated=())  # an executor may ask for its name
+        update_wrapper(self, f, updated=())  # an executor may read its name
         del self.__wrapped__  # type: ignore[attr-defined]  # a call that is over, or taken back, keeps nothing alive
-        self._f = [f]  # whoever takes it, thread or withdraw(), is the only one
+        self._f = [f]  # only one of the thread and withdraw() gets the item
         self.done: Future[Any] = Future()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -58,17 +58,17 @@ class _Work:
             result = f(*args, **kwargs)
         except BaseException as error:
             self.done.set_exception(error)
-            del self, args, kwargs  # the error's traceback has this frame, and so would have itself
+            del self, args, kwargs  # the error's traceback holds this frame: without the del this is a cycle
             raise
         self.done.set_result(result)
         return result
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # For another process: the function itself, or what does nothing.
+        # For another process: the function itself, or one that does nothing.
         return (_same, (self._f[0] if self._f else _nothing,))
 
     def withdraw(self) -> bool:
-        """Have the call not made. False if it is too late for that."""
+        """Prevent the call. Return False if it has begun."""
         try:
             self._f.pop()
         except IndexError:
@@ -85,7 +85,7 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
 
 
 def submit(executor: Executor, f: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:
-    """As executor.submit; but a call that is refused, by whatever that raises, will not be made."""
+    """Call executor.submit, and make sure that a refused call is never made."""
     work = _Work(f)
     try:
         return executor.submit(work, *args, **kwargs)
@@ -96,7 +96,7 @@ def submit(executor: Executor, f: Callable[..., T], *args: Any, **kwargs: Any) -
 
 
 def callWhenWoken(reactor: IReactorFromThreads, call: Callable[..., object], *args: Any) -> None:
-    """reactor.callFromThread, from a thread that may wait: as long as there is no memory to wake the reactor."""
+    """Call reactor.callFromThread from a thread that may wait, until there is memory to wake the reactor."""
     while True:
         try:
             reactor.callFromThread(call, *args)
@@ -110,7 +110,7 @@ def callWhenWoken(reactor: IReactorFromThreads, call: Callable[..., object], *ar
 
 
 class _Birth:
-    """What a thread is given to run. If the thread has died before it could, `stillborn` is called."""
+    """The function that a new thread runs. If the thread dies before its first step, `stillborn` is called."""
 
     __slots__ = ("_run", "_stillborn", "begun")
 
@@ -129,24 +129,24 @@ class _Birth:
 
 
 def startThread(run: Callable[[], None], stillborn: Callable[[], None]) -> None:
-    """Have a thread of its own call `run()`, and do not wait for it. RuntimeError or MemoryError if there is none.
+    """Have a new thread call `run()`, and do not wait for it. RuntimeError or MemoryError if there is none.
 
-    threading.Thread.start() waits for the first step of the thread. One that has no memory for that step dies, and then
-    the wait never ends, which a loop must not risk. Here such a thread calls `stillborn()`, its last act. Like a daemon
-    the thread does not keep the program from ending; it is not among threading.enumerate().
+    threading.Thread.start() waits for the first step of the thread. If the thread has no memory for that step, it dies,
+    and the wait never ends. A loop must not risk that. Here such a thread calls `stillborn()` before it dies. Like a
+    daemon, the thread does not keep the program from ending. threading.enumerate() does not list it.
     """
     birth = _Birth(run, stillborn)
     try:
         start_new_thread(birth, ())
     except BaseException:
-        birth.begun = True  # what is raised tells it
+        birth.begun = True  # the exception says so
         raise
 
 
 def deferToThread(f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
-    """Call `f(*args, **kwargs)` in a thread of the current reactor's pool; return a Deferred of what it returns.
+    """Call `f(*args, **kwargs)` in a thread of the current reactor's pool; return a Deferred of its result.
 
-    For the reactor's thread. Failures and cancelling: see `deferToThreadPool`.
+    Only the reactor's thread may call this. Failures and cancelling: see `deferToThreadPool`.
     """
     reactor = _current.current()
     return deferToThreadPool(reactor, reactor.getThreadPool(), f, *args, **kwargs)
@@ -155,14 +155,15 @@ def deferToThread(f: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Defer
 def deferToThreadPool(
     reactor: IReactorFromThreads, threadpool: Executor, f: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 ) -> Deferred[T]:
-    """Call `f(*args, **kwargs)` in `threadpool`, any Executor; return a Deferred, fired in the thread of `reactor`.
+    """Call `f(*args, **kwargs)` in `threadpool`, any Executor; return a Deferred of its result.
 
-    It fails with what `f` raises, or with what the pool raises that does not take the call, which is not made then.
-    Cancelling it fails it at once with CancelledError; a call that has not begun then never begins, one that has goes
-    on and its result is dropped. TypeError if `f` cannot be called.
+    The Deferred fires in the thread of `reactor`. It fails with an exception of `f`. If the pool refuses the call, it
+    fails with the pool's exception, and the call is not made. Cancelling it fails it at once with CancelledError. A
+    call that has not begun then never begins. A call that has begun goes on, and its result is dropped. TypeError if
+    `f` cannot be called.
     """
     checkCall(f)
-    # The package itself may stand for the current reactor: that of this thread, not of the pool's.
+    # If the package itself is given, it means the current reactor of this thread, not of the pool's thread.
     target = _current.current() if isinstance(reactor, ModuleType) else reactor
     try:
         future = submit(threadpool, f, *args, **kwargs)
@@ -183,7 +184,7 @@ def deferToThreadPool(
             except OSError as error:
                 if error.errno not in _NO_MEMORY:
                     raise
-                fire(future)  # nobody need be woken here, and nobody else would tell
+                fire(future)  # no loop needs a wake-up here, and no other code would report it
         else:
             callWhenWoken(target, fire, future)
 
@@ -204,7 +205,7 @@ class _Answer:
     def _fire(self, future: Future[Any]) -> None:
         deferred = self._deferred
         if deferred.called:
-            return  # cancelled meanwhile
+            return  # the Deferred was cancelled meanwhile
         if future.cancelled():
             deferred.errback(CancelledError())
             return
@@ -218,9 +219,10 @@ class _Answer:
 def callMultipleInThread(
     tupleList: Iterable[tuple[Callable[..., object], Iterable[Any], Mapping[str, Any]]],
 ) -> None:
-    """Call the functions of (function, args, kwargs) tuples one after the other in one thread of the current reactor.
+    """Call the functions of (function, args, kwargs) tuples, one after the other, in one thread of the pool.
 
-    What one raises is logged, and the rest are not called. TypeError, at once, for one that cannot be called.
+    The pool is the current reactor's. If one raises, the exception is logged, and the rest are not called. TypeError,
+    at once, if one cannot be called.
     """
     calls = list(tupleList)
     for function, _args, _kwargs in calls:
@@ -246,8 +248,9 @@ def blockingCallFromThread(reactor: IReactorFromThreads, f: Callable[P, T], *a: 
 def blockingCallFromThread(reactor: IReactorFromThreads, f: Callable[..., Any], *a: Any, **kw: Any) -> Any:
     """Call `f(*a, **kw)` in the thread of `reactor`, wait, and return the result, of a Deferred or coroutine too.
 
-    Raises what it raised. For any thread but the reactor's, which would wait for itself: RuntimeError there, while the
-    reactor runs. Waits for as long as it takes, and for ever if the reactor stops and does not run again.
+    An exception of the call is raised here. In the reactor's own thread, which would wait for itself, it is a
+    RuntimeError while the reactor runs. The wait has no limit: it never ends if the reactor stops and does not run
+    again.
     """
     checkCall(f)
     target: Any = _current.current() if isinstance(reactor, ModuleType) else reactor

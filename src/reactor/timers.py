@@ -1,19 +1,19 @@
-"""Delayed calls, and the one queue that keeps them; the reactors and `task.Clock` all use it.
+"""Delayed calls, and the queue that keeps them for all reactors and `task.Clock`.
 
-A heap holds deadlines, bare floats, and a dict tells what is due at each: one call or, where several share a deadline,
-an ordered set of calls. Every scheduling (callLater, reset, delay) files the call last, so calls with equal deadlines
-run in the order in which they were given that deadline.
+A heap holds deadlines, bare floats. A dict maps each deadline to its call or, if several share it, to an ordered set of
+calls. Every scheduling (callLater, reset, delay) files the call last. So calls with equal deadlines run in the order in
+which they got that deadline.
 
-Cancelling or moving a call takes it out of its place at once, in constant time; its deadline stays in the heap, and is
-dropped when it surfaces with nothing due. More of those than of the others cause a rebuild. The invariant: a deadline
-with a call is in the heap (or held back), maybe twice.
+Cancelling or moving a call takes it out of its place at once, in constant time. Its deadline stays in the heap until it
+comes first, and is dropped then. If such empty deadlines are more than half, the heap is rebuilt. The invariant: a
+deadline with a call is in the heap (or held back), maybe twice.
 
-Deadlines are in the time of a clock that never jumps. What a program sees of them is in the time that its reactor's
-`seconds()` tells, which is the calendar's, as in Twisted. So `getTime() - seconds()` is the time that is left, and a
-jump of the wall clock moves both and no deadline.
+Deadlines are in the time of a clock that never jumps. A program sees them in the time of its reactor's `seconds()`,
+which is the calendar's, as in Twisted. So `getTime() - seconds()` is the time that is left. A jump of the wall clock
+moves both, and no deadline.
 
-A heap of (time, number, call) tuples was tried first: twice as
-many objects for the garbage collector to walk, slower comparisons, and a million calls took half as long again.
+A heap of (time, number, call) tuples was tried first. It had twice as many objects for the garbage collector and slower
+comparisons. A million calls took half as long again.
 """
 
 from __future__ import annotations
@@ -29,25 +29,26 @@ from reactor.interfaces.asking import conform
 
 __all__ = ["LATE", "DelayError", "DelayedCall", "TimerQueue", "monotonicTime"]
 
-# Seconds. A turn that begins by more than this after the one before is late: a callback has taken its time, or the
-# machine has slept. Before the calls that came due, it reads once what waits, so that no peer is judged by what the
-# loop had not read yet. A loop that has only slept for want of work is late, too, and pays for it with one poll.
+# Seconds. A turn that begins more than this after the last one is late: a callback took long, or the machine slept.
+# Such a turn reads all waiting data once before the calls that came due. So no peer is judged by data that the loop had
+# not read yet. A loop that only slept for lack of work is late, too, and pays with one poll.
 LATE = 0.1
 
-MIN_STALE = 64  # fewer deadlines without a call than this are not worth a rebuild
-JUMP = 0.001  # seconds: less is how far apart two clocks are read, and no jump
-NO_KEYWORDS: dict[str, object] = {}  # shared: the empty dict of `**kwargs` would be a third of a pending call's memory
+MIN_STALE = 64  # below this number, deadlines without a call are not worth a rebuild
+JUMP = 0.001  # seconds: a smaller difference is the time between two readings, not a jump
+# shared, as an empty dict of `**kwargs` would be a third of a pending call's memory
+NO_KEYWORDS: dict[str, object] = {}
 
 
 class DelayError(AssertionError, ValueError):
-    """A delay is negative, not finite, or too large for a float. (An AssertionError because Twisted raises that.)"""
+    """A delay is negative, not finite, or too large for a float. It is an AssertionError, because Twisted's is."""
 
 
 class DelayedCall:
     """One scheduled call, as `callLater` returns it. Only the thread of the reactor that made it may use its methods.
 
-    `time` is when it is due, as `getTime` has it; `deadline` is the same on the clock that never jumps. `func`, `args`
-    and `kw` are what will be called; a cancelled call has let go of them. `turn` is the last `mark` before it was
+    `time` is the time at which it is due, as of `getTime`; `deadline` is the same on the clock that never jumps.
+    `func`, `args` and `kw` are the call; a cancelled call no longer holds them. `turn` is the last `mark` before it was
     scheduled.
     """
 
@@ -75,29 +76,29 @@ class DelayedCall:
         self.cancelled = False
 
     def getTime(self) -> float:
-        """When the call is due, in the time that the reactor's `seconds()` tells.
+        """Return the time at which the call is due, in the time of the reactor's `seconds()`.
 
-        When the wall clock jumps, so does this: less `seconds()`, it is always the time that is left.
+        When the wall clock jumps, this jumps too. The difference from `seconds()` is always the time that is left.
         """
         return self._queue.publicTime(self.deadline)
 
     @property
     def time(self) -> float:
-        """What getTime() returns."""
+        """The result of getTime()."""
         return self._queue.publicTime(self.deadline)
 
     @property
     def seconds(self) -> Callable[[], float]:
-        """What tells the time that getTime() is in: a function without arguments, as the reactor's `seconds`."""
+        """The clock of getTime(): a function without arguments, such as the reactor's `seconds`."""
         queue = self._queue
         return lambda: queue.publicTime(queue.seconds())
 
     def active(self) -> bool:
-        """True until it has been called or cancelled; already False inside the call itself."""
+        """Return True until it has been called or cancelled; it is already False inside the call itself."""
         return not (self.called or self.cancelled)
 
     def cancel(self) -> None:
-        """Make sure it never runs. Raises AlreadyCancelled or AlreadyCalled (both ValueErrors) if it is too late."""
+        """Prevent the call. AlreadyCancelled or AlreadyCalled (both ValueErrors) if it is too late."""
         self._checkActive()
         self.cancelled = True
         try:
@@ -108,23 +109,24 @@ class DelayedCall:
         del self.func, self.args, self.kw
 
     def reset(self, secondsFromNow: float) -> None:
-        """Make it due `secondsFromNow` seconds from now, sooner or later than before; errors as for `cancel`."""
+        """Make the call due `secondsFromNow` seconds from now, sooner or later than before; errors as for `cancel`."""
         self._checkActive()
         self._queue.move(self, self._queue.seconds(), secondsFromNow)
 
     def delay(self, secondsLater: float) -> None:
-        """Make it due `secondsLater` seconds later than it was, earlier if negative; errors as for `cancel`."""
+        """Make the call due `secondsLater` seconds later than it was, earlier if negative; errors as for `cancel`."""
         self._checkActive()
         self._queue.move(self, self.deadline, secondsLater)
 
     def run(self) -> object:
-        """Call the function, and return what it returns; the call is no longer active. For reactors: once, at once,
-        with what `popDue` gave.
+        """Call the function, and return its result; the call is no longer active.
+
+        A reactor calls this once, at once, on a call that `popDue` returned.
         """
         self.called = True
         if self.kw:
             return self.func(*self.args, **self.kw)
-        return self.func(*self.args)  # without an allocation, for which a call that is due could be lost
+        return self.func(*self.args)  # without an allocation, whose failure could lose a call that is due
 
     def _checkActive(self) -> None:
         if self.cancelled:
@@ -141,12 +143,11 @@ class DelayedCall:
 
 
 class TimerQueue:
-    """The pending calls of one clock: `seconds` is a function that returns the time, in seconds. One thread only.
+    """The pending calls of one clock, for one thread. `seconds` is a function that returns its time, in seconds.
 
-    `public` returns the time that programs are told, if that is another: the calendar's.
-
-    `sooner`, if set, is called whenever a deadline comes before all others. It is for a loop that sleeps on behalf of
-    others too, and so does not ask for the next deadline each time.
+    `public` returns the time that programs see, if it is another clock: the calendar's. `sooner`, if set, is called
+    whenever a new deadline comes before all others. A loop that also sleeps on behalf of others sets it, and so does
+    not ask for the next deadline each time.
     """
 
     __slots__ = ("_ahead", "_deadlines", "_due", "_heldBack", "_heldBarrier", "_public", "_turn", "seconds", "sooner")
@@ -154,11 +155,11 @@ class TimerQueue:
     def __init__(self, seconds: Callable[[], float], public: Callable[[], float] | None = None) -> None:
         self.seconds = seconds
         self._public = public
-        self._ahead = 0.0  # of `seconds`, by how much `public` is
+        self._ahead = 0.0  # the difference of `public` from `seconds`
         self.sooner: Callable[[], None] | None = None
         self._deadlines: list[float] = []
         self._due: dict[float, DelayedCall | dict[DelayedCall, None]] = {}
-        # Deadlines whose calls are all behind the barrier of the turn that runs now; back to the heap when it is over.
+        # Deadlines whose calls are all behind the barrier of the present turn. They return to the heap at its end.
         self._heldBack: list[float] = []
         self._heldBarrier: int | None = None
         self._turn = 0
@@ -168,7 +169,8 @@ class TimerQueue:
     ) -> DelayedCall:
         """Schedule `function(*args, **kwargs)` in `delay` seconds.
 
-        Raises DelayError for a negative or infinite delay or NaN, TypeError for what is no number or not callable.
+        DelayError for a negative or infinite delay or NaN. TypeError for a delay that is no number, or a function that
+        cannot be called.
         """
         if not callable(function):
             raise TypeError(f"{function!r} is not callable")
@@ -190,12 +192,12 @@ class TimerQueue:
         return call
 
     def mark(self) -> int:
-        """A barrier for `popDue`: calls scheduled (or moved) from now on are behind it."""
+        """Return a barrier for `popDue`: calls scheduled (or moved) from now on are behind it."""
         self._turn += 1
         return self._turn
 
     def nextTime(self) -> float | None:
-        """When the earliest pending call is due; None if there is none."""
+        """Return the deadline of the earliest pending call; None if there is none."""
         if self._heldBack:
             self._releaseHeldBack()
         deadlines = self._deadlines
@@ -230,7 +232,7 @@ class TimerQueue:
                 del self._due[deadline]
                 try:
                     heappop(deadlines)
-                except BaseException:  # a signal's handler has raised behind it
+                except BaseException:  # a signal's handler has raised
                     self._due[deadline] = call
                     heappush(deadlines, deadline)
                     raise
@@ -246,13 +248,13 @@ class TimerQueue:
         return None
 
     def end(self) -> None:
-        """Give no call any more. Those that are pending can still be cancelled or moved, without effect."""
+        """Give no more calls. Pending calls can still be cancelled or moved, without effect."""
         self._deadlines.clear()
         self._heldBack.clear()
         self.sooner = None
 
     def calls(self) -> list[DelayedCall]:
-        """The pending calls, in the order in which they would run."""
+        """Return the pending calls, in the order in which they would run."""
         pending: list[DelayedCall] = []
         for time in sorted(self._due):
             due = self._due[time]
@@ -260,7 +262,7 @@ class TimerQueue:
         return pending
 
     def publicTime(self, deadline: float) -> float:
-        """Return `deadline`, in the time that programs are told. Between two jumps it is always the same."""
+        """Return `deadline` in the time that programs see. Between two jumps it is always the same."""
         public = self._public
         if public is None:
             return deadline
@@ -269,13 +271,13 @@ class TimerQueue:
         return deadline + self._ahead
 
     def _readBoth(self, public: Callable[[], float]) -> tuple[float, float]:
-        """How long it took to read both clocks, and the difference between them, which is out by no more than that."""
+        """Return the time that it took to read both clocks, and their difference, whose error is at most that time."""
         before = self.seconds()
         ahead = public() - before
         return self.seconds() - before, ahead
 
     def move(self, call: DelayedCall, base: float, seconds: float) -> None:
-        """For DelayedCall: make a pending call due `seconds` after `base`."""
+        """Make a pending call due `seconds` after `base`. For DelayedCall only."""
         time, before = _deadline(base, seconds), call.deadline
         due = self._due[before]
         if isinstance(due, dict) and len(due) > 1:
@@ -290,7 +292,7 @@ class TimerQueue:
                     self.sooner()
             else:
                 self._share(call)
-        except BaseException:  # there is no memory: it stays where it was, and its deadline is in the heap still
+        except BaseException:  # no memory: the call stays in its old place, and its deadline is still in the heap
             if self._due.get(time) is call:
                 del self._due[time]
             call.deadline = before
@@ -302,7 +304,7 @@ class TimerQueue:
             self._rebuild()
 
     def remove(self, call: DelayedCall) -> None:
-        """For DelayedCall: take a pending call out."""
+        """Take a pending call out. For DelayedCall only."""
         due = self._due[call.deadline]
         if isinstance(due, dict):
             del due[call]
@@ -321,7 +323,7 @@ class TimerQueue:
             del self._due[call.deadline]
 
     def _rebuild(self) -> None:
-        """Drop the deadlines without a call; another time, if there is no memory for that."""
+        """Drop the deadlines without a call. If there is no memory for that, do it another time."""
         with suppress(MemoryError):
             self._deadlines[:] = self._due
             heapify(self._deadlines)
@@ -339,9 +341,9 @@ class TimerQueue:
 
 
 def monotonicTime(clock: Any) -> float:
-    """Return the time of `clock`, any IReactorTime, for what is measured in it.
+    """Return the time of `clock`, any IReactorTime, for measurements.
 
-    That is the one which never jumps, if it tells two, as reactors do, and else `seconds()`.
+    If the clock has a time that never jumps, as reactors do, it is that one, and else `seconds()`.
     """
     monotonic = getattr(clock, "monotonic", None)
     time: float = clock.seconds() if monotonic is None else monotonic()

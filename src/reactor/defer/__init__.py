@@ -1,4 +1,4 @@
-"""Deferreds: results that are not there yet. The public face of the modules that make up the family."""
+"""Deferreds: results that are not there yet. This is the public face of the package's modules."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
 """The engine under Deferred: a result, the callbacks that wait for it, and how results travel between chains.
 
-A chain is *called* once it has a result; its callbacks are then run in order, each with what the one before returned.
-It stands still while `paused` is above zero. A chain whose callback returned another chain is paused and has put a link
-among the other's callbacks; the result comes back along that link. chainDeferred and coroutines use links too.
+A chain is *called* once it has a result. Its callbacks then run in order, each with the result of the last one. The
+chain stands still while `paused` is above zero. If a callback returns another chain, its own chain is paused and puts a
+link among the other's callbacks. The result comes back along that link. chainDeferred and coroutines use links too.
 
-Links, not calls, carry results from chain to chain, so the length of a line of chains is not bound by the depth of the
-stack: `_advance` runs one chain until it ends, waits, or hands its result to the chain that it returns; `_propagate`
-keeps the chains that are to go on afterwards. Two kinds of link differ in what the giver looks like meanwhile:
+Links, not calls, carry results from chain to chain, so the stack does not bound the length of a line of chains.
+`_advance` runs one chain until it ends, waits, or hands its result to the chain that it returns. `_propagate` keeps the
+chains that go on afterwards. There are two kinds of link, which differ in the state of the giver meanwhile:
 
-- to a chain that waited, the result is given away: the giver is not running, and its own result is None;
-- with chainDeferred or a coroutine, the giver is in the middle of a callback (`_running`, its result still in place),
-  exactly as if it had called the other chain's `callback` method.
+- A link to a chain that waited gives the result away. The giver is not running, and its own result is None.
+- With chainDeferred or a coroutine, the giver is in the middle of a callback (`_running`, its result still in place).
+  It looks as if it had called the other chain's `callback` method.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from reactor.failure import Failure
 
 T = TypeVar("T")
 
-# What a link does: it is given the chain that runs it and that chain's result, and returns the chain to go on with.
+# A link gets the chain that runs it and that chain's result. It returns the chain to go on with.
 Link: TypeAlias = "Callable[[CallbackChain, Any], CallbackChain | None]"
 # callback, its arguments, errback, its arguments; or LINK, a Link, None, and the same again.
 Item: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
 
 LINK: Final = object()
-LONG: Final = 64  # callbacks, from which on a deque keeps them: the first of a list costs all behind it
+LONG: Final = 64  # callbacks; a longer queue is a deque, because removing a list's first item moves all others
 logger: Final = getLogger("reactor.defer")
 
 
 class AlreadyCalledError(Exception):
-    """callback or errback was called on a Deferred that had its result already."""
+    """`callback` or `errback` was called on a Deferred that had its result already."""
 
     def __str__(self) -> str:
         return super().__str__() or "this Deferred has its result already; setDebugging(True) tells where it came from"
@@ -61,10 +61,11 @@ def logFailure(message: str, failure: Failure) -> None:
 
 
 class DebugInfo:
-    """What a chain needs only if it failed or is debugged: `failResult`, and the stacks of creator and first invoker.
+    """The failure and the stacks of a chain that failed or is debugged.
 
-    It is collected with its chain, and then logs the failure if nothing has handled it. (A `__del__` on every Deferred
-    would cost those that succeed.)
+    `failResult` is a failure that no errback has handled; `creator` and `invoker` are stacks, or None. The object is
+    collected with its chain, and then logs such a failure. (A `__del__` on every Deferred would cost those that
+    succeed.)
     """
 
     __slots__ = ("creator", "failResult", "invoker")
@@ -75,7 +76,7 @@ class DebugInfo:
         self.invoker: list[str] | None = None
 
     def describe(self) -> str:
-        """Return the stacks that are known, each line after a "C:" or "I:"."""
+        """Return the known stacks, each line after a "C:" or "I:"."""
         text = ""
         for mark, title, stack in (
             ("C", "Deferred was created", self.creator),
@@ -96,7 +97,7 @@ _UNHANDLED: Final = "Unhandled error in Deferred"
 
 
 class CallbackChain:
-    """Deferred without its typed face; see there for the contracts."""
+    """Deferred without its types; its docstrings are the contracts."""
 
     __slots__ = (
         "__dict__",
@@ -133,11 +134,11 @@ class CallbackChain:
 
     @property
     def callbacks(self) -> list[tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]]:
-        """The callbacks still to run: ((callback, args, kwargs), (errback, args, kwargs)) each. A copy, to look at."""
+        """A copy of the waiting callbacks: ((callback, args, kwargs), (errback, args, kwargs)) each."""
         return [(item[:3], item[3:]) for item in self._callbacks]
 
     def callback(self, result: Any) -> None:
-        """Give the result and run the callbacks; a Failure takes the way of errback. AlreadyCalledError if called."""
+        """Give the result and run the callbacks; a Failure works as with errback. AlreadyCalledError if called."""
         if self._take(result) and not self.paused:
             onward = self._advance()
             if onward is not None:
@@ -146,8 +147,8 @@ class CallbackChain:
     def errback(self, fail: object = None) -> None:
         """Give a failure and run the errbacks. AlreadyCalledError if called.
 
-        `fail` is a Failure, or an exception (wrapped in one), or None: the exception being handled, which raises
-        NoCurrentExceptionError if there is none.
+        `fail` is a Failure, or an exception, which is wrapped in one. None means the exception that is being handled,
+        or NoCurrentExceptionError if there is none.
         """
         if fail is None:
             fail = Failure(captureVars=self.debug)
@@ -156,20 +157,20 @@ class CallbackChain:
         CallbackChain.callback(self, fail)
 
     def pause(self) -> None:
-        """Run no more callbacks until unpause() was called as often as pause(). One that runs is not stopped."""
+        """Run no more callbacks until unpause() has been called as often as pause(). A running callback goes on."""
         self.paused += 1
 
     def unpause(self) -> None:
-        """Undo one pause(); at the last, run the callbacks that wait, if there is a result."""
+        """Undo one pause(). After the last one, run the waiting callbacks if there is a result."""
         self.paused -= 1
         if not self.paused and self.called:
             self._runCallbacks()
 
     def cancel(self) -> None:
-        """Ask for an end: the canceller is called, and unless it gives a result, the result is CancelledError.
+        """Ask for an end: call the canceller, and fail with CancelledError unless it gives a result.
 
-        Without a canceller, one later callback or errback is ignored. Once called, this cancels the Deferred that is
-        being waited for, if any. What a canceller raises goes to the caller.
+        Without a canceller, one later callback or errback is ignored. If this Deferred is called already, cancel()
+        cancels the Deferred that it waits for, if any. An exception of a canceller passes through to the caller.
         """
         target = self._awaited()
         if target is not self and type(target).cancel is not CallbackChain.cancel:
@@ -178,7 +179,7 @@ class CallbackChain:
             target._cancelUncalled()
 
     def _awaited(self) -> CallbackChain:
-        """Return the chain that this one waits for, at any remove, or the first that has a cancel() of its own."""
+        """Return the last chain that this one waits for, or the first with a cancel() of its own."""
         target = self
         seen: set[int] = set()
         while target.called and isinstance(target.result, CallbackChain) and id(target) not in seen:
@@ -189,7 +190,7 @@ class CallbackChain:
         return target
 
     def _cancelForCertain(self) -> None:
-        """Cancel; if the canceller raises, log that, and let CancelledError be the result. A later one is ignored."""
+        """Cancel. If the canceller raises, log that and fail with CancelledError; a later result is ignored."""
         if cancelQuietly(self):
             return
         target = self._awaited()
@@ -208,22 +209,22 @@ class CallbackChain:
             self.errback(Failure(CancelledError()))
 
     def chainDeferred(self, d: Any) -> Any:
-        """Call `d` with the result, or failure, when it comes here; go on with None. Returns self.
+        """Call `d` with the result or failure when it comes here, and go on with None. Return self.
 
-        Long lines of Deferreds chained like this do not recurse.
+        Long lines of Deferreds that are chained in this way do not recurse.
         """
         d._chainedTo = self
         if getattr(d.callback, "__func__", None) is CallbackChain.callback:
             self._addLink(d._callFrom)
         else:
-            # Somebody's own callback method has to be called.
+            # A subclass has a callback method of its own, which must be called.
             self._callbacks.append((d.callback, (), {}, d.errback, (), {}))
         if self.called:
             self._runCallbacks()
         return self
 
     def _take(self, result: Any) -> bool:
-        """Set the result. False if it is the one to be ignored after a cancellation."""
+        """Set the result. Return False if a cancellation means that this one is ignored."""
         if self.called:
             if self._suppressAlreadyCalled:
                 self._suppressAlreadyCalled = False
@@ -236,7 +237,7 @@ class CallbackChain:
                 self._debugInfo = DebugInfo()
             self._debugInfo.invoker = traceback.format_stack()[:-2]
         self.called = True
-        # A canceller usually refers to its Deferred, and cannot be needed any more.
+        # A canceller usually refers to its Deferred, and is no longer needed.
         self._canceller = None
         self.result = result
         return True
@@ -257,7 +258,7 @@ class CallbackChain:
         return self if self._take(result) else None
 
     def _forget(self) -> None:
-        """Somebody has taken over the result."""
+        """Drop the result, which another chain has taken over."""
         self.result = None
         if self._debugInfo is not None:
             self._debugInfo.failResult = None
@@ -269,10 +270,10 @@ class CallbackChain:
         if onward is not None:
             _propagate(self, onward)
 
-    # When a callback raises, the Failure's traceback keeps this frame alive. So no local variable of it may keep the
-    # Failure when it ends, or every error, handled or not, would be a cycle for the garbage collector.
+    # When a callback raises, the Failure's traceback keeps this frame alive. If a local variable kept the Failure at
+    # the end, every error, handled or not, would be a cycle for the garbage collector.
     def _advance(self) -> CallbackChain | None:
-        """Run callbacks until there is none, or one returned a chain to wait for; or return the chain to run next."""
+        """Run callbacks until none is left or one waits for a chain. Return a chain to run next, or None."""
         self._chainedTo = None
         self._running = True
         callbacks = self._callbacks
@@ -305,7 +306,7 @@ class CallbackChain:
                         break
                     result = self.result
         except BaseException:
-            # Only what comes from outside, such as a signal between two callbacks, gets here.
+            # Only an exception from outside gets here, such as that of a signal between two callbacks.
             self._running = False
             raise
         self._running = False
@@ -319,11 +320,11 @@ class CallbackChain:
         return None
 
     def _waitsFor(self, other: CallbackChain, callback: Any) -> bool:
-        """Take the result of the chain that `callback` returned, or become paused until it has one."""
+        """Take the result of the chain that `callback` returned, or pause for it. Return whether it must wait."""
         if other is self:
             try:
                 _warnOfSelf(callback)
-            except Warning:  # the program has made errors of warnings, and this is one of its callback
+            except Warning:  # the program turns warnings into errors; this one is its callback's
                 self.result = Failure()
                 return False
         if other.called and not other.paused and not isinstance(other.result, CallbackChain):
@@ -347,7 +348,7 @@ class CallbackChain:
 
 
 def cancelQuietly(chain: Any) -> bool:
-    """Cancel, and log what a canceller raises: for all that goes on after cancellations. Return whether none did."""
+    """Cancel, and log an exception of the canceller. Return whether there was none."""
     try:
         chain.cancel()
     except BaseException:
@@ -357,16 +358,16 @@ def cancelQuietly(chain: Any) -> bool:
 
 
 def _propagate(giver: CallbackChain, taker: CallbackChain) -> None:
-    """Run `taker` with what it was given, and all chains that follow from that, then what is left of `giver`."""
-    # Each with whether it is in the middle of a callback.
+    """Run `taker` with its new result, then all chains that follow from it, then the rest of `giver`."""
+    # Each chain, and whether it is in the middle of a callback.
     unfinished = [(giver, giver._running)]
     current = taker
     calling = False
     try:
         while True:
             if current.paused and not calling:
-                # As in Twisted, the chains that gave their result away to one that is paused stop here too, until
-                # something else makes them run.
+                # As in Twisted, the chains that gave their result to a paused one stop here too, until another call
+                # runs them.
                 while unfinished and not unfinished[-1][1]:
                     unfinished.pop()
             else:

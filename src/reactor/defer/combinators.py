@@ -17,7 +17,7 @@ FAILURE: Final = False
 
 
 class FirstError(Exception):
-    """A Deferred of a list failed first: `subFailure` is its Failure, `index` its place in the list."""
+    """A Deferred of a list has failed: `subFailure` is its Failure, `index` its place in the list."""
 
     def __init__(self, failure: Failure, index: int) -> None:
         super().__init__(failure, index)
@@ -40,7 +40,7 @@ class FirstError(Exception):
 
 
 class FailureGroup(Exception):
-    """All contenders of a race failed: `failures` has theirs, in the order of the contenders."""
+    """All Deferreds of a race have failed: `failures` has their Failures, in the race's order."""
 
     def __init__(self, failures: Sequence[Failure]) -> None:
         super().__init__()
@@ -48,27 +48,29 @@ class FailureGroup(Exception):
 
 
 def _listOf(deferreds: Iterable[Deferred[T]]) -> list[Deferred[T]]:
-    """Return all of them. TypeError for what is no Deferred, and for a single one, which gives itself without end when
-    it is iterated.
+    """Return all Deferreds as a list. TypeError if one is no Deferred.
+
+    A single Deferred is a TypeError too: iterated, it gives itself without end.
     """
     if isinstance(deferreds, Deferred):
         raise TypeError(f"a list of Deferreds is needed, not {deferreds!r}")
     found = list(deferreds)
     for each in found:
         if not hasattr(each, "addCallbacks"):
-            raise TypeError(
-                f"Deferreds are needed, not {each!r}: give maybeDeferred or ensureDeferred what makes it one"
-            )
+            raise TypeError(f"Deferreds are needed, not {each!r}: make one with maybeDeferred or ensureDeferred")
     return found
 
 
 class DeferredList(Deferred[R], Generic[R]):
-    """Fires when all of `deferredList` have, with their results in that order: a list of (success, resultOrFailure).
+    """A Deferred that fires when all Deferreds of `deferredList` have a result.
 
-    fireOnOneCallback: fire at the first success, with (result, index). fireOnOneErrback: fail at the first failure,
-    with FirstError. consumeErrors: each failure, once noted, becomes None in its own Deferred, which therefore does not
-    log it; otherwise results and failures stay in their Deferreds. An empty list fires at once, except with
-    fireOnOneCallback: then never. cancel() cancels all Deferreds of the list, if this one has not fired.
+    Its result is a list of (success, resultOrFailure), in the order of `deferredList`. An empty list fires at once, but
+    never with fireOnOneCallback. cancel() cancels all Deferreds of the list, if this one has not fired.
+
+    - fireOnOneCallback: fire at the first success, with (result, index).
+    - fireOnOneErrback: fail at the first failure, with FirstError.
+    - consumeErrors: each failure becomes None in its own Deferred, so that one does not log it. Otherwise results and
+      failures stay in their Deferreds.
     """
 
     fireOnOneCallback: bool = False
@@ -127,7 +129,7 @@ class DeferredList(Deferred[R], Generic[R]):
         return result if succeeded or not self.consumeErrors else None
 
     def cancel(self) -> None:
-        """Cancel every Deferred of the list, unless this one has fired. What a canceller raises is logged."""
+        """Cancel every Deferred of the list, unless this one has fired. Exceptions of cancellers are logged."""
         if self.called:
             return
         for deferred in self._deferredList:
@@ -135,7 +137,7 @@ class DeferredList(Deferred[R], Generic[R]):
 
 
 def gatherResults(deferredList: Iterable[Deferred[T]], consumeErrors: bool = False) -> Deferred[list[T]]:
-    """Fire with the list of all results, or fail with FirstError at the first failure.
+    """Return a Deferred of the list of all results, which fails with FirstError at the first failure.
 
     consumeErrors and cancel() are as in DeferredList.
     """
@@ -148,9 +150,9 @@ def _valuesOf(results: list[tuple[bool, T]]) -> list[T]:
 
 
 def race(ds: Sequence[Deferred[T]]) -> Deferred[tuple[int, T]]:
-    """Fire with (index, result) of the first success and cancel the others; fail with FailureGroup if all fail.
+    """Return a Deferred of (index, result) of the first success, which cancels the others.
 
-    Cancelling it cancels all. What a canceller raises is logged.
+    It fails with FailureGroup if all fail. Cancelling it cancels all. Exceptions of cancellers are logged.
     """
     contenders = _listOf(ds)
     decided = False

@@ -1,4 +1,4 @@
-"""What runs a generator or a coroutine: each chain it yields is waited for, and its result or failure sent back in."""
+"""Runs a generator or a coroutine: waits for each chain that it yields, and sends the result or failure back in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ReturnValue(BaseException):
 
 
 class Cancelling(Exception):
-    """Goes first through a chain of callbacks whose coroutine is cancelled; nobody gets to see it."""
+    """Goes first through the callbacks of a coroutine that is cancelled. No callback of a program sees it."""
 
 
 def isSteps(thing: object) -> bool:
@@ -34,9 +34,10 @@ def isSteps(thing: object) -> bool:
 
 
 class Driver:
-    """Runs `steps` in a copy of the current context, and gives what they return or raise to the chain `outcome`.
+    """Runs `steps` in a copy of the current context, and gives their result or exception to the chain `outcome`.
 
-    `outcome` is fresh; its canceller is the driver's `cancel`. Other chains that are needed are of its class.
+    `outcome` is fresh, and the driver's `cancel` becomes its canceller. Other chains that the driver needs are of the
+    same class.
     """
 
     __slots__ = ("_context", "_early", "_outcome", "_starting", "_steps", "_waitingOn")
@@ -51,13 +52,13 @@ class Driver:
         outcome._canceller = self.cancel
 
     def start(self) -> None:
-        """Run up to the first thing to wait for."""
+        """Run up to the first wait."""
         outcome = self._resume(None, None)
         if outcome is not None:
             outcome._runCallbacks()
 
     def cancel(self, outcome: CallbackChain) -> None:
-        """The canceller: cancel what is being waited for, and let what the steps make of that be the result."""
+        """The canceller: cancel the chain that the steps wait for. Their reaction to that is the result."""
         outcome._callbacks.insert(0, (passthru, (), {}, self._cancelAwaited, (), {}))
         outcome.errback(Cancelling())
 
@@ -66,11 +67,11 @@ class Driver:
         self._waitingOn.cancel()
         return outcome
 
-    # One frame, not two: the frames of an exception keep those that called them, and their variables.
+    # One frame, not two: an exception's frames keep their callers' frames, with all variables.
     def _resume(self, giver: CallbackChain | None, result: Any) -> CallbackChain | None:
-        """The link that is put into what the steps wait for: run them with `result`, the giver's.
+        """The link in the chain that the steps wait for: run them with `result`, the giver's.
 
-        At the end of the steps return the chain that has got the outcome, if it has.
+        Return the chain that has the outcome if the steps have ended, else None.
         """
         if self._starting:
             self._starting = False
@@ -90,7 +91,7 @@ class Driver:
                 _warnIfForeign(returned.__traceback__, steps)
                 return self._finish(returned.value)
             except BaseException:
-                # The new Failure refers to this frame, which therefore must not lead to a Failure.
+                # The new Failure refers to this frame, so this frame must not lead to a Failure.
                 result = None
                 try:
                     return self._finish(Failure(captureVars=self._outcome.debug))
@@ -110,7 +111,7 @@ class Driver:
         return self._outcome if self._outcome._take(result) else None
 
     def _mustWaitFor(self, other: CallbackChain) -> bool:
-        """Link to the chain that was yielded. False if that gave its result at once, in `_early`."""
+        """Link to the chain that was yielded. Return False if it gave its result at once, in `_early`."""
         self._starting = True
         other._addLink(self._resume)
         if other.called:
@@ -123,7 +124,7 @@ class Driver:
 
 
 def _warnIfForeign(trace: TracebackType | None, steps: Steps) -> None:
-    """Warn if returnValue() was not called by the generator that it ends, but by some function below it."""
+    """Warn if a function below the generator called returnValue(), not the generator itself."""
     code = getattr(steps, "gi_code", None)
     while trace is not None and trace.tb_frame.f_code is not code:
         trace = trace.tb_next

@@ -19,15 +19,15 @@ P = ParamSpec("P")
 
 
 class TimeoutError(Exception):
-    """A Deferred's addTimeout ran out. Arguments: the seconds, and "Deferred"."""
+    """The time of a Deferred's addTimeout ran out. The arguments are the seconds, and "Deferred"."""
 
 
 class NotACoroutineError(TypeError):
-    """Something that is neither a coroutine nor a generator was given as one."""
+    """An argument that should be a coroutine or a generator is neither."""
 
 
 class Timed(Protocol):
-    """What addTimeout needs of a reactor or Clock."""
+    """The method of a reactor or Clock that addTimeout needs."""
 
     def callLater(self, delay: float, callable: Callable[..., Any], /) -> Any:
         """Call `callable` after `delay` seconds; return something with active() and cancel()."""
@@ -36,17 +36,21 @@ class Timed(Protocol):
 class Deferred(CallbackChain, Generic[T]):
     """A result that is not there yet, and the callbacks that will be called with it.
 
-    Whoever makes it calls `callback(result)` or `errback(failure)`, once (AlreadyCalledError otherwise). The callbacks,
-    or the errbacks if the result is a Failure, then run in the order in which they were added; each gets what the one
-    before returned, a Failure if it raised (SystemExit and KeyboardInterrupt included). A callback that returns a
-    Deferred makes the rest wait for that one's result, which is taken out of it: its own becomes None. What is added
-    after the result has come runs at once, or, from inside one of the callbacks, when that one has returned.
+    The code that makes it calls `callback(result)` or `errback(failure)`, once (AlreadyCalledError otherwise). The
+    callbacks then run in the order in which they were added, or the errbacks if the result is a Failure. Each gets the
+    result of the last one, or a Failure if that raised (SystemExit and KeyboardInterrupt included). If a callback
+    returns a Deferred, the rest wait for its result. They take the result over, and that Deferred's own becomes None. A
+    callback that is added after the result has come runs at once. If it is added inside a callback, it runs when that
+    one has returned.
 
-    `canceller(deferred)` is called by cancel(), and may give a result. A failure that no errback has handled is logged
-    when the Deferred is collected: one ERROR record with the traceback, logger `reactor.defer`. Not safe for threads.
+    cancel() calls `canceller(deferred)`, which may give a result. A failure that no errback has handled is logged when
+    the Deferred is collected: one ERROR record with the traceback, logger `reactor.defer`. A Deferred is not safe for
+    threads.
 
-    `called`: whether there is, or has been, a result. `result`: the present one; absent until called. `paused`: how
-    many unpause() are to come. `debug` (see setDebugging): remember who made and who called it.
+    - `called`: whether there is, or has been, a result.
+    - `result`: the present result; absent until called.
+    - `paused`: the number of unpause() calls that are missing.
+    - `debug` (see setDebugging): whether to remember the stacks of its creation and its first call.
     """
 
     __slots__ = ()
@@ -67,8 +71,8 @@ class Deferred(CallbackChain, Generic[T]):
     ) -> Deferred[N]:
         """Add a pair, of which one is called: `callback(result, *args, **keywords)` or `errback(failure, ...)`.
 
-        Without errback, failures pass by. What one of the pair raises is for the next pair, never for the other of the
-        two. Returns self, as all add methods do.
+        Without an errback, failures pass by. An exception of one of the pair goes to the next pair, never to the other
+        of the two. Return self, as all add methods do.
         """
         self._callbacks.append(
             (
@@ -149,11 +153,11 @@ class Deferred(CallbackChain, Generic[T]):
     def addTimeout(
         self, timeout: float, clock: Timed, onTimeoutCancel: Callable[[Any, float], Any] | None = None
     ) -> Deferred[Any]:
-        """Cancel in `timeout` seconds of `clock` (a reactor or Clock) unless everything added so far has finished.
+        """Cancel after `timeout` seconds of `clock` (a reactor or Clock) unless everything added so far has finished.
 
-        If that happens, `onTimeoutCancel(resultOrFailure, timeout)` gives the result from there on; without it,
-        CancelledError becomes TimeoutError and anything else stays. A canceller that raises is logged, and counts
-        as one that gave no result.
+        After a timeout, `onTimeoutCancel(resultOrFailure, timeout)` gives the result from there on. Without it,
+        CancelledError becomes TimeoutError, and any other result stays. If the canceller raises, the exception is
+        logged, and the canceller counts as one that gave no result.
         """
         timedOut = False
 
@@ -183,7 +187,8 @@ class Deferred(CallbackChain, Generic[T]):
             try:
                 raise self.result.value.with_traceback(self.result.tb)
             finally:
-                # The traceback refers to this frame, and this Deferred to the exception: a cycle otherwise.
+                # The traceback refers to this frame, and this Deferred to the exception. Without the del this is a
+                # cycle.
                 del self
         return cast(T, self.result)
 
@@ -192,7 +197,7 @@ class Deferred(CallbackChain, Generic[T]):
     def asFuture(self, loop: AbstractEventLoop) -> Future[T]:
         """Return a Future of `loop` that gets the result or exception; this Deferred goes on with None.
 
-        Cancelling the Future cancels this.
+        Cancelling the Future cancels this Deferred.
         """
         future: Future[T] = loop.create_future()
 
@@ -214,7 +219,7 @@ class Deferred(CallbackChain, Generic[T]):
 
     @classmethod
     def fromFuture(cls, future: Future[T]) -> Deferred[T]:
-        """Return a Deferred with the result or exception of an asyncio Future (or Task). Cancelling it cancels that."""
+        """Return a Deferred of the result of an asyncio Future (or Task). Cancelling it cancels the Future."""
         cancelled = object()
 
         def cancel(deferred: Deferred[Any]) -> None:
@@ -225,7 +230,7 @@ class Deferred(CallbackChain, Generic[T]):
         target = outer
 
         def awaitCancellation(result: Any) -> Any:
-            # The Future, cancelled, will still call `done`; what it says then is the result.
+            # The cancelled Future will still call `done`. Its outcome then is the result.
             nonlocal target
             if result is not cancelled:
                 return result
@@ -245,10 +250,11 @@ class Deferred(CallbackChain, Generic[T]):
 
     @classmethod
     def fromCoroutine(cls, coro: Coroutine[Any, Any, N] | Generator[Any, Any, N]) -> Deferred[N]:
-        """Run a coroutine, now, up to its first wait; return a Deferred of what it returns or raises.
+        """Run a coroutine, now, up to its first wait; return a Deferred of its result.
 
-        It may await Deferreds. It runs in a copy of the present context (contextvars). Cancelling the Deferred cancels
-        what the coroutine awaits. NotACoroutineError if `coro` is neither a coroutine nor a generator.
+        The coroutine may await Deferreds. It runs in a copy of the present context (contextvars). Cancelling the
+        Deferred cancels the Deferred that the coroutine awaits. NotACoroutineError if `coro` is neither a coroutine nor
+        a generator.
         """
         if not isSteps(coro):
             raise NotACoroutineError(f"{coro!r} is not a coroutine")
@@ -273,14 +279,14 @@ def succeed(result: N) -> Deferred[N]:
 
 
 def fail(result: Failure | BaseException | None = None) -> Deferred[Any]:
-    """Return a Deferred that has failed already, with what `errback(result)` makes of it."""
+    """Return a Deferred that has failed already, as by `errback(result)`."""
     deferred: Deferred[Any] = Deferred()
     deferred.errback(result)
     return deferred
 
 
 def execute(callable: Callable[P, N], *args: P.args, **kwargs: P.kwargs) -> Deferred[N]:
-    """Call now; return a Deferred that has what the call returned (whatever that is) or raised."""
+    """Call now; return a Deferred that has the call's result or exception. A result is never unwrapped."""
     try:
         result = callable(*args, **kwargs)
     except BaseException:

@@ -1,8 +1,8 @@
-"""DeferredFilesystemLock: a lock between processes that is a symbolic link, as Twisted has it, and can be waited for.
+"""DeferredFilesystemLock: a lock between processes, which gives a Deferred. It is a symbolic link, as Twisted's is.
 
-The link's target is the number of the process that holds the lock, so programs on Twisted and on this package keep each
-other out. A lock whose process is dead is taken over. Two takers of one dead lock are kept apart by flock(2) on its
-directory: else the slower would remove the lock that the faster has just made.
+The link's target is the number of the process that holds the lock. So programs on Twisted and on this package keep each
+other out. The lock of a dead process is taken over. flock(2) on the directory keeps two takers of one dead lock apart.
+Otherwise the slower one would remove the lock that the faster one has just made.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from reactor.defer.chain import CancelledError
 from reactor.defer.deferred import Deferred, TimeoutError, fail
 from reactor.failure import Failure
 
-with suppress(ImportError):  # Windows has no such call, and none is needed: a link in use cannot be removed there
+with suppress(ImportError):  # Windows has no such call, and needs none: a link in use cannot be removed there
     import fcntl
 
 
 class AlreadyTryingToLockError(Exception):
-    """deferUntilLocked was called while it was waiting already."""
+    """`deferUntilLocked` was called while an earlier call still waited."""
 
 
 class FilesystemLock:
-    """A lock at the path `name`. `locked`: whether this object has it; `clean`: whether its last owner released it."""
+    """A lock at the path `name`.
+
+    `locked`: whether this object has the lock. `clean`: whether the last owner released it, None before lock().
+    """
 
     clean: bool | None = None
     locked = False
@@ -35,7 +38,7 @@ class FilesystemLock:
         self.name = name
 
     def lock(self) -> bool:
-        """Take the lock, and return whether that was possible. Never blocks. OSError as symlink(2) has it."""
+        """Take the lock, and return whether that was possible. It never blocks. OSError as of symlink(2)."""
         if self._make():
             self.clean = True
         elif self._isDead():
@@ -67,19 +70,20 @@ class FilesystemLock:
         return True
 
     def _isDead(self) -> bool:
-        """Whether the process that holds the lock does not live, or there is no lock any more."""
+        """Whether the lock's process is dead, or the lock is no longer there."""
         try:
             os.kill(int(os.readlink(self.name)), 0)
         except (ProcessLookupError, FileNotFoundError):
             return True
-        except PermissionError:  # it is another user's, and lives
+        except PermissionError:  # the process is another user's, and lives
             return False
         return False
 
 
 class DeferredFilesystemLock(FilesystemLock):
-    """A FilesystemLock that can be waited for: it is tried once a second, in calls of `scheduler` (None: the current
-    reactor).
+    """A FilesystemLock that gives a Deferred: it tries once a second.
+
+    `scheduler` has `callLater`; None means the current reactor.
     """
 
     _interval = 1.0
@@ -94,7 +98,7 @@ class DeferredFilesystemLock(FilesystemLock):
         """Return a Deferred that fires with None when this object holds the lock.
 
         It fails with TimeoutError after `timeout` seconds, with AlreadyTryingToLockError if another one waits, and with
-        what lock() raises. Cancelling it gives up.
+        an exception of lock(). Cancelling it gives up.
         """
         if self._tryLockCall is not None:
             return fail(AlreadyTryingToLockError("deferUntilLocked isn't safe for concurrent use."))
@@ -136,7 +140,7 @@ class DeferredFilesystemLock(FilesystemLock):
 
 @contextmanager
 def _alone(directory: str) -> Iterator[bool]:
-    """Keep all others out who take locks over in `directory`. False at once if somebody is there."""
+    """Keep other processes from taking locks over in `directory`. Yield False at once if another one is there."""
     if not hasattr(fcntl, "flock"):
         yield True
         return

@@ -15,11 +15,11 @@ P = ParamSpec("P")
 
 
 def inlineCallbacks(f: Callable[P, Generator[Any, Any, T]]) -> Callable[P, Deferred[T]]:
-    """Make a function of a generator: a call runs it, and returns a Deferred of what it returns or raises.
+    """Make a function of a generator: a call runs it, and returns a Deferred of its result.
 
-    `yield` of a Deferred (or a coroutine, or a generator) waits for it, and gives its result or raises its error;
-    anything else that is yielded comes straight back. Context and cancellation are as in Deferred.fromCoroutine. A call
-    raises TypeError if `f` does not return a generator.
+    `yield` of a Deferred, a coroutine or a generator waits for it, and gives its result or raises its error. Any other
+    yielded object comes straight back. Context and cancellation are as in Deferred.fromCoroutine. A call raises
+    TypeError if `f` does not return a generator.
     """
 
     @functools.wraps(f)
@@ -39,7 +39,7 @@ def inlineCallbacks(f: Callable[P, Generator[Any, Any, T]]) -> Callable[P, Defer
 
 
 def returnValue(val: object) -> NoReturn:
-    """End the inlineCallbacks generator that calls this, with the result `val`. The old form of `return val`.
+    """End the inlineCallbacks generator that calls this, with the result `val`: the old form of `return val`.
 
     It raises an exception outside Exception, so a bare `except:` around it is a mistake.
     """

@@ -1,4 +1,4 @@
-"""What takes turns with Deferreds: DeferredLock, DeferredSemaphore, DeferredQueue."""
+"""Taking turns with Deferreds: DeferredLock, DeferredSemaphore, DeferredQueue."""
 
 from __future__ import annotations
 
@@ -19,34 +19,37 @@ class QueueOverflow(Exception):
 
 
 class QueueUnderflow(Exception):
-    """get() on a DeferredQueue on which `backlog` others wait already."""
+    """get() on a DeferredQueue with `backlog` waiting calls already."""
 
 
 class Turns(ABC):
-    """What a lock and a semaphore share: `waiting`, those that wait for acquire(), in order; run(); `async with`."""
+    """The common part of a lock and a semaphore: run(), `async with`, and `waiting`.
+
+    `waiting` has the Deferreds of acquire() that have not fired, in order.
+    """
 
     def __init__(self) -> None:
         self.waiting: deque[Deferred[Any]] = deque()
-        self._owed = 0  # turns that those who wait first have, and will be told of
+        self._owed = 0  # turns that belong to the first waiting Deferreds, which have not fired yet
         self._isTelling = False
 
     @abstractmethod
     def acquire(self) -> Deferred[Self]:
-        """Return a Deferred that fires with this object when it is the caller's turn; cancelling it gives up."""
+        """Return a Deferred that fires with this object at the caller's turn. Cancelling it gives up."""
 
     @abstractmethod
     def release(self) -> None:
         """End the turn; the next in line, if any, has it at once.
 
-        From inside the turn of one that waited, the next is told when that one's callbacks have returned.
+        If a callback of such a Deferred calls this, the next Deferred fires when that one's callbacks have returned.
         """
 
     @abstractmethod
     def _putBack(self) -> None:
-        """Nobody waits for the turn that has ended."""
+        """Keep the turn that has ended, as no call waits for it."""
 
     def _passOn(self) -> None:
-        """Give the turn that has ended to the next in line. A loop: the stack is no limit for those who wait."""
+        """Give the turn that has ended to the next in line. It is a loop, so the stack does not bound the line."""
         if len(self.waiting) <= self._owed:
             self._putBack()
             return
@@ -59,7 +62,7 @@ class Turns(ABC):
                 self._owed -= 1
                 if self.waiting:
                     self.waiting.popleft().callback(self)
-                else:  # it has given up meanwhile
+                else:  # the call was cancelled meanwhile
                     self._putBack()
         finally:
             self._isTelling = False
@@ -96,12 +99,12 @@ class Turns(ABC):
 
 
 class DeferredLock(Turns):
-    """A lock: one at a time. `locked` tells whether somebody has it."""
+    """A lock: one holder at a time. `locked` is True while it has a holder."""
 
     locked: bool = False
 
     def acquire(self) -> Deferred[Self]:
-        """Return a Deferred that fires with the lock when it is the caller's; cancelling it gives up waiting."""
+        """Return a Deferred that fires with the lock when the caller has it. Cancelling it gives up."""
         deferred: Deferred[Self] = Deferred(self.waiting.remove)
         if self.locked:
             self.waiting.append(deferred)
@@ -121,7 +124,7 @@ class DeferredLock(Turns):
 
 
 class DeferredSemaphore(Turns):
-    """At most `limit` at a time; `tokens` are left. ValueError if made with fewer than one token."""
+    """A semaphore: at most `limit` holders at a time; `tokens` are left. ValueError for fewer than one token."""
 
     def __init__(self, tokens: int) -> None:
         super().__init__()
@@ -131,7 +134,7 @@ class DeferredSemaphore(Turns):
         self.limit = tokens
 
     def acquire(self) -> Deferred[Self]:
-        """Return a Deferred that fires with the semaphore when there is a token; cancelling it gives up waiting."""
+        """Return a Deferred that fires with the semaphore when there is a token. Cancelling it gives up."""
         deferred: Deferred[Self] = Deferred(self.waiting.remove)
         if self.tokens:
             self.tokens -= 1
@@ -151,10 +154,10 @@ class DeferredSemaphore(Turns):
 
 
 class DeferredQueue(Generic[T]):
-    """A queue of objects that come and of Deferreds that wait for them, first in, first out.
+    """A queue of objects, and of Deferreds that wait for them, first in, first out.
 
-    At most `size` objects are kept (QueueOverflow), and at most `backlog` Deferreds wait (QueueUnderflow); None is no
-    limit. `pending` are the objects, `waiting` the Deferreds.
+    It keeps at most `size` objects (QueueOverflow), and at most `backlog` Deferreds wait (QueueUnderflow). None is no
+    limit. `pending` has the objects, `waiting` the Deferreds.
     """
 
     def __init__(self, size: int | None = None, backlog: int | None = None) -> None:
@@ -162,13 +165,13 @@ class DeferredQueue(Generic[T]):
         self.pending: deque[T] = deque()
         self.size = size
         self.backlog = backlog
-        self._owed: deque[T] = deque()  # what those who wait first will be given
+        self._owed: deque[T] = deque()  # the objects for the first waiting Deferreds
         self._isGiving = False
 
     def put(self, obj: T) -> None:
-        """Give `obj` to the first that waits, or keep it. QueueOverflow if there is no room.
+        """Give `obj` to the first waiting Deferred, or keep it. QueueOverflow if there is no room.
 
-        From inside a callback of one that waited, the next has it when that one's callbacks have returned.
+        If a callback of such a Deferred calls this, the next Deferred fires when that one's callbacks have returned.
         """
         if len(self.waiting) > len(self._owed):
             self._owed.append(obj)
@@ -180,19 +183,19 @@ class DeferredQueue(Generic[T]):
             raise QueueOverflow
 
     def _give(self) -> None:
-        """A loop: the stack is no limit for those who wait."""
+        """Serve the waiting Deferreds in a loop, so the stack does not bound their number."""
         self._isGiving = True
         try:
             while self._owed and self.waiting:
                 self.waiting.popleft().callback(self._owed.popleft())
         finally:
             self._isGiving = False
-            if not self.waiting:  # some have given up meanwhile
+            if not self.waiting:  # some calls were cancelled meanwhile
                 self.pending.extendleft(reversed(self._owed))
                 self._owed.clear()
 
     def get(self) -> Deferred[T]:
-        """Return a Deferred of the next object; cancelling it gives up waiting. QueueUnderflow if too many wait."""
+        """Return a Deferred of the next object. Cancelling it gives up. QueueUnderflow if too many wait."""
         if self.pending:
             return succeed(self.pending.popleft())
         if self.backlog is not None and len(self.waiting) - len(self._owed) >= self.backlog:

@@ -1,11 +1,10 @@
-"""Policies: who may connect, how long, and what is noted of it. The names and behaviour are those of
-``twisted.protocols.policies``.
+"""Policies: limits on connections, deadlines, throttling and traffic logs, as in `twisted.protocols.policies`.
 
 - `TimeoutMixin`: a deadline for a protocol of yours.
-- `WrappingFactory`, `ProtocolWrapper`: to put something between transports and the protocols of any factory.
-- `TimeoutFactory`, `LimitConnectionsByPeer`, `ThrottlingFactory`, `TrafficLoggingFactory`, `SpewingFactory`: such
-  things. They can be put around each other.
-- `LimitTotalConnectionsFactory`: so many connections and no more.
+- `WrappingFactory`, `ProtocolWrapper`: the base for code between transports and the protocols of any factory.
+- `TimeoutFactory`, `LimitConnectionsByPeer`, `ThrottlingFactory`, `TrafficLoggingFactory`, `SpewingFactory`: wrapping
+  factories. One can wrap another.
+- `LimitTotalConnectionsFactory`: a fixed number of connections at a time.
 """
 
 from __future__ import annotations

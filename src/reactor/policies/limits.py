@@ -1,4 +1,4 @@
-"""Limits on the number of connections: in all, or of each peer."""
+"""Limits on the number of connections, in all or of each peer."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class LimitConnectionsByPeer(WrappingFactory):
     """Closes connections from a host that has `maxConnectionsPerPeer` of them already; `refusedCount` counts them.
 
-    `peerConnections` maps hosts, as text, to numbers of connections. Peers without a host, those on UNIX sockets, are
-    one peer, None.
+    `peerConnections` maps hosts, as text, to numbers of connections. All peers without a host, such as those on UNIX
+    sockets, count as one peer, None.
     """
 
     maxConnectionsPerPeer = 5
@@ -30,7 +30,7 @@ class LimitConnectionsByPeer(WrappingFactory):
         self._hosts: dict[Any, Any] = {}
 
     def buildProtocol(self, addr: Any) -> Any:
-        """Return a wrapper around what the wrapped factory builds; None if this peer has too many connections."""
+        """Return a wrapper around the wrapped factory's protocol; None if this peer has too many connections."""
         host = getattr(addr, "host", None)
         count = self.peerConnections.get(host, 0)
         if count >= self.maxConnectionsPerPeer:
@@ -57,7 +57,7 @@ class LimitConnectionsByPeer(WrappingFactory):
 
 
 class _Overflow(ProtocolWrapper):
-    """Around an overflowProtocol: however that closes, the reason is that the connection was one too many."""
+    """Wraps an overflowProtocol: whatever closes it, the reason is that there were too many connections."""
 
     def loseConnection(self) -> None:
         note(self, ConnectionUnwanted(f"there are {self.factory.connectionLimit} already"))
@@ -65,10 +65,10 @@ class _Overflow(ProtocolWrapper):
 
 
 class LimitTotalConnectionsFactory(ServerFactory[Any]):
-    """Builds `connectionLimit` protocols at a time (None: any number); what comes beyond that is closed at once.
+    """Builds `connectionLimit` protocols at a time (None: any number), and refuses further connections.
 
-    Or, if there is an `overflowProtocol`, gets one of those, to be refused politely; it counts in `connectionCount` as
-    well. `refusedCount` counts both.
+    Without an `overflowProtocol` it closes these at once. Otherwise it builds an `overflowProtocol`, to refuse them
+    politely, which `connectionCount` counts too. `refusedCount` counts both.
     """
 
     connectionCount = 0

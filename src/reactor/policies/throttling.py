@@ -1,7 +1,8 @@
-"""Throttling: as many bytes a second as are allowed, for all connections of a factory together.
+"""Throttling: a limit on the bytes a second, for all connections of a factory together.
 
-What a second was given too much is paid for by stopping everybody for as long as it would have taken. Two can stop a
-connection's reading, or its producer: whoever uses it, and the throttle. It goes on when neither wants it stopped.
+After a second with too many bytes, the factory stops all connections for the time that the excess would have taken.
+Both the user of a connection and the throttle can stop its reading, or its producer. It goes on when neither wants it
+stopped.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ log = getLogger("reactor.policies")
 
 
 def sizeOf(data: BytesLike) -> int:
-    """Return how many bytes there are. TypeError unless `data` is bytes-like."""
+    """Return the number of bytes. TypeError unless `data` is bytes-like."""
     return memoryview(data).nbytes
 
 
 class _Valve:
-    """Stands between a transport and its producer: it passes on what the transport asks for, unless it is shut."""
+    """Stands between a transport and its producer: it passes on the transport's calls, unless it is shut."""
 
     def __init__(self, producer: Any, streaming: bool, isShut: bool) -> None:
         self.producer = producer
         self.isStopped = False
         self._streaming = streaming
         self._isShut = isShut
-        self._isWanted = streaming  # the transport wants data; a pull producer has been asked for a piece it owes
+        self._isWanted = streaming  # the transport wants data; of a pull producer, a piece
 
     def pauseProducing(self) -> Any:
         self._isWanted = False
@@ -95,7 +96,7 @@ class ThrottlingProtocol(ProtocolWrapper):
         return super().dataReceived(data)
 
     def pauseProducing(self) -> None:
-        """Passed on, and remembered: the end of throttling does not undo it."""
+        """Passed on, and remembered: the end of throttling does not undo this pause."""
         self._isPaused = True
         self.transport.pauseProducing()
 
@@ -106,7 +107,7 @@ class ThrottlingProtocol(ProtocolWrapper):
             self.transport.resumeProducing()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Passed on; throttling stops the producer. The errors are the transport's."""
+        """Passed on; throttling can stop the producer. The errors are the transport's."""
         before = self.producer, self._valve
         self.producer = producer
         self._valve = valve = _Valve(producer, bool(streaming), self._writesThrottled)
@@ -161,11 +162,11 @@ class ThrottlingProtocol(ProtocolWrapper):
 
 
 class ThrottlingFactory(WrappingFactory):
-    """Bounds the number of connections, and the bytes a second that they all together read, and write.
+    """Limits the number of connections, and the bytes a second that all of them together read and write.
 
-    The connection above `maxConnectionCount` is closed at once and counted in `refusedCount`. Every second in which
-    more than `readLimit` bytes were read stops all reading for as long as the excess would have taken; `writeLimit`
-    does so to the producers that protocols have registered, as nothing else of writing can be stopped (None: no limit).
+    A connection above `maxConnectionCount` is closed at once and counted in `refusedCount`. After a second with more
+    than `readLimit` bytes read, all reading stops for the time that the excess would have taken. `writeLimit` stops the
+    producers that protocols have registered in the same way, as no other writing can be stopped. None is no limit.
     ValueError unless the limits are above 0.
     """
 
@@ -199,11 +200,11 @@ class ThrottlingFactory(WrappingFactory):
         return _current.current().callLater(period, func)
 
     def registerWritten(self, length: int) -> None:
-        """Called by the protocols: `length` bytes were written."""
+        """Each wrapper calls this after it has written `length` bytes."""
         self.writtenThisSecond += length
 
     def registerRead(self, length: int) -> None:
-        """Called by the protocols: `length` bytes were read."""
+        """Each wrapper calls this after it has read `length` bytes."""
         self.readThisSecond += length
 
     def checkReadBandwidth(self) -> None:
@@ -262,7 +263,7 @@ class ThrottlingFactory(WrappingFactory):
                 protocol.failConnection(Failure())
 
     def buildProtocol(self, addr: Any) -> Any:
-        """Return a wrapper around what the wrapped factory builds; None if there are too many connections."""
+        """Return a wrapper around the wrapped factory's protocol; None if there are too many connections."""
         if self.connectionCount >= self.maxConnectionCount:
             log.limited(logging.INFO, "Max connection count reached!")
             self.refusedCount += 1
@@ -275,7 +276,7 @@ class ThrottlingFactory(WrappingFactory):
         return protocol
 
     def registerProtocol(self, p: Any) -> None:
-        """Called by each wrapper when its connection stands. If all others are throttled, so is it."""
+        """Called by each wrapper when its connection stands. If the others are throttled, so is this one."""
         super().registerProtocol(p)
         if self.unthrottleReadsID is not None:
             p.throttleReads()
@@ -284,7 +285,7 @@ class ThrottlingFactory(WrappingFactory):
 
     @goesOn
     def unregisterProtocol(self, p: Any) -> None:
-        """Called by each wrapper once, when its connection is over. Nothing is checked while there is none."""
+        """Called by each wrapper once, when its connection is over. Without connections, the checks stop."""
         super().unregisterProtocol(p)
         if not p._isUncounted:
             p._isUncounted = True

@@ -28,14 +28,14 @@ class TimeoutProtocol(ProtocolWrapper):
         self.setTimeout(timeoutPeriod)
 
     def setTimeout(self, timeoutPeriod: float | None = None) -> None:
-        """Begin to wait for `timeoutPeriod` seconds from now; None: no more."""
+        """Wait for `timeoutPeriod` seconds from now; None ends the waiting."""
         self.cancelTimeout()
         self.timeoutPeriod = timeoutPeriod
         if timeoutPeriod is not None:
             self.timeoutCall = self.factory.callLater(timeoutPeriod, self._timedOut)
 
     def cancelTimeout(self) -> None:
-        """Wait no more; nothing, if that is so."""
+        """Wait no more. It may be called twice."""
         self.timeoutPeriod = None
         call = self.timeoutCall
         if call is not None and call.active():
@@ -43,36 +43,36 @@ class TimeoutProtocol(ProtocolWrapper):
         self.timeoutCall = None
 
     def resetTimeout(self) -> None:
-        """Begin anew, because something has happened; nothing after cancelTimeout() or the timeout."""
+        """Start the time again, because there was traffic. After cancelTimeout() or the timeout it does nothing."""
         if self.timeoutCall is not None and self.timeoutPeriod is not None:
             self.timeoutCall.reset(self.timeoutPeriod)
 
     def write(self, data: BytesLike) -> None:
-        """Passed on; begins anew."""
+        """Passed on; the time starts again."""
         self.resetTimeout()
         super().write(data)
 
     def writeSequence(self, seq: Iterable[BytesLike]) -> None:
-        """Passed on; begins anew."""
+        """Passed on; the time starts again."""
         self.resetTimeout()
         super().writeSequence(seq)
 
     def dataReceived(self, data: bytes) -> Any:
-        """Passed on; begins anew."""
+        """Passed on; the time starts again."""
         self.resetTimeout()
         return super().dataReceived(data)
 
     @goesOn
     def connectionLost(self, reason: Failure = connectionDone) -> Any:
-        """Passed on; waits no more."""
+        """Passed on; the waiting ends."""
         self.cancelTimeout()
         return super().connectionLost(reason)
 
     def timeoutFunc(self) -> Any:
-        """Called when the time is over: loseConnection(), for which a peer that does not read can keep us waiting.
-        Override it to abort, or to do something else; setTimeout() begins again.
+        """Called when the time is over: calls loseConnection(), so connectionLost gets an IdleTimeout.
 
-        connectionLost then gets an IdleTimeout, which is a ConnectionDone.
+        IdleTimeout is a ConnectionDone. loseConnection() can wait long for a peer that does not read. Override this
+        method to abort, or to do something else; setTimeout() starts the time again.
         """
         closeFor(self, _idle(self.timeoutPeriod))
 
@@ -82,7 +82,7 @@ class TimeoutProtocol(ProtocolWrapper):
 
 
 class TimeoutFactory(WrappingFactory):
-    """Closes connections on which nothing is read or written for `timeoutPeriod` seconds (None: keeps them)."""
+    """Closes connections without reading or writing for `timeoutPeriod` seconds (None: keeps them)."""
 
     protocol: Callable[..., Any] | None = TimeoutProtocol
 
@@ -93,7 +93,7 @@ class TimeoutFactory(WrappingFactory):
         self.timeoutPeriod = timeoutPeriod
 
     def wrap(self, wrapped: Any) -> Any:
-        """Return the wrapper for `wrapped`; the time begins."""
+        """Return the wrapper for `wrapped`, whose time starts now."""
         assert self.protocol is not None
         return self.protocol(self, wrapped, timeoutPeriod=self.timeoutPeriod)
 
@@ -103,7 +103,7 @@ class TimeoutFactory(WrappingFactory):
 
 
 class TimeoutMixin:
-    """A deadline for a protocol: timeoutConnection() is called when it passes. `timeOut`: seconds, or None for none."""
+    """A deadline for a protocol, which calls timeoutConnection(). `timeOut`: seconds, or None for no deadline."""
 
     timeOut: float | None = None
     __timeoutCall: IDelayedCall | None = None
@@ -116,14 +116,14 @@ class TimeoutMixin:
         return _current.current().callLater(period, func)
 
     def resetTimeout(self) -> None:
-        """Begin anew, because the peer has done something; nothing if there is no deadline, or it has passed."""
+        """Start the time again, because the peer made progress. Without a deadline, or after it, this does nothing."""
         if self.__timeoutCall is not None and self.timeOut is not None:
             self.__timeoutCall.reset(self.timeOut)
 
     def setTimeout(self, period: float | None) -> float | None:
-        """Set the deadline to `period` seconds from now, or take it away (None). Return the `timeOut` before.
+        """Set the deadline to `period` seconds from now, or remove it (None). Return the earlier `timeOut`.
 
-        A protocol takes it away in its connectionLost.
+        A protocol removes its deadline in its connectionLost.
         """
         previous, self.timeOut = self.timeOut, period
         call = self.__timeoutCall
@@ -143,10 +143,10 @@ class TimeoutMixin:
         return self.timeoutConnection()
 
     def timeoutConnection(self) -> Any:
-        """Called when the deadline has passed: transport.loseConnection(), for which a peer that does not read can keep
-        us waiting. Override it to abort, or to do something else.
+        """Called at the deadline: calls transport.loseConnection(), so connectionLost gets an IdleTimeout.
 
-        connectionLost then gets an IdleTimeout, which is a ConnectionDone.
+        IdleTimeout is a ConnectionDone. loseConnection() can wait long for a peer that does not read. Override this
+        method to abort, or to do something else.
         """
         closeFor(connected(self, "timeoutConnection"), _idle(self.timeOut))
 

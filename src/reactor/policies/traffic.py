@@ -37,15 +37,15 @@ class SpewingProtocol(ProtocolWrapper):
 
 
 class SpewingFactory(WrappingFactory):
-    """Logs all that is received and written."""
+    """Logs all input and output."""
 
     protocol: Callable[..., Any] | None = SpewingProtocol
 
 
 class TrafficLoggingProtocol(ProtocolWrapper):
-    """The wrapper of a TrafficLoggingFactory: writes lines to `logfile`, C for what comes and S for what is sent.
+    """The wrapper of a TrafficLoggingFactory: writes lines to `logfile`, with C for input and S for output.
 
-    `lengthLimit` is how many bytes of each piece are written (None or 0: all), `number` stands in each line.
+    `lengthLimit` is the number of bytes of each piece in a line (None or 0: all). `number` stands in each line.
     """
 
     _hasEnded = False
@@ -81,7 +81,7 @@ class TrafficLoggingProtocol(ProtocolWrapper):
 
     @goesOn
     def connectionLost(self, reason: Failure = connectionDone) -> Any:
-        """Noted, and passed on; a file that the factory has opened is closed."""
+        """Noted, and passed on. A file that the factory has opened is closed."""
         try:
             if not self._isEndNoted:
                 self._isEndNoted = True
@@ -112,9 +112,9 @@ class TrafficLoggingProtocol(ProtocolWrapper):
 
 
 class TrafficLoggingFactory(WrappingFactory):
-    """Writes what each connection receives and sends to a file of its own, `logfilePrefix`-1 and so on.
+    """Logs the input and output of each connection to a file of its own, `logfilePrefix`-1 and so on.
 
-    That slows everything down, and is for debugging. `lengthLimit` is how many bytes of each piece are written.
+    This slows everything down, and is for debugging. `lengthLimit` is the number of bytes of each piece in a line.
     """
 
     protocol: Callable[..., Any] | None = TrafficLoggingProtocol
@@ -127,8 +127,9 @@ class TrafficLoggingFactory(WrappingFactory):
         self._opened: set[object] = set()
 
     def open(self, name: str) -> Any:
-        """Return the file to write to. What this method opens is closed with its connection; what one of yours returns
-        is yours.
+        """Return the file to write to, which is closed with its connection.
+
+        A program that overrides this method closes its own files.
         """
         # closeLog closes it.
         file = open(name, "w", encoding="utf-8", errors="backslashreplace", opener=openFile)  # noqa: SIM115
@@ -149,5 +150,5 @@ class TrafficLoggingFactory(WrappingFactory):
         return self.protocol(self, wrapped, logfile, self.lengthLimit, self._counter)
 
     def resetCounter(self) -> None:
-        """Have the next file be the first again."""
+        """Start again with the first file."""
         self._counter = 0

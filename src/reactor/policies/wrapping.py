@@ -1,8 +1,9 @@
 """Wrapping: a protocol between a transport and a protocol, and the factory that puts it there.
 
-A wrapper is a stand-in (protocol/standins.py) for both: the transport's protocol, and the protocol's transport. It
+The wrapper is a stand-in (protocol/standins.py) for both: the transport's protocol, and the protocol's transport. It
 passes the names in TOLD on to the protocol, and all other attributes that it does not define to the transport. So a
-wrapped protocol hears of halves and handshakes if it has the methods for that, and calls whatever its transport offers.
+wrapped protocol gets the calls for halves and handshakes if it has the methods, and can call every method of its
+transport.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from reactor.interfaces import BytesLike
 from reactor.protocol import ClientFactory, Protocol, abandon, connectionDone
 from reactor.protocol.standins import StandIn
 
-# The attributes that a transport calls, or looks for, on protocols that have them.
+# Methods that a transport looks for in a protocol, and calls if they exist.
 TOLD = frozenset(
     {
         "readConnectionLost",
@@ -42,7 +43,7 @@ def wrappedLogPrefix(wrapper: object, wrapped: Any) -> str:
 class ProtocolWrapper(Protocol, StandIn):
     """The transport of `wrappedProtocol`, and the protocol of a transport; `factory` has made it.
 
-    Subclasses override what they want to see or change, and call the method they override.
+    Subclasses override the calls that they want to see or change, and call the overridden method.
     """
 
     transport: Any
@@ -58,11 +59,14 @@ class ProtocolWrapper(Protocol, StandIn):
         return getattr(self.wrappedProtocol if name in TOLD else self.transport, name)
 
     def logPrefix(self) -> str:
-        """Return the wrapped protocol's name for log messages, with our class."""
+        """Return the wrapped protocol's name for log messages, with the wrapper's class."""
         return wrappedLogPrefix(self, self.wrappedProtocol)
 
     def makeConnection(self, transport: Any) -> Running | None:
-        """Called once, when the connection stands: connectionMade, factory.registerProtocol, then the protocol's."""
+        """Called once, when the connection stands.
+
+        It calls connectionMade and factory.registerProtocol, and then makeConnection of the protocol.
+        """
         own = super().makeConnection(transport)
         self.factory.registerProtocol(self)
         self._isOn = True
@@ -72,7 +76,7 @@ class ProtocolWrapper(Protocol, StandIn):
 
     @property
     def disconnecting(self) -> bool:
-        """Whether the connection is being closed, through us or not."""
+        """Whether the connection is closing, through this wrapper or not."""
         return bool(self._closing or getattr(self.transport, "disconnecting", False))
 
     @disconnecting.setter
@@ -124,9 +128,9 @@ class ProtocolWrapper(Protocol, StandIn):
 
     @goesOn
     def connectionLost(self, reason: Failure = connectionDone) -> Any:
-        """Called once, last: factory.unregisterProtocol, then the protocol's, which is let go of.
+        """Called once, last: calls factory.unregisterProtocol and the protocol's connectionLost.
 
-        A protocol that was never connected is not told of an end.
+        The wrapper drops its reference to the protocol. A protocol that was never connected gets no call for an end.
         """
         self.connected = 0  # as a transport's
         try:
@@ -161,15 +165,15 @@ class ProtocolWrapper(Protocol, StandIn):
             raise
 
     def connectionNotMade(self) -> None:
-        """Called by transports in place of makeConnection if the connection is lost before: see connectionLost."""
+        """Called by transports in place of makeConnection if the connection is lost before it. See connectionLost."""
         self.connectionLost(connectionDone)
 
 
 class WrappingFactory(ClientFactory[Any]):
-    """Wraps the protocols of `wrappedFactory`, of servers or clients, each in a `protocol(self, wrapped)`.
+    """Wraps each protocol of `wrappedFactory`, of a server or client, in a `protocol(self, wrapped)`.
 
-    The wrappers whose connections stand are the keys of `protocols`. Where the wrapped factory returns None, so does
-    this one. TypeError for what is no factory; None leaves `wrappedFactory` to be set later.
+    The keys of `protocols` are the wrappers with an open connection. If the wrapped factory returns None, so does this
+    one. TypeError if `wrappedFactory` is no factory; None means that the program sets it later.
     """
 
     protocol: Callable[..., Any] | None = ProtocolWrapper
@@ -181,16 +185,16 @@ class WrappingFactory(ClientFactory[Any]):
         self.protocols: dict[Any, int] = {}
 
     def logPrefix(self) -> str:
-        """Return the wrapped factory's name for log messages, with our class."""
+        """Return the wrapped factory's name for log messages, with this class."""
         return wrappedLogPrefix(self, self.wrappedFactory)
 
     def doStart(self) -> Running | None:
-        """Passed on, then done here."""
+        """Passed on, and then done here too."""
         theirs = self.wrappedFactory.doStart()
         return both(super().doStart(), theirs)
 
     def doStop(self) -> Running | None:
-        """Passed on, then done here."""
+        """Passed on, and then done here too."""
         theirs = self.wrappedFactory.doStop()
         return both(super().doStop(), theirs)
 
@@ -207,12 +211,12 @@ class WrappingFactory(ClientFactory[Any]):
         return self.wrappedFactory.clientConnectionLost(connector, reason)
 
     def buildProtocol(self, addr: Any) -> Any:
-        """Return a wrapper around what the wrapped factory builds, or None if that is None."""
+        """Return a wrapper around the wrapped factory's protocol, or None if that is None."""
         wrapped = self.wrappedFactory.buildProtocol(addr)
         return None if wrapped is None else self.wrap(wrapped)
 
     def wrap(self, wrapped: Any) -> Any:
-        """Return the wrapper for `wrapped`. For subclasses, whose wrappers take further arguments."""
+        """Return the wrapper for `wrapped`. Subclasses override it if their wrappers take further arguments."""
         assert self.protocol is not None
         return self.protocol(self, wrapped)
 

@@ -1,6 +1,6 @@
-"""Protocols and the factories that build them: what a program subclasses. The public face of the modules they are in.
+"""Protocols and the factories that build them: the classes that a program subclasses.
 
-The life of a protocol, which every transport keeps:
+Every transport keeps the life of a protocol:
 
     makeConnection (-> connectionMade), then dataReceived any number of times, then connectionLost exactly once.
 """

@@ -15,28 +15,28 @@ class ProtocolToConsumerAdapter:
         self.original = original
 
     def write(self, data: bytes) -> None:
-        """Give it to the protocol's dataReceived."""
+        """Give `data` to the protocol's dataReceived."""
         beside(self.original.dataReceived(data))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Nothing: the protocol takes what comes."""
+        """Do nothing: the protocol takes all data."""
 
     def unregisterProducer(self) -> None:
         """Nothing."""
 
 
 class ConsumerToProtocolAdapter:
-    """The protocol that writes everything to the consumer `original`. It tells nobody of a connection or its end."""
+    """The protocol that writes everything to the consumer `original`. It passes on no beginning and no end."""
 
     def __init__(self, original: Any) -> None:
         self.original = original
 
     def dataReceived(self, data: bytes) -> None:
-        """Write it to the consumer."""
+        """Write `data` to the consumer."""
         self.original.write(data)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Nothing: a consumer knows no end."""
+        """Do nothing: a consumer has no call for an end."""
 
     def makeConnection(self, transport: Any) -> None:
         """Nothing."""

@@ -1,4 +1,4 @@
-"""ClientCreator: one client connection, and no factory of a program's own for it."""
+"""ClientCreator: one client connection, without a factory of the program's own."""
 
 from __future__ import annotations
 
@@ -48,16 +48,17 @@ class _OneConnectionFactory(ClientFactory[P]):
 
 
 class ClientCreator(Generic[P]):
-    """Makes single client connections, each of which needs no factory of its own.
+    """Makes single client connections, without a factory for each.
 
-    Each connectXXX builds `protocolClass(*args, **kwargs)` at once and returns a Deferred that fires with it after its
-    connectionMade, or fails as clientConnectionFailed would. Cancelling it before then gives the connection up.
+    Each connectXXX builds `protocolClass(*args, **kwargs)` at once. It returns a Deferred that fires with the protocol
+    after its connectionMade. The Deferred fails with the error that clientConnectionFailed would get. Cancelling it
+    before then gives the connection up.
     """
 
     def __init__(self, reactor: IReactor, protocolClass: Callable[..., P] | None, *args: Any, **kwargs: Any) -> None:
         checkProtocolClass(protocolClass)
         self.reactor = reactor
-        # None may stand here until the class is known.
+        # None is allowed here until the program knows the class.
         self.protocolClass: Callable[..., P] = protocolClass  # type: ignore[assignment]
         self.args = args
         self.kwargs = kwargs

@@ -1,4 +1,4 @@
-"""Factories: who builds protocols for a port or a connector, and holds what they share."""
+"""Factories build protocols for a port or a connector, and hold their common state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reactor.interfaces import IConnector, IDelayedCall, IReactorTime
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar  # whose default is for type checkers alone; Python has it from 3.13 on
+    from typing_extensions import TypeVar  # its default is for type checkers alone; Python has it from 3.13 on
 
     P = TypeVar("P", bound=BaseProtocol, default=Any)
 else:
@@ -32,10 +32,10 @@ log = getLogger("reactor.protocol")
 
 
 class Factory(Generic[P]):
-    """Builds a protocol for each connection, and holds what they share.
+    """Builds a protocol for each connection, and holds their common state.
 
-    `protocol` is called without arguments for each one. `numPorts` counts the ports and connectors that use the
-    factory; `noisy` logs when the first begins and the last ends.
+    The factory calls `protocol` without arguments for each connection. `numPorts` counts the ports and connectors that
+    use the factory. If `noisy` is true, the factory logs when the first begins and the last ends.
     """
 
     __conform__ = conform
@@ -46,8 +46,9 @@ class Factory(Generic[P]):
 
     @classmethod
     def forProtocol(cls, protocol: Callable[..., P] | None, *args: Any, **kwargs: Any) -> Self:
-        """Return cls(*args, **kwargs) with its `protocol` set. TypeError if the factory takes no such arguments, or if
-        `protocol` is no class, nor anything else to be called. None leaves it to be set later.
+        """Return cls(*args, **kwargs) with its `protocol` set. None means that the program sets it later.
+
+        TypeError if the factory does not take these arguments, or if `protocol` cannot be called.
         """
         checkProtocolClass(protocol)
         if (args or kwargs) and cls.__init__ is object.__init__ and cls.__new__ in (object.__new__, Generic.__new__):
@@ -61,13 +62,14 @@ class Factory(Generic[P]):
         return factory
 
     def logPrefix(self) -> str:
-        """Return the name that stands for this factory in log messages."""
+        """Return the factory's name for log messages."""
         return type(self).__name__
 
     def doStart(self) -> Running | None:
-        """Called by each port and connector as it begins; the first brings startFactory.
+        """Each port and connector calls this as it begins; the first call calls startFactory.
 
-        Returns the coroutine of startFactory, if it is one, for the port or connector to heed.
+        If startFactory returns a coroutine, doStart starts it and returns it to the port or connector, which handles
+        its failure.
         """
         running = None
         if not self.numPorts:
@@ -78,9 +80,9 @@ class Factory(Generic[P]):
         return running
 
     def doStop(self) -> Running | None:
-        """Called by each port and connector as it ends; the last brings stopFactory. Silent if none is left.
+        """Each port and connector calls this as it ends; the last call calls stopFactory. Silent if none is left.
 
-        Returns what doStart does, of stopFactory.
+        The result is as of doStart, for stopFactory.
         """
         if self.numPorts == 0:
             return None
@@ -92,13 +94,13 @@ class Factory(Generic[P]):
         return started(self.stopFactory())
 
     def startFactory(self) -> Any:
-        """Called before the first port or connector begins: the place to open what all protocols share."""
+        """Called before the first port or connector begins: the place to open common resources."""
 
     def stopFactory(self) -> Any:
         """Called when the last port or connector has ended; accepted connections may live on."""
 
     def buildProtocol(self, addr: Any) -> P | None:
-        """Return a protocol for the connection with `addr`, its `factory` set; None closes the connection."""
+        """Return a protocol for the connection with `addr`, with its `factory` set; None closes the connection."""
         protocol = self.protocol
         assert protocol is not None, "a factory needs a protocol, or a buildProtocol of its own"
         instance = protocol()
@@ -111,10 +113,10 @@ class ServerFactory(Factory[P]):
 
 
 class ClientFactory(Factory[P]):
-    """A factory for connections that a Connector makes, which tells it how each attempt fares."""
+    """A factory for client connections. The Connector calls its methods about each attempt."""
 
     def startedConnecting(self, connector: Any) -> Any:
-        """Called at the start of each attempt; connector.stopConnecting() gives it up."""
+        """Called at the start of each attempt; connector.stopConnecting() ends the attempt."""
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> Any:
         """Called when an attempt fails, with a ConnectError or DNSLookupError; connector.connect() tries again."""
@@ -126,9 +128,10 @@ class ClientFactory(Factory[P]):
 class ReconnectingClientFactory(ClientFactory[P]):
     """A client factory that connects again, each time after a longer delay.
 
-    The delay starts at `initialDelay` seconds and grows by `factor` up to `maxDelay`, with a normally distributed
-    `jitter` (a share of the delay; 0 or None for none). After `maxRetries` failures in a row (None: any number) it
-    gives up. A protocol whose connection proves good calls resetDelay(). `clock` tells time (None: the reactor).
+    The delay starts at `initialDelay` seconds and grows by `factor` up to `maxDelay`. Its `jitter` is a share of the
+    delay, normally distributed; 0 or None means none. After `maxRetries` failures in a row (None: any number) the
+    factory gives up. A protocol whose connection proves good calls resetDelay(). `clock` has callLater; None means the
+    reactor.
     """
 
     maxDelay: float = 3600
@@ -142,8 +145,8 @@ class ReconnectingClientFactory(ClientFactory[P]):
     continueTrying = 1
     connector: IConnector | None = None
     clock: IReactorTime | None = None
-    _callID: IDelayedCall | None = None  # the last of `_pending`
-    _pending: dict[int, IDelayedCall] | None = None  # the calls to come, by their connectors' id()
+    _callID: IDelayedCall | None = None  # the latest of `_pending`
+    _pending: dict[int, IDelayedCall] | None = None  # the pending calls, by their connectors' id()
 
     _CHANGING: ClassVar = frozenset({"connector", "retries", "delay", "continueTrying", "_callID", "_pending", "clock"})
 
@@ -163,7 +166,7 @@ class ReconnectingClientFactory(ClientFactory[P]):
     def retry(self, connector: IConnector | None = None) -> None:
         """Have `connector` (None: the last one) connect after the delay. ValueError if there is none.
 
-        A call for this connector that is to come gives way to this one.
+        This replaces a pending call for the same connector.
         """
         if not self.continueTrying:
             self._say("Abandoning %r on request", connector)
@@ -195,7 +198,7 @@ class ReconnectingClientFactory(ClientFactory[P]):
         connector.connect()
 
     def stopTrying(self) -> None:
-        """Connect no more: cancels the calls to come and stops the attempt under way."""
+        """Connect no more: cancel the pending calls and stop the present attempt."""
         self._callID = None
         pending, self._pending = self._pending, None
         for call in (pending or {}).values():
@@ -206,16 +209,16 @@ class ReconnectingClientFactory(ClientFactory[P]):
                 self.connector.stopConnecting()
 
     def resetDelay(self) -> None:
-        """Start over with `initialDelay` and no retries counted: the connection proved good.
+        """Start over with `initialDelay` and no retries counted, because the connection proved good.
 
-        A call that is to come stays, and stopTrying() cancels it.
+        A pending call stays, and stopTrying() cancels it.
         """
         self.delay = self.initialDelay
         self.retries = 0
         self.continueTrying = 1
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what belongs to the running attempts."""
+        """Leave out the state of the running attempts."""
         return {name: value for name, value in self.__dict__.items() if name not in self._CHANGING}
 
     def _say(self, text: str, *args: object) -> None:

@@ -12,10 +12,11 @@ log = getLogger("reactor.protocol")
 
 
 class FileWrapper:
-    """A transport over a file opened for bytes: what the protocol writes goes to the file, at once.
+    """A transport over a file opened for bytes: the protocol's output goes to the file, at once.
 
-    It reads nothing: whoever has the input calls the protocol's dataReceived. An OSError or ValueError of the file is
-    given to handleException and closes nothing by itself; `closed` and `disconnecting` tell of loseConnection.
+    It reads nothing: the program that has the input calls the protocol's dataReceived. An OSError or ValueError of the
+    file calls handleException, and closes nothing by itself. `closed` and `disconnecting` are true after
+    loseConnection.
     """
 
     closed = 0
@@ -31,7 +32,7 @@ class FileWrapper:
         self.file = file
 
     def write(self, data: bytes) -> None:
-        """Write `data` to the file. After loseConnection it is dropped."""
+        """Write `data` to the file. After loseConnection, drop it."""
         if self.closed:
             return
         try:
@@ -70,11 +71,11 @@ class FileWrapper:
         return "file"
 
     def handleException(self) -> None:
-        """Called inside the except block of a failed write or close. Logs it; override to do more."""
+        """Log the error of a failed write or close; override to do more. Called inside the except block."""
         log.exception("A file behind a FileWrapper failed")
 
     def registerProducer(self, producer: Any, streaming: bool | int) -> None:
-        """Attach a producer. A pull producer is asked once here and again at each resumeProducing of the file."""
+        """Attach a producer. This asks a pull producer once, and each resumeProducing of the file asks it again."""
         checkProducer(producer)
         if self.producer is not None:
             raise RuntimeError(f"cannot register {producer!r}: {self.producer!r} was never unregistered")
@@ -96,11 +97,13 @@ class FileWrapper:
         self.loseConnection()
 
     def pauseProducing(self) -> None:
-        """Does nothing: nothing is read from the file."""
+        """Do nothing: nothing is read from the file."""
 
     def resumeProducing(self) -> None:
-        """Ask a pull producer for its next piece: the file has taken all there was. Nothing while it is being asked: a
-        protocol that is its own transport's producer, as a LineReceiver may be, resumes the transport then.
+        """Ask a pull producer for its next piece: the file has taken all data.
+
+        This does nothing inside such a call. A protocol that is its own transport's producer, as a LineReceiver may be,
+        resumes the transport then.
         """
         if self._asking or self.producer is None or self.streamingProducer:
             return

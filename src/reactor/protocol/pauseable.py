@@ -1,4 +1,4 @@
-"""PauseableMixin: the producer's three methods, for protocols that keep what they have not delivered yet."""
+"""PauseableMixin: the producer's three methods, for protocols that keep undelivered data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["PauseableMixin"]
 
 
 class PauseableMixin:
-    """Makes a protocol a push producer. While `paused` is true its dataReceived only stores what it is given."""
+    """Makes a protocol a push producer. While `paused` is true its dataReceived only stores the data."""
 
     paused = False
 
@@ -20,17 +20,17 @@ class PauseableMixin:
         def dataReceived(self, data: bytes) -> object: ...
 
     def pauseProducing(self) -> None:
-        """Deliver nothing more, from inside a callback too, and have the transport read nothing more."""
+        """Deliver nothing more, and have the transport read nothing more. It works inside a callback too."""
         self.paused = True
         connected(self, "pauseProducing").pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Let the transport read again, and deliver what has been stored."""
+        """Let the transport read again, and deliver the stored data."""
         self.paused = False
         connected(self, "resumeProducing").resumeProducing()
         self.dataReceived(b"")
 
     def stopProducing(self) -> None:
-        """Deliver nothing more; the transport closes the connection."""
+        """Deliver nothing more, and close the connection."""
         self.paused = True
         connected(self, "stopProducing").stopProducing()

@@ -1,6 +1,6 @@
-"""Protocols of every kind: what a program subclasses for its conversations.
+"""Protocols of every kind: the classes that a program subclasses for its conversations.
 
-The life of one over a stream, which every transport keeps:
+Every transport keeps the life of a protocol over a stream:
 
     makeConnection (-> connectionMade), then dataReceived any number of times, then connectionLost exactly once.
 """
@@ -25,28 +25,29 @@ connectionDone.cleanFailure()
 
 
 class BaseProtocol:
-    """What protocols of every kind share: a transport, and word of when it is there.
+    """The common base of all protocols: a transport, and a call when it is there.
 
-    `connected` becomes 1 with the connection and stays 1 after it, as `transport` stays set.
+    `connected` becomes 1 with the connection and stays 1 after it. `transport` stays set too.
     """
 
     __conform__ = conform
 
     connected = 0
-    # An attribute of instances only: one that hides an attribute of the class is slow to read from CPython 3.12 on.
+    # An attribute of instances only. From CPython 3.12 on, an attribute that hides one of the class is slow to read.
     transport: IAnyTransport
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Return an instance whose `transport` is None, whatever a subclass's __init__ takes or does."""
+        """Return an instance whose `transport` is None, whatever the __init__ of a subclass takes or does."""
         new: Any = super().__new__
         self: Self = new(cls) if new is object.__new__ else new(cls, *args, **kwargs)
         self.transport = None  # type: ignore[assignment]  # cast() would be a call for each connection
         return self
 
     def makeConnection(self, transport: Any) -> Running | None:
-        """Called once, when the connection stands: sets `transport`, calls connectionMade. Not for overriding.
+        """The transport calls this once, when the connection stands. It sets `transport` and calls connectionMade.
 
-        Returns the coroutine of connectionMade, if it is one, for the transport to heed.
+        Do not override it. If connectionMade returns a coroutine, this starts it and returns it to the transport, which
+        handles its failure.
         """
         self.connected = 1
         self.transport = transport
@@ -54,34 +55,34 @@ class BaseProtocol:
         return None if made is None else started(made)
 
     def connectionMade(self) -> Any:
-        """Called once, when the connection stands: the place to greet the peer. What it raises costs the connection."""
+        """Called once, when the connection stands: the place to greet the peer. An exception ends the connection."""
 
 
 class Protocol(BaseProtocol):
-    """Base of protocols over a stream of bytes. `factory` is the factory that built it."""
+    """Base of protocols over a stream of bytes. `factory` is the factory that built the protocol."""
 
     factory: Any = None
 
     def logPrefix(self) -> str:
-        """Return the name that stands for this protocol in log messages."""
+        """Return the protocol's name for log messages."""
         return type(self).__name__
 
     def dataReceived(self, data: bytes) -> Any:
-        """Called when bytes arrive: at least one, cut anywhere. What it raises costs the connection."""
+        """Called when bytes arrive: at least one, cut anywhere. An exception ends the connection."""
 
     if TYPE_CHECKING:
-        # Without the default, which an override would have to repeat.
+        # Type checkers see no default here, because an override would have to repeat it.
         def connectionLost(self, reason: Failure) -> Any:
-            """Called exactly once, last: `reason` holds ConnectionDone, ConnectionLost or what a callback raised."""
+            """Called exactly once, last, with a Failure of ConnectionDone, ConnectionLost or a callback's exception."""
 
     else:
 
         def connectionLost(self, reason: Failure = connectionDone) -> Any:
-            """Called exactly once, last: `reason` holds ConnectionDone, ConnectionLost or what a callback raised."""
+            """Called exactly once, last, with a Failure of ConnectionDone, ConnectionLost or a callback's exception."""
 
 
 def abandon(protocol: object) -> None:
-    """A factory has built `protocol`, and no connection comes of it: call its connectionNotMade(), if it has one."""
+    """Call connectionNotMade() of `protocol`, if it has one: a factory built it, and no connection follows."""
     told = getattr(protocol, "connectionNotMade", None)
     if told is not None:
         try:
@@ -91,7 +92,10 @@ def abandon(protocol: object) -> None:
 
 
 class AbstractDatagramProtocol:
-    """What protocols over datagrams share. `numPorts` counts the ports that use it; `noisy` logs first and last."""
+    """The common base of protocols over datagrams.
+
+    `numPorts` counts the ports that use it. If `noisy` is true, it logs the first and the last one.
+    """
 
     __conform__ = conform
 
@@ -104,10 +108,10 @@ class AbstractDatagramProtocol:
         return {**self.__dict__, "transport": None}
 
     def doStart(self) -> Running | None:
-        """Called by makeConnection; the first port brings startProtocol, whose coroutine is returned, if it is one."""
+        """Called by makeConnection; the first call calls startProtocol. Return its coroutine, if it is one."""
         if not self.numPorts and self.noisy:
             log.info("Starting protocol %r", self)
-        self.numPorts += 1  # before the call, in which the port may already end
+        self.numPorts += 1  # before the call, as the port may end inside it
         if self.numPorts > 1:
             return None
         try:
@@ -117,7 +121,7 @@ class AbstractDatagramProtocol:
             raise
 
     def doStop(self) -> Running | None:
-        """Called by a port as it ends; the last brings stopProtocol, whose coroutine is returned, if it is one."""
+        """Called by a port as it ends; the last call calls stopProtocol. Return its coroutine, if it is one."""
         assert self.numPorts > 0, "the protocol has no port"
         self.numPorts -= 1
         self.transport = None  # type: ignore[assignment]
@@ -128,34 +132,35 @@ class AbstractDatagramProtocol:
         return started(self.stopProtocol())
 
     def startProtocol(self) -> Any:
-        """Called once, when the first transport is there."""
+        """Called once, when the first port is open."""
 
     def stopProtocol(self) -> Any:
-        """Called once, when the last transport has gone."""
+        """Called once, when the last port has closed."""
 
     def makeConnection(self, transport: Any) -> Running | None:
-        """Called by a port, once at a time: sets `transport`. Returns what doStart does."""
+        """Called by a port, one port at a time. It sets `transport`, and returns the result of doStart."""
         assert self.transport is None, "the protocol has a transport"
         self.transport = transport
         return self.doStart()
 
     if TYPE_CHECKING:
-        # Of its subclasses one gives an address and the other does not.
+        # One of its subclasses gets an address and the other does not.
         def datagramReceived(self, *args: Any, **kwargs: Any) -> Any: ...
         def datagramLengthExceeded(self, *args: Any, **kwargs: Any) -> Any: ...
 
     else:
 
         def datagramReceived(self, datagram: bytes, addr: Any) -> Any:
-            """Called with each datagram, whole, and the (host, port) it came from.
+            """Called with each datagram, whole, and the (host, port) of its sender.
 
-            From a UNIX socket: with the path or abstract name of the sender, None if it has none.
+            From a UNIX socket, the address is the sender's path or abstract name, or None.
             """
 
         def datagramLengthExceeded(self, datagram: bytes, addr: Any) -> None:
-            """Called instead if it is longer than the port's maxPacketSize. The port has counted and logged it.
+            """Called for a datagram longer than the port's maxPacketSize, which the port has counted and logged.
 
-            `datagram` is whole; only over a UNIX socket may it be longer still than the 64 KiB that are read at least.
+            `datagram` is whole, with one exception: over a UNIX socket, the port reads only the first 64 KiB, or
+            maxPacketSize if that is more.
             """
 
 
@@ -165,20 +170,20 @@ class DatagramProtocol(AbstractDatagramProtocol):
     if TYPE_CHECKING:
 
         def datagramReceived(self, datagram: bytes, addr: Any) -> Any:
-            """Called with each datagram, whole, and the (host, port) it came from.
+            """Called with each datagram, whole, and the (host, port) of its sender.
 
-            From a UNIX socket: with the path or abstract name of the sender, None if it has none.
+            From a UNIX socket, the address is the sender's path or abstract name, or None.
             """
 
         def datagramLengthExceeded(self, datagram: bytes, addr: Any) -> Any:
-            """Called instead if it is longer than the port's maxPacketSize. The port has counted and logged it."""
+            """Called for a datagram longer than the port's maxPacketSize, which the port has counted and logged."""
 
     def logPrefix(self) -> str:
-        """Return the name that stands for this protocol in log messages."""
+        """Return the protocol's name for log messages."""
         return type(self).__name__
 
     def connectionRefused(self) -> Any:
-        """Called on a connected port when an earlier datagram was answered with "port unreachable" (RFC 1122)."""
+        """Called on a connected port when the answer to an earlier datagram was "port unreachable" (RFC 1122)."""
 
 
 if TYPE_CHECKING:
@@ -199,32 +204,33 @@ class ConnectedDatagramProtocol(_ConnectedBase):
         """Called with each datagram from the peer, whole."""
 
     def datagramLengthExceeded(self, datagram: bytes) -> Any:
-        """Called instead if it is longer than the port's maxPacketSize."""
+        """Called for a datagram longer than the port's maxPacketSize."""
 
     def connectionFailed(self, failure: Failure) -> Any:
-        """Called once, instead of startProtocol, if there is nobody to connect to: an OSError or CannotListenError."""
+        """Called once, instead of startProtocol, if the port cannot connect: an OSError or CannotListenError."""
 
 
 class ProcessProtocol(BaseProtocol):
-    """Base of protocols to a child process: what comes from its descriptors, and how it ends."""
+    """Base of protocols to a child process: calls for the data of its descriptors, and for its end."""
 
     transport: IProcessTransport = None  # type: ignore[assignment]  # from makeConnection on
 
     def childDataReceived(self, childFD: int, data: bytes) -> Any:
-        """Called with what the child wrote to its descriptor `childFD`; passes 1 and 2 to outReceived, errReceived."""
+        """Called with the child's output to its descriptor `childFD`. It passes 1 and 2 to outReceived, errReceived."""
         if childFD == 1:
             return self.outReceived(data)
         return self.errReceived(data) if childFD == 2 else None
 
     def outReceived(self, data: bytes) -> Any:
-        """Called with what the child wrote to its standard output."""
+        """Called with the child's output to its standard output."""
 
     def errReceived(self, data: bytes) -> Any:
-        """Called with what the child wrote to its standard error."""
+        """Called with the child's output to its standard error."""
 
     def childConnectionLost(self, childFD: int) -> Any:
-        """Called once for each descriptor of the child that is closed; passes 0, 1, 2 to in-, out-,
-        errConnectionLost.
+        """Called once for each closed descriptor of the child.
+
+        It passes 0, 1 and 2 to inConnectionLost, outConnectionLost and errConnectionLost.
         """
         if childFD == 0:
             return self.inConnectionLost()

@@ -1,4 +1,4 @@
-"""Cooperator: long work, cut into pieces by iterators, shared out between the turns of a reactor."""
+"""Cooperator: long work in pieces, which iterators make, spread over the turns of a reactor."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SLICE = 0.01  # seconds of work in one turn
 
 
 class SchedulerError(Exception):
-    """A cooperator or one of its tasks is not in a state for what it was asked."""
+    """A cooperator or one of its tasks is in the wrong state for a call."""
 
 
 class SchedulerStopped(SchedulerError):
@@ -46,7 +46,7 @@ class SchedulerStopped(SchedulerError):
 
 
 class TaskFinished(SchedulerError):
-    """The task has finished, one way or another."""
+    """The task has finished, with or without success."""
 
 
 class TaskDone(TaskFinished):
@@ -66,10 +66,10 @@ class NotPaused(SchedulerError):
 
 
 class CooperativeTask(Generic[IteratorT]):
-    """One iterator at work in a Cooperator; `cooperate` makes it. For the reactor's thread, like all of this module."""
+    """One iterator at work in a Cooperator; `cooperate` makes it. All of this module is for the reactor's thread."""
 
     def __init__(self, iterator: IteratorT, cooperator: Cooperator) -> None:
-        """Not for users: `cooperate` makes tasks. TypeError for what is no iterator."""
+        """Not for users: `cooperate` makes tasks. TypeError if `iterator` is no iterator."""
         if not hasattr(iterator, "__next__"):
             raise TypeError(f"an iterator is needed, not {iterator!r}: give iter(...) of it, or a generator")
         self._iterator = iterator
@@ -83,8 +83,8 @@ class CooperativeTask(Generic[IteratorT]):
     def whenDone(self) -> Deferred[IteratorT]:
         """Return a new Deferred that fires with the iterator at its end, or fails.
 
-        It fails with what the iterator or a Deferred that it yielded failed with, TaskStopped, or SchedulerStopped.
-        A failure of the iterator that nobody waits for at the time is logged.
+        It fails with the exception of the iterator or of a Deferred that it yielded, with TaskStopped, or with
+        SchedulerStopped. If no Deferred of whenDone waits when the iterator fails, the failure is logged.
         """
         deferred: Deferred[IteratorT] = Deferred()
         if self._result is None:
@@ -94,14 +94,14 @@ class CooperativeTask(Generic[IteratorT]):
         return deferred
 
     def pause(self) -> None:
-        """Do no work until as many `resume` as `pause` calls were made. Raises a TaskFinished if it has finished."""
+        """Do no work until there were as many `resume` calls as `pause` calls. TaskFinished if it has finished."""
         self._checkEnd()
         self._pauseCount += 1
         if self._pauseCount == 1:
             self._cooperator._remove(self)
 
     def resume(self) -> None:
-        """Undo one `pause`. Raises NotPaused if there is none to undo."""
+        """Undo one `pause`. NotPaused if there is none to undo."""
         if not self._pauseCount:
             raise NotPaused
         self._pauseCount -= 1
@@ -109,7 +109,7 @@ class CooperativeTask(Generic[IteratorT]):
             self._cooperator._add(self)
 
     def stop(self) -> None:
-        """Do no more work: whenDone fails with TaskStopped. Raises a TaskFinished if it has finished."""
+        """Do no more work: whenDone fails with TaskStopped. TaskFinished if it has finished."""
         self._checkEnd()
         self._finish(TaskStopped(), Failure(TaskStopped()))
 
@@ -169,9 +169,9 @@ def _nextTurn(function: Callable[[], None]) -> IDelayedCall:
 
 
 class Cooperator:
-    """Shares time out between iterators: each is asked for one item in turn, until the slice of this turn is used up.
+    """Shares time between iterators: it asks each for one item in turn, until the time of this turn is used up.
 
-    An item is a piece of work done; if it is a Deferred or a coroutine, its iterator waits for it.
+    An item stands for a piece of work done. If it is a Deferred or a coroutine, its iterator waits for it.
     """
 
     def __init__(
@@ -180,10 +180,12 @@ class Cooperator:
         scheduler: Callable[[Callable[[], None]], IDelayedCall] = _nextTurn,
         started: bool = True,
     ) -> None:
-        """`terminationPredicateFactory()` gives, for each turn, a function that says after each item whether to end it.
+        """Make a cooperator.
 
-        By default a turn lasts 10 ms. `scheduler(function)` has `function` called later, by default on the current
-        reactor's next turn, and returns what has a `cancel` method. Unless `started`, work waits for `start`.
+        `terminationPredicateFactory()` gives, for each turn, a function that says after each item whether to end the
+        turn. By default a turn lasts 10 ms. `scheduler(function)` has `function` called later, by default on the
+        current reactor's next turn. It returns an object with a `cancel` method. Unless `started`, work waits for
+        `start`.
         """
         self._tasks: list[CooperativeTask[Any]] = []
         self._round: Iterator[CooperativeTask[Any]] = iter(())
@@ -198,14 +200,14 @@ class Cooperator:
         return CooperativeTask(iterator, self)
 
     def coiterate(self, iterator: IteratorT, doneDeferred: Deferred[IteratorT] | None = None) -> Deferred[IteratorT]:
-        """Put `iterator` to work; return `doneDeferred`, or a new one, which fires as that of `whenDone` does."""
+        """Put `iterator` to work; return `doneDeferred`, or a new Deferred, which fires as that of `whenDone`."""
         if doneDeferred is None:
             doneDeferred = Deferred()
         CooperativeTask(iterator, self).whenDone().chainDeferred(doneDeferred)
         return doneDeferred
 
     def start(self) -> None:
-        """Work, from the next turn on; also again after `stop`, at what is added from now on."""
+        """Work, from the next turn on. After `stop`, work on the iterators that are added from now on."""
         self._isStopped = False
         self._isStarted = True
         self._reschedule()
@@ -214,13 +216,13 @@ class Cooperator:
         """Work no more: all tasks end with SchedulerStopped, paused ones when resumed, new ones when added."""
         self._isStopped = True
         for task in self._tasks.copy():
-            # A callback of one may have finished the other.
+            # A callback of one task may have finished another.
             if task._end is None:
                 task._finish(SchedulerStopped(), Failure(SchedulerStopped()))
 
     @property
     def running(self) -> bool:
-        """Whether it has started and not been stopped."""
+        """Whether the cooperator has started and has not been stopped."""
         return self._isStarted and not self._isStopped
 
     def _add(self, task: CooperativeTask[Any]) -> None:

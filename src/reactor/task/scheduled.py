@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class Clock:
-    """Time for tests: it stands still until it is advanced. Takes a reactor's place wherever only time is needed."""
+    """Time for tests: it stands still until it is advanced. It replaces a reactor where only time is needed."""
 
     __conform__ = conform
 
@@ -44,7 +44,7 @@ class Clock:
     def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kw: object) -> DelayedCall:
         """Have `callable(*args, **kw)` called by the `advance` that reaches `delay` seconds from now.
 
-        Refuses what a reactor refuses: see TimerQueue.callLater.
+        The errors are a reactor's: see TimerQueue.callLater.
         """
         return self._queue.callLater(delay, callable, args, kw)
 
@@ -58,10 +58,10 @@ class Clock:
         return self._queue.calls()
 
     def advance(self, amount: float) -> None:
-        """Move the time by `amount` seconds, then run what is due, calls with delay 0 made meanwhile included.
+        """Move the time by `amount` seconds, then make the calls that are due, including new ones with delay 0.
 
-        Every call sees the new time. What one raises leaves `advance`; the rest run with the next one. A coroutine that
-        one returns is run beside the rest; what it raises after its first wait is logged.
+        Every call sees the new time. If a call raises, the exception leaves `advance`, and the next `advance` makes the
+        rest. If a call returns a coroutine, it runs beside the rest; its exception after the first wait is logged.
         """
         self.rightNow += amount
         while (call := self._queue.popDue(self.rightNow)) is not None:
@@ -75,11 +75,11 @@ class Clock:
 
 
 class LoopingCall:
-    """Calls `f(*a, **kw)` every so many seconds, counted from the start: being late once does not move the next.
+    """Calls `f(*a, **kw)` at a fixed interval, counted from the start: one late call does not move the next.
 
-    While a Deferred or coroutine that `f` returned is not done, and when the reactor was held up, calls are left out
-    and not made up for. A jump of the wall clock changes nothing. `running` is true from `start` to `stop` or a
-    failure. For the thread of its clock.
+    Calls are left out, for good, while a Deferred or coroutine of `f` is not done, and when the reactor was held up. A
+    jump of the wall clock changes nothing. `running` is true from `start` to `stop` or a failure. Use it in the thread
+    of its clock.
     """
 
     call: IDelayedCall | None = None
@@ -91,12 +91,13 @@ class LoopingCall:
     _deferred: Deferred[LoopingCall] | None = None
     _lastCount: float | None = None
     _runsAtStart = False
-    _started = 0.0  # as starttime, on the clock that never jumps
+    _started = 0.0  # the same as starttime, on the clock that never jumps
 
     def __init__(self, f: Callable[..., object] | None, *a: object, **kw: object) -> None:
-        """`clock` may be set before `start`; it is the current reactor otherwise. So may `f`, if it is None here.
+        """Make a LoopingCall for `f`, which a program may also set before `start` if it is None here.
 
-        TypeError for any other `f` that cannot be called.
+        TypeError for another `f` that cannot be called. `clock` may be set before `start`; otherwise it is the current
+        reactor.
         """
         if f is not None:
             checkCall(f)
@@ -121,7 +122,7 @@ class LoopingCall:
 
     @property
     def clock(self) -> IReactorTime:
-        """What tells and keeps the time: a reactor or a Clock."""
+        """The object that tells and keeps the time: a reactor or a Clock."""
         if self._clock is None:
             self._clock = _current.current()
         return self._clock
@@ -132,15 +133,15 @@ class LoopingCall:
 
     @property
     def deferred(self) -> Deferred[LoopingCall] | None:
-        """What `start` returned, until it fires."""
+        """The Deferred that `start` returned, until it fires."""
         return self._deferred
 
     def start(self, interval: float, now: bool = True) -> Deferred[LoopingCall]:
         """Call at once, if `now`, and then every `interval` seconds (0: every turn).
 
-        Returns a Deferred that fires with this LoopingCall after `stop`, or fails with what `f` failed with.
-        AssertionError if it runs already, ValueError for a negative or infinite interval, TypeError for one that is no
-        number, and if `f` cannot be called.
+        Return a Deferred that fires with this LoopingCall after `stop`, or fails with the failure of `f`.
+        AssertionError if it runs already; ValueError for a negative or infinite interval. TypeError for an interval
+        that is no number, and for an `f` that cannot be called.
         """
         if self.running:
             raise AssertionError("this LoopingCall runs already")
@@ -162,9 +163,9 @@ class LoopingCall:
         return deferred
 
     def stop(self) -> None:
-        """Call no more. From inside `f`, or while its Deferred is not done, start's Deferred fires when that is done.
+        """Call no more. AssertionError if it does not run.
 
-        AssertionError if it does not run.
+        The Deferred of `start` fires at once, or, inside `f` or while its Deferred is not done, after that.
         """
         if not self.running:
             raise AssertionError("this LoopingCall does not run")
@@ -192,8 +193,8 @@ class LoopingCall:
         assert run is not None
         maybeDeferred(self.f, *self.a, **self.kw).addCallback(self._succeeded, run).addErrback(self._failed, run)
 
-    # `run` is the Deferred of the run that made the call: while that waited, the program may have stopped the run and
-    # started another.
+    # `run` is the Deferred of the run that made the call. While the call waited, the program may have stopped that run
+    # and started another.
 
     def _succeeded(self, _: object, run: Deferred[LoopingCall]) -> None:
         if run is self._deferred:
@@ -256,8 +257,8 @@ def deferLater(
 ) -> Deferred[Any]:
     """Call `callable(*args, **kw)` in `delay` seconds of `clock`; return a Deferred of its result.
 
-    A Deferred or coroutine that it returns is waited for. Without a callable it fires with None. Cancelling the
-    Deferred cancels the call. TypeError for what cannot be called.
+    The Deferred waits for a Deferred or coroutine of the call. Without a callable it fires with None. Cancelling it
+    cancels the call. TypeError if `callable` cannot be called.
     """
 
     if callable is not None:
@@ -282,12 +283,12 @@ def react(
 ) -> NoReturn:
     """Run a program: call `main(reactor, *argv)`, run the reactor until its Deferred or coroutine is done, and exit.
 
-    The exit code is 0, or that of a SystemExit which `main` failed with, or 1 for another failure, which is logged.
-    Leaves by SystemExit; what `main` raises before it returns anything leaves as it is.
+    The exit code is 0, or that of a SystemExit of `main`, or 1 for another failure, which is logged. It ends with
+    SystemExit. An exception that `main` raises before it returns passes through.
     """
     given: Any = main
     if isCoroutine(given):
-        given.close()  # else Python tells, too, that nobody has awaited it
+        given.close()  # otherwise Python warns, too, that no code has awaited it
     checkCall(main)
     reactor = _current.current() if _reactor is None else _reactor
     code: Any = 0
