@@ -1,9 +1,9 @@
 """The Twisted network model: a reactor that dispatches events to protocols, factories that build protocols, Deferreds.
 
-Everything common is here. The functions of this module speak to the current reactor: the one that runs in this
-thread, or started this worker thread, else the process's default, which is made when it is first needed. So the
-module can stand wherever a reactor is asked for. Unless a docstring says otherwise, a function is for the thread that
-runs the reactor.
+All common names are here. The functions of this module speak to the current reactor: the one that runs in this thread,
+or started this worker thread. Otherwise they speak to the process's default, which is made when it is first needed. So
+the module can be passed wherever a reactor is asked for. Unless a docstring says otherwise, a function is for the
+thread that runs the reactor.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ from reactor.threads import blockingCallFromThread, callMultipleInThread, deferT
 from reactor.tlsoptions import CertificateOptions, ServerNameOptions, optionsForClientTLS
 from reactor.transports.binding import makeBinding
 
-# Methods that are bound already: see CurrentReactor.
+# Bound methods: see CurrentReactor.
 addReader = _functions.addReader
 addSignalHandler = _functions.addSignalHandler
 addSystemEventTrigger = _functions.addSystemEventTrigger
@@ -161,11 +161,11 @@ if TYPE_CHECKING:
     closeCounts: Counter[type[error.ConnectionDone]]
     nameResolver: IHostnameResolver
     overflowCount: int
-    running: bool  # and no __getattr__, which would make a bool of every name that there is not
+    running: bool  # and no __getattr__, which would make a bool of every missing name
     skippedLineCount: int
 else:
-    # What a reactor shows: asked for at each time, as another one may be the current one. None of it is in __all__: a
-    # star import would ask, which makes a reactor, and would keep what was true at that moment.
+    # Attributes of the reactor, read at each access, because another reactor may be the current one by then. None of them
+    # is in __all__: a star import would read them, which makes a reactor, and would keep their values of that moment.
     _shown = frozenset({"closeCounts", "nameResolver", "overflowCount", "running", "skippedLineCount"})
 
     def __getattr__(name):
@@ -175,7 +175,7 @@ else:
 
 
 def __conform__(interface: Any) -> Any:
-    """What zope.interface asks, to adapt the package to an interface of a reactor."""
+    """Adapt the package to an interface of a reactor. zope.interface calls this."""
     return _conform(sys.modules[__name__], interface)
 
 
@@ -298,5 +298,5 @@ __all__ = [
 if hasattr(select, "epoll"):
     __all__ += ["EpollReactor"]
 
-# To be asked for `running`, as for what it has, would make a reactor.
+# Declared, because a check that reads `running` and other attributes would make a reactor.
 _directlyProvides(sys.modules[__name__], interfaces.IReactor)

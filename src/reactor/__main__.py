@@ -24,12 +24,12 @@ COMMANDS = {"serve": serve, "load": load}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (None: the process's own) on the current reactor; return its exit code.
 
-    What goes wrong is one line on standard error, and exit code 1, or 2 if the arguments are to blame (SystemExit, if
-    they cannot even be parsed).
+    An error is one line on standard error, and exit code 1, or 2 for wrong arguments. SystemExit if the arguments
+    cannot be parsed.
     """
     name = programName()
     try:
-        fillStandard()  # before anything else, which could get one of the three numbers
+        fillStandard()  # first, as any other descriptor could get one of the three numbers
         options = makeParser().parse_args(arguments)
         name = f"{programName()} {options.command}"
         return _run(options)
@@ -37,14 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"{name}: {error}")
         finish()
         return error.code
-    except KeyboardInterrupt:  # before the reactor took over the signal, or when it had given it back
+    except KeyboardInterrupt:  # before the reactor handled the signal, or after it had stopped handling it
         return 128 + signal.SIGINT
 
 
 def _run(options: argparse.Namespace) -> int:
     try:
         return COMMANDS[options.command](options, cast("ReactorBase", current()))
-    except SystemExit as leaving:  # of an application; Python would write the text as it is, and wait for its reader
+    # raised by an application; Python would write the text as is, and wait for its reader
+    except SystemExit as leaving:
         if leaving.code is None or isinstance(leaving.code, int):
             raise
         say(escaped(str(leaving.code)))

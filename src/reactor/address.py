@@ -1,7 +1,7 @@
-"""Where a connection goes and comes from, as in ``twisted.internet.address``.
+"""The addresses of connections, as in `twisted.internet.address`.
 
-Addresses are compared by what they say. As Twisted's, they are not frozen, and a program may give one attributes of its
-own; one that is the key of a dict is better left as it is.
+Addresses are compared by their fields. Like Twisted's, they are not frozen, and a program may add attributes of its
+own. A program should not change an address that is the key of a dict.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from reactor.interfaces.streams import IAddress
 
 SocketType: TypeAlias = Literal["TCP", "UDP"]
 
-_IDNA = codecs.lookup("idna")  # now: what it imports would hold up a loop
+_IDNA = codecs.lookup("idna")  # now, because its imports would hold up a loop later
 _new = object.__new__
 _INET6 = int(socket.AF_INET6)
-LONGEST_NAME = 253  # characters without the final dot (RFC 1035, 3.1), each of one byte or more
+LONGEST_NAME = 253  # characters, without the final dot (RFC 1035, 3.1)
 
 
 def _checkType(kind: str) -> None:
@@ -31,7 +31,7 @@ def _checkType(kind: str) -> None:
 
 @implementer(IAddress)
 class _Address:
-    """Room for attributes of the program's own, which costs an address without any nothing but a pointer."""
+    """Room for attributes of the program's own. An address without such attributes costs one pointer more."""
 
     __conform__ = conform
 
@@ -65,7 +65,7 @@ class IPv4Address(_Address):
 
 @dataclass(slots=True, unsafe_hash=True)
 class IPv6Address(_Address):
-    """An IPv6 socket's address (RFC 3493): as IPv4Address, with a colon-separated `host`, flow label and scope."""
+    """An IPv6 socket's address (RFC 3493): like IPv4Address, with a colon-separated `host`, flow label and scope."""
 
     type: SocketType
     host: str
@@ -127,9 +127,9 @@ Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | HostnameAddress
 
 
 def hostText(host: str | bytes) -> str:
-    """Return `host`, a name or a literal address, as text. TypeError for anything but str or bytes.
+    """Return `host`, a name or a literal address, as text. TypeError unless it is str or bytes.
 
-    Bytes that are not ASCII become text that is no host name: to look it up fails, as it does for a name that is wrong.
+    Bytes that are not ASCII become text that is no host name. Its look-up fails, as for any wrong name.
     """
     if isinstance(host, str):
         return host
@@ -139,8 +139,9 @@ def hostText(host: str | bytes) -> str:
 
 
 def isIPAddress(addr: str | bytes, family: int = socket.AF_INET) -> bool:
-    """Whether `addr` is a literal address of `family` (AF_INET: a full dotted quad; AF_INET6: with or without a
-    scope).
+    """Whether `addr` is a literal address of `family`.
+
+    For AF_INET this is a full dotted quad. For AF_INET6 it may have a scope.
     """
     addr = hostText(addr)
     if family == socket.AF_INET6:
@@ -164,10 +165,10 @@ def isIPv6Address(addr: str | bytes) -> bool:
 def encodeHostname(name: str) -> bytes:
     """Return the host name `name` as name servers know it (IDNA, RFC 3490). ValueError says why it is none.
 
-    Nothing that only the C library takes for an address is a name: "127.1", "0x7f.1", digits of other scripts. Nor is
-    what has a NUL, at which the C library would cut it.
+    Some texts are addresses for the C library alone, and no names: "127.1", "0x7f.1", digits of other scripts. A text
+    with a NUL is no name either, as the C library would cut it there.
     """
-    _checkLength(name)  # first of all: making it ASCII is slow
+    _checkLength(name)  # check this first, because the conversion to ASCII is slow
     encoded, _ = _IDNA.encode(name)
     text = encoded.decode("ascii")
     _checkLength(text)
@@ -179,7 +180,7 @@ def encodeHostname(name: str) -> bytes:
 
 
 def destinationOf(host: str, port: int) -> HostnameAddress:
-    """Return the address that stands for the name `host`, even if it is none, which the look-up will say."""
+    """Return the address object for the name `host`, even if it is no name; the look-up will say so."""
     try:
         return HostnameAddress(encodeHostname(host), port)
     except ValueError:
@@ -193,19 +194,19 @@ def scopedHost(name: tuple[Any, ...]) -> str:
         return host
     try:
         return f"{host}%{socket.if_indextoname(name[3])}"
-    except OSError:  # the interface has gone meanwhile
+    except OSError:  # the interface no longer exists
         return f"{host}%{name[3]}"
 
 
 def withoutScope(host: str) -> str:
-    """Return `host`, a name or a literal address, as certificates know it: they have no scopes."""
+    """Return `host`, a name or a literal address, without its scope, as in certificates."""
     return host.partition("%")[0] if isIPv6Address(host) else host
 
 
 def ipv6Name(host: str, port: int) -> tuple[str, int, int, int]:
     """Return the socket name of a literal IPv6 address. OSError if there is no interface of its scope's name.
 
-    Python takes the scope from the last number alone, whatever the text of the address says.
+    Python takes the scope from the last number of the tuple alone, whatever the text of the address says.
     """
     host, _, scope = host.partition("%")
     return host, port, 0, int(scope) if scope.isdecimal() else socket.if_nametoindex(scope) if scope else 0
@@ -225,7 +226,7 @@ def _isAddressInC(text: str) -> bool:
 
 
 def socketName(host: str, port: int) -> Any:
-    """Return the socket name of a literal address, an IPv6 scope included. OSError if it is none."""
+    """Return the socket name of a literal address, with an IPv6 scope. OSError if it is no address."""
     if isIPAddress(host):
         return (host, port)
     if isIPv6Address(host):
@@ -234,13 +235,13 @@ def socketName(host: str, port: int) -> Any:
 
 
 def fromSocketName(family: int, name: Any, kind: SocketType = "TCP") -> IPv4Address | IPv6Address:
-    """Return the address object for what the socket module gives for an AF_INET or AF_INET6 socket.
+    """Return the address object for the socket module's name of an AF_INET or AF_INET6 socket.
 
-    The `host` of an IPv6 address has its scope (RFC 4007, 11), so that whoever connects to it gets there.
+    The `host` of an IPv6 address has its scope (RFC 4007, 11), so a program can connect to it.
     """
     if family == _INET6:
         return IPv6Address(kind, scopedHost(name), *name[1:])
-    # A server makes one for each connection, and the way through __init__ and its check takes twice as long.
+    # A server makes one for each connection. __init__ with its check would take twice as long.
     address = _new(IPv4Address)
     address.type, address.host, address.port = kind, name[0], name[1]
     return address

@@ -1,6 +1,6 @@
-"""Every exception of the model, and the two reasons for which a connection normally ends.
+"""Every exception of the model, and the reasons for which connections end.
 
-Names, bases and attributes are those of ``twisted.internet.error``, so `except` clauses and `Failure.check` port
+Names, bases and attributes are those of `twisted.internet.error`, so `except` clauses and `Failure.check` port
 unchanged.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Described(Exception):
-    """An exception whose text is its class's MESSAGE, followed by its own arguments if it has any."""
+    """An exception whose text is its class's MESSAGE, followed by its own arguments."""
 
     MESSAGE = ""
 
@@ -33,7 +33,7 @@ class BindError(_Described):
 
 
 class CannotListenError(BindError):
-    """A port could not be opened. `interface`, `port` and `socketError` (the OSError) say which and why."""
+    """A port could not be opened. `interface` and `port` name it; `socketError` is the OSError."""
 
     def __init__(self, interface: str, port: int | str, socketError: Exception | str) -> None:
         super().__init__(interface, port, socketError)
@@ -101,7 +101,7 @@ class NoRouteError(ConnectError):
 
 
 class ConnectionRefusedError(ConnectError):
-    """Nobody listens at the peer's address (ECONNREFUSED)."""
+    """No process listens at the peer's address (ECONNREFUSED)."""
 
     MESSAGE = "Connection was refused by other side"
 
@@ -190,31 +190,31 @@ class ConnectionDone(_Described, ConnectionClosed):
 
 
 class LineLengthExceeded(ConnectionDone):
-    """This side closed in order, as the peer sent a line or string that is longer than its limit (not in Twisted)."""
+    """This side closed in order, because a line or string of the peer was too long (not in Twisted)."""
 
     MESSAGE = "Connection was closed cleanly, as the peer sent too much at once"
 
 
 class FramingBroken(ConnectionDone):
-    """This side closed in order, as what the peer sent is not framed as its strings should be (not in Twisted)."""
+    """This side closed in order, because the peer's bytes are not framed correctly (not in Twisted)."""
 
     MESSAGE = "Connection was closed cleanly, as the peer broke the framing"
 
 
 class IdleTimeout(ConnectionDone):
-    """This side closed in order, as nothing had happened on the connection for too long (not in Twisted)."""
+    """This side closed in order, because the connection was idle for too long (not in Twisted)."""
 
     MESSAGE = "Connection was closed cleanly, as it was idle"
 
 
 class ConnectionUnwanted(ConnectionDone):
-    """This side closed in order, as the factory wants no such connection, or no more of them (not in Twisted)."""
+    """This side closed in order, because the factory refuses this or any further connection (not in Twisted)."""
 
     MESSAGE = "Connection was closed cleanly, as it was not wanted"
 
 
 class ConnectionLost(_Described, ConnectionClosed):
-    """The connection broke: reset, timed out, or torn down without its end of stream."""
+    """The connection broke: reset, timed out, or closed without its end of stream."""
 
     MESSAGE = "Connection to the other side was lost in a non-clean fashion"
 
@@ -226,7 +226,7 @@ class ConnectionAborted(ConnectionLost):
 
 
 class OutputLimitExceeded(ConnectionLost):
-    """The peer did not read, and the unsent output passed the transport's hard cap (Twisted has no such limit)."""
+    """The peer did not read, and the unsent output passed the transport's hard limit (not in Twisted)."""
 
     MESSAGE = "Connection was aborted because its unsent output passed the limit"
 
@@ -238,7 +238,7 @@ class FileDescriptorOverrun(ConnectionLost):
 
 
 class ConnectionFdescWentAway(ConnectionLost):
-    """The file descriptor of a connection was closed behind the reactor's back."""
+    """The file descriptor of a connection was closed without the reactor's knowledge."""
 
     MESSAGE = "The file descriptor of the connection went away"
 
@@ -268,7 +268,7 @@ class ProcessDone(ConnectionDone):
 
 
 class ProcessTerminated(ConnectionLost):
-    """A child process ended with an `exitCode` other than 0 or by a `signal`; `status` is what wait() gave."""
+    """A child process ended with an `exitCode` other than 0 or by a `signal`; `status` is the result of wait()."""
 
     MESSAGE = "A process has ended with a probable error condition"
 
@@ -286,7 +286,7 @@ class ProcessExitedAlready(Exception):
 
 
 class NotConnectingError(_Described, RuntimeError):
-    """stopConnecting() was called on a connector that has no attempt under way."""
+    """stopConnecting() was called on a connector that makes no attempt now."""
 
     MESSAGE = "The Connector was not connecting when it was asked to stop connecting"
 
@@ -314,7 +314,7 @@ class ReactorAlreadyInstalledError(AssertionError):
 
 
 class ConnectingCancelledError(Exception):
-    """An endpoint's connection attempt was cancelled. `address` is where it was going."""
+    """An endpoint's connection attempt was cancelled. `address` is its destination."""
 
     def __init__(self, address: Address) -> None:
         super().__init__(address)
@@ -334,11 +334,11 @@ class UnsupportedSocketType(Exception):
 
 
 class AlreadyListened(Exception):
-    """A file descriptor that can be listened on once was used a second time."""
+    """A file descriptor that can be listened on only once was used a second time."""
 
 
 class InvalidAddressError(ValueError):
-    """A text is not an address of the kind it should be. `address` and `message` say which and why."""
+    """A text is not an address of the expected kind. `address` is the text; `message` says why."""
 
     def __init__(self, address: str | bytes, message: str) -> None:
         super().__init__(address, message)

@@ -34,11 +34,11 @@ class Writable(Protocol):
 class Failure(BaseException):
     """One error: `value` (the exception), `type` (its class) and `tb` (its traceback, or None).
 
-    `Failure()` in an except block takes the exception being handled. `Failure(exception)` wraps that exception with the
-    traceback it carries; `Failure(failure)`, or the handling of a raised Failure, copies that failure. `exc_type` and
-    `exc_tb` replace what the exception says of itself. captureVars=True keeps the variables of each frame for
-    printDetailedTraceback. `count` numbers the failures of a process. Raises NoCurrentExceptionError if there is
-    nothing to take.
+    `Failure()` in an except block takes the exception that is being handled, or raises NoCurrentExceptionError.
+    `Failure(exception)` wraps that exception with its traceback. `Failure(failure)`, or the handling of a raised
+    Failure, copies that failure. `exc_type` and `exc_tb` replace the exception's own class and traceback.
+    captureVars=True keeps the variables of each frame for printDetailedTraceback. `count` numbers the failures of a
+    process.
     """
 
     __slots__ = ("__weakref__", "captureVars", "count", "tb", "type", "value")
@@ -50,7 +50,7 @@ class Failure(BaseException):
     count: int
     pickled: int = 0
 
-    # Instances keep their state in slots: the dictionary, which most failures never need, is made on demand.
+    # Instances keep their state in slots. Most failures never need the dictionary, so it is made on demand.
     def __init__(
         self,
         exc_value: object = None,
@@ -65,7 +65,7 @@ class Failure(BaseException):
                 raise NoCurrentExceptionError("no exception is being handled here that Failure() could take")
         self.count = next(_numbers)
         self.captureVars = captureVars
-        # An object that is no exception is allowed, as in Twisted; it can be looked at, but not raised.
+        # An object that is no exception is allowed, as in Twisted. A program can look at it, but not raise it.
         value: Any = exc_value
         self.value = value
         if isinstance(value, Failure):
@@ -114,8 +114,8 @@ class Failure(BaseException):
     def check(self, *errorTypes: ErrorT) -> ErrorT | None:
         """Return the first of errorTypes that this error is an instance of, or None.
 
-        Exception classes and their dotted names ("builtins.ValueError") are understood; matching goes by name. As in
-        Twisted, an error outside Exception (KeyboardInterrupt) matches its very class only.
+        errorTypes are exception classes or their dotted names ("builtins.ValueError"); matching goes by name. As in
+        Twisted, an error outside Exception (KeyboardInterrupt) matches only its own class.
         """
         for error in errorTypes:
             if isinstance(error, type) and issubclass(error, Exception):
@@ -126,7 +126,7 @@ class Failure(BaseException):
         return None
 
     def trap(self, *errorTypes: ErrorT) -> ErrorT:
-        """Like check, but raises the original exception if none of errorTypes matches."""
+        """Do the same as check, but raise the original exception if none of errorTypes matches."""
         error = self.check(*errorTypes)
         if not error:
             self.raiseException()
@@ -137,11 +137,11 @@ class Failure(BaseException):
         raise self.value.with_traceback(self.tb)
 
     def throwExceptionIntoGenerator(self, g: Generator[Any, Any, Any] | Coroutine[Any, Any, Any]) -> Any:
-        """Throw the original exception into a generator or coroutine; return or raise what that gives."""
+        """Throw the original exception into a generator or coroutine; return or raise its result."""
         return g.throw(self.value.with_traceback(self.tb))
 
     def cleanFailure(self) -> None:
-        """Let go of every object of the failed frames (captured variables become their reprs), keeping the texts.
+        """Drop every object of the failed frames, and keep the texts. Captured variables become their reprs.
 
         The exception loses its `__traceback__` too.
         """
@@ -158,7 +158,7 @@ class Failure(BaseException):
         ]
 
     def getTracebackObject(self) -> TracebackType | None:
-        """Return the traceback; a stand-in that the traceback module can read if only `frames` is left; or None."""
+        """Return the traceback, or a replacement for the traceback module if only `frames` is left, or None."""
         if self.tb is not None:
             return self.tb
         return _standInTraceback(self.frames)
@@ -182,13 +182,13 @@ class Failure(BaseException):
         self.printTraceback(file, elideFrameworkCode, "brief")
 
     def printDetailedTraceback(self, file: Writable | None = None, elideFrameworkCode: int = 0) -> None:
-        """Print the frames with their variables; they are known only with captureVars=True."""
+        """Print the frames with their variables, which only captureVars=True keeps."""
         self.printTraceback(file, elideFrameworkCode, "verbose")
 
     def printTraceback(
         self, file: Writable | None = None, elideFrameworkCode: int = 0, detail: str = "default"
     ) -> None:
-        """Print to file (standard error by default) what Python would print for this exception.
+        """Print Python's own text for this exception to `file` (standard error by default).
 
         detail is "default", "brief" or "verbose", else ValueError. elideFrameworkCode has no effect.
         """
@@ -271,7 +271,7 @@ def _variables(namespace: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 def _standInTraceback(frames: list[FrameInfo]) -> TracebackType | None:
-    """Objects with the attributes that `traceback` and `inspect` read; real ones cannot be made without real frames."""
+    """Return objects with the attributes that `traceback` and `inspect` read, in place of real frames."""
     first: SimpleNamespace | None = None
     last = back = None
     for name, file, line, local, shared in frames:
@@ -295,7 +295,7 @@ def _standInTraceback(frames: list[FrameInfo]) -> TracebackType | None:
             f_trace=None,
             f_back=back,
         )
-        # tb_lasti -1 says that the position within the line is not known.
+        # tb_lasti -1 means that the position within the line is not known.
         link = SimpleNamespace(tb_frame=back, tb_lineno=line, tb_lasti=-1, tb_next=None)
         if last is None:
             first = link
@@ -310,7 +310,7 @@ def _dottedName(cls: type[object]) -> str:
 
 
 def safeRepr(thing: object) -> str:
-    """Return repr(thing), or what can be said of a thing whose repr fails."""
+    """Return repr(thing), or a substitute if that raises."""
     return _safely(repr, thing)
 
 
@@ -335,7 +335,7 @@ _noMemory: Final = Failure(MemoryError("there was no memory to tell what has fai
 
 
 def failureOf(error: BaseException) -> Failure:
-    """Return a Failure of `error`; one that was made before, if there is no memory for another."""
+    """Return a Failure of `error`, or an existing one if there is no memory for another."""
     try:
         return Failure(error)
     except MemoryError:

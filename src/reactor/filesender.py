@@ -27,11 +27,11 @@ class TransferStopped(Exception):
 
 
 class FileSender:
-    """Sends a file in pieces of CHUNK_SIZE bytes, each when the consumer has sent the one before (a pull producer).
+    """Sends a file in pieces of CHUNK_SIZE bytes, each when the consumer has sent the last one (a pull producer).
 
-    A transform may keep bytes back, as one that compresses does. Then further pieces are read, until it gives some, but
-    MAX_READS at most in a turn: a transport of this package asks again soon. Reading blocks the reactor for as long as
-    the file system does. The file is not closed.
+    A transform may keep bytes back, for example to compress them. Then the sender reads further pieces until the
+    transform gives some, but at most MAX_READS in a turn. A transport of this package asks again soon. Reading blocks
+    the reactor for as long as the file system takes. The sender does not close the file.
     """
 
     CHUNK_SIZE = 2**14
@@ -43,12 +43,12 @@ class FileSender:
     def beginFileTransfer(
         self, file: ReadableFile, consumer: IConsumer, transform: Callable[[bytes], bytes] | None = None
     ) -> Deferred[bytes]:
-        """Send what is left of `file` to `consumer`, each piece passed through `transform` if there is one.
+        """Send the rest of `file` to `consumer`, each piece passed through `transform` if there is one.
 
-        Returns a Deferred that fires, when everything has been handed to the consumer, with the last byte sent (b"" if
-        there was none). It fails with what `file`, `transform` or `consumer.write` raised (the consumer stays
-        connected), or with TransferStopped. RuntimeError if this sender is busy or the consumer has a producer.
-        TypeError for arguments of another kind.
+        Return a Deferred that fires when the consumer has got everything, with the last byte (b"" if there was none).
+        It fails with an exception of `file`, `transform` or `consumer.write`, and the consumer stays connected. It
+        fails with TransferStopped if the consumer stops it. RuntimeError if this sender is busy or the consumer has a
+        producer. TypeError for arguments of another kind.
         """
         checkHas(file, "read", "a file")
         checkHas(consumer, "registerProducer", "a consumer")
@@ -90,7 +90,7 @@ class FileSender:
             self._finish().callback(self.lastSent)
 
     def pauseProducing(self) -> None:
-        """Nothing to do: a piece is only sent when it is asked for."""
+        """Do nothing: a piece is sent only when the consumer asks for it."""
 
     def stopProducing(self) -> None:
         """Called by the consumer when it will take no more."""
@@ -98,7 +98,7 @@ class FileSender:
             self._finish().errback(TransferStopped("the consumer asked to stop before the end of the file"))
 
     def _send(self, chunk: bytes) -> bool:
-        """Send a piece. False if the transform has given nothing for it."""
+        """Send a piece. Return False if the transform has given nothing for it."""
         if self.transform is not None:
             chunk = self.transform(chunk)
             if not chunk:
@@ -108,7 +108,7 @@ class FileSender:
         return True
 
     def _finish(self) -> Deferred[bytes]:
-        # Everything is let go of before the Deferred fires: a callback may begin the next transfer.
+        # All references end before the Deferred fires, because a callback may begin the next transfer.
         deferred = self.deferred
         assert deferred is not None
         self.deferred = None

@@ -1,4 +1,4 @@
-"""Another public name of what `reactor.endpoints.process` holds: a child as the peer of an ordinary protocol."""
+"""Another public name of `reactor.endpoints.process`: a child as the peer of an ordinary protocol."""
 
 from __future__ import annotations
 

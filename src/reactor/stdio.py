@@ -1,15 +1,15 @@
 """StandardIO: standard input and output, or any two descriptors, as the transport of a protocol.
 
-What stands behind the two may be pipes, terminals, sockets, files or devices, each in its own manner:
-- They are shared with other processes, so O_NONBLOCK is never set on them, and yet nothing blocks: transports.sharing
-  says how.
-- Files and some devices (/dev/null) are refused by epoll, as they are always ready: they are read one piece a turn, and
-  written as it comes.
-- The numbers that were given stay open, or the next file that the program opens would be its standard output. At the
-  end of the input or output a pipe or socket there gives way to /dev/null, so that its other side sees the end.
-- A pipe that nobody reads any more is reported as an error condition, which wakes whoever reads from the descriptor. So
-  the output, if it is a pipe, is watched like an input. What can still be read comes first: who closes both pipes has
-  perhaps said something before.
+The two may be pipes, terminals, sockets, files or devices, with these rules:
+
+- Other processes share them, so O_NONBLOCK is never set on them. Still, nothing blocks: transports.sharing says how.
+- epoll refuses files and some devices (/dev/null), as they are always ready. The loop reads them one piece a turn, and
+  writes to them in the callback.
+- The given numbers stay open. Otherwise the next file that the program opens would be its standard output. At the end
+  of the input or output, /dev/null replaces a pipe or socket there, so that its other side sees the end.
+- A pipe without a reader is an error condition for the kernel, which wakes a reader of the descriptor. So the output,
+  if it is a pipe, is watched like an input. Readable input comes first, as a peer that closes both pipes may have sent
+  something before.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _UNWATCHABLE = frozenset({errno.EPERM, errno.EINVAL})
 @implementer(IAddress)
 @dataclass(unsafe_hash=True)
 class PipeAddress:
-    """Where the other end of standard input and output is: nobody knows. All are equal."""
+    """The address of the other end of standard input and output, which is unknown. All are equal."""
 
 
 class _Input:
-    """The reading half: whatever it reads or ends with goes to `owner`."""
+    """The reading half. Its data and its end go to `owner`."""
 
     _isReactorsOwn = True  # see loops.guests
 
@@ -66,7 +66,7 @@ class _Input:
         return self._descriptor.fd
 
     def start(self) -> None:
-        """Have doRead called, until stop()."""
+        """Have the loop call doRead, until stop()."""
         if self.isReading:
             return
         if self._watchable:
@@ -91,14 +91,14 @@ class _Input:
                 waiting.cancel()
 
     def mayHaveMore(self) -> bool:
-        """Whether the next read brings something, or is put off, so that nobody knows."""
+        """Whether the next read brings data, or is put off, so that it is unknown."""
         if not (self.isReading and self._watchable):
             return True
         poll = select.poll()
         poll.register(self._descriptor.fd, select.POLLIN)
         try:
             return bool(poll.poll(0))
-        except OSError:  # the kernel has no memory for the question
+        except OSError:  # the kernel has no memory for poll()
             return True
 
     def _readAgain(self) -> None:
@@ -113,7 +113,7 @@ class _Input:
         try:
             data = self._descriptor.read(READ_SIZE)
         except OSError as error:
-            # EIO is how a terminal whose other side has hung up says that there is no more.
+            # A terminal whose other side has hung up reports its end with EIO.
             self._owner.inputEnded(None if error.errno == errno.EIO else error)
             return
         if data:
@@ -131,11 +131,11 @@ class _Input:
 class StandardIO(DuplexStream):
     """Connects `proto`, a protocol, to the descriptors `stdin` and `stdout`, at once.
 
-    The end of the input is the end of the connection, after everything written has been sent. So is, with
-    ConnectionLost, the end of who reads our output, after what can be read. For a half-closeable protocol each is the
-    end of one half: see IHalfCloseableProtocol. loseWriteConnection ends a socket's half for all who share it.
-    `ended`, if set, is called with the reason after the protocol's connectionLost. `reactor` is the current one if it
-    is None. OSError if a descriptor is not open.
+    The end of the input ends the connection, after all output has been sent. If the reader of our output closes, the
+    connection ends with ConnectionLost, after the readable input. For a half-closeable protocol each is the end of one
+    half: see IHalfCloseableProtocol. loseWriteConnection ends a socket's half for all processes that share it. `ended`,
+    if set, is called with the reason after the protocol's connectionLost. A `reactor` of None means the current one.
+    OSError if a descriptor is not open.
     """
 
     __slots__ = ("_input", "_inputFd", "_outputFd", "_readerGone", "_watched")
@@ -144,13 +144,13 @@ class StandardIO(DuplexStream):
 
     def __init__(self, proto: IProtocol, stdin: int = 0, stdout: int = 1, *, reactor: Any = None) -> None:
         checkProtocol(proto)
-        # The package stands for the current reactor, but has not what transports ask of one.
+        # If the package is given, it means the current reactor. The package lacks methods that transports need.
         real = cast("ITransportReactor", reactor if hasattr(reactor, "flushSoon") else _current.current())
         super().__init__(real, proto)
         self._watched = False
         self._readerGone = False
         for fd in (stdin, stdout):
-            statOpen(fd)  # before any is opened, which could get the number of one that is not
+            statOpen(fd)  # before any is opened, as that could get the number of a closed one
         with ExitStack() as undo:
             self._inputFd = SharedDescriptor(stdin, os.O_RDONLY)
             undo.callback(self._inputFd.close)
@@ -164,7 +164,7 @@ class StandardIO(DuplexStream):
             undo.pop_all()
         real.opened(self)
         try:
-            # A wrapper's, or one that is not typed: what it returns is known at run time only.
+            # A wrapper, or an untyped protocol: its result is known at run time only.
             if (made := cast("Any", proto).makeConnection(self)) is not None:
                 self._beside(made)
         except BaseException:
@@ -175,7 +175,7 @@ class StandardIO(DuplexStream):
 
     @property
     def isReading(self) -> bool:
-        """Whether the input is being read: it is neither paused nor over."""
+        """Whether the input is read: it is neither paused nor over."""
         return self._input is not None and self._input.isReading
 
     def inputFileno(self) -> int:
@@ -183,7 +183,7 @@ class StandardIO(DuplexStream):
         return self._inputFd.fd
 
     def readNow(self) -> None:
-        """Read once, if the input is being read, and deliver."""
+        """Read once and deliver, if the input is neither paused nor over."""
         if self._input is not None and self._input.isReading:
             self._input.doRead()
 
@@ -198,7 +198,7 @@ class StandardIO(DuplexStream):
         return PipeAddress()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """See OutputStream.registerProducer. stopProducing() also if the output alone is over, as in Twisted."""
+        """See OutputStream.registerProducer. If only the output is over, it calls stopProducing(), as Twisted does."""
         checkProducer(producer)
         if self._writeHalf >= ENDED and self.producer is None:
             beside(producer.stopProducing())
@@ -212,7 +212,7 @@ class StandardIO(DuplexStream):
         return [self._inputFd.fd]
 
     def dataReceived(self, data: bytes) -> None:
-        """Deliver what was read, and send what the protocol wrote meanwhile."""
+        """Deliver `data`, and send the protocol's new output."""
         self._hold(self.highWater)
         if (result := self.protocol.dataReceived(data)) is not None:
             self._beside(result)
@@ -222,7 +222,7 @@ class StandardIO(DuplexStream):
             self._lostItsReader()
 
     def inputEnded(self, error: OSError | None) -> None:
-        """There is no more to read, or reading failed with `error`."""
+        """The input has ended, or reading failed with `error`."""
         if error is not None:
             self._broke(error)
             return
@@ -244,13 +244,13 @@ class StandardIO(DuplexStream):
         return self._outputFd.fd
 
     def doRead(self) -> None:
-        """Nobody reads our output any more, perhaps."""
+        """The output may have lost its reader: check that."""
         if hasHungUp(self._outputFd.fd):
             self.reactor.removeReader(self)
             self._lostItsReader()
 
     def startReading(self) -> None:
-        """Have what comes in delivered, unless the input is over."""
+        """Deliver the input from now on, unless it is over."""
         if self._input is not None:
             try:
                 self._input.start()
@@ -265,7 +265,7 @@ class StandardIO(DuplexStream):
             self._input.stop()
 
     def startWriting(self) -> None:
-        """Have doWrite called when there is room for more."""
+        """Have the loop call doWrite when there is room for more."""
         try:
             self.reactor.addWriter(self)
             self._watched = True
@@ -296,7 +296,7 @@ class StandardIO(DuplexStream):
         self.reactor.removeReader(self)
         self._outputFd.close(giveWay)
 
-    # OutputStream's questions.
+    # The methods that OutputStream calls.
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         return self._outputFd.write(data)
@@ -310,14 +310,14 @@ class StandardIO(DuplexStream):
         ended(reason)
 
     def _lostItsReader(self) -> None:
-        """Nobody reads the output any more, which matters if there is more to come."""
+        """The output has lost its reader, which matters if more output may come."""
         if (self.disconnecting or self._writeHalf == ENDING) and (self.producer is None or self.streamingProducer):
             self.flush()
         else:
             self._outputLost("nobody reads the output")
 
     def _outputLost(self, why: str) -> None:
-        """What is written cannot arrive. A protocol that is not told of halves gets first what can be read."""
+        """The output cannot arrive. A protocol without half-close methods first gets the readable input."""
         if self._outputFd.isPipe and self._input is not None and not self.disconnecting:
             if isHalfCloseable(self.protocol):
                 self._halfLost()
@@ -328,12 +328,12 @@ class StandardIO(DuplexStream):
         self._broke(why)
 
     def _halfLost(self) -> None:
-        """The output alone ends. The producer or the protocol, being told so, may close, which ends all of it."""
+        """End the output alone. The producer or the protocol may close in its callback, which ends everything."""
         self._discardOutput()
         if self.producer is not None:
             self._stopProducer(self.producer)
         if self._writeHalf == ABORTED:
-            return  # connectionLost is on its way
+            return  # connectionLost follows soon
         if self.disconnecting:
             self.connectionLost(self._closedInOrder())
         else:

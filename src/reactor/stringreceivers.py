@@ -4,9 +4,10 @@
     NetstringReceiver       b"5:hello,"      cr.yp.to/proto/netstrings.txt
     OctetCountedReceiver    b"5 hello"       RFC 6587, section 3.4.1: syslog over TCP
 
-They share one buffer, which costs linear time whatever the cuts: a chunk that arrives on an empty buffer is taken as it
-is, the rest of one is copied once to join the next, and a string that trickles in grows in a bytearray. A string leaves
-the buffer before it is delivered, so it is delivered once, whatever the callback raises, feeds or changes.
+They share one buffer, which takes linear time however the reads are cut. A chunk that meets an empty buffer is taken as
+is. The rest of a chunk is copied once to join the next one. A string in many small pieces grows in a bytearray. A
+string leaves the buffer before it is delivered. So it is delivered once, whatever the callback raises, feeds or
+changes.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ log = getLogger("reactor.stringreceivers")
 
 
 class FramingError(ValueError):
-    """What arrived is not framed as it should be, or longer than MAX_LENGTH: then `tooLong` is true, and `length` the
-    announced length, if all of that has come.
+    """The received bytes are not framed correctly, or the string is longer than MAX_LENGTH.
+
+    In the second case `tooLong` is true, and `length` is the announced length if all of it has come.
     """
 
     tooLong = False
@@ -58,11 +60,11 @@ class FramingError(ValueError):
 
 
 class NetstringParseError(FramingError):
-    """What arrived is no netstring, or one longer than MAX_LENGTH."""
+    """The received bytes are no netstring, or one longer than MAX_LENGTH."""
 
 
 class OctetCountError(FramingError):
-    """What arrived is no octet-counted message, or one longer than MAX_LENGTH."""
+    """The received bytes are no octet-counted message, or one longer than MAX_LENGTH."""
 
 
 class IncompleteNetstring(Exception):
@@ -74,22 +76,23 @@ class StringTooLongError(AssertionError):
 
 
 class StringReceiver(PauseableMixin, Protocol):
-    """What the receivers share: the buffer, and the loop that delivers strings out of it.
+    """The common base of the receivers: the buffer, and the loop that delivers strings.
 
-    `transport.disconnecting` is not looked at: strings that have arrived are delivered, also after loseConnection().
+    The loop ignores `transport.disconnecting`: it delivers strings that have arrived even after loseConnection().
     """
 
     MAX_LENGTH = 99999
 
-    # What waits is `_buffer[_offset:]`. Class attributes, as subclasses may have an __init__ that does not call ours.
+    # The waiting bytes are `_buffer[_offset:]`. Class attributes, as the __init__ of a subclass may not call ours.
     _buffer: bytes | bytearray = b""
     _offset = 0
     _isDelivering = False
 
     def dataReceived(self, data: BytesLike) -> None:
-        """Called by the transport. Called from inside a callback, it stores `data` behind what waits, and returns.
+        """Take `data` and deliver all strings that are complete. The transport calls this.
 
-        An exception from a callback propagates; what follows is kept, and delivered with the next data.
+        Inside a callback, it stores `data` behind the waiting bytes, and returns. An exception of a callback passes
+        through. The following bytes are kept, and delivered with the next data.
         """
         self._store(asBytes(data))
         if self._isDelivering:
@@ -108,9 +111,7 @@ class StringReceiver(PauseableMixin, Protocol):
             self._trim()
 
     def _beside(self, result: object) -> None:
-        """A callback has returned `result`: a coroutine is run beside what follows, and its failure costs the
-        connection.
-        """
+        """Run a coroutine that a callback has returned beside the next events; its failure ends the connection."""
         beside(result, lambda failure: failTransport(self, failure, log))
 
     def stringReceived(self, string: bytes) -> Any:
@@ -118,13 +119,13 @@ class StringReceiver(PauseableMixin, Protocol):
         raise NotImplementedError(f"{type(self).__name__} defines no stringReceived")
 
     def takeUndelivered(self) -> bytes:
-        """Return what was received and not delivered, and forget it. startTLS asks: what it returns was plain."""
+        """Return the received, undelivered bytes, and forget them. startTLS calls it: such bytes were plain."""
         taken = bytes(memoryview(self._buffer)[self._offset :])
         self._buffer, self._offset = b"", 0
         return taken
 
     def _takeString(self) -> bytes | None:
-        """Take the next string, if all of it is here; deal with what is wrong."""
+        """Take the next string, if all of it is here, and handle wrong framing."""
         raise NotImplementedError
 
     def _store(self, data: bytes) -> None:
@@ -132,7 +133,7 @@ class StringReceiver(PauseableMixin, Protocol):
         if not waiting:
             self._buffer = data
         elif isinstance(self._buffer, bytes) and waiting <= len(data):
-            # The bytes copied are no more than the new ones, and slices of bytes are cheaper than those of a bytearray.
+            # This copies no more bytes than the new ones, and slices of bytes are cheaper than those of a bytearray.
             self._buffer = self._buffer[self._offset :] + data
         else:
             if isinstance(self._buffer, bytes):
@@ -143,7 +144,7 @@ class StringReceiver(PauseableMixin, Protocol):
         self._offset = 0
 
     def _trim(self) -> None:
-        # An idle connection holds no chunk that has been delivered. Copies at most as much as it drops.
+        # An idle connection holds no delivered chunk. This copies at most as much as it drops.
         if self._offset * 2 >= len(self._buffer):
             self._buffer = bytes(memoryview(self._buffer)[self._offset :])
             self._offset = 0
@@ -155,7 +156,7 @@ class StringReceiver(PauseableMixin, Protocol):
 
 
 class IntNStringReceiver(StringReceiver):
-    """Strings behind a binary length. Subclasses set `structFormat`, for one integer, and `prefixLength`, its bytes."""
+    """Strings behind a binary length. Subclasses set `structFormat`, for one integer, and `prefixLength`, in bytes."""
 
     structFormat: str
     prefixLength: int
@@ -164,9 +165,9 @@ class IntNStringReceiver(StringReceiver):
 
     @property
     def recvd(self) -> bytes:
-        """What has been received and not delivered. Assigning replaces it, from inside a callback too.
+        """The received, undelivered bytes. An assignment replaces them, inside a callback too.
 
-        An empty str is no bytes either, as programs for old versions of Twisted have it: `recvd = ""`.
+        An empty str counts as empty bytes, because programs for old versions of Twisted write `recvd = ""`.
         """
         return bytes(memoryview(self._buffer)[self._offset :])
 
@@ -175,7 +176,10 @@ class IntNStringReceiver(StringReceiver):
         self._replace(b"" if data == "" else asBytes(data))
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """`recvd = ""` in a class body, a buffer's first content once, must not hide the property."""
+        """Remove `recvd = ""` of a class body, which would hide the property.
+
+        Programs for old versions of Twisted set the first content so.
+        """
         super().__init_subclass__(**kwargs)
         hiding = cls.__dict__.get("recvd")
         if isinstance(hiding, str | bytes | bytearray) and not hiding:
@@ -185,10 +189,10 @@ class IntNStringReceiver(StringReceiver):
         self._buffer, self._offset = data, 0
 
     def lengthLimitExceeded(self, length: int) -> Any:
-        """Called when a string of `length`, more than MAX_LENGTH, is announced; by default closes the connection.
+        """Called when the announced `length` is more than MAX_LENGTH; by default it closes the connection.
 
-        If it leaves MAX_LENGTH and `recvd` as they are, nothing more is delivered or kept, and it is called for each
-        further read.
+        If an override leaves MAX_LENGTH and `recvd` unchanged, nothing more is delivered or kept, and each further read
+        calls it again.
         """
         reason = LineLengthExceeded(f"a string of {length} bytes, and {self.MAX_LENGTH} are allowed")
         closeFor(connected(self, "lengthLimitExceeded"), reason)
@@ -253,7 +257,7 @@ class Int32StringReceiver(IntNStringReceiver):
 
 
 class DecimalStringReceiver(StringReceiver):
-    """What netstrings and octet counting share: a decimal length, a separator, the string, a trailer."""
+    """The common base of netstrings and octet counting: a decimal length, a separator, the string, a trailer."""
 
     _separator: bytes
     _trailer: bytes
@@ -264,7 +268,7 @@ class DecimalStringReceiver(StringReceiver):
     _isBroken = False
 
     def takeUndelivered(self) -> bytes:
-        """See StringReceiver. A length that was read belongs to it."""
+        """See StringReceiver. The result includes a length that was read."""
         length, self._announcedLength = self._announcedLength, None
         announced = b"" if length is None else b"%d" % length + self._separator
         return announced + super().takeUndelivered()
@@ -274,7 +278,7 @@ class DecimalStringReceiver(StringReceiver):
             if not self._isBroken:
                 return self._parse()
         except FramingError as error:
-            # The place of the next string is unknown from here on: nothing more is read.
+            # From here on the place of the next string is unknown, so nothing more is read.
             self._isBroken = True
             self._framingFailed(error)
         self._buffer, self._offset = b"", 0
@@ -299,7 +303,7 @@ class DecimalStringReceiver(StringReceiver):
         return self._slice(start, end)
 
     def _takeLength(self) -> int | None:
-        # Also looked at while it arrives: what is wrong is found with the first byte that cannot be right.
+        # The length is also checked while it arrives, so the first wrong byte is an error at once.
         start, longest = self._offset, len(str(self.MAX_LENGTH)) + 1
         end = self._buffer.find(self._separator, start, start + longest)
         isComplete = end >= 0
@@ -330,9 +334,9 @@ class DecimalStringReceiver(StringReceiver):
 
 
 class NetstringReceiver(DecimalStringReceiver):
-    """Netstrings: b"5:hello,". The first byte that is wrong, or announces more than MAX_LENGTH, closes the connection.
+    """Netstrings: b"5:hello,". The first wrong byte, or a length above MAX_LENGTH, closes the connection.
 
-    `brokenPeer` is 1 from then on, and what follows is dropped.
+    `brokenPeer` is 1 from then on, and all further bytes are dropped.
     """
 
     brokenPeer = 0
@@ -343,7 +347,7 @@ class NetstringReceiver(DecimalStringReceiver):
     _errorType = NetstringParseError
 
     def makeConnection(self, transport: Any) -> Any:
-        """Begin anew, as a receiver may be connected a second time. Not for overriding."""
+        """Start with an empty buffer, as a receiver may be connected a second time. Do not override it."""
         self._buffer, self._offset = b"", 0
         self._announcedLength, self._isBroken, self.brokenPeer = None, False, 0
         return super().makeConnection(transport)
@@ -363,9 +367,9 @@ class NetstringReceiver(DecimalStringReceiver):
 
 
 class OctetCountedReceiver(DecimalStringReceiver):
-    """Syslog messages over TCP (RFC 6587, section 3.4.1): b"5 hello", the length without leading zeros, at least 1.
+    """Syslog messages over TCP (RFC 6587, section 3.4.1): b"5 hello", a length from 1 without leading zeros.
 
-    MAX_LENGTH is 65,536 (RFC 5425, which has the same framing, asks for 8,192).
+    MAX_LENGTH is 65,536. RFC 5425, with the same framing, asks for 8,192.
     """
 
     MAX_LENGTH = 65536
@@ -376,9 +380,9 @@ class OctetCountedReceiver(DecimalStringReceiver):
     _errorType = OctetCountError
 
     def framingFailed(self, error: FramingError) -> Any:
-        """Called once, at the first byte that is wrong or announces more than MAX_LENGTH; by default it closes.
+        """Called once, at the first wrong byte or a length above MAX_LENGTH; by default it closes.
 
-        Whatever it does, nothing more is delivered or kept, as the place of the next message is unknown.
+        An override cannot go on: nothing more is delivered or kept, as the place of the next message is unknown.
         """
         self._closeBecauseOf(f"an octet-counted message was expected, but {error}", error)
 
@@ -398,7 +402,7 @@ class OctetCountedReceiver(DecimalStringReceiver):
 
 
 class StatefulStringProtocol:
-    """A mixin, before a string receiver: hands each string to the method of the state it is in, `proto_init` at first.
+    """A mixin, before a string receiver: gives each string to the method of its state, `proto_init` at first.
 
     `proto_<state>(string)` returns the next state; "done" closes the connection. A string in a state without a method
     is logged and dropped.
@@ -410,7 +414,7 @@ class StatefulStringProtocol:
         transport: Any
 
     def stringReceived(self, string: bytes) -> None:
-        """Called with each string by the receiver; not for overriding."""
+        """Called with each string by the receiver. Do not override it."""
         handler = getattr(self, "proto_" + self.state, None)
         if handler is None:
             log.limited(logging.WARNING, "A string was dropped: there is no method for the state %r", self.state)

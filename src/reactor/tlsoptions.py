@@ -1,11 +1,11 @@
-"""Contexts for TLS with good settings: what listenSSL, connectSSL and startTLS take as their `contextFactory`.
+"""Contexts for TLS with good settings: each a `contextFactory` for listenSSL, connectSSL and startTLS.
 
-A context factory is an `ssl.SSLContext`, or an object with `getContext()`, which is asked for each new connection. It
-may have `hostname` (whom a client verifies), `handshakeTimeout` and `closeTimeout` (seconds).
+A context factory is an `ssl.SSLContext`, or an object whose `getContext()` is called for each new connection. It may
+have `hostname` (the name that a client verifies), `handshakeTimeout` and `closeTimeout` (seconds).
 
-The settings: TLS 1.2 is the floor; suites of TLS 1.2 have forward secrecy and authenticated encryption; there is no
-renegotiation and no compression; a client verifies the certificate and the host's name, never the common name. A server
-sends no session tickets of TLS 1.3: see withoutTickets.
+The settings: TLS 1.2 is the oldest version, and its suites have forward secrecy and authenticated encryption. There is
+no renegotiation and no compression. A client verifies the certificate and the host's name, never the common name. A
+server sends no session tickets of TLS 1.3: see withoutTickets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = getLogger("reactor.tls")
 
 HANDSHAKE_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 10.0
-RELOAD_INTERVAL = 1.0  # seconds between two looks at the files of a certificate
+RELOAD_INTERVAL = 1.0  # seconds between two checks of the files of a certificate
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -39,9 +39,9 @@ ContextFactory: TypeAlias = ssl.SSLContext | IContextFactory
 
 
 def contextOf(contextFactory: ContextFactory) -> ssl.SSLContext:
-    """Return the context of `contextFactory`. It never renegotiates from now on (RFC 5746 and TLS 1.3 are why).
+    """Return the context of `contextFactory`. It never renegotiates from now on (see RFC 5746 and TLS 1.3).
 
-    TypeError for what is no context factory, or gives no context of the ssl module; what getContext() raises passes
+    TypeError if it is no context factory, or gives no context of the ssl module. An exception of getContext() passes
     through.
     """
     context = contextFactory if isinstance(contextFactory, ssl.SSLContext) else _askedFor(contextFactory)
@@ -51,10 +51,10 @@ def contextOf(contextFactory: ContextFactory) -> ssl.SSLContext:
 
 
 def checkContext(contextFactory: ContextFactory, isClient: bool) -> ContextFactory:
-    """Return `contextFactory`, once it has given a context that fits; errors as for contextOf.
+    """Return `contextFactory` after a check that it gives a fitting context; errors as for contextOf.
 
-    ValueError for a context that was made for the other side. Whoever listens or connects asks this at once, as in
-    Twisted, so that a mistake is found where it is made, and not with the first connection.
+    ValueError if the context was made for the other side. listenSSL and connectSSL call this at once, as in Twisted. So
+    a mistake is found where it is made, and not with the first connection.
     """
     ofSide(contextOf(contextFactory), isClient)
     return contextFactory
@@ -69,7 +69,7 @@ def ofSide(context: ssl.SSLContext, isClient: bool) -> ssl.SSLContext:
 
 
 def _askedFor(contextFactory: IContextFactory) -> ssl.SSLContext:
-    """Ask a factory for its context. TypeError, with what to give instead, if that comes to nothing."""
+    """Ask a factory for its context. If it gives none, TypeError, which says what to give instead."""
     ask = None if isinstance(contextFactory, type) else getattr(contextFactory, "getContext", None)
     context: object = contextFactory if ask is None else ask()
     if isinstance(context, ssl.SSLContext):
@@ -90,19 +90,21 @@ def _askedFor(contextFactory: IContextFactory) -> ssl.SSLContext:
 
 
 class CertificateOptions:
-    """A certificate and its key, in PEM files, for a server (or a client that is asked for one); and who is trusted.
+    """A certificate and its key, in PEM files, and the trusted authorities: for a server, or a client.
 
-    `certificate` is a path; behind the certificate itself the file holds the chain up to, and without, the root.
-    `privateKey` is a path, or None if the key stands in the same file; `password` decrypts it. With a `trustRoot` (see
-    optionsForClientTLS) clients must show a certificate of theirs that leads to it, or, with `requireCertificate`
-    false, may; `revoked`, a path to a CRL, excludes some. `acceptableProtocols` are the ALPN names in order of
-    preference. OSError (ssl.SSLError is one), which names the file, if the files cannot be used, and ValueError for a
-    list in `revoked` that is none.
+    - `certificate` is a path. Behind the certificate itself the file holds the chain, without the root.
+    - `privateKey` is a path, or None if the key stands in the same file. `password` decrypts it.
+    - With a `trustRoot` (see optionsForClientTLS), clients must show a certificate that leads to it. If
+      `requireCertificate` is false, they need not. `revoked`, a path to a CRL, excludes some certificates.
+    - `acceptableProtocols` are the ALPN names in order of preference.
 
-    The files may be replaced while connections stand and come. getContext() sees that, RELOAD_INTERVAL at the latest
-    after the last look, and new connections get the new certificate. If the new files do not hold together, the
-    certificate from before stays, with one warning in the log for each state of the files. If the system cannot read
-    them (no descriptor is free, say), they are tried again at each look, and each error is logged once.
+    OSError (ssl.SSLError is one), which names the file, if the files cannot be used. ValueError if `revoked` holds no
+    revocation list.
+
+    A program may replace the files at any time. getContext() checks them every RELOAD_INTERVAL at most, and new
+    connections get the new certificate. If the new files do not belong together, the old certificate stays, with one
+    warning in the log for each state of the files. If the system cannot read them (no descriptor is free, for example),
+    each check tries again, and each error is logged once.
     """
 
     def __init__(
@@ -135,12 +137,12 @@ class CertificateOptions:
         self._password = password
         self._seconds = seconds
         self._state: list[tuple[int, int, int] | None] = []
-        self._told: tuple[object, ...] | None = None  # what the last warning was about
+        self._told: tuple[object, ...] | None = None  # the error of the last warning
         self._nextLook = 0.0
         self.reload()
 
     def getContext(self) -> ssl.SSLContext:
-        """Return the context for a new connection, made anew if the files have changed."""
+        """Return the context for a new connection: a new one if the files have changed."""
         now = self._seconds()
         if now >= self._nextLook:
             self._nextLook = now + RELOAD_INTERVAL
@@ -149,7 +151,7 @@ class CertificateOptions:
         return self._context
 
     def _reread(self, state: list[tuple[int, int, int] | None]) -> None:
-        """Take over the files, which are in a new `state`, or warn that they do not do."""
+        """Load the files, which are in a new `state`, or warn that they cannot be used."""
         try:
             self._context = self._makeContext()
         except (OSError, ValueError, MemoryError) as error:
@@ -158,13 +160,13 @@ class CertificateOptions:
                 self._told = told
                 log.warning("%s is not fit for use, the certificate from before stays: %s", self.certificate, error)
             if not isOfContents(error):
-                return  # the files may be good, and are to be read again
+                return  # the files may be good, so the next check reads them again
         else:
             self._told = None
         self._state = state
 
     def reload(self) -> None:
-        """Read the files now. OSError or ValueError if they do not hold together; the context from before stays."""
+        """Read the files now. OSError or ValueError if they cannot be used; the old context stays then."""
         state = self._stateOfFiles()
         self._context = self._makeContext()
         self._state = state
@@ -175,7 +177,7 @@ class CertificateOptions:
         return [_stateOf(path) for path in paths if not (path is None or isinstance(path, bytes))]
 
     def _makeContext(self, chain: Path | None = None) -> ssl.SSLContext:
-        """Return a new context. `chain` is a file that stands for that of the certificate, if that is not enough."""
+        """Return a new context. `chain` is a file to load in place of the certificate's own, or None."""
         context = withoutTickets(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
         _harden(context, self.minimumVersion, self.acceptableProtocols)
         with _naming(self.certificate, self.privateKey):
@@ -189,7 +191,7 @@ class CertificateOptions:
         return context
 
     def _askPassword(self) -> str | bytes:
-        """Called for an encrypted key: without a password, say so; asking on the terminal would block the loop."""
+        """Return the password of an encrypted key. Without one it raises, as a question on the terminal would block."""
         if self._password is None:
             raise ValueError(f"the key of {self.certificate} is encrypted, and there is no password")
         return self._password
@@ -198,9 +200,9 @@ class CertificateOptions:
 class ServerNameOptions:
     """Several certificates on one port, chosen by the name that a client asks for (SNI, RFC 6066).
 
-    `others` is a mapping from names to context factories, where "*.example.org" stands for any one label, or a function
-    that returns a context factory or None for a name. A client that asks for no name, or for one that is not known, or
-    for one whose context raises (which is logged), gets `default`, whose rules for client certificates hold for all.
+    `others` maps names to context factories; "*.example.org" stands for any one label. It may also be a function that
+    returns a context factory or None for a name. `default` serves a client that asks for no name or an unknown one. It
+    also serves if a context raises, which is logged. The rules of `default` for client certificates hold for all.
     """
 
     def __init__(
@@ -214,7 +216,7 @@ class ServerNameOptions:
         self.closeTimeout: float = getattr(default, "closeTimeout", CLOSE_TIMEOUT)
 
     def getContext(self) -> ssl.SSLContext:
-        """Return the default's context, which will ask for another when it knows the name."""
+        """Return the default's context, which chooses another one when the client's name is known."""
         context = contextOf(self.default)
         if context.sni_callback != self._choose:
             context.sni_callback = self._choose
@@ -237,7 +239,7 @@ class ServerNameOptions:
 
 
 class ClientOptions:
-    """What optionsForClientTLS returns: a context for clients, and the `hostname` that the server must prove."""
+    """The result of optionsForClientTLS: a context for clients, and the `hostname` that the server must prove."""
 
     def __init__(self, hostname: str, context: ssl.SSLContext, handshakeTimeout: float, closeTimeout: float) -> None:
         self.hostname = hostname
@@ -246,7 +248,7 @@ class ClientOptions:
         self._context = context
 
     def getContext(self) -> ssl.SSLContext:
-        """Return the one context."""
+        """Return the context."""
         return self._context
 
 
@@ -262,9 +264,10 @@ def optionsForClientTLS(
 ) -> ClientOptions:
     """Return a context factory for connections to `hostname`, a name or a literal address, which is verified.
 
-    `trustRoot` says whose certificates count: a path to a PEM file or a directory in OpenSSL's form, PEM text as bytes,
-    or None for those of the system. `clientCertificate` is a path to a certificate with its key, or the two paths, for
-    servers that ask. `acceptableProtocols` are the ALPN names in order of preference.
+    `trustRoot` names the trusted authorities: a path to a PEM file or a directory in OpenSSL's form, PEM text as bytes,
+    or None (the system's). `clientCertificate` is for servers that ask for one: a path to a certificate with its key,
+    or the two paths. `acceptableProtocols` are the ALPN names in order of preference. TypeError if `hostname` is no
+    text.
     """
     if not isinstance(hostname, str) or not hostname:
         raise TypeError(f"a host name is text, not {hostname!r}")
@@ -280,7 +283,7 @@ def optionsForClientTLS(
 
 @functools.cache
 def defaultClientContext() -> ssl.SSLContext:
-    """Return the context of clients that name none: the system's trust, read once."""
+    """Return the context of clients without one of their own: the system's trust, read once."""
     context = _clientContext(ssl.TLSVersion.TLSv1_2, ())
     _trust(context, None)
     return context
@@ -294,19 +297,20 @@ def _clientContext(minimumVersion: ssl.TLSVersion, protocols: Iterable[bytes | s
 
 
 def withoutTickets(context: ssl.SSLContext) -> ssl.SSLContext:
-    """Have a server's `context` send no session tickets of TLS 1.3, and return it.
+    """Make a server's `context` send no session tickets of TLS 1.3, and return it.
 
     OpenSSL sends two behind each handshake (RFC 8446, 4.6.1). A client that only sends never reads them. Its kernel
-    then resets the connection at close, since something is unread, and drops what it had not sent yet (RFC 1122,
-    4.2.2.13). The price: such a client cannot resume a session, and makes a whole handshake each time.
+    then resets the connection at close, as data is unread, and drops its unsent output (RFC 1122, 4.2.2.13). The price:
+    a client cannot resume a session, and makes a full handshake each time.
     """
     context.num_tickets = 0
     return context
 
 
 def isOfContents(error: BaseException) -> bool:
-    """Whether `error` tells that files of a certificate hold the wrong things; else the system could not read them, and
-    may be able to a moment later.
+    """Whether `error` is about the contents of a certificate's files.
+
+    Otherwise the system could not read them, and may succeed a moment later.
     """
     return isinstance(error, (ssl.SSLError, ValueError))
 
@@ -335,7 +339,7 @@ def _trust(context: ssl.SSLContext, trustRoot: TrustRoot) -> None:
 
 @contextmanager
 def _naming(*paths: Path | None) -> Iterator[None]:
-    """Have an OSError tell which of the files it is about, which `ssl` leaves out."""
+    """Add the name of the file to an OSError, which `ssl` leaves out."""
     try:
         yield
     except OSError as error:
@@ -343,14 +347,15 @@ def _naming(*paths: Path | None) -> Iterator[None]:
             raise
         for path in paths:
             if path is not None:
-                with open(path, "rb"):  # raises the same, with the name
+                with open(path, "rb"):  # raises the same error, with the name
                     pass
         raise
 
 
 def _checkSystemsTrust(context: ssl.SSLContext) -> None:
-    """OSError if nothing was loaded because the system could not read its file: OpenSSL keeps silent about that, and
-    the context would trust nobody for as long as it lives.
+    """Raise OSError if the system's trust was not loaded because its file could not be read.
+
+    OpenSSL does not report that, and the context would trust no authority for as long as it lives.
     """
     path = ssl.get_default_verify_paths().cafile
     if path is not None and not context.cert_store_stats()["x509_ca"]:

@@ -1,8 +1,8 @@
 """The output or the exit code of a child process as a Deferred, as in twisted.internet.utils.
 
-What the child writes is kept in memory, without a bound. The functions are for the thread that runs the reactor, and
-their parameters are those of spawnProcess, but `args` leaves out the program's own name. OSError if the child cannot
-be started.
+The child's output is kept in memory, without a bound. The functions are for the thread that runs the reactor. Their
+parameters are those of spawnProcess, but `args` leaves out the program's own name. OSError if the child cannot be
+started.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from reactor.protocol import ProcessProtocol
 
 
 class UnexpectedErrorOutput(OSError):
-    """The child wrote `text`, bytes, to its standard error. `processEnded`: a Deferred that fails with how it ended."""
+    """The child wrote `text`, bytes, to its standard error. `processEnded`: a Deferred that fails with its end."""
 
     def __init__(self, text: bytes, processEnded: Deferred[None]) -> None:
         super().__init__(f"got stderr: {text!r}")
@@ -26,7 +26,7 @@ class UnexpectedErrorOutput(OSError):
 
 
 class _OutputCollector(ProcessProtocol):
-    """Collects standard output, and with `errorToo` standard error among it."""
+    """Collects standard output, and with `errorToo` standard error too."""
 
     def __init__(self, errorToo: bool) -> None:
         self.deferred: Deferred[bytes] = Deferred()
@@ -102,9 +102,10 @@ def getProcessOutput(
     reactor: IReactorProcess | None = None,
     errortoo: bool | int = False,
 ) -> Deferred[bytes]:
-    """Return a Deferred of what the child writes to its standard output, and with `errortoo` to standard error too.
+    """Return a Deferred of the child's standard output, and with `errortoo` of its standard error too.
 
-    Without, it fails with UnexpectedErrorOutput if the child writes to standard error. How it exits does not count.
+    Without `errortoo`, it fails with UnexpectedErrorOutput if the child writes to standard error. The exit code does
+    not matter.
     """
     collector = _OutputCollector(bool(errortoo))
     _spawn(reactor, collector, executable, args, env, path)
@@ -118,7 +119,7 @@ def getProcessValue(
     path: Text | None = None,
     reactor: IReactorProcess | None = None,
 ) -> Deferred[int | None]:
-    """Return a Deferred of the child's exit code; None if a signal has ended it."""
+    """Return a Deferred of the child's exit code, or of None if a signal has ended it."""
     getter = _ValueGetter()
     _spawn(reactor, getter, executable, args, env, path)
     return getter.deferred
@@ -134,8 +135,8 @@ def getProcessOutputAndValue(
 ) -> Deferred[tuple[bytes, bytes, int]]:
     """Return a Deferred of (standard output, standard error, exit code).
 
-    With `stdinBytes` the child finds these on its standard input, then the end. If a signal has ended it, the
-    Deferred fails; the Failure's value is the tuple (standard output, standard error, signal).
+    `stdinBytes` are the contents of the child's standard input. If a signal has ended the child, the Deferred fails.
+    The Failure's value is the tuple (standard output, standard error, signal).
     """
     getter = _EverythingGetter(stdinBytes)
     _spawn(reactor, getter, executable, args, env, path)
