@@ -1,4 +1,4 @@
-"""Endpoints: where to listen or connect, as objects and as strings, as in ``twisted.internet.endpoints``."""
+"""Endpoints: places to listen or connect, as objects and as strings, as in `twisted.internet.endpoints`."""
 
 from __future__ import annotations
 

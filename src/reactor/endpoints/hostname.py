@@ -1,8 +1,8 @@
 """HostnameEndpoint: happy eyeballs (RFC 8305).
 
-Every address of the name is tried, the families in turn, beginning with that of the best address. An attempt has a
-quarter of a second before the next begins beside it; when one fails, the next begins at once. The first that is
-connected wins, and the others are given up. Only the winner asks the factory for a protocol.
+The endpoint tries every address of the name, the families in turn, beginning with that of the best address. An attempt
+has a quarter of a second before the next begins beside it. When one fails, the next begins at once. The first
+connection wins, and the other attempts are cancelled. Only the winner asks the factory for a protocol.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ ATTEMPT_DELAY = 0.25  # RFC 8305, section 5
 class HostnameEndpoint:
     """Connects to `host`, a name or a literal address, over IPv6 or IPv4, whichever answers first.
 
-    `timeout` and `attemptDelay` are seconds, the first for the look-up and again for each address, the second until the
-    next is tried beside it (None: ATTEMPT_DELAY). `bindAddress` is (host, port) of this side, its host alone, or a
-    makeBinding(). `hostname` is `host`, as a str: whom TLS verifies.
+    - `timeout`: seconds, for the look-up and again for each address.
+    - `attemptDelay`: seconds until the next address is tried beside one (None: ATTEMPT_DELAY).
+    - `bindAddress`: (host, port) of this side, its host alone, or a makeBinding().
+    - `hostname`: `host` as a str, the name that TLS verifies.
     """
 
     __conform__ = conform
@@ -64,9 +65,10 @@ class HostnameEndpoint:
         return f"<HostnameEndpoint {host}:{self._port}>"
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """Connect once. The Deferred fires with the protocol that `protocolFactory` builds, after its connectionMade.
+        """Connect once; return a Deferred of the protocol, which fires after its connectionMade.
 
-        It fails with DNSLookupError, or as the last attempt did; for the rest see TCP4ClientEndpoint.connect.
+        `protocolFactory` builds the protocol. The Deferred fails with DNSLookupError, or with the last attempt's
+        failure. For the rest see TCP4ClientEndpoint.connect.
         """
         destination = destinationOf(self.hostname, self._port)
         race = _Race(self._reactor, protocolFactory, self._attemptDelay, destination)
@@ -84,7 +86,7 @@ class HostnameEndpoint:
 
 
 def interleaved(addresses: list[Any]) -> list[Any]:
-    """Return address objects, each host once, the two families in turn (RFC 8305, section 4)."""
+    """Return the address objects, each host once, with the two families in turn (RFC 8305, section 4)."""
     families: tuple[list[Any], list[Any]] = ([], [])
     for host, address in {address.host: address for address in addresses}.items():
         families[isIPv6Address(host) != isIPv6Address(addresses[0].host)].append(address)
@@ -92,9 +94,9 @@ def interleaved(addresses: list[Any]) -> list[Any]:
 
 
 class _Race:
-    """One connect(): the attempts under way, and what comes of them. It stands before the factory of the program.
+    """One connect(): its attempts and their results. The attempts use it in place of the program's factory.
 
-    That is started once, for the whole race.
+    It starts the program's factory once, for the whole race.
     """
 
     def __init__(
@@ -118,7 +120,7 @@ class _Race:
         lookup.addErrback(self._finish)
         return self._result
 
-    # What the attempts take for the factory.
+    # The factory of the attempts.
 
     def doStart(self) -> Any:
         return self._factory.doStart()
@@ -127,7 +129,7 @@ class _Race:
         return self._factory.doStop()
 
     def buildProtocol(self, addr: Any) -> Any:
-        """Called for the first that is connected. Whatever comes of it, there is no second."""
+        """Called for the first connection. There is no second call, whatever its result."""
         self._decided = True
         return self._factory.buildProtocol(addr)
 
@@ -158,7 +160,7 @@ class _Race:
 
     def _lost(self, failure: Failure, attempt: Deferred[Any]) -> None:
         if attempt not in self._pending:
-            return  # given up
+            return  # cancelled
         self._pending.remove(attempt)
         if self._decided or not (self._left or self._pending):
             self._end(failure)
@@ -197,7 +199,7 @@ class _Race:
             beside(self._factory.doStop())
 
     def _startFailed(self, failure: Failure) -> None:
-        """startFactory was a coroutine, and has failed: there is no connection, as if it had raised."""
+        """End the race, because startFactory was a coroutine and has failed: the same as if it had raised."""
         self._giveUpAll()
         self._finish(failure)
         self._endRacing()

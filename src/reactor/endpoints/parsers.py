@@ -1,9 +1,9 @@
-"""Types of endpoints that others have: those that a program registers, and Twisted's plugins where it is installed.
+"""Types of endpoints from elsewhere: those that a program registers, and Twisted's plugins if it is installed.
 
-A parser is an object with a `prefix`, the type's name, and a method that makes the endpoint of the rest of the string:
-parseStreamServer(reactor, *fields, **fields) for servers, parseStreamClient(...) for clients. Those are the names of
-IStreamServerEndpointStringParser and IStreamClientEndpointStringParserWithReactor, so a package that has a plugin for
-Twisted need not be changed. Twisted is imported only when a string has a type that nobody here knows.
+A parser is an object with a `prefix`, the type's name, and a method that makes an endpoint from the rest of the string.
+The method is parseStreamServer(reactor, *fields, **fields) for servers, and parseStreamClient(...) for clients.
+IStreamServerEndpointStringParser and IStreamClientEndpointStringParserWithReactor have these names. So a package with a
+plugin for Twisted works unchanged. Twisted is imported only when a string has an unknown type.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _clients: dict[str, Any] = {}
 
 
 def registerEndpointParser(parser: Any) -> None:
-    """Have serverFromString and clientFromString ask `parser` for strings that begin with its `prefix`.
+    """Have serverFromString and clientFromString call `parser` for strings that begin with its `prefix`.
 
-    A type of this package's own is not replaced; another parser with that prefix is. TypeError if it has no `prefix`,
+    This replaces another parser with that prefix, but no type of this package. TypeError if `parser` has no `prefix`,
     or neither parseStreamServer nor parseStreamClient.
     """
     prefix = getattr(parser, "prefix", None)
@@ -36,24 +36,24 @@ def registerEndpointParser(parser: Any) -> None:
 
 
 def unregisterEndpointParser(parser: Any) -> None:
-    """Undo registerEndpointParser; nothing if it was not registered."""
+    """Undo registerEndpointParser. It does nothing if `parser` was not registered."""
     for parsers in (_servers, _clients):
         for prefix in [prefix for prefix, each in parsers.items() if each is parser]:
             del parsers[prefix]
 
 
 def serverParser(prefix: str) -> Any:
-    """Return who makes server endpoints of the type `prefix`, None if nobody does."""
+    """Return the parser for server endpoints of the type `prefix`, or None."""
     return _servers.get(prefix.lower()) or _plugin(prefix, "IStreamServerEndpointStringParser")
 
 
 def clientParser(prefix: str) -> Any:
-    """Return who makes client endpoints of the type `prefix`, None if nobody does."""
+    """Return the parser for client endpoints of the type `prefix`, or None."""
     return _clients.get(prefix.lower()) or _plugin(prefix, "IStreamClientEndpointStringParserWithReactor")
 
 
 def _plugin(prefix: str, interface: str) -> Any:
-    """Return the plugin of Twisted's for `prefix`, None if there is none or no Twisted."""
+    """Return Twisted's plugin for `prefix`, or None without such a plugin or without Twisted."""
     if importlib.util.find_spec("twisted") is None:
         return None
     try:

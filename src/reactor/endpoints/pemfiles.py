@@ -1,4 +1,4 @@
-"""What endpoint strings say about TLS by naming files: certificates, chains, directories of either."""
+"""The files of TLS that endpoint strings name: certificates, chains, directories of either."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def certificatesIn(path: str) -> list[bytes]:
 class ServerFileOptions(CertificateOptions):
     """CertificateOptions whose chain may stand in a file of its own, `extraCertChain`.
 
-    With `onlyVersion` no other version of TLS is spoken.
+    With `onlyVersion` it allows no other version of TLS.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ServerFileOptions(CertificateOptions):
         return context
 
     def _contextWith(self, chain: list[bytes]) -> ssl.SSLContext:
-        """The ssl module takes a chain only out of one file, so there is one for a moment."""
+        """Make a context by way of a temporary file, because the ssl module takes a chain only from one file."""
         if not chain:
             raise ValueError(f"there is no certificate in PEM format in {self._chain}")
         with tempfile.NamedTemporaryFile(prefix="reactor-chain-", suffix=".pem") as joined:
@@ -69,13 +69,13 @@ class ServerFileOptions(CertificateOptions):
 def serverOptions(
     privateKey: str, certKey: str | None, extraCertChain: str | None, onlyVersion: ssl.TLSVersion | None = None
 ) -> CertificateOptions:
-    """Return the options for a server whose key, certificate and chain are in these files (None: in the first)."""
+    """Return the options for a server with its key, certificate and chain in these files (None: in the first)."""
     certificate = privateKey if certKey is None else certKey
     return ServerFileOptions(certificate, privateKey, extraCertChain, onlyVersion)
 
 
 def trustIn(directory: str | None) -> bytes | None:
-    """Return every certificate in the `*.pem` files of `directory`, in PEM; None, the system's trust, for None.
+    """Return every certificate in the `*.pem` files of `directory`, in PEM. For None return None: the system's trust.
 
     ValueError if there is none; OSError if there is no such directory.
     """
@@ -89,21 +89,21 @@ def trustIn(directory: str | None) -> bytes | None:
 
 
 class PEMDirectory:
-    """The certificates of a directory, each with its key and chain in one `*.pem` file, by the names they are for.
+    """The certificates of a directory, by host name; each has its key and chain in one `*.pem` file.
 
-    A name that is not known, if the directory has changed since, has it read again. What the system could not read is
-    read again for the next such name, but not more often than each RELOAD_INTERVAL. ValueError if there is none.
+    If a client asks for an unknown name and the directory has changed, it is read again. If the system could not read
+    it, the next unknown name reads it again, at most once in RELOAD_INTERVAL. ValueError if there is no certificate.
     """
 
     def __init__(self, directory: str, seconds: Callable[[], float] = time.monotonic) -> None:
         self._directory = directory
         self._seconds = seconds
         self._changed = 0
-        self._nextLook = 0.0  # later than now only if the system could not read the directory
+        self._nextLook = 0.0  # in the future only if the system could not read the directory
         self._read()
 
     def options(self) -> ServerNameOptions:
-        """Return a context factory for servers: the first file, by name, serves clients that name no host of ours."""
+        """Return a context factory for servers. The first file, by name, serves clients with an unknown host name."""
         return ServerNameOptions(next(iter(self._options.values())), self.find)
 
     def find(self, name: str) -> ContextFactory | None:
@@ -145,8 +145,8 @@ class PEMDirectory:
 
 
 def namesOf(options: CertificateOptions) -> list[str]:
-    """Return the host names that a certificate is for. Nothing if it is not valid (any more)."""
-    # The ssl module tells the fields of no certificate but one that it has verified, so it has to shake hands with it.
+    """Return the host names of a certificate, or none if it is not valid (or no longer valid)."""
+    # The ssl module gives the fields only of a certificate that it has verified. So this makes a handshake with it.
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN

@@ -24,7 +24,7 @@ log = getLogger("reactor.endpoints")
 
 
 class StandardErrorBehavior(enum.Enum):
-    """What becomes of a child's standard error: it is logged, or dropped."""
+    """The treatment of a child's standard error: it is logged, or dropped."""
 
     LOG = enum.auto()
     DROP = enum.auto()
@@ -39,7 +39,7 @@ class ProcessAddress:
 
 
 class ProcessConnection:
-    """The transport of the protocol: writes go to the child's standard input. `process` is the transport beneath."""
+    """The transport of the protocol: writes go to the child's standard input. `process` is the transport below."""
 
     def __init__(self, process: Any, failed: Callable[[Failure], None] | None = None) -> None:
         self.process = process
@@ -60,13 +60,13 @@ class ProcessConnection:
         self.process.writeSequence(iovec)
 
     def noteClosing(self, reason: ConnectionDone, level: int = logging.INFO) -> None:
-        """Have connectionLost get `reason` if the child then exits with 0. See reactor.protocol.closeFor."""
+        """Make connectionLost get `reason` if the child then exits with 0. See reactor.protocol.closeFor."""
         if self.closeReason is None and not self.disconnecting:
             self.closeReason = reason
             tellClosing(self.process.reactor, self.process, reason, level)
 
     def loseConnection(self) -> None:
-        """Send what was written, then close the child's descriptors. connectionLost comes when it has exited."""
+        """Send all output, then close the child's descriptors. connectionLost comes when the child has exited."""
         self.process.loseConnection()
 
     def abortConnection(self) -> None:
@@ -76,7 +76,7 @@ class ProcessConnection:
             self.process.signalProcess("KILL")
 
     def failConnection(self, failure: Failure) -> None:
-        """Log `failure`, which a callback of the protocol raised or answered with, and end the connection with it."""
+        """Log `failure`, of a callback of the protocol, and end the connection with it."""
         if self._failed is not None:
             self._failed(failure)
 
@@ -85,7 +85,7 @@ class ProcessConnection:
         self.process.registerProducer(producer, streaming)
 
     def unregisterProducer(self) -> None:
-        """Detach it."""
+        """Detach the producer."""
         self.process.unregisterProducer()
 
     def pauseProducing(self) -> None:
@@ -97,7 +97,7 @@ class ProcessConnection:
         self.process.resumeProducing()
 
     def stopProducing(self) -> None:
-        """loseConnection(), in the words of a producer."""
+        """Call loseConnection(), under the name that a producer has."""
         self.process.loseConnection()
 
     def getPeer(self) -> ProcessAddress:
@@ -110,9 +110,10 @@ class ProcessConnection:
 
 
 class _Adapter(ProcessProtocol):
-    """The child's standard output is the protocol's input, and its exit the end of the connection.
+    """Gives the child's standard output to the protocol, and ends the connection when the child exits.
 
-    What a callback of the protocol raises costs the connection: the child is killed, and connectionLost has it.
+    If a callback of the protocol raises, the connection ends: the child is killed, and connectionLost gets the
+    exception.
     """
 
     def __init__(self, protocol: Any, executable: Any, errFlag: StandardErrorBehavior) -> None:
@@ -183,10 +184,14 @@ class ProcessEndpoint:
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Start the child; return a Deferred of the protocol that `protocolFactory` builds for it.
 
-        It has failed already if the child cannot be started, with the OSError; with NoProtocol if there is none to
-        build, and then no child is started; with what connectionMade or buildProtocol raised. The protocol's
-        connectionLost has ConnectionDone if the child exits with 0, what a callback of the protocol raised, for which
-        the child was killed, else ProcessTerminated.
+        The Deferred has failed already in these cases:
+
+        - with an OSError if the child cannot be started;
+        - with NoProtocol if the factory builds no protocol, and then no child is started;
+        - with the exception of connectionMade or buildProtocol.
+
+        The protocol's connectionLost gets ConnectionDone if the child exits with 0, and otherwise ProcessTerminated. If
+        a callback of the protocol raised, and the child was killed for that, it gets the exception.
         """
         protocol = None
         try:

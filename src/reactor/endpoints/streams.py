@@ -1,4 +1,4 @@
-"""Endpoints of TCP, of UNIX sockets, of TLS over TCP, of standard input and output, and of sockets that are there."""
+"""Endpoints of TCP, UNIX sockets, TLS over TCP, standard input and output, and of open sockets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ P = TypeVar("P", bound=BaseProtocol)
 class Introduction(StandIn):
     """A stand-in for `protocol` until its connection is made. Then it gives way, and calls `met` with the transport.
 
-    So a factory that builds protocols for others learns of each connection, and no later call takes a way round.
+    So code that builds protocols for others learns of the connection, and later calls go straight to the protocol.
     """
 
     def __init__(self, protocol: Any, met: Callable[[Any], None]) -> None:
@@ -48,7 +48,7 @@ class Introduction(StandIn):
         self._met = met
 
     def makeConnection(self, transport: Any) -> Running | None:
-        """Called by the transport: passed on. `met` gets the transport after that, unless connectionMade raised."""
+        """Called by the transport, and passed on. Then `met` gets the transport, unless connectionMade raised."""
         giveWay(self, transport)
         made = started(self.wrappedProtocol.makeConnection(transport))
         self._met(transport)
@@ -56,7 +56,7 @@ class Introduction(StandIn):
 
 
 class _EndpointFactory(ClientFactory[BaseProtocol]):
-    """Connects once on behalf of another factory, and fires `connected` with its protocol or the reason why not."""
+    """Connects once on behalf of another factory, and fires `connected` with its protocol or the failure."""
 
     noisy = False
 
@@ -97,13 +97,13 @@ class _EndpointFactory(ClientFactory[BaseProtocol]):
             self.connected.errback(reason)
 
     def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
-        """If nobody has been told yet, connectionMade raised."""
+        """Fail `connected` if it has not fired: connectionMade raised then."""
         if not self.connected.called:
             self.connected.errback(reason)
 
 
 def _connect(protocolFactory: IProtocolFactory, start: Callable[[_EndpointFactory], object]) -> Deferred[Any]:
-    """Have `start` connect for a factory that stands before `protocolFactory`, and return what comes of it."""
+    """Have `start` connect with a factory in front of `protocolFactory`; return a Deferred of the result."""
     factory = _EndpointFactory(protocolFactory)
     try:
         start(factory)
@@ -113,7 +113,7 @@ def _connect(protocolFactory: IProtocolFactory, start: Callable[[_EndpointFactor
 
 
 class _TCPServerEndpoint:
-    """Where a server listens; nothing happens before listen()."""
+    """A place for a server to listen. Nothing happens before listen()."""
 
     __conform__ = conform
 
@@ -124,7 +124,7 @@ class _TCPServerEndpoint:
         self._interface = interface
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen for `protocolFactory`. The Deferred has the port at once, or fails, with CannotListenError say."""
+        """Listen for `protocolFactory`. The Deferred has the port at once, or has failed, as with CannotListenError."""
         return execute(
             self._reactor.listenTCP, self._port, protocolFactory, backlog=self._backlog, interface=self._interface
         )
@@ -169,10 +169,11 @@ class TCP4ClientEndpoint:
         self._bindAddress = bindPair(bindAddress)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """Connect once. The Deferred fires with the protocol that `protocolFactory` builds, after its connectionMade.
+        """Connect once; return a Deferred of the protocol, which fires after its connectionMade.
 
-        It fails as clientConnectionFailed would; with what connectionMade or buildProtocol raised; with NoProtocol if
-        there is none to build. Cancelling it fails it with ConnectingCancelledError.
+        `protocolFactory` builds the protocol. The Deferred fails with the error that clientConnectionFailed would get,
+        or with an exception of connectionMade or buildProtocol. It fails with NoProtocol if the factory builds none.
+        Cancelling it fails it with ConnectingCancelledError.
         """
         return self._connectTo(self._host, protocolFactory)
 
@@ -186,7 +187,7 @@ class TCP4ClientEndpoint:
 
 
 def bindPair(bindAddress: BindAddress | None) -> Any:
-    """Return `bindAddress` as every reactor takes it: a host alone gets any port, and is text."""
+    """Return `bindAddress` in the form that every reactor takes: a host alone becomes text, with any port."""
     if bindAddress is None or isinstance(bindAddress, Binding):
         return bindAddress
     host, port = (bindAddress, 0) if isinstance(bindAddress, (str, bytes)) else bindAddress
@@ -196,9 +197,9 @@ def bindPair(bindAddress: BindAddress | None) -> Any:
 def lookUpWithin(
     reactor: IReactor, host: str, port: int, timeout: float | None, addressTypes: list[type] | None = None
 ) -> Deferred[list[Any]]:
-    """Return a Deferred of the address objects that the reactor's nameResolver has for `host`.
+    """Return a Deferred of the address objects that the reactor's nameResolver gives for `host`.
 
-    It fails with DNSLookupError if there are none, and after `timeout` seconds. TypeError if the reactor looks up no
+    It fails with DNSLookupError if there are none, and after `timeout` seconds. TypeError if the reactor cannot look up
     names.
     """
     resolver = getattr(reactor, "nameResolver", None)
@@ -213,12 +214,15 @@ def _noAnswer(_: object, timeout: float) -> None:
 
 
 class TCP6ClientEndpoint(TCP4ClientEndpoint):
-    """As TCP4ClientEndpoint, with the first IPv6 address that `host` has; looking it up may take `timeout` as well."""
+    """Connects to the first IPv6 address of `host`, as TCP4ClientEndpoint does.
+
+    The look-up may take `timeout` seconds as well.
+    """
 
     _reactor: IReactor
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
-        """See TCP4ClientEndpoint.connect. Fails with DNSLookupError if the name has no IPv6 address."""
+        """See TCP4ClientEndpoint.connect. The Deferred fails with DNSLookupError if the name has no IPv6 address."""
         if isIPv6Address(self._host):
             return self._connectTo(self._host, protocolFactory)
         lookup = maybeDeferred(lookUpWithin, self._reactor, self._host, self._port, self._timeout, [IPv6Address])
@@ -256,7 +260,7 @@ class SSL4ServerEndpoint:
         self._interface = interface
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen for `protocolFactory`. The Deferred has the port at once, or fails, with CannotListenError say."""
+        """Listen for `protocolFactory`. The Deferred has the port at once, or has failed, as with CannotListenError."""
         return execute(
             self._reactor.listenSSL,
             self._port,
@@ -270,8 +274,8 @@ class SSL4ServerEndpoint:
 class SSL4ClientEndpoint:
     """Connects with reactor.connectSSL to `host` within `timeout` seconds; the TLS handshake has a deadline of its own.
 
-    `sslContextFactory` is as connectSSL takes it: None verifies `host` with the system's trust. `bindAddress` is (host,
-    port) of this side, or its host alone, or a makeBinding().
+    `sslContextFactory` is the contextFactory of connectSSL: None verifies `host` with the system's trust. `bindAddress`
+    is (host, port) of this side, or its host alone, or a makeBinding().
     """
 
     __conform__ = conform
@@ -327,7 +331,7 @@ class UNIXServerEndpoint:
         self._wantPID = wantPID
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen for `protocolFactory`. The Deferred has the port at once, or fails, with CannotListenError say."""
+        """Listen for `protocolFactory`. The Deferred has the port at once, or has failed, as with CannotListenError."""
         return execute(
             self._reactor.listenUNIX,
             self._address,
@@ -362,7 +366,7 @@ class UNIXClientEndpoint:
 
 
 class AdoptedStreamServerEndpoint:
-    """Listens on `fileno`, a listening socket that somebody else has opened, and owns it from then on. Once."""
+    """Listens, once, on `fileno`, a listening socket that other code has opened, and owns it from then on."""
 
     __conform__ = conform
 
@@ -373,7 +377,7 @@ class AdoptedStreamServerEndpoint:
         self._used = False
 
     def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Accept for `factory`. The Deferred has the port at once, or fails: a second time with AlreadyListened."""
+        """Accept for `factory`. The Deferred has the port at once, or has failed: the second time, AlreadyListened."""
         if self._used:
             return fail(AlreadyListened())
         self._used = True
@@ -394,7 +398,10 @@ class StandardIOEndpoint:
         self._reactor = reactor
 
     def listen(self, stdioProtocolFactory: IProtocolFactory) -> Deferred[StandardIO]:
-        """Connect what the factory builds, at once. The Deferred has the transport, or fails: with NoProtocol say."""
+        """Connect the factory's protocol, at once.
+
+        The Deferred has the transport, or has failed, for example with NoProtocol.
+        """
         return execute(self._listen, stdioProtocolFactory)
 
     def _listen(self, factory: IProtocolFactory) -> StandardIO:
@@ -420,7 +427,7 @@ class _OneProtocolFactory(Factory[P], Generic[P]):
 
 
 def connectProtocol(endpoint: Any, protocol: P) -> Deferred[P]:
-    """Connect `protocol`, an instance, to a client endpoint: what endpoint.connect() returns. It needs no factory."""
+    """Connect `protocol`, an instance, to a client endpoint; return the Deferred of endpoint.connect()."""
     checkProtocol(protocol)
     connected: Deferred[P] = endpoint.connect(_OneProtocolFactory(protocol))
     return connected

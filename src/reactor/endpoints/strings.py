@@ -1,7 +1,7 @@
-"""Endpoints as strings, `tcp:7000:interface=127.0.0.1` say, read as Twisted reads them.
+"""Endpoints as strings, for example `tcp:7000:interface=127.0.0.1`, with Twisted's rules.
 
-That takes two steps: `split` knows the grammar (fields between colons, `key=value`, a backslash takes the next
-character as it is), and the tables of kinds know the fields of each.
+Parsing takes two steps. `split` knows the grammar: fields between colons, `key=value`, and a backslash before a literal
+character. The tables of kinds know the fields of each kind.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from reactor.endpoints.systemd import ListenFDs, familyOf
 from reactor.endpoints.tls import wrapClientTLS, wrapServerTLS
 from reactor.tlsoptions import ClientOptions, optionsForClientTLS
 
-# Methods of pyOpenSSL's, and the one version of TLS that each allows; None: from 1.2 on. Others would ask for less.
+# pyOpenSSL's methods, and the one version of TLS that each allows; None: from 1.2 on. Others mean older versions.
 _METHODS = {
     "TLS_METHOD": None,
     "TLS_SERVER_METHOD": None,
@@ -40,13 +40,14 @@ _METHODS = {
 
 
 def quoteStringArgument(argument: str | bytes) -> str:
-    """Return `argument` so that it stands for itself as a value in an endpoint's string."""
+    """Return `argument` with escapes, as a value for an endpoint's string."""
     return _text(argument).replace("\\", "\\\\").replace(":", "\\:")
 
 
 def _text(description: str | bytes) -> str:
-    """Return what is given as an endpoint's string as text. ValueError for bytes that are no UTF-8, TypeError for what
-    is neither.
+    """Return an endpoint's string as text. ValueError for bytes that are no UTF-8.
+
+    TypeError if it is neither text nor bytes.
     """
     if not isinstance(description, str | bytes):
         order = ", behind the reactor" if hasattr(description, "callLater") else ""
@@ -93,7 +94,7 @@ def _flag(text: str) -> bool:
     return bool(int(text))
 
 
-# How the value of a field is read, and what it is called. Others are texts.
+# How the value of a field is read, and its name in errors. Other fields are texts.
 _VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
     "port": (int, "a whole number"),
     "backlog": (int, "a whole number"),
@@ -106,12 +107,12 @@ _VALUES: dict[str, tuple[Callable[[str], Any], str]] = {
 
 
 def _escaping(description: str) -> str:
-    """What to say of an IPv6 address whose colons have ended fields."""
+    """Return a hint for an error if the colons of an IPv6 address have ended fields."""
     return r" (a colon inside a field is written \:, as in interface=\:\:1)" if "::" in description else ""
 
 
 class Kind:
-    """A kind of endpoint: what makes it, and the fields that its string has, in order; `needs` are those it must."""
+    """A kind of endpoint: its maker, and the fields of its string, in order. `needs` are the required ones."""
 
     def __init__(self, name: str, make: Callable[..., Any], fields: str = "", needs: str = "") -> None:
         self.name = name
@@ -175,7 +176,7 @@ def _sslServer(
     extraCertChain: str | None = None,
     dhParameters: str | None = None,
 ) -> SSL4ServerEndpoint:
-    """`dhParameters` are of no use: every suite here has its keys from elliptic curves."""
+    """Make a server endpoint of TLS. `dhParameters` are ignored: every suite here uses elliptic curves."""
     if sslmethod not in _METHODS:
         raise ValueError(f"the versions of TLS are negotiated, from 1.2 on; sslmethod={sslmethod} cannot be had")
     options = serverOptions(privateKey, certKey, extraCertChain, _METHODS[sslmethod])
@@ -234,7 +235,7 @@ def _tlsClient(
     return wrapClientTLS(options, HostnameEndpoint(reactor, host, port, timeout, bindAddress))
 
 
-# The names of the first three are written as they stand here, of the others in any case: so it is with Twisted.
+# As in Twisted, the names of the first three are case-sensitive, and the others are not.
 _SERVERS = {
     kind.name: kind
     for kind in (
@@ -277,7 +278,7 @@ _CLIENTS = {
 
 
 def _foreign(name: str, parser: Any, kinds: dict[str, Kind]) -> Any:
-    """Return `parser`, who makes endpoints of a type that is not ours. ValueError if it is None."""
+    """Return `parser`, for endpoints of a foreign type. ValueError if it is None."""
     if parser is None:
         raise ValueError(f"unknown endpoint type {name!r}, the types here are {', '.join(kinds)}")
     return parser
@@ -291,7 +292,7 @@ def _splitKind(description: str) -> tuple[list[str], dict[str, str]]:
 
 
 def serverArguments(description: str | bytes) -> tuple[str, Callable[..., Any], dict[str, Any]]:
-    """Return a server endpoint's kind, what makes it, and those arguments beside the reactor that its string gives."""
+    """Return a server endpoint's kind, its maker, and the arguments from its string (the reactor excluded)."""
     description = _text(description)
     (name, *positional), named = _splitKind(description)
     kind = _SERVERS.get(name if name.upper() in _EXACT else name.lower())
@@ -313,7 +314,7 @@ def serverFromString(reactor: Any, description: str | bytes) -> Any:
     - `tls:DIRECTORY`, of `*.pem` files, one for each host, and port=443, backlog=50, interface=\\:\\:
     - `systemd:domain=INET`, INET6 or UNIX, and name= or index=: a socket that was passed to this process
     - `stdio:`, standard input and output
-    - what registerEndpointParser has registered, and Twisted's plugins, where it is installed
+    - the types that registerEndpointParser has registered, and Twisted's plugins, if it is installed
     """
     _name, make, arguments = serverArguments(description)
     return make(reactor, **arguments)
@@ -324,11 +325,11 @@ def clientFromString(reactor: Any, description: str | bytes) -> Any:
 
     - `tcp:HOST:PORT`, or `tcp:PORT:host=HOST`, or both by key; and timeout=SECONDS, a whole number, bindAddress=HOST
     - `tcp6` and `hostname` with the same; `hostname` tries all addresses of the name, see HostnameEndpoint
-    - `unix:PATH`, and timeout=, lockfile=1 to insist on an owner that lives
+    - `unix:PATH`, and timeout=, and lockfile=1 to require a live owner
     - `ssl:HOST:PORT` with the same, and hostname= to verify another name, caCertsDir= for `*.pem` files to trust,
-      certKey= and privateKey= for a certificate of one's own
-    - `tls:HOST:PORT`, by `hostname`, with certificate= and trustRoots= for those; endpoint= is another way there
-    - what registerEndpointParser has registered, and Twisted's plugins, where it is installed
+      certKey= and privateKey= for a client's certificate
+    - `tls:HOST:PORT`, by `hostname`, with certificate= and trustRoots=; endpoint= replaces the connection below
+    - the types that registerEndpointParser has registered, and Twisted's plugins, if it is installed
     """
     description = _text(description)
     (name, *positional), fields = _splitKind(description)
@@ -337,7 +338,7 @@ def clientFromString(reactor: Any, description: str | bytes) -> Any:
         return _foreign(name, clientParser(name), _CLIENTS).parseStreamClient(reactor, *positional, **fields)
     if kind.name == "tls":
         return kind.make(reactor, **kind.arguments(kind.byPosition(description, positional, fields)))
-    # These take by position only what they must have, and prefer it to what they have by key.
+    # These kinds take only their required fields by position, and prefer those to fields by key.
     if len(positional) > len(kind.needs):
         raise kind.tooMany()
     if len(positional) == len(kind.needs):

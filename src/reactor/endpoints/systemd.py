@@ -10,7 +10,7 @@ FIRST = 3  # SD_LISTEN_FDS_START
 
 
 class ListenFDs:
-    """The descriptors that were passed on, in `descriptors`, and what they are called, in `names`."""
+    """The descriptors that a manager has passed on: `descriptors`, with their `names`."""
 
     def __init__(self, descriptors: list[int], names: dict[str, int]) -> None:
         self.descriptors = descriptors
@@ -18,10 +18,10 @@ class ListenFDs:
 
     @classmethod
     def fromEnvironment(cls, environ: Mapping[str, str] | None = None, start: int = FIRST) -> ListenFDs:
-        """Read LISTEN_FDS and LISTEN_FDNAMES, if LISTEN_PID is this process; `environ` is os.environ if it is None.
+        """Read LISTEN_FDS and LISTEN_FDNAMES if LISTEN_PID is this process; None means os.environ.
 
-        The variables stay: a child has another number, so they do not concern it. Names are only those of a list that
-        is as long as it must be (systemd before 227 gave none).
+        The variables stay. They do not affect a child, which has another process number. The names count only if there
+        are as many as descriptors (systemd before 227 gave none).
         """
         environ = os.environ if environ is None else environ
         try:

@@ -19,7 +19,7 @@ from reactor.transports.tlsports import TLSFactory
 
 
 class _Beginning:
-    """Stands for a TLS connection until the transport below is there, which knows the reactor."""
+    """Takes the place of a TLS connection until the transport below is there, which has the reactor."""
 
     def __init__(self, wrapping: Any, addr: Any) -> None:
         self._wrapping = wrapping
@@ -31,12 +31,12 @@ class _Beginning:
         layer.makeConnection(transport)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The layer could not even be made."""
+        """The layer could not be made."""
         self._wrapping.lost(reason)
 
 
 class _Wrapping:
-    """A factory that stands before that of the program."""
+    """A factory in front of the program's own."""
 
     recommended = "ServerFactory"
 
@@ -54,14 +54,14 @@ class _Wrapping:
         return _Beginning(self, addr)
 
     def lost(self, reason: Failure) -> None:
-        """The transport has failed already, and says so itself."""
+        """The transport has failed already, and reports that itself."""
 
 
 class _ServerWrapping(_Wrapping):
     def __init__(self, factory: IProtocolFactory, contextFactory: ContextFactory) -> None:
         super().__init__(factory)
         self._contextFactory = contextFactory
-        self._tls: TLSFactory | None = None  # from the first connection on, which knows the reactor
+        self._tls: TLSFactory | None = None  # set by the first connection, which has the reactor
 
     def layerFor(self, transport: Any, addr: Any) -> TLSLayer:
         if self._tls is None:
@@ -70,7 +70,7 @@ class _ServerWrapping(_Wrapping):
 
 
 class _ClientWrapping(_Wrapping):
-    """Fires `connected` with the program's protocol, or with the reason why there is none."""
+    """Fires `connected` with the program's protocol, or with a failure."""
 
     recommended = "ClientFactory"
 
@@ -152,18 +152,19 @@ class _TLSServerEndpoint:
 def wrapClientTLS(connectionCreator: ContextFactory | None, wrappedEndpoint: Any, clock: Any = None) -> Any:
     """Return a client endpoint that connects as `wrappedEndpoint` does, then with TLS.
 
-    `connectionCreator` is a context factory. Verified is whom it names, as reactor.optionsForClientTLS(hostname) does,
-    else the `hostname` of `wrappedEndpoint`, else the host that was connected to; None means the system's trust. The
-    Deferred of connect() fires after the handshake and connectionMade, or fails, with SSLError if TLS does. It fails at
-    once, with TypeError or ValueError, for what is no context factory, or one of servers. `clock` is taken, for
-    programs written for Twisted, and not needed.
+    `connectionCreator` is a context factory; None means the system's trust. TLS verifies its `hostname`, as of
+    reactor.optionsForClientTLS(hostname). Without one it verifies the `hostname` of `wrappedEndpoint`, else the host
+    that was connected to. The Deferred of connect() fires after the handshake and connectionMade. It fails with
+    SSLError if TLS fails. It fails at once, with TypeError or ValueError, if `connectionCreator` is no context factory,
+    or one for servers. `clock` is accepted for programs written for Twisted, and ignored.
     """
     return _TLSClientEndpoint(connectionCreator, wrappedEndpoint)
 
 
 def wrapServerTLS(connectionCreator: ContextFactory, wrappedEndpoint: Any, clock: Any = None) -> Any:
-    """Return a server endpoint that listens as `wrappedEndpoint` does, for TLS with the contexts of
-    `connectionCreator`, for example a reactor.CertificateOptions. Its Deferred fails at once, with TypeError or
-    ValueError, for what is no context factory, or one of clients. `clock` as in wrapClientTLS.
+    """Return a server endpoint that listens as `wrappedEndpoint` does, for TLS.
+
+    `connectionCreator` is a context factory, for example a reactor.CertificateOptions. The Deferred of listen() fails
+    at once, with TypeError or ValueError, if it is none, or one for clients. `clock` is as in wrapClientTLS.
     """
     return _TLSServerEndpoint(connectionCreator, wrappedEndpoint)

@@ -1,12 +1,12 @@
-"""The contracts between the rooms of the house, as ``typing.Protocol`` classes.
+"""The contracts between the parts of the package, as `typing.Protocol` classes.
 
-Nothing registers with them: an object that has the methods satisfies the contract, for type checkers and at run time.
-At run time they are asked with `IFoo.providedBy(x)` and `IFoo.implementedBy(C)`, or isinstance and issubclass. What has
-the methods by chance, or no methods at all, can be declared, with `implementer` and the others of zope.interface's
-names. `IFoo(x)` is x, or what its `__conform__` adapts it to.
+No class has to register: an object that has the methods satisfies the contract, for type checkers and at run time. At
+run time a program asks with `IFoo.providedBy(x)` and `IFoo.implementedBy(C)`, or with isinstance and issubclass. A
+program can also declare that an object provides an interface, with `implementer` and the other functions that
+zope.interface has. `IFoo(x)` is x, or the object to which its `__conform__` adapts it.
 
-Names are those of ``twisted.internet.interfaces``. Unless a docstring says otherwise, every method is for the thread
-that runs the reactor, and may be called from inside any callback.
+The names are those of `twisted.internet.interfaces`. Unless a docstring says otherwise, every method is for the thread
+that runs the reactor, and may be called inside any callback.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""How interfaces are asked at run time, and how a class says which it has. See the package.
+"""How interfaces answer at run time, and how a class declares its interfaces. See the package.
 
-An object provides an interface if its class, or itself, was declared to, or if it has every member of it: methods that
-take the arguments which the interface says they need. So nothing has to be declared, and what is declared is heeded.
-An interface without members is provided only where it is declared.
+An object provides an interface if a declaration on it or its class says so. It also does if it has every member of the
+interface: methods that take the arguments which the interface needs. So no declaration is needed, and a declaration
+counts. An interface without members needs one.
 
-zope.interface is never imported. Where a program has imported it, its `implementer` and the like take our interfaces:
-what zope asks an interface for, by iterating, is a twin of its own kind, which is made then.
+This module never imports zope.interface. If a program has imported it, its `implementer` and the like take the
+interfaces here. For zope, which iterates over an interface, a twin of its own kind is made then.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _ours: dict[str, InterfaceClass] = {}
 
 
 class NotProvided(TypeError):
-    """An object does not provide an interface, or a class does not implement it. The message names what is missing."""
+    """An object does not provide an interface, or a class does not implement it. The message names the fault."""
 
 
 class InterfaceClass(ProtocolMeta):
-    """What interfaces are instances of: it answers for them. `isinstance` and `issubclass` ask the same questions."""
+    """The class of interfaces, which answers for them. `isinstance` and `issubclass` give the same answers."""
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(name, bases, namespace, **kwargs)
@@ -61,9 +61,9 @@ class InterfaceClass(ProtocolMeta):
         return bool(_membersOf(cls)) and not any(_lacks(ob, type(ob), *member) for member in _membersOf(cls).items())
 
     def implementedBy(cls, kind: type[Any]) -> bool:
-        """Whether the instances of the class `kind` provide this interface, as far as the class tells.
+        """Whether the instances of the class `kind` provide this interface, as far as the class shows.
 
-        Data is asked for only where an interface has no methods: instances may get it in __init__.
+        Instances may get data in __init__, so data members count only if the interface has no methods.
         """
         if cls._isDeclared(kind):
             return True
@@ -75,7 +75,7 @@ class InterfaceClass(ProtocolMeta):
         return bool(asked) and not any(_lacks(None, kind, *member) for member in asked.items())
 
     def names(cls) -> list[str]:
-        """Return the names of the members, those of the interfaces that this one extends included."""
+        """Return the names of the members, including those of the interfaces that this one extends."""
         return list(_membersOf(cls))
 
     def _isDeclared(cls, kind: type[Any]) -> bool:
@@ -93,8 +93,10 @@ class InterfaceClass(ProtocolMeta):
     if not TYPE_CHECKING:
 
         def __call__(cls, *args, **kwargs):
-            """Return the object that is given if it provides the interface, else what its __conform__ says, else the
-            second argument. TypeError if there is none. (A class that inherits from an interface makes instances.)
+            """Adapt an object: return it if it provides the interface, else the result of its __conform__.
+
+            If that is None, return the second argument, or raise TypeError if there is none. (A class that inherits
+            from an interface makes instances.)
             """
             return _adapt(cls, *args) if _isInterface(cls) else super().__call__(*args, **kwargs)
 
@@ -105,7 +107,7 @@ class InterfaceClass(ProtocolMeta):
 
 
 class Interface(Protocol, metaclass=InterfaceClass):
-    """Base of the interfaces here, and of programs' own: `class IGreeter(Interface, Protocol)`."""
+    """The base of all interfaces, also of a program's own: `class IGreeter(Interface, Protocol)`."""
 
 
 def implementer(*interfaces: Any) -> Callable[[ClassT], ClassT]:
@@ -119,7 +121,7 @@ def implementer(*interfaces: Any) -> Callable[[ClassT], ClassT]:
 
 
 def classImplements(kind: type[Any], *interfaces: Any) -> None:
-    """Declare that the instances of `kind`, and of its subclasses, provide `interfaces` besides."""
+    """Declare that the instances of `kind`, and of its subclasses, also provide `interfaces`."""
     _declared[kind] = (*_declared.get(kind, ()), *_flat(interfaces))
 
 
@@ -134,7 +136,7 @@ def provider(*interfaces: Any) -> Callable[[T], T]:
 
 
 def directlyProvides(ob: object, *interfaces: Any) -> None:
-    """Declare that `ob` itself provides `interfaces`, and no others directly. TypeError if it takes no attributes."""
+    """Declare that `ob` itself directly provides `interfaces` and no others. TypeError if it takes no attributes."""
     given = tuple(_flat(interfaces))
     if isinstance(ob, type):
         _classesProvide[ob] = given
@@ -146,7 +148,7 @@ def directlyProvides(ob: object, *interfaces: Any) -> None:
 
 
 def alsoProvides(ob: object, *interfaces: Any) -> None:
-    """Declare that `ob` itself provides `interfaces` besides what it was declared to."""
+    """Declare that `ob` itself also provides `interfaces`."""
     directlyProvides(ob, _directly(ob), *interfaces)
 
 
@@ -156,27 +158,27 @@ def providedBy(ob: object) -> tuple[InterfaceClass, ...]:
 
 
 def implementedBy(kind: type[Any]) -> tuple[InterfaceClass, ...]:
-    """Return every interface of this package that the instances of `kind` provide, as far as the class tells."""
+    """Return every interface of this package that the instances of `kind` provide, as far as the class shows."""
     return tuple(each for each in _ours.values() if each.implementedBy(kind))
 
 
 def verifyObject(interface: InterfaceClass, ob: object) -> bool:
-    """Return True if `ob` has all of `interface`, whatever was declared. NotProvided names what is missing."""
+    """Return True if `ob` has all of `interface`, whatever was declared. NotProvided names a missing member."""
     return _verify(interface, ob, type(ob))
 
 
 def verifyClass(interface: InterfaceClass, kind: type[Any]) -> bool:
-    """Return True if the class `kind` has all of `interface`, whatever was declared. NotProvided names what is missing.
+    """Return True if the class `kind` has all of `interface`, whatever was declared.
 
-    Data that instances get in __init__ is not asked for.
+    NotProvided names a missing member. Data that instances get in __init__ does not count.
     """
     return _verify(interface, None, kind)
 
 
 def conform(self: Any, interface: Any) -> Any:
-    """`__conform__` of what this package offers: zope.interface asks it to adapt `self`.
+    """The `__conform__` of this package's classes: zope.interface calls it to adapt `self`.
 
-    An interface of Twisted's that has the name of one of ours is provided by what provides ours.
+    If `self` provides an interface of this package, it also provides Twisted's interface of the same name.
     """
     ours = _ours.get(getattr(interface, "__name__", ""))
     if ours is None or (interface.__module__ != _TWISTED and _twins.get(ours) is not interface):
@@ -185,7 +187,7 @@ def conform(self: Any, interface: Any) -> Any:
 
 
 def issubclassNominally(kind: type[Any], cls: type[Any]) -> bool:
-    """Whether `kind` inherits from `cls`, whatever it has."""
+    """Whether `kind` inherits from `cls`, whatever its members."""
     return cls in kind.__mro__
 
 
@@ -220,7 +222,7 @@ def _directly(ob: object) -> tuple[InterfaceClass, ...]:
     if isinstance(ob, type):
         return _classesProvide.get(ob, ())
     found = getattr(ob, _DIRECTLY, ())
-    return found if type(found) is tuple else ()  # a stand-in answers to every name
+    return found if type(found) is tuple else ()  # a mock object has every name
 
 
 def _flat(interfaces: Iterable[Any]) -> Iterator[InterfaceClass]:
@@ -251,7 +253,7 @@ def _membersOf(interface: InterfaceClass) -> dict[str, Any]:
 
 
 def _lacks(ob: object, kind: type[Any], name: str, member: Any) -> str:
-    """What is wrong with `name` of `ob`, or of the instances of `kind` where `ob` is None; "" if nothing is."""
+    """Return the fault of `name` of `ob`, or, if `ob` is None, of the instances of `kind`; "" if there is none."""
     found: Any = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), _MISSING)
     isOfClass = isinstance(found, FunctionType)
     if member is None:
@@ -272,7 +274,7 @@ def _needed(method: FunctionType) -> int:
 
 
 def _takes(found: Any, count: int, isUnbound: bool) -> bool:
-    """Whether `found` can be called with `count` arguments. What has no code to look at is believed to."""
+    """Whether `found` can be called with `count` arguments; True if it has no code to look at."""
     if isinstance(found, MethodType):
         found, isUnbound = found.__func__, True
     if not isinstance(found, FunctionType):
@@ -286,7 +288,7 @@ def _takes(found: Any, count: int, isUnbound: bool) -> bool:
 
 
 def _twinOf(cls: InterfaceClass) -> Any:
-    """The interface of zope's kind that stands for `cls` in its declarations."""
+    """Return the interface of zope's kind that stands for `cls` in its declarations."""
     twin = _twins.get(cls)
     if twin is None:
         zope: ModuleType = sys.modules[_ZOPE]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class IDatagramPort(Interface, Protocol):
-    """What every port for datagrams offers. The counts are of datagrams."""
+    """The methods of every port for datagrams. The counts are of datagrams."""
 
     oversizedCount: int
     unsentCount: int
@@ -25,13 +25,13 @@ class IDatagramPort(Interface, Protocol):
         """Close the socket. The Deferred fires with None when it is closed; None if it was already."""
 
     def getDroppedCount(self) -> int:
-        """Return how many datagrams the kernel has dropped because its receive buffer was full."""
+        """Return the number of datagrams that the kernel has dropped because its receive buffer was full."""
 
     def getReceiveBufferSize(self) -> int:
-        """Return how many bytes the kernel keeps until they are read."""
+        """Return the size in bytes of the kernel's receive buffer."""
 
     def setReceiveBufferSize(self, size: int) -> int:
-        """Ask for `size` bytes; return what was granted."""
+        """Ask for a receive buffer of `size` bytes; return the granted size."""
 
 
 @runtime_checkable
@@ -48,7 +48,7 @@ class IUDPTransport(IDatagramPort, Protocol):
         """Allow or forbid sending to broadcast addresses."""
 
     def getBroadcastAllowed(self) -> bool:
-        """Whether that is allowed."""
+        """Whether sending to broadcast addresses is allowed."""
 
 
 @runtime_checkable
@@ -56,28 +56,28 @@ class IMulticastTransport(IUDPTransport, Protocol):
     """A UDP port with the options of multicast."""
 
     def joinGroup(self, addr: str, interface: str = "") -> Deferred[None]:
-        """Receive what is sent to group `addr`; the Deferred may fail with MulticastJoinError."""
+        """Receive the datagrams for group `addr`; the Deferred may fail with MulticastJoinError."""
 
     def leaveGroup(self, addr: str, interface: str = "") -> Deferred[None]:
         """Undo joinGroup."""
 
     def getTTL(self) -> int:
-        """Return how many routers a datagram to a group may pass, plus one."""
+        """Return the TTL of datagrams to groups: the number of routers that they may pass, plus one."""
 
     def setTTL(self, ttl: int) -> None:
-        """Set that number, 0 to 255."""
+        """Set the TTL of datagrams to groups, 0 to 255."""
 
     def getLoopbackMode(self) -> bool:
-        """Whether this machine receives what the port sends to groups."""
+        """Whether this machine receives the port's own datagrams to groups."""
 
     def setLoopbackMode(self, mode: bool | int) -> None:
-        """Set or clear that."""
+        """Set or clear the loopback mode."""
 
     def getOutgoingInterface(self) -> str | int:
-        """Return from where datagrams to groups leave: an IPv4 address, or an interface's index for IPv6."""
+        """Return the interface for datagrams to groups: an IPv4 address, or an interface's index for IPv6."""
 
     def setOutgoingInterface(self, addr: str | int) -> Deferred[int]:
-        """Set that; the Deferred has 1."""
+        """Set the interface for datagrams to groups; the Deferred fires with 1."""
 
 
 @runtime_checkable
@@ -101,15 +101,16 @@ class IUNIXDatagramConnectedTransport(IDatagramPort, Protocol):
 
 @runtime_checkable
 class IDatagramProtocol(Interface, Protocol):
-    """What a port for datagrams calls. One that is longer than it should be goes to datagramLengthExceeded(datagram,
-    addr), if there is such a method.
+    """The methods that a port for datagrams calls.
+
+    A datagram that is too long goes to datagramLengthExceeded(datagram, addr), if there is such a method.
     """
 
     def makeConnection(self, transport: Any, /) -> Any:
         """The port is open."""
 
     def datagramReceived(self, datagram: bytes, addr: Any, /) -> Any:
-        """A datagram, whole, from 0 to maxPacketSize bytes; `addr` is what transport.write takes for an answer."""
+        """A whole datagram, from 0 to maxPacketSize bytes. transport.write takes `addr` for an answer."""
 
     def connectionRefused(self) -> Any:
         """A connected port's peer does not listen."""
@@ -120,7 +121,7 @@ class IDatagramProtocol(Interface, Protocol):
 
 @runtime_checkable
 class IAnyDatagramTransport(IMulticastTransport, Protocol):
-    """What type checkers take `self.transport` of a datagram protocol for: all that a port of this package may offer.
+    """The type of a datagram protocol's `self.transport`: all methods that a port of this package may have.
 
     See IAnyTransport.
     """

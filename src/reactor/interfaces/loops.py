@@ -1,4 +1,4 @@
-"""Time, descriptors, threads: what a loop does, whatever it is for. See the package."""
+"""Time, descriptors, threads: the general work of a loop. See the package."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class IDelayedCall(Interface, Protocol):
-    """A call to come."""
+    """A pending call."""
 
     def getTime(self) -> float:
-        """Return when it is due, in the reactor's seconds(): less that, it is the time that is left."""
+        """Return the time at which it is due, on the scale of the reactor's seconds()."""
 
     def cancel(self) -> None:
-        """Forget the call. AlreadyCalled or AlreadyCancelled (both ValueError) if there is nothing to forget."""
+        """Cancel the call. AlreadyCalled or AlreadyCancelled (both ValueErrors) if it is no longer pending."""
 
     def delay(self, secondsLater: float) -> None:
-        """Move it `secondsLater` seconds later (sooner, if negative) than it was due."""
+        """Make it due `secondsLater` seconds later than before (sooner if negative)."""
 
     def reset(self, secondsFromNow: float) -> None:
         """Make it due `secondsFromNow` seconds from now."""
 
     def active(self) -> bool:
-        """Whether it is still to come."""
+        """Whether it is still pending."""
 
 
 @runtime_checkable
@@ -40,12 +40,12 @@ class IFileDescriptor(Interface, Protocol):
         """Return the descriptor, or -1 if it is closed."""
 
     def connectionLost(self, reason: Failure) -> None:
-        """It is over: doRead or doWrite failed, or the reactor stops."""
+        """The end: doRead or doWrite failed, or the reactor stops."""
 
 
 @runtime_checkable
 class IReadDescriptor(IFileDescriptor, Protocol):
-    """What addReader takes."""
+    """A reader, for addReader."""
 
     def doRead(self) -> Any:
         """The descriptor may be readable: None to go on; an exception object ends it with connectionLost."""
@@ -53,7 +53,7 @@ class IReadDescriptor(IFileDescriptor, Protocol):
 
 @runtime_checkable
 class IWriteDescriptor(IFileDescriptor, Protocol):
-    """What addWriter takes."""
+    """A writer, for addWriter."""
 
     def doWrite(self) -> Any:
         """The descriptor may be writable: None to go on; an exception object ends it with connectionLost."""
@@ -61,12 +61,12 @@ class IWriteDescriptor(IFileDescriptor, Protocol):
 
 @runtime_checkable
 class IReadWriteDescriptor(IReadDescriptor, IWriteDescriptor, Protocol):
-    """What both take."""
+    """A descriptor for both addReader and addWriter."""
 
 
 @runtime_checkable
 class IHalfCloseableDescriptor(IFileDescriptor, Protocol):
-    """A descriptor of which each half may end by itself."""
+    """A descriptor whose halves may end separately."""
 
     def writeConnectionLost(self, reason: Failure) -> None:
         """Nothing more can be written."""
@@ -80,7 +80,7 @@ class IClosable(Interface, Protocol):
     """A socket, or a raw file."""
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
 
 
 @runtime_checkable
@@ -88,7 +88,7 @@ class IFlushable(Interface, Protocol):
     """A transport with output to send before the loop sleeps."""
 
     def flush(self) -> None:
-        """Send what the kernel takes of what was written."""
+        """Send as much of the output as the kernel takes."""
 
     def failConnection(self, failure: Failure) -> None:
         """Log `failure` and end the connection with it."""
@@ -99,28 +99,28 @@ class IResolutionReceiver(Interface, Protocol):
     """Gets the addresses of a name from a resolver."""
 
     def resolutionBegan(self, resolutionInProgress: Any) -> None:
-        """The look-up goes on: the argument has its `name`, and `cancel()`."""
+        """The look-up has begun. The argument has its `name`, and `cancel()`."""
 
     def addressResolved(self, address: Any) -> None:
         """The name has `address`, an IPv4Address or IPv6Address. Best first."""
 
     def resolutionComplete(self) -> None:
-        """There are no more addresses, and maybe there was none."""
+        """There are no more addresses; there may have been none."""
 
 
 @runtime_checkable
 class IHostResolution(Interface, Protocol):
-    """A look-up that goes on."""
+    """A look-up in progress."""
 
     name: str
 
     def cancel(self) -> None:
-        """Give it up."""
+        """Cancel the look-up."""
 
 
 @runtime_checkable
 class IHostnameResolver(Interface, Protocol):
-    """A replacement for the system's resolver, for installNameResolver: it tells of every address of a name."""
+    """A replacement for the system's resolver, for installNameResolver. It gives every address of a name."""
 
     def resolveHostName(
         self,
@@ -130,9 +130,9 @@ class IHostnameResolver(Interface, Protocol):
         addressTypes: Sequence[type] | None = None,
         transportSemantics: str = "TCP",
     ) -> Any:
-        """Tell `resolutionReceiver` of the addresses of `hostName`, each with `portNumber`; return the IHostResolution.
+        """Give `resolutionReceiver` the addresses of `hostName`, each with `portNumber`; return the IHostResolution.
 
-        `addressTypes` (None: any) are those of the wanted address objects, `transportSemantics` "TCP" or "UDP".
+        `addressTypes` are the types of the wanted address objects (None: any). `transportSemantics` is "TCP" or "UDP".
         """
 
 
@@ -144,15 +144,15 @@ class IResolverSimple(Interface, Protocol):
         """Return a Deferred of `name`'s IPv4 or IPv6 address as text, failing with DNSLookupError."""
 
 
-IResolver = IResolverSimple  # Twisted's has questions for name servers besides, which nothing here asks
+IResolver = IResolverSimple  # Twisted's has more questions for name servers, which no code here asks
 
 
 @runtime_checkable
 class IReactorTime(Interface, Protocol):
-    """Time and calls to come. A task.Clock is one too."""
+    """Time and delayed calls. A task.Clock is one too."""
 
     def seconds(self) -> float:
-        """Return the time in seconds: since 1970, if it is a reactor's."""
+        """Return the time in seconds; a reactor's are the seconds since 1970."""
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> IDelayedCall:
         """Call `callable(*args, **kw)` once, no sooner than `delay` >= 0 seconds from now; return its DelayedCall.
@@ -170,33 +170,35 @@ class IReactorCore(Interface, Protocol):
         """Whether the reactor has started and not yet stopped."""
 
     def run(self, installSignalHandlers: bool = True) -> None:
-        """Run until stop(). ReactorAlreadyRunning if it runs. It can run again afterwards."""
+        """Run until stop(). ReactorAlreadyRunning if it runs already. It can run again afterwards."""
 
     def stop(self) -> None:
-        """Leave run() in order: shutdown triggers, then every port and connection is closed. ReactorNotRunning if
-        idle.
+        """Leave run() in order. ReactorNotRunning if the reactor does not run.
+
+        The shutdown triggers run first. Then the reactor closes every port and connection.
         """
 
     def addSystemEventTrigger(
         self, phase: str, eventType: str, callable: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Call `callable` once in `phase` ("before", "during", "after") of the next `eventType` ("startup",
-        "shutdown").
+        """Call `callable` once in `phase` of the next `eventType`; return an ID.
+
+        A phase is "before", "during" or "after", an event type "startup" or "shutdown".
         """
 
     def removeSystemEventTrigger(self, triggerID: Any) -> None:
         """Take a trigger back. ValueError if it has run or been removed."""
 
     def callWhenRunning(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call now if running, else after startup (then a trigger ID is returned)."""
+        """Call now if the reactor runs, else after startup; return a trigger ID in the second case."""
 
 
 @runtime_checkable
 class IReactorFromThreads(Interface, Protocol):
-    """The one door into the reactor's thread."""
+    """The only way for other threads to reach the reactor's thread."""
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Have the reactor's thread call `callable`, in order, on its next turn. Any thread, and signal handlers."""
+        """Have the reactor's thread call `callable`, in order, on its next turn. For any thread and signal handler."""
 
 
 @runtime_checkable
@@ -204,18 +206,18 @@ class IReactorInThreads(Interface, Protocol):
     """Work that blocks."""
 
     def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Have a thread of the pool call `callable`; what it raises is logged."""
+        """Have a thread of the pool call `callable`; an exception is logged."""
 
 
 @runtime_checkable
 class IReactorThreads(IReactorFromThreads, IReactorInThreads, Protocol):
-    """The same, the pool itself, and the way back."""
+    """Calls in threads and from threads, and the pool itself."""
 
     def getThreadPool(self) -> Executor:
         """Return the pool, made on first use."""
 
     def suggestThreadPoolSize(self, size: int) -> None:
-        """Have up to `size` threads in the pool."""
+        """Limit the pool to `size` threads."""
 
 
 @runtime_checkable
@@ -229,16 +231,16 @@ class IReactorFDSet(Interface, Protocol):
         """Call writer.doWrite() whenever its descriptor may be writable, until removeWriter."""
 
     def removeReader(self, reader: Any) -> None:
-        """Undo addReader; nothing if it was not added."""
+        """Undo addReader. It does nothing for a reader that was not added."""
 
     def removeWriter(self, writer: Any) -> None:
-        """Undo addWriter; nothing if it was not added."""
+        """Undo addWriter. It does nothing for a writer that was not added."""
 
     def removeAll(self) -> list[Any]:
-        """Forget, and return, everything that was added by a program (not the reactor's own)."""
+        """Remove, and return, the readers and writers that programs have added (not the reactor's own)."""
 
     def getReaders(self) -> list[Any]:
-        """Return what is watched for reading."""
+        """Return the readers."""
 
     def getWriters(self) -> list[Any]:
-        """Return what is watched for writing."""
+        """Return the writers."""

@@ -1,4 +1,4 @@
-"""Protocols of streams and of child processes, factories, and what is between them and reactors. See the package."""
+"""Protocols of streams and of child processes, factories, ports, connectors and endpoints. See the package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class IProtocol(Interface, Protocol):
-    """What a transport calls. The order is makeConnection, dataReceived any number of times, connectionLost once."""
+    """The methods that a transport calls: makeConnection, dataReceived any number of times, connectionLost once."""
 
     def makeConnection(self, transport: Any, /) -> Any:
         """The connection stands."""
@@ -26,41 +26,42 @@ class IProtocol(Interface, Protocol):
         """Some bytes arrived: at least one, cut anywhere."""
 
     def connectionLost(self, reason: Failure, /) -> Any:
-        """The connection is over; `reason` holds ConnectionDone, ConnectionLost or a subclass, or what a callback
-        raised.
+        """The connection has ended.
+
+        `reason` is a Failure of ConnectionDone, ConnectionLost or a subclass, or of a callback's exception.
         """
 
 
 @runtime_checkable
 class IHandshakeListener(IProtocol, Protocol):
-    """A protocol that wants to know when TLS is there. It is recognised by having this method."""
+    """A protocol that gets a call after the TLS handshake. Having this method is enough."""
 
     def handshakeCompleted(self) -> Any:
-        """The handshake is done, the peer verified: after connectionMade, or some time after startTLS."""
+        """The handshake is complete and the peer verified. It comes after connectionMade, or later after startTLS."""
 
 
 @runtime_checkable
 class IFileDescriptorReceiver(Interface, Protocol):
-    """A protocol on a UNIX socket that takes descriptors: one that has this method when its first data come."""
+    """A protocol on a UNIX socket that takes descriptors. It must have this method when its first data come."""
 
     def fileDescriptorReceived(self, descriptor: int) -> Any:
-        """The peer has sent `descriptor`, which is the protocol's to close. The byte it came with follows."""
+        """The peer has sent `descriptor`, which the protocol must close. The byte that carried it follows."""
 
 
 @runtime_checkable
 class IHalfCloseableProtocol(Interface, Protocol):
-    """A protocol that is told of each half's end. It is recognised by having these two methods."""
+    """A protocol that gets a call at the end of each half. Having these two methods is enough."""
 
     def readConnectionLost(self) -> Any:
-        """The peer has ended its half: no more data will come, writing still works. Closing is up to the protocol."""
+        """The peer has ended its half: no more data comes, but writing works. The protocol decides when to close."""
 
     def writeConnectionLost(self) -> Any:
-        """Our half has ended after loseWriteConnection(): everything written was handed to the kernel."""
+        """Our half has ended after loseWriteConnection(): the kernel has all output."""
 
 
 @runtime_checkable
 class IProcessProtocol(Interface, Protocol):
-    """What the transport of a child process calls, processEnded last."""
+    """The methods that the transport of a child process calls, processEnded last."""
 
     def makeConnection(self, transport: Any, /) -> Any:
         """The child has been started; `transport` is an IProcessTransport."""
@@ -72,15 +73,15 @@ class IProcessProtocol(Interface, Protocol):
         """The pipe to or from the child's descriptor `childFD` is closed. Called once for each."""
 
     def processExited(self, reason: Failure, /) -> Any:
-        """The child has exited; `reason` holds ProcessDone or ProcessTerminated. What it wrote may still come."""
+        """The child has exited; `reason` is a Failure of ProcessDone or ProcessTerminated. Data may still come."""
 
     def processEnded(self, reason: Failure, /) -> Any:
-        """It has exited, and all its pipes are closed."""
+        """The child has exited, and all its pipes are closed."""
 
 
 @runtime_checkable
 class IProcessTransport(IConsumer, Protocol):
-    """A child process. As a consumer it is its standard input."""
+    """A child process. As a consumer it stands for the child's standard input."""
 
     pid: int | None
 
@@ -91,19 +92,19 @@ class IProcessTransport(IConsumer, Protocol):
         """Send `data` to the child's descriptor `childFD`. KeyError if there is no pipe to it."""
 
     def closeChildFD(self, descriptor: int) -> None:
-        """Close the pipe to or from the child's `descriptor`, after what was written."""
+        """Close the pipe to or from the child's `descriptor`, after its output has been sent."""
 
     def closeStdin(self) -> None:
-        """closeChildFD(0)."""
+        """Call closeChildFD(0)."""
 
     def closeStdout(self) -> None:
-        """closeChildFD(1)."""
+        """Call closeChildFD(1)."""
 
     def closeStderr(self) -> None:
-        """closeChildFD(2)."""
+        """Call closeChildFD(2)."""
 
     def loseConnection(self) -> None:
-        """Close all three."""
+        """Close the pipes of descriptors 0, 1 and 2."""
 
     def signalProcess(self, signalID: str | int) -> None:
         """Send a signal, by name ("KILL") or number. ProcessExitedAlready if the child has exited."""
@@ -111,7 +112,7 @@ class IProcessTransport(IConsumer, Protocol):
 
 @runtime_checkable
 class IProtocolFactory(Interface, Protocol):
-    """What a listening port or connector asks for protocols."""
+    """The methods of a factory that a port or connector calls."""
 
     def buildProtocol(self, addr: Any, /) -> Any:
         """Return the protocol for a connection from or to `addr`, or None to close it."""
@@ -120,21 +121,21 @@ class IProtocolFactory(Interface, Protocol):
         """A port or connector begins to use the factory."""
 
     def doStop(self) -> Any:
-        """A port or connector has ceased to use it."""
+        """A port or connector no longer uses the factory."""
 
 
 @runtime_checkable
 class IClientFactory(IProtocolFactory, Protocol):
-    """What a connector tells about its attempts."""
+    """The methods of a client's factory that a connector calls about its attempts."""
 
     def startedConnecting(self, connector: Any, /) -> Any:
         """An attempt begins."""
 
     def clientConnectionFailed(self, connector: Any, reason: Failure, /) -> Any:
-        """The attempt failed; `reason` holds a ConnectError or DNSLookupError. connector.connect() tries again."""
+        """The attempt failed, with a Failure of ConnectError or DNSLookupError. connector.connect() tries again."""
 
     def clientConnectionLost(self, connector: Any, reason: Failure, /) -> Any:
-        """The connection is over, after the protocol's connectionLost. connector.connect() connects again."""
+        """The connection has ended; the protocol's connectionLost came before. connector.connect() connects again."""
 
 
 @runtime_checkable
@@ -151,7 +152,7 @@ class IConnector(Interface, Protocol):
         """Stop the attempt: clientConnectionFailed(UserError). NotConnectingError if there is none."""
 
     def getDestination(self) -> Address:
-        """Return the address asked for."""
+        """Return the requested address."""
 
 
 @runtime_checkable
@@ -186,7 +187,7 @@ class IStreamServerEndpoint(Interface, Protocol):
 
 @runtime_checkable
 class IProtocolNegotiationFactory(Interface, Protocol):
-    """A factory that knows what ALPN may agree on."""
+    """A factory that names the protocols for ALPN."""
 
     def acceptableProtocols(self) -> Any:
-        """Return a list of names, as bytes, the best first."""
+        """Return a list of names, as bytes, in order of preference."""

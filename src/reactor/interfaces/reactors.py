@@ -1,4 +1,4 @@
-"""Reactors: opening ports, connections and children; all of it, and what transports ask for. See the package."""
+"""Reactors: ports, connections and children, and the methods for transports. See the package."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class IReactorTCP(Interface, Protocol):
-    """TCP."""
+    """TCP ports and connections."""
 
     def listenTCP(
         self, port: Any, factory: IProtocolFactory, backlog: int = BACKLOG, interface: str | bytes = ""
     ) -> Any:
-        """Listen on `port` (0: one that is free) of `interface` ("": all IPv4 ones; "::": all) for `factory`."""
+        """Listen on `port` (0: a free one) of `interface` ("": all of IPv4; "::": all) for `factory`."""
 
     def connectTCP(
         self,
@@ -82,7 +82,7 @@ class IReactorUNIX(Interface, Protocol):
         mode: int = SOCKET_MODE,
         wantPID: bool = True,
     ) -> Any:
-        """Listen at `address` for `factory`; the file has `mode`. With `wantPID` a dead owner's path is taken over."""
+        """Listen at `address` for `factory`; the file has `mode`. With `wantPID` it takes over a dead owner's path."""
 
     def connectUNIX(
         self, address: Any, factory: IClientFactory, timeout: float | None = CONNECT_TIMEOUT, checkPID: bool = False
@@ -92,7 +92,7 @@ class IReactorUNIX(Interface, Protocol):
 
 @runtime_checkable
 class IReactorSocket(Interface, Protocol):
-    """Streams on sockets that somebody else has opened. The descriptor is duplicated and stays the caller's."""
+    """Streams on sockets that other code has opened. The descriptor is duplicated, and the caller keeps its own."""
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> Any:
         """Accept connections for `factory` on a listening socket; return the port."""
@@ -113,7 +113,7 @@ class IReactorUNIXDatagram(Interface, Protocol):
         mode: int = SOCKET_MODE,
         wantPID: bool = True,
     ) -> Any:
-        """Give `protocol` the datagrams that are sent to `address`."""
+        """Give `protocol` the datagrams for `address`."""
 
     def connectUNIXDatagram(
         self,
@@ -129,17 +129,17 @@ class IReactorUNIXDatagram(Interface, Protocol):
 
 @runtime_checkable
 class IReactorUDP(Interface, Protocol):
-    """UDP."""
+    """UDP ports."""
 
     def listenUDP(
         self, port: int, protocol: IDatagramProtocol, interface: str | bytes = "", maxPacketSize: int = MAX_PACKET_SIZE
     ) -> Any:
-        """Give `protocol` the datagrams that come to `port` (0: a free one) of `interface` ("": all IPv4 ones)."""
+        """Give `protocol` the datagrams for `port` (0: a free one) of `interface` ("": all of IPv4)."""
 
     def adoptDatagramPort(
         self, fileDescriptor: int, addressFamily: int, protocol: IDatagramProtocol, maxPacketSize: int = MAX_PACKET_SIZE
     ) -> Any:
-        """As listenUDP, on a duplicate of a descriptor that is a bound UDP socket."""
+        """Do the same as listenUDP, on a duplicate of a bound UDP socket's descriptor."""
 
 
 @runtime_checkable
@@ -154,12 +154,12 @@ class IReactorMulticast(Interface, Protocol):
         maxPacketSize: int = MAX_PACKET_SIZE,
         listenMultiple: bool = False,
     ) -> Any:
-        """As listenUDP; the port can join multicast groups."""
+        """Do the same as listenUDP; the port can join multicast groups."""
 
 
 @runtime_checkable
 class IReactorProcess(Interface, Protocol):
-    """Child processes."""
+    """Running child processes."""
 
     def spawnProcess(
         self,
@@ -178,19 +178,19 @@ class IReactorProcess(Interface, Protocol):
 
 @runtime_checkable
 class IReactorPluggableNameResolver(Interface, Protocol):
-    """Resolvers that tell of every address of a name."""
+    """Resolvers that give every address of a name."""
 
     @property
     def nameResolver(self) -> IHostnameResolver:
         """The resolver that gives the addresses of names."""
 
     def installNameResolver(self, resolver: IHostnameResolver) -> Any:
-        """Have `resolver` asked from now on; return the one from before."""
+        """Have `resolver` look names up from now on; return the earlier one."""
 
 
 @runtime_checkable
 class IStreamServerEndpointStringParser(Interface, Protocol):
-    """Makes server endpoints of strings that begin with its `prefix`: see endpoints.registerEndpointParser."""
+    """Makes server endpoints from strings that begin with its `prefix`: see endpoints.registerEndpointParser."""
 
     prefix: str
 
@@ -200,7 +200,7 @@ class IStreamServerEndpointStringParser(Interface, Protocol):
 
 @runtime_checkable
 class IStreamClientEndpointStringParserWithReactor(Interface, Protocol):
-    """The same for client endpoints."""
+    """Makes client endpoints from strings that begin with its `prefix`."""
 
     prefix: str
 
@@ -210,15 +210,15 @@ class IStreamClientEndpointStringParserWithReactor(Interface, Protocol):
 
 @runtime_checkable
 class IReactorPluggableResolver(Interface, Protocol):
-    """Host names, by somebody else."""
+    """A replaceable resolver of host names."""
 
     def installResolver(self, resolver: IResolver) -> Any:
-        """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
+        """Have `resolver.getHostByName(name, timeout)` answer for names; return the earlier resolver."""
 
 
 @runtime_checkable
 class IReactorNames(IReactorPluggableResolver, IReactorPluggableNameResolver, Protocol):
-    """Host names."""
+    """Look-ups of host names."""
 
     def resolve(self, name: str | bytes, timeout: Any = ...) -> Deferred[str]:
         """Return a Deferred of `name`'s address as text, failing with DNSLookupError. Never blocks."""
@@ -249,11 +249,11 @@ class IReactor(
 
 @runtime_checkable
 class ITransportReactor(IReactor, Protocol):
-    """What transports ask of their reactor besides.
+    """Further methods of a reactor, for transports.
 
-    `overflowCount`: how many were ended because more than their limit was unsent. `closeCounts`: how many were closed
-    from here for each reason, by its class. `skippedLineCount`: how many lines were too long, and skipped, on
-    connections that have ended.
+    - `overflowCount`: the connections that ended because their unsent output passed its limit.
+    - `closeCounts`: the connections that this side closed for a reason, by the reason's class.
+    - `skippedLineCount`: the lines that were skipped as too long, on connections that have ended.
     """
 
     overflowCount: int
@@ -261,7 +261,7 @@ class ITransportReactor(IReactor, Protocol):
     skippedLineCount: int
 
     def opened(self, transport: IFileDescriptor) -> None:
-        """`transport` lives: stop() will close it."""
+        """`transport` is open: stop() will close it."""
 
     def closed(self, transport: IFileDescriptor) -> None:
         """`transport` has ended by itself."""
@@ -270,20 +270,22 @@ class ITransportReactor(IReactor, Protocol):
         """`new` lives in the place of `old`, on the same descriptor."""
 
     def flushSoon(self, transport: IFlushable) -> None:
-        """Call transport.flush() once before the loop sleeps, however often it is asked for."""
+        """Call transport.flush() once before the loop sleeps, however often this is called."""
 
     def closeSoon(self, file: IClosable) -> None:
         """Close `file` once no event of this batch can name its descriptor any more."""
 
     def isReading(self, reader: Any) -> bool:
-        """Whether `reader` is watched for reading."""
+        """Whether `reader` is one of the readers."""
 
     def placeholder(self) -> int:
-        """Return a descriptor of the reactor's own, for os.dup2 onto one that is to end now and be closed with
-        closeSoon; -1 if there is none.
+        """Return a descriptor of the reactor's own, or -1.
+
+        os.dup2 of it onto a descriptor ends that one now, and closeSoon then closes it.
         """
 
     def reportFailure(self, failure: Failure, what: str, about: object = None) -> None:
-        """Log what `what` of `about`, a callback of the user, raised. KeyboardInterrupt and SystemExit also stop the
-        reactor in order.
+        """Log the exception of `what` of `about`, a callback of the user.
+
+        KeyboardInterrupt and SystemExit also stop the reactor in order.
         """

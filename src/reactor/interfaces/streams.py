@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BytesLike: TypeAlias = bytes | bytearray | memoryview
 
-# What the system's calls take as paths and arguments, and the environment of a program.
+# Types of the system's calls: paths and arguments, and the environment of a program.
 Text: TypeAlias = str | bytes
 Environment: TypeAlias = Mapping[str, str] | Mapping[bytes, bytes]
 NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
@@ -24,12 +24,12 @@ NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 @runtime_checkable
 class IAddress(Interface, Protocol):
-    """An address, of whatever family. It has no members: what is one is declared to be."""
+    """An address of any family. It has no members, so a class must be declared to provide it."""
 
 
 @runtime_checkable
 class ILoggingContext(Interface, Protocol):
-    """Somebody with a name for log messages."""
+    """An object with a name for log messages."""
 
     def logPrefix(self) -> str:
         """Return the name."""
@@ -37,18 +37,18 @@ class ILoggingContext(Interface, Protocol):
 
 @runtime_checkable
 class ISystemHandle(Interface, Protocol):
-    """Somebody around something of the system's."""
+    """An object around a handle of the system."""
 
     def getHandle(self) -> Any:
-        """Return it: a socket, for a connection."""
+        """Return the handle: for a connection, its socket."""
 
 
 @runtime_checkable
 class IProducer(Interface, Protocol):
-    """Somebody who writes to a consumer."""
+    """An object that writes to a consumer."""
 
     def stopProducing(self) -> None:
-        """The consumer has gone: write no more. Called at most once."""
+        """The consumer takes no more: stop writing. Called at most once."""
 
 
 @runtime_checkable
@@ -56,12 +56,12 @@ class IPullProducer(IProducer, Protocol):
     """A producer that writes only when asked."""
 
     def resumeProducing(self) -> None:
-        """Write one more piece. Called once at registration, then each time everything written has been sent."""
+        """Write one more piece. Called once at registration, then each time all output has been sent."""
 
 
 @runtime_checkable
 class IPushProducer(IPullProducer, Protocol):
-    """A producer that writes as it likes until it is paused."""
+    """A producer that writes at its own pace until it is paused."""
 
     def pauseProducing(self) -> None:
         """Write no more until resumeProducing. Called when more than the high-water mark waits to be sent."""
@@ -69,7 +69,7 @@ class IPushProducer(IPullProducer, Protocol):
 
 @runtime_checkable
 class IConsumer(Interface, Protocol):
-    """Somebody to whom a producer writes."""
+    """An object to which a producer writes."""
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Attach `producer`, an IPushProducer if `streaming`, else an IPullProducer. RuntimeError if there is one."""
@@ -78,21 +78,21 @@ class IConsumer(Interface, Protocol):
         """Detach the producer; it has written its last."""
 
     def write(self, data: BytesLike) -> None:
-        """Take `data`, bytes to be sent in order."""
+        """Take `data`, bytes to send in order."""
 
 
 @runtime_checkable
 class ITransport(Interface, Protocol):
-    """The way out to the peer, as every protocol meets it."""
+    """The connection to the peer: the methods that every protocol has."""
 
     def write(self, data: BytesLike) -> None:
-        """Send `data` in order, after everything written before. Never blocks; dropped once the connection is lost."""
+        """Send `data` behind all earlier output. It never blocks. After the end of the connection it drops `data`."""
 
     def writeSequence(self, iovec: Iterable[BytesLike]) -> None:
         """Send the pieces of `iovec` in order, as one write."""
 
     def loseConnection(self) -> None:
-        """Read no more, send what was written, then close."""
+        """Stop reading, send all output, then close."""
 
     def getPeer(self) -> Any:
         """Return the address of the other side."""
@@ -103,29 +103,29 @@ class ITransport(Interface, Protocol):
 
 @runtime_checkable
 class IStreamTransport(ITransport, IConsumer, Protocol):
-    """What every connection of this package offers, whatever its socket's family."""
+    """The methods of every connection of this package, whatever its socket's family."""
 
     disconnected: bool
     disconnecting: bool
 
     @property
     def connected(self) -> bool:
-        """Whether it has not ended: the contrary of `disconnected`."""
+        """Whether the connection has not ended: the opposite of `disconnected`."""
 
     def abortConnection(self) -> None:
-        """Close at once and drop what was not sent; connectionLost(ConnectionAborted) follows on the next turn."""
+        """Close at once and drop unsent output; connectionLost(ConnectionAborted) follows on the next turn."""
 
     def loseWriteConnection(self) -> None:
-        """Send what was written, then end our half of the stream; the peer can go on."""
+        """Send all output, then end our half of the stream; the peer can go on."""
 
     def pauseProducing(self) -> None:
-        """Read nothing until resumeProducing: no dataReceived, and the peer is held up by the kernel."""
+        """Read nothing until resumeProducing: no dataReceived comes, and the kernel holds the peer up."""
 
     def resumeProducing(self) -> None:
         """Read again."""
 
     def stopProducing(self) -> None:
-        """loseConnection(), in the words of a producer."""
+        """Call loseConnection(), under the name that a producer has."""
 
 
 @runtime_checkable
@@ -150,16 +150,16 @@ class ITLSTransport(IStreamTransport, Protocol):
     """A connection that can go on with TLS."""
 
     def startTLS(self, contextFactory: Any = None, normal: bool = True, hostname: str | None = None) -> None:
-        """Go on with TLS. `protocol.transport` is another object from now on, an ISSLTransport."""
+        """Go on with TLS. From now on `protocol.transport` is another object, an ISSLTransport."""
 
 
 @runtime_checkable
 class INegotiated(Interface, Protocol):
-    """A connection on which a protocol may have been agreed."""
+    """A connection that may have agreed on a protocol by ALPN."""
 
     @property
     def negotiatedProtocol(self) -> bytes | None:
-        """What ALPN has agreed on, None if nothing."""
+        """The protocol that ALPN has agreed on, or None."""
 
 
 @runtime_checkable
@@ -171,27 +171,27 @@ class ISSLTransport(IStreamTransport, INegotiated, Protocol):
     @overload
     def getPeerCertificate(self, parsed: Literal[True]) -> dict[str, Any] | None: ...
     def getPeerCertificate(self, parsed: bool = False) -> bytes | dict[str, Any] | None:
-        """Return the peer's certificate: None, or DER bytes, or, `parsed`, a dict as ssl has it."""
+        """Return the peer's certificate: None, or DER bytes, or, with `parsed`, a dict as of ssl."""
 
 
 @runtime_checkable
 class ILowerTransport(IStreamTransport, Protocol):
-    """What TLS asks of the transport that carries it."""
+    """The methods that TLS needs of the transport below it."""
 
     bufferSize: int
 
     @property
     def unsent(self) -> int:
-        """How many bytes wait to be sent."""
+        """The number of bytes that wait to be sent."""
 
     def setOutputLimits(self, highWater: int, outputLimit: int) -> None:
-        """Bound what waits: pause the producer, and end the connection, above so many bytes."""
+        """Set the limits in bytes above which the producer is paused and the connection ends."""
 
     def flush(self) -> None:
-        """Send what the peer takes of them."""
+        """Send as much of the waiting output as the peer takes."""
 
     def writeNow(self, data: bytes) -> None:
-        """Write `data`, and send what the peer takes at once."""
+        """Write `data`, and send at once as much as the peer takes."""
 
     def failConnection(self, failure: Failure) -> None:
         """Log `failure` and end the connection with it."""
@@ -199,7 +199,7 @@ class ILowerTransport(IStreamTransport, Protocol):
 
 @runtime_checkable
 class IContextFactory(Interface, Protocol):
-    """Somebody who knows the ssl.SSLContext for a new TLS connection."""
+    """An object that gives the ssl.SSLContext of a new TLS connection."""
 
     def getContext(self) -> ssl.SSLContext:
         """Return the context. Called for each connection, in the reactor's thread."""
@@ -210,7 +210,7 @@ class IUNIXTransport(IStreamTransport, Protocol):
     """A connection over a UNIX socket."""
 
     def sendFileDescriptor(self, descriptor: int) -> None:
-        """Send a duplicate of `descriptor` with a byte that is written. At least as many bytes must be written."""
+        """Send a duplicate of `descriptor` with a byte of output. Each descriptor needs at least one byte."""
 
     def getPeerCredentials(self) -> tuple[int, int, int]:
         """Return the process, user and group of the other side, as the kernel noted them."""
@@ -218,11 +218,11 @@ class IUNIXTransport(IStreamTransport, Protocol):
 
 @runtime_checkable
 class IAnyTransport(ITCPTransport, ITLSTransport, ISSLTransport, IUNIXTransport, Protocol):
-    """What type checkers take `self.transport` of a protocol for: all that a connection of this package may offer.
+    """The type of a protocol's `self.transport`: all methods that a connection of this package may have.
 
-    TCP, TLS and UNIX sockets have each their part of it: ITCPTransport, ISSLTransport and IUNIXTransport say which. So
-    nothing at run time provides it, and a protocol that is made for one of them needs no cast. `connector`, a
-    Connector, and `hostname`, whom it was to reach, are those of a client's connection, `TLS` whether it is one.
+    TCP, TLS and UNIX sockets each have a part of it: see ITCPTransport, ISSLTransport and IUNIXTransport. So no object
+    provides it at run time, and a protocol for one of them needs no cast. `connector`, a Connector, and `hostname`, its
+    host, belong to a client's connection. `TLS` says whether it is one of TLS.
     """
 
     TLS: bool
@@ -238,25 +238,25 @@ class IAnyTransport(ITCPTransport, ITLSTransport, ISSLTransport, IUNIXTransport,
 
     @property
     def unsent(self) -> int:
-        """How many bytes wait to be sent."""
+        """The number of bytes that wait to be sent."""
 
     def setOutputLimits(self, highWater: int = ..., outputLimit: int = ...) -> None:
-        """Bound what waits: pause the producer, and end the connection, above so many bytes."""
+        """Set the limits in bytes above which the producer is paused and the connection ends."""
 
     def stopConsuming(self) -> None:
         """Detach the producer and close in order."""
 
     def startReading(self) -> None:
-        """resumeProducing(), whatever the state."""
+        """Call resumeProducing(), whatever the state."""
 
     def stopReading(self) -> None:
-        """pauseProducing()."""
+        """Call pauseProducing()."""
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once it is closed."""
 
     def getHandle(self) -> Any:
-        """Return the socket. It stays the transport's."""
+        """Return the socket, which still belongs to the transport."""
 
     def logPrefix(self) -> str:
         """Return the protocol's name for log messages."""
