@@ -1,7 +1,7 @@
-"""Protocols and lines inside asyncio, without a reactor of ours.
+"""Protocols and lines inside asyncio, without a reactor of this package.
 
-- `ProtocolFactory`: any factory of ours, served by `loop.create_server` and its like.
-- `openConnection`, `startServer`: streams of lines, a reader and a writer with the look of asyncio's.
+- `ProtocolFactory`: any factory of this package, served by `loop.create_server` and its like.
+- `openConnection`, `startServer`: streams of lines, a reader and a writer with asyncio's methods.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What carries our protocols over asyncio's transports: a Channel, which stands for the socket, and the connections.
+"""Protocols of this package on asyncio's transports: a Channel, in place of a socket, and the connections.
 
-A Channel hands bytes to and from the asyncio transport. What has been received and not taken stays in it, also when
-asyncio closes its transport: asyncio's TLS does that at the peer's close_notify, though a protocol has paused. So the
-end of the stream comes behind its data. What is written meanwhile goes nowhere, as over a socket whose peer has gone;
-beyond GOES_NOWHERE bytes it ends the connection.
+A Channel carries bytes to and from the asyncio transport. Received bytes that the connection has not taken stay in it,
+even if asyncio closes its transport. asyncio's TLS does that at the peer's close_notify, although a protocol has
+paused. So the end of the stream comes behind its data. Output written meanwhile is dropped, as over a socket whose peer
+has disconnected. Beyond GOES_NOWHERE bytes it ends the connection.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ GOES_NOWHERE = 64 * 1024
 
 
 class Channel:
-    """What `connection` takes for its socket. `deliver` is called when there is something for it to read."""
+    """The socket of `connection`. It calls `deliver` when there is something to read."""
 
     def __init__(self, transport: Any, eventloop: asyncio.AbstractEventLoop, deliver: Callable[[], None]) -> None:
         self.transport = transport
         self.real = transport.get_extra_info("socket")
-        self.connection: Any = None  # the one that was opened last: startTLS changes it
+        self.connection: Any = None  # the transport that was opened last: startTLS changes it
         self.blocked = False
-        self.reader: Any = None  # whoever has asked to read, until it asks no more
+        self.reader: Any = None  # the reader, until it stops reading
         self.ended = False  # the peer's stream is at its end
         self.truncated = False  # TLS has ended without close_notify
         self.gone = False  # asyncio has closed its transport in order
@@ -54,7 +54,7 @@ class Channel:
         self._incoming = self._incoming + data if self._incoming else data
 
     def end(self) -> None:
-        """The peer's stream is at its end. Take what TLS still holds of it, and note how it has ended."""
+        """The peer's stream has ended. Take the bytes that TLS still holds, and note the kind of end."""
         if not self.ended:
             self.ended = True
             if isSecure(self.transport):
@@ -97,7 +97,8 @@ class Channel:
         if self.blocked:
             raise BlockingIOError(errno.EAGAIN, "asyncio still holds what came before")
         if not (self.gone or self.transport.is_closing()):
-            self.transport.write(bytes(data))  # ours will be changed, and some loops keep what they get
+            # the buffer here changes later, and some loops keep the object that they get
+            self.transport.write(bytes(data))
         elif self.ended:
             self._nowhere += len(data)
             if self._nowhere > GOES_NOWHERE:
@@ -120,7 +121,7 @@ class Channel:
         self._standing().setsockopt(level, option, value)
 
     def _standing(self) -> Any:
-        """The socket. OSError once it is closed, for which uvloop has a ValueError."""
+        """Return the socket. OSError once it is closed, where uvloop raises ValueError."""
         if self.gone:
             raise OSError(errno.EBADF, "the connection has ended")
         return self.real
@@ -136,9 +137,9 @@ class Channel:
 
 
 class _OnAsyncio(Connection):
-    """A connection of ours on an asyncio transport, which getHandle() returns."""
+    """A connection on an asyncio transport, which getHandle() returns."""
 
-    # Those that derive from it and from a family have the slots: two bases with slots do not go together.
+    # The classes that derive from it and from a family have the slots: two bases with slots cannot be combined.
     __slots__ = ()
 
     _handedOver: bool
@@ -160,13 +161,13 @@ class _OnAsyncio(Connection):
         return cast("Any", self.socket).transport
 
     def flush(self) -> None:
-        """See OutputStream.flush. asyncio says when it takes more only if there was something that it did not take."""
+        """See OutputStream.flush. asyncio calls back only if there was output that it did not take."""
         super().flush()
         if self._writing and not cast("Any", self.socket).blocked:
             self._flushSoon()
 
     def taken(self) -> None:
-        """asyncio has sent what it held."""
+        """asyncio has sent its buffer."""
         handedOver, self._handedOver = self._handedOver, False
         if self.unsent:
             self.flush()
@@ -174,7 +175,7 @@ class _OnAsyncio(Connection):
             self._sentAll()
 
     def goneInOrder(self) -> None:
-        """asyncio has closed the transport in order. What was received is delivered before the end of it is told."""
+        """asyncio has closed the transport in order. Deliver the received bytes, and then the end."""
         channel = cast("Any", self.socket)
         channel.end()
         channel.gone = True
@@ -187,7 +188,7 @@ class _OnAsyncio(Connection):
             self.taken()
 
     def endIfTold(self) -> None:
-        """End, if the transport has gone and the protocol has been told of the end of the peer's half."""
+        """End, if the transport has closed and the protocol has got the end of the peer's half."""
         if self._readHalf == ENDED and cast("Any", self.socket).gone:
             self.connectionLost(Failure(ConnectionDone()))
 
@@ -199,18 +200,18 @@ class _OnAsyncio(Connection):
 
 
 class AsyncioConnection(_OnAsyncio, TCPConnection):
-    """A TCP connection of ours on an asyncio transport. startTLS() needs a client's `hostname` to be told."""
+    """A TCP connection on an asyncio transport. startTLS() of a client needs its `hostname`."""
 
     __slots__ = ("_handedOver", "_isClient")
 
 
 class AsyncioUNIXConnection(_OnAsyncio, UNIXConnection):
-    """The same over a UNIX socket. It carries no descriptors: asyncio reads and writes bytes alone."""
+    """A UNIX connection on an asyncio transport. It carries no descriptors: asyncio reads and writes only bytes."""
 
     __slots__ = ("_handedOver", "_isClient")
 
     def sendFileDescriptor(self, descriptor: int) -> None:
-        """RuntimeError: asyncio carries no descriptors."""
+        """Raise RuntimeError: asyncio carries no descriptors."""
         raise RuntimeError("asyncio's transports carry no descriptors: listenUNIX and connectUNIX do")
 
     def _takes(self, protocol: Any) -> bool:
@@ -218,7 +219,7 @@ class AsyncioUNIXConnection(_OnAsyncio, UNIXConnection):
 
 
 class _Secured(_OnAsyncio):
-    """What a connection tells of the TLS that asyncio does."""
+    """The methods of a connection about asyncio's TLS."""
 
     __slots__ = ()
 
@@ -256,24 +257,24 @@ class _Secured(_OnAsyncio):
     def startTLS(
         self, contextFactory: ContextFactory | None = None, normal: bool = True, hostname: str | None = None
     ) -> None:
-        """RuntimeError: there is TLS already."""
+        """Raise RuntimeError: there is TLS already."""
         raise RuntimeError("TLS has been started already")
 
 
 class AsyncioTLSConnection(_Secured, AsyncioConnection):
-    """A TCP connection of ours on a transport of asyncio's TLS."""
+    """A TCP connection on a transport of asyncio's TLS."""
 
     __slots__ = ()
 
 
 class AsyncioTLSUNIXConnection(_Secured, AsyncioUNIXConnection):
-    """The same over a UNIX socket."""
+    """A UNIX connection on a transport of asyncio's TLS."""
 
     __slots__ = ()
 
 
 def kindOf(transport: Any) -> type[_OnAsyncio]:
-    """Return the class of connection that an asyncio transport carries."""
+    """Return the class of connection for an asyncio transport."""
     sock = transport.get_extra_info("socket")
     isLocal = sock is not None and sock.family not in (socket.AF_INET, socket.AF_INET6)
     if isSecure(transport):
@@ -287,9 +288,9 @@ def isSecure(transport: Any) -> bool:
 
 
 def restOf(transport: Any) -> tuple[bytes, bool]:
-    """Return what the TLS of an ended asyncio transport holds, and whether there was no close_notify behind it.
+    """Return the bytes that the TLS of an ended asyncio transport holds, and whether close_notify was missing.
 
-    uvloop leaves something there if the protocol has paused. Neither it nor asyncio tells how the stream has ended.
+    uvloop leaves bytes there if the protocol has paused. Neither uvloop nor asyncio tells how the stream has ended.
     """
     rest = b""
     try:

@@ -1,4 +1,4 @@
-"""Opening streams of lines: clients, servers, and what stands between a pair and its asyncio transport."""
+"""Opening streams of lines: clients, servers, and the asyncio protocol of a pair."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Connected = Callable[[LineReader, LineWriter], Coroutine[Any, Any, object] | Non
 
 
 class _StreamProtocol(asyncio.Protocol):
-    """Between an asyncio transport and a pair; tells `connected` of it."""
+    """The asyncio protocol of a pair of reader and writer; calls `connected` with the pair."""
 
     def __init__(self, reader: LineReader, eventloop: asyncio.AbstractEventLoop, connected: Connected | None) -> None:
         self.reader = reader
@@ -37,7 +37,7 @@ class _StreamProtocol(asyncio.Protocol):
         try:
             handling = connected(self.reader, writer)
             if handling is not None:
-                isCoroutine(handling)  # which raises for a generator
+                isCoroutine(handling)  # raises for a generator
                 self._handling = asyncio.ensure_future(handling, loop=self._eventloop)
                 self._handling.add_done_callback(self._handled)
         except Exception as error:
@@ -47,10 +47,10 @@ class _StreamProtocol(asyncio.Protocol):
             raise
 
     def _handled(self, handling: asyncio.Future[object]) -> None:
-        """The handler's coroutine has ended, which costs the connection unless it has returned."""
+        """The handler's coroutine has ended. End the connection, unless it has returned."""
         assert self.writer is not None
         if handling.cancelled():
-            self.writer.close()  # as asyncio does: what was written is sent
+            self.writer.close()  # as in asyncio: all output is sent
             return
         error = handling.exception()
         if error is not None:
@@ -93,11 +93,11 @@ async def openConnection(
     keepEnds: bool = True,
     **options: Any,
 ) -> tuple[LineReader, LineWriter]:
-    """Connect as the event loop's create_connection does, which gets `options` (ssl, local_addr ...); return the pair.
+    """Connect with the event loop's create_connection; return the pair of LineReader and LineWriter.
 
-    With `path` among them, to that UNIX socket. `ssl` is what connectSSL takes, for example an optionsForClientTLS(),
-    whose hostname is verified, or True, which verifies as connectSSL does without options. The other arguments are
-    LineReader's, and so are their errors.
+    The event loop gets `options` (ssl, local_addr, and others). With `path` among them, this connects to that UNIX
+    socket. `ssl` is a contextFactory as for connectSSL, for example an optionsForClientTLS(), whose hostname is
+    verified. True verifies as connectSSL does without options. The other arguments and their errors are LineReader's.
     """
     eventloop = asyncio.get_running_loop()
     protocol = _StreamProtocol(LineReader(limit, delimiter, overlong, keepEnds), eventloop, None)
@@ -121,19 +121,20 @@ async def startServer(
     keepEnds: bool = True,
     **options: Any,
 ) -> asyncio.Server:
-    """Listen as the event loop's create_server does, which gets `options` (ssl, backlog ...); return its Server.
+    """Listen with the event loop's create_server; return its Server.
 
-    `clientConnected(reader, writer)` is called for each connection; a coroutine that it returns becomes a task. What
-    either raises is logged and aborts the connection; a task that is cancelled closes it when all is sent. With `path`
-    among the options, at that UNIX socket. `ssl` is what listenSSL takes, for example a CertificateOptions, which is
-    asked for each connection, so that a renewed certificate is served. TypeError and ValueError, here and not with the
-    first connection, for what cannot be called, cannot be `ssl`, or is refused by a LineReader.
+    `clientConnected(reader, writer)` is called for each connection; a coroutine that it returns becomes a task. An
+    exception of either is logged and aborts the connection. A cancelled task closes it when all output is sent. The
+    event loop gets `options` (ssl, backlog, and others). With `path` among them, this listens on that UNIX socket.
+    `ssl` is a contextFactory as for listenSSL, for example a CertificateOptions. It is asked for each connection, so a
+    renewed certificate is served. Wrong arguments are a TypeError or ValueError here, and not with the first
+    connection.
     """
     if not callable(clientConnected):
         if isCoroutine(clientConnected):
             clientConnected.close()
         raise TypeError(f"clientConnected is a function of reader and writer, not {clientConnected!r}")
-    LineReader(limit, delimiter, overlong, keepEnds)  # which refuses what each connection's would
+    LineReader(limit, delimiter, overlong, keepEnds)  # refuses wrong arguments now, as each connection's reader would
     secureServer(options)
     eventloop = asyncio.get_running_loop()
 

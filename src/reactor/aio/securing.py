@@ -1,4 +1,4 @@
-"""What `ssl` may be for asyncio's streams: a context, True, or a context factory of ours."""
+"""The values of `ssl` for streams: a context, True, or a context factory of this package."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from reactor.tlsoptions import ContextFactory, checkContext, contextOf, defaultC
 
 log = getLogger("reactor.tls")
 
-# What SSL objects take from the context that they begin with, and keep when another takes its place.
+# Settings that SSL objects take from their first context, and keep when another one replaces it.
 _KEPT = ("options", "minimum_version", "maximum_version", "verify_mode", "verify_flags", "num_tickets")
 
 
 def secureClient(options: dict[str, Any]) -> None:
-    """Have `options`, for asyncio's create_connection, hold an ssl.SSLContext where they hold a context factory.
+    """Replace a context factory in `options`, for asyncio's create_connection, by its ssl.SSLContext.
 
-    Its hostname and timeouts become options, too, unless they are there. `ssl=True` verifies as connectSSL does:
-    asyncio's own would take a common name for the host's. Errors as for tlsoptions.checkContext.
+    Its hostname and timeouts become options too, unless these exist. `ssl=True` verifies as connectSSL does; asyncio's
+    own context would take a common name for the host's. Errors as for tlsoptions.checkContext.
     """
     given = options.get("ssl")
     if given is True:
@@ -32,7 +32,7 @@ def secureClient(options: dict[str, Any]) -> None:
 
 
 def secureServer(options: dict[str, Any]) -> None:
-    """The same for create_server, whose context asks a factory anew for each connection: see askingContext."""
+    """Replace a context factory in `options`, for create_server. The context asks it for each connection."""
     given = options.get("ssl")
     if given is None:
         return
@@ -45,11 +45,11 @@ def secureServer(options: dict[str, Any]) -> None:
 
 
 def askingContext(contextFactory: ContextFactory) -> ssl.SSLContext:
-    """Return a context for servers in whose place each handshake gets the one that `contextFactory` has by then.
+    """Return a context for servers that each handshake replaces by the present one of `contextFactory`.
 
-    OpenSSL asks for the certificate of each connection when it has read what the client begins with, whether that
-    names a host (RFC 6066) or not. So a renewed certificate is served. The versions of TLS, and whether a client must
-    show a certificate, are those of the first context for all.
+    OpenSSL calls back in each handshake when it has read the client's first message, whether that names a host (RFC
+    6066) or not. So a renewed certificate is served. The first context decides for all connections which versions of
+    TLS are allowed, and whether a client must show a certificate.
     """
     first = contextOf(contextFactory)
     asking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -64,7 +64,7 @@ def askingContext(contextFactory: ContextFactory) -> ssl.SSLContext:
         except Exception:
             log.exception("no context for a connection")
             return ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
-        asked: Any = name  # None if the client names no host, which typeshed does not know
+        asked: Any = name  # None if the client names no host; typeshed does not know that
         return None if chooseByName is None else chooseByName(sslObject, asked, context)
 
     asking.sni_callback = choose

@@ -1,12 +1,12 @@
-"""Our protocols on asyncio's own transports, with no reactor of ours: TCP, UNIX, TLS, on any event loop there is.
+"""Protocols of this package on asyncio's own transports, without a reactor: TCP, UNIX, TLS, on any event loop.
 
-What protocols get is the package's own Connection; what it takes for its socket is a Channel, which hands bytes to and
-from an asyncio transport. So order, limits, producers, half-close and the ways to end are those of every connection.
-Output passes through asyncio's buffer, which is kept empty as far as possible (its limit is 0): what it holds counts as
-not sent, and there is at most one send of it.
+A protocol gets the package's own Connection. Its socket is a Channel, which carries bytes to and from an asyncio
+transport. So order, limits, producers, half-close and the ways to end are those of every connection. Output passes
+through asyncio's buffer, which stays as empty as possible (its limit is 0). Its contents count as not sent, and are at
+most one send.
 
-With the TLS of asyncio there is no half-close: loseWriteConnection ends the connection. startTLS is TLS of ours, with
-all its rules.
+With asyncio's TLS there is no half-close: loseWriteConnection ends the connection. startTLS is the TLS of this package,
+with all its rules.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ log = getLogger("reactor.aio")
 
 
 class LoopServices(ThreadServices):
-    """What a connection asks of its reactor, as an event loop can give it: `transport.reactor` of what is served here.
+    """The services of a reactor that an event loop can give: `transport.reactor` of the protocols served here.
 
-    In that event loop it is the current reactor of who is served, unless one of ours runs there. It tells time, makes
-    delayed calls and those from other threads, and has a pool of threads and names. It opens no sockets and is neither
-    run nor stopped: for that there is AsyncioReactor. For `overflowCount`, `closeCounts` and `skippedLineCount` see
-    ITransportReactor.
+    For these protocols it is the current reactor, unless a reactor of this package runs in the event loop. It tells
+    time, makes delayed calls and calls from other threads, and has a pool of threads and look-ups of names. It opens no
+    sockets, and does not run or stop: AsyncioReactor does. For `overflowCount`, `closeCounts` and `skippedLineCount`
+    see ITransportReactor.
     """
 
     running = True
@@ -57,7 +57,7 @@ class LoopServices(ThreadServices):
         self._timers = TimerQueue(self.monotonic, self.seconds)
         self._timers.sooner = self._arm
         self._timer: asyncio.TimerHandle | None = None
-        self._looked = eventloop.time()  # when the delayed calls were last looked at
+        self._looked = eventloop.time()  # the time of the last look at the delayed calls
         self._catchingUp = False
 
     def seconds(self) -> float:
@@ -73,7 +73,7 @@ class LoopServices(ThreadServices):
         return self._timers.callLater(delay, callable, args, kw)
 
     def getDelayedCalls(self) -> list[DelayedCall]:
-        """Return the calls to come."""
+        """Return the pending calls."""
         return self._timers.calls()
 
     def _arm(self) -> None:
@@ -85,10 +85,10 @@ class LoopServices(ThreadServices):
             self._timer = self.eventloop.call_at(due, self._run)
 
     def _run(self) -> None:
-        """Make the calls that are due. If the event loop may have stood still, it first polls once and reads."""
+        """Make the calls that are due. If the event loop may have stood still, first poll once and read."""
         self._timer = None
         if self.monotonic() - self._looked > LATE:
-            # Between the two callbacks the event loop polls, and calls back for all that was ready.
+            # Between the two callbacks the event loop polls, and makes the callbacks of all ready descriptors.
             self._catchingUp = True
             self.eventloop.call_soon(self.eventloop.call_soon, self._runDue)
         else:
@@ -105,7 +105,7 @@ class LoopServices(ThreadServices):
             self._arm()
 
     def _call(self, what: str, about: object, call: Callable[[], object]) -> None:
-        """Make a call of the program's; what it raises, or its coroutine, is logged."""
+        """Make a call of the program's. An exception of the call or its coroutine is logged."""
 
         def failed(failure: Failure) -> None:
             self.reportFailure(failure, what, about)
@@ -121,7 +121,7 @@ class LoopServices(ThreadServices):
         beside(callable(*args, **kwargs), lambda failure: self.reportFailure(failure, "callWhenRunning of", callable))
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Have the event loop make the call, in order. Any thread. OSError if the event loop is closed."""
+        """Have the event loop make the call, in order. For any thread. OSError if the event loop is closed."""
         checkCall(callable)
         try:
             self.eventloop.call_soon_threadsafe(
@@ -155,7 +155,7 @@ class LoopServices(ThreadServices):
     # For connections.
 
     def addReader(self, reader: Any) -> None:
-        """Read, from the asyncio transport."""
+        """Read from the asyncio transport."""
         reader.socket.startReading(reader)
 
     def removeReader(self, reader: Any) -> None:
@@ -163,28 +163,28 @@ class LoopServices(ThreadServices):
         reader.socket.stopReading(reader)
 
     def addWriter(self, writer: Any) -> None:
-        """Nothing: asyncio says when it takes more."""
+        """Do nothing: asyncio calls back when it takes more."""
 
     def removeWriter(self, writer: Any) -> None:
-        """Nothing: see addWriter."""
+        """Do nothing: see addWriter."""
 
     def isReading(self, reader: Any) -> bool:
-        """Whether addReader is in force."""
+        """Whether `reader` was added and not removed."""
         return reader.socket.reader is reader
 
     def opened(self, transport: Any) -> None:
-        """What arrives is for `transport` from now on. Whoever runs the event loop closes what is left."""
+        """Give arriving data to `transport` from now on. The program that runs the event loop closes it at the end."""
         transport.socket.connection = transport
 
     def closed(self, transport: IFileDescriptor) -> None:
-        """Nothing: whoever runs the event loop closes what is left."""
+        """Do nothing: the program that runs the event loop closes the other connections."""
 
     def replaced(self, old: Any, new: Any) -> None:
         """See ITransportReactor.replaced."""
         self.opened(new)
 
     def flushSoon(self, transport: IFlushable) -> None:
-        """Send what was written when the present callback is done."""
+        """Send the output when the present callback is over."""
         if transport not in self._toFlush:
             self._toFlush.add(transport)
             self.eventloop.call_soon(self._flush, transport)
@@ -197,7 +197,7 @@ class LoopServices(ThreadServices):
             transport.failConnection(Failure())
 
     def closeSoon(self, sock: Any) -> None:
-        """Close."""
+        """Close `file`."""
         sock.close()
 
 
@@ -205,7 +205,7 @@ _served: dict[asyncio.AbstractEventLoop, LoopServices] = {}
 
 
 def servicesOf(eventloop: asyncio.AbstractEventLoop) -> LoopServices:
-    """Return the services of `eventloop`, made on first use. Those of event loops that are closed are forgotten."""
+    """Return the services of `eventloop`, made on first use. The services of closed event loops are dropped."""
     for other in list(_served):
         if other.is_closed() and (gone := _served.pop(other, None)) is not None:
             gone.release()
@@ -228,9 +228,9 @@ def _leave(value: BaseException) -> None:
 
 
 class ProtocolAdapter(asyncio.Protocol):
-    """The asyncio protocol of one connection: it has `build(peer address)` make one of ours, `protocol`, and serves it.
+    """The asyncio protocol of one connection: serves the `protocol` that `build(peer address)` makes.
 
-    Without a protocol (None, or an exception, which is logged) the connection is closed. `isClient` says whether this
+    Without a protocol (None, or an exception, which is logged) it closes the connection. `isClient` says whether this
     side has connected, for startTLS.
     """
 
@@ -244,7 +244,7 @@ class ProtocolAdapter(asyncio.Protocol):
 
     @property
     def connection(self) -> Any:
-        """The transport of `protocol`, or what carries its TLS; None if there is none."""
+        """The transport of `protocol`, or the one below its TLS; None if there is none."""
         return None if self._channel is None else self._channel.connection
 
     def connection_made(self, transport: Any) -> None:
@@ -264,7 +264,7 @@ class ProtocolAdapter(asyncio.Protocol):
             transport.close()
             return
         self._secure = isSecure(transport)
-        # The TLS of asyncio pauses at the mark, all else above it.
+        # asyncio's TLS pauses at the mark, its other transports above it.
         transport.set_write_buffer_limits(high=1 if self._secure else 0, low=0)
         self._channel = Channel(transport, self._services.eventloop, self._deliver)
         kind = kindOf(transport)
@@ -344,7 +344,7 @@ class ProtocolAdapter(asyncio.Protocol):
         channel.connection.endIfTold()
 
     def _guard(self, call: Callable[[], object]) -> None:
-        """Call back into our side; what that raises costs the connection."""
+        """Call `call` of this package's side. An exception ends the connection."""
         try:
             if (told := call()) is not None:
                 self.connection._beside(told)
@@ -360,14 +360,14 @@ def _address(transport: Any, which: str) -> Address:
 
 
 class ProtocolFactory:
-    """What asyncio's create_server, create_connection and their like take for protocol_factory, for a factory of ours:
+    """A protocol_factory for asyncio's create_server, create_connection and the like, from a factory of this package:
 
         server = await loop.create_server(ProtocolFactory(factory), "127.0.0.1", 7000)
 
-    Each connection gets what `factory.buildProtocol(address)` returns. The factory is started here, and stopped by
-    close(). For a coroutine or callback of the event loop. create_connection returns (transport, adapter), and
-    `adapter.protocol` is ours; a factory is told nothing about attempts, as there is no Connector. In this event loop
-    the current reactor, which the package's functions speak to, is its LoopServices, unless one of ours runs there.
+    Each connection gets the protocol of `factory.buildProtocol(address)`. Making this object starts the factory, and
+    close() stops it. Make it in a coroutine or callback of the event loop. create_connection returns (transport,
+    adapter), and `adapter.protocol` is the protocol. A factory gets no calls about attempts, as there is no Connector.
+    In this event loop the package's functions speak to its LoopServices, unless a reactor of this package runs there.
     """
 
     def __init__(self, factory: Any) -> None:
@@ -381,11 +381,11 @@ class ProtocolFactory:
 
     def __call__(self) -> ProtocolAdapter:
         """Return the asyncio protocol of a new connection."""
-        isClient = hasattr(self.factory, "clientConnectionLost")  # a ClientFactory, and what is like it
+        isClient = hasattr(self.factory, "clientConnectionLost")  # a ClientFactory, and any similar factory
         return ProtocolAdapter(self.factory.buildProtocol, self._services, isClient)
 
     def close(self) -> None:
-        """The server is closed: stop the factory. Connections live on; again: nothing."""
+        """Stop the factory, after the server has closed. Connections live on. A second call does nothing."""
         if self._started:
             self._started = False
             stopping: Any = self.factory.doStop()

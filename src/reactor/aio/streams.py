@@ -1,20 +1,20 @@
-"""Streams of lines for coroutines: what asyncio's streams look like, on the line core, and with limits that hold.
+"""Streams of lines for coroutines: asyncio's methods, on the line core, with firm limits.
 
     reader, writer = await openConnection("127.0.0.1", 7000)
     async for line in reader:
         writer.write(line.upper())
         await writer.drain()
 
-Methods have asyncio's names and meaning. What differs:
+Methods have asyncio's names and meaning. The differences:
 
-- Lines that have arrived are cut without asking the event loop, by the same buffer that LineReceiver has.
-- What is written is gathered, and sent when the event loop comes round or when there is a good deal of it: a hundred
-  answers are one packet, also with a drain() after each. Output that nobody reads is bounded, as on every connection
-  (OUTPUT_LIMIT), also for who does not drain().
+- LineReceiver's buffer cuts the lines that have arrived, without the event loop.
+- Output is gathered, and sent on the event loop's next turn or when there is much of it. A hundred answers are one
+  packet, even with a drain() after each. Output that the peer does not read is bounded, as on every connection
+  (OUTPUT_LIMIT), even without drain().
 - A line that is too long closes the connection and raises LineTooLong, or is dropped and counted (`overlong="skip"`).
-- When the connection breaks, lines that had arrived are still read; the error comes after them.
+- When the connection breaks, lines that had arrived can still be read. The error comes after them.
 
-For the coroutines of one event loop; one at a time may read.
+A stream is for the coroutines of one event loop. One at a time may read.
 """
 
 from __future__ import annotations
@@ -45,12 +45,15 @@ class LineTooLong(ValueError):
 
 
 class LineReader:
-    """The reading half: asyncio.StreamReader's look.
+    """The reading half, with the methods of asyncio.StreamReader.
 
-    `delimiter` ends a line. `limit` is the longest line, in bytes without its delimiter; beyond it `overlong` says what
-    happens: "close", or "skip", which drops the line, counts it in `overlongCount`, and goes on. With `keepEnds`, as
-    asyncio has it, lines come with their delimiter; without, `async for` and readlines() are quicker. TypeError and
-    ValueError for arguments of another kind.
+    - `delimiter` ends a line.
+    - `limit` is the longest line, in bytes without its delimiter. Beyond it `overlong` decides: "close", or "skip",
+      which drops the line, counts it in `overlongCount`, and goes on.
+    - With `keepEnds`, as in asyncio, lines come with their delimiter. Without it, `async for` and readlines() are
+      faster.
+
+    TypeError and ValueError for arguments of another kind.
     """
 
     def __init__(
@@ -84,9 +87,10 @@ class LineReader:
     # Reading.
 
     async def readline(self) -> bytes:
-        """Return the next line and its delimiter; at the end of the stream what is left, then b"" for ever.
+        """Return the next line and its delimiter; at the end of the stream the rest, then b"" for ever.
 
-        Always with the delimiter: else an empty line would look like the end. LineTooLong, OSError as said above.
+        The line always has its delimiter, as an empty line would look like the end. LineTooLong for a long line,
+        OSError if the connection broke.
         """
         for line in self._buffer:
             return line + self.delimiter
@@ -96,7 +100,7 @@ class LineReader:
     async def readlines(self) -> list[bytes]:
         """Return all complete lines that have arrived, at least one; an empty list at the end of the stream.
 
-        What is left there without a delimiter is the last line.
+        The rest of the stream without a delimiter is the last line.
         """
         lines = self._buffer.lines()
         if not lines:
@@ -108,7 +112,7 @@ class LineReader:
         return [line + self.delimiter for line in lines] if self.keepEnds else lines
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Each line in turn; what is left at the end of the stream is the last."""
+        """Give each line in turn; the rest at the end of the stream is the last one."""
         buffer, end, bare = self._buffer, self.delimiter, not self.keepEnds
         while True:
             if bare:
@@ -128,9 +132,9 @@ class LineReader:
     async def readuntil(self, separator: bytes = b"\n") -> bytes:
         """Return everything up to and with `separator`.
 
-        asyncio.LimitOverrunError if that is more than the limit. It stays, and readexactly of the error's `consumed`
-        bytes reads all of it that is certainly before the separator. IncompleteReadError with what there is at the end
-        of the stream.
+        asyncio.LimitOverrunError if that is more than the limit. The bytes stay, and readexactly of the error's
+        `consumed` bytes reads those that are certainly before the separator. IncompleteReadError, with the rest, at the
+        end of the stream.
         """
         checkDelimiter(separator, "a separator")
         if not separator:
@@ -164,7 +168,7 @@ class LineReader:
         return self._buffer.take(n)
 
     async def readexactly(self, n: int) -> bytes:
-        """Return `n` bytes. asyncio.IncompleteReadError with what there is if the stream ends before."""
+        """Return `n` bytes. asyncio.IncompleteReadError, with the rest, if the stream ends before."""
         if n < 0:
             raise ValueError("readexactly size can not be less than zero")
         buffer = self._buffer
@@ -178,11 +182,11 @@ class LineReader:
         return self._ended and not self._buffer
 
     def exception(self) -> BaseException | None:
-        """Return what broke the connection, if anything did."""
+        """Return the error that broke the connection, or None."""
         return self._exception
 
     async def _nextLine(self) -> bytes | None:
-        """The next line without its delimiter, when the buffer has given none; None at the end of the stream."""
+        """Return the next line without its delimiter, after the buffer gave none; None at the end of the stream."""
         buffer = self._buffer
         while True:
             for line in buffer:
@@ -193,7 +197,7 @@ class LineReader:
                 return None
 
     def _lastLine(self) -> bytes:
-        """What is left at the end of the stream, which may be too long; b"" if there is nothing."""
+        """Return the rest at the end of the stream, which may be too long; b"" if there is none."""
         if len(self._buffer) > self.limit:
             self._tooLong()
         return self._buffer.take()
@@ -203,7 +207,7 @@ class LineReader:
         at = held.find(separator)
         if at >= 0:
             return asyncio.LimitOverrunError("the separator is found, but beyond the limit", at)
-        begun = len(held) + 1 - len(separator)  # what follows may be the beginning of the separator
+        begun = len(held) + 1 - len(separator)  # the bytes behind it may begin the separator
         return asyncio.LimitOverrunError("the separator is not found within the limit", begun)
 
     def _tooLong(self) -> None:
@@ -219,7 +223,7 @@ class LineReader:
         raise error
 
     async def _more(self) -> bool:
-        """Wait for data. False at the end of the stream."""
+        """Wait for data. Return False at the end of the stream."""
         if self._exception is not None:
             raise self._exception
         if self._ended:
@@ -239,12 +243,12 @@ class LineReader:
     # For the transport, and for tests.
 
     def attach(self, transport: Any) -> None:
-        """The stream comes from `transport`, which is told to pause when more is held than twice the limit."""
+        """Read from `transport`, which pauses while the reader holds more than twice the limit."""
         self._transport = transport
         self._paused = False
 
     def refusePlain(self) -> None:
-        """TLS is to begin: ssl.SSLError, and no more reading, if something plain is held, or is being skipped."""
+        """Prepare for TLS. ssl.SSLError, and no more reading, if the reader holds or skips plain bytes."""
         if self._buffer or self._buffer.skipping:
             error = plainBytes()
             self._buffer.clear()
@@ -268,7 +272,7 @@ class LineReader:
         self._wake()
 
     def broken(self, error: BaseException) -> None:
-        """The connection has broken: reading raises `error` when what has arrived is used up."""
+        """The connection has broken: reading raises `error` behind the data that has arrived."""
         if self._exception is None:
             self._exception = error
         self.feed_eof()
@@ -279,9 +283,9 @@ class LineReader:
 
 
 class LineWriter:
-    """The writing half: asyncio.StreamWriter's look. `transport` is asyncio's, and stays to be used for the rest.
+    """The writing half, with the methods of asyncio.StreamWriter. `transport` is asyncio's, for all else.
 
-    `isClient` is whether this side has connected, for start_tls.
+    `isClient` says whether this side has connected, for start_tls.
     """
 
     def __init__(
@@ -292,7 +296,7 @@ class LineWriter:
         self._eventloop = eventloop
         self._pieces: list[bytes] = []
         self._size = 0
-        self._most = HIGH_WATER  # bytes to be gathered: fewer, where OUTPUT_LIMIT is near
+        self._most = HIGH_WATER  # bytes to gather: fewer if OUTPUT_LIMIT is near
         self._blocked = False
         self._isClient = isClient
         self._upgrading = False  # output waits for the handshake
@@ -303,7 +307,7 @@ class LineWriter:
         return f"<LineWriter to {self.transport!r}>"
 
     def write(self, data: BytesLike) -> None:
-        """Have `data` sent, in order; dropped once the connection is closing. TypeError unless it is bytes-like."""
+        """Send `data`, in order. Once the connection is closing, drop it. TypeError unless it is bytes-like."""
         if type(data) is not bytes:
             data = asBytes(data)
         if not self._pieces:
@@ -314,17 +318,18 @@ class LineWriter:
             self.flush()
 
     def writelines(self, data: Iterable[BytesLike]) -> None:
-        """Have the pieces of any iterable sent."""
+        """Send the pieces of any iterable."""
         self.write(b"".join(data))
 
     async def drain(self) -> None:
-        """Wait while the peer does not read. What broke the connection is raised.
+        """Wait while the peer does not read. An error that broke the connection is raised.
 
-        ConnectionResetError once it has ended in any other way, as of asyncio's: a loop of write and drain ends then.
+        ConnectionResetError once the connection has ended in any other way, as in asyncio: a loop of write and drain
+        ends then.
         """
         self._raiseBroken()
         if self.transport.is_closing():
-            await asyncio.sleep(0)  # in which the end can come
+            await asyncio.sleep(0)  # the end can come meanwhile
         while self._blocked and not self._closed.done():
             if self._drained is None:
                 self._drained = self._eventloop.create_future()
@@ -339,7 +344,7 @@ class LineWriter:
             raise error
 
     def flush(self) -> None:
-        """Send what was gathered, as far as the peer takes it."""
+        """Send as much of the gathered output as the peer takes."""
         if not self._size:
             self._pieces.clear()
             return
@@ -372,14 +377,14 @@ class LineWriter:
     ) -> None:
         """Go on with TLS: a client if this side has connected, else a server. Return after the handshake.
 
-        `sslcontext` is a context, or an object with getContext(), such as CertificateOptions; None for a client means
-        the system's trust. A client verifies `server_hostname`, else the `hostname` of that object. What was written
-        before is sent in plain, and what is written during the handshake comes after it, in TLS. Timeouts are in
-        seconds; None is asyncio's default.
+        `sslcontext` is a context, or an object with getContext(), such as CertificateOptions. For a client, None means
+        the system's trust. A client verifies `server_hostname`, else the `hostname` of that object. Earlier output is
+        sent in plain. Output written during the handshake comes after it, in TLS. Timeouts are in seconds; None is
+        asyncio's default.
 
-        ssl.SSLError, and the connection is aborted, if bytes were received and not read: they are plain, and must not
-        count as protected (CVE-2011-0411). What the handshake raises passes through, and ends the connection.
-        ValueError or TypeError for arguments that do not fit, and RuntimeError if there is TLS already; nothing has
+        If bytes were received and not read, they are plain, and must not count as protected (CVE-2011-0411):
+        ssl.SSLError, and the connection is aborted. An exception of the handshake passes through, and ends the
+        connection. ValueError or TypeError for wrong arguments, and RuntimeError if there is TLS already; nothing has
         happened then. ConnectionResetError if the connection has ended.
         """
         if self._upgrading or self.get_extra_info("sslcontext") is not None:
@@ -406,30 +411,30 @@ class LineWriter:
         self.flush()
 
     def close(self) -> None:
-        """Send what was written, then close."""
+        """Send all output, then close."""
         self.flush()
         self.transport.close()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is closed. What broke it is raised."""
+        """Wait until the connection is closed. An error that broke it is raised."""
         await asyncio.shield(self._closed)
         self._raiseBroken()
 
     def is_closing(self) -> bool:
-        """Whether it is closed, or about to be."""
+        """Whether the connection is closed, or about to be."""
         return bool(self.transport.is_closing())
 
     def can_write_eof(self) -> bool:
-        """Whether our half can end alone: not with TLS."""
+        """Whether our half can end alone: False with TLS."""
         return bool(self.transport.can_write_eof())
 
     def write_eof(self) -> None:
-        """Send what was written, then end our half."""
+        """Send all output, then end our half."""
         self.flush()
         self.transport.write_eof()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what asyncio's transport knows under `name`: "peername", "sockname", "socket", "ssl_object"."""
+        """Return the extra info `name` of asyncio's transport: "peername", "sockname", "socket", "ssl_object"."""
         return self.transport.get_extra_info(name, default)
 
     # For the transport.

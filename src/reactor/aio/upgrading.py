@@ -1,4 +1,4 @@
-"""TLS for a stream that has begun in plain: what LineWriter.start_tls asks of the event loop."""
+"""TLS for a stream that has begun in plain: the part of LineWriter.start_tls in the event loop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reactor.transports.tls.layer import PLAIN_BYTES
 
 
 class Upgrade:
-    """What TLS begins with. ValueError and TypeError as for startTLS: `context` must be of the right side."""
+    """The settings of a start of TLS. ValueError and TypeError as for startTLS: `context` must fit the side."""
 
     def __init__(self, isClient: bool, context: ContextFactory | None, hostname: str | None, **timeouts: Any) -> None:
         factory = askedContext(context, isClient)
@@ -25,7 +25,7 @@ class Upgrade:
         self._options = {"server_side": not isClient, "server_hostname": self._hostname, **timeouts}
 
     async def of(self, transport: Any, eventloop: asyncio.AbstractEventLoop) -> Any:
-        """Return asyncio's TLS transport over `transport`, after the handshake. What asyncio raises passes through."""
+        """Return asyncio's TLS transport over `transport`, after the handshake. asyncio's errors pass through."""
         secure = await eventloop.start_tls(transport, transport.get_protocol(), self._context, **self._options)
         if transport.is_closing():
             raise ConnectionResetError("the connection ended during the TLS handshake")
@@ -33,5 +33,5 @@ class Upgrade:
 
 
 def plainBytes() -> ssl.SSLError:
-    """Return the error of plain bytes that would count as protected."""
+    """Return the error for plain bytes that would count as protected."""
     return ssl.SSLError(ssl.SSL_ERROR_SSL, PLAIN_BYTES)

@@ -1,11 +1,12 @@
-"""For tests of programs that use this package: protocols without sockets, connections without a network, time that
-stands still. Names and behaviour are those of ``twisted.internet.testing``, ``twisted.test.iosim`` and
-``twisted.protocols.loopback``; the in-memory pair behaves as a connection does, for it is one, but for its socket.
+"""Tools for tests: protocols without sockets, connections without a network, time that stands still.
 
-- `StringTransport`: what a protocol wrote, as one string; nothing is sent.
-- `connectedServerAndClient`: two protocols and a pump that carries bytes from one to the other, when told to.
-- `loopbackAsync`, `loopbackTCP`, `loopbackUNIX`: two protocols talk until one closes; a Deferred says when.
-- `MemoryReactor`: remembers who wanted to listen and connect. `task.Clock` is time for tests.
+Names and behaviour are those of `twisted.internet.testing`, `twisted.test.iosim` and `twisted.protocols.loopback`. The
+in-memory pair is a real connection, except for its socket, so it behaves like one.
+
+- `StringTransport`: keeps a protocol's output as one string, and sends nothing.
+- `connectedServerAndClient`: two protocols, and a pump that carries bytes between them when the test calls it.
+- `loopbackAsync`, `loopbackTCP`, `loopbackUNIX`: two protocols talk until one closes. A Deferred fires then.
+- `MemoryReactor`: remembers the calls of listenXXX and connectXXX. `task.Clock` is time for tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stand-ins for transports, producers and protocols, each alone."""
+"""Replacements for single transports, producers and protocols."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reactor.protocol import Protocol, connectionDone
 
 
 class StringTransport(Disconnectable):
-    """Keeps what is written to it, and notes what else it is asked for; nothing happens by itself.
+    """Keeps the output, and notes all other calls. Nothing happens by itself.
 
     `disconnecting` is set by loseConnection and abortConnection, `disconnected` by abortConnection. `producer` and
     `streaming` are those of registerProducer. `producerState` is "producing", "paused" or "stopped". pauseProducing and
@@ -37,7 +37,7 @@ class StringTransport(Disconnectable):
     producerState = "producing"
 
     def __init__(self, hostAddress: Any = None, peerAddress: Any = None, lenient: bool = False) -> None:
-        """`hostAddress` and `peerAddress` are what getHost and getPeer return, in place of an IPv4Address."""
+        """Make a transport. getHost and getPeer return `hostAddress` and `peerAddress`, if given."""
         if hostAddress is not None:
             self.hostAddr = hostAddress
         if peerAddress is not None:
@@ -47,11 +47,11 @@ class StringTransport(Disconnectable):
         self.clear()
 
     def clear(self) -> None:
-        """Forget what was written. For the test."""
+        """Forget the output. For the test."""
         self.io = BytesIO()
 
     def value(self) -> bytes:
-        """Return all that was written since the last clear(). For the test."""
+        """Return all output since the last clear(). For the test."""
         return self.io.getvalue()
 
     def write(self, data: BytesLike) -> None:
@@ -80,7 +80,7 @@ class StringTransport(Disconnectable):
         return IPv4Address("TCP", "10.0.0.1", 12345) if self.hostAddr is None else self.hostAddr
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Note the producer, and ask it for nothing. RuntimeError if there is one."""
+        """Note the producer, without a call to it. RuntimeError if there is one."""
         if self.producer is not None:
             raise RuntimeError("Cannot register two producers")
         self.producer = producer
@@ -115,7 +115,7 @@ class StringTransport(Disconnectable):
 
 
 class StringTransportWithDisconnection(StringTransport):
-    """A StringTransport whose loseConnection tells `protocol`, which the test sets, of ConnectionDone at once."""
+    """A StringTransport whose loseConnection calls connectionLost of `protocol`, which the test sets, at once."""
 
     protocol: Any
 
@@ -127,7 +127,7 @@ class StringTransportWithDisconnection(StringTransport):
 
 
 class FakeDatagramTransport:
-    """Keeps in `written` the (packet, address) of each write; the address is `noAddr` where none was given."""
+    """Keeps the (packet, address) of each write in `written`; a missing address is `noAddr`."""
 
     noAddr: ClassVar[object] = object()
 
@@ -140,7 +140,7 @@ class FakeDatagramTransport:
 
 
 class AccumulatingProtocol(Protocol):
-    """Keeps what it receives in `data`, and tells what happened.
+    """Keeps its input in `data`, and notes its callbacks.
 
     `made` and `closed` are 0, then 1. `closedReason` is connectionLost's; `closedDeferred`, if set, then fires with
     None. The factory's `protocolConnectionMade`, a Deferred or None, fires once with the protocol that is connected.
@@ -153,7 +153,7 @@ class AccumulatingProtocol(Protocol):
     data = b""
 
     def connectionMade(self) -> None:
-        """Note it, and fire the factory's `protocolConnectionMade`."""
+        """Note the call, and fire the factory's `protocolConnectionMade`."""
         self.made = 1
         deferred = None if self.factory is None else self.factory.protocolConnectionMade
         if deferred is not None:
@@ -165,7 +165,7 @@ class AccumulatingProtocol(Protocol):
         self.data += data
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Note it, and fire `closedDeferred`."""
+        """Note the call, and fire `closedDeferred`."""
         self.closed = 1
         self.closedReason = reason
         deferred, self.closedDeferred = self.closedDeferred, None
@@ -174,7 +174,7 @@ class AccumulatingProtocol(Protocol):
 
 
 class LineSendingProtocol(LineReceiver):
-    """Sends `lines`, when connected or, if not `start`, with the first line that it gets. `response`: what it got."""
+    """Sends `lines`, when connected or, if not `start`, after its first line. `response`: the lines that it got."""
 
     lostConn = False
 
@@ -184,19 +184,19 @@ class LineSendingProtocol(LineReceiver):
         self.start = start
 
     def connectionMade(self) -> None:
-        """Send the lines, if it is up to this side to begin."""
+        """Send the lines, if this side begins."""
         if self.start:
             self._sendAll()
 
     def lineReceived(self, line: bytes) -> None:
-        """Keep the line; send ours, if it was the first and the other side was to begin."""
+        """Keep the line. If it is the first and the other side begins, send the lines of this side."""
         if not self.start:
             self._sendAll()
             self.lines = []
         self.response.append(line)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Note it in `lostConn`."""
+        """Note the end in `lostConn`."""
         self.lostConn = True
 
     def _sendAll(self) -> None:
@@ -205,10 +205,10 @@ class LineSendingProtocol(LineReceiver):
 
 
 class NonStreamingProducer:
-    """A pull producer that writes the numbers 0 to 9, one each time it is asked, and unregisters.
+    """A pull producer that writes the numbers 0 to 9, one a call, and unregisters.
 
-    `result` fires with None when it is done or has been stopped (`stopped`). Asking it again, or pausing it, is a
-    RuntimeError: a consumer must not.
+    `result` fires with None when it is done or has been stopped (`stopped`). A further call, or a pause, is a
+    RuntimeError, because a consumer must not make it.
     """
 
     counter = 0
@@ -229,11 +229,11 @@ class NonStreamingProducer:
             self._done()
 
     def pauseProducing(self) -> None:
-        """Nobody pauses a pull producer."""
+        """Raise RuntimeError: a consumer must not pause a pull producer."""
         raise RuntimeError("BUG: pause should never be called.")
 
     def stopProducing(self) -> None:
-        """The consumer has gone."""
+        """The consumer takes no more."""
         self.stopped = True
         self._done()
 
@@ -245,7 +245,7 @@ class NonStreamingProducer:
 
 
 class StringIOWithoutClosing(BytesIO):
-    """A BytesIO that can still be read after somebody has closed it."""
+    """A BytesIO that can still be read after a close()."""
 
     def close(self) -> None:
         """Do nothing."""

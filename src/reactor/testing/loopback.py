@@ -24,9 +24,9 @@ PumpPolicy = Callable[["LoopbackQueue", Any], None]
 
 
 class LoopbackQueue:
-    """What one side wrote and the other has not got: true while there is something, `get()` takes the next piece.
+    """The output of one side that the other has not got.
 
-    None stands for the end of the connection.
+    It is true while it is not empty, and `get()` takes the next piece. None stands for the end of the connection.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class LoopbackQueue:
         return bool(self._pieces)
 
     def get(self) -> bytes | None:
-        """Return the next piece, and take it out."""
+        """Take out the next piece, and return it."""
         return self._pieces.popleft()
 
     def put(self, piece: bytes | None) -> None:
@@ -63,9 +63,9 @@ def collapsingPumpPolicy(queue: LoopbackQueue, target: Any) -> None:
 
 
 class LoopbackRelay:
-    """A transport that keeps what is written, until clearBuffer() gives it to the protocol `target`, at the other end.
+    """A transport that keeps the output until clearBuffer() gives it to the protocol `target`, at the other end.
 
-    `logFile`, if there is one, is told of everything.
+    `logFile`, if there is one, gets all output.
     """
 
     buffer = b""
@@ -88,7 +88,7 @@ class LoopbackRelay:
         self.write(b"".join(iovec))
 
     def clearBuffer(self) -> None:
-        """Ask the producer for more, deliver what is kept, and then the end, if loseConnection() was called."""
+        """Ask the producer for more, deliver the kept output, and then the end, if loseConnection() was called."""
         if self.shouldLose == -1:
             return
         if self.producer is not None:
@@ -102,7 +102,7 @@ class LoopbackRelay:
             beside(self.target.connectionLost(Failure(ConnectionDone())))
 
     def loseConnection(self) -> None:
-        """Have the next clearBuffer() end the connection."""
+        """Make the next clearBuffer() end the connection."""
         if self.shouldLose != -1:
             self.shouldLose = 1
 
@@ -115,7 +115,7 @@ class LoopbackRelay:
         return "loopback"
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Have clearBuffer() ask `producer` for more."""
+        """Make clearBuffer() ask `producer` for more."""
         self.producer = producer
 
     def unregisterProducer(self) -> None:
@@ -132,7 +132,7 @@ class LoopbackRelay:
 
 
 class _LoopbackTransport:
-    """The transport of loopbackAsync: what is written goes into a queue."""
+    """The transport of loopbackAsync: its output goes into a queue."""
 
     connected = True
     disconnected = False
@@ -178,7 +178,7 @@ class _LoopbackTransport:
         self.producer = None
 
     def askProducer(self) -> None:
-        """Everything written has been delivered. A pull producer that writes nothing is asked again a little later."""
+        """Ask a pull producer for more: all output is delivered. If it writes nothing, ask again a little later."""
         producer = self.producer
         if producer is None or self.streamingProducer or self.disconnected:
             return
@@ -193,7 +193,7 @@ class _LoopbackTransport:
             self.askProducer()
 
     def pauseProducing(self) -> None:
-        """Nothing is held up: what is written is delivered."""
+        """Do nothing: all output is delivered."""
 
     def resumeProducing(self) -> None:
         """See pauseProducing."""
@@ -211,7 +211,7 @@ class _Loopback:
         self.ended: Deferred[None] = Deferred()
         self._policy = pumpPolicy
         addresses = [IPv4Address("TCP", "127.0.0.1", port) for port in (7000, 7001)]
-        # (who wrote, the queue it wrote to, who is to get it)
+        # (writer, its queue, receiver)
         self._ways = [(server, LoopbackQueue(), client), (client, LoopbackQueue(), server)]
         self._awake = True
         for (writer, queue, _target), host, peer in zip(self._ways, addresses, reversed(addresses), strict=True):
@@ -231,7 +231,7 @@ class _Loopback:
             self.ended.errback(Failure())
 
     def _run(self) -> None:
-        """Deliver until nobody writes any more or somebody closes."""
+        """Deliver until no side writes any more or one side closes."""
         while sum(self._deliver(*way) for way in self._ways):
             closing = next((way for way in self._ways if way[1].disconnect), None)
             if closing is not None:
@@ -252,11 +252,11 @@ class _Loopback:
 
 
 def loopbackAsync(server: Any, client: Any, pumpPolicy: PumpPolicy = identityPumpPolicy) -> Deferred[None]:
-    """Connect two protocols in memory; the Deferred fires with None when both have been told of the connection's end.
+    """Connect two protocols in memory; the Deferred fires with None after connectionLost of both.
 
-    `pumpPolicy(queue, protocol)` takes what one side wrote out of a LoopbackQueue and gives it to the other. What is
-    written when everything has been delivered is delivered on the current reactor's next turn. What a protocol raises
-    passes through, at first, and fails the Deferred later.
+    `pumpPolicy(queue, protocol)` takes the output of one side from a LoopbackQueue and gives it to the other. Output
+    that is written after everything has been delivered is delivered on the current reactor's next turn. An exception of
+    a protocol passes through during this call, and fails the Deferred later.
     """
     return _Loopback(server, client, pumpPolicy).ended
 
@@ -294,7 +294,7 @@ class _LoopbackServerFactory(ServerFactory[Any]):
 
 
 class _Telling:
-    """Passes everything on to a protocol, and fires a Deferred after its connectionLost."""
+    """Passes all calls on to a protocol, and fires a Deferred after its connectionLost."""
 
     def __init__(self, protocol: Any, ended: Deferred[None]) -> None:
         self._protocol = protocol
@@ -334,7 +334,7 @@ def loopbackUNIX(server: Any, client: Any, noisy: bool = True) -> Deferred[None]
 def loopbackTCP(server: Any, client: Any, port: int = 0, noisy: bool = True) -> Deferred[None]:
     """Connect two protocols over TCP on 127.0.0.1, in the current reactor.
 
-    The Deferred fires with None when both have been told of the connection's end and nobody listens any more.
+    The Deferred fires with None after connectionLost of both, when the port is closed.
     """
     reactor = _current.current()
 

@@ -1,4 +1,4 @@
-"""MemoryReactor: nobody listens and nobody connects, but what was asked for is remembered, for the test to look at."""
+"""MemoryReactor: it opens no ports and connections, but remembers the calls for the test."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class SynchronousResolver:
         addressTypes: Sequence[type] | None = None,
         transportSemantics: str = "TCP",
     ) -> HostResolution:
-        """See IHostnameResolver: the receiver has heard everything when this returns."""
+        """See IHostnameResolver. The receiver has got all its calls when this returns."""
         return answer(resolutionReceiver, hostName, succeed([IPv4Address("TCP", "127.0.0.1", portNumber)]))
 
 
 class MemoryPort:
-    """What the listenXXX of a MemoryReactor return."""
+    """The port that listenXXX of a MemoryReactor returns."""
 
     def __init__(self, hostAddress: Address) -> None:
         self._hostAddress = hostAddress
@@ -47,12 +47,12 @@ class MemoryPort:
         """Do nothing."""
 
     def getHost(self) -> Address:
-        """Return the address that was asked for."""
+        """Return the requested address."""
         return self._hostAddress
 
 
 class MemoryConnector:
-    """What the connectXXX of a MemoryReactor return. `stoppedConnecting`: whether stopConnecting was called."""
+    """The connector that connectXXX of a MemoryReactor returns. `stoppedConnecting`: stopConnecting was called."""
 
     stoppedConnecting = False
     _disconnected = False
@@ -72,18 +72,20 @@ class MemoryConnector:
         self._disconnected = True
 
     def getDestination(self) -> Address:
-        """Return the address that was asked for."""
+        """Return the requested address."""
         return self._address
 
 
 class MemoryReactor:
-    """A reactor that does nothing but remember. What is no factory, and no protocol, it refuses as a reactor does.
+    """A reactor that only remembers its calls. It refuses an object that is no factory, or no protocol, as a reactor does.
 
-    `tcpServers`, `tcpClients`, `sslServers`, `sslClients`, `unixServers`, `unixClients`, `adoptedPorts` and
-    `adoptedStreamConnections` hold the arguments of each call, as tuples in the order of the parameters, `connectors`
-    what the connectXXX returned; `readers` and `writers` what was added and not removed; `triggers` maps phases to
-    event types to (callable, args, kwargs), `whenRunningHooks` holds the same of callWhenRunning. `hasInstalled`,
-    `hasRun`, `hasStopped`, `hasCrashed`: what was called.
+    - `tcpServers`, `tcpClients`, `sslServers`, `sslClients`, `unixServers`, `unixClients`, `adoptedPorts` and
+      `adoptedStreamConnections` hold the arguments of each call, as tuples in the order of the parameters.
+    - `connectors` holds the results of connectXXX.
+    - `readers` and `writers` hold the present ones.
+    - `triggers` maps phases to event types to (callable, args, kwargs). `whenRunningHooks` holds the same of
+      callWhenRunning.
+    - `hasInstalled`, `hasRun`, `hasStopped` and `hasCrashed` say which methods were called.
     """
 
     __conform__ = conform
@@ -112,11 +114,11 @@ class MemoryReactor:
     # Running.
 
     def install(self) -> None:
-        """Note it in `hasInstalled`."""
+        """Note the call in `hasInstalled`."""
         self.hasInstalled = True
 
     def run(self, installSignalHandlers: bool = True) -> None:
-        """Call what callWhenRunning has kept, then stop(). AssertionError if it runs."""
+        """Make the calls that callWhenRunning has kept, then call stop(). AssertionError if it runs."""
         assert self.running is False, "the reactor is running, or has crashed"
         self.running = True
         self.hasRun = True
@@ -125,21 +127,21 @@ class MemoryReactor:
         self.stop()
 
     def stop(self) -> None:
-        """Note it in `hasStopped`; `running` is False."""
+        """Note the call in `hasStopped`; `running` is False."""
         self.running = False
         self.hasStopped = True
 
     def crash(self) -> None:
-        """Note it in `hasCrashed`; `running` is None."""
+        """Note the call in `hasCrashed`; `running` is None."""
         self.running = None
         self.hasCrashed = True
 
     def iterate(self, delay: float = 0) -> NoReturn:
-        """NotImplementedError: there is no loop."""
+        """Raise NotImplementedError: there is no loop."""
         raise NotImplementedError("a MemoryReactor has no loop")
 
     def fireSystemEvent(self, eventType: str) -> NoReturn:
-        """NotImplementedError: look at `triggers`."""
+        """Raise NotImplementedError: look at `triggers`."""
         raise NotImplementedError("a MemoryReactor fires no events")
 
     def addSystemEventTrigger(
@@ -149,11 +151,11 @@ class MemoryReactor:
         self.triggers.setdefault(phase, {}).setdefault(eventType, []).append((callable, args, kw))
 
     def removeSystemEventTrigger(self, triggerID: Any) -> NoReturn:
-        """NotImplementedError: triggers have no ID here."""
+        """Raise NotImplementedError: triggers have no ID here."""
         raise NotImplementedError("triggers of a MemoryReactor have no ID")
 
     def callWhenRunning(self, callable: Callable[..., object], *args: Any, **kw: Any) -> None:
-        """Call, if run() has ever been called; else keep it for then."""
+        """Make the call if run() has ever been called, else keep it for run()."""
         if self.running or self.hasRun:
             beside(callable(*args, **kw))
         else:
@@ -166,11 +168,11 @@ class MemoryReactor:
         return succeed("127.0.0.1")
 
     def resolveAll(self, name: str, port: int) -> Deferred[list[tuple[int, Any]]]:
-        """Return a Deferred of what `nameResolver` says: 127.0.0.1 and `port`, whatever the name, if it is our own."""
+        """Return a Deferred of the addresses of `nameResolver`; its default gives 127.0.0.1 and `port`."""
         return targetsOf(self.nameResolver, name, port)
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        """Have endpoints ask `resolver`; return the one from before."""
+        """Make endpoints ask `resolver`; return the earlier one."""
         before, self.nameResolver = self.nameResolver, resolver
         return before
 
@@ -287,15 +289,15 @@ class MemoryReactor:
         self.writers.discard(writer)
 
     def getReaders(self) -> list[Any]:
-        """Return what was added, in no order."""
+        """Return the added ones, in no order."""
         return list(self.readers)
 
     def getWriters(self) -> list[Any]:
-        """Return what was added, in no order."""
+        """Return the added ones, in no order."""
         return list(self.writers)
 
     def removeAll(self) -> list[Any]:
-        """Forget and return all readers and writers."""
+        """Remove and return all readers and writers."""
         found = list(self.readers | self.writers)
         self.readers.clear()
         self.writers.clear()
@@ -318,7 +320,7 @@ class RaisingMemoryReactor:
         self._connectException = connectException
 
     def installNameResolver(self, nameResolver: IHostnameResolver) -> NoReturn:
-        """NotImplementedError: no name is ever looked up."""
+        """Raise NotImplementedError: no name is ever looked up."""
         raise NotImplementedError("a RaisingMemoryReactor looks up no names")
 
     def _refuseListening(self) -> NoReturn:
@@ -381,9 +383,9 @@ class RaisingMemoryReactor:
 
 
 def waitUntilAllDisconnected(reactor: IReactorTime, protocols: Iterable[Any]) -> Deferred[LoopingCall]:
-    """Return a Deferred that fires when the transport of each of `protocols` is no longer `connected`.
+    """Return a Deferred that fires when no transport of `protocols` is `connected` any more.
 
-    They are looked at every hundredth of a second of `reactor`.
+    It checks them every hundredth of a second of `reactor`.
     """
     waiting = list(protocols)
 

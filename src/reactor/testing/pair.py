@@ -25,10 +25,10 @@ _serials = itertools.count(1)
 
 
 class FakeTransport(TCPConnection):
-    """A connection in memory: all that a TCP connection does, on a MemorySocket. connect() joins two.
+    """A connection in memory: a TCP connection's behaviour, on a MemorySocket. connect() joins two.
 
-    `isServer` says which side it is. getHost and getPeer return the addresses given, else made-up ones. Without a pump
-    a test can play the network itself, with getOutBuffer and bufferReceived.
+    `isServer` says which side it is. getHost and getPeer return the given addresses, or invented ones. Without a pump a
+    test can be the network itself, with getOutBuffer and bufferReceived.
     """
 
     disconnectReason: BaseException = ConnectionDone()
@@ -51,7 +51,7 @@ class FakeTransport(TCPConnection):
         return f"<{type(self).__name__} {side}{self.serial} of {type(self.protocol).__name__}>"
 
     def getOutBuffer(self) -> bytes | None:
-        """Return what was written and has not reached the peer, and forget it; None if there is nothing."""
+        """Return the output that has not reached the peer, and forget it; None if there is none."""
         found = bytearray()
         while True:
             if self.unsent:
@@ -62,7 +62,7 @@ class FakeTransport(TCPConnection):
             self.wire.outgoing.clear()
 
     def bufferReceived(self, buf: bytes) -> None:
-        """Give `buf` to the protocol, as if it had come from the peer; what the protocol raises passes through."""
+        """Give `buf` to the protocol, as if it had come from the peer; its exceptions pass through."""
         if (result := self.protocol.dataReceived(buf)) is not None:
             self._beside(result)
 
@@ -72,28 +72,28 @@ class FakeTransport(TCPConnection):
 
 
 def _madeUp(ofServer: bool, serial: int) -> IPv4Address:
-    """An address from the range that is reserved for documentation (RFC 5737)."""
+    """Return an address from a range that is reserved for documentation (RFC 5737)."""
     if ofServer:
         return IPv4Address("TCP", "192.0.2.1", 7000)
     return IPv4Address("TCP", "192.0.2.2", 1024 + serial % 64512)
 
 
 def makeFakeServer(serverProtocol: Any) -> FakeTransport:
-    """Return a transport for the side that has been connected to."""
+    """Return a transport for the accepting side."""
     return FakeTransport(serverProtocol, isServer=True)
 
 
 def makeFakeClient(clientProtocol: Any) -> FakeTransport:
-    """Return a transport for the side that connects."""
+    """Return a transport for the connecting side."""
     return FakeTransport(clientProtocol, isServer=False)
 
 
 class IOPump:
-    """Moves bytes between two connected protocols: nothing arrives but by pump() or flush().
+    """Moves bytes between two connected protocols: data arrives only by pump() or flush().
 
-    `client` and `server` are the protocols, `clientIO` and `serverIO` their transports, `reactor` the PumpReactor that
-    both transports have, and `clock` what tells its time, which only a test advances. With `debug`, what is on its way
-    is printed.
+    `client` and `server` are the protocols, `clientIO` and `serverIO` their transports. `reactor` is the PumpReactor of
+    both transports, and `clock` its clock, which only a test advances. With `debug`, the pump prints the bytes that it
+    moves.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class IOPump:
         self.clock = self.reactor.clock if clock is None else clock
 
     def pump(self, debug: bool = False, advanceClock: bool = True) -> bool:
-        """Turn once: what each side wrote is sent, what was sent is received. Return whether anything was done.
+        """Turn once: send the output of each side, and deliver it. Return whether anything was done.
 
-        With `advanceClock` the clock's calls that are due are made too.
+        With `advanceClock` this also makes the clock's calls that are due.
         """
         if advanceClock:
             self.clock.advance(0)
@@ -128,7 +128,7 @@ class IOPump:
         return self.reactor.turn()
 
     def flush(self, debug: bool = False, advanceClock: bool = True) -> bool:
-        """pump() until there is nothing to do; return whether there was. AssertionError if it does not end."""
+        """Call pump() until there is nothing to do; return whether there was. AssertionError if it does not end."""
         for turns in range(TURNS):
             if not self.pump(debug, advanceClock):
                 return turns > 0
@@ -146,8 +146,8 @@ def connect(
 ) -> IOPump:
     """Connect two protocols, the server first, and return their pump.
 
-    With `greet`, all that they say at once has arrived. `clock` tells the time (an IReactorTime with `advance`; None: a
-    new Clock); or it is the PumpReactor of other pairs, to which this one is added.
+    With `greet`, the output of both connectionMade has arrived. `clock` tells the time: an IReactorTime with `advance`,
+    or None for a new Clock. It may also be the PumpReactor of other pairs, to which this one is added.
     """
     pumping = clock if isinstance(clock, PumpReactor) else PumpReactor(clock)
     serverTransport.wire.join(clientTransport.wire)
@@ -181,13 +181,13 @@ def connectedServerAndClient(
 
 
 class ConnectionCompleter:
-    """Makes, or fails, the connections that a MemoryReactor was asked for with connectTCP and listenTCP."""
+    """Makes, or fails, the connections of a MemoryReactor's connectTCP and listenTCP calls."""
 
     def __init__(self, memoryReactor: MemoryReactor) -> None:
         self._reactor = memoryReactor
 
     def succeedOnce(self, debug: bool = False, greet: bool = True) -> IOPump | None:
-        """Connect the first client whose port number somebody listens at; return the pump, or None if there is none.
+        """Connect the first client with a listening port of its number; return the pump, or None.
 
         The MemoryReactor is the pump's clock if it is a Clock.
         """
@@ -209,7 +209,7 @@ class ConnectionCompleter:
 
 
 def connectableEndpoint(debug: bool = False) -> tuple[TCP4ClientEndpoint, ConnectionCompleter]:
-    """Return a client endpoint, and what makes or fails the connections that it is asked for.
+    """Return a client endpoint, and the ConnectionCompleter of its connections.
 
     The other side of each is a Protocol that does nothing. `debug` is for programs that pass it; pumps have their own.
     """

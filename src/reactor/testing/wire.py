@@ -1,9 +1,9 @@
-"""A connection without a network: two sockets that are buffers, and a reactor that looks at them.
+"""A connection without a network: two sockets that are buffers, and a reactor that polls them.
 
-What protocols get is the package's own Connection, on a MemorySocket: a stream with a bounded buffer each way, half-
-closing and resets, as between two processes of one machine. So there is no second implementation of a transport that
-could behave in another way. PumpReactor is a ReactorBase whose descriptors are such sockets. Its time is a Clock's: it
-does not sleep, but moves on to the next thing that is due.
+A protocol gets the package's own Connection, on a MemorySocket. That is a stream with a bounded buffer each way,
+half-closing and resets, as between two processes of one machine. So there is no second implementation of a transport,
+which could behave in another way. PumpReactor is a ReactorBase whose descriptors are such sockets. Its time is a
+Clock's: it does not sleep, but moves on to the next deadline.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IN_FLIGHT = 64 * 1024
 class MemorySocket:
     """One end of a stream in memory, with as much of a socket's methods as a Connection needs.
 
-    At most IN_FLIGHT bytes wait on each way; what is sent before join() has no bound, and is there when the peer comes.
+    At most IN_FLIGHT bytes wait each way. Bytes sent before join() have no bound, and the peer gets them then.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class MemorySocket:
         return not self.joined or len(self.outgoing) < IN_FLIGHT or self._reset or self._peer is None
 
     def recv(self, size: int) -> bytes:
-        """Return up to `size` bytes, b"" at the end; ConnectionResetError, BlockingIOError as sockets do."""
+        """Return up to `size` bytes, b"" at the end; ConnectionResetError and BlockingIOError as of sockets."""
         if self.incoming:
             data = bytes(memoryview(self.incoming)[:size])
             del self.incoming[:size]
@@ -68,7 +68,7 @@ class MemorySocket:
         raise BlockingIOError(errno.EAGAIN, "nothing has been sent")
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
-        """Take as much of `data` as there is room for, and return how much that is; errors as sockets have them."""
+        """Take as much of `data` as there is room for, and return its length; errors as of sockets."""
         if self._reset:
             raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
         if self._outputEnded or (self.joined and self._peer is None):
@@ -80,7 +80,7 @@ class MemorySocket:
         return min(room, len(data))
 
     def shutdown(self, how: int) -> None:
-        """End our half (SHUT_WR is all that is asked for): the peer reads what is there, then b""."""
+        """End our half (SHUT_WR is the only use): the peer reads the rest, then b""."""
         self._outputEnded = True
         if self._peer is not None:
             self._peer._inputEnded = True
@@ -90,7 +90,7 @@ class MemorySocket:
         self._options[level, option] = value
 
     def getsockopt(self, level: int, option: int) -> Any:
-        """Return what was set, else 0."""
+        """Return the value that was set, else 0."""
         return self._options.get((level, option), 0)
 
     def fileno(self) -> int:
@@ -98,7 +98,7 @@ class MemorySocket:
         return -1
 
     def close(self) -> None:
-        """The peer sees the end, or a reset if there is unread input or SO_LINGER says so."""
+        """Close. The peer sees the end, or a reset if there is unread input or SO_LINGER is 0."""
         if self.closed:
             return
         self.closed = True
@@ -117,13 +117,14 @@ class MemorySocket:
 class PumpReactor(ReactorBase):
     """A reactor for FakeTransports, any number of pairs. It opens no sockets.
 
-    `clock` tells its time. iterate() and run() do not sleep: with nothing else to do they advance the clock to the next
-    deadline, by no more than iterate() was asked to. Calls of other threads are waited for where there is no deadline.
+    `clock` tells its time. iterate() and run() do not sleep. With nothing else to do they advance the clock to the next
+    deadline, by at most the delay of iterate(). Without a deadline they wait for calls of other threads.
     """
 
     def __init__(self, clock: Any = None) -> None:
-        """`clock`: an IReactorTime with `advance`, such as a task.Clock; None for a new one. Another reactor
-        will do if only turn() is called.
+        """Make a reactor with the time of `clock`, an IReactorTime with `advance`; None for a new Clock.
+
+        Another reactor is good enough if only turn() is called.
         """
         self.clock: Any = Clock() if clock is None else clock
         self._readers: dict[Any, MemorySocket] = {}
@@ -138,7 +139,7 @@ class PumpReactor(ReactorBase):
         return clock.seconds()
 
     def monotonic(self) -> float:
-        """Return the time by which delayed calls are made: the clock's, or the one that never jumps if it tells two."""
+        """Return the time for delayed calls: the clock's, or, if it has two, the one that never jumps."""
         return monotonicTime(self.clock)
 
     def turn(self) -> bool:
