@@ -29,7 +29,7 @@ BUILT_IN = ("echo", "chat", "collect")
 
 @dataclass
 class Application:
-    """What is served: the factory, what to do with each protocol it builds, a command to try it, and what ends it."""
+    """A served application: its factory, a call for each of its protocols, a command to try it, and its end."""
 
     factory: Any
     prepare: Callable[[Any], None] | None
@@ -39,7 +39,7 @@ class Application:
 
 
 def lineSettings(delimiter: Delimiter | None, maxLine: int | None, overlong: str | None) -> dict[str, Any]:
-    """Return the attributes that a LineReceiver is to have; None is nothing said."""
+    """Return the attributes to set on a LineReceiver; None means that an option was not given."""
     settings: dict[str, Any] = {}
     if delimiter is not None:
         settings |= delimiter._asdict()
@@ -48,7 +48,7 @@ def lineSettings(delimiter: Delimiter | None, maxLine: int | None, overlong: str
     if overlong is not None:
         settings["overlong"] = overlong
         if overlong == "skip":
-            settings["skippedLevel"] = logging.WARNING  # what is lost here is not the client's choice
+            settings["skippedLevel"] = logging.WARNING  # the client did not choose to lose lines here
     return settings
 
 
@@ -60,9 +60,10 @@ def makeApplication(
     reactor: Any = None,
     outputDelimiter: str | None = None,
 ) -> Application:
-    """Return the application called `name`, its lines as `settings` has it. CommandError if there is none.
+    """Return the application called `name`, with `settings` for its lines. CommandError if there is none.
 
-    `fail` is called later, with a CommandError, if it cannot go on. `reactor` writes for collect what must wait.
+    `fail` is called later, with a CommandError, if the application cannot go on. `reactor` writes the waiting output of
+    collect.
     """
     if outputDelimiter is not None and name != "collect":
         raise CommandError("--output-delimiter is for collect only", USAGE)
@@ -90,14 +91,14 @@ def makeApplication(
 
 
 def framingOf(incoming: bytes, chosen: str | None) -> Framing:
-    """Return how collect's file is written: `incoming` ends the clients' lines, `chosen` is --output-delimiter."""
+    """Return the framing of collect's file: `incoming` ends the clients' lines, `chosen` is --output-delimiter."""
     if chosen is None:
         return Framing(incoming)
     return Framing(incoming, incoming if chosen == SAME else DELIMITERS[chosen].delimiter)
 
 
 def tuned(factory: Any, settings: dict[str, Any]) -> Any:
-    """Have `factory` build a subclass of its protocol with `settings`, if that is a LineReceiver class; return it."""
+    """Make `factory` build a subclass of its LineReceiver class, with `settings`; return the factory."""
     protocol: Any = getattr(factory, "protocol", None)
     if settings and isLineReceiver(protocol):
         namespace = {**settings, "__module__": protocol.__module__, "__qualname__": protocol.__qualname__}
@@ -111,7 +112,7 @@ def isLineReceiver(thing: Any) -> bool:
 
 
 class _Setter:
-    """Gives `settings` to LineReceivers that come out of a factory in a way of its own. CommandError for others."""
+    """Gives `settings` to LineReceivers of a factory with a buildProtocol of its own. CommandError for others."""
 
     def __init__(self, settings: dict[str, Any], name: str) -> None:
         self._settings = settings
@@ -131,7 +132,7 @@ class _Setter:
 
 
 def findApplication(name: str) -> Any:
-    """Return the object that `package.module:name` is, from a module that may lie in the current directory."""
+    """Return the object `package.module:name`; the module may lie in the current directory."""
     moduleName, colon, path = name.partition(":")
     if moduleName.endswith(".py") or "/" in moduleName:
         directory, _, file = moduleName.rpartition("/")
@@ -165,7 +166,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _told(error: BaseException) -> str:
-    """Return a module's own error in one line: where it happened last, its type, and what it says."""
+    """Return a module's own error in one line: its last place, its type, and its text."""
     if isinstance(error, SyntaxError):
         return escaped(f"{type(error).__name__}: {error}")
     told = f"{type(error).__name__}: {reasonOf(error)}"
@@ -178,8 +179,9 @@ def _told(error: BaseException) -> str:
 
 
 def asFactory(thing: Any, name: str) -> Any:
-    """Return the factory that `thing` is or leads to: a protocol class, a factory, its class, or a callable that
-    returns one, which is called once, without arguments.
+    """Return the factory of `thing`: a protocol class, a factory, its class, or a callable.
+
+    The callable is called once, without arguments, and returns a factory.
     """
     factory = _directFactory(thing, name)
     if factory is None and callable(thing):
@@ -203,6 +205,6 @@ def _call(thing: Any, name: str) -> Any:
     except Exception as error:
         raise CommandError(f"{name} failed: {_told(error)}") from error
     if inspect.iscoroutine(made):
-        made.close()  # else Python warns that nothing awaited it
+        made.close()  # otherwise Python warns that no code awaited it
         raise CommandError(f"{name} returns a coroutine; a plain function that returns a Factory is needed", USAGE)
     return made

@@ -1,7 +1,7 @@
-"""Backlog: what waits to be written to a pipe, terminal or socket that takes nothing now.
+"""Backlog: the waiting output to a pipe, terminal or socket that takes nothing now.
 
-A piece of at most PIPE_BUF bytes is one write, which a pipe takes whole or not at all (pipe(7)), so that what several
-programs write to it stays apart, message by message.
+A piece of at most PIPE_BUF bytes is one write, which a pipe takes whole or not at all (pipe(7)). So messages of several
+programs to one pipe do not mix.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from reactor.transports.sharing import PIPE_BUF, SharedDescriptor
 class Backlog:
     """Writes to `descriptor`, without ever waiting. A message ends in `delimiter`; b"": each write is one.
 
-    `size` is how many bytes wait, `messages` how many messages end in them.
+    `size` is the number of waiting bytes, `messages` the number of messages that end in them.
     """
 
     def __init__(self, descriptor: SharedDescriptor, delimiter: bytes = b"") -> None:
@@ -25,7 +25,7 @@ class Backlog:
         self._pieces: deque[tuple[bytes, int]] = deque()
 
     def write(self, data: bytes) -> None:
-        """Write `data` behind what waits; keep what is not taken. OSError if nothing will be: all waits then."""
+        """Write `data` behind the waiting bytes; keep the rest. On an OSError all bytes wait."""
         delimiter = self._delimiter
         start = 0
         while start < len(data):
@@ -39,7 +39,7 @@ class Backlog:
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits, as much as is taken. See write."""
+        """Write as much of the waiting bytes as the descriptor takes. See write."""
         while self._pieces:
             piece, count = self._pieces[0]
             sent = self._descriptor.write(piece)
@@ -54,7 +54,7 @@ class Backlog:
             self.messages -= count
 
     def drop(self) -> tuple[int, int]:
-        """Forget what waits; return how many messages and bytes that was."""
+        """Drop the waiting bytes; return the number of messages and bytes."""
         dropped = self.messages, self.size
         self._pieces.clear()
         self.messages = self.size = 0
@@ -62,8 +62,9 @@ class Backlog:
 
 
 def _cut(data: bytes, start: int, delimiter: bytes) -> int:
-    """Return where the piece of `data` ends that begins at `start`: behind a message, if one ends in PIPE_BUF bytes,
-    and never inside a delimiter.
+    """Return the end of the piece of `data` that begins at `start`.
+
+    It is behind a message, if one ends within PIPE_BUF bytes, and never inside a delimiter.
     """
     limit = start + PIPE_BUF
     if len(data) <= limit or not delimiter:

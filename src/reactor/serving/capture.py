@@ -1,8 +1,8 @@
-"""What Python itself would write to standard error, as records of the log.
+"""Turns the texts that Python itself writes to standard error into records of the log.
 
-A warning, an exception in a thread or in a `__del__`, and one that ends the program can hold a peer's text. Python
-writes that text as it is, and waits for a reader of standard error that has stalled, with the loop waiting too. Here
-each becomes one record, escaped and never waited for. Only these four are taken: `print()` is the program's own.
+Four texts can hold a peer's text: a warning, an exception in a thread, one in a `__del__`, and one that ends the
+program. Python writes that text as is. If the reader of standard error has stalled, it waits, and so does the loop.
+Here each becomes one escaped record, which never waits. Only these four are taken: `print()` is the program's own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ warningsLog = getLogger("py.warnings")  # the name that logging.captureWarnings(
 
 
 def capture(finish: Callable[[], object]) -> None:
-    """Log, from now on, what Python would write. `finish` is called after the record of what ends the program."""
+    """Log Python's own texts from now on. `finish` is called after the record of an exception that ends the program."""
 
     def uncaught(kind: type[BaseException], value: BaseException, frames: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):

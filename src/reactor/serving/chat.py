@@ -1,18 +1,19 @@
 """The chat application: one room, for people with nc or telnet.
 
-What members send is theirs to choose, so nothing of it that could move a terminal's cursor, colour it or turn its text
-around reaches another: whatever is not printable arrives as U+FFFD. Nobody's line can pass for another's, as names are
-what chatnames says, or for the room's own, which begin with "* ".
+Members choose their text freely. So no character that could move a terminal's cursor, colour it or turn its text around
+reaches another member: each unprintable character arrives as U+FFFD. A member's line cannot pass for another member's,
+because of the rules of chatnames. It cannot pass for the room's own lines either, which begin with "* ".
 
-Each line is written to every member, so a few bytes of one make many. Three things bound what one can cause:
-- In a turn of the loop the room writes TURN_WRITES times at most, and to nobody more than TURN_BYTES and one line.
-- A member says FREE_LINES lines in a WINDOW freely. What goes beyond, and what finds a turn used up, waits in a queue
-  of one line a member, which has half of each turn. Its sender is not read meanwhile.
-- The queue waits while a member that reads has LAG bytes before it, but for PATIENCE windows at most. So a member is
-  dropped for what it does not read, never for what was written in one turn.
+Each line is written to every member, so a few bytes of one member become many. Three rules bound this:
 
-A connection without a name takes no place in the room. It has NAME_TIMEOUT to say one, or less if MAX_NAMELESS others
-come.
+- In a turn of the loop the room makes at most TURN_WRITES writes. No member gets more than TURN_BYTES and one line.
+- A member may send FREE_LINES lines in a WINDOW. A further line, or one that finds a turn used up, waits in a queue,
+  one line a member. The queue has half of each turn. The room does not read its sender meanwhile.
+- The queue waits while a member that reads has LAG unsent bytes, but for PATIENCE windows at most. So a member is
+  dropped because it does not read, never because of the writes of one turn.
+
+A connection without a name takes no place in the room. It has NAME_TIMEOUT to send one, or less if there are more than
+MAX_NAMELESS others.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ HELP = "/name NEW, /who, /quit; everything else is said to all"
 
 
 def cleaned(line: bytes) -> str:
-    """Return a line as text of printable characters alone."""
+    """Return a line as text of printable characters only."""
     text = line.decode(errors="replace").replace("\t", " ")
     if text.isprintable():
         return text
@@ -53,7 +54,7 @@ def cleaned(line: bytes) -> str:
 
 
 class Member(ServedLines):
-    """One connection. The first line is its name; then it has joined. Answered with the line ending it sends itself.
+    """One connection. The first line is its name; then it has joined. It gets its own kind of line ending.
 
     A member that does not read loses its connection when MAX_BACKLOG bytes wait for it.
     """
@@ -61,7 +62,7 @@ class Member(ServedLines):
     factory: Room
     name: str | None = None
 
-    #: What the room notes of it: the window of `said`, lines said in it, and the window in which it was seen to lag.
+    # : The room's notes: the window of `said`, the lines in it, and the window in which the member lagged.
     window = -1
     said = 0
     lagging: int | None = None
@@ -83,7 +84,7 @@ class Member(ServedLines):
         self.factory.expect(self)
 
     def lineReceived(self, line: bytes) -> Deferred[Any] | None:
-        """A name, a command, or something to say: now, or when the room comes to it."""
+        """Take a name, a command, or a line for the others: now, or when the room comes to it."""
         if self.factory.mayGoOn(self):
             self.obey(line)
             return None
@@ -93,10 +94,10 @@ class Member(ServedLines):
         return turn
 
     def obey(self, line: bytes) -> None:
-        """Do what a line asks for."""
+        """Carry out a line."""
         self.factory.spend(1, len(line))
         if self.name is None and self.transport.disconnecting:
-            return  # refused while the line waited
+            return  # refused while its line waited
         if self.delimiter == b"\n":
             self._ending = b"\r\n" if line.endswith(b"\r") else b"\n"
             line = line.removesuffix(b"\r")
@@ -119,17 +120,17 @@ class Member(ServedLines):
         self.transport.write(data + (self._ending or self.delimiter))
 
     def refuse(self, why: str, reason: type[ConnectionDone] = ConnectionUnwanted) -> None:
-        """Say why, and close for that `reason`: it does not become a member."""
+        """Send the reason, and close for that `reason`: the connection does not become a member."""
         self._hasAnswered()
         self.tell(f"* {why}")
         closeFor(self.transport, reason(why))
 
     def isBehind(self) -> bool:
-        """Whether much of what was written to it is not sent."""
+        """Whether much of its output is unsent."""
         return getattr(self.transport, "unsent", 0) > LAG
 
     def connectionLost(self, reason: Any = None) -> None:
-        """Tell the others, with the reason if it is this member's slowness."""
+        """Tell the others; if this member was too slow, tell that too."""
         self.isGone = True
         self._hasAnswered()
         if self.name is not None:
@@ -137,7 +138,7 @@ class Member(ServedLines):
             self.factory.leave(self, "was dropped: did not read" if slow else "has left")
 
     def _hasAnswered(self) -> None:
-        """Wait no more for its name."""
+        """Stop waiting for its name."""
         deadline, self._deadline = self._deadline, None
         if deadline is not None:
             if deadline.active():
@@ -167,7 +168,7 @@ class Member(ServedLines):
             self.tell(f"* {HELP}")
 
     def _take(self, name: str) -> bool:
-        """Take a name, if it is one and nobody has it. Whether that was so; the member is told if not."""
+        """Take a name, if it is valid and free. Return whether it was; if not, tell the member why."""
         name = normalized(name)
         problem = nameProblem(name)
         if problem is None and not self.factory.claim(self, name):
@@ -178,7 +179,7 @@ class Member(ServedLines):
 
 
 class Room(ServerFactory[Member]):
-    """The members that have a name, in the order in which they joined, and what each may make the room write."""
+    """The members with names, in the order in which they joined, and the limits on their lines."""
 
     noisy = False
     protocol = Member
@@ -188,7 +189,7 @@ class Room(ServerFactory[Member]):
         self._nameless: dict[Member, None] = {}
         self._queue: deque[tuple[Member, bytes, Deferred[Any]]] = deque()
         self._news: deque[str] = deque()
-        self.reactor: Any = None  # the members', from the first on
+        self.reactor: Any = None  # one queue for all members, in order
         self._writes = 0
         self._bytes = 0
         self._window = 0
@@ -198,21 +199,21 @@ class Room(ServerFactory[Member]):
     # The members.
 
     def isFull(self) -> bool:
-        """Whether nobody else can join."""
+        """Whether the room is full."""
         return len(self._members) >= MAX_MEMBERS
 
     def expect(self, member: Member) -> None:
-        """`member` has been asked for its name. If too many have, the first of them waits no longer."""
+        """Wait for the name of `member`. If too many connections have no name, close the oldest of them."""
         self._nameless[member] = None
         if len(self._nameless) > MAX_NAMELESS:
             next(iter(self._nameless)).refuse("others wait to say their names")
 
     def expectNoMore(self, member: Member) -> None:
-        """`member` has a name, or goes."""
+        """Stop waiting for the name of `member`: it has one, or leaves."""
         self._nameless.pop(member, None)
 
     def claim(self, member: Member, name: str) -> bool:
-        """Give `member` a name. False if another one has it, or one that looks like it."""
+        """Give `member` a name. Return False if another member has it, or one that looks like it."""
         key = keyOf(name)
         if self._members.get(key, member) is not member:
             return False
@@ -223,18 +224,18 @@ class Room(ServerFactory[Member]):
         return True
 
     def names(self, but: Member | None = None) -> list[str]:
-        """Return everybody's name, without that of `but`."""
+        """Return all names, without that of `but`."""
         return [str(member.name) for member in self._members.values() if member is not but]
 
     def leave(self, member: Member, how: str) -> None:
-        """A member has gone. If this turn is used up, the others hear of it in one of the next."""
+        """Remove a member. If this turn is used up, the others hear of it in one of the next turns."""
         del self._members[keyOf(str(member.name))]
         self._news.append(f"* {member.name} {how}")
         if len(self._news) == 1 and self._isOpen(TURN_WRITES):
             self.say(self._news.popleft())
         self._awaitTurn()
 
-    # What members say, and when it is passed on.
+    # The members' lines, and when they are passed on.
 
     def say(self, text: str, by: Member | None = None) -> None:
         """Send a line to all, but not to `by`."""
@@ -246,13 +247,13 @@ class Room(ServerFactory[Member]):
                 member.send(data)
 
     def spend(self, writes: int, size: int) -> None:
-        """So much of this turn is used."""
+        """Count this much of the turn as used."""
         self._writes += writes
         self._bytes += size
         self._awaitTurn()
 
     def mayGoOn(self, member: Member) -> bool:
-        """Whether a line of `member` is dealt with at once. It counts."""
+        """Count a line of `member`. Return whether it may be handled at once."""
         if member.window != self._window:
             member.window, member.said = self._window, 0
         member.said += 1
@@ -261,7 +262,7 @@ class Room(ServerFactory[Member]):
         return member.said <= FREE_LINES and self._isOpen(TURN_WRITES)
 
     def queue(self, member: Member, line: bytes, turn: Deferred[Any]) -> None:
-        """Fire `turn` with a line when its turn comes; never, if its member has gone by then."""
+        """Fire `turn` with a line when its turn comes, but never if its member has left by then."""
         self._queue.append((member, line, turn))
         self._awaitTurn()
 
@@ -273,7 +274,7 @@ class Room(ServerFactory[Member]):
             self._turnCall = self.reactor.callLater(delay, self._turn)
 
     def _turn(self) -> None:
-        """A turn of the loop later: deal with what waits, as far as half a turn goes."""
+        """Handle waiting lines for half a turn; called on a later turn of the loop."""
         self._turnCall = None
         self._writes = self._bytes = 0
         while self._news and self._isOpen(TURN_WRITES // 2):
@@ -295,7 +296,7 @@ class Room(ServerFactory[Member]):
             self._windowCall = self.reactor.callLater(WINDOW, self._nextWindow)
 
     def _mustWait(self) -> bool:
-        """Whether a member that may be reading is behind. One that has been for long is not waited for."""
+        """Whether a member that may still read lags. The room does not wait for one that has lagged for long."""
         waits = False
         for member in self._members.values():
             if not member.isBehind():

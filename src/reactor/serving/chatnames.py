@@ -1,8 +1,8 @@
-"""The names of chat's members: which there may be, and which are the same to an eye.
+"""The names of chat's members: the valid ones, and those that look the same.
 
-Names are taken in Unicode's form NFKC, in which fullwidth letters are ordinary ones, and compared by case-folding
-(as RFC 8265 has it for user names). Beyond that, no letter may be invisible, the letters of a name are of one script,
-and those of other scripts that look like Latin ones count as these (Unicode's UTS 39 calls them confusables).
+Names are in Unicode's form NFKC, in which fullwidth letters are ordinary ones. They are compared by case-folding, as
+RFC 8265 does with user names. No letter may be invisible, and the letters of a name are of one script. Letters of other
+scripts that look like Latin ones count as these (Unicode's UTS 39 calls them confusables).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import unicodedata
 
 MAX_NAME = 20
 
-# Letters that are shown as nothing: the fillers of Hangul (Default_Ignorable_Code_Point, in Unicode's words).
+# Invisible letters: the fillers of Hangul (Unicode's Default_Ignorable_Code_Point).
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0")
 
 # Scripts that are written together, by their first words in the names of characters.
@@ -19,7 +19,7 @@ _TOGETHER = frozenset(
     {"LATIN", "CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "HANGUL"}
 )
 
-# What looks like a Latin letter, in one of its cases; by code points, as no eye could check it.
+# Letters that look like a Latin letter, in one of its cases. They stand as code points, as no reader could check them.
 _CYRILLIC = (
     "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0455\u0456\u0458\u04bb\u0501\u051b\u051d"
 )
@@ -29,19 +29,19 @@ _LOOKALIKES = str.maketrans(_CYRILLIC + _GREEK + _OTHER, "abekmhopctyxsijhdqw" +
 
 
 def normalized(name: str) -> str:
-    """Return a name in the form in which it is taken, shown and compared."""
+    """Return a name in the form in which it is kept, shown and compared."""
     return unicodedata.normalize("NFKC", name)
 
 
 def keyOf(name: str) -> str:
-    """Return what is equal for names that are the same to an eye."""
+    """Return a key that is equal for names that look the same."""
     folded = normalized(normalized(name).casefold())
     digits = (str(unicodedata.decimal(character, character)) for character in folded)
     return "".join(digits).translate(_LOOKALIKES)
 
 
 def nameProblem(name: str) -> str | None:
-    """Return what is wrong with a name in its normalized form, or None."""
+    """Return the fault of a name in its normalized form, or None."""
     if not name:
         return "a name cannot be empty"
     if len(name) > MAX_NAME:

@@ -1,12 +1,12 @@
 """The collect application: every line of every client, whole and once, into a file.
 
-A read's lines are one write to the file, made before the next read, so nothing is held back in this process: when the
-client has been read, the system has its lines. Lines of one client keep their order; those of others stand between
-them. What cannot be written is nobody's to keep: all clients are dropped, the command ends, and its exit code says so.
+The lines of a read are one write to the file, made before the next read. So this process holds nothing back: when it
+has read from a client, the system has the lines. Lines of one client keep their order, with those of others between
+them. If a write fails, no one else has the lines: all clients are dropped, the command ends, and its exit code says so.
 
-A pipe, terminal or socket in the file's place may stall. Then lines wait here, and their senders are paused: each once
-it has brought lines that wait, and all of them above HELD bytes. At the end they may wait until the connections' own
-deadline; what is still not taken then is lost, counted and said, and the exit code is not 0.
+A pipe, terminal or socket in the file's place may stall. Then lines wait here, and their senders are paused. Above HELD
+bytes all clients are paused. At the end the lines may wait until the connections' own deadline. Lines that are still
+not taken then are lost, counted and logged, and the exit code is not 0.
 """
 
 from __future__ import annotations
@@ -30,27 +30,28 @@ from reactor.serving.lines import ServedLines
 log = getLogger("reactor.serving")
 
 MAX_LINE = 1024 * 1024
-HELD = 1024 * 1024  # bytes: above them nobody at all is read from
+HELD = 1024 * 1024  # bytes: above them no client is read
 
 
 class Collector(ServedLines):
-    """One client. A CR before the LF is part of the line; what follows the last LF is a line, if the client ended in
-    order: the same line as with its LF, so one that is too long is treated as such.
+    """One client. A CR before the LF is part of the line.
+
+    If the client ends in order, the bytes behind the last LF are a line too, with the same rules, also for its length.
     """
 
     MAX_LENGTH = MAX_LINE
     factory: Collection
 
     def connectionMade(self) -> None:
-        """Wait, if all others do."""
+        """Pause, if all other clients are paused."""
         self.factory.joined(self)
 
     def linesReceived(self, lines: list[bytes]) -> None:
-        """Keep a read's lines."""
+        """Keep the lines of a read."""
         self.factory.keep(lines, self)
 
     def readConnectionLost(self) -> None:
-        """The client has said everything."""
+        """Keep the last line: the client has sent everything."""
         rest = self.clearLineBuffer()
         if rest:
             self._lastLineReceived(rest.removesuffix(b"\r") if self.stripCR else rest)
@@ -65,7 +66,7 @@ class Collector(ServedLines):
         self.lineLengthExceeded(line)
 
     def connectionLost(self, reason: Any = None) -> None:
-        """A line that the client did not end is not whole."""
+        """Log an unfinished line: it is not whole, so it is lost."""
         self.factory.left(self)
         rest = self.clearLineBuffer()
         if rest and isinstance(reason, Failure) and not self.factory.failed:
@@ -109,26 +110,26 @@ class Collection(ServerFactory[Collector]):
                     self._pause(each)
 
     def keepLast(self, rest: bytes) -> None:
-        """Write what a client said after its last delimiter."""
+        """Write the bytes behind a client's last delimiter."""
         self.keep([self._output.framing.lastLine(rest)])
 
     def joined(self, client: Collector) -> None:
-        """A client has come."""
+        """Add a client."""
         self._clients[client] = None
         if self._isFull():
             self._pause(client)
 
     def left(self, client: Collector) -> None:
-        """A client has gone."""
+        """Remove a client."""
         self._clients.pop(client, None)
         self._paused.pop(client, None)
 
     def stopBegins(self) -> None:
-        """The command has been told to stop: from now on the deadline runs."""
+        """Start the deadline: the command is stopping."""
         self._deadline = time.monotonic() + DEADLINE
 
     def allTaken(self, reactor: ITransportReactor) -> Deferred[None]:
-        """The clients have gone. The Deferred fires when nothing waits any more, or at the deadline."""
+        """Return a Deferred that fires when no line waits any more, or at the deadline. All clients have left."""
         if not self._output.waits:
             return succeed(None)
         taken = self._taken = Deferred()
@@ -145,7 +146,7 @@ class Collection(ServerFactory[Collector]):
             client.pauseProducing()
 
     def _goOn(self) -> None:
-        """Nothing waits any more."""
+        """Resume the clients: no line waits any more."""
         while self._paused and not self._output.waits:
             client = next(iter(self._paused))
             del self._paused[client]

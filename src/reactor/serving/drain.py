@@ -1,25 +1,26 @@
-"""How a server ends its connections: what was read is answered, what is owed is sent, and no peer that heeds the end
-sees a reset.
+"""How a server ends its connections: it answers and sends everything, and resets no peer that stops sending.
 
-    accepting  a port closes as soon as nobody waits in its queue any more: at once, unless the system has no descriptor
-               left, which the connections that end give back
-    reading    as before, until the kernel has nothing left to be read, of all of them (READ_GRACE at most: some clients
-               never stop): what one has said may be owed to another
-    leaving    what is owed is sent, then our half is ended. What still comes is delivered as before: nobody knows how
-               much of it a client that watches nothing has counted as taken. A protocol that has paused its transport
-               still has something to deliver, and is waited for
-    sent       the peer has what it was owed and the connection is closed, as soon as the peer has acknowledged it and
-               is silent (for QUIET, if it has spoken since), or after LINGER. From then on the kernel refuses what
-               comes; what it has is delivered first
+The phases of a connection:
 
-A peer that has not heeded our end for all of LINGER, and still sends, is told by a reset. A plain close would not do.
-Its next lines would count as sent, since only the answer to one of them tells; and that answer may not come: if a
-segment arrives while Linux makes a closed socket a TIME_WAIT one, it is dropped without a word. Then the peer's kernel
-takes lines for a fifth of a second more, until it tries again. The reset costs the peer no answer, as it has
-acknowledged all of them, and Linux keeps what a reader has not read yet.
+- accepting: a port closes as soon as its queue is empty. That is at once, unless the system has no descriptor left for
+  a client. Connections that end give theirs back.
+- reading: goes on until the kernel has nothing left to read, of any connection. One client's line may be output to
+  another. Some clients never stop, so the limit is READ_GRACE.
+- leaving: the output is sent, and then our half ends. Data that still comes is delivered as before, because a client
+  that does not watch for the end takes it for received. A protocol that has paused its transport still works on data,
+  and gets time.
+- sent: the peer has acknowledged all output. The connection closes as soon as the peer is silent (for QUIET, if it has
+  sent something since), or after LINGER. From then on the kernel refuses new data; the data that it has is delivered
+  first.
 
-After DEADLINE in all, whatever is left is reset. What was not taken from the peers is counted, and told in the log.
-What their own systems had not sent yet is not known here.
+A peer that still sends after all of LINGER gets a reset. A plain close would not be enough. The peer would count its
+next lines as sent, since only the answer to one of them shows the close. That answer may not come: Linux silently drops
+a segment that arrives while it makes a closed socket a TIME_WAIT one. Then the peer's kernel takes lines for a fifth of
+a second more, until it tries again. The reset costs the peer no answer, as it has acknowledged all of them. Linux keeps
+the data that a reader has not read yet.
+
+After DEADLINE in all, the remaining connections are reset. A log record counts the bytes that were not taken from the
+peers. Bytes that the peers' own systems had not sent yet are unknown here.
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ log = getLogger("reactor.serving")
 DEADLINE = 5.0
 READ_GRACE = 1.0
 LINGER = 1.0
-QUIET = 0.1  # above the 40 ms for which a peer's kernel may hold back a line until we have acknowledged the last one
+QUIET = 0.1  # more than 40 ms: a peer's kernel may hold a line back for so long, until we acknowledge the last one
 TICK = 0.02
-LAST_TIME = 0.02  # for the last reads, in each tick: there are others to serve, and signals
-LAST_READS = 64  # while the peer can still send
+LAST_TIME = 0.02  # seconds for the last reads in each tick, as there are other connections to serve, and signals
+LAST_READS = 64  # the most last reads of one connection while its peer can still send
 
 
 class Leaving(StandIn):
@@ -66,7 +67,7 @@ class Leaving(StandIn):
         self.transport = transport
         self.ending = False
         self.sentAt: float | None = None
-        self.heardAt: float | None = None  # after that
+        self.heardAt: float | None = None  # the time of the last data behind sentAt
         self.refuses = False
         self._drain = drain
         self._isOver = False
@@ -79,9 +80,9 @@ class Leaving(StandIn):
         return self.wrappedProtocol.dataReceived(data)
 
     def readConnectionLost(self) -> Any:
-        """The peer has nothing more to say. The protocol is told that, too, if it can be.
+        """The peer has ended its half. Pass that on to the protocol, if it has the method.
 
-        Not so if more was refused: then this is the end of what had come.
+        If the kernel has refused more, this is not the peer's end, only the end of the data that had come.
         """
         if self.refuses:
             self._drain.finish(self)
@@ -93,12 +94,12 @@ class Leaving(StandIn):
         return told
 
     def writeConnectionLost(self) -> None:
-        """All is with the kernel."""
+        """The kernel has all output."""
         self.sentAt = self._drain.now()
 
     @goesOn
     def connectionLost(self, reason: Failure) -> Any:
-        """For the protocol, too."""
+        """Passed on, once."""
         if self._isOver:
             return None
         self._drain.left(self)
@@ -106,15 +107,15 @@ class Leaving(StandIn):
         return self.wrappedProtocol.connectionLost(reason)
 
     def speaks(self, now: float) -> bool:
-        """Whether the peer goes on after the end of our half."""
+        """Whether the peer still sends after the end of our half."""
         return self.heardAt is not None and now < self.heardAt + QUIET
 
 
 class Drain:
-    """Ends `ports` and `transports`. `done` fires with the number of connections that had to be reset, at the end.
+    """Ends `ports` and `transports`. At the end `done` fires with the number of connections that were reset.
 
-    `untaken` is the number of bytes that were not taken from peers: those that the kernel still had when their
-    connection was closed, and those that had been read and were not delivered.
+    `untaken` is the number of bytes that were not taken from peers. The kernel still had some of them when their
+    connection was closed; others had been read and were not delivered.
     """
 
     def __init__(self, reactor: ReactorBase, transports: Iterable[Any], ports: Iterable[Any] = ()) -> None:
@@ -127,7 +128,7 @@ class Drain:
         self._closing = 0
         self._reading: dict[Any, float] = dict.fromkeys(transports, self._begun)
         self._leaving: dict[Leaving, None] = {}
-        self._cut = 0  # connections from which something was not taken
+        self._cut = 0  # connections with untaken bytes
         self._speaking = 0  # connections that still sent
         self._lastTime = 0.0
         self._reset = 0
@@ -136,27 +137,27 @@ class Drain:
         self._loop.clock = reactor
 
     def start(self) -> Deferred[int]:
-        """Begin, and return `done`. The connections that the ports still accept are to be added."""
+        """Begin, and return `done`. The caller adds the connections that the ports still accept."""
         self._loop.start(TICK).addErrback(self.done.errback)
         return self.done
 
     def add(self, transport: Any) -> None:
-        """A connection that the kernel had let in has been made."""
+        """Add a connection that the kernel had let in."""
         self._reading[transport] = self.now()
 
     def left(self, leaving: Leaving) -> None:
-        """A connection has gone."""
+        """Remove a connection that has ended."""
         self._leaving.pop(leaving, None)
         if leaving.refuses:
             self._count(leaving.transport)
 
     def finish(self, leaving: Leaving) -> None:
-        """What the peer could send has been delivered, or cannot be."""
+        """Close a connection: its data has been delivered, or cannot be."""
         self._count(leaving.transport)
         leaving.transport.loseConnection()
 
     def giveUp(self) -> None:
-        """Nobody waits for the rest: tell what it is. Nothing if all is done."""
+        """Stop waiting, and log the rest, if there is any."""
         if self._loop.running:
             self._loop.stop()
             for transport in [*self._reading, *(leaving.transport for leaving in self._leaving)]:
@@ -195,7 +196,7 @@ class Drain:
         self._closing -= 1
 
     def _stopReading(self, now: float) -> None:
-        """End our halves, all at once: what one peer has said may be owed to another, as in chat."""
+        """End all our halves together: one peer's line may be output to another, as in chat."""
         waits = False
         for transport, since in list(self._reading.items()):
             if transport.disconnected:
@@ -210,7 +211,7 @@ class Drain:
     def _letGo(self, leaving: Leaving, now: float) -> None:
         transport = leaving.transport
         if not isRead(transport, self._reactor):
-            return  # a handler is waited for
+            return  # a handler still works
         if not leaving.ending:
             leaving.ending = True
             transport.loseWriteConnection()
@@ -224,8 +225,9 @@ class Drain:
         transport = leaving.transport
         if not leaving.refuses:
             if hasEnded(transport):
-                return  # in order: the loop reads up to there
-            self._takeLast(transport, bounded=False)  # so acknowledged, the peer lets go what it had held back
+                return  # the order is right: the loop reads up to the end
+            # with this acknowledgement, the peer sends the data that it had held back
+            self._takeLast(transport, bounded=False)
             if transport.disconnected or not isRead(transport, self._reactor) or hasEnded(transport):
                 return
             leaving.refuses = True
@@ -235,10 +237,10 @@ class Drain:
                     resetOnClose(transport)
         self._takeLast(transport, refuseMore(transport))
         if not transport.disconnected and isRead(transport, self._reactor):
-            self.finish(leaving)  # else what came last has ended it, or is waited for
+            self.finish(leaving)  # otherwise the last data has ended it, or a handler works on it
 
     def _takeLast(self, transport: Any, bounded: bool) -> None:
-        """Deliver what the kernel has. `bounded`: it takes no more."""
+        """Deliver the data that the kernel has. `bounded`: the kernel takes no more."""
         reads, before = 0, -1
         while not transport.disconnected and isRead(transport, self._reactor) and (size := unread(transport)):
             begun = self.now()
@@ -252,7 +254,7 @@ class Drain:
             self._lastTime -= self.now() - begun
 
     def _count(self, transport: Any) -> None:
-        """Count what is not taken from a connection that is closed now. Later calls for it do nothing."""
+        """Count the untaken bytes of a connection that is closed now. Later calls for it do nothing."""
         if transport in self._counted:
             return
         self._counted.add(transport)
@@ -270,7 +272,7 @@ class Drain:
             log.warning(text, self.untaken, self._cut)
 
     def _resetAll(self) -> None:
-        """Too late: reset whoever is left."""
+        """Reset the remaining connections: the deadline is over."""
         left = [*self._reading, *(leaving.transport for leaving in self._leaving)]
         left = [transport for transport in left if transport not in self._counted]
         if left:

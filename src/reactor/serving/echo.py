@@ -6,13 +6,13 @@ from reactor.serving.lines import ServedLines
 
 
 class Echo(ServedLines):
-    """Sends each line back as it came. A CR before the LF is part of the line, so CRLF comes back as CRLF.
+    """Sends each line back as is. A CR before the LF is part of the line, so CRLF comes back as CRLF.
 
-    A client that does not read its answers is not read from either, once 64 KiB of them wait.
+    While 64 KiB of answers wait for a client, the server does not read from it.
     """
 
     def connectionMade(self) -> None:
-        """Have the transport say when the client falls behind."""
+        """Register as a producer, so the transport pauses reading when the client falls behind."""
         self.transport.registerProducer(self, True)
 
     def linesReceived(self, lines: list[bytes]) -> None:

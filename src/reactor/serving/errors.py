@@ -1,4 +1,4 @@
-"""What a user of the command is told when something is wrong: one line, and an exit code."""
+"""The errors of the command: one line for the user, and an exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CommandError(Exception):
 
 
 def reasonOf(error: BaseException | str) -> str:
-    """Return what went wrong in a few words: the system's own for an OSError, else the error's text or its type."""
+    """Return an error in a few words: the system's own for an OSError, else the error's text or its type."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -1,9 +1,9 @@
-"""How lines stand in collect's file: where each ends, and what becomes of that end inside a line.
+"""The lines of collect's file: their end, and an escape for that end inside a line.
 
-Lines that end in NUL, or in bytes of the user's choice, may hold LFs (a traceback does), so the file's lines end in the
-same. All others end in LF, which is what reads a file expects. Whatever the file's lines end in cannot stand inside one
-of them, or one client's line would be taken for two: where it would, it is written as rsyslog writes control
-characters, `#` and three octal digits for each byte (`#012` for an LF).
+Lines that end in NUL, or in bytes of the user's choice, may hold LFs; a traceback does. So the file's lines have the
+same end. All others end in LF, as programs that read a file expect. The end of the file's lines cannot stand inside a
+line, because one client's line would look like two. There it is written as rsyslog writes control characters: `#` and
+three octal digits for each byte (`#012` for an LF).
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 LF = b"\n"
-TEXT = (b"\n", b"\r\n")  # what ends lines of text
+TEXT = (b"\n", b"\r\n")  # the end of a line of text
 
 
 class Framing:
-    """The ends of a file's lines. `delimiter` ends them there, `incoming` on the way in; None: as the module says."""
+    """The ends of a file's lines: `delimiter` in the file, `incoming` from clients; None: see the module."""
 
     def __init__(self, incoming: bytes = LF, delimiter: bytes | None = None) -> None:
         if delimiter is None:
             delimiter = LF if incoming in TEXT else incoming
         self.delimiter = delimiter
         self._escaped = b"".join(b"#%03o" % octet for octet in delimiter)
-        self._mayContain = incoming not in delimiter  # a line holds nothing that holds its own end
+        self._mayContain = incoming not in delimiter  # a line never holds its own end
 
     def join(self, lines: Iterable[bytes]) -> bytes:
         """Return `lines`, each with its end."""
@@ -32,15 +32,17 @@ class Framing:
         return delimiter.join([*lines, b""])
 
     def lastLine(self, rest: bytes) -> bytes:
-        """Return what a client said after its last end, as a line: an end that has begun and would be found too early
-        is the line's own.
+        """Return the bytes behind a client's last end, as a line.
+
+        The beginning of an end that would be found too early is part of the line.
         """
         at = (rest + self.delimiter).find(self.delimiter)
         return rest if self._mayContain else rest[:at]
 
     def ending(self, tail: bytes) -> bytes:
-        """Return what must follow `tail`, the last bytes of a file, for its last line to be ended: a part of the end
-        that stands there already is gone on with.
+        """Return the bytes that end the last line of a file whose last bytes are `tail`.
+
+        If the file has a part of the end already, they are the rest of it.
         """
         delimiter = self.delimiter
         if not tail or tail.endswith(delimiter):
@@ -49,7 +51,7 @@ class Framing:
         return delimiter[next((size for size in sizes if tail.endswith(delimiter[:size])), 0) :]
 
     def whole(self, written: bytes) -> int:
-        """Return how many bytes of `written`, which begins with a line, are whole lines."""
+        """Return the number of bytes of `written`, which begins with a line, that are whole lines."""
         end = 0
         while (at := written.find(self.delimiter, end)) >= 0:
             end = at + len(self.delimiter)

@@ -1,4 +1,4 @@
-"""Counting latencies, and a bar that shows how far things have come."""
+"""Counting latencies, and a bar that shows progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BAR_WIDTH = 40
 
 
 class Latencies:
-    """How often which latency occurred, to the microsecond; memory goes with how many different ones there are."""
+    """Counts of latencies, to the microsecond. The memory depends on the number of different ones."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -24,7 +24,7 @@ class Latencies:
         self._times[key] = self._times.get(key, 0) + count
 
     def percentile(self, share: float) -> float:
-        """Return the latency, in seconds, that `share` per cent of all do not exceed; 0 if there are none."""
+        """Return the latency, in seconds, that `share` per cent of all do not exceed; 0 without any."""
         wanted = self.count * share / 100
         passed = 0
         for key in sorted(self._times):
@@ -35,9 +35,9 @@ class Latencies:
 
 
 class ProgressBar:
-    """One line on a terminal that is written over and over; silent if `stream` is no terminal.
+    """One line on a terminal that is written again and again; silent if `stream` is no terminal.
 
-    A terminal that takes nothing (Ctrl-S) misses pictures, and holds nobody up.
+    A terminal that takes nothing (Ctrl-S) misses some of them, and does not block the program.
     """
 
     def __init__(self, stream: TextIO, total: int) -> None:
@@ -54,7 +54,7 @@ class ProgressBar:
             self._write(f"\r[{bar}] {share:4.0%} {text}\033[K")
 
     def clear(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._shows:
             self._write("\r\033[K")
 

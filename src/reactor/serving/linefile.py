@@ -1,5 +1,7 @@
-"""Where collect's lines go: a file, which is written in the callback that brings the lines, or a pipe, terminal or
-socket, which is written when it takes something, and never waited for.
+"""The output of collect: a file, or a pipe, terminal or socket.
+
+A file is written in the callback that brings the lines. The others are written when they take something, and never
+block.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class Output:
 
     @property
     def waits(self) -> bool:
-        """Whether lines wait for somebody to take them."""
+        """Whether lines wait for the output's reader."""
         return False
 
     def write(self, lines: list[bytes]) -> None:
@@ -40,7 +42,7 @@ class Output:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close it. Later calls do nothing."""
+        """Close the output. Later calls do nothing."""
         raise NotImplementedError
 
     def _error(self, what: str, error: OSError) -> CommandError:
@@ -54,10 +56,10 @@ def openOutput(path: str, framing: Framing, reactor: ITransportReactor) -> LineF
 
 
 class LineFile(Output):
-    """A file that is only ever appended to, by whole lines.
+    """A file to which whole lines are appended.
 
-    A regular file is locked against a second collector; one that ends within a line gets that line ended first, and a
-    write that fails halfway is taken back to the last whole line.
+    A regular file is locked against a second collector. If it ends inside a line, that line is ended first. A write
+    that fails halfway is taken back to the last whole line.
     """
 
     def __init__(self, path: str, framing: Framing | None = None) -> None:
@@ -70,7 +72,7 @@ class LineFile(Output):
             raise self._error("open", error) from error
 
     def asPipe(self, reactor: ITransportReactor) -> LinePipe | None:
-        """Return what it is to be if its reader may stall, in its own place; None if it is a file."""
+        """Return a LinePipe to replace it if its reader may stall; None if it is a regular file."""
         descriptor = SharedDescriptor(self._fd, os.O_WRONLY, own=self.path != STANDARD_OUTPUT)
         if descriptor.mayBlock:
             if descriptor.fd != self._fd:
@@ -92,7 +94,7 @@ class LineFile(Output):
             raise self._error("write to", error) from error
 
     def close(self) -> None:
-        """Have the system put everything on the disk, and close. Later calls do nothing."""
+        """Make the system write everything to the disk, and close. Later calls do nothing."""
         fd, self._fd = self._fd, -1
         if fd < 0:
             return
@@ -131,9 +133,10 @@ class LineFile(Output):
 
 
 class LinePipe(Output):
-    """A pipe, terminal or socket. What its reader does not take at once waits, and is written by `reactor`'s loop.
+    """A pipe, terminal or socket. Lines that its reader does not take at once wait, and the loop writes them later.
 
-    `taken` is called each time that nothing waits any more, `failed` with the error of a write that the loop makes.
+    `taken` is called each time that nothing waits any more. `failed` is called with the error of a write in the loop of
+    `reactor`.
     """
 
     taken: Callable[[], object]
@@ -153,11 +156,11 @@ class LinePipe(Output):
 
     @property
     def size(self) -> int:
-        """How many bytes wait."""
+        """The number of waiting bytes."""
         return self._backlog.size
 
     def write(self, lines: list[bytes]) -> None:
-        """Write each of `lines`, with an end, or keep it until the reader takes more."""
+        """Write each of `lines`, with an end, or keep them until the reader takes more."""
         try:
             self._backlog.write(self.framing.join(lines))
             if self.waits and not self._isWatched:
@@ -168,7 +171,7 @@ class LinePipe(Output):
             raise self._error("write to", error) from error
 
     def close(self) -> None:
-        """Close. CommandError if lines wait still: nobody else has them. Later calls do nothing."""
+        """Close. CommandError if lines still wait, as these are lost. Later calls do nothing."""
         if self._descriptor.fd < 0:
             return
         self._unwatch()
@@ -190,7 +193,7 @@ class LinePipe(Output):
         return self._descriptor.fd
 
     def doWrite(self) -> None:
-        """The reader takes more, or has gone."""
+        """The reader takes more, or has closed."""
         try:
             self._backlog.flush()
         except OSError as error:
@@ -203,7 +206,7 @@ class LinePipe(Output):
             self.taken()
 
     def connectionLost(self, reason: Any) -> None:
-        """The reactor has stopped; close() tells of what is left."""
+        """The reactor has stopped. close() reports the rest."""
         self._isWatched = False
 
     def _unwatch(self) -> None:

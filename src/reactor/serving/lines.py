@@ -1,4 +1,4 @@
-"""What the built-in applications share."""
+"""The common base of the built-in applications."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ log = getLogger("reactor.serving")
 
 
 class ServedLines(LineReceiver):
-    """A line receiver that takes plain nc for a client: lines end in LF, and a client that has ended its half still
-    gets what it is owed.
+    """A line receiver that works with plain nc as a client.
+
+    Lines end in LF, and a client that has ended its half still gets its output.
     """
 
     delimiter = b"\n"
 
-    #: The record at the end of a connection, of how many lines were skipped.
+    # : The level of the record about skipped lines at the end of a connection.
     skippedLevel = logging.WARNING
 
     _complained = False
 
     def readConnectionLost(self) -> None:
-        """The client has said everything: send what it is owed, then close."""
+        """Send all output, then close: the client has sent everything."""
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Here because a transport asks for both or none; nothing is left to do."""
+        """Do nothing. A transport needs both methods or none."""
 
     def lineLengthExceeded(self, line: bytes) -> Any:
-        """Say so, once a connection; then as LineReceiver does. The number of skipped lines is told at the end."""
+        """Log it, once a connection, and do the same as LineReceiver. A last record counts the skipped lines."""
         if not self._complained:
             self._complained = True
             what = "skipped" if self.overlong == "skip" else "connection closed"

@@ -1,9 +1,9 @@
 """`linereactor load`: many connections to an echo server, and a check of every reply.
 
-A connection keeps up to P lines under way: at first it sends P, then one for each reply, those of a read in one write.
-Every line is another one, so a reply that is lost, doubled, damaged, out of order or somebody else's shows at once. The
-load is closed (a slow server is asked less often), and a latency runs from the write of a line to the read that brings
-its reply, this process's own share included; every line counts.
+A connection keeps up to P lines in flight. At first it sends P, then one for each reply, those of a read in one write.
+All lines differ, so a reply that is lost, doubled, damaged, out of order or another client's is found at once. The load
+is closed: a slow server is asked less often. A latency runs from the write of a line to the read that brings its reply,
+with this process's own share. Every line counts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def load(options: argparse.Namespace, reactor: ReactorBase) -> int:
 
 
 class LoadClient(LineReceiver):
-    """One connection: sends lines number 0 to `total` - 1 of its own, and checks that they come back."""
+    """One connection: sends its own lines, number 0 to `total` - 1, and checks that they come back."""
 
     delimiter = b"\n"
     stripCR = True
@@ -66,7 +66,7 @@ class LoadClient(LineReceiver):
         self._batches: deque[tuple[float, int]] = deque()
 
     def connectionMade(self) -> None:
-        """Wait for the others."""
+        """Wait for the other connections."""
         self.factory.connectionMade(self)
 
     def send(self, count: int) -> None:
@@ -96,11 +96,11 @@ class LoadClient(LineReceiver):
             self.send(count)
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """No line this long was sent."""
+        """Fail: no line this long was sent."""
         self._reportWrong([line])
 
     def connectionLost(self, reason: Any = None) -> None:
-        """It was too early, unless the load is over."""
+        """Fail, unless the load is over: the end came too early."""
         assert isinstance(reason, Failure)
         self.factory.connectionLost(self, reason)
 
@@ -126,12 +126,12 @@ class LoadClient(LineReceiver):
 
 
 def shortened(line: bytes) -> str:
-    """Return a line as it can be shown."""
+    """Return a line in a form to show."""
     return repr(line) if len(line) <= SHOWN_BYTES else f"{line[:SHOWN_BYTES]!r}... ({len(line)} bytes)"
 
 
 class Load(ClientFactory[LoadClient]):
-    """All the connections: made CONNECTING at a time, begun together, and watched until the last reply is there."""
+    """All connections: opened CONNECTING at a time, started together, and watched until the last reply."""
 
     noisy = False
 
@@ -166,7 +166,7 @@ class Load(ClientFactory[LoadClient]):
         self._loop.start(SHOW_EVERY, now=False)
 
     def finish(self) -> None:
-        """The reactor has stopped. CommandError if not everything came back."""
+        """Finish, after the reactor has stopped. CommandError if a reply is missing."""
         self._bar.clear()
         if self._loop.running:
             self._loop.stop()
@@ -185,7 +185,7 @@ class Load(ClientFactory[LoadClient]):
         )
 
     def buildProtocol(self, addr: Any) -> LoadClient:
-        """The next connection; the first ones take what does not divide evenly."""
+        """Return the next connection. The first ones take the remainder of the division."""
         share, rest = divmod(self._lines, self._connections)
         client = LoadClient(self._built, share + (self._built < rest), self._length)
         client.factory = self
@@ -193,7 +193,7 @@ class Load(ClientFactory[LoadClient]):
         return client
 
     def connectionMade(self, client: LoadClient) -> None:
-        """Called by each client. After the last one all begin."""
+        """Called by each client. After the last call all begin."""
         self._clients.append(client)
         if len(self._clients) == self._connections:
             self._begun = self._lastProgress = time.perf_counter()
@@ -203,31 +203,31 @@ class Load(ClientFactory[LoadClient]):
             self._connectMore()
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        """One is enough to give up."""
+        """Give up: one failure is enough."""
         self.fail(f"cannot connect to {self._target}: {connectReason(reason)}")
 
     def connectionLost(self, client: LoadClient, reason: Failure) -> None:
-        """Called by each client when its connection has gone."""
+        """Called by each client when its connection has ended."""
         number = self._clients.index(client) if not self._over else 0
         self.fail(
             f"connection {number} was lost after {client.received} of {client.total} replies: {reasonOf(reason.value)}"
         )
 
     def repliesReceived(self, count: int) -> None:
-        """Called by each client for what was right."""
+        """Called by each client for its right replies."""
         self.received += count
         if self.received == self._lines:
             self._ended = time.perf_counter()
             self._end()
 
     def fail(self, message: str) -> None:
-        """Give up. Only the first reason counts, and none after the end."""
+        """Give up. Only the first reason counts, and no reason after the end."""
         if not self._over:
             self._error = message
             self._end()
 
     def _interrupted(self) -> None:
-        """The reactor stops. If that is a signal's doing, what the connections' ends say counts no more."""
+        """The reactor stops. If a signal did that, the reasons of the connections' ends no longer count."""
         if not self._over:
             self._over = True
             self._error = "interrupted"
@@ -248,7 +248,7 @@ class Load(ClientFactory[LoadClient]):
             self._reactor.connectTCP(self._target.host, self._target.port, self, timeout=CONNECT_TIMEOUT)
 
     def _look(self) -> None:
-        """Show how far it has come, and give up if it no longer moves."""
+        """Show the progress, and give up if there is none."""
         now = time.perf_counter()
         if not self._begun:
             self._bar.show(0, f"{len(self._clients)} of {self._connections} connections")

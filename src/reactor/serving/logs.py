@@ -1,13 +1,13 @@
-"""The command's log: on standard error, with nothing in it that a terminal or a reader of lines could take for more.
+"""The command's log on standard error, safe for terminals and for programs that read lines.
 
-What peers send ends up in log messages sooner or later. Control characters, line ends among them, and whatever else is
-not printable are written as escapes; only a traceback keeps its own line ends.
+Text from peers appears in log messages sooner or later. Control characters, line ends and other unprintable characters
+are written as escapes. Only a traceback keeps its own line ends.
 
-The reader of standard error may stall. So a record is written if it is taken at once; else it waits, for the loop to
-write it, up to HELD bytes in all. Further ones are dropped, and how many there were is the next thing that is said.
+The reader of standard error may stall. So a record is written if the reader takes it at once. Otherwise it waits until
+the loop can write it, up to HELD bytes in all. Further records are dropped, and the next record tells their number.
 
-A peer that makes a handler raise can have a traceback written for each line that it sends. So of the package's records
-with a traceback only a few a second are written for each place that raises; the number of the others is told.
+A peer that makes a handler raise can cause a traceback for each line that it sends. So for each place that raises, only
+a few of the package's tracebacks a second are written. A record tells the number of the others.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ LAST_WORDS = 1.0  # seconds, after the reactor has ended
 
 
 class CleanFormatter(logging.Formatter):
-    """A formatter whose every record is one line, and lines of a traceback after it."""
+    """A formatter that makes one line of each record, with the lines of a traceback after it."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The record's line."""
+        """Return the record's line."""
         return escaped(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        """The whole record. Another handler's formatter may have left its own text of the traceback."""
+        """Return the whole record. Another handler's formatter may have left its own text of the traceback."""
         if record.exc_info:
             record.exc_text = None
         elif record.exc_text:
@@ -52,13 +52,13 @@ class CleanFormatter(logging.Formatter):
         return super().format(record)
 
     def formatException(self, ei: logging._SysExcInfoType) -> str:
-        """The traceback, in which the text of each exception is one line."""
+        """Return the traceback, with the text of each exception on one line."""
         kind, value, frames = ei
         if kind is None or value is None:
             return "NoneType: None"
         try:
             return tracebackOf((kind, value, frames))[0]
-        except Exception:  # an exception that has no text, say
+        except Exception:  # for example, an exception whose str() raises
             return escaped(super().formatException(ei))
 
     def formatStack(self, stack_info: str) -> str:
@@ -69,14 +69,14 @@ class CleanFormatter(logging.Formatter):
 
 
 class Tracebacks(logging.Filter):
-    """Lets a few records with a traceback pass each second, for each place that raises, and counts the others."""
+    """Lets a few records with a traceback pass each second for each raising place, and counts the others."""
 
     def __init__(self, repeats: Repeats | None = None) -> None:
         super().__init__()
         self._repeats = repeats or Repeats()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written."""
+        """Return whether to write the record."""
         if not record.exc_info or record.exc_info[0] is None or record.name.partition(".")[0] != OURS:
             return True
         left = self._repeats.admit((record.name, record.levelno, _placeOf(record.exc_info)))
@@ -85,7 +85,7 @@ class Tracebacks(logging.Filter):
         return left is not None
 
     def tell(self, everything: bool = False) -> None:
-        """Log how many were left out in the seconds that are over, or in `everything`."""
+        """Log the number of left-out tracebacks of past seconds, or of `everything`."""
         for (name, level, place), left in self._repeats.over(everything):
             self._tell(name, level, place, left)
 
@@ -94,7 +94,7 @@ class Tracebacks(logging.Filter):
 
 
 def _placeOf(found: logging._SysExcInfoType) -> str:
-    """Return the type of an exception, and where it was raised."""
+    """Return the type of an exception, and its place."""
     kind, _value, frames = found
     name = "" if kind is None else kind.__name__
     with suppress(Exception):
@@ -107,14 +107,16 @@ _tracebacks = Tracebacks()
 
 
 def tellLeftOut(everything: bool = False) -> None:
-    """Log how many records were left out in the seconds that are over, or in `everything`."""
+    """Log the number of left-out records of past seconds, or of `everything`."""
     tellRepeats(everything)
     _tracebacks.tell(everything)
 
 
 class StandardError(logging.Handler):
-    """A log handler that writes to descriptor 2 and never blocks. Any thread may log; the loop of `reactor` writes what
-    has to wait. `droppedCount` is how many records were dropped in all.
+    """A log handler that writes to descriptor 2 and never blocks.
+
+    Any thread may log. The loop of `reactor` writes the waiting records. `droppedCount` is the number of dropped
+    records.
     """
 
     def __init__(self, reactor: ReactorBase) -> None:
@@ -127,7 +129,7 @@ class StandardError(logging.Handler):
         self._backlog = Backlog(self._descriptor)
         self._isWatched = False
         self._isWriting = False
-        self._said: deque[str] = deque()  # what is said while something is written, by a __del__ or a signal handler
+        self._said: deque[str] = deque()  # text that a __del__ or a signal handler logs during a write
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging.Handler."""
@@ -135,19 +137,19 @@ class StandardError(logging.Handler):
             self.say(self.format(record))
         except RecursionError:
             raise
-        except Exception as error:  # of the record; logging would print it to standard error itself, which may block
+        except Exception as error:  # of the record; logging itself would print it to standard error, and may block
             told, _ = tracebackOf((type(error), error, error.__traceback__))
             self.say(f"{escaped(f'a record cannot be formatted: {safeRepr(record.msg)}')}\n{told}")
 
     def say(self, text: str) -> None:
-        """Write `text` and a line end, now or later. Any thread."""
+        """Write `text` and a line end, now or later. For any thread."""
         with self._guard:
             self._said.append(text)
             self._work(flush=False)
             self._watchIfNeeded()
 
     def finish(self, seconds: float = LAST_WORDS) -> None:
-        """Write what waits, for at most `seconds`, and drop the rest: for the program's end, when there is no loop."""
+        """Write the waiting records, for at most `seconds`, and drop the rest. For the program's end."""
         end = time.monotonic() + seconds
         poll = select.poll()
         poll.register(self._descriptor.fd, select.POLLOUT)
@@ -171,7 +173,7 @@ class StandardError(logging.Handler):
         return self._descriptor.fd
 
     def doWrite(self) -> None:
-        """Standard error takes more."""
+        """Write the waiting records: standard error takes more."""
         with self._guard:
             self._work()
             if not self._backlog.size:
@@ -179,7 +181,7 @@ class StandardError(logging.Handler):
                 self._reactor.removeWriter(self)
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor has stopped."""
+        """The reactor has stopped: finish() writes the rest."""
         self._isWatched = False
 
     def _watchIfNeeded(self) -> None:
@@ -187,18 +189,18 @@ class StandardError(logging.Handler):
             self._isWatched = True
             try:
                 self._reactor.callFromThread(self._watch)
-            except OSError:  # the reactor is closed: finish() is all that is left
+            except OSError:  # the reactor is closed: only finish() writes now
                 self._isWatched = False
 
     def _watch(self) -> None:
         with self._guard:
             try:
                 self._reactor.addWriter(self)
-            except OSError:  # to be tried again with the next record
+            except OSError:  # the next record tries again
                 self._isWatched = False
 
     def _work(self, flush: bool = True) -> None:
-        """Write what was said, and with `flush` what waits. A call inside this one leaves its text to this one."""
+        """Write the new texts, and with `flush` the waiting ones. A call inside this one leaves its text to it."""
         if self._isWriting:
             return
         self._isWriting = True
@@ -212,14 +214,14 @@ class StandardError(logging.Handler):
 
     def _add(self, data: bytes) -> None:
         if self._untold:
-            self._flush()  # those before it come first
+            self._flush()  # earlier records come first
         if self._untold or self._backlog.size + len(data) > HELD:
             self._count(1)
         else:
             self._write(data)
 
     def _flush(self) -> None:
-        """Write what waits; once nothing does, say how much was dropped."""
+        """Write the waiting records; when none waits any more, log the number of dropped ones."""
         self._write(b"")
         if self._untold and not self._backlog.size:
             untold, self._untold = self._untold, 0
@@ -227,14 +229,14 @@ class StandardError(logging.Handler):
             said = logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (untold,), None)
             before = self.droppedCount
             self._write(f"{self.format(said)}\n".encode())
-            if self.droppedCount > before:  # this one, which is none of them
+            if self.droppedCount > before:  # this record itself is not one of them
                 self.droppedCount, self._untold = before, untold
 
     def _write(self, data: bytes) -> None:
         try:
             self._backlog.write(data)
             while self._backlog.size and not self._descriptor.mayBlock:
-                self._backlog.flush()  # the disk is full, perhaps, and will say so
+                self._backlog.flush()  # the disk may be full, and the next write shows it
         except OSError:
             self._count(self._backlog.drop()[0])
 
@@ -244,10 +246,10 @@ class StandardError(logging.Handler):
 
 
 def logTo(level: str, reactor: ReactorBase) -> None:
-    """Send every record of `level`, one of LEVELS, and above to standard error, and nowhere else. So goes what Python
-    itself would write there.
+    """Send every record of `level`, one of LEVELS, and above to standard error, and nowhere else.
 
-    Where a program has put something of its own in place of sys.stderr, that is written to, and may block.
+    The same holds for the texts that Python itself writes there. If a program has replaced sys.stderr, the log writes
+    to the replacement, and may block.
     """
     handler = StandardError(reactor) if _isDescriptor(2) else logging.StreamHandler(sys.stderr)
     handler.addFilter(_tracebacks)
@@ -257,7 +259,7 @@ def logTo(level: str, reactor: ReactorBase) -> None:
 
 
 def say(text: str) -> None:
-    """Write `text` and a line end to standard error, as the log is written."""
+    """Write `text` and a line end to standard error, in the same way as the log."""
     handler = _handler()
     if handler is not None:
         handler.say(text)
@@ -266,7 +268,7 @@ def say(text: str) -> None:
 
 
 def finish() -> None:
-    """Write what waits for standard error; see StandardError.finish. For the program's end."""
+    """Write the waiting records at the program's end; see StandardError.finish."""
     handler = _handler()
     if handler is not None:
         handler.finish()

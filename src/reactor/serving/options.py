@@ -1,4 +1,4 @@
-"""The command's arguments: what there is to say, and what each thing said must look like."""
+"""The command's options, and the forms of their values."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ APP is one of
   echo     sends each line back (the default)
   chat     one room: each line goes to all others
   collect  appends every line of every client to the file of --output
-or package.module:name, where name is a Protocol class, a Factory class or instance, or a function without arguments
-that returns one of these. The module is looked up in the current directory too.
+or package.module:name. The name is a Protocol class, a Factory class or instance, or a function without arguments that
+returns one of these. The module may lie in the current directory.
 
 Lines of the built-in applications end in LF. A CR before the LF is part of the line, so clients that end lines in CRLF
-are served as well. An APP of your own keeps its own settings, except for those that the options here change.
+are served as well. An APP of your own keeps its settings, except for those that these options change.
 
-collect keeps each line one line of the file. Where the bytes that end the file's lines stand inside a line (an LF in a
-line that ends in CRLF), each of these bytes is written as # and three octal digits: #012. If FILE is a pipe whose
+collect keeps each line one line of the file. The end of the file's lines may stand inside a line, for example an LF in
+a line that ends in CRLF. Each of its bytes is then written as # and three octal digits: #012. If FILE is a pipe whose
 reader is slow, the lines wait, and so do the clients. Lines that still wait 5 seconds after a signal are lost: a
 message counts them, and the exit code is 1.
 
 Only this machine can connect, unless --host or the interface of a --listen names another address.
-SIGINT or SIGTERM ends the command in order: it accepts no more connections, answers the lines that it has read, sends
-the answers (for 5 seconds at most), and exits with 0. A second signal ends it at once."""
+SIGINT or SIGTERM ends the command in order. It accepts no more connections, answers the lines that it has read, and
+sends the answers, for 5 seconds at most. It exits with 0. A second signal ends it at once."""
 
 LOAD_HELP = """\
-Each connection has up to P lines under way, all different. Each reply must be the line that was sent, in order. A wrong
+Each connection has up to P lines in flight, all different. Each reply must be the line that was sent, in order. A wrong
 or a missing reply ends the run with exit code 1.
-Latency is the time from writing a line to having its reply. It is measured for every line, with P lines under way on
+Latency is the time from writing a line to having its reply. It is measured for every line, with P lines in flight on
 each connection, so a slow server is also asked less often.
 Lines are sent with CRLF; replies may end in LF or CRLF."""
 
 
 class Delimiter(NamedTuple):
-    """What ends a line, and whether a CR before it is not part of the line."""
+    """The end of a line, and whether a CR before it is left out of the line."""
 
     delimiter: bytes
     stripCR: bool = False
@@ -67,7 +67,7 @@ OUTPUT_DELIMITERS = ("lf", "crlf", "nul", SAME)
 
 
 class Target(NamedTuple):
-    """Where a load goes."""
+    """The address of a load."""
 
     host: str
     port: int
@@ -77,13 +77,14 @@ class Target(NamedTuple):
 
 
 def where(host: str, port: int) -> str:
-    """Return host and port as one writes them; an IPv6 address stands in brackets."""
+    """Return host and port as text, an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line. A subcommand's parser refuses what it does not know itself, so that
-    the line names that subcommand and its --help.
+    """A parser that reports an error in one line.
+
+    A subcommand's parser refuses unknown arguments itself, so that the line names the subcommand and its --help.
     """
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -143,7 +144,7 @@ def delimiter(text: str) -> Delimiter:
 
 
 def host(text: str) -> str:
-    """Convert a host: an empty one would mean every interface, and is more likely a variable that is not set."""
+    """Convert a host. An empty one is refused: it would mean every interface, and is often an unset variable."""
     if not text:
         raise argparse.ArgumentTypeError("an address is needed; 0.0.0.0 is every IPv4 address of this machine")
     return text
@@ -171,7 +172,7 @@ def version() -> str:
 
 
 def programName() -> str:
-    """Return how the command was called."""
+    """Return the name by which the command was called."""
     return "python -m reactor" if sys.argv[0].endswith("__main__.py") else "linereactor"
 
 
@@ -208,10 +209,10 @@ def _addServe(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ENDPOINT",
-        help="endpoint to listen on in place of --host and --port, or besides them if given: "
-        r"tcp:PORT:interface=ADDRESS, tcp6:PORT:interface=\:\:1 (a colon in a value is escaped), unix:PATH, "
-        "ssl:PORT:privateKey=FILE:certKey=FILE, tls:DIRECTORY, systemd:domain=INET:name=NAME, stdio:. "
-        "Without an interface it is the loopback address; may be repeated",
+        help="endpoint to listen on, in place of --host and --port, or in addition to them if given. "
+        r"The forms: tcp:PORT:interface=ADDRESS, tcp6:PORT:interface=\:\:1 (a colon in a value is escaped), "
+        "unix:PATH, ssl:PORT:privateKey=FILE:certKey=FILE, tls:DIRECTORY, systemd:domain=INET:name=NAME, stdio:. "
+        "The default interface is the loopback address. The option may be repeated",
     )
     add(
         "--max-line",
@@ -255,7 +256,7 @@ def _addLoad(parser: argparse.ArgumentParser) -> None:
         type=wholeNumber(1),
         default=16,
         metavar="P",
-        help="lines under way on each connection (default 16)",
+        help="lines in flight on each connection (default 16)",
     )
     add("--lines", type=wholeNumber(1), default=100_000, metavar="N", help="lines in all (default 100000)")
     add(

@@ -1,4 +1,4 @@
-"""`linereactor serve`: one application, on one or more ports, until a signal says stop."""
+"""`linereactor serve`: one application, on one or more ports, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TELL_EVERY = 1.0
 
 
 def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
-    """Serve until the reactor stops; return the exit code. CommandError if it cannot begin or could not go on."""
+    """Serve until the reactor stops; return the exit code. CommandError if it cannot begin or go on."""
     logTo(options.log_level, reactor)
     allowDescriptors()
     broken: list[CommandError] = []
@@ -44,7 +44,7 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
     def fail(error: CommandError) -> None:
         broken.append(error)
         server.abort()
-        with suppress(ReactorNotRunning):  # it may be stopping already
+        with suppress(ReactorNotRunning):  # the reactor may be stopping already
             reactor.stop()
 
     settings = lineSettings(options.delimiter, options.max_line, options.overlong)
@@ -71,10 +71,10 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
 
 
 def endpointsOf(options: argparse.Namespace, reactor: ReactorBase) -> list[tuple[str, Any]]:
-    """Return the endpoints to listen on, each with its kind: those of --listen; with --host or --port, or without
-    --listen, their one too.
+    """Return the endpoints to listen on, each with its kind.
 
-    A server endpoint that names no interface gets the loopback one: only who names another opens the door.
+    They are those of --listen, and with --host or --port, or without --listen, the endpoint of these two. A server
+    endpoint without an interface gets the loopback one, so other machines can connect only if the user names another.
     """
     found = []
     for description in options.listen:
@@ -106,9 +106,10 @@ def literalAddress(host: str) -> str:
 
 
 def announce(name: str, hint: str, addresses: list[tuple[str, Any]]) -> None:
-    """Say on standard error what is served where, and how to talk to it. (Standard output may be for lines.)
+    """Write the application, its address and a command to try it to standard error.
 
-    Whoever reads it may send a signal at once, so it is called when the reactor runs.
+    Standard output may be for lines. A reader of this text may send a signal at once, so it is written when the reactor
+    runs.
     """
     places = " and ".join(placeOf(address) for _kind, address in addresses)
     say(f"linereactor {version()}: {name} on {places} (line core: {IMPLEMENTATION})")
@@ -130,7 +131,7 @@ def tryThis(hint: str, kind: str, address: Any) -> str:
 
 
 def placeOf(address: Any) -> str:
-    """Return an address as one writes it."""
+    """Return an address as text."""
     if isinstance(address, UNIXAddress):
         return escaped(os.fsdecode(address.name or b""))
     return "standard input" if isinstance(address, PipeAddress) else where(address.host, address.port)
@@ -156,7 +157,7 @@ class Server:
         self._sweep = None if idleTimeout is None else IdleSweep(reactor, idleTimeout, self._connections)
 
     def listen(self, endpoint: Any) -> Any:
-        """Listen on `endpoint`, and return its address. CommandError if that is not possible."""
+        """Listen on `endpoint`, and return its address. CommandError if that fails."""
         opened: list[Any] = []
         failed: list[Failure] = []
         endpoint.listen(self._factory).addCallbacks(opened.append, failed.append)
@@ -189,9 +190,9 @@ class Server:
             tellLeftOut(everything=True)
 
     def stop(self) -> Deferred[Any]:
-        """Accept no more, and end every connection in order. The Deferred fires when all have gone.
+        """Accept no more, and end every connection in order. The Deferred fires when all have ended.
 
-        Clients that the kernel has let in already are accepted first: closing the socket would reset them.
+        Clients that the kernel has let in already are accepted first, because closing the socket would reset them.
         """
         ports, self._ports = self._ports, []
         self.close()
@@ -199,7 +200,7 @@ class Server:
         return self._drain.start()
 
     def _giveUp(self) -> None:
-        """The reactor waits no longer."""
+        """Give up: the reactor waits no longer."""
         if self._drain is not None:
             self._drain.giveUp()
 
@@ -209,7 +210,7 @@ class Server:
             transport.abortConnection()
 
     def close(self) -> Deferred[Any]:
-        """Accept no more, and sweep no more; the Deferred fires when the ports are closed. Later calls do nothing."""
+        """Stop accepting and sweeping. The Deferred fires when the ports are closed. Later calls do nothing."""
         if self._sweep is not None:
             self._sweep.stop()
         ports, self._ports = self._ports, []
@@ -228,8 +229,8 @@ class Server:
             self._drain.add(transport)
 
     def _pipeEnded(self, reason: Failure) -> None:
-        """Who serves standard input and nothing else has done its work."""
+        """Stop, if the server serves only standard input, which has ended."""
         self._pipes.clear()
         if not self._ports:
-            with suppress(ReactorNotRunning):  # it is stopping already
+            with suppress(ReactorNotRunning):  # the reactor is stopping already
                 self._reactor.stop()

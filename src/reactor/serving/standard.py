@@ -1,8 +1,7 @@
-"""The command's descriptors 0 to 2: which of them were closed at its start, and /dev/null in their place.
+"""The command's descriptors 0 to 2: if one was closed at the start, /dev/null takes its place.
 
-A number that is left free becomes the number of the next file or socket that anybody opens, and print() writes there.
-So before anything else the three are filled. What is then asked of one that was closed is refused, because whoever asks
-for it means something else than /dev/null.
+The next file or socket that any code opens would get a free number, and print() would write there. So the command fills
+the three first. It refuses an option that uses one that was closed, because its user did not mean /dev/null.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _filled: set[int] = set()
 
 
 def fillStandard() -> None:
-    """Have /dev/null stand for each of the three that is closed, and a file of Python's for each that it has not.
+    """Open /dev/null for each of the three that is closed, and a Python file for each that is missing.
 
     CommandError if there is no /dev/null.
     """
@@ -50,14 +49,14 @@ def _fill(number: int) -> None:
 
 
 def demand(numbers: Iterable[int]) -> None:
-    """CommandError if one of `numbers`, which the user wants to be used, was closed when the command began."""
+    """CommandError if one of `numbers`, which an option uses, was closed when the command began."""
     for number in numbers:
         if number in _filled:
             raise CommandError(f"cannot open {NAMES[number]}: {os.strerror(errno.EBADF)}")
 
 
 def numberOf(path: str) -> int:
-    """Return which of our descriptors `path` is another name of, as /dev/stdout is; -1 if of none."""
+    """Return the descriptor of which `path` is another name, as /dev/stdout is; -1 if there is none."""
     own = f"/proc/{os.getpid()}/fd"
     for _ in range(40):  # as many links as the system follows
         folder, name = os.path.split(path)

@@ -1,4 +1,4 @@
-"""The connections of a server: which there are, which have been idle for too long."""
+"""The connections of a server: all of them, and those that have been idle for too long."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ SWEEPS = 8
 SLICE = 1000
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_ENDED = getattr(select, "POLLRDHUP", 0)  # POLLHUP and POLLERR are told in any case
+_ENDED = getattr(select, "POLLRDHUP", 0)  # poll() reports POLLHUP and POLLERR in any case
 
 
 def _queued(fd: int, request: int) -> int:
-    """Ask the kernel about the queue of a descriptor; 0 if that has gone, or has none."""
+    """Return the length of a descriptor's queue in the kernel; 0 if it is closed or has none."""
     try:
         answer = fcntl.ioctl(fd, request, bytes(4))
     except (OSError, ValueError):
@@ -47,13 +47,14 @@ def _inputFileno(transport: Any) -> int:
 
 
 def unread(transport: Any) -> int:
-    """Return how many bytes from the peer wait in the kernel to be read."""
+    """Return the number of bytes from the peer that wait in the kernel."""
     return _queued(_inputFileno(transport), termios.FIONREAD)
 
 
 def unacknowledged(transport: Any) -> int:
-    """Return how many bytes that were sent wait in the kernel for the peer to take them; 0 for standard output, which
-    keeps them whatever becomes of us.
+    """Return the number of sent bytes that wait in the kernel for the peer.
+
+    It is 0 for standard output, which keeps them after the end of this process.
     """
     return 0 if isinstance(transport, StandardIO) else _queued(transport.fileno(), termios.TIOCOUTQ)
 
@@ -66,7 +67,7 @@ def isRead(transport: Any, reactor: ReactorBase) -> bool:
 
 
 def held(transport: Any) -> int:
-    """Return how many bytes have been read from the peer, by TLS or by a line receiver, and not been delivered."""
+    """Return the number of bytes that TLS or a line receiver has read and not delivered."""
     size = sum(map(len, getattr(transport, "_held", ())))
     protocol = transport.protocol
     while protocol is not None and not isinstance(protocol, LineReceiver):
@@ -75,7 +76,7 @@ def held(transport: Any) -> int:
 
 
 def readOnce(transport: Any) -> None:
-    """Read from the peer, and deliver, what the kernel has, one read of it."""
+    """Read once from the peer, and deliver."""
     if isinstance(transport, StandardIO):
         transport.readNow()
     else:
@@ -83,31 +84,31 @@ def readOnce(transport: Any) -> None:
 
 
 def hasEnded(transport: Any) -> bool:
-    """Whether the end of the peer's stream has come, or an error, perhaps behind bytes that are still to be read."""
+    """Whether the end of the peer's stream has come, or an error, perhaps behind unread bytes."""
     poll = select.poll()
     poll.register(_inputFileno(transport), _ENDED)
     try:
         return bool(poll.poll(0))
-    except OSError:  # the kernel has no memory for the question
+    except OSError:  # the kernel has no memory for poll()
         return False
 
 
 def refuseMore(transport: Any, isSent: bool = True) -> bool:
-    """Have the kernel take nothing more from the peer; what it has taken can still be read. Return whether it does so:
-    a pipe knows no such end.
+    """Make the kernel refuse more data from the peer. Return whether it does: a pipe cannot.
 
-    If all that the peer is owed `isSent`, our half ends, too. Else the peer could take that end for the end of what it
-    is owed; without it, TCP takes more, and only a UNIX socket refuses.
+    The data that the kernel has can still be read. If the kernel has all output (`isSent`), our half ends, too.
+    Otherwise the peer could take that end for the end of the output. Without it, TCP takes more data, and only a UNIX
+    socket refuses.
     """
     if isinstance(transport, StandardIO):
         return False
-    with suppress(OSError):  # the peer was faster
+    with suppress(OSError):  # the peer has closed before
         _socketOf(transport).shutdown(socket.SHUT_RDWR if isSent else socket.SHUT_RD)
     return True
 
 
 def resetOnClose(transport: Any) -> None:
-    """Have the kernel tell the peer at the close, by a reset, that nothing more is taken. UNIX sockets do so anyway."""
+    """Make the kernel reset the connection at the close. UNIX sockets do so anyway."""
     if not isinstance(transport, StandardIO):
         with suppress(OSError):
             _socketOf(transport).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -119,13 +120,13 @@ def _socketOf(transport: Any) -> socket.socket:
 
 
 def handshaking(reactor: ReactorBase) -> bool:
-    """Whether a peer that has been accepted is still at its TLS handshake."""
+    """Whether an accepted peer is still in its TLS handshake."""
     layers = (getattr(transport, "protocol", None) for transport in reactor.openTransports())
     return any(isinstance(layer, TLSLayer) and layer.isAccepting for layer in layers)
 
 
 class WatchedFactory:
-    """Builds what `factory` builds, and tells `met` of the transport of each connection that was made.
+    """Builds the protocols of `factory`, and calls `met` with the transport of each new connection.
 
     `prepare`, if given, is called with each protocol before its connection is made.
     """
@@ -159,9 +160,9 @@ class WatchedFactory:
 
 
 class Sighting:
-    """That connections of `owner` were seen to get on, and when; shared by all that were at the same moment.
+    """The time at which connections of `owner` made progress; all that did so at the same moment share it.
 
-    None for the time: they were met, and not looked at yet.
+    The time None means that no sweep has looked at them yet.
     """
 
     __slots__ = ("owner", "time")
@@ -179,9 +180,9 @@ def lowestOf(transport: Any) -> Any:
 
 
 class Connections:
-    """The connections that a server has met, as long as they stand.
+    """The open connections of a server.
 
-    There is no table of them. Each has its sighting as the reactor's note of the transport that is open for it.
+    There is no table of them. Each has its Sighting as the reactor's note of its open transport.
     """
 
     def __init__(self, reactor: ReactorBase) -> None:
@@ -194,7 +195,7 @@ class Connections:
                 yield transport
 
     def add(self, transport: Any) -> None:
-        """A connection was made."""
+        """Add a new connection."""
         self.see(lowestOf(transport), self._met)
 
     def see(self, lowest: Any, sighting: Sighting) -> None:
@@ -202,12 +203,14 @@ class Connections:
         self._reactor.keepNote(lowest, sighting)
 
     def sightingOf(self, lowest: Any) -> Sighting | None:
-        """Return the last sighting of the connection over `lowest`, None if it was not met."""
+        """Return the last sighting of the connection over `lowest`, None if it is not one of these connections."""
         sighting = self._reactor.noteOf(lowest)
         return sighting if isinstance(sighting, Sighting) and sighting.owner is self else None
 
     def over(self, lowest: Any) -> Any:
-        """Return the connection over `lowest`, None if it was not met. It is TLS, if TLS has got to a protocol."""
+        """Return the connection over `lowest`, None if it is not one of these. It is a TLS layer that has a protocol,
+        if there is one.
+        """
         if self.sightingOf(lowest) is None:
             return None
         transport = lowest
@@ -219,7 +222,7 @@ class Connections:
 
 
 class Counted(StandIn):
-    """A stand-in for a protocol that does not count lines. It counts the reads, at the price of a call for each."""
+    """A stand-in for a protocol that does not count lines. It counts the reads. Each read costs one call more."""
 
     __slots__ = ("reads", "wrappedProtocol")
 
@@ -243,9 +246,9 @@ class Counted(StandIn):
 
 
 def progressOf(transport: Any) -> int:
-    """A number that is another one after each completed line, in line mode, and after each read otherwise.
+    """Return a number that changes with each completed line, in line mode, and with each read otherwise.
 
-    Reads are counted from the first time that it is asked for outside of line mode, which is another number already.
+    Reads are counted from the first call outside of line mode on, which changes the number too.
     """
     protocol = transport.protocol
     counted = type(protocol) is Counted
@@ -258,23 +261,23 @@ def progressOf(transport: Any) -> int:
 
 
 class IdleSweep:
-    """Closes `connections` that have got nowhere for `timeout` seconds, at the latest a quarter of that later.
+    """Closes `connections` without progress for `timeout` seconds, at the latest a quarter of that later.
 
-    A LineReceiver gets on with each completed line (in raw mode, and any other protocol: with each read), so a byte now
-    and then does not keep it. One that the server itself does not read from (a handler is waited for) is not idle,
-    unless its peer has not taken what was sent. What an idle one is owed is sent if the peer takes it by the next
-    sweep.
+    A LineReceiver makes progress with each completed line (in raw mode, and any other protocol: with each read). So a
+    byte now and then does not keep a connection. A connection that the server itself does not read, because a handler
+    works, is not idle. It is idle if its peer has not taken its output. The waiting output of an idle connection is
+    sent if the peer takes it by the next sweep.
 
-    There is one timer, not one a connection: a sweep every eighth of `timeout`, SLICE connections a turn of the loop.
-    All that a connection costs is the note of its last sighting, which is shared. How far it was then is kept here, in
-    eight bytes for each descriptor.
+    There is one timer for all: a sweep every eighth of `timeout`, SLICE connections a turn of the loop. A connection
+    has one reference to its last Sighting, which is shared: the reactor's note. Its progress at that time is kept here,
+    eight bytes a descriptor.
     """
 
     def __init__(self, reactor: ReactorBase, timeout: float, connections: Connections) -> None:
         self._reactor = reactor
         self._timeout = timeout
         self._connections = connections
-        self._progress = array("q")  # by descriptor; before the first look it is that of an earlier owner
+        self._progress = array("q")  # by descriptor; before the first look it is the number of an earlier owner
         self._left: list[Any] = []
         self._next: IDelayedCall | None = None
         self._loop = LoopingCall(self._begin)
@@ -309,7 +312,7 @@ class IdleSweep:
             if transport is not None and not transport.disconnected:
                 try:
                     self._look(transport, lowest, now)
-                except Exception:  # its own: a setting that is a property, say
+                except Exception:  # its own error: a setting may be a property, for example
                     transport.failConnection(Failure())
 
     def _look(self, transport: Any, lowest: Any, now: Any) -> None:
