@@ -5,7 +5,7 @@
     python -m bench --case parse-crlf-8 --case 'requests-*' --rival ours --rival redis
     python -m bench --list              the cases and the rivals
 
-The exit code is 1 if a rival gave a wrong answer or failed; a mark that is missed is no error.
+The exit code is 1 if a rival gave a wrong answer or failed. A missed mark is no error.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def chosen(options: argparse.Namespace) -> list[tuple[Case, list[str]]]:
 
 
 def quickRivals(case: Case) -> set[str]:
-    """Who takes part in a quick run: ours, those that the marks of the case name, and what little shows the rest."""
+    """Return the rivals of a quick run: ours, those that the marks of the case name, and a few more."""
     named = {name for mark in MARKS if mark.case == case.name for name in (mark.ours, mark.rival)}
     return named | {"ours", "twisted", "asyncio", "uvloop", "floor"}
 
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
     if options.list:
         print(names())
         return 0
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that servers are ended, too
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that servers end, too
     begun = time.monotonic()
     results = runAll(options)
     verdicts = judge(results)
@@ -111,7 +111,7 @@ def main(arguments: list[str]) -> int:
     (folder / "tables.md").write_text(pageOf(results, verdicts))
     print(f"\nAll figures: {folder}/results.jsonl, tables.md ({time.monotonic() - begun:.0f} s)")
     if whole:
-        from bench.plots import drawAll  # matplotlib is for this alone
+        from bench.plots import drawAll  # only this needs matplotlib
 
         drawAll(folder.parent)
     failed = failuresOf(results)
@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> int:
 
 
 def failuresOf(results: Results) -> list[str]:
-    """Who gave a wrong answer or broke down, one a line."""
+    """Return the rivals with a wrong answer or a failure, one a line."""
     rows = [(name, rival, row) for name, case in results.cases.items() for rival, row in case.rows.items()]
     return [f"{name}: {rival}: {row.problem}" for name, rival, row in rows if row.failed]
 

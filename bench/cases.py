@@ -1,5 +1,7 @@
-"""The cases: one row each. What is measured, with which options, and who takes part; what is right is checked by the
-work or by the load that a row names, for every rival and in every run.
+"""The cases: one row each.
+
+A row says what is measured, with which options and rivals. The work or the load that it names checks the answers, for
+every rival and in every run.
 """
 
 from __future__ import annotations
@@ -15,11 +17,19 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Case:
-    """`how`: "work", done in a process of its own; "serve", a server's share of what a load asks; "memory", what a
-    server's connections hold; "growth", work at several sizes. `what` names the work (bench/work) or the load.
+    """One case: a measurement with its options and rivals.
 
-    A run takes about `seconds`, or does `count` units. `job` is what the servers do; `quick`, whether the case is
-    part of `make bench-quick`.
+    `how` is one of these:
+
+    - "work": work in a process of its own;
+    - "serve": a server's share of the work that a load asks for;
+    - "memory": the memory of a server's connections;
+    - "growth": work at several sizes.
+
+    `what` names the work (bench/work) or the load.
+
+    A run takes about `seconds`, or does `count` units. `job` is the job of the servers. `quick` says whether the case
+    is part of `make bench-quick`.
     """
 
     name: str
@@ -67,7 +77,7 @@ def parsing() -> Iterable[Case]:
         yield parse(f"parse-chunk-{chunk}", title, rivals, length=100, chunk=chunk)
 
 
-# The sizes begin beyond what caches hold, where a byte costs little: there the caches would be what is measured.
+# The sizes begin beyond those of the caches, where a byte costs little. Below, the caches would decide the figures.
 GROWTHS = {
     "trickle1": ("one line, a byte at a time", MIB // 32),
     "trickle16": ("one line, 16 bytes at a time", MIB // 4),
@@ -108,7 +118,7 @@ STYLES = tuple(f"{loop}{style}" for loop in LOOPS for style in ("", "-tuned", "-
 OTHERS = ("gevent", "tornado", "trio")
 BARS = ("redis", "floor")
 EVERYBODY = ("ours", "ours-idle", "ours-batch", "ours-only", "ours-uvloop", "twisted", "twisted-only", *STYLES, *OTHERS)
-# Where each rival costs seconds: one row for each way to work.
+# Each rival takes seconds here, so there is one row for each way to work.
 FEWER = ("ours", "ours-idle", "twisted", "asyncio", "uvloop", "rloop", *OTHERS, *BARS)
 
 

@@ -1,4 +1,4 @@
-"""The plots: which there are, and what each shows. bench/plots.py draws them."""
+"""The plots, and their contents. bench/plots.py draws them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """`kind`: "bars", a panel for each of `cases`; "curves", a line for each rival over `xs`, one for each of `cases`;
-    "marks", every mark. `rivals`, if given, are those that are shown. `wide`: how many panels stand side by side.
+    """One figure.
+
+    `kind` is "bars", a panel for each of `cases`; or "curves", a line for each rival over `xs`, one for each of
+    `cases`. The third kind is "marks", every mark. `rivals`, if given, are the rivals to show. `wide` is the number of
+    panels side by side.
     """
 
     name: str

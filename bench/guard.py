@@ -1,9 +1,9 @@
 """Guards the hot path without timing it: `make guard`.
 
-Instructions of fixed work (guarded.py) are counted by valgrind's callgrind, divided by those of the naive loop in the
-same run, and compared with what they were when guard.json was written. A ratio that is higher by more than the
-tolerance fails; one that is lower by more asks for `--update`, which writes the file. Ratios belong to a version of
-CPython, so each has its own; a version without any is told, and passes.
+valgrind's callgrind counts the instructions of fixed work (guarded.py). They are divided by those of the naive loop in
+the same run, and compared with the ratios in guard.json. A ratio that is higher by more than the tolerance fails. One
+that is lower by more asks for `--update`, which writes the file. Each version of CPython has its own ratios. A version
+without any passes, with a message.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from bench.rivals import ROOT
 from reactor.linecore import IMPLEMENTATION
 
 KEPT = Path(__file__).resolve().parent / "guard.json"
-TOLERANCE = 0.04  # what else is imported moves memory about, and with it up to 0.015
+TOLERANCE = 0.04  # other imports move memory about, which changes up to 0.015
 BASE = "naive-32"
 VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def countsOf(dumps: list[str], said: str) -> dict[str, float]:
-    """Instructions a line of each piece of work, from what callgrind wrote at each mark and what the program said."""
+    """Return the instructions a line of each piece of work, from callgrind's files and the program's output."""
     totals = [int(re.findall(r"^totals: (\d+)", dump, re.MULTILINE)[-1]) for dump in dumps]
     pieces = [line.split() for line in said.splitlines()]
     if len(totals) < 2 * REPEATS * len(pieces) or not pieces:
         raise SystemExit(f"callgrind has written {len(totals)} counts for {len(pieces)} pieces of work")
-    # What comes before a piece of work is written at its first mark, and it itself at its second.
+    # At the first mark of a piece of work callgrind writes the counts before it, at the second its own.
     own = totals[1::2]
     found = {}
     for index, (name, lines) in enumerate(pieces):
@@ -43,7 +43,7 @@ def countsOf(dumps: list[str], said: str) -> dict[str, float]:
 
 
 def run(command: list[str]) -> str:
-    """What a command prints. Nothing of this shell's environment may move an address or a hash."""
+    """Return the output of a command. The environment is empty, as it could move an address or a hash."""
     environment = {"PATH": os.environ["PATH"], "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "PYTHONNOUSERSITE": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -57,7 +57,7 @@ def count() -> dict[str, float]:
         raise SystemExit("valgrind is needed to count instructions: install it (Debian: apt-get install valgrind)")
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "counts"
-        # Once without it, so that every module has its byte code, and the answers are known to be right.
+        # Run it once without callgrind, so that every module has its byte code and the answers are checked.
         program = [sys.executable, "-m", "bench.guarded"]
         run(program)
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--dump-before=getppid", "--quiet"]
@@ -67,7 +67,7 @@ def count() -> dict[str, float]:
 
 
 def compare(ratios: dict[str, float], kept: dict[str, float]) -> tuple[list[str], bool]:
-    """Lines of a table, and whether all is well."""
+    """Return the lines of a table, and whether all ratios hold."""
     lines, well = [], True
     for name, ratio in ratios.items():
         before = kept.get(name)

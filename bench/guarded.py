@@ -1,6 +1,6 @@
-"""What the guard counts: fixed work, each piece between two calls of os.getppid, at which callgrind writes its counts.
+"""The work that the guard counts. Each piece is between two calls of os.getppid, where callgrind writes its counts.
 
-Run by guard.py, under valgrind: `python -m bench.guarded`.
+guard.py runs it under valgrind: `python -m bench.guarded`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reactor import EpollReactor, LineReceiver, ServerFactory
 READ = 65536
 TIMES = 4
 SINGLE = 1500
-REPEATS = 5  # the heap is another one each time, and the median counts
+REPEATS = 5  # the heap differs each time, and the median counts
 
 
 def parsing(rival: str, length: int, delimiter: bytes | None = None) -> tuple[Callable[[], object], int]:
@@ -86,9 +86,9 @@ WORKS: dict[str, Callable[[], tuple[Callable[[], object], int]]] = {
 
 
 def ballast() -> list[bytes]:
-    """Half-used memory of every small size.
+    """Return half-used memory of every small size.
 
-    Without it, how often CPython's allocator takes and returns pools would depend on what else was imported.
+    Without it, other imports would decide how often CPython's allocator takes and returns pools.
     """
     return [bytes(size) for size in range(0, 480, 8) for _ in range(6000)][::2]
 

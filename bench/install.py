@@ -1,4 +1,4 @@
-"""Installs what the extra `bench` names, one after the other, and says what cannot be had here."""
+"""Installs the packages of the extra `bench`, one after the other, and names those that cannot be installed."""
 
 from __future__ import annotations
 

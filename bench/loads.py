@@ -1,6 +1,6 @@
 """The clients. Each is connected when it is made, sends what `run(count)` asks for, and checks every answer.
 
-`run` returns what it took by its own clock, in seconds. WrongAnswer if anything was missing, wrong or too much.
+`run` returns its duration in seconds, by its own clock. WrongAnswer if an answer was missing, wrong or too long.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Load(Protocol):
     """Made as `Load(port, tls, **options)`, with the options of a case."""
 
     def round(self, count: int) -> int:
-        """The next number of units that it can do exactly."""
+        """Return the next number of units that it can do exactly."""
 
     def run(self, count: int) -> float: ...
 
@@ -38,7 +38,7 @@ class Load(Protocol):
 
 
 def connect(port: int, tls: bool = False) -> Any:
-    """A connection to a server on this machine; over TLS its certificate is not looked at."""
+    """Return a connection to a server on this machine; over TLS its certificate is not checked."""
     sock = socket.create_connection((HOST, port), DEADLINE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if not tls:
@@ -90,7 +90,7 @@ class Connected:
 
 
 class RedisBenchmark:
-    """redis-benchmark, PING_INLINE. Options: `connections`; `pipeline`, how many requests of each are under way."""
+    """redis-benchmark, PING_INLINE. Options: `connections`; `pipeline`, the requests in flight on each of them."""
 
     def __init__(self, port: int, tls: bool, connections: int = 50, pipeline: int = 1) -> None:
         self.port = port
@@ -108,14 +108,14 @@ class RedisBenchmark:
         done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_DEADLINE, check=False)
         took = time.perf_counter() - begun
         text = done.stdout + done.stderr
-        # A server that is no redis has no CONFIG to show; that is asked before the run, and no part of it.
+        # A server that is no redis has no CONFIG. The program asks for it before the run, so it is no part of it.
         text = re.sub(r".*(fetch server CONFIG|Fetching server CONFIG).*", "", text)
         completed = re.search(r"(\d+) requests completed in", text)
         rate = re.search(r"throughput summary: ([\d.]+|inf) requests per second", text)
         if done.returncode or re.search("error", text, re.IGNORECASE) or completed is None or rate is None:
             raise WrongAnswer(f"redis-benchmark failed with {done.returncode}: {text[-300:].strip()}")
         expect("requests completed", int(completed[1]), count)
-        return count / float(rate[1]) or took  # it counts in milliseconds, so few requests may take it none
+        return count / float(rate[1]) or took  # it counts in milliseconds, so a few requests may take 0
 
     def close(self) -> None:
         pass
@@ -146,7 +146,7 @@ class OurLoad:
 
 
 class Dialogue(Connected):
-    """`pipeline` requests on each connection in turn, then all their answers, each of which is to be `answer`."""
+    """`pipeline` requests on each connection in turn, then all their answers, each of which must be `answer`."""
 
     def __init__(self, port: int, tls: bool, connections: int = 50, pipeline: int = 1, answer: bytes = ANSWER) -> None:
         super().__init__(port, tls, connections)
@@ -167,7 +167,7 @@ class Dialogue(Connected):
 
 
 class Accepts(Connected):
-    """Connect, one request, its answer, close: 16 under way. The unit is a connection."""
+    """Connect, one request, its answer, close: 16 at a time. The unit is a connection."""
 
     UNDER_WAY = 16
 
@@ -210,7 +210,7 @@ class Ingest(Connected):
         each = blocks * self.perBlock
         for sock in self.sockets:
             sock.sendall(LAST + b"\r\n")
-            with suppress(OSError):  # who answers at the last line may have closed already
+            with suppress(OSError):  # a server that answers at the last line may have closed already
                 sock.shutdown(socket.SHUT_WR)
         for sock in self.sockets:
             wanted = b"%d lines %d bytes\r\n" % (each + 1, each * self.length + len(LAST))
@@ -218,7 +218,7 @@ class Ingest(Connected):
 
 
 class Chat(Connected):
-    """One client after the other sends a line, and waits until all have it. The unit is a line that one client gets."""
+    """One client after the other sends a line, and waits until all have it. The unit is a received line."""
 
     def __init__(self, port: int, tls: bool, connections: int = 100) -> None:
         super().__init__(port, tls, connections)
@@ -272,7 +272,7 @@ class BulkOut(Connected):
 
 
 class Datagrams(Connected):
-    """Datagrams, `window` of them under way, every answer compared. The unit is a datagram."""
+    """Datagrams, `window` of them in flight, every answer compared. The unit is a datagram."""
 
     def __init__(self, port: int, tls: bool, window: int = 32, length: int = 64) -> None:
         super().__init__(port, tls, 0)
@@ -313,7 +313,7 @@ class Idle(Connected):
 
 
 def requestsJob() -> str:
-    """What servers do while requests are measured: `linereactor load` needs its lines back."""
+    """Return the servers' job while requests are measured: `linereactor load` needs its lines back."""
     return "pong" if shutil.which("redis-benchmark") else "echo"
 
 

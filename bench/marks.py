@@ -1,7 +1,7 @@
-"""The marks: what linereactor is to reach against its rivals, one row each, and whether a run has reached them.
+"""The marks: linereactor's targets against its rivals, one row each, and whether a run has reached them.
 
-A mark is about one case. `fewer` marks are about cost: what ours costs, in units of what the rival costs, is to be at
-most the limit. Where a mark says how many times as quick ours is to be, it is the inverse, and at least the limit.
+A mark is about one case. Most marks are about cost: our cost, in units of the rival's, must be at most the limit. A
+"quicker" mark is the inverse: a number of times as fast, at least the limit.
 """
 
 from __future__ import annotations
@@ -17,9 +17,17 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Mark:
-    """`kind`: "quicker" (at least `bound` times), "cost" (at most `bound` times the rival's), "below" (less than the
-    rival's), "exponent" or "bytes" (at most `bound`), "least" (less than every rival's). `beyond`: the next mark, for
-    whoever has met this one.
+    """One mark.
+
+    `kind` is one of these:
+
+    - "quicker": at least `bound` times as fast;
+    - "cost": at most `bound` times the rival's;
+    - "below": less than the rival's;
+    - "exponent" and "bytes": at most `bound`;
+    - "least": less than every rival's.
+
+    `beyond` is the next mark, after this one is met.
     """
 
     what: str
@@ -32,7 +40,7 @@ class Mark:
 
     @property
     def limit(self) -> str:
-        """The bound, as it is shown."""
+        """Return the bound as text."""
         shown = {
             "quicker": f">= {self.bound:g}x",
             "cost": f"<= {self.bound:g}x",
@@ -45,13 +53,13 @@ class Mark:
 
     @property
     def againstWhat(self) -> str:
-        """The rival's label."""
+        """Return the rival's label."""
         if self.kind == "least":
             return "every rival in Python"
         return RIVALS[self.rival].label if self.rival else ""
 
     def figure(self, case: CaseResult) -> float | None:
-        """The figure that is compared with the bound, None if something was not measured."""
+        """Return the figure to compare with the bound, or None if it was not measured."""
         row = case.measured().get(self.ours)
         if row is None:
             return None
@@ -66,7 +74,7 @@ class Mark:
         return 1 / ratio if ratio and self.kind == "quicker" else ratio
 
     def holds(self, figure: float, bound: float) -> bool:
-        """Whether a figure keeps to a bound, as both are shown."""
+        """Whether a figure keeps a bound, both rounded as shown."""
         if self.kind == "quicker":
             return figure >= bound
         return figure < bound if self.kind in ("below", "least") else figure <= bound
@@ -74,7 +82,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mark: its figure, as shown and as a number, and "met", "missed" or "not measured"."""
+    """The result of a mark: its figure, as shown and as a number, and "met", "missed" or "not measured"."""
 
     mark: Mark
     figure: str

@@ -1,4 +1,4 @@
-"""Fills docs/bench/README.md with what the runs beside it have found; the rest of that page is written by hand."""
+"""Fills docs/bench/README.md with the results of the runs beside it. The rest of that page is written by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fillPage(page: Path, runs: dict[str, tuple[Results, list[Verdict]]]) -> None
 
 
 def sectionOf(folder: Path, name: str, results: Results, verdicts: list[Verdict]) -> str:
-    """What the page says about one run."""
+    """Return the page's section about one run."""
     facts = results.facts
     packages = ("linereactor", "twisted", "uvloop", "rloop", "gevent", "tornado", "trio")
     versions = ", ".join(f"{package} {facts[package] or 'not installed'}" for package in packages)

@@ -1,5 +1,6 @@
-"""Draws the figures of a run as SVG: `python -m bench.plots [DIR]`, where DIR holds cpython-311/results.jsonl and the
-like; then puts what there is into the page beside them. Needs matplotlib.
+"""Draws the figures of a run as SVG, and fills the page beside them: `python -m bench.plots [DIR]`.
+
+DIR holds cpython-311/results.jsonl and the like. This needs matplotlib.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from bench.results import CaseResult, Results, loadResults
 from bench.rivals import RIVALS, ROOT
 
 mpl.use("svg")
-# The same figures make the same file: nothing of the day, nothing by chance; and text stays text.
+# The same figures make the same file, without dates and random names. Text stays text.
 mpl.rcParams.update({"svg.hashsalt": "linereactor", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10})
 COLOURS = {
     "ours": "#c2410c",
@@ -40,7 +41,7 @@ FAR_APART = 30  # times the cheapest
 
 
 def familyStyles(names: list[str]) -> dict[str, dict[str, Any]]:
-    """Colours by family; within a family, line styles and marks tell one from the other."""
+    """Return styles: a colour for each family, with line styles and marks to tell its members apart."""
     seen: dict[str, int] = {}
     styles = {}
     for name in names:
@@ -57,7 +58,7 @@ def familyStyles(names: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def drawBars(axes: Any, case: CaseResult, only: tuple[str, ...]) -> None:
-    """Cost of each rival, the cheapest on top."""
+    """Draw the cost of each rival, the cheapest on top."""
     unit, factor = costUnit(case)
     rows = {name: row for name, row in case.measured().items() if not only or name in only}
     names = sorted(rows, key=lambda name: -rows[name].cost)
@@ -79,7 +80,7 @@ def drawBars(axes: Any, case: CaseResult, only: tuple[str, ...]) -> None:
 
 
 def drawDots(axes: Any, names: list[str], costs: list[float]) -> None:
-    """Where a linear axis would show the dearest alone, one in powers of ten."""
+    """Draw dots on an axis in powers of ten, where a linear one would show only the dearest rival."""
     for place, (name, cost) in enumerate(zip(names, costs, strict=True)):
         axes.plot(cost, place, "o", color=COLOURS[RIVALS[name].family], markersize=7)
     axes.set_xscale("log")
@@ -89,7 +90,7 @@ def drawDots(axes: Any, names: list[str], costs: list[float]) -> None:
 
 
 def drawShares(axes: Any, case: CaseResult, names: list[str], costs: list[float]) -> None:
-    """Bars, of which the share of the kernel is lighter."""
+    """Draw bars, with the kernel's share in a lighter colour."""
     rows = case.rows
     for place, (name, cost) in enumerate(zip(names, costs, strict=True)):
         system = (rows[name].system or 0.0) if case.how == "serve" else 0.0
@@ -100,7 +101,7 @@ def drawShares(axes: Any, case: CaseResult, names: list[str], costs: list[float]
 
 
 def drawCurves(axes: Any, figure: Figure, cases: list[CaseResult]) -> None:
-    """Cost over what grows, both in powers of ten."""
+    """Draw the cost over the size, both in powers of ten."""
     unit, factor = costUnit(cases[0])
     names = [name for name in RIVALS if any(name in case.measured() for case in cases)]
     names = [name for name in names if not figure.rivals or name in figure.rivals]
@@ -121,7 +122,7 @@ def drawCurves(axes: Any, figure: Figure, cases: list[CaseResult]) -> None:
 
 
 def drawMarks(axes: Any, verdicts: list[Verdict]) -> None:
-    """How each figure stands to its mark: beyond 1, to the right, the mark is met."""
+    """Draw each figure over its mark: to the right of 1 the mark is met."""
     shown = [verdict for verdict in verdicts if verdict.value is not None]
     for place, verdict in enumerate(reversed(shown)):
         assert verdict.value is not None

@@ -1,4 +1,4 @@
-"""Processes to be measured: each on a core, with a clock that another process can read."""
+"""Processes to measure: each on a core, with a clock that another process can read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTLING = 1.0
 
 @contextmanager
 def onCore(core: int) -> Iterator[None]:
-    """What is started inside runs on this core alone."""
+    """Processes started inside the block run on this core alone."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -30,7 +30,7 @@ def onCore(core: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Used:
-    """What a process has used so far, or between two moments: seconds, and ticks in user and in system mode."""
+    """The CPU use of a process, in all or between two moments: seconds, and ticks in user and system mode."""
 
     cpu: float
     ticks: tuple[int, int]
@@ -41,23 +41,23 @@ class Used:
 
 
 def usedBy(pid: int) -> Used:
-    """What process `pid` and its threads have used.
+    """Return the CPU use of process `pid` and its threads.
 
-    The seconds are those of the process's CPU clock, in nanoseconds; /proc counts ticks of 10 ms, which only serve to
-    tell user from system time. While a process runs, its clock stands still until the next tick, so this waits until it
-    has nothing to do.
+    The seconds come from the process's CPU clock, in nanoseconds. /proc counts ticks of 10 ms, which serve only to tell
+    user from system time. While a process runs, its clock stands still until the next tick. So this waits until it is
+    idle.
     """
     end = time.monotonic() + SETTLING
     while (fields := Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split())[0] == "R":
         if time.monotonic() > end:
             break
         time.sleep(0.0002)
-    # Linux makes the id of another process's clock from its pid; 2 stands for what the scheduler has counted.
+    # Linux makes the id of another process's clock from its pid. 2 stands for the scheduler's count.
     return Used(time.clock_gettime(~pid << 3 | 2), (int(fields[11]), int(fields[12])))
 
 
 def memoryOf(pid: int) -> int:
-    """Bytes of memory that are this process's own (RssAnon)."""
+    """Return the bytes of memory that are the process's own (RssAnon)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
@@ -65,17 +65,18 @@ def memoryOf(pid: int) -> int:
 
 
 class Port:
-    """A port of 127.0.0.1 that nobody uses, for TCP nor for UDP, and that no other run takes before `close`.
+    """A free port of 127.0.0.1, for TCP and UDP, which no other run takes before `close`.
 
-    The system gives clients ports from a range of its own. A client that asks for a port in it at which nobody listens
-    yet may be given that very port, and be connected to itself; so `number` lies below that range.
+    The system gives clients ports from a range of its own. A client may connect to a port in it before the server
+    listens. The system may then give it that very port, and it is connected to itself. So `number` lies below that
+    range.
     """
 
     def __init__(self) -> None:
         below = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
         while True:
             self.number = random.randrange(max(below // 2, 1024), below)
-            # A name that one process at a time can have; it goes when its socket is closed.
+            # A name that one process at a time can have. It is free again when its socket is closed.
             self._claim = socket.socket(socket.AF_UNIX)
             try:
                 self._claim.bind(f"\0linereactor-bench-{self.number}")
@@ -87,7 +88,7 @@ class Port:
                 self._claim.close()
 
     def close(self) -> None:
-        """Others may have it."""
+        """Release the port."""
         self._claim.close()
 
 

@@ -12,38 +12,38 @@ HEAD = ("", "", "spread", "system", "a second", "ours = 1")
 
 
 def number(value: float) -> str:
-    """Three digits, or all before the point."""
+    """Return a number with three digits, or all before the point."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if value < 10 else f"{value:.1f}"
 
 
 def costUnit(case: CaseResult) -> tuple[str, float]:
-    """The name of what costs are shown in, and the factor."""
+    """Return the unit of costs, and the factor."""
     if case.how == "memory":
         return "bytes/connection", 1.0
     return COST_UNITS[case.unit]
 
 
 def costOf(case: CaseResult, row: Row) -> str:
-    """The figure of a row: the exponent, or the cost in its unit."""
+    """Return the figure of a row: the exponent, or the cost in its unit."""
     return f"{row.exponent:.3f}" if case.how == "growth" else number(row.cost * costUnit(case)[1])
 
 
 def rateOf(case: CaseResult, row: Row) -> str:
-    """Units a second; bytes as MiB."""
+    """Return the units a second; bytes as MiB."""
     if case.how in ("growth", "memory"):
         return ""
     return f"{row.rate / (1 << 20):,.0f} MiB" if case.unit == "byte" else f"{row.rate:,.0f}"
 
 
 def tableOf(case: CaseResult) -> list[tuple[str, ...]]:
-    """The rows of a table, with its head; a row with two cells says what the problem was."""
+    """Return the rows of a table, with its head; a row with two cells describes a problem."""
     figure = "exponent" if case.how == "growth" else costUnit(case)[0]
     table: list[tuple[str, ...]] = [("", figure, *HEAD[2:])]
     ours = next((name for name in case.rows if RIVALS[name].family == "ours"), "")
     measured = case.measured()
-    # Where something costs nothing that can be seen, there is nothing to sort or to divide by.
+    # If a cost is too small to measure, there is nothing to sort or to divide by.
     for name in sorted(case.rows, key=lambda name: measured[name].cost if name in measured else float("inf")):
         row = case.rows[name]
         if name not in measured:
@@ -58,7 +58,7 @@ def tableOf(case: CaseResult) -> list[tuple[str, ...]]:
 
 
 def textOf(case: CaseResult) -> str:
-    """The table of a case for a terminal."""
+    """Return the table of a case for a terminal."""
     table = tableOf(case)
     width = max(len(row[0]) for row in table)
     lines = [case.title]
@@ -71,7 +71,7 @@ def textOf(case: CaseResult) -> str:
 
 
 def markdownTable(table: Iterable[tuple[str, ...]]) -> str:
-    """The same in Markdown; the first row is the head."""
+    """Return a table in Markdown; the first row is the head."""
     rows = [list(row) for row in table]
     width = len(rows[0])
     lines = ["| " + " | ".join([*row, *[""] * (width - len(row))]) + " |" for row in rows]
@@ -80,7 +80,7 @@ def markdownTable(table: Iterable[tuple[str, ...]]) -> str:
 
 
 def marksTable(verdicts: list[Verdict]) -> list[tuple[str, ...]]:
-    """The table of marks, with its head."""
+    """Return the table of marks, with its head."""
     table: list[tuple[str, ...]] = [("what", "against", "mark", "figure", "")]
     for verdict in verdicts:
         mark = verdict.mark
@@ -89,7 +89,7 @@ def marksTable(verdicts: list[Verdict]) -> list[tuple[str, ...]]:
 
 
 def marksText(verdicts: list[Verdict]) -> str:
-    """The table of marks for a terminal."""
+    """Return the table of marks for a terminal."""
     table = marksTable(verdicts)
     widths = [max(len(row[column]) for row in table) for column in range(5)]
     lines = ["Marks"]
@@ -102,12 +102,12 @@ def marksText(verdicts: list[Verdict]) -> str:
 
 
 def factsText(facts: dict[str, str | None]) -> str:
-    """What the figures depend on, one a line."""
+    """Return the facts behind the figures, one a line."""
     return "\n".join(f"{name}: {value or 'not installed'}" for name, value in facts.items())
 
 
 def pageOf(results: Results, verdicts: list[Verdict]) -> str:
-    """All tables of a run, in Markdown."""
+    """Return all tables of a run, in Markdown."""
     parts = [f"# All tables: {results.facts['Python']}", "How to read them: [the page above](../README.md)."]
     parts.append("\n".join(f"- {line}" for line in factsText(results.facts).splitlines()))
     parts += ["## Marks", markdownTable(marksTable(verdicts))]

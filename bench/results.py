@@ -1,4 +1,4 @@
-"""What was measured: samples, rows and cases, and the file they are kept in."""
+"""The results: samples, rows and cases, and their file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ENOUGH_TICKS = 50
-# What a cost of one unit is shown in: its name, and what seconds (or bytes) are multiplied by.
+# The unit of a cost of one unit of work: its name, and the factor for seconds (or bytes).
 COST_UNITS = {
     "line": ("ns/line", 1e9),
     "byte": ("s/GiB", float(1 << 30)),
@@ -27,8 +27,9 @@ COST_UNITS = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One run: units done, what one of them cost (seconds of CPU, or bytes), seconds on the wall, ticks of user and
-    system time.
+    """One run: the units done, and the cost of one of them (seconds of CPU, or bytes).
+
+    It also has the seconds on the wall, and the ticks of user and system time.
     """
 
     count: int
@@ -39,9 +40,9 @@ class Sample:
 
 @dataclass
 class Row:
-    """One rival at one case: its samples in order, or what the problem was.
+    """One rival at one case: its samples in order, or the problem.
 
-    For cases of growth `sizes` are those that were measured, and `samples` belong to them in turn, over and over.
+    For cases of growth `sizes` are the measured sizes, and `samples` belong to them in turn, again and again.
     """
 
     samples: list[Sample] = field(default_factory=list)
@@ -51,30 +52,30 @@ class Row:
 
     @property
     def cost(self) -> float:
-        """The median cost of a unit."""
+        """Return the median cost of a unit."""
         return statistics.median(sample.cost for sample in self.samples)
 
     @property
     def rate(self) -> float:
-        """The median of units a second, on the wall."""
+        """Return the median of units a second, on the wall."""
         return statistics.median(sample.count / sample.wall for sample in self.samples)
 
     @property
     def spread(self) -> float:
-        """How far the costs lie apart: half of the way from the least to the most, as a share of the median."""
+        """Return the spread of the costs: half of the distance from the least to the most, as a share of the median."""
         costs = [sample.cost for sample in self.samples]
         return (max(costs) - min(costs)) / 2 / self.cost if self.cost else 0.0
 
     @property
     def system(self) -> float | None:
-        """The share of system time; None if there were too few ticks to tell it."""
+        """Return the share of system time, or None if there were too few ticks."""
         user = sum(sample.ticks[0] for sample in self.samples)
         system = sum(sample.ticks[1] for sample in self.samples)
         return system / (user + system) if user + system >= ENOUGH_TICKS else None
 
     @property
     def exponent(self) -> float:
-        """The slope of the logarithm of the time over that of the size; of each size the median counts."""
+        """Return the slope of log(time) over log(size); of each size the median counts."""
         points = []
         for index, size in enumerate(self.sizes):
             cost = statistics.median(sample.cost for sample in self.samples[index :: len(self.sizes)])
@@ -92,12 +93,13 @@ class CaseResult:
     rows: dict[str, Row] = field(default_factory=dict)
 
     def measured(self) -> dict[str, Row]:
-        """The rows that have figures."""
+        """Return the rows with figures."""
         return {name: row for name, row in self.rows.items() if row.samples and not row.problem}
 
     def ratio(self, one: str, other: str) -> float | None:
-        """What `one` costs in units of what `other` costs: the median over the repetitions, in each of which both were
-        measured one after the other. None if one of them was not measured.
+        """Return the cost of `one` in units of the cost of `other`, or None if one was not measured.
+
+        It is the median over the repetitions. In each of them both were measured one after the other.
         """
         rows = self.measured()
         if one not in rows or other not in rows:
@@ -133,7 +135,7 @@ def lineOf(name: str, case: CaseResult) -> dict[str, Any]:
 
 
 def loadResults(path: Path) -> Results:
-    """Read what `save` has written."""
+    """Read the file of `save`."""
     first, *lines = map(json.loads, path.read_text().splitlines())
     return Results(**first, cases={line.pop("case"): caseOf(line) for line in lines})
 

@@ -1,4 +1,4 @@
-"""The rivals: one row each. What a rival needs and this machine does not have is said in every table."""
+"""The rivals: one row each. Every table names the missing requirements of a rival."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ FLOOR = Path(__file__).resolve().parent / "servers" / "floor.c"
 
 @dataclass(frozen=True)
 class Rival:
-    """`server`: the module of bench.servers and its arguments, if there is one. `needs`: what must be importable,
-    `program` what must be on the PATH.
+    """One rival.
+
+    `server` is the module of bench.servers and its arguments, if there is one. `needs` names the modules that must be
+    importable, `program` a program on the PATH.
     """
 
     name: str
@@ -33,7 +35,7 @@ class Rival:
 
 
 def asyncioLike(loop: str, needs: tuple[str, ...] = ()) -> list[Rival]:
-    """asyncio and what can replace its event loop, in three styles."""
+    """Return rivals of asyncio and of an event loop that replaces its own, in three styles."""
     module = "onasyncio"
     return [
         Rival(loop, loop, loop, (module, loop, "protocol"), needs),
@@ -78,7 +80,7 @@ PACKAGES = ("linereactor", "twisted", "uvloop", "rloop", "gevent", "tornado", "t
 
 
 def missing(rival: Rival, tls: bool = False) -> str:
-    """What of this rival is not installed here; "" if nothing is missing."""
+    """Return the parts of this rival that are not installed; "" if none is missing."""
     needs = [*rival.needs, *(["OpenSSL", "service_identity"] if tls and rival.family == "twisted" else [])]
     absent = [name for name in needs if importlib.util.find_spec(name) is None]
     if rival.program and shutil.which(rival.program) is None:
@@ -87,14 +89,14 @@ def missing(rival: Rival, tls: bool = False) -> str:
 
 
 def compileFloor() -> Path:
-    """The C server, compiled just now (once a process)."""
+    """Compile the C server, once a process, and return its path."""
     folder = Path(tempfile.mkdtemp(prefix="linereactor-bench-"))
     subprocess.run(["cc", "-O2", "-o", folder / "floor", FLOOR], check=True)
     return folder / "floor"
 
 
 def serverCommand(rival: Rival, ports: dict[str, int], floor: Path | None, pem: str) -> list[str]:
-    """The command that makes this rival do jobs, each at its port."""
+    """Return the command that makes this rival do jobs, each at its port."""
     jobs = [f"{job}:{port}" for job, port in ports.items()]
     if rival.name == "floor":
         return [str(floor), *jobs]
@@ -119,7 +121,7 @@ def redisCommand(ports: dict[str, int], pem: str) -> list[str]:
 
 
 def firstLine(*command: str) -> str | None:
-    """What a program says first, None if it is not there."""
+    """Return the first line of a program's output, or None without the program."""
     if shutil.which(command[0]) is None:
         return None
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -127,7 +129,7 @@ def firstLine(*command: str) -> str | None:
 
 
 def versionOf(package: str) -> str | None:
-    """The version of what is installed, None if it is not."""
+    """Return the version of an installed package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -135,14 +137,14 @@ def versionOf(package: str) -> str | None:
 
 
 def processor() -> str:
-    """The model of this machine's processor."""
+    """Return the model of this machine's processor."""
     with open("/proc/cpuinfo") as file:
         models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     return f"{models[0] if models else platform.machine()}, {len(models)} cores"
 
 
 def facts() -> dict[str, str | None]:
-    """All that a figure depends on, beside the code: None is what is not installed."""
+    """Return all facts that a figure depends on, beside the code. None means that a package is not installed."""
     return {
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "line core": IMPLEMENTATION,

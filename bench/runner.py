@@ -1,5 +1,6 @@
-"""Runs cases: all rivals of a case stand at once, each is given as much to do as takes the time that the case has, and
-then they are measured in turn, A B C A B C, so that what else the machine does meets all of them alike.
+"""Runs cases: starts all rivals of a case, and measures them in turn, A B C A B C.
+
+So other work of the machine affects all of them alike. Each rival gets as much work as fills the time of the case.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from bench.subjects import SUBJECTS, Failed, Workshop
 from bench.work.task import WrongAnswer
 
 FIRST = 1000
-LEAST_SHARE = 8  # a run that took less than this part of its time tells too little to go by
+LEAST_SHARE = 8  # a run that took less than this part of its time is too short to judge by
 MOST_GROWTH = 50
 LONGEST = 1.5  # seconds that a run of a case of growth may take; larger sizes are left out
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long it may take: the share of each run's time, of a fixed count, and the most repetitions."""
+    """The pace of a run: the share of each run's time, of a fixed count, and the most repetitions."""
 
     share: float = 1.0
     countShare: float = 1.0
@@ -49,7 +50,7 @@ class Progress:
 
 
 class CaseRun:
-    """One case, with the rivals that are to take part."""
+    """One case, with its rivals."""
 
     def __init__(self, case: Case, names: list[str], workshop: Workshop, pace: Pace, progress: Progress) -> None:
         self.case = case
@@ -61,7 +62,7 @@ class CaseRun:
         self.counts: dict[str, int] = {}
 
     def run(self) -> CaseResult:
-        """Do it all."""
+        """Calibrate, measure, and return the result."""
         try:
             self.start()
             self.each("warms up", self.calibrate)
@@ -97,7 +98,7 @@ class CaseRun:
                 self.subjects.pop(name).close()
 
     def calibrate(self, name: str, subject: Any) -> None:
-        """Find how much to do in a run. What is found on the way also warms up."""
+        """Find the count of a run. The trials also warm up."""
         case = self.case
         if case.how == "growth":
             self.calibrateSizes(name, subject)
@@ -115,7 +116,7 @@ class CaseRun:
         self.counts[name] = max(int(sample.count * aim / sample.wall), 1)
 
     def calibrateSizes(self, name: str, subject: Any) -> None:
-        """Find the sizes that do not take too long; with less than two there is no exponent."""
+        """Find the sizes that do not take too long; with fewer than two there is no exponent."""
         row = self.result.rows[name]
         for size in self.case.options["sizes"]:
             wall = subject.measure(size).wall

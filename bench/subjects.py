@@ -23,13 +23,13 @@ from bench.work.task import WrongAnswer
 
 STARTUP_DEADLINE = 20.0
 RUN_DEADLINE = 300.0
-# Otherwise the C library keeps freed memory up to 32 MiB for the next run, and asks the kernel for what is larger: that
-# step would be taken for growth.
+# Otherwise the C library keeps freed memory up to 32 MiB for the next run, and asks the kernel for larger pieces. That
+# step would look like growth.
 FRESH_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "131072"}
-WARM = 64  # connections that are there before memory is looked at
+WARM = 64  # connections that exist before memory is measured
 
 
-# How to see that a server does its job.
+# How to check that a server does its job.
 ONE: dict[str, Any] = {"connections": 1}
 PROBES: dict[str, tuple[type[Connected], dict[str, Any]]] = {
     "pong": (Dialogue, ONE),
@@ -49,20 +49,20 @@ class Failed(Exception):
 
 
 class Workshop:
-    """What subjects share and a run makes once: the C server and a certificate."""
+    """The common parts of subjects, which a run makes once: the C server and a certificate."""
 
     def __init__(self) -> None:
         self._floor: Path | None = None
         self._pem: Path | None = None
 
     def floor(self) -> Path:
-        """The path of the C server."""
+        """Return the path of the C server."""
         if self._floor is None:
             self._floor = compileFloor()
         return self._floor
 
     def pem(self) -> Path:
-        """The path of a file with a key and a certificate for localhost."""
+        """Return the path of a file with a key and a certificate for localhost."""
         if self._pem is None:
             self._pem = Path(tempfile.mkdtemp(prefix="linereactor-bench-")) / "localhost.pem"
             command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -80,7 +80,7 @@ class Workshop:
     def spawn(
         self, command: list[str], variables: dict[str, str] | None = None, **pipes: Any
     ) -> subprocess.Popen[bytes]:
-        """Start a process that is to be measured, on its core; with these environment variables besides."""
+        """Start a process to measure, on its core, with these additional environment variables."""
         environment = {**os.environ, "PYTHONHASHSEED": "0", "BENCH_PEM": str(self._pem or ""), **(variables or {})}
         with onCore(SERVER_CORE):
             return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
@@ -94,7 +94,7 @@ def end(process: subprocess.Popen[bytes] | None) -> None:
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            with suppress(BrokenPipeError):  # of an order that was not read
+            with suppress(BrokenPipeError):  # the output of an order that was not read
                 pipe.close()
 
 
@@ -109,17 +109,17 @@ class Worker:
         self.process = workshop.spawn(command, variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def ready(self) -> None:
-        """Wait until it can begin."""
+        """Wait until the process can begin."""
         self._answer(STARTUP_DEADLINE)
 
     def measure(self, count: int) -> Sample:
-        """Have it done once. WrongAnswer if the outcome is not right, Failed if the process is not there any more."""
+        """Do the work once. WrongAnswer if the outcome is wrong, Failed if the process has ended."""
         answer = self._ask(f"run {count}")
         user, system = answer["ticks"]
         return Sample(answer["count"], answer["cpu"] / answer["count"], answer["wall"], (user, system))
 
     def verify(self) -> None:
-        """Check what the runs could not check."""
+        """Check the answers that the runs could not check."""
         self._ask("verify")
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class Worker:
 
 
 class Server:
-    """A server of its own, and a load in this process: what the server uses meanwhile is measured from outside."""
+    """A server of its own, and a load in this process. The server's CPU use is measured from outside."""
 
     def __init__(self, case: Case, rival: Rival, workshop: Workshop, jobs: tuple[str, ...] = ()) -> None:
         self.case = case
@@ -170,7 +170,7 @@ class Server:
         self.process = self.workshop.spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def ready(self) -> None:
-        """Wait until it answers, rightly."""
+        """Wait until the server gives a right answer."""
         deadline = time.monotonic() + STARTUP_DEADLINE
         for job, port in self.ports.items():
             while not self._answers(job, port):
@@ -182,7 +182,7 @@ class Server:
 
     @property
     def pid(self) -> int | None:
-        """Its process's number, None once it has ended."""
+        """Return the number of the server's process, or None once it has ended."""
         return None if self.process is None or self.process.poll() is not None else self.process.pid
 
     def _answers(self, job: str, port: int) -> bool:
@@ -203,7 +203,7 @@ class Server:
         return made
 
     def measure(self, count: int) -> Sample:
-        """Run the load once. WrongAnswer if an answer was not right, Failed if the server is not there any more."""
+        """Run the load once. WrongAnswer if an answer was wrong, Failed if the server has ended."""
         try:
             load = self.load(self.case)
             try:
@@ -221,7 +221,7 @@ class Server:
         return Sample(count, used.cpu / count, wall, used.ticks)
 
     def verify(self) -> None:
-        """It still answers."""
+        """Check that the server still answers."""
         self.ready()
 
     def close(self) -> None:
@@ -232,12 +232,12 @@ class Server:
 
 
 class Memory(Server):
-    """What a server's connections hold, in bytes each. Each measurement has a process of its own."""
+    """The memory of a server's connections, in bytes each. Each measurement has a process of its own."""
 
     used = False
 
     def measure(self, count: int) -> Sample:
-        """Open `count` connections, and look at the memory before and after."""
+        """Open `count` connections, and measure the memory before and after."""
         if self.used:
             end(self.process)
             self.start()

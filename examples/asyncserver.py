@@ -2,9 +2,9 @@
 
     python examples/asyncserver.py [PORT]
 
-A line is a number of rounds and a password; the answer is the key derived from it. While lineReceived waits, nothing
-more is read from that connection, so answers come in the order of the lines, and a client that asks faster than it is
-served is held back by TCP. Other connections do not wait. (Twisted 26 drops the coroutine, which then never runs.)
+A line is a number of rounds and a password. The answer is the key derived from it. While lineReceived waits, the server
+reads nothing more from that connection. So answers come in the order of the lines, and TCP holds a fast client back.
+Other connections do not wait. (Twisted 26 drops the coroutine, which then never runs.)
 """
 
 import hashlib

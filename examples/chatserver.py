@@ -1,4 +1,4 @@
-"""A chat server: who connects gives a name, and every line goes to all the others.
+"""A chat server: each client sends a name first, and then every line goes to all the others.
 
 python examples/chatserver.py [PORT]
 """

@@ -1,4 +1,4 @@
-"""A dialogue with inlineCallbacks: one side thinks of a number, the other side asks until it knows it.
+"""A dialogue with inlineCallbacks: one side thinks of a number, and the other side guesses until it is right.
 
 python examples/dialogue.py NUMBER [PATIENCE]
 

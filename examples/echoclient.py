@@ -1,4 +1,4 @@
-"""An echo client that comes back: it sends its lines one by one, and goes on where it was when the connection breaks.
+"""An echo client that reconnects: it sends its lines one by one, and goes on after a broken connection.
 
 python examples/echoclient.py PORT LINE...
 """

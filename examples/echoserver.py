@@ -1,4 +1,4 @@
-"""An echo server, in the few lines that it takes.
+"""An echo server in a few lines.
 
 python examples/echoserver.py [PORT]
 """

@@ -1,4 +1,4 @@
-"""A file server: a line with the name of a file is answered with its size, in a line, and its bytes.
+"""A file server: it answers the name of a file with a line that has its size, and with its bytes.
 
 python examples/fileserver.py DIRECTORY [PORT]
 """
@@ -22,7 +22,7 @@ class FileServer(LineReceiver):
             self.sendLine(b"no such file")
             return
         self.sendLine(b"%d" % os.fstat(file.fileno()).st_size)
-        # The next name waits, so that answers do not mix, however fast the peer asks and however slowly it reads.
+        # The next name waits, so answers do not mix, however fast the peer asks and however slowly it reads.
         self.pauseProducing()
         sending = FileSender().beginFileTransfer(file, self.transport)
         sending.addBoth(self.close, file)
@@ -47,7 +47,7 @@ class FileServerFactory(ServerFactory):
         self.directory = directory
 
     def find(self, name: str) -> pathlib.Path:
-        """The file of that name in our directory; ValueError if it is none, or is elsewhere."""
+        """Return the path of that file in the directory. ValueError if it is no file, or is elsewhere."""
         path = self.directory / name
         if "/" in name or not path.is_file():
             raise ValueError(name)

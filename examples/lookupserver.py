@@ -1,9 +1,9 @@
-"""A line server and an asyncio library in one loop: each line is a host name, asked of DNS by dnspython.
+"""A line server and an asyncio library in one loop: dnspython looks up the host name of each line.
 
     python examples/lookupserver.py [PORT [NAMESERVER NAMESERVERPORT]]
 
-The answer is the name's IPv4 addresses, or "?" and why there are none. Deferred.fromFuture lets a handler await what
-asyncio runs; while it waits, nothing more is read from that connection, and the others go on. Needs dnspython.
+The answer is the name's IPv4 addresses, or "?" and a reason. With Deferred.fromFuture a handler can await an asyncio
+task. While it waits, the server reads nothing more from that connection, and the others go on. This needs dnspython.
 """
 
 import asyncio

@@ -26,7 +26,7 @@ class Listener(Protocol):
 
 
 class ListenerFactory(ClientFactory):
-    """Makes one connection, and fires `deferred` with the poem or with the reason why there is none."""
+    """Makes one connection, and fires `deferred` with the poem or with a failure."""
 
     protocol = Listener
 

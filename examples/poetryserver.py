@@ -1,4 +1,4 @@
-"""A poetry server: to whom it may concern, it recites a poem, a few bytes at a time, and hangs up.
+"""A poetry server: it sends a poem to each client, a few bytes at a time, and closes.
 
 python examples/poetryserver.py FILE [--port PORT] [--bytes N] [--delay SECONDS]
 """

@@ -1,8 +1,8 @@
-"""A port forwarder: every connection to our port becomes one to another port of this machine, and bytes pass both ways.
+"""A port forwarder: each connection to its port becomes one to another port, and bytes pass both ways.
 
-Each side's transport is the producer of the other's: when the one that is written to has too much unsent, the other
-is not read. So a peer that does not read costs a bounded amount of memory, however much its partner sends. The end of
-either connection is the end of both, after what was read has been sent.
+Both ports are on this machine. Each side's transport is the producer of the other's: while one has too much unsent
+output, the other is not read. So a peer that does not read costs a bounded amount of memory, however much its partner
+sends. The end of either connection ends both, after all data that was read has been sent.
 
 python examples/portforward.py TARGET [PORT]
 """
@@ -23,7 +23,7 @@ class Side(Protocol):
 
     def connectionLost(self, reason: Failure) -> None:
         if self.other is not None:
-            # A connection does not close before its producer, which we are, has unregistered.
+            # A connection does not close before its producer has unregistered, and this side is the producer.
             self.other.transport.unregisterProducer()
             self.other.transport.loseConnection()
             self.other.other = None
@@ -55,7 +55,7 @@ class OutgoingFactory(ClientFactory):
 
 class Incoming(Side):
     def connectionMade(self) -> None:
-        # Nothing is read until there is somebody to write it to.
+        # Read nothing until there is a connection to write it to.
         self.transport.pauseProducing()
         self.connector = reactor.connectTCP("127.0.0.1", self.factory.target, OutgoingFactory(self), timeout=10)
 

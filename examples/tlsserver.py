@@ -1,11 +1,11 @@
-"""A line server over TLS whose certificate may be renewed while it runs, and that loses nothing when it is stopped.
+"""A line server over TLS that takes a renewed certificate while it runs, and loses nothing when it stops.
 
     python examples/tlsserver.py CERTIFICATE KEY [PORT]
 
 CERTIFICATE and KEY are PEM files. When a program such as certbot has replaced them, new connections get the new
-certificate a second later at most, and old ones live on. Each line is sent back in capital letters. An idle client is
-left after a minute. At SIGTERM the server accepts no more, ends its half of each connection, and reads on until the
-peers have ended too. (Twisted has no CertificateOptions of this kind, so it does not run this program.)
+certificate within a second, and old ones live on. The server sends each line back in capital letters. It closes an idle
+connection after a minute. At SIGTERM it accepts no more, ends its half of each connection, and reads on until the peers
+have ended too. (Twisted has no CertificateOptions of this kind, so it does not run this program.)
 """
 
 import sys
@@ -14,8 +14,8 @@ import reactor
 from reactor import CertificateOptions, Failure, LineReceiver, ServerFactory, TimeoutMixin, deferLater, maybeDeferred
 
 IDLE = 60
-ANSWERING = 1  # seconds in which lines and handshakes that are under way at the stop are served
-LEAVING = 4  # seconds that the peers have to end after that
+ANSWERING = 1  # seconds to serve the lines and handshakes in progress at the stop
+LEAVING = 4  # seconds for the peers to end after that
 
 
 class Upper(LineReceiver, TimeoutMixin):
@@ -34,7 +34,7 @@ class Upper(LineReceiver, TimeoutMixin):
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Without this method the peer's end would end the connection, and what is unsent would be lost."""
+        """Without this method the peer's end would end the connection, and unsent output would be lost."""
 
     def connectionLost(self, reason: Failure) -> None:
         self.setTimeout(None)

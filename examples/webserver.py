@@ -2,10 +2,10 @@
 
     python examples/webserver.py [PORT]
 
-It knows what pipelining, keep-alive, HEAD, Expect and Content-Length ask for (RFC 9110, RFC 9112), and answers every
-request with what it was told. After the answer to an HTTP/1.0 request it closes the connection. It refuses what it does
-not know (chunked bodies, for example), and whatever another server on the way could read in another way, with an error.
-It bounds everything that it keeps.
+It supports pipelining, keep-alive, HEAD, Expect and Content-Length (RFC 9110, RFC 9112). It answers every request with
+the request's own text. After the answer to an HTTP/1.0 request it closes the connection. It answers unknown features,
+such as chunked bodies, with an error. It does the same with requests that another server on the way could read in
+another way. It bounds everything that it keeps.
 """
 
 import re
@@ -47,7 +47,7 @@ class HTTPChannel(LineReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         if not self.method:
-            if line:  # an empty line before a request is passed over (RFC 9112, 2.2)
+            if line:  # skip an empty line before a request (RFC 9112, 2.2)
                 self.requestLineReceived(line)
         elif line:
             self.headerReceived(line)
@@ -130,7 +130,7 @@ class HTTPChannel(LineReceiver):
         head = [b"HTTP/1.1 %d %b" % (code, TEXTS[code]), b"Content-Length: %d" % len(body)]
         if closing:
             head.append(b"Connection: close")
-        if self.method == b"HEAD":  # its answer tells of a body that is not sent (RFC 9110, 9.3.2)
+        if self.method == b"HEAD":  # its answer announces a body that is not sent (RFC 9110, 9.3.2)
             body = b""
         self.transport.write(b"\r\n".join([*head, b"", body]))
         if closing:

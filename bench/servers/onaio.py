@@ -1,7 +1,7 @@
-"""Jobs on reactor.aio's streams. LOOP is asyncio or uvloop; STYLE is
+"""Jobs on reactor.aio's streams. LOOP is asyncio or uvloop. STYLE is one of these:
 
-- streams: the coroutines of onasyncio.py as they stand, with our reader and writer;
-- batch: coroutines that read all lines there are.
+- streams: the coroutines of onasyncio.py unchanged, with reactor.aio's reader and writer;
+- batch: coroutines that read all lines that have come.
 """
 
 from __future__ import annotations

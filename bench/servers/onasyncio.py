@@ -1,7 +1,7 @@
-"""The jobs on asyncio's event loop and those that can replace it. LOOP is asyncio, uvloop or rloop; STYLE is
+"""The jobs on asyncio's event loop and its replacements. LOOP is asyncio, uvloop or rloop. STYLE is one of these:
 
 - protocol: a protocol that searches a bytearray, and writes an answer a line;
-- tuned: the quickest that Python can do by hand: split what came, join the answers (no limit on anything);
+- tuned: the fastest hand-written Python: splits the data, joins the answers, and has no limits;
 - streams: coroutines that read a line at a time.
 """
 
@@ -139,7 +139,7 @@ class Sink(asyncio.Protocol):
 
 
 class TunedSink(asyncio.BufferedProtocol):
-    """Reads into one buffer, over and over."""
+    """Reads into one buffer, again and again."""
 
     size = announced = 0
 

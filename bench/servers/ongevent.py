@@ -72,7 +72,7 @@ def source(sock: Any) -> None:
 
 HANDLERS: dict[str, Any] = {
     "pong": pong,
-    "async": pong,  # each of its handlers may wait as it is
+    "async": pong,  # each of its handlers may simply wait
     "asleep": asleep,
     "echo": echo,
     "count": count,

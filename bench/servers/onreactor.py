@@ -1,4 +1,4 @@
-"""The jobs on linereactor and on Twisted: the same classes, whose imports alone differ.
+"""The jobs on linereactor and on Twisted: the same classes, with different imports.
 
 VARIANT is a rival's name: ours, ours-batch, ours-only, ours-pull, ours-raw, ours-uvloop, twisted, twisted-only.
 """
@@ -102,8 +102,8 @@ class Async(LineReceiver):
     async def handle(self, line: bytes) -> None:
         self.sendLine(await answer(line))
 
-    # What Twisted's LineReceiver gets from a coroutine is a true value, and never runs it: that is what a program has
-    # to do instead. Nothing then keeps a client's next line back.
+    # Twisted's LineReceiver takes a coroutine for a true value, and never runs it. A program has to do this instead.
+    # Nothing then holds a client's next line back.
     if TWISTED:
 
         def lineReceived(self, line: bytes) -> None:
@@ -138,7 +138,7 @@ class RawSink(LineReceiver):
 
 
 class Blocks:
-    """A push producer: writes blocks until it is told to pause, and at the end closes."""
+    """A push producer: writes blocks until it is paused, and closes at the end."""
 
     def __init__(self, transport: Any, left: int) -> None:
         self.transport = transport
@@ -208,7 +208,7 @@ elif VARIANT == "ours-raw":
 def contextFactory() -> Any:
     if not TWISTED:
         return tlsContext()
-    from twisted.internet.ssl import PrivateCertificate  # needs pyOpenSSL, which only TLS is to need
+    from twisted.internet.ssl import PrivateCertificate  # needs pyOpenSSL, so only TLS imports it
 
     with open(os.environ["BENCH_PEM"]) as file:
         return PrivateCertificate.loadPEM(file.read()).options()

@@ -1,4 +1,4 @@
-"""The jobs on trio. It has no lines of its own: what came is split, as its tutorial does."""
+"""The jobs on trio. It has no lines of its own, so the programs split the data, as its tutorial does."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Work that is measured inside one process, which has no other rival in it: see __main__.py."""
+"""Work that is measured inside a process with no other rival in it: see __main__.py."""

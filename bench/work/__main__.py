@@ -1,8 +1,8 @@
 """One rival at one piece of work, in a process of its own: `python -m bench.work RIVAL TASK OPTIONS`.
 
-OPTIONS is a dict in Python's notation. Then, from standard input, one order a line: `run COUNT` does it and answers
-with a JSON object (`count`, `cpu` and `wall` in seconds, `ticks` of user and system time), `verify` checks and answers
-`{}`. What goes wrong is `{"error": ...}`.
+OPTIONS is a dict in Python's notation. Standard input then has one order a line. `run COUNT` does the work and answers
+with a JSON object: `count`, `cpu` and `wall` in seconds, and `ticks` of user and system time. `verify` checks and
+answers `{}`. An error is `{"error": ...}`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TASKS: dict[str, Any] = {
 
 
 def measure(task: Task, count: int) -> dict[str, Any]:
-    """One run, and what it cost this process."""
+    """Do one run, and return its cost to this process."""
     gc.collect()
     before, began, cpu = os.times(), time.perf_counter(), time.process_time()
     done = task.run(count)
@@ -43,7 +43,7 @@ def measure(task: Task, count: int) -> dict[str, Any]:
 
 
 def obey(task: Task, order: str) -> dict[str, Any]:
-    """Do what one line asks for."""
+    """Carry out the order of one line."""
     verb, _, count = order.partition(" ")
     try:
         if verb == "run":

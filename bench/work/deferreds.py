@@ -1,4 +1,4 @@
-"""What Deferreds cost. The unit is one of whatever a method makes."""
+"""The cost of Deferreds. The unit is one object of the kind that a method makes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Deferreds:
         return total
 
     def waiting(self, count: int) -> int:
-        """One that waits for another one."""
+        """A Deferred that waits for another one."""
         total = 0
         for number in range(count):
             inner, outer = self.defer.Deferred(), self.defer.Deferred()
@@ -62,7 +62,7 @@ class Deferreds:
         return total
 
     def coroutine(self, count: int) -> int:
-        """A coroutine that awaits one."""
+        """A coroutine that awaits a Deferred."""
 
         async def same(d: Any) -> int:
             return int(await d)
@@ -76,7 +76,7 @@ class Deferreds:
         return total
 
     def generator(self, count: int) -> int:
-        """An inlineCallbacks generator that yields one."""
+        """An inlineCallbacks generator that yields a Deferred."""
 
         @self.defer.inlineCallbacks  # type: ignore[untyped-decorator]
         def same(d: Any) -> Any:
@@ -91,7 +91,7 @@ class Deferreds:
         return total
 
     def gathered(self, count: int) -> int:
-        """gatherResults of ten, each of which counts."""
+        """gatherResults of ten Deferreds, each of which counts."""
         total = 0
         for begin in range(0, count, 10):
             waiting = [self.defer.Deferred() for _ in range(begin, min(begin + 10, count))]

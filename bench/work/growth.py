@@ -1,7 +1,7 @@
-"""Growth: input that is cut, flooded or interrupted, at sizes that double; the cost of a byte must stay the same.
+"""Growth: input that is cut, flooded or interrupted, at sizes that double. The cost of a byte must stay the same.
 
-The unit is a byte, and `run(count)` makes inputs of that many, again and again if they are small. What counts is the
-exponent: 1 where twice the bytes cost twice the time, 2 where they cost four times.
+The unit is a byte. `run(count)` makes inputs of that size, again and again if they are small. The result is the
+exponent: 1 if twice the bytes cost twice the time, 2 if they cost four times.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 from bench.work.lines import Transport, receiverOf
 from bench.work.task import WrongAnswer, expect
 
-LONG = 1 << 30  # lines are as long as the input here, so the default MAX_LENGTH would end them
+LONG = 1 << 30  # lines are as long as the input here, which is more than the default MAX_LENGTH
 READ = 65536
 FLOODED = b"a" * 15 + b"b"
 LEAST = 1 << 19  # bytes a run, at the least
 
 
 class StubTransport(Transport):
-    """One that can be paused, too."""
+    """A transport that can be paused, too."""
 
     __slots__ = ()
 
@@ -33,13 +33,13 @@ class StubTransport(Transport):
 class Growth:
     """Option: `how`, the name of a method here.
 
-    All are given to a LineReceiver (ours or Twisted's) or, where that can do it, to a LineOnlyReceiver.
+    The input goes to a LineReceiver (ours or Twisted's) or, where possible, to a LineOnlyReceiver.
     """
 
     def __init__(self, rival: str, how: str) -> None:
         self.base = receiverOf(rival)
         self.work: Callable[[int], int] = getattr(self, how)
-        self.often = rival.startswith("ours")  # where time grows with the square, once is enough
+        self.often = rival.startswith("ours")  # if time grows with the square, once is enough
 
     def run(self, count: int) -> int:
         times = max(LEAST // count, 1) if self.often else 1
@@ -72,7 +72,7 @@ class Growth:
         return self.trickle(count, 16)
 
     def flood(self, count: int, delimiter: bytes, first: bytes) -> int:
-        """One line that is nothing but the beginning of its delimiter, over and over."""
+        """One line that consists of beginnings of its delimiter."""
         found: list[int] = []
         receiver = self.receiver(delimiter=delimiter, lineReceived=lambda self, line: found.append(len(line)))
         feed = receiver.dataReceived

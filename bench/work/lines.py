@@ -15,7 +15,7 @@ LONGEST = 20_000  # MAX_LENGTH, where a case has one of its own
 
 
 class Transport:
-    """All that a receiver asks of a transport while it delivers, for the rivals and for "ours-foreign"."""
+    """The parts of a transport that a receiver needs while it delivers, for the rivals and for "ours-foreign"."""
 
     __slots__ = ("disconnecting", "written")
 
@@ -32,7 +32,7 @@ class Transport:
 
 
 class OurTransport(StringTransport):
-    """What our receivers have in its place: of linereactor, as transports in a program are; it counts, too."""
+    """The transport of our receivers: one of linereactor, as in a program. It counts, too."""
 
     written = 0
 
@@ -45,11 +45,11 @@ def emptyLine(self: Any, line: bytes) -> None:
 
 
 def emptyLines(self: Any, lines: list[bytes]) -> None:
-    """The same, for those that get all lines of a read at once."""
+    """The handler that is measured, for receivers that get all lines of a read at once."""
 
 
 class Naive:
-    """No buffer, no limit, no anything: needs reads that end with a line."""
+    """No buffer and no limit: needs reads that end with a line."""
 
     delimiter = b"\r\n"
     lineReceived = emptyLine
@@ -86,7 +86,7 @@ class Iterated(Naive):
 
 
 class Searched(Naive):
-    """What most asyncio protocols do: search a bytearray."""
+    """The way of most asyncio protocols: search a bytearray."""
 
     def __init__(self) -> None:
         self.buffer = bytearray()
@@ -103,7 +103,7 @@ class Searched(Naive):
 
 
 class Tuned(Naive):
-    """The naive loop, with the rest of the read before."""
+    """The naive loop, with the rest of the last read."""
 
     rest = b""
 
@@ -132,7 +132,7 @@ class Readline(Naive):
                 self.lineReceived((await reader.readline())[:-size])
 
 
-WHOLE = ("naive", "split", "bytesio")  # who needs reads of whole lines
+WHOLE = ("naive", "split", "bytesio")  # rivals that need reads of whole lines
 PLAIN: dict[str, type[Naive]] = {
     "naive": Naive,
     "split": Split,
@@ -144,7 +144,7 @@ PLAIN: dict[str, type[Naive]] = {
 
 
 def receiverOf(rival: str) -> Any:
-    """The receiver of ours or of Twisted's that a program would inherit from."""
+    """Return our receiver or Twisted's, from which a program would inherit."""
     if rival.startswith("twisted"):
         basic = importlib.import_module("twisted.protocols.basic")
         return basic.LineOnlyReceiver if rival == "twisted-only" else basic.LineReceiver
@@ -152,7 +152,7 @@ def receiverOf(rival: str) -> Any:
 
 
 def settingsOf(rival: str, delimiter: bytes | None) -> dict[str, Any]:
-    """What a class of a program has in it to set `delimiter` and MAX_LENGTH, in the way that the rival is about."""
+    """Return the contents of a program's class that set `delimiter` and MAX_LENGTH, in the rival's way."""
     if delimiter is None:
         return {}
     if rival == "ours-instance":
@@ -168,10 +168,10 @@ def settingsOf(rival: str, delimiter: bytes | None) -> dict[str, Any]:
 
 
 def kindOf(rival: str, delimiter: bytes | None = None, **methods: Any) -> type[Any]:
-    """The class that a program would write with this rival. Without `delimiter` nothing is set: the default is CRLF.
+    """Return the class that a program would write with this rival. Without `delimiter` it sets nothing: CRLF.
 
-    Else the receivers have `delimiter` and MAX_LENGTH as attributes of that class; "ours-instance" sets them on each
-    instance, and to "ours-asked" they are properties, which have to be asked for before each line.
+    Otherwise `delimiter` and MAX_LENGTH are attributes of that class. "ours-instance" sets them on each instance. For
+    "ours-asked" they are properties, which are read before each line.
     """
     if rival in PLAIN:
         return type(PLAIN[rival].__name__, (PLAIN[rival],), {"delimiter": delimiter or b"\r\n", **methods})
@@ -179,7 +179,7 @@ def kindOf(rival: str, delimiter: bytes | None = None, **methods: Any) -> type[A
     handler["standIn"] = OurTransport if rival.startswith("ours") and rival != "ours-foreign" else Transport
     if rival == "ours-pure":
         handler["_bufferClass"] = _pure.LineBuffer
-        delimiter = delimiter or b"\r\n"  # as the class has it where nothing is compiled
+        delimiter = delimiter or b"\r\n"  # as in a class of the pure core
     return type("Receiver", (receiverOf(rival),), {**handler, **settingsOf(rival, delimiter), **methods})
 
 

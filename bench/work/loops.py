@@ -16,7 +16,7 @@ WITHIN = 0.05  # seconds, in which timers are due
 
 
 class Loop(Protocol):
-    """What an event loop can do here; `later` and `fromThread` are its own methods, as programs call them."""
+    """The methods of an event loop for these measurements. `later` and `fromThread` are the loop's own."""
 
     later: Callable[..., Any]
     fromThread: Callable[..., Any]
@@ -28,7 +28,7 @@ class Loop(Protocol):
 
 
 class OurLoop:
-    """linereactor's, on epoll or on an event loop of asyncio's."""
+    """linereactor's loop, on epoll or on an event loop of asyncio's."""
 
     def __init__(self, rival: str) -> None:
         self.reactor: Any
@@ -46,7 +46,7 @@ class OurLoop:
 
 
 class AsyncioLoop:
-    """asyncio's own, or one of those that can replace it."""
+    """asyncio's own event loop, or a replacement."""
 
     def __init__(self, rival: str) -> None:
         self.loop = importlib.import_module(rival).new_event_loop()
@@ -61,7 +61,7 @@ class AsyncioLoop:
 
 
 class TwistedLoop:
-    """Twisted's reactor runs but once, so this is its mainLoop, which is left by its crash."""
+    """Twisted's mainLoop, which its crash leaves, because its reactor runs only once."""
 
     def __init__(self, rival: str) -> None:
         self.reactor: Any = importlib.import_module("twisted.internet.reactor")
@@ -88,9 +88,9 @@ def loopOf(rival: str) -> Loop:
 
 
 class Timers:
-    """`count` delayed calls, all due within 50 ms in no order; each second one is cancelled, the others are waited for.
+    """`count` delayed calls, all due within 50 ms in no order; every second one is cancelled.
 
-    The unit is a call that was set.
+    The run waits for the others. The unit is a scheduled call.
     """
 
     def __init__(self, rival: str) -> None:
@@ -121,7 +121,7 @@ class Timers:
 
 
 class Turns:
-    """A call that asks for the next one, with a delay of 0. The unit is a turn of the loop."""
+    """A call that schedules the next one, with a delay of 0. The unit is a turn of the loop."""
 
     def __init__(self, rival: str) -> None:
         self.loop = loopOf(rival)
@@ -147,7 +147,7 @@ class Turns:
 
 
 class FromThread:
-    """Another thread asks for `count` calls as quickly as it can. The unit is a call."""
+    """Another thread requests `count` calls as fast as it can. The unit is a call."""
 
     def __init__(self, rival: str) -> None:
         self.loop = loopOf(rival)

@@ -1,7 +1,7 @@
-"""Parse: streams of lines, cut into reads, and nothing done with a line.
+"""Parse: streams of lines, cut into reads, with an empty handler.
 
-The handler that is measured is empty, so nothing is checked while the clock runs; `verify` then feeds the same reads,
-and uneven ones, to the same class with a handler that keeps what it gets.
+The handler that is measured does nothing, so nothing is checked while the clock runs. `verify` then feeds the same
+reads, and uneven ones, to the same class with a handler that keeps its lines.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Parse:
 
 
 def pieces(stream: bytes, sizes: list[int]) -> list[bytes]:
-    """`stream` in pieces of these sizes, over and over."""
+    """Yield `stream` in pieces of these sizes, again and again."""
     found: list[bytes] = []
     begin = 0
     while begin < len(stream):

@@ -1,4 +1,4 @@
-"""What a piece of work is."""
+"""The base of pieces of work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class WrongAnswer(Exception):
-    """What was measured did something else than it was asked to do."""
+    """A measured program did the wrong work."""
 
 
 class Task(Protocol):
@@ -16,7 +16,7 @@ class Task(Protocol):
         """Do `count` units of work, or a few more; return how many. WrongAnswer if the outcome is not right."""
 
     def verify(self) -> None:
-        """After the measured runs: see that what they only counted, or not even that, was right. WrongAnswer if not."""
+        """Check, after the measured runs, the answers that they did not check. WrongAnswer if one is wrong."""
 
 
 def expect(what: str, got: Any, wanted: Any) -> None:
