@@ -1,5 +1,5 @@
-# `make serve` and `make test` need a machine with Python 3.11 or newer, a C compiler and make. Each builds its needs into
-# a .venv of this tree, and is quick the second time. `make help` lists the rest.
+# `make serve` and `make test` need a machine with Python 3.11 or newer, a C compiler and make. Each builds its needs
+# into a .venv of this tree, and is quick the second time. `make help` lists the rest.
 
 PYTHON ?= python3
 VENV := .venv
@@ -48,7 +48,7 @@ help:
 	@echo 'make clean          remove what these made, .venv included'
 	@echo 'PYTHON=python3.13 makes .venv with that Python.'
 
-# On a terminal the server gets a process group of its own. So Ctrl-C reaches it alone, it ends with 0, and so does make.
+# On a terminal the server gets a process group of its own, so Ctrl-C reaches it alone. It ends with 0, and so does make.
 serve: $(VENV)/.run
 	@if $(BIN)/python -c 'import os, sys; sys.exit(os.tcgetpgrp(0) != os.getpgrp())' 2>/dev/null; \
 	then set -m; $(BIN)/python -m reactor serve $(ARGS); \

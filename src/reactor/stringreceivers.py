@@ -72,7 +72,7 @@ class IncompleteNetstring(Exception):
 
 
 class StringTooLongError(AssertionError):
-    """A string to be sent is longer than its length prefix can say."""
+    """A string to send is longer than its length prefix can express."""
 
 
 class StringReceiver(PauseableMixin, Protocol):
