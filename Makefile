@@ -48,7 +48,7 @@ help:
 	@echo 'make clean          remove what these made, .venv included'
 	@echo 'PYTHON=python3.13 makes .venv with that Python.'
 
-# On a terminal the server gets a process group of its own, so Ctrl-C reaches it alone. It ends with 0, and so does make.
+# On a terminal the server gets a process group of its own, so Ctrl-C reaches it alone. It ends with 0, as does make.
 serve: $(VENV)/.run
 	@if $(BIN)/python -c 'import os, sys; sys.exit(os.tcgetpgrp(0) != os.getpgrp())' 2>/dev/null; \
 	then set -m; $(BIN)/python -m reactor serve $(ARGS); \
