@@ -1,1 +1,1 @@
-"""Reactors: one base with everything they share, and for each kind of loop what only it can supply."""
+"""Reactors: one base with the common part, and for each kind of loop its own part."""

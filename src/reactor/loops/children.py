@@ -34,15 +34,18 @@ class ProcessServices:
     ) -> Process:
         """Run `executable` as a child process, and return the transport of `processProtocol`.
 
-        `executable` is a path, or a name that is looked for along PATH of `env`. `args` are all its arguments, the
-        first being its own name ((): `executable`). `env` is its whole environment, {} an empty one; None: ours. It
-        runs in the directory `path` (None: ours), as `uid` and `gid` with the groups of that user (None: as we do).
+        - `executable` is a path, or a name to search along PATH of `env`.
+        - `args` are all its arguments; the first is its own name ((): `executable`).
+        - `env` is its whole environment, {} an empty one; None means this process's.
+        - It runs in the directory `path`, as `uid` and `gid` with the groups of that user; None means the same as here.
 
-        `childFDs` maps each descriptor of the child to "r" (a pipe that we read), "w" (a pipe that we write to) or a
-        descriptor of ours that it shares; by default {0: "w", 1: "r", 2: "r"}. All others are closed in the child, but
-        0 to 2 are /dev/null then. With `usePTY` these three are a terminal instead, a new one or that of the tuple
-        (our descriptor, the child's, name). ValueError for both at once, TypeError for `args` that are one string,
-        or for what is no string in them or in `env`, OSError if the child cannot be started.
+        `childFDs` maps each descriptor of the child to "r" (a pipe that this process reads) or "w" (a pipe that it
+        writes to). A number is a descriptor of this process that the child shares. The default is {0: "w", 1: "r", 2:
+        "r"}. All others are closed in the child, except that 0 to 2 are /dev/null then. With `usePTY` these three are a
+        terminal instead: a new one, or that of the tuple (our descriptor, the child's, name).
+
+        OSError if the child cannot be started. ValueError for both `usePTY` and `childFDs`. TypeError if `args` are one
+        string, or if they or `env` hold an object that is no string.
 
         stop() closes the pipes and leaves the child alive.
         """

@@ -1,11 +1,11 @@
 """EpollReactor: the loop on Linux's epoll, level-triggered.
 
-- A descriptor is registered while somebody wants to read or write, and only then: an idle registration would still
-  report errors and hang-ups, over and over.
-- Flags only wake. EPOLLERR and EPOLLHUP wake the reader and the writer alike, and recv or send tell what happened.
-- Each event looks its owner up again, because an earlier callback of the batch may have removed it. A number cannot
-  have a new owner within the batch: sockets closed meanwhile are closed in the kernel after it (ReactorBase.closeSoon).
-- A refused registration leaves no trace in our tables, and a table that cannot grow none in the kernel.
+- A descriptor is registered only while it has a reader or a writer. An idle registration would still report errors and
+  hang-ups, again and again.
+- Flags only wake. EPOLLERR and EPOLLHUP wake the reader and the writer alike, and recv or send shows the error.
+- Each event looks its owner up again, because an earlier callback of the batch may have removed it. A number cannot get
+  a new owner within the batch: sockets closed meanwhile are closed in the kernel after it (ReactorBase.closeSoon).
+- A refused registration leaves no trace in our tables. A table that cannot grow leaves no trace in the kernel.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCH = 512
 
 
 class EpollReactor(ReactorBase):
-    """A reactor on epoll. Linux only; any number of them, each run by one thread at a time."""
+    """A reactor on epoll, on Linux only. There may be any number of them, each run by one thread at a time."""
 
     def __init__(self) -> None:
         self._epoll = openEpoll()
@@ -52,7 +52,7 @@ class EpollReactor(ReactorBase):
     def _renewLoop(self, looping: bool) -> None:
         self._readers.clear()
         self._writers.clear()
-        self._closeLoop()  # first, as there may be no other number left
+        self._closeLoop()  # first, as no other number may be left
         self._epoll = openEpoll()
         self._waker = Waker(self._wakerFailed)
         self.addReader(self._waker)
@@ -72,12 +72,13 @@ class EpollReactor(ReactorBase):
             raise
         known = reader if isOwn(reader) else Guest(self, reader)
         if fd not in self._readers and fd not in self._writers:
-            self._readers[fd] = known  # before: for want of memory here, epoll would go on telling nobody
+            # before the registration: without memory here, epoll would report events without an owner
+            self._readers[fd] = known
             try:
                 self._epoll.register(fd, IN)
             except BaseException:
                 self._readers.pop(fd, None)
-                with suppress(OSError, ValueError):  # a signal's handler may have raised behind it
+                with suppress(OSError, ValueError):  # a signal's handler may have raised just after it
                     self._epoll.unregister(fd)
                 raise
         elif self._readers.get(fd) is not reader:
@@ -123,7 +124,7 @@ class EpollReactor(ReactorBase):
                 self._epoll.modify(fd, wanted | already)
                 return
             except FileNotFoundError:
-                # What we know of this number was closed behind our back, and the number has come round again.
+                # The known owner of this number was closed without a call, and the number belongs to a new file.
                 self._readers.pop(fd, None)
                 self._writers.pop(fd, None)
         self._epoll.register(fd, wanted)
@@ -139,14 +140,14 @@ class EpollReactor(ReactorBase):
             else:
                 self._epoll.unregister(fd)
         except (OSError, ValueError):
-            # The descriptor was closed behind our back, so epoll has dropped it already.
+            # The descriptor was closed without a call, so epoll has dropped it already.
             pass
-        del table[fd]  # last: what epoll still watches has an owner, also if a signal's handler raises
+        del table[fd]  # last, so a descriptor that epoll still watches has an owner even if a signal's handler raises
 
     def _loop(self) -> None:
         while self._looping:
             try:
-                while self._looping:  # inside a try: the interpreter looks for signals where a loop begins again
+                while self._looping:  # inside a try, as the interpreter handles signals where a loop begins again
                     try:
                         self._guard.rest()
                         while self._looping:
@@ -160,11 +161,11 @@ class EpollReactor(ReactorBase):
         sleep = self._beginTurn()
         if longest is None:
             if not self._looping:
-                sleep = 0.0  # crash() or a fork has ended run(), and one inside a call may have taken what woke us
+                sleep = 0.0  # crash() or a fork has ended run(), and an inner run() may have taken the wake-up
         elif sleep is None or sleep > longest:
             sleep = longest
         events = self._epoll.poll(sleep, BATCH)
-        outer, self._inBatch = self._inBatch, True  # outer: a callback of a batch has called iterate()
+        outer, self._inBatch = self._inBatch, True  # outer batch: a callback of a batch has called iterate()
         try:
             self._dispatch(events)
         finally:
@@ -173,13 +174,13 @@ class EpollReactor(ReactorBase):
                 self._finishTurn()
 
     def _catchUp(self) -> None:
-        """See ReactorBase._catchUp. All that is ready, as the next batch may come after somebody has been judged."""
+        """Serve every ready descriptor, as the next batch may come after a timeout. See ReactorBase._catchUp."""
         events = self._epoll.poll(0, len(self._readers) + len(self._writers))
         outer, self._inBatch = self._inBatch, True
         try:
             self._dispatch(events)
         finally:
-            self._inBatch = outer  # what was closed is closed in the kernel at the end of this turn's calls
+            self._inBatch = outer  # the kernel closes the closed sockets at the end of this turn's calls
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         readers, writers = self._readers, self._writers

@@ -1,11 +1,15 @@
-"""What a process made by os.fork() does with the reactors that it finds.
+"""The reactors in a process made by os.fork().
 
-Its parent's sockets, epolls and wakers are its own too, and not copies: what it removes from an epoll is removed for
-both, a byte that it takes from a waker wakes nobody, and what it shuts down is shut down. So before anything else runs
-in the child, each reactor there gets kernel objects of its own, and the sockets of one that had been at work are
-replaced by a dead one, number by number. The objects that hold those numbers need not know: they find that their peer
-has gone, and close what is theirs. Not chosen: to ask for the process's number, which every event would have to; to
-close the numbers, which their objects would close again when somebody else has got them.
+The parent's sockets, epolls and wakers belong to the child too, and are not copies. If the child removes a descriptor
+from an epoll, it is removed for both. If it takes a byte from a waker, the parent does not wake. If it shuts a socket
+down, it is shut down for both. So before any other code runs in the child, each reactor there gets kernel objects of
+its own. The sockets of a reactor that was at work are replaced by a dead one, number by number. The objects that hold
+those numbers find that their peer has closed, and close their numbers.
+
+Not chosen:
+
+- Asking for the process's number, which every event would have to do.
+- Closing the numbers. Their objects would close them again when other files have these numbers.
 """
 
 from __future__ import annotations
@@ -22,31 +26,33 @@ from reactor._numbers import closeNumber
 
 
 class IForkable(Protocol):
-    """A reactor, as a fork sees it."""
+    """The method of a reactor that a fork needs."""
 
     def _forked(self) -> None:
-        """This is a child process, in which only this thread lives: share nothing with the parent any more."""
+        """Stop sharing with the parent: this is a child process, in which only this thread lives."""
 
 
 _reactors: WeakSet[IForkable] = WeakSet()
 
 
 def watch(reactor: IForkable) -> None:
-    """Have `_forked` called in every child process made by a fork, as long as `reactor` exists."""
+    """Call `_forked` in every child process made by a fork, as long as `reactor` exists."""
     _reactors.add(reactor)
 
 
 def descriptorsOf(transport: Any) -> list[int]:
-    """What `transport` holds open: its fileno(), and what its _forked() returns, if it has one. In that method a
-    transport that has more gives up in the child what is the parent's.
+    """Return the descriptors of `transport`: its fileno(), and the result of its _forked(), if it has one.
+
+    In that method a transport with further objects gives up the parent's objects in the child.
     """
     more: list[int] = transport._forked() if hasattr(transport, "_forked") else []
     return [fd for fd in (transport.fileno(), *more) if fd >= 0]
 
 
 def replaceByDead(fds: Iterable[int]) -> None:
-    """Have each of `fds` stand for a directory, which takes nothing, gives nothing and has no peer; what it stood for
-    is closed, in this process only.
+    """Replace each of `fds` by a directory, which takes nothing, gives nothing and has no peer.
+
+    The earlier file is closed, in this process only.
     """
     numbers = set(fds)
     for fd in numbers:
@@ -60,7 +66,7 @@ def replaceByDead(fds: Iterable[int]) -> None:
 
 
 def interestsOf(readers: Iterable[int], writers: Iterable[int]) -> dict[int, int]:
-    """The events of an epoll that watches `readers` and `writers`."""
+    """Return the events of an epoll that watches `readers` and `writers`."""
     interests = dict.fromkeys(readers, select.EPOLLIN)
     for fd in writers:
         interests[fd] = interests.get(fd, 0) | select.EPOLLOUT
@@ -68,16 +74,16 @@ def interestsOf(readers: Iterable[int], writers: Iterable[int]) -> dict[int, int
 
 
 def replaceEpoll(fd: int, interests: Mapping[int, int]) -> None:
-    """Have `fd`, an epoll of somebody else's, stand for a new one, which watches `interests` (descriptor: events)."""
+    """Replace `fd`, the parent's epoll, by a new one, which watches `interests` (descriptor: events)."""
     with select.epoll() as fresh:
         for watched, events in interests.items():
-            with suppress(OSError):  # it was closed behind the back of who watches it
+            with suppress(OSError):  # it was closed without a call to the reactor
                 fresh.register(watched, events)
         os.dup2(fresh.fileno(), fd, inheritable=False)
 
 
 def _afterFork() -> None:
-    # subprocess calls it if there is a preexec_fn, with descriptors to pass on and an exec to come, which closes ours.
+    # subprocess calls it if there is a preexec_fn. Its child passes descriptors on, and the coming exec closes ours.
     if sys._getframe(1).f_globals.get("__name__") != "subprocess":
         failures = [error for reactor in list(_reactors) if (error := _tell(reactor)) is not None]
         if failures:
@@ -85,7 +91,7 @@ def _afterFork() -> None:
 
 
 def _tell(reactor: IForkable) -> BaseException | None:
-    """Return what `reactor` raised, which may have found no descriptor free: the others must not stay as they are."""
+    """Call `_forked`, and return its exception: without a free descriptor it fails, but the others must go on."""
     try:
         reactor._forked()
     except BaseException as error:

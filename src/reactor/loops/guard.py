@@ -1,11 +1,11 @@
-"""What is raised between callbacks: by a signal's handler that is the program's own, or for want of memory.
+"""Exceptions between callbacks: of a program's own signal handler, or for lack of memory.
 
-It belongs to nobody's connection, so it is reported, and the loop goes on. A loop that fails again at once rests, and
-its reports are bounded: it must not spin, nor fill a disk.
+Such an exception belongs to no connection, so it is reported, and the loop goes on. A loop that fails again at once
+rests, and its reports are limited: it must not spin, nor fill a disk.
 
-A signal's handler can raise wherever the interpreter looks for signals, and so also in what deals with its last
-exception; and where there is no memory, nothing can be called. So whoever catches such an exception only notes it, in
-`taken`, inside another `try` that does the same; it is reported inside the next block.
+A signal's handler can raise wherever the interpreter handles signals, even in the code that handles its last exception.
+Without memory, no function can be called. So the code that catches such an exception only stores it, in `taken`, inside
+another `try` that does the same. The next block reports it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ LOOP_REST = 0.01  # seconds
 WAKER_REST = 0.01  # seconds
 LOG_INTERVAL = 1.0  # seconds
 
-RAISED = (Exception, KeyboardInterrupt, SystemExit)  # what else there is leaves run() at once
+RAISED = (Exception, KeyboardInterrupt, SystemExit)  # all other exceptions leave run() at once
 
 
 class LoopGuard:
-    """The loop of `reactor` puts what it catches, RAISED, into `taken`; `settle` reports that as failure of "the loop".
+    """The loop of `reactor` puts exceptions, RAISED, into `taken`; `settle` reports them as failures of "the loop".
 
-    `exit` is what run() raises at its end. `unreported` counts what was raised by a loop that failed faster than it can
-    be reported, once a LOG_INTERVAL. During `wakerRest` the waker is not watched.
+    run() raises `exit` at its end. `unreported` counts exceptions above the limit of one report in LOG_INTERVAL. During
+    `wakerRest` the waker is not watched.
     """
 
     def __init__(self, reactor: ReactorBase) -> None:
@@ -45,7 +45,7 @@ class LoopGuard:
         self._nextLog = float("-inf")
 
     def settle(self) -> float:
-        """Report what was taken. Return for how long the loop should rest, in seconds: 0, if it has not just failed."""
+        """Report the stored exception. Return the rest of the loop in seconds: 0, if it has not just failed."""
         error, self.taken = self.taken, None
         if error is None:
             return 0.0
@@ -59,8 +59,9 @@ class LoopGuard:
         return LOOP_REST if again else 0.0
 
     def rest(self) -> None:
-        """Report what was taken, and sleep if the loop has failed twice at once; but not after a sleep that a signal's
-        handler has cut short, as a stream of them must not keep the loop from turning.
+        """Report the stored exception, and sleep if the loop has failed twice at once.
+
+        It does not sleep again if a signal's handler has cut a sleep short, as many signals must not stop the loop.
         """
         seconds = self.settle()
         interrupted, self._resting = self._resting, bool(seconds)
@@ -69,7 +70,7 @@ class LoopGuard:
         self._resting = False
 
     def wakerFailed(self, failure: Failure) -> None:
-        """The waker cannot be read, or not be watched: it rests. What it announces is looked for on each turn."""
+        """Let the waker rest: it cannot be read, or not be watched. Each turn looks at the queues meanwhile."""
         self.wakerRest.take(self._reactor._heedWaker, self.wakerFailed)
         self._reactor._ignoreWaker()
         now = time.monotonic()

@@ -1,9 +1,9 @@
-"""Descriptors that a program has added itself, as the loop calls them.
+"""Descriptors that a program has added itself.
 
-What is the reactor's own deals with its own failures, in failConnection, and closes nothing without removing itself.
-Its class says so with the mark `_isReactorsOwn`: a program may have methods of any name. A program's descriptor is
-looked at before each call, as Twisted does: one whose fileno() is -1 has gone, and would be called for its old number
-over and over. Looking costs a call, which the reactor's own connections do not pay.
+The reactor's own objects handle their failures in failConnection, and remove themselves before they close. Their
+classes have the mark `_isReactorsOwn`, as a program may have methods of any name. The loop looks at a program's
+descriptor before each call, as Twisted does. If its fileno() is -1, it was closed, and its old number would wake it
+again and again. This look costs a call, which the reactor's own connections do not pay.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _REPEATABLE = frozenset(
 
 
 class Guest:
-    """Stands for `owner`, a program's descriptor, in the tables of `reactor`."""
+    """Takes the place of `owner`, a program's descriptor, in the tables of `reactor`."""
 
     __slots__ = ("_reactor", "owner")
 
@@ -70,7 +70,7 @@ class Guest:
                 self._reactor._ownerEnded(self.owner, result)
 
     def failConnection(self, failure: Failure) -> None:
-        """What the owner raised."""
+        """Handle an exception of the owner."""
         self._reactor._ownerFailed(self.owner, failure)
 
     def _isOpen(self) -> bool:
@@ -81,26 +81,26 @@ class Guest:
 
 
 def isOwn(owner: Any) -> bool:
-    """Whether `owner` deals with its own failures."""
-    # Its class is asked: of an object with __getattr__ nobody knows what asking does.
+    """Whether `owner` handles its own failures."""
+    # Look at its class, because reading an attribute may have effects on an object with __getattr__.
     return getattr(type(owner), "_isReactorsOwn", None) is True
 
 
 def isRepeatable(call: Any) -> bool:
-    """Whether `call` ends or resumes something of the reactor's own, so that the loop calls it again if it is broken
-    off: by what a signal's handler raises.
+    """Whether the loop may call `call` again if a signal's handler breaks it off: if it ends, or resumes, an object of
+    the reactor's own.
     """
     owner = getattr(call, "__self__", None)
     return owner is not None and isOwn(owner) and getattr(call, "__name__", "") in _REPEATABLE
 
 
 def ownerOf(known: Any) -> Any:
-    """Return who is meant by `known`, an entry of a table of owners and guests."""
+    """Return the owner of `known`, an entry of a table of owners and guests."""
     return known.owner if type(known) is Guest else known
 
 
 def numberOf(owner: Any, table: dict[int, Any]) -> int:
-    """The number under which `owner` is watched: its own, unless it was closed before it was removed."""
+    """Return the number under which `owner` is watched: its own, unless it was closed before its removal."""
     try:
         fd: int = owner.fileno()
     except Exception:

@@ -1,8 +1,8 @@
-"""Name resolvers of both kinds, and what makes the one into the other.
+"""Name resolvers of both kinds, and adapters between them.
 
-The older kind (IResolver) gives one address of a name, as text. The newer one (IHostnameResolver) tells a receiver of
-every address, as an address object, and then that there are no more. A reactor has one of each, and installing one
-makes the other of it, so that all who ask for names hear the same.
+The older kind (IResolver) gives one address of a name, as text. The newer one (IHostnameResolver) calls a receiver with
+every address, as an address object, and then once for the end. A reactor has one of each. Installing one also makes the
+other from it, so all look-ups have the same answers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FAMILIES = {"IPv4Address": socket.AF_INET, "IPv6Address": socket.AF_INET6}
 
 
 class HostResolution:
-    """A look-up of `name` that goes on. `error`: why it found nothing, once it has ended."""
+    """A look-up of `name`. `error`: the reason for no address, after its end."""
 
     def __init__(self, name: str, cancel: Callable[[], object]) -> None:
         self.name = name
@@ -34,14 +34,14 @@ class HostResolution:
         self._cancel = cancel
 
     def cancel(self) -> None:
-        """Give it up: its receiver hears that it is complete."""
+        """Cancel it: the receiver gets the call for the end."""
         self._cancel()
 
 
 def answer(receiver: IResolutionReceiver, name: str, addresses: Deferred[list[Any]]) -> HostResolution:
-    """Tell `receiver` of `addresses` when they are there, and return the resolution. A failure is no address."""
+    """Give `receiver` the `addresses` when they are there; return the resolution. A failure means no address."""
     resolution = HostResolution(name, addresses.cancel)
-    told: Any = receiver  # what its methods return is a coroutine, if they are an async def
+    told: Any = receiver  # its methods return a coroutine if they are an async def
     beside(told.resolutionBegan(resolution))
 
     def found(them: list[Any]) -> None:
@@ -58,7 +58,7 @@ def answer(receiver: IResolutionReceiver, name: str, addresses: Deferred[list[An
 
 
 def familyOf(addressTypes: Sequence[type] | None) -> int:
-    """Return the address family that `addressTypes` (None: any) stand for, 0 for any."""
+    """Return the address family of `addressTypes` (None: any), 0 for any."""
     if addressTypes is None:
         return 0
     try:
@@ -97,16 +97,16 @@ class _Collector:
     def _cancelled(self, _: Deferred[list[Any]]) -> None:
         cancel = getattr(self._resolution, "cancel", None)
         if cancel is not None:
-            with suppress(Exception):  # resolvers may not know how, as Twisted's own, and the asker has gone
+            with suppress(Exception):  # some resolvers cannot, as Twisted's own, and the caller no longer waits
                 cancel()
 
 
 def addressesOf(
     resolver: IHostnameResolver, name: str | bytes, port: int, addressTypes: Sequence[type] | None = None
 ) -> Deferred[list[Any]]:
-    """Return a Deferred of the address objects that `resolver` has for `name`, failing with DNSLookupError if none.
+    """Return a Deferred of the address objects of `resolver` for `name`; DNSLookupError if there are none.
 
-    What the resolver raises fails it.
+    An exception of the resolver fails it.
     """
     collector = _Collector(hostText(name))
 
@@ -123,7 +123,7 @@ def addressesOf(
 
 
 class OfSimple:
-    """The IHostnameResolver that asks an IResolver, for installResolver: one address for each name."""
+    """The IHostnameResolver over an IResolver, for installResolver: one address for each name."""
 
     def __init__(self, simple: IResolver) -> None:
         self.simple = simple
@@ -148,7 +148,7 @@ class OfSimple:
 
 
 class OfNameResolver:
-    """The IResolver that asks an IHostnameResolver, for installNameResolver: one address of several, IPv4 if any is."""
+    """The IResolver over an IHostnameResolver, for installNameResolver: one address, IPv4 if possible."""
 
     def __init__(self, nameResolver: IHostnameResolver, clock: IReactorTime) -> None:
         self.nameResolver = nameResolver
@@ -170,7 +170,7 @@ def _preferIPv4(addresses: list[Any]) -> str:
 
 
 def targetOf(address: str, port: int) -> tuple[int, Any]:
-    """Return (address family, socket name) of a literal address. DNSLookupError if a resolver gave anything else."""
+    """Return (address family, socket name) of a literal address. DNSLookupError if it is none."""
     try:
         if isIPAddress(address):
             return int(socket.AF_INET), (hostText(address), port)
@@ -182,11 +182,11 @@ def targetOf(address: str, port: int) -> tuple[int, Any]:
 
 
 def targetsOf(resolver: IHostnameResolver, name: str | bytes, port: int) -> Deferred[list[tuple[int, Any]]]:
-    """Return a Deferred of the (address family, socket name) pairs that `resolver` has for `name`."""
+    """Return a Deferred of the (address family, socket name) pairs of `resolver` for `name`."""
     found = addressesOf(resolver, name, port)
     return found.addCallback(lambda them: [targetOf(each.host, each.port) for each in them])
 
 
 def totalOf(timeout: Any) -> float:
-    """Return the seconds that a resolver's `timeout`, a number or several, adds up to."""
+    """Return the sum of a resolver's `timeout`, one number of seconds or several."""
     return float(sum(timeout)) if isinstance(timeout, (tuple, list)) else float(timeout)

@@ -1,13 +1,13 @@
-"""An epoll of our own inside an event loop, for one that gives up a descriptor at the first sign of an error.
+"""An epoll of our own inside an event loop that gives up a descriptor at the first error.
 
 libuv, and so uvloop, answers POLLERR by ending its watch (uv__poll_io of libuv's poll.c, _fatal_error of uvloop's
-poll.pyx). The callback is called once more, and never again; who adds the reader anew is told that the handler is
-closed. But a connection that was reset may have more to read than one callback reads, and a datagram socket lives on
-after a refusal. So such an event loop watches one descriptor that knows no errors: this epoll's.
+poll.pyx). It calls the callback once more, and never again. A program that adds the reader again gets an error: the
+handler is closed. But a connection that was reset may have more to read than one callback reads, and a datagram socket
+lives on after a refusal. So such an event loop watches one descriptor without errors: this epoll's.
 
-Flags only wake, as in EpollReactor. What is no longer watched is not woken, not by the present batch either, also if
-its number has been given to another file meanwhile: the events of a batch are matched with watches before the first
-callback, and a watch that has ended stays ended.
+Flags only wake, as in EpollReactor. A watch that has ended gets no more calls, even in the present batch, and even if
+its number belongs to another file now. The events of a batch are matched with watches before the first callback, and a
+watch that has ended stays ended.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Callback = Callable[[Any], object]
 
 
 class _Watch:
-    """Who is to be called for one descriptor, each with what it is to be called with."""
+    """The callbacks of one descriptor, with their arguments."""
 
     __slots__ = ("reader", "writer")
 
@@ -39,9 +39,9 @@ class _Watch:
 
 
 class OwnEpoll:
-    """add_reader and its like, as `eventloop` has them but for errors: a watch lasts until it is removed.
+    """The add_reader of `eventloop` and its like, with one difference: a watch lasts until it is removed.
 
-    `failed` is told why there was no telling what is ready. It is asked again at once.
+    `failed` is called with the error if the epoll could not be read. The next try comes at once.
     """
 
     def __init__(self, eventloop: asyncio.AbstractEventLoop, failed: Callable[[Exception], object]) -> None:
@@ -56,11 +56,11 @@ class OwnEpoll:
         self._watched(fd, select.EPOLLIN).reader = (callback, argument)
 
     def add_writer(self, fd: int, callback: Callback, argument: Any) -> None:
-        """The same while `fd` can be written to, or has failed."""
+        """Call `callback` with `argument` while `fd` can be written to, or has failed. OSError if epoll refuses it."""
         self._watched(fd, select.EPOLLOUT).writer = (callback, argument)
 
     def remove_reader(self, fd: int) -> None:
-        """Undo add_reader. OSError if `fd` was closed meanwhile; it is forgotten all the same."""
+        """Undo add_reader. OSError if `fd` was closed meanwhile; it is removed all the same."""
         self._unwatch(fd, select.EPOLLIN)
 
     def remove_writer(self, fd: int) -> None:
@@ -68,23 +68,23 @@ class OwnEpoll:
         self._unwatch(fd, select.EPOLLOUT)
 
     def catchUp(self) -> None:
-        """Call back for everything that is ready now, once."""
+        """Make the callbacks of all ready descriptors, once."""
         self._dispatch(len(self._watches) or 1)
 
     def close(self) -> None:
-        """Watch nothing any more. The event loop may have been closed before."""
+        """Stop all watches. The event loop may have been closed before."""
         if not self._eventloop.is_closed():
             self._eventloop.remove_reader(self._epoll.fileno())
         self._epoll.close()
         self._watches.clear()
 
     def abandon(self) -> None:
-        """In a forked child: call nobody any more, and leave the epoll, which is the parent's, as it is."""
+        """In a forked child: make no more callbacks, and leave the epoll, which is the parent's, alone."""
         for watch in self._watches.values():
             watch.reader = watch.writer = None
         self._watches.clear()
         self._epoll.close()
-        self._epoll = openEpoll()  # for a call of _dispatch that is under way
+        self._epoll = openEpoll()  # for a present call of _dispatch
 
     def _watched(self, fd: int, events: int) -> _Watch:
         watch = self._watches.get(fd)
@@ -92,17 +92,17 @@ class OwnEpoll:
             try:
                 self._epoll.modify(fd, watch.events() | events)
             except FileNotFoundError:
-                # It was closed before it could be removed, and the number has come round again.
+                # It was closed before it could be removed, and the number belongs to a new file.
                 watch.reader = watch.writer = None
                 del self._watches[fd]
                 watch = None
         if watch is None:
-            # The table first: for want of memory there, epoll would go on telling nobody.
+            # The table first: without memory for it, epoll would report events without an owner.
             watch = self._watches[fd] = _Watch()
             try:
                 self._epoll.register(fd, events)
             except BaseException:
-                with suppress(OSError):  # a signal's handler may have raised behind it
+                with suppress(OSError):  # a signal's handler may have raised just after it
                     self._epoll.unregister(fd)
                 del self._watches[fd]
                 raise
@@ -121,7 +121,8 @@ class OwnEpoll:
         except OSError:
             self._forget(fd, watch, event)
             raise
-        self._forget(fd, watch, event)  # last: what epoll still watches has somebody to be called, whatever is raised
+        # last, so a descriptor that epoll still watches has callbacks, whatever is raised
+        self._forget(fd, watch, event)
 
     def _forget(self, fd: int, watch: _Watch, event: int) -> None:
         if event == select.EPOLLIN:

@@ -1,7 +1,8 @@
 """Host names to addresses, off the loop: the system's resolver in threads of its own.
 
-Names wait in a queue. A thread takes one after another and ends when there is none left, so there is nothing to close.
-The threads are daemons: one that hangs in getaddrinfo cannot be stopped, so the program must be able to end without it.
+Names wait in a queue. A thread takes one after another and ends when none is left, so there is nothing to close. The
+threads are daemons: a thread that hangs in getaddrinfo cannot be stopped, so the program must be able to end without
+it.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ class ThreadedResolver:
         self._waiting: OrderedDict[_Lookup, None] = OrderedDict()
         self._asked: OrderedDict[_Lookup, None] = OrderedDict()  # in a thread each
         self._threads = 0
-        self._unborn = 0  # of the threads, those that have not begun
-        self._growing = False  # _grow is to be called
+        self._unborn = 0  # the threads that have not begun
+        self._growing = False  # _grow will be called
 
     def getHostByName(self, name: str | bytes, timeout: Any = TIMEOUT) -> Deferred[str]:
         """Return a Deferred of one address of `name` as text, IPv4 if it has one."""
@@ -52,7 +53,7 @@ class ThreadedResolver:
         addressTypes: Sequence[type] | None = None,
         transportSemantics: str = "TCP",
     ) -> HostResolution:
-        """See IHostnameResolver. ValueError for `addressTypes` or `transportSemantics` that nobody knows."""
+        """See IHostnameResolver. ValueError for unknown `addressTypes` or `transportSemantics`."""
         family, kind = familyOf(addressTypes), _KINDS.get(transportSemantics)
         if kind is None:
             raise ValueError(f"transportSemantics is 'TCP' or 'UDP', not {transportSemantics!r}")
@@ -74,8 +75,8 @@ class ThreadedResolver:
     ) -> Deferred[Targets]:
         """Return a Deferred of every (address family, socket address) of `name`, in the system's order of preference.
 
-        `family` (0: any) and `kind` are what getaddrinfo is asked for. It fails with DNSLookupError if the name has
-        none, is no name, or after the sum of `timeout` (seconds).
+        `family` (0: any) and `kind` are arguments of getaddrinfo. The Deferred fails with DNSLookupError if the name
+        has no address or is no name, or after the sum of `timeout` (seconds).
         """
         name = hostText(name)
         try:
@@ -87,7 +88,7 @@ class ThreadedResolver:
             with self._lock:
                 self._waiting[lookup] = None
             self._growSoon()
-        except OSError as error:  # the reactor cannot be woken, for want of memory or because it is closed
+        except OSError as error:  # the reactor cannot be woken, without memory or after its close()
             self._forget(lookup)
             lookup.answered(DNSLookupError(f"{asked!r}: {error}"))
         except MemoryError:
@@ -96,14 +97,14 @@ class ThreadedResolver:
         return lookup.done
 
     def close(self) -> None:
-        """Forget the names that wait, and those that threads ask for."""
+        """Drop the waiting names, and those that threads look up."""
         with self._lock:
             self._waiting.clear()
             self._asked.clear()
 
     def forked(self) -> None:
-        """In a forked child: the threads are the parent's, and one may have had the lock. So the names for which they
-        ask wait again, before the others.
+        """In a forked child: forget the parent's threads and their lock. The names that these threads look up wait again,
+        before the other waiting names.
         """
         self._lock = Lock()
         self._threads = self._unborn = 0
@@ -112,25 +113,25 @@ class ThreadedResolver:
         self._waiting, self._asked = self._asked, OrderedDict()
 
     def goOn(self) -> None:
-        """In a forked child, whose loop can be woken now: see to the names that wait."""
+        """In a forked child, whose loop can be woken by now: have threads look up the waiting names."""
         if self._waiting:
             self._growSoon()
 
     def _grow(self) -> None:
-        """Start a thread if names wait for one: one a turn, as the system takes its time to make it."""
+        """Start a thread if names wait for one: one a turn, as a start takes long."""
         self._growing = False
         if not self._count(1, ifNeeded=True):
             return
         try:
             startThread(self._work, self._stillborn)
-        except Exception as error:  # no thread, or no memory for one
+        except Exception as error:  # the system has no thread, or no memory for one
             self._noThread(error)
         else:
             self._growSoon()
 
     def _count(self, change: int, ifNeeded: bool = False, begun: bool = False) -> bool:
-        """A thread is to begin (1), or never will (-1), or has `begun`. False if it is not needed."""
-        self._lock.acquire()  # without `with`, which takes memory: the numbers must stay right
+        """Count a thread that will begin (1), never will (-1), or has `begun`. Return False if it is not needed."""
+        self._lock.acquire()  # without `with`, which needs memory: the numbers must stay right
         try:
             if ifNeeded and (len(self._waiting) <= self._unborn or self._threads == RESOLVER_THREADS):
                 return False
@@ -151,7 +152,7 @@ class ThreadedResolver:
                 raise
 
     def _noThread(self, error: Exception) -> None:
-        """The system has no thread left: if there are others, they will do."""
+        """Handle the lack of threads: if other threads run, they do the work."""
         self._count(-1)
         with self._lock:
             alone = [] if self._threads else list(self._waiting)
@@ -165,7 +166,7 @@ class ThreadedResolver:
             self._asked.pop(lookup, None)
 
     def _stillborn(self) -> None:
-        """In a thread that had no memory to begin: it is none, and another is needed."""
+        """In a thread without memory to begin: it does not count, and another is needed."""
         self._count(-1)
         while True:
             try:
@@ -177,7 +178,7 @@ class ThreadedResolver:
                 return
 
     def _work(self) -> None:
-        """In a thread: answer what waits. Whoever asked waits for it, so where there is no memory, this waits, too."""
+        """In a thread: answer the waiting names. Each has a caller, so without memory this waits and tries again."""
         lookup: _Lookup | None = None
         answer: Targets | DNSLookupError | None = None
         self._count(-1, begun=True)
@@ -197,7 +198,7 @@ class ThreadedResolver:
             lookup = answer = None
 
     def _next(self) -> _Lookup | None:
-        """In a thread: take the next that waits. None if there is none; then the thread counts no more."""
+        """In a thread: take the next waiting name. None if there is none; the thread then no longer counts."""
         with self._lock:
             for lookup in self._waiting:
                 self._asked[lookup] = None  # first: it takes memory
@@ -208,7 +209,7 @@ class ThreadedResolver:
 
 
 class _Lookup:
-    """One question: asked in a thread, answered in the loop, unless it was given up before, which `over` is told."""
+    """One question: asked in a thread, answered in the loop. If it is cancelled before, `over` is called."""
 
     _isReactorsOwn = True  # see loops.guests
 
@@ -226,7 +227,7 @@ class _Lookup:
         try:
             name, port, family, kind = self._question
             found = socket.getaddrinfo(name, port, family=family, type=kind)
-        except Exception as error:  # whatever it is, the one who asked waits for an answer
+        except Exception as error:  # any exception, as the caller waits for an answer
             return DNSLookupError(f"{self._question[0]!r}: {error}")
         targets: Targets = [(family, address) for family, _, _, _, address in found]
         return targets or DNSLookupError(f"{self._question[0]!r} has no address")
@@ -234,13 +235,13 @@ class _Lookup:
     def answered(self, answer: Targets | DNSLookupError) -> None:
         """In the loop: pass the answer on. Called again, this goes on where a signal's handler has broken it off."""
         if self._timeout.active() or (self._isAnswered and not self.done.called):
-            result: Any = Failure(answer) if isinstance(answer, DNSLookupError) else answer  # first: it takes memory
+            result: Any = Failure(answer) if isinstance(answer, DNSLookupError) else answer  # first, as it needs memory
             self._isAnswered = True
             if self._timeout.active():
                 self._timeout.cancel()
             try:
                 self.done.callback(result)
-            except MemoryError:  # between two callbacks: those that are left run now
+            except MemoryError:  # between two callbacks: the remaining ones run now
                 self.done.pause()
                 self.done.unpause()
 
@@ -253,7 +254,7 @@ class _Lookup:
         self.withdraw()
 
     def withdraw(self) -> None:
-        """Give it up, and tell nobody."""
+        """Cancel it, without a callback."""
         self._over(self)
         if self._timeout.active():
             self._timeout.cancel()

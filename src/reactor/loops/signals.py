@@ -1,6 +1,6 @@
 """Signals, delivered in the reactor's loop.
 
-The handler that Python calls only queues the delivery; a wake-up descriptor ends the loop's sleep even if the signal
+The handler that Python calls only queues the delivery. A wake-up descriptor ends the loop's sleep, even if the signal
 arrives between the last look at the queue and the sleep.
 """
 
@@ -21,8 +21,10 @@ _UNCATCHABLE = frozenset(getattr(signal, name) for name in ("SIGKILL", "SIGSTOP"
 
 
 class SignalHandling:
-    """The signals of one reactor: `post(call, *args)` queues a call for its loop from anywhere, `wakeupFd()` is the
-    descriptor that wakes it. `hasAsked` is whether a signal has asked for the end since install().
+    """The signals of one reactor.
+
+    `post(call, *args)` queues a call for its loop from any place. `wakeupFd()` returns the descriptor that wakes it.
+    `hasAsked` says whether a signal has requested the end since install().
     """
 
     def __init__(self, post: Callable[..., None], wakeupFd: Callable[[], int]) -> None:
@@ -35,13 +37,13 @@ class SignalHandling:
         self._installed = False
 
     def add(self, number: int, call: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        """Have `call(*args)` made in the loop for each signal `number`, instead of any call before it.
+        """Make `call(*args)` in the loop for each signal `number`, in place of an earlier call.
 
-        OSError or ValueError for one that cannot be caught; nothing has changed then.
+        OSError or ValueError for a signal that cannot be caught; nothing has changed then.
         """
         checkCall(call)
         try:
-            signal.getsignal(number)  # ValueError for what is no signal
+            signal.getsignal(number)  # ValueError if it is no signal
         except TypeError:
             raise ValueError(f"a signal is a number, for example signal.SIGHUP, not {number!r}") from None
         if number in _UNCATCHABLE:
@@ -51,17 +53,17 @@ class SignalHandling:
         self._calls[number] = (call, args)
 
     def remove(self, number: int) -> bool:
-        """Undo add; whether there was anything to undo."""
+        """Undo add; return whether there was anything to undo."""
         found = self._calls.pop(number, None) is not None
         if number in self._before:
             _giveBack(number, self._before.pop(number))
         return found
 
     def install(self, stop: Callable[[int], None] | None) -> None:
-        """Take over the signals, and with `stop` also those that end a program. Nothing but in the main thread."""
+        """Take over the signals, and with `stop` also those that end a program. Only in the main thread."""
         if threading.current_thread() is not threading.main_thread():
             return
-        self.restore()  # crash() and run() in a callback: the run from before has not given them back yet
+        self.restore()  # crash() and run() in a callback: the earlier run has not restored them yet
         self._installed = True
         self.hasAsked = False
         self._wakeupBefore = signal.set_wakeup_fd(self._wakeupFd(), warn_on_full_buffer=False)
@@ -77,12 +79,12 @@ class SignalHandling:
                 continue
             self._before[number] = signal.signal(number, self._poster(stop, (number,)))
         if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL:
-            # The reactor's own children have pidfds; this wakes the loop for a program that waits for others by itself.
-            # Whoever has a handler, or ignores it, has decided for himself, and a handler wakes the loop as well.
+            # The reactor's own children have pidfds. This wakes the loop for a program that waits for other children
+            # itself. A program that has a handler, or ignores SIGCHLD, has decided. A handler wakes the loop as well.
             self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._poster(lambda: None, ()))
 
     def restore(self) -> None:
-        """Give every signal back to whoever had it."""
+        """Restore the earlier handler of every signal."""
         if not self._installed:
             return
         self._installed = False
@@ -91,12 +93,13 @@ class SignalHandling:
         before, self._wakeupBefore = self._wakeupBefore, -1
         try:
             signal.set_wakeup_fd(before, warn_on_full_buffer=True)
-        except (OSError, ValueError):  # whoever had it has closed it meanwhile
+        except (OSError, ValueError):  # its earlier owner has closed it meanwhile
             signal.set_wakeup_fd(-1)
 
     def forked(self) -> None:
-        """In a forked child: restore, and have nobody woken. Event loops that go on there may put back what they knew,
-        and so it is done again by the next restore().
+        """In a forked child: restore, without a wake-up descriptor.
+
+        An event loop that goes on there may set its own handlers again, so the next restore() repeats this.
         """
         if self._installed:
             self._wakeupBefore = -1
@@ -112,5 +115,5 @@ class SignalHandling:
 
 
 def _giveBack(number: int, handler: Any) -> None:
-    if handler is not None:  # it was not installed from Python, and cannot be from here: ours stays, and does no harm
+    if handler is not None:  # the handler is C code, which Python cannot set: ours stays, and does no harm
         signal.signal(number, handler)

@@ -16,7 +16,7 @@ from reactor.transports.unix.stream import Path, UNIXConnector, UNIXPort
 
 
 class SocketServices:
-    """For a class that is an ITransportReactor. Every method is for the thread that runs the reactor."""
+    """The listenXXX and connectXXX of an ITransportReactor. Every method is for the thread that runs the reactor."""
 
     def listenTCP(
         self: ITransportReactor,
@@ -25,11 +25,11 @@ class SocketServices:
         backlog: int = BACKLOG,
         interface: str | bytes = "",
     ) -> TCPPort:
-        """Listen on `port` (0: one that is free, see getHost) for connections that `factory` builds protocols for.
+        """Listen on `port` (0: a free one, see getHost) for connections; `factory` builds their protocols.
 
         `interface` is an address or name of this machine; "" means every IPv4 one and "::" every one. A makeBinding()
-        in place of `port` says both, and whether others may listen there too. `backlog` is how many connections may
-        wait to be accepted. CannotListenError if the system refuses.
+        in place of `port` gives both, and says whether other sockets may listen there too. `backlog` is the number of
+        connections that may wait for an accept. CannotListenError if the system refuses.
         """
         listening = TCPPort(self, port, factory, backlog, interface)
         listening.startListening()
@@ -45,8 +45,8 @@ class SocketServices:
     ) -> TCPConnector:
         """Connect to `host`, a name or a literal address, and `port`, a number or service name; never blocks.
 
-        Every address of a name is tried in turn, within `timeout` seconds in all (None: as long as the system takes),
-        from `bindAddress` (host, port), a host or a makeBinding(), if given. How it went is told to `factory`.
+        It tries every address of a name in turn, within `timeout` seconds in all (None: the system's own limit).
+        `bindAddress` is this side's (host, port), a host, or a makeBinding(). The methods of `factory` get the result.
         """
         connector = TCPConnector(self, host, port, factory, timeout, bindAddress)
         connector.connect()
@@ -60,11 +60,11 @@ class SocketServices:
         backlog: int = BACKLOG,
         interface: str | bytes = "",
     ) -> TCPPort:
-        """Listen as listenTCP does, for TLS: `factory` is asked for a protocol after each good handshake.
+        """Listen as listenTCP does, for TLS. `factory` builds a protocol after each good handshake.
 
         `contextFactory` is an ssl.SSLContext for servers, or has getContext(), for example reactor.CertificateOptions.
-        It is asked at once and for each connection. TypeError for what gives no such context, ValueError for one of
-        clients. The handshake has a deadline of its own, 10 s by default.
+        It is asked at once and for each connection. TypeError if it gives no such context, ValueError for a client's.
+        The handshake has a deadline of its own, 10 s by default.
         """
         listening = TCPPort(self, port, TLSFactory(self, factory, contextFactory), backlog, interface)
         listening.startListening()
@@ -79,12 +79,12 @@ class SocketServices:
         timeout: float | None = CONNECT_TIMEOUT,
         bindAddress: BindAddress | None = None,
     ) -> TLSConnector:
-        """Connect as connectTCP does, then with TLS; `factory` is asked for a protocol after the handshake.
+        """Connect as connectTCP does, then with TLS. `factory` builds the protocol after the handshake.
 
         `contextFactory` is an ssl.SSLContext for clients, or has getContext(), for example a
-        reactor.optionsForClientTLS(host); None verifies with the system's trust. It is asked at once and for each
-        connection. Verified is its `hostname`, if it has one, else `host`. TypeError for what gives no context,
-        ValueError for one of servers. If TLS fails, clientConnectionFailed gets error.SSLError; TimeoutError after the
+        reactor.optionsForClientTLS(host). None verifies with the system's trust. It is asked at once and for each
+        connection. TLS verifies its `hostname`, if it has one, else `host`. TypeError if it gives no context,
+        ValueError for a server's. If TLS fails, clientConnectionFailed gets error.SSLError, or TimeoutError after the
         handshake's own deadline.
         """
         connector = TLSConnector(self, host, port, factory, contextFactory, timeout, bindAddress)
@@ -99,12 +99,13 @@ class SocketServices:
         mode: int = SOCKET_MODE,
         wantPID: bool = True,
     ) -> UNIXPort:
-        """Listen on the UNIX socket `address` for connections that `factory` builds protocols for.
+        """Listen on the UNIX socket `address` for connections; `factory` builds their protocols.
 
         `address` is a path of at most 107 bytes, or an abstract name, which begins with a NUL and is open to every
-        local user. The file has `mode` from its first moment and is removed at the end. With `wantPID` a lock file
-        (`address` and ".lock") says that the owner lives: the path of a dead one is taken over, a live one's never;
-        without it nothing is taken over. CannotListenError for whatever is in the way.
+        local user. The file has `mode` from its first moment, and the port removes it at the end. With `wantPID` a lock
+        file (`address` and ".lock") shows that the owner lives. The path of a dead owner is taken over, that of a live
+        one never. Without `wantPID` nothing is taken over. CannotListenError if the system or another file stands in
+        the way.
         """
         listening = UNIXPort(self, address, factory, backlog, mode, wantPID)
         listening.startListening()
@@ -117,9 +118,10 @@ class SocketServices:
         timeout: float | None = CONNECT_TIMEOUT,
         checkPID: bool = False,
     ) -> UNIXConnector:
-        """Connect to the UNIX socket `address` within `timeout` seconds (None: no limit); `factory` hears how it went.
+        """Connect to the UNIX socket `address` within `timeout` seconds (None: no limit).
 
-        With `checkPID` it fails with BadFileError if nobody holds the lock of the path, see listenUNIX.
+        The methods of `factory` get the result. With `checkPID` it fails with BadFileError if no process holds the lock
+        of the path, see listenUNIX.
         """
         connector = UNIXConnector(self, address, factory, timeout, checkPID)
         connector.connect()
@@ -133,9 +135,9 @@ class SocketServices:
         mode: int = SOCKET_MODE,
         wantPID: bool = True,
     ) -> UNIXDatagramPort:
-        """Give `protocol` the datagrams that are sent to the UNIX socket `address`, see listenUNIX; None: to none.
+        """Give `protocol` the datagrams for the UNIX socket `address`, see listenUNIX; None means no address.
 
-        One longer than `maxPacketSize` goes to datagramLengthExceeded. CannotListenError for whatever is in the way.
+        A datagram longer than `maxPacketSize` goes to datagramLengthExceeded. CannotListenError as for listenUNIX.
         """
         port = UNIXDatagramPort(self, address, protocol, maxPacketSize, mode, wantPID)
         port.startListening()
@@ -152,8 +154,8 @@ class SocketServices:
     ) -> ConnectedUNIXDatagramPort:
         """Exchange datagrams with the UNIX socket `address` for `protocol`, a ConnectedDatagramProtocol.
 
-        The peer can only answer if there is a `bindAddress`, whose file `mode` and `wantPID` are about. If it fails,
-        connectionFailed of `protocol` is called, before this returns.
+        The peer can answer only if there is a `bindAddress`, for whose file `mode` and `wantPID` count. If it fails,
+        connectionFailed of `protocol` is called before this returns.
         """
         port = ConnectedUNIXDatagramPort(self, address, protocol, maxPacketSize, mode, bindAddress, wantPID)
         port.startListening()
@@ -166,7 +168,7 @@ class SocketServices:
         interface: str | bytes = "",
         maxPacketSize: int = MAX_PACKET_SIZE,
     ) -> UDPPort:
-        """Give `protocol` the datagrams that come to UDP `port` (0: one that is free, see getHost) of `interface`.
+        """Give `protocol` the datagrams for UDP `port` (0: a free one, see getHost) of `interface`.
 
         `interface` is a literal address of this machine; "" means every IPv4 one and "::" every one. A datagram longer
         than `maxPacketSize` goes to datagramLengthExceeded. CannotListenError if the system refuses.
@@ -183,7 +185,7 @@ class SocketServices:
         maxPacketSize: int = MAX_PACKET_SIZE,
         listenMultiple: bool = False,
     ) -> MulticastPort:
-        """As listenUDP; the port can join multicast groups. With `listenMultiple` others may listen on it too."""
+        """Do the same as listenUDP; the port can join groups. With `listenMultiple` others may listen on it too."""
         listening = MulticastPort(self, port, protocol, interface, maxPacketSize, listenMultiple)
         listening.startListening()
         return listening
@@ -195,9 +197,10 @@ class SocketServices:
         protocol: IDatagramProtocol,
         maxPacketSize: int = MAX_PACKET_SIZE,
     ) -> UDPPort:
-        """As listenUDP, on a duplicate of `fileDescriptor`, a bound UDP socket of AF_INET or AF_INET6.
+        """Do the same as listenUDP, on a duplicate of `fileDescriptor`, a bound UDP socket.
 
-        The descriptor itself stays the caller's. UnsupportedAddressFamily or UnsupportedSocketType if it is another.
+        The caller keeps the descriptor itself. UnsupportedAddressFamily unless its family is AF_INET or AF_INET6;
+        UnsupportedSocketType unless it is a UDP socket.
         """
         listening = adoptedDatagramPort(self, fileDescriptor, addressFamily, protocol, maxPacketSize)
         listening.startListening()
@@ -206,11 +209,12 @@ class SocketServices:
     def adoptStreamPort(
         self: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
     ) -> AdoptedPort:
-        """Accept for `factory` on a duplicate of `fileDescriptor`, a listening socket of AF_INET, AF_INET6 or AF_UNIX.
+        """Accept for `factory` on a duplicate of `fileDescriptor`, a listening socket.
 
-        The descriptor itself stays the caller's, and may be closed; the socket becomes non-blocking. At the end it is
-        closed and not shut down: other processes may listen on it. UnsupportedAddressFamily or UnsupportedSocketType
-        if it is another, CannotListenError if it does not listen.
+        The caller keeps the descriptor itself, and may close it; the socket becomes non-blocking. At the end it is
+        closed and not shut down, as other processes may listen on it. UnsupportedAddressFamily unless its family is
+        AF_INET, AF_INET6 or AF_UNIX; UnsupportedSocketType unless it is a stream socket. CannotListenError if it does
+        not listen.
         """
         listening = adoptedPort(self, fileDescriptor, addressFamily, factory)
         listening.startListening()
@@ -221,8 +225,8 @@ class SocketServices:
     ) -> AdoptedConnection | None:
         """Have `factory` build a protocol for a duplicate of `fileDescriptor`, a connected stream socket.
 
-        Return its transport, None if there is no protocol. The descriptor itself stays the caller's, who should close
-        it: a reset by this side reaches the peer only when nobody else has the socket. The errors are those of
+        Return its transport, or None without a protocol. The caller keeps the descriptor itself, and should close it. A
+        reset by this side reaches the peer only if no other descriptor has the socket. The errors are those of
         adoptStreamPort.
         """
         return adoptConnection(self, fileDescriptor, addressFamily, factory)

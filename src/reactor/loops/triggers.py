@@ -32,7 +32,7 @@ class Trigger:
 
 
 class SystemEvents:
-    """The triggers of every event type. Each runs once; what one raises goes to `report` and stops nothing."""
+    """The triggers of every event type. Each runs once. An exception goes to `report` and stops nothing."""
 
     def __init__(self, report: Callable[..., None]) -> None:
         self._report = report
@@ -40,14 +40,14 @@ class SystemEvents:
         self._triggers: dict[tuple[str, str], list[Trigger]] = {}
 
     def add(self, trigger: Trigger) -> None:
-        """Have `trigger` called in its turn. KeyError for a phase that is none; TypeError for what cannot be called."""
+        """Add `trigger`. KeyError for an unknown phase; TypeError if it cannot be called."""
         checkCall(trigger.call)
         if trigger.phase not in PHASES:
             raise KeyError(f"invalid phase {trigger.phase!r}: it is one of {', '.join(PHASES)}")
         self._triggers.setdefault((trigger.eventType, trigger.phase), []).append(trigger)
 
     def remove(self, trigger: Trigger) -> None:
-        """Take `trigger` back. ValueError if it has run or been removed, or is none."""
+        """Remove `trigger`. ValueError if it has run, was removed, or is no trigger."""
         if not isinstance(trigger, Trigger):
             raise ValueError(f"what addSystemEventTrigger has returned removes a trigger, not {trigger!r}")
         self._triggers.get((trigger.eventType, trigger.phase), []).remove(trigger)
@@ -57,8 +57,8 @@ class SystemEvents:
     ) -> Deferred[None]:
         """Run the phases in order and return a Deferred that fires after the last.
 
-        Deferreds and coroutines from "before" triggers are waited for; then comes `begin`, then the "during" triggers.
-        With `finish`, theirs are waited for too, and `finish` is called before the "after" triggers.
+        This waits for Deferreds and coroutines of the "before" triggers. Then come `begin` and the "during" triggers.
+        With `finish`, it waits for theirs too, and calls `finish` before the "after" triggers.
         """
 
         def during(_: None) -> Deferred[None] | None:
@@ -75,23 +75,23 @@ class SystemEvents:
         return self._runPhase(eventType, "before").addCallback(during).addCallback(after)
 
     def hurry(self, eventType: str) -> None:
-        """Wait no longer for any Deferred of the firing under way: its phases run at once."""
+        """Stop waiting for any Deferred of the present firing: its phases run at once."""
         while gates := self._gates.get(eventType):
             gates.pop(0).callback(None)
 
     def clear(self) -> None:
-        """Forget every trigger, also those that a firing under way has not come to yet."""
+        """Remove every trigger, also those that the present firing has not reached yet."""
         for triggers in self._triggers.values():
             triggers.clear()
         self._gates.clear()
 
     def forget(self, *eventTypes: str) -> None:
-        """Give up the firings under way: what they wait for will not make them go on."""
+        """Give up the present firings: the results that they wait for have no effect."""
         for eventType in eventTypes:
             self._gates.pop(eventType, None)
 
     def _runPhase(self, eventType: str, phase: str) -> Deferred[None]:
-        """Call the triggers of a phase, those included that are added meanwhile; wait for their Deferreds."""
+        """Call the triggers of a phase, including those added meanwhile; wait for their Deferreds."""
         triggers = self._triggers.get((eventType, phase), [])
         pending: list[Deferred[Any]] = []
         while triggers:
@@ -114,7 +114,7 @@ class SystemEvents:
         return gate
 
     def _pass(self, eventType: str, gate: Deferred[None]) -> None:
-        """What a phase waited for is there, unless nobody waits any more."""
+        """Go on after a phase, unless this firing was given up."""
         gates = self._gates.get(eventType, [])
         if gate in gates:
             gates.remove(gate)

@@ -13,34 +13,34 @@ from reactor.failure import Failure
 
 
 class Waker:
-    """Readable for the loop as soon as wake() has been called, from any thread or signal handler.
+    """A descriptor that is readable as soon as any thread or signal handler has called wake().
 
-    `failed` is told why it could not be read. What woke it is still there then, and wakes again.
+    `failed` is called with the error if it could not be read. It is still readable then, and wakes again.
     """
 
     _isReactorsOwn = True  # see loops.guests
 
     def __init__(self, failed: Callable[[Failure], None] = lambda failure: None) -> None:
         self._failed = failed
-        self._buffer = bytearray(4096)  # kept, so that reading takes no memory
+        self._buffer = bytearray(4096)  # kept, so reading needs no memory
         self._reading, self._writing = openPair()
         self._reading.setblocking(False)
         self._writing.setblocking(False)
         self._awake = False
 
     def wake(self) -> None:
-        """Make the loop's next sleep end at once. Costs a system call only if it is not awake already.
+        """Make the loop's next sleep end at once. OSError if the waker is closed.
 
-        OSError if it is closed.
+        This costs a system call only if the loop is not awake already.
         """
         if not self._awake:
             self._awake = True
             try:
                 self._writing.send(b"w")
             except BlockingIOError:
-                pass  # full of signals: the loop will wake
+                pass  # the buffer is full of signals: the loop will wake
             except OSError:
-                self._awake = False  # so that the next one is told, too
+                self._awake = False  # so that the next call raises, too
                 raise
 
     def fileno(self) -> int:
@@ -49,29 +49,29 @@ class Waker:
 
     @property
     def writeFd(self) -> int:
-        """The other end: a byte written to it wakes too."""
+        """The other end. A byte written to it wakes the loop too."""
         return self._writing.fileno()
 
     def doRead(self) -> None:
-        """Take what woke the loop, which then looks at its queues.
+        """Take the bytes that woke the loop, which then looks at its queues.
 
-        They are emptied before the flag falls: a wake() in between is not lost, because what it announces is queued.
+        The bytes are taken before the flag falls. A wake() in between is not lost, because its call is queued.
         """
-        self._awake = False  # here too: an exception of a signal's handler could come before the last line
+        self._awake = False  # here too, as an exception of a signal's handler could come before the last line
         try:
             while self._reading.recv_into(self._buffer) == len(self._buffer):
                 pass
         except BlockingIOError:
             pass
         finally:
-            self._awake = False  # also if it could not be read: what is left there wakes again
+            self._awake = False  # also if it could not be read, as the remaining bytes wake again
 
     def failConnection(self, failure: Failure) -> None:
         """doRead has raised `failure`."""
         self._failed(failure)
 
     def renew(self) -> None:
-        """In a forked child: have both descriptors stand for another pair, as the old one is the parent's too."""
+        """In a forked child: replace both descriptors by a new pair, as the parent has the old one too."""
         fresh = Waker()
         for ours, new in ((self._reading, fresh._reading), (self._writing, fresh._writing)):
             os.dup2(new.fileno(), ours.fileno(), inheritable=False)
@@ -85,6 +85,6 @@ class Waker:
         self._awake = False
 
     def __del__(self) -> None:
-        # A reactor that nobody closes gives its descriptors back without a warning.
-        if hasattr(self, "_writing"):  # else the system has refused it any
+        # A reactor without a close() closes its descriptors without a warning.
+        if hasattr(self, "_writing"):  # otherwise the system has refused the pair
             self.close()

@@ -1,4 +1,4 @@
-"""Work that blocks: a pool of threads, and the look-up of host names."""
+"""Blocking work: a pool of threads, and the look-up of host names."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ THREAD_POOL_SIZE = 10
 
 
 class WaitingWork(Executor):
-    """The pool of a reactor that is to have no threads: it keeps what it is given until moveTo says who does it."""
+    """The pool of a reactor with 0 threads: it keeps its calls until moveTo."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._calls: list[tuple[Future[Any], Callable[[], Any]]] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Keep the call. Any thread."""
+        """Keep the call. For any thread."""
         future: Future[Any] = Future()
         with self._lock:
             self._calls.append((future, functools.partial(fn, *args, **kwargs)))
         return future
 
     def moveTo(self, pool: Executor) -> None:
-        """Have `pool` make the calls that were kept, in order, but for those that were cancelled."""
+        """Have `pool` make the kept calls, in order, except the cancelled ones."""
         with self._lock:
             calls, self._calls = self._calls, []
         for future, call in calls:
             pool.submit(_settle, future, call)
 
     def forget(self) -> None:
-        """In a forked child: the calls are the parent's, and a thread of its may have had the lock."""
+        """In a forked child: drop the calls, which are the parent's, and the lock, which its thread may hold."""
         self._lock = Lock()
         self._calls = []
 
@@ -61,9 +61,9 @@ def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
 
 
 class ThreadServices:
-    """The part of a reactor that has threads. Every method is for the thread that runs the reactor."""
+    """The threads of a reactor. Every method is for the thread that runs the reactor."""
 
-    _queue: WaitingWork | None = None  # what a pool without threads was given
+    _queue: WaitingWork | None = None  # the calls of a pool without threads
 
     def __init__(self) -> None:
         self._threadPool: ThreadPoolExecutor | None = None
@@ -73,7 +73,7 @@ class ThreadServices:
         self._resolvers: tuple[IResolver, IHostnameResolver] = (self._ownResolver, self._ownResolver)
 
     def callInThread(self, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Have a thread of the pool make the call; what it raises is logged.
+        """Have a thread of the pool make the call; an exception is logged.
 
         RuntimeError if the pool has no thread for it; the call is not made then.
         """
@@ -102,9 +102,9 @@ class ThreadServices:
         return self._threadPool
 
     def suggestThreadPoolSize(self, size: int) -> None:
-        """Have up to `size` threads in the pool. Work under way goes on; new work meets the new size.
+        """Limit the pool to `size` threads. Present work goes on; new work has the new limit.
 
-        With 0 new work waits until there is another size. ValueError for less.
+        With 0 new work waits for another size. ValueError for a negative size.
         """
         checkCount(size, "the size of a thread pool")
         if size < 0:
@@ -118,13 +118,13 @@ class ThreadServices:
                 self._queue.moveTo(self.getThreadPool())
 
     def _releaseThreads(self) -> None:
-        """Let idle threads end. Queued work is still done; its results wait for the next run."""
+        """Let idle threads end. They still do the queued work, whose results wait for the next run."""
         pool, self._threadPool = self._threadPool, None
         if pool is not None:
             pool.shutdown(wait=False)
 
     def _forgetThreads(self) -> None:
-        """In a forked child: its parent's threads are not here, and do the parent's work."""
+        """In a forked child: drop the pool. The parent's threads are not here, and do the parent's work."""
         self._threadPool = None
         if self._queue is not None:
             self._queue.forget()
@@ -133,8 +133,8 @@ class ThreadServices:
     def resolve(self, name: str | bytes, timeout: Any = TIMEOUT) -> Deferred[str]:
         """Return a Deferred of one address of `name` as text, IPv4 if it has one.
 
-        It fails with DNSLookupError, at the latest after the sum of `timeout`, in seconds. A literal address is its own
-        answer, and "" means every interface.
+        It fails with DNSLookupError, at the latest after the sum of `timeout`, in seconds. For a literal address the
+        answer is that address. "" means every interface.
         """
         name = hostText(name)
         if not name or isIPAddress(name) or isIPv6Address(name):
@@ -154,7 +154,7 @@ class ThreadServices:
         return self._resolvers[1]
 
     def installResolver(self, resolver: IResolver) -> IResolver:
-        """Have `resolver.getHostByName(name, timeout)` answer for names; return the resolver from before."""
+        """Have `resolver.getHostByName(name, timeout)` answer for names; return the earlier resolver."""
         checkHas(resolver, "getHostByName", "a resolver")
         before = self._resolvers[0]
         if isinstance(resolver, ThreadedResolver):
@@ -165,7 +165,7 @@ class ThreadServices:
         return before
 
     def installNameResolver(self, resolver: IHostnameResolver) -> IHostnameResolver:
-        """Have `resolver.resolveHostName(receiver, name, ...)` answer for names; return the one from before."""
+        """Have `resolver.resolveHostName(receiver, name, ...)` answer for names; return the earlier one."""
         checkHas(resolver, "resolveHostName", "a resolver of host names")
         before = self._resolvers[1]
         if isinstance(resolver, ThreadedResolver):
