@@ -1,8 +1,8 @@
-"""Ports and connections on sockets that somebody else has opened: systemd, a parent process, a program's own code.
+"""Ports and connections on open sockets: from systemd, a parent process, or a program's own code.
 
-A descriptor is duplicated, so the one that was given stays its owner's, to be closed when it pleases. Both stand for
-one socket, which becomes non-blocking. A port never listens anew, so the backlog stays what it is; and when it ends it
-closes its duplicate and nothing more: other processes may accept from the same socket.
+The descriptor is duplicated, so its owner keeps the given one, and may close it at any time. Both belong to one socket,
+which becomes non-blocking. A port never calls listen() again, so the backlog stays the same. When it ends it only
+closes its duplicate: other processes may accept from the same socket.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNIX = getattr(socket, "AF_UNIX", None)
 
 
 class _Adopted:
-    """What makes a port one on a socket that is there. It can be started once."""
+    """A mixin that makes a port use an open socket. It can be started once."""
 
     _socket: socket.socket | None
 
@@ -46,7 +46,7 @@ class _Adopted:
         return sock
 
     def _listen(self, sock: socket.socket) -> None:
-        """Nothing: it listens."""
+        """Do nothing: the socket listens already."""
 
     def _cannotListen(self, error: OSError) -> CannotListenError:
         raise NotImplementedError
@@ -66,7 +66,7 @@ class AdoptedTCPPort(_Adopted, TCPPort):
 
 
 class AdoptedUNIXPort(_Adopted, UNIXPort):
-    """A UNIX port on the listening socket `sock`. The path is not its own: it stays."""
+    """A UNIX port on the listening socket `sock`. It does not own the path, which stays."""
 
     def __init__(self, reactor: ITransportReactor, sock: socket.socket, factory: IProtocolFactory) -> None:
         super().__init__(reactor, sock.getsockname(), factory, wantPID=False)
@@ -76,26 +76,26 @@ class AdoptedUNIXPort(_Adopted, UNIXPort):
 
 
 class _ShutDownAtTheEnd:
-    """What makes a connection's end one for the peer too, although the socket has another descriptor."""
+    """A mixin that ends the connection for the peer too, although the socket has another descriptor."""
 
     __slots__ = ()
 
     def connectionLost(self: Any, reason: Failure) -> None:
         """End the stream both ways, then close. An aborted one is only closed, which may be a reset."""
         if not (self.disconnected or self._writeHalf == ABORTED):
-            with suppress(OSError):  # there is no connection any more
+            with suppress(OSError):  # the connection has ended already
                 self.socket.shutdown(socket.SHUT_RDWR)
         Connection.connectionLost(self, reason)
 
 
 class AdoptedTCPConnection(_ShutDownAtTheEnd, TCPConnection):
-    """A TCP connection on a socket that somebody else has opened."""
+    """A TCP connection on a socket that other code has opened."""
 
     __slots__ = ()
 
 
 class AdoptedUNIXConnection(_ShutDownAtTheEnd, UNIXConnection):
-    """A UNIX connection on a socket that somebody else has opened."""
+    """A UNIX connection on a socket that other code has opened."""
 
     __slots__ = ()
 
@@ -107,9 +107,9 @@ AdoptedConnection: TypeAlias = AdoptedTCPConnection | AdoptedUNIXConnection
 def adoptedPort(
     reactor: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
 ) -> AdoptedPort:
-    """Return a port on a duplicate of a descriptor that is a listening stream socket.
+    """Return a port on a duplicate of a listening stream socket's descriptor.
 
-    UnsupportedAddressFamily or UnsupportedSocketType if it is something else; OSError if it is no socket.
+    UnsupportedAddressFamily or UnsupportedSocketType for another socket; OSError if it is no socket.
     """
     checkFactory(factory)
     sock = _duplicate(fileDescriptor, addressFamily)
@@ -124,10 +124,10 @@ def adoptedPort(
 def adoptConnection(
     reactor: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
 ) -> AdoptedConnection | None:
-    """Have `factory` build a protocol for a duplicate of a descriptor that is a connected stream socket.
+    """Have `factory` build a protocol for a duplicate of a connected stream socket's descriptor.
 
-    Return its transport, or None if there is no protocol, and then the duplicate is closed. It raises as adoptedPort
-    does.
+    Return its transport, or None without a protocol, and then the duplicate is closed. The errors are those of
+    adoptedPort.
     """
     checkFactory(factory)
     sock = _duplicate(fileDescriptor, addressFamily)

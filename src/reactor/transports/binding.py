@@ -1,4 +1,4 @@
-"""Where a TCP socket is bound, and whether others may be bound there too: what makeBinding returns."""
+"""Local addresses of TCP sockets, and whether other sockets may share them: the results of makeBinding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Binding:
 
     def setOptions(self, sock: socket.socket) -> None:
         """Set the options, before `sock` is bound. OSError if the system has no SO_REUSEPORT."""
-        if self.reuseAddress and os.name == "posix":  # elsewhere it lets anybody take the port over
+        if self.reuseAddress and os.name == "posix":  # on other systems it lets any program take the port over
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.reusePort:
             if not hasattr(socket, "SO_REUSEPORT"):
@@ -36,17 +36,17 @@ BindAddress: TypeAlias = Binding | str | bytes | tuple[str | bytes, int]
 def makeBinding(
     interface: str | bytes = "", port: int = 0, reuseAddress: bool = False, reusePort: bool = False
 ) -> Binding:
-    """Return what listenTCP takes in place of `port`, and connectTCP as `bindAddress`.
+    """Return a binding, for listenTCP as its `port`, and for connectTCP as its `bindAddress`.
 
-    `reuseAddress` is SO_REUSEADDR, which listenTCP sets by itself for a port that is a number. With `reusePort`
-    (SO_REUSEPORT, socket(7)) several sockets of one user can listen on one port, and the kernel spreads the connections
-    over them. TypeError and ValueError for a host or a port that is none.
+    `reuseAddress` is SO_REUSEADDR, which listenTCP sets by itself for a port number. With `reusePort` (SO_REUSEPORT,
+    socket(7)) several sockets of one user can listen on one port, and the kernel spreads the connections over them.
+    TypeError and ValueError for a host or port that is none.
     """
     return Binding(hostText(interface), checkPort(port), bool(reuseAddress), bool(reusePort))
 
 
 def listeningBinding(port: int | Binding, interface: str | bytes = "") -> Binding:
-    """Return the binding that listenTCP means. ValueError if `interface` is another than the binding's own."""
+    """Return the binding for the arguments of listenTCP. ValueError if `interface` is not the binding's own."""
     if not isinstance(port, Binding):
         return makeBinding(interface, port, reuseAddress=True)
     if interface and hostText(interface) != port.interface:
@@ -55,7 +55,7 @@ def listeningBinding(port: int | Binding, interface: str | bytes = "") -> Bindin
 
 
 def clientBinding(bindAddress: BindAddress | None) -> Binding | None:
-    """Return the binding that connectTCP means by `bindAddress`: a host alone is taken with any port."""
+    """Return the binding for the `bindAddress` of connectTCP; a host alone gets any port."""
     if bindAddress is None or isinstance(bindAddress, Binding):
         return bindAddress
     if isinstance(bindAddress, (str, bytes)):
@@ -65,5 +65,5 @@ def clientBinding(bindAddress: BindAddress | None) -> Binding | None:
     except (TypeError, ValueError) as error:
         what = f"cannot unpack {bindAddress!r}: a bindAddress is (host, port), a host or a binding"
         raise type(error)(what) from None
-    # A port that is none is told as everything that goes wrong with the attempt: to the factory.
+    # A wrong port is an error of the attempt, so the factory gets it.
     return Binding(hostText(host or ""), port)

@@ -1,13 +1,14 @@
 """Connector, the client's handle, and ConnectionAttempt, one object per try.
 
-An attempt finds out the addresses, tries them one after another, and on success hands its socket to a fresh
-Connection. It never becomes the connection, so there is no half-made transport to guard against.
+An attempt looks the addresses up, tries them one after another, and on success hands its socket to a fresh Connection.
+It never becomes the connection, so there is no half-made transport to guard against.
 
     disconnected -- connect() --> connecting -- buildProtocol --> connected -- connectionLost --> disconnected
                                       \\-- failure, timeout, stopConnecting() --> disconnected
 
-An attempt never fails inside connect(): a failure found there is told on the next turn. But for one: if there is no
-memory for that turn's call, it is told at once. Nothing from an attempt's end to the factory's callback takes memory.
+An attempt never fails inside connect(): a failure found there reaches the factory on the next turn. There is one
+exception: without memory for that turn's call, it reaches the factory at once. No code from an attempt's end to the
+factory's callback needs memory.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from reactor.transports.stream import Connection
 
 Target = tuple[int, Any]
 
-CONNECT_REST = 0.01  # seconds before an address that has no room now, as the queue of a UNIX socket, is tried again
+# seconds until the next try of an address without room now, such as a UNIX socket with a full queue
+CONNECT_REST = 0.01
 
 # An interrupted connect() goes on as well (connect(2), EINTR).
 _UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EALREADY, errno.EINTR})
@@ -44,10 +46,10 @@ _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
 class ConnectionAttempt:
-    """One try to connect: `targets` (address family, socket address) in turn, until one answers. One that is silent has
-    its share of what is left of the time: it must not use up what would do for the next.
+    """One try to connect: `targets` (address family, socket address) in turn, until one answers.
 
-    It calls exactly one of `succeeded(socket)` and `failed(Failure)`, once, and never from inside start().
+    A silent address has its share of the time that is left, so it leaves time for the next. The attempt calls exactly
+    one of `succeeded(socket)` and `failed(Failure)`, once, and never inside start().
     """
 
     _isReactorsOwn = True  # see loops.guests
@@ -77,9 +79,7 @@ class ConnectionAttempt:
         return f"<ConnectionAttempt to {self._targets}>" if self._targets else "<ConnectionAttempt>"
 
     def start(self, lookup: Deferred[list[Target]], timeout: float | None) -> None:
-        """Begin once `lookup` has the addresses. After `timeout` seconds in all (None: never) it fails with
-        TimeoutError.
-        """
+        """Begin once `lookup` has the addresses. After `timeout` seconds (None: never) it fails with TimeoutError."""
         self.reactor.opened(self)
         if timeout is not None:
             self._timeout = self.reactor.callLater(timeout, self.fail, TimeoutError())
@@ -88,7 +88,7 @@ class ConnectionAttempt:
         lookup.addCallback(self._found).addErrback(self._lookupFailed)
 
     def fail(self, error: BaseException) -> None:
-        """Give up: tell `failed` of `error`. Nothing if the attempt is over."""
+        """Give up: call `failed` with `error`, unless the attempt is over."""
         if self._told:
             return
         failure = self._failure
@@ -118,7 +118,7 @@ class ConnectionAttempt:
         assert sock is not None, "an attempt without a socket is not watched"
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if not code and not _isConnected(sock):
-            return  # woken for nothing
+            return  # woken without a reason
         self.reactor.removeWriter(self)
         if code:
             self._refused(OSError(code, os.strerror(code)))
@@ -147,7 +147,7 @@ class ConnectionAttempt:
         self._failSoon(failure.value)
 
     def _tryNext(self, last: BaseException) -> None:
-        """Connect to the first target left; with none left, fail with the `last` error."""
+        """Connect to the first remaining target; without one, fail with the `last` error."""
         while self._targets and not self._finished:
             family, address = self._targets.pop(0)
             try:
@@ -168,7 +168,7 @@ class ConnectionAttempt:
                 self._bindTo(sock)
             except OSError as error:
                 raise ConnectBindError(error.errno, error.strerror) from error
-            except (TypeError, OverflowError) as error:  # an address of another family, a number that is no port
+            except (TypeError, OverflowError) as error:  # an address of another family, or a number that is no port
                 raise ConnectBindError(string=error) from error
         code = sock.connect_ex(address)
         if code == errno.EAGAIN:
@@ -176,7 +176,7 @@ class ConnectionAttempt:
             self._rest = self.reactor.callLater(CONNECT_REST, self._tryAgain)
             return
         if code and code not in _UNDER_WAY:
-            # The system's text leaves out which file of a UNIX socket it is about.
+            # The system's text leaves out the path of a UNIX socket.
             where = "" if family in _INTERNET else f": {os.fsdecode(address).replace(chr(0), '@')}"
             raise OSError(code, os.strerror(code) + where)
         # A socket that is connected at once is writable at once, so both cases go on in doWrite.
@@ -196,7 +196,7 @@ class ConnectionAttempt:
         try:
             self._dropSocket()
             self._tryNext(last)
-        except Exception as error:  # there is no memory for it
+        except Exception as error:  # no memory for the call
             self.failConnection(failureOf(error))
 
     def _refused(self, error: OSError) -> None:
@@ -238,14 +238,14 @@ def _isConnected(sock: socket.socket) -> bool:
     try:
         sock.getpeername()
     except OSError as error:
-        # If the peer has come and gone meanwhile, SO_ERROR holds the reset for the next call. Any other error says
-        # nothing of that: Connector._peerOf asks for the name next, and raises it.
+        # If the peer has accepted and closed meanwhile, SO_ERROR holds the reset for the next call. Any other error is
+        # not about that: Connector._peerOf calls getpeername() next, which raises it.
         return error.errno != errno.ENOTCONN
     return True
 
 
 class IHandshake(typing.Protocol):
-    """What comes between a connected socket and its protocol, TLS say."""
+    """A step between a connected socket and its protocol, for example TLS."""
 
     def fail(self, error: BaseException) -> None:
         """Give up: the Connector's connectionFailed gets `error`."""
@@ -274,10 +274,10 @@ class Connector:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} to {self.getDestination()}, {self.state}>"
 
-    # What a family supplies.
+    # The methods of a family.
 
     def getDestination(self) -> Address:
-        """Return the address asked for."""
+        """Return the requested address."""
         raise NotImplementedError
 
     def _lookUp(self) -> Deferred[list[Target]]:
@@ -285,11 +285,11 @@ class Connector:
         raise NotImplementedError
 
     def _bind(self) -> Callable[[socket.socket], None] | None:
-        """Return what binds a socket before it is connected, or None."""
+        """Return a function that binds a socket before it is connected, or None."""
         raise NotImplementedError
 
     def _peerOf(self, sock: socket.socket) -> Address:
-        """Return the address of the other side. OSError if the connection has gone already."""
+        """Return the address of the other side. OSError if the connection has ended already."""
         raise NotImplementedError
 
     def _makeConnection(
@@ -327,12 +327,12 @@ class Connector:
     def _start(self, attempt: ConnectionAttempt) -> None:
         try:
             attempt.start(maybeDeferred(self._lookUp), self.timeout)
-        except BaseException as error:  # there is no memory for it
+        except BaseException as error:  # no memory for the call
             attempt.fail(error)
             raise
 
     def _startFailed(self, failure: Failure) -> None:
-        """startFactory was a coroutine, and has failed: there is no connection, as if it had raised."""
+        """End the attempt: startFactory was a coroutine and has failed, which is the same as if it had raised."""
         self.reactor.reportFailure(failure, "startFactory of", self.factory)
         self.disconnect()
 
@@ -343,25 +343,25 @@ class Connector:
         self._attempt.fail(UserError())
 
     def disconnect(self) -> None:
-        """Stop the attempt, or close the connection in order, or do nothing, as the state has it."""
+        """Stop the attempt, or close the connection in order, or do nothing, depending on the state."""
         if self.state == "connecting":
             self.stopConnecting()
         elif self.transport is not None:
             self.transport.loseConnection()
 
     def stopConnection(self) -> None:
-        """The same as disconnect(): end the session, whatever its state."""
+        """Do the same as disconnect(): end the session, whatever its state."""
         self.disconnect()
 
     # For the attempt and the connection.
 
     def buildProtocol(self, addr: Any) -> Any:
-        """Called with the peer's address when the socket is connected; returns what the factory builds."""
+        """Called with the peer's address when the socket is connected; returns the factory's protocol."""
         self.state = "connected"
         return self.factory.buildProtocol(addr)
 
     def connectionFailed(self, reason: Failure) -> None:
-        """Called when the attempt failed: tells the factory, which may call connect() again.
+        """Called when the attempt failed. It calls the factory, which may call connect() again.
 
         Called again with the same `reason`, it goes on where a signal's handler has broken it off. So does
         connectionLost.
@@ -369,7 +369,7 @@ class Connector:
         self._disconnected(reason, "clientConnectionFailed of")
 
     def connectionLost(self, reason: Failure) -> None:
-        """Called when the connection is over: tells the factory, which may call connect() again."""
+        """Called when the connection is over. It calls the factory, which may call connect() again."""
         self._disconnected(reason, "clientConnectionLost of")
 
     def _disconnected(self, reason: Failure, what: str) -> None:
@@ -410,7 +410,10 @@ class Connector:
             self._beside(told, what)
 
     def _beside(self, told: object, what: str) -> None:
-        """Apart from its callers: a function that makes another one takes memory before its first line."""
+        """Handle a callback's result, in a function of its own.
+
+        A function with an inner one needs memory before its first line.
+        """
         beside(told, lambda failure: self.reactor.reportFailure(failure, what, self.factory))
 
     def _succeeded(self, sock: socket.socket) -> None:
@@ -421,7 +424,7 @@ class Connector:
             self._begin(sock, peer)
         except BaseException as error:
             self.transport = None
-            if peer is not None or not isinstance(error, OSError):  # else it has gone already
+            if peer is not None or not isinstance(error, OSError):  # otherwise it has ended already
                 self.reactor.reportFailure(failureOf(error), "buildProtocol of", self.factory)
             self._notBegun(sock, error)
 
@@ -434,7 +437,7 @@ class Connector:
         self.connectionFailed(failure)
 
     def _begin(self, sock: socket.socket, peer: Address) -> None:
-        """Have a protocol built for a connected socket. What is raised before the connection starts is a failure."""
+        """Build a protocol for a connected socket. An exception before the connection starts is a failure."""
         protocol = self.buildProtocol(peer)
         isRefused = protocol is None
         refused(protocol, "buildProtocol")

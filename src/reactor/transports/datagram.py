@@ -1,17 +1,19 @@
 """DatagramPort: a datagram socket of any family, and the protocol that lives on it.
 
-One readiness event takes at most RECEIVE_BATCH datagrams, so that a flood leaves their turns to the others;
-level-triggered polling asks again. What the protocol raises is logged, and costs nothing else.
+One readiness event takes at most RECEIVE_BATCH datagrams, so a flood leaves other connections their turns. Polling is
+level-triggered and reports the rest again. An exception of the protocol is logged, and has no other effect.
 
-Nothing is cut, and nothing lost without a count:
-- Every datagram is read whole. One that is longer than `maxPacketSize` is not delivered: datagramLengthExceeded of the
-  protocol gets it, `oversizedCount` counts it, and the log tells of it.
-- What the kernel drops, because its receive buffer is full, getDroppedCount() tells; setReceiveBufferSize() gives more.
-- What cannot be sent at this moment, because a buffer or the receiver's queue is full, is dropped, as datagrams may be,
-  and so is an answer to a peer that gave no address: `unsentCount` counts them, and the log tells of them. Not chosen:
-  to queue them, as they would be old when they leave; to raise, as then a peer decides whether write() does.
+Nothing is cut, and nothing is lost without a count:
 
-The log tells at most once a LOG_INTERVAL: who floods a port must not fill a disk.
+- Every datagram is read whole. A datagram longer than `maxPacketSize` goes to datagramLengthExceeded of the protocol,
+  is counted in `oversizedCount`, and logged.
+- getDroppedCount() returns the number of datagrams that the kernel dropped because its receive buffer was full.
+  setReceiveBufferSize() gives it more room.
+- A datagram is dropped, as datagrams may be, if a buffer or the receiver's queue is full. So is an answer to a peer
+  that gave no address. `unsentCount` counts them, and they are logged. Not chosen: queueing them, as they would be old
+  when they leave; raising, because a peer would then decide whether write() raises.
+
+The log has at most one such record a LOG_INTERVAL: a flood of datagrams must not fill a disk.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from reactor.transports.resting import Rest
 log = getLogger("reactor.transports")
 
 RECEIVE_BATCH = 64
-RECEIVE_SIZE = 64 * 1024  # bytes, which is more than a UDP datagram can have
+RECEIVE_SIZE = 64 * 1024  # bytes: more than a UDP datagram can have
 RECEIVE_REST = 0.1
 LOG_INTERVAL = 1.0
 
@@ -70,12 +72,12 @@ class DatagramPort:
         self.oversizedCount = 0
         self.unsentCount = 0
         self._droppedCount = 0
-        # One byte more than may come tells what the kernel has cut.
+        # One byte more than the limit shows that the kernel has cut a datagram.
         self._buffer = memoryview(bytearray(max(RECEIVE_SIZE, maxPacketSize + 1)))
         self._host: Address | None = None
         self._reading = False
         self._stopped: Deferred[None] | None = None
-        self._stopTold = False  # the protocol knows of the port's end
+        self._stopTold = False  # the protocol has had the call for the port's end
         self._rest = Rest(reactor, RECEIVE_REST)
         self._nextLog = float("-inf")
 
@@ -83,7 +85,7 @@ class DatagramPort:
         where = self._host if self.connected else "(not listening)"
         return f"<{type(self).__name__} of {type(self.protocol).__name__} on {where}>"
 
-    # What a family supplies.
+    # The methods of a family.
 
     def _openSocket(self) -> socket.socket:
         """Return a bound, non-blocking socket. CannotListenError if the system refuses."""
@@ -94,20 +96,20 @@ class DatagramPort:
         raise NotImplementedError
 
     def _cannotListen(self, error: OSError) -> CannotListenError:
-        """Return the error that names where it was impossible to listen."""
+        """Return the error with the address where listening failed."""
         raise NotImplementedError
 
     def _received(self, callback: Callable[..., object], datagram: bytes, name: Any) -> object:
-        """Call `callback` with a datagram, and who sent it as the family puts it. Return what it returns."""
+        """Call `callback` with a datagram, and with its sender in the family's form. Return the result."""
         raise NotImplementedError
 
     def _released(self) -> None:
-        """The socket is given up: a family with something else to release does it here."""
+        """Release further resources of a family: the port no longer has its socket."""
 
     # For programs.
 
     def startListening(self) -> None:
-        """Bind and tell the protocol. CannotListenError if the system refuses; the protocol then hears nothing."""
+        """Bind, and call the protocol. CannotListenError if the system refuses; the protocol then gets no call."""
         if self.connected:
             return
         sock = self._openSocket()
@@ -134,22 +136,22 @@ class DatagramPort:
             raise
 
     def _startFailed(self, failure: Failure) -> None:
-        """startProtocol was a coroutine, and has failed: nothing stays open, as if it had raised."""
+        """Close the port: startProtocol was a coroutine and has failed, which is the same as if it had raised."""
         self.reactor.reportFailure(failure, "startProtocol of", self.protocol)
         self.connectionLost(Failure(ConnectionDone()))
 
     def writeSequence(self, seq: Iterable[BytesLike], *addr: Any) -> None:
-        """Send the pieces of `seq` as one datagram, as write(b"".join(seq), *addr)."""
-        family: Any = self  # each has its own write
+        """Send the pieces of `seq` as one datagram, as with write(b"".join(seq), *addr)."""
+        family: Any = self  # each subclass has its own write
         family.write(b"".join(seq), *addr)
 
     def stopListening(self) -> Deferred[None] | None:
-        """Receive no more. The Deferred fires with None on the next turn, with the socket closed; None if it was."""
+        """Receive no more. The Deferred fires on the next turn, with the socket closed; None if it was closed."""
         if not self.connected:
             return None
         if self._stopped is None:
             stopped: Deferred[None] = Deferred()
-            self.reactor.callLater(0, self._stop, stopped)  # first: there may be no memory for it
+            self.reactor.callLater(0, self._stop, stopped)  # first, as there may be no memory for it
             self._stopped = stopped
             self.stopReading()
         return self._stopped
@@ -159,14 +161,14 @@ class DatagramPort:
     def getHost(self) -> Address:
         """Return the address of this side, with the port number that the system chose for port 0."""
         if self.socket is not None:
-            with suppress(OSError):  # somebody may have closed the descriptor behind our back
+            with suppress(OSError):  # other code may have closed the descriptor
                 self._host = self._describe(self.socket)  # connect() may have changed it
         if self._host is None:
             raise RuntimeError("the port has never listened")
         return self._host
 
     def getHandle(self) -> socket.socket:
-        """Return the socket itself. It is non-blocking, and it stays the port's."""
+        """Return the socket itself, which is non-blocking and still belongs to the port."""
         return self._sock()
 
     def logPrefix(self) -> str:
@@ -175,10 +177,10 @@ class DatagramPort:
         return str(name()) if name is not None else type(self.protocol).__name__
 
     def getDroppedCount(self) -> int:
-        """Return how many datagrams the kernel has dropped before this port could read them, as its buffer was full.
+        """Return the number of datagrams that the kernel dropped because the port's receive buffer was full.
 
-        The number that SO_RXQ_OVFL (socket(7)) would give with the next datagram, but of this moment (SO_MEMINFO);
-        0 where the system does not count.
+        It is the number of this moment (SO_MEMINFO), which SO_RXQ_OVFL (socket(7)) would give with the next datagram.
+        It is 0 if the system does not count.
         """
         if self.socket is not None:
             with suppress(OSError, struct.error):
@@ -187,19 +189,19 @@ class DatagramPort:
         return self._droppedCount
 
     def getReceiveBufferSize(self) -> int:
-        """Return how many bytes the kernel keeps for this port until they are read, its own overhead included."""
+        """Return the size in bytes of the kernel's receive buffer for this port, its own overhead included."""
         return self._sock().getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
     def setReceiveBufferSize(self, size: int) -> int:
-        """Ask for `size` bytes of SO_RCVBUF. Return what was granted: the system has a least and a most.
+        """Ask for `size` bytes of SO_RCVBUF. Return the granted size: the system has a minimum and a maximum.
 
-        Linux doubles what it is asked for, to pay for its overhead; the most is in net.core.rmem_max.
+        Linux doubles the requested size for its own overhead. The maximum is in net.core.rmem_max.
         """
         self._sock().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
         return self.getReceiveBufferSize()
 
     def pauseProducing(self) -> None:
-        """Receive nothing until resumeProducing: the kernel keeps what its buffer takes, and drops the rest."""
+        """Receive nothing until resumeProducing: the kernel fills its buffer, and drops the rest."""
         self.stopReading()
 
     def resumeProducing(self) -> None:
@@ -217,7 +219,7 @@ class DatagramPort:
         return -1 if self.socket is None else self.socket.fileno()
 
     def startReading(self) -> None:
-        """Have doRead called."""
+        """Have the loop call doRead."""
         if not self._reading and not self._rest:
             self.reactor.addReader(self)
             self._reading = True
@@ -230,7 +232,7 @@ class DatagramPort:
             self.reactor.removeReader(self)
 
     def doRead(self) -> None:
-        """Receive what waits, a bounded batch."""
+        """Receive waiting datagrams, a bounded batch."""
         sock, buffer, failed = self._sock(), self._buffer, False
         for _ in range(RECEIVE_BATCH):
             try:
@@ -240,8 +242,8 @@ class DatagramPort:
             except ConnectionRefusedError:
                 self._refused()
             except OSError as error:
-                # An error of the network is told once, and there may be datagrams behind it; one that comes again at
-                # once is an error of the socket.
+                # An error of the network comes once, and there may be datagrams behind it. One that comes again at once
+                # is an error of the socket.
                 self._warn("%r cannot receive: %s", self, error)
                 if failed:
                     self._takeRest()
@@ -254,13 +256,13 @@ class DatagramPort:
                 return
 
     def connectionLost(self, reason: Failure) -> None:
-        """Close the socket and tell the protocol. Later calls do nothing."""
+        """Close the socket and call the protocol. Later calls do nothing."""
         if not self.connected:
             return
         self._stopTold = False
         try:
             self._end()
-        except BaseException:  # a signal's handler has raised between two steps, each of which can be done again
+        except BaseException:  # a signal's handler has raised between two steps, each of which can be repeated
             self._end()
             raise
 
@@ -279,7 +281,7 @@ class DatagramPort:
             tellStopped(self, stopped)
 
     def failConnection(self, failure: Failure) -> None:
-        """Receiving has failed, for want of memory as a rule: the port rests, and goes on."""
+        """Rest, and go on: receiving has failed, usually for lack of memory."""
         if self.connected and self._stopped is None:
             self._takeRest()
         if isinstance(failure.value, (OSError, MemoryError)):
@@ -304,7 +306,7 @@ class DatagramPort:
         self.socket = None
 
     def _stop(self, stopped: Deferred[None]) -> None:
-        if stopped is self._stopped:  # the reactor's end may have been faster, and the port open again by now
+        if stopped is self._stopped:  # the reactor may have ended before, and the port may be open again by now
             self.connectionLost(Failure(ConnectionDone()))
 
     def _deliver(self, datagram: bytes, name: Any) -> None:
@@ -327,7 +329,7 @@ class DatagramPort:
         self.reactor.reportFailure(failure, "a callback of", self.protocol)
 
     def _refused(self) -> None:
-        """The peer of a connected socket does not listen."""
+        """Handle a refusal: the peer of a connected socket does not listen."""
         try:
             if (told := self.protocol.connectionRefused()) is not None:
                 self._besideReported(told, "connectionRefused of")
@@ -347,7 +349,7 @@ class DatagramPort:
     # Sending.
 
     def _send(self, datagram: BytesLike, name: Any = None) -> None:
-        """Send to `name`, or to the peer of a connected socket. OSError as the system tells, but see above."""
+        """Send to `name`, or to the peer of a connected socket. OSError of the system, but see the module."""
         if self.socket is None:
             return
         try:

@@ -1,15 +1,14 @@
 """ListeningPort: a listening stream socket of any family, and the accept loop.
 
-One readiness event accepts at most ACCEPT_BATCH connections, so a storm of connects does not starve the connections
-that stand. When the system cannot give a descriptor or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or accept fails
-without accepting any, the port rests for ACCEPT_REST seconds and says so at most once a LOG_INTERVAL: the clients
-wait in the kernel's queue, nothing spins, and no connection is shed. So it does when anything else fails for want of
-memory, the end of its own rest included: a port that listens accepts again, sooner or later. An error of the one
-connection that was being accepted (ECONNABORTED, EPERM, the network errors that Linux reports here) is not an error of
-the port.
+One readiness event accepts at most ACCEPT_BATCH connections, so a storm of connects does not starve open connections.
+The system may have no descriptor or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or accept may fail without accepting any.
+Then the port rests for ACCEPT_REST seconds, and logs that at most once a LOG_INTERVAL. The clients wait in the kernel's
+queue, nothing spins, and no connection is dropped. It also rests when any other step fails for lack of memory, the end
+of its own rest included. So a listening port accepts again, sooner or later. Some errors belong to the one connection
+that was being accepted, not to the port: ECONNABORTED, EPERM, and the network errors that Linux reports here.
 
 A socket that is closed while clients wait in its queue resets them. So a port that stops accepts the last of them and
-closes in one step: their protocols are built when the socket has been closed.
+closes in one step. It builds their protocols after the close.
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class ListeningPort:
     """A listening socket and the factory of its connections. reactor.listenXXX makes one and starts it.
 
-    A subclass knows its family: how to open the socket, what the addresses look like, which transport an accepted one
-    gets.
+    A subclass knows its family: how to open the socket, the form of the addresses, and the transport of an accepted
+    one.
     """
 
     __conform__ = conform
@@ -70,28 +69,28 @@ class ListeningPort:
         self.connected = False
         self.disconnected = False
         self.socket: socket.socket | None = None
-        self._kind = (0, 0, 0)  # family, type and protocol of the listening socket, and so of what it accepts
-        self._waiting: Callable[[int], object] = bool  # whether somebody waits; its argument is 0
+        self._kind = (0, 0, 0)  # family, type and protocol of the listening socket, and so of accepted ones
+        self._waiting: Callable[[int], object] = bool  # whether a client waits; its argument is 0
         self._host: Address | None = None
         self._stopped: Deferred[None] | None = None
         self._rest = Rest(reactor, ACCEPT_REST)
         self._paused = False
         self._accepting = False
-        self._stopTold = False  # the factory knows of the port's end
+        self._stopTold = False  # the factory has had the call for the port's end
         self._nextLog = float("-inf")
 
     def __repr__(self) -> str:
         where = self._host if self.connected else "(not listening)"
         return f"<{type(self).__name__} of {type(self.factory).__name__} on {where}>"
 
-    # What a family supplies.
+    # The methods of a family.
 
     def _openSocket(self) -> socket.socket:
         """Return a bound, non-blocking socket. CannotListenError if the system refuses."""
         raise NotImplementedError
 
     def _listen(self, sock: socket.socket) -> None:
-        """Have the kernel queue connections. OSError if the system refuses."""
+        """Make the kernel queue connections. OSError if the system refuses."""
         sock.listen(self.backlog)
 
     def _describe(self, sock: socket.socket) -> Address:
@@ -99,7 +98,7 @@ class ListeningPort:
         raise NotImplementedError
 
     def _cannotListen(self, error: OSError) -> CannotListenError:
-        """Return the error that names where it was impossible to listen."""
+        """Return the error with the address where listening failed."""
         raise NotImplementedError
 
     def _peerAddress(self, name: Any) -> Address:
@@ -148,23 +147,22 @@ class ListeningPort:
             beside(starting, self._startFailed)
 
     def _startFailed(self, failure: Failure) -> None:
-        """startFactory was a coroutine, and has failed: nothing stays open, as if it had raised."""
+        """Close the port: startFactory was a coroutine and has failed, which is the same as if it had raised."""
         self.reactor.reportFailure(failure, "startFactory of", self.factory)
         self.connectionLost(Failure(ConnectionDone()))
 
     def stopListening(self) -> Deferred[None] | None:
-        """Accept no more. The Deferred fires with None on the next turn, with the socket closed; None if it was
-        closed.
+        """Accept no more. The Deferred fires with None on the next turn, with the socket closed.
 
-        Whoever the kernel has let in already is served, ACCEPT_LAST connections at most: their protocols are built
-        before this returns. Not so while the port is paused, or from inside a buildProtocol or connectionMade that the
-        port has called: then they are reset.
+        The result is None if the port was closed already. Clients that the kernel has let in already are served,
+        ACCEPT_LAST of them at most: their protocols are built before this returns. Two cases differ: while the port is
+        paused, and inside a buildProtocol or connectionMade that the port has called. These clients are reset then.
         """
         if not self.connected:
             return None
         if self._stopped is None:
             stopped: Deferred[None] = Deferred()
-            self.reactor.callLater(0, self._stop, stopped)  # first: there may be no memory for it
+            self.reactor.callLater(0, self._stop, stopped)  # first, as there may be no memory for it
             self._stopped = stopped
             self._stopReading()
             if not (self._paused or self._accepting):
@@ -210,11 +208,11 @@ class ListeningPort:
 
     @property
     def resting(self) -> bool:
-        """Whether clients wait, perhaps, because the system had no descriptor or no memory for them."""
+        """Whether clients may wait because the system had no descriptor or memory for them."""
         return bool(self._rest)
 
     def acceptWaiting(self) -> None:
-        """Accept, now, whoever the kernel has let in, ACCEPT_LAST connections at most, and go on listening.
+        """Accept, now, the clients that the kernel has let in, ACCEPT_LAST of them at most; go on listening.
 
         If the system has no descriptor or memory for one, the port rests, as always.
         """
@@ -222,7 +220,7 @@ class ListeningPort:
             self._serveAll(*self._acceptAll())
 
     def doRead(self) -> None:
-        """Accept what waits, a bounded batch."""
+        """Accept waiting clients, a bounded batch."""
         outer, self._accepting = self._accepting, True
         try:
             self._acceptBatch()
@@ -248,21 +246,21 @@ class ListeningPort:
             if self.socket is not listening or self._stopped is not None or self._paused:
                 return
             try:
-                if not waiting(0):  # a call of accept that finds nobody costs eight times as much
+                if not waiting(0):  # an accept() that finds no client costs eight times as much
                     break
-            except OSError:  # nobody knows: the loop will tell
+            except OSError:  # unknown: the loop will show it
                 break
         if failure is not None and (not accepted or failure.errno in _EXHAUSTED):
             self._takeRest(failure)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Close the socket and tell the factory. Later calls do nothing."""
+        """Close the socket and call the factory's doStop. Later calls do nothing."""
         if not self.connected:
             return
         self.connected = self._stopTold = False
         try:
             self._end()
-        except BaseException:  # a signal's handler has raised between two steps, each of which can be done again
+        except BaseException:  # a signal's handler has raised between two steps, each of which can be repeated
             self._end()
             raise
 
@@ -291,17 +289,17 @@ class ListeningPort:
         beside(stopping, lambda failure: self.reactor.reportFailure(failure, "stopFactory of", self.factory))
 
     def failConnection(self, failure: Failure) -> None:
-        """Accepting has failed, for want of memory as a rule: the port rests, and goes on."""
+        """Rest, and go on: accepting has failed, usually for lack of memory."""
         self._cannotGoOn(failure)
 
     def _stop(self, stopped: Deferred[None]) -> None:
-        if stopped is self._stopped:  # the reactor's end may have been faster, and the port listen again by now
+        if stopped is self._stopped:  # the reactor may have ended before, and the port may listen again by now
             self.connectionLost(Failure(ConnectionDone()))
 
     def _acceptAll(self) -> tuple[list[tuple[int, Any]], OSError | None]:
-        """Accept all that wait. Return their numbers and names, and what the system lacked for the next, if anything.
+        """Accept all waiting clients. Return their numbers and names, and the system's error for the next, if any.
 
-        Nothing else is done meanwhile: accept is much quicker than clients are, so the queue is empty then.
+        Nothing else is done meanwhile. accept is much faster than clients are, so the queue is empty then.
         """
         listening, found = self._listener(), list[tuple[int, Any]]()
         for _ in range(ACCEPT_LAST):
@@ -328,22 +326,22 @@ class ListeningPort:
                 closeNumber(number)
 
     def _acceptLast(self) -> None:
-        """Accept all that wait, and close, in one step; then serve them."""
+        """Accept all waiting clients and close, in one step; then serve them."""
         accepted, failure = self._acceptAll()
         listening = self._listener()
         number = self.reactor.placeholder()
         if number >= 0:
-            # The number stays taken until the batch is over, but no longer stands for the listening socket.
-            with suppress(OSError):  # then it is closed a little later
+            # The number stays taken until the batch is over, but no longer belongs to the listening socket.
+            with suppress(OSError):  # otherwise it is closed a little later
                 os.dup2(number, listening.fileno(), inheritable=False)
         if failure is not None:
             log.warning("%r stops, and resets clients that the system lets nobody accept: %s", self, failure)
         elif len(accepted) == ACCEPT_LAST:
-            log.warning("%r stops after %d clients at once, and resets those who wait behind them", self, ACCEPT_LAST)
+            log.warning("%r stops after %d clients at once, and resets the clients behind them", self, ACCEPT_LAST)
         self._serveAll(accepted, None)
 
     def _released(self) -> None:
-        """The socket is given up: a family with something else to release does it here."""
+        """Release further resources of a family: the port no longer has its socket."""
 
     def _listener(self) -> socket.socket:
         assert self.socket is not None, "the port is not listening"
@@ -355,10 +353,10 @@ class ListeningPort:
             self.reactor.removeReader(self)
 
     def _serve(self, number: int, name: Any) -> None:
-        """Build the protocol of one accepted connection and start it; a failure costs that connection only.
+        """Build the protocol of one accepted connection and start it; a failure ends that connection only.
 
-        The socket is one as the interpreter has it, in C: socket.accept() would look up names for its numbers and wrap
-        it, at twice the price. Connection.socket does that for who asks.
+        The socket is the interpreter's own, in C. socket.accept() would look up names for its numbers and wrap it, at
+        twice the price. Connection.socket does that on request.
         """
         family, kind, protocolNumber = self._kind
         try:
@@ -407,7 +405,7 @@ def _described(error: BaseException) -> str:
 
 
 def _pollOf(sock: socket.socket) -> Callable[[int], object]:
-    """Return what tells at once, called with 0, whether `sock` is readable; it may say so of one that is not."""
+    """Return a function that says at once, called with 0, whether `sock` may be readable."""
     if not hasattr(select, "poll"):
         return lambda _: True
     poll = select.poll()

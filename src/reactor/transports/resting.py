@@ -1,7 +1,7 @@
-"""A rest: what the reactor owns stops reading when the system refuses it something, and begins again after a time.
+"""A rest: one of the reactor's own readers stops for a while after the system has refused it something.
 
-A rest that cannot end, as the system refuses to watch the descriptor again, is taken again, for as long as that lasts.
-One that cannot even be timed, for want of memory, ends with the turn.
+If the rest cannot end, because the system refuses to watch the descriptor again, another rest follows. A rest without
+memory for its timer ends with the turn.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ log = getLogger("reactor.transports")
 class Rest:
     """Rests of one owner, each of `seconds`. True while there is one.
 
-    The delayed call for the end of a rest is made again before the owner is resumed, and cancelled afterwards. So an
-    owner is not deaf for ever if a signal's handler raises anywhere in between.
+    The end of a rest schedules another delayed call before it resumes the owner, and cancels it afterwards. So the
+    owner does not stay deaf if a signal's handler raises in between.
     """
 
     __slots__ = ("_again", "_call", "_isOver", "_reactor", "_resume", "_seconds")
@@ -31,24 +31,25 @@ class Rest:
         self._reactor = reactor
         self._seconds = seconds
         self._call: IDelayedCall | None = None
-        # Known during a rest alone, or the owner would wait for the garbage collector.
+        # Set only during a rest, as otherwise the owner would wait for the garbage collector.
         self._resume: Callable[[], None] | None = None
         self._again: Callable[[Failure], None] | None = None
-        self._isOver = False  # the owner is being resumed
+        self._isOver = False  # the owner is resuming
 
     def __bool__(self) -> bool:
         return self._resume is not None and not self._isOver
 
     def take(self, resume: Callable[[], None], again: Callable[[Failure], None]) -> None:
-        """Begin a rest, if there is none. At its end `resume` is called; what that raises goes to `again`, which takes
-        the next one. `resume` may be called when the owner has been resumed already.
+        """Begin a rest, if there is none. At its end `resume` is called.
 
-        Whoever calls it stops reading afterwards, not before: nothing must be deaf without an end.
+        An exception of `resume` goes to `again`, which takes the next rest. `resume` may be called when the owner has
+        been resumed already. The caller stops reading after this call, not before, so that no owner is deaf without an
+        end.
         """
         if self:
             return
         before, call = self._call, self._callLater()
-        self._call, self._resume, self._again = call, resume, again  # last: half a rest would never end
+        self._call, self._resume, self._again = call, resume, again  # last, as half a rest would never end
         self._isOver = False
         if before is not None and before.active():
             before.cancel()
@@ -64,12 +65,12 @@ class Rest:
             call.cancel()
 
     def flush(self) -> None:
-        """The turn is over in which no deadline could be kept."""
+        """End the rest with the turn: there was no memory for a deadline."""
         if self and self._call is None:
             self._end()
 
     def failConnection(self, failure: Failure) -> None:
-        """`again` has failed, and has taken no rest."""
+        """Log `failure`: `again` has failed, and has taken no rest."""
         log.error("a rest could not be taken: %s", failure.getErrorMessage())
 
     def _callLater(self) -> IDelayedCall | None:
@@ -83,7 +84,7 @@ class Rest:
     def _end(self) -> None:
         resume, again = self._resume, self._again
         if resume is None or again is None:
-            return  # it could not be noted, or has been cancelled, or ended
+            return  # the call could not be stored, or was cancelled, or has ended
         self._call = self._callLater()
         self._isOver = True
         try:

@@ -1,15 +1,16 @@
-"""SharedDescriptor: reading and writing what other processes have too, without ever blocking and without touching it.
+"""SharedDescriptor: reads and writes a file that other processes share, without blocking and without a change to it.
 
-O_NONBLOCK belongs to the open file, which a shell and its other children share, and a terminal's input with its output:
-setting it would break them. So each kind is met in its own manner:
-- Pipes and terminals are opened anew, through /proc, for ourselves, and the flag is set on that.
-- A socket is told with each call (MSG_DONTWAIT).
-- What cannot be opened anew (another user's, the master's side of a terminal, which would be another terminal) is asked
-  before each call whether it is ready, and given only as much as it then surely takes: PIPE_BUF bytes for a pipe, as
-  poll(2) means a whole free page. A terminal in use is called writable from 256 bytes on, of which a control character
-  may take several, so it is given 128 bytes without one, or one alone. A reader or writer of the same open file that
-  comes in between can still make us wait.
-- Files, and devices that know no waiting, are read and written as they are.
+O_NONBLOCK belongs to the open file, which a shell and its other children share. A terminal's input and output share it
+too. Setting it would break them. So each kind has its own way:
+
+- Pipes and terminals are opened anew, through /proc, and the flag is set on the new file.
+- A socket gets MSG_DONTWAIT with each call.
+- Some files cannot be opened anew: another user's, or the master's side of a terminal, which would be another terminal.
+  poll(2) is asked before each call whether they are ready, and they get only as much as they then surely take. For a
+  pipe this is PIPE_BUF bytes, as poll(2) means a whole free page. A terminal in use is called writable from 256 bytes
+  on, of which a control character may take several. So it gets 128 bytes without one, or one alone. Another reader or
+  writer of the same open file can still make us wait.
+- Files, and devices that never wait, are read and written directly.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _TERMINAL_MASTER = 5 << 8 | 2  # the device number of the master's side: opening
 
 
 class SharedDescriptor:
-    """What `given` stands for, by a number of our own, `fd`. `flags` is os.O_RDONLY or os.O_WRONLY.
+    """The file of `given`, under a number of our own, `fd`. `flags` is os.O_RDONLY or os.O_WRONLY.
 
     `own`: the open file is ours alone, and non-blocking already; `given` itself becomes our number. OSError if `given`
     is not open.
@@ -61,11 +62,11 @@ class SharedDescriptor:
 
     @property
     def mayBlock(self) -> bool:
-        """Whether what is behind it may take nothing for a while: it is a pipe, a terminal or a socket."""
+        """Whether the file may take nothing for a while: it is a pipe, a terminal or a socket."""
         return self.isPipe or self.isSocket or self.isTerminal
 
     def read(self, size: int) -> bytes | None:
-        """Return what there is, at most `size` bytes, b"" at the end; None if there is nothing now. Or OSError."""
+        """Return at most `size` bytes, b"" at the end, or None if there are none now. OSError on a failure."""
         try:
             if self._socket is not None:
                 return self._socket.recv(size, socket.MSG_DONTWAIT)
@@ -76,7 +77,7 @@ class SharedDescriptor:
             return None
 
     def write(self, data: BytesLike) -> int:
-        """Write as much of `data` as is taken now; return how many bytes that was. OSError if nobody will take it."""
+        """Write as much of `data` as the file takes now; return the number of bytes. OSError if it has no reader."""
         try:
             if self._socket is not None:
                 return self._socket.send(data, socket.MSG_DONTWAIT)
@@ -117,13 +118,13 @@ class SharedDescriptor:
         return False
 
     def shutdown(self) -> None:
-        """End a socket's sending half, for all who share it; nothing for anything else."""
+        """End a socket's sending half, for all processes that share it. For other files this does nothing."""
         if self._socket is not None:
-            with suppress(OSError):  # the peer has gone
+            with suppress(OSError):  # the peer has disconnected
                 self._socket.shutdown(socket.SHUT_WR)
 
     def close(self, giveWay: bool = False) -> None:
-        """Close our number. `giveWay`: if it is a pipe or socket, /dev/null takes its place under the number given."""
+        """Close our number. `giveWay`: /dev/null replaces a pipe or socket under the given number."""
         fd = self.fd
         if fd >= 0:
             if self._socket is not None:
@@ -131,9 +132,8 @@ class SharedDescriptor:
                 self._socket = None
             self.fd = -1
             try:
-                os.close(
-                    fd
-                )  # itself: a signal's handler could raise at the entry of a function, and it would stay open
+                # Not by closeNumber: a signal's handler could raise at its entry, and the number would stay open.
+                os.close(fd)
             except OSError as error:
                 if error.errno == errno.EBADF:
                     raise
@@ -143,7 +143,7 @@ class SharedDescriptor:
             self._hasGivenWay = True
 
     def _giveWay(self) -> None:
-        with suppress(OSError):  # for want of a descriptor: the other side hears of the end when the program ends
+        with suppress(OSError):  # no descriptor is left: the other side sees the end when the program ends
             null = os.open(os.devnull, os.O_RDWR)
             try:
                 os.dup2(null, self.given, inheritable=self.given <= 2)
@@ -151,7 +151,7 @@ class SharedDescriptor:
                 closeNumber(null)
 
     def _isOurs(self) -> bool:
-        """Whether the number that was given still stands for what it stood for: it is the program's to close."""
+        """Whether the given number still belongs to the same file. The program may have closed it."""
         try:
             found = os.fstat(self.given)
         except OSError:
@@ -160,10 +160,10 @@ class SharedDescriptor:
 
 
 def _plainSocket(fd: int) -> socket.socket:
-    """Return an object for the socket `fd` that waits for nothing, and leaves the flags of the open file alone."""
+    """Return an object for the socket `fd` that never waits, and leaves the flags of the open file alone."""
     blocking = os.get_blocking(fd)
     sock = socket.socket(fileno=fd)
-    if socket.getdefaulttimeout() is not None:  # it has set O_NONBLOCK
+    if socket.getdefaulttimeout() is not None:  # the constructor has set O_NONBLOCK
         sock.settimeout(None)
         os.set_blocking(fd, blocking)
     return sock

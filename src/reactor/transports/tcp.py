@@ -34,8 +34,9 @@ from reactor.transports.stream import Connection
 
 
 class TCPConnection(StartTLSMixin, Connection):
-    """A TCP connection. TCP_NODELAY is on: output is gathered before it is sent, and waiting for more would only
-    delay it.
+    """A TCP connection, with TCP_NODELAY on.
+
+    Output is gathered before it is sent, so waiting for more would only delay it.
     """
 
     __slots__ = ()
@@ -58,7 +59,7 @@ class TCPConnection(StartTLSMixin, Connection):
 
 
 class TCPClientConnection(TCPConnection):
-    """A connection that this side has made. `hostname` is whom it was to reach, a name or a literal address.
+    """A connection that this side has made. `hostname` is the requested host, a name or a literal address.
 
     `connector` is the Connector that made it.
     """
@@ -72,10 +73,10 @@ class TCPClientConnection(TCPConnection):
 class TCPPort(ListeningPort):
     """A listening TCP socket. `interface` is an address or a host name, which is looked up at once.
 
-    "" means every IPv4 interface and "::" every one. A `port` that is a Binding says all of that itself.
+    "" means every IPv4 interface and "::" every one. A `port` that is a Binding has all of that itself.
     """
 
-    _inherits = sys.platform == "linux"  # whether what is accepted has the TCP_NODELAY of the listening socket
+    _inherits = sys.platform == "linux"  # whether accepted sockets have the TCP_NODELAY of the listening one
 
     def __init__(
         self,
@@ -129,15 +130,16 @@ class TCPPort(ListeningPort):
     def _makeConnection(self, sock: socket.SocketType, protocol: Any, peer: Address) -> Connection:
         if not self._inherits:
             noDelay(sock)
-        # A connection accepted on one address shares the port's; only a wildcard has to ask the kernel.
+        # A connection accepted on one address has the port's. Only a wildcard must ask the kernel.
         host = fromSocketName(self.addressFamily, sock.getsockname()) if self._anyAddress else self._host
         assert host is not None, "the port listens"
         return TCPConnection(self.reactor, sock, protocol, host, peer)
 
 
 class TCPConnector(Connector):
-    """A client's handle on a TCP connection to `host`, a name or a literal address, and `port`, a number or service
-    name.
+    """A client's handle on a TCP connection to `host` and `port`.
+
+    The host is a name or a literal address, the port a number or a service name.
     """
 
     def __init__(
@@ -161,7 +163,7 @@ class TCPConnector(Connector):
         self._binding = clientBinding(bindAddress)
 
     def getDestination(self) -> Address:
-        """Return the address asked for: an IPv4Address or IPv6Address for a literal, else a HostnameAddress."""
+        """Return the requested address: an IPv4Address or IPv6Address for a literal, else a HostnameAddress."""
         if isIPAddress(self.host):
             return IPv4Address("TCP", self.host, self.port)
         if isIPv6Address(self.host):
@@ -203,5 +205,5 @@ def _bindTo(sock: socket.socket, binding: Binding) -> None:
 
 def noDelay(sock: socket.SocketType) -> None:
     """Set TCP_NODELAY."""
-    with suppress(OSError):  # the peer has reset the connection already, which the first recv will tell
+    with suppress(OSError):  # the peer has reset the connection already; the first recv will show it
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)

@@ -1,4 +1,4 @@
-"""TLS from the first byte: what listenSSL and connectSSL put around the factories of programs."""
+"""TLS from the first byte: the wrappers of listenSSL and connectSSL around the factories of programs."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ log = getLogger("reactor.tls")
 class TLSFactory:
     """A factory for listening ports of any family, whose connections speak TLS and belong to `wrappedFactory`.
 
-    That one's buildProtocol is called after each good handshake. A failed one is a record of level INFO, and the end of
-    that connection. `contextFactory` is asked at once, and for each connection: errors as for tlsoptions.checkContext.
+    It calls buildProtocol of that one after each good handshake. A failed handshake is a record of level INFO, and ends
+    that connection. `contextFactory` is asked at once, and for each connection; errors as for tlsoptions.checkContext.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TLSFactory:
         return self.wrappedFactory.doStop()
 
     def buildProtocol(self, addr: Any) -> TLSConnection:
-        """Return the TLS layer for an accepted connection. What getContext() raises passes through."""
+        """Return the TLS layer for an accepted connection. An exception of getContext() passes through."""
         return TLSConnection(
             self.reactor,
             self.contextFactory,
@@ -67,7 +67,7 @@ class TLSFactory:
 
 
 class TLSConnecting(Connector):
-    """Makes a family's Connector one for TLS: it is "connecting" until the handshake is done."""
+    """A mixin that makes a family's Connector one for TLS: it is "connecting" until the handshake is complete."""
 
     contextFactory: ContextFactory | None
     host: str | None = None

@@ -42,7 +42,7 @@ BROADCAST = "<broadcast>"
 class UDPPort(DatagramPort):
     """A UDP socket. `interface` is a literal address of this machine, "" for every IPv4 one, "::" for every one.
 
-    Hosts of IPv6 have their scope, as in "fe80::1%eth0": those that a program gives, and those that it gets.
+    Hosts of IPv6 have their scope, as in "fe80::1%eth0", both in arguments and in results.
     """
 
     def __init__(
@@ -73,9 +73,10 @@ class UDPPort(DatagramPort):
     def write(self, datagram: BytesLike, addr: tuple[str | bytes, int] | None = None) -> None:
         """Send `datagram` to `addr`, (literal address or "<broadcast>", port); a connected port needs none.
 
-        MessageLengthError if it is longer than UDP takes (65,507 bytes over IPv4); InvalidAddressError for a name, an
-        address of the other family, or another than the peer's; OSError if the system refuses. Dropped, and counted in
-        `unsentCount`, if a buffer is full, or if the port is 0, as that of a peer that wants no answer (RFC 768).
+        MessageLengthError if it is longer than UDP takes (65,507 bytes over IPv4). InvalidAddressError for a name, an
+        address of the other family, or an address that is not the peer's. OSError if the system refuses. The datagram
+        is dropped, and counted in `unsentCount`, if a buffer is full. The same holds for port 0, which a peer has that
+        wants no answer (RFC 768).
         """
         if self._peer is not None:
             if addr is not None and self._nameOf(hostText(addr[0]), addr[1]) != self._nameOf(*self._peer):
@@ -92,9 +93,10 @@ class UDPPort(DatagramPort):
             self._unsent("there is no port 0")
 
     def connect(self, host: str | bytes, port: int) -> None:
-        """Exchange datagrams with this peer only, a literal address; connectionRefused tells if it does not listen.
+        """Exchange datagrams with this peer only, a literal address.
 
-        RuntimeError if connected; InvalidAddressError for anything but an address of the port's family.
+        If the peer does not listen, connectionRefused is called. RuntimeError if connected; InvalidAddressError unless
+        it is an address of the port's family.
         """
         if self._peer is not None:
             raise RuntimeError("already connected, and a port connects once")
@@ -116,7 +118,7 @@ class UDPPort(DatagramPort):
         """Return the protocol's name for log messages."""
         return f"{super().logPrefix()} (UDP)"
 
-    # DatagramPort's questions.
+    # The methods that DatagramPort calls.
 
     def _openSocket(self) -> socket.socket:
         self._peer = None
@@ -156,18 +158,19 @@ class UDPPort(DatagramPort):
         try:
             self._send(datagram)
         except ConnectionRefusedError:
-            # That was said of an earlier datagram, and this one has not been sent.
+            # The error is about an earlier datagram, and this one has not been sent.
             with suppress(ConnectionRefusedError):
                 self._send(datagram)
             self._refused()
 
     def _nameOf(self, host: str, port: int) -> Any:
-        """The socket name of a literal address of the port's family."""
+        """Return the socket name of a literal address of the port's family."""
         return ipv6Name(host, port) if self.addressFamily == socket.AF_INET6 else (host, port)
 
     def _checkHost(self, host: str | bytes) -> str:
-        """Return `host` as text. A name would be looked up, and block the loop; an address of the other family could
-        only fail.
+        """Return `host`, a literal address, as text. InvalidAddressError for another host.
+
+        The look-up of a name would block the loop, and an address of the other family could only fail.
         """
         host = hostText(host)
         if isIPv6Address(host):
@@ -183,9 +186,9 @@ class UDPPort(DatagramPort):
 def adoptedPort(
     reactor: ITransportReactor, fileDescriptor: int, addressFamily: int, protocol: Any, maxPacketSize: int
 ) -> UDPPort:
-    """Return a port on a duplicate of a descriptor that is a bound UDP socket. It can be started once.
+    """Return a port on a duplicate of a bound UDP socket's descriptor. It can be started once.
 
-    UnsupportedAddressFamily or UnsupportedSocketType if it is something else.
+    UnsupportedAddressFamily or UnsupportedSocketType if the descriptor is no such socket.
     """
     if addressFamily not in (socket.AF_INET, socket.AF_INET6):
         raise UnsupportedAddressFamily(addressFamily)
@@ -205,7 +208,7 @@ def adoptedPort(
 class MulticastPort(UDPPort):
     """A UDP socket with the options of multicast (RFC 1112, RFC 3493). With `listenMultiple` others may share its port.
 
-    Host names of groups and interfaces are looked up with reactor.resolve.
+    reactor.resolve looks up host names of groups and interfaces.
     """
 
     def __init__(
@@ -221,10 +224,10 @@ class MulticastPort(UDPPort):
         self.listenMultiple = bool(listenMultiple)
 
     def joinGroup(self, addr: str | bytes, interface: str | bytes | int = "") -> Deferred[None]:
-        """Receive what is sent to group `addr`. The Deferred has None, or fails with MulticastJoinError.
+        """Receive the datagrams for group `addr`. The Deferred has None, or fails with MulticastJoinError.
 
-        `interface` is an address of this machine for IPv4, a name or index for IPv6. "" means that of the scope of
-        `addr`, as in "ff02::1%eth0", if it has one, else the system's choice.
+        `interface` is an address of this machine for IPv4, a name or index for IPv6. "" means the interface of the
+        scope of `addr`, as in "ff02::1%eth0". Without a scope it means the system's choice.
         """
         return maybeDeferred(self._change, socket.IP_ADD_MEMBERSHIP, socket.IPV6_JOIN_GROUP, addr, interface)
 
@@ -233,7 +236,7 @@ class MulticastPort(UDPPort):
         return maybeDeferred(self._change, socket.IP_DROP_MEMBERSHIP, socket.IPV6_LEAVE_GROUP, addr, interface)
 
     def getTTL(self) -> int:
-        """Return how many routers a datagram to a group may pass, plus one: 1, at first, keeps it in this network."""
+        """Return the number of routers that a datagram to a group may pass, plus one: 1 at first, for this network."""
         return self._sock().getsockopt(*self._option(socket.IP_MULTICAST_TTL, socket.IPV6_MULTICAST_HOPS))
 
     def setTTL(self, ttl: int) -> None:
@@ -243,7 +246,7 @@ class MulticastPort(UDPPort):
         self._sock().setsockopt(*self._option(socket.IP_MULTICAST_TTL, socket.IPV6_MULTICAST_HOPS), ttl)
 
     def getLoopbackMode(self) -> bool:
-        """Whether this machine receives what the port sends to groups that it has joined. It does at first."""
+        """Whether this machine receives the port's own datagrams to groups that it has joined: True at first."""
         return bool(self._sock().getsockopt(*self._option(socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP)))
 
     def setLoopbackMode(self, mode: bool | int) -> None:
@@ -251,15 +254,17 @@ class MulticastPort(UDPPort):
         self._sock().setsockopt(*self._option(socket.IP_MULTICAST_LOOP, socket.IPV6_MULTICAST_LOOP), bool(mode))
 
     def getOutgoingInterface(self) -> str | int:
-        """Return from where datagrams to groups leave: an address for IPv4, "0.0.0.0" if the system chooses; an
-        interface's index for IPv6, 0 if the system chooses.
+        """Return the interface for datagrams to groups.
+
+        It is an address for IPv4, "0.0.0.0" if the system chooses; an interface's index for IPv6, 0 if the system
+        chooses.
         """
         if self.addressFamily == socket.AF_INET6:
             return self._sock().getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF)
         return socket.inet_ntoa(self._sock().getsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, 4))
 
     def setOutgoingInterface(self, addr: str | bytes | int) -> Deferred[int]:
-        """See getOutgoingInterface. The Deferred has 1, or fails: with OSError if there is no such interface."""
+        """See getOutgoingInterface. The Deferred fires with 1, or fails with OSError without such an interface."""
         return maybeDeferred(self._setOutgoing, addr)
 
     def _setOptions(self, sock: socket.socket) -> None:
@@ -298,7 +303,7 @@ class MulticastPort(UDPPort):
         return host if isIPAddress(host) or isIPv6Address(host) else await self.reactor.resolve(host)
 
     def _indexFor(self, group: str, interface: str | bytes | int) -> int:
-        """The index of the interface that a group of IPv6 is joined on."""
+        """Return the index of the interface for a group of IPv6."""
         named, _, scope = self._index(interface), *group.partition("%")[1:]
         scoped = self._index(scope)
         if named and scoped and named != scoped:
@@ -312,7 +317,7 @@ class MulticastPort(UDPPort):
             raise MulticastJoinError(f"not an address of the port's family: {host!r}") from error
 
     def _index(self, interface: str | bytes | int) -> int:
-        """The index of an interface of IPv6: a number, a name, or "" or "::" for the system's choice."""
+        """Return the index of an interface of IPv6: a number, a name, or "" or "::" for the system's choice."""
         if isinstance(interface, int):
             return interface
         interface = hostText(interface)

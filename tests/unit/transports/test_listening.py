@@ -745,7 +745,7 @@ class TestTheLast:
         assert waiters.answers() == [b"served"] * min(waiting, 3) + [b"reset"] * (waiting - 3)
         said = [record.getMessage() for record in caplog.records if "stops after" in record.getMessage()]
         assert len(said) == (waiting > 3)
-        assert all(text.endswith("after 3 clients at once, and resets those who wait behind them") for text in said)
+        assert all(text.endswith("after 3 clients at once, and resets the clients behind them") for text in said)
 
     def test_acceptWaitingIsBoundedToo(self, waiters: Waiters, monkeypatch: pytest.MonkeyPatch) -> None:
         """The others have their turns, as the port goes on."""

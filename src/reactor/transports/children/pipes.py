@@ -1,8 +1,8 @@
 """Our ends of a child's pipes, and of its terminal.
 
-Each tells its process once, through `ended`, that it is closed; the process tells the protocol. A pipe's end can hang
-up while we have nothing to send: the kernel reports that as an error condition, which wakes the reader of the
-descriptor too, so a ChildWriter is one, and then asks what happened.
+Each end calls `ended` of its process once, when it is closed, and the process calls the protocol. A pipe's end can hang
+up while there is nothing to send. The kernel reports that as an error condition, which wakes the reader of the
+descriptor too. So a ChildWriter is a reader as well, and then looks for the cause.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from reactor.transports.output import ENDED, ENDING, OutputStream
 log = getLogger("reactor.transports")
 
 READ_SIZE = 64 * 1024
-_ABANDONED = Failure(ConnectionDone())  # made beforehand, as it may be for want of memory
+_ABANDONED = Failure(ConnectionDone())  # made beforehand, as it may be needed when there is no memory
 
 
 class ChildReader:
-    """Our end of a pipe that the child writes to. `received` is called with what it wrote, `ended` last.
+    """Our end of a pipe that the child writes to. `received` is called with its data, `ended` last.
 
     `ended` is called again if a signal's handler raises in it.
     """
@@ -85,12 +85,12 @@ class ChildReader:
             self.reactor.removeReader(self)
 
     def abandon(self) -> None:
-        """There is no child after all: close, and tell nobody."""
+        """Close without a call to the process: there is no child."""
         self._ended = _nothing
         self.connectionLost(_ABANDONED)
 
     def failConnection(self, failure: Failure) -> None:
-        """Log `failure`, which the protocol has raised, and close."""
+        """Log `failure`, of the protocol, and close."""
         try:
             self.reactor.reportFailure(failure, "childDataReceived")
         finally:
@@ -152,7 +152,7 @@ class ChildWriter(OutputStream):
             self.connectionLost(Failure(ConnectionLost()))
 
     def startWriting(self) -> None:
-        """Have doWrite called when the child takes more."""
+        """Have the loop call doWrite when the child takes more."""
         self.reactor.addWriter(self)
 
     def stopWriting(self) -> None:
@@ -160,26 +160,26 @@ class ChildWriter(OutputStream):
         self.reactor.removeWriter(self)
 
     def loseConnection(self) -> None:
-        """Send what was written, then close. A pull producer, or a paused push producer, may finish first."""
+        """Send all output, then close. A pull producer, or a paused push producer, may finish first."""
         if not self.disconnecting and not self.disconnected:
             self._flushSoon()
             self._writeHalf = max(self._writeHalf, ENDING)
             self.disconnecting = True
 
     def abandon(self) -> None:
-        """There is no child after all: close, and tell nobody."""
+        """Close without a call to the process: there is no child."""
         self._ended = _nothing
         self.connectionLost(_ABANDONED)
 
     def failConnection(self, failure: Failure) -> None:
-        """Log `failure`, which a callback has raised, and close."""
+        """Log `failure`, of a callback, and close."""
         try:
             self.reactor.reportFailure(failure, "a callback of a child's descriptor")
         finally:
             self.connectionLost(failure)
 
     def connectionLost(self, reason: Failure) -> None:
-        """Drop what was not sent, close, and tell the producer. Once only: later calls do nothing."""
+        """Drop unsent output, close, and call the producer. Once only: later calls do nothing."""
         self._endOnce(reason)
 
     def _end(self, reason: Failure) -> None:
@@ -205,7 +205,7 @@ class ChildWriter(OutputStream):
         except BaseException as error:
             self.reactor.reportFailure(failureOf(error), "stopProducing of", producer)
 
-    # OutputStream's questions.
+    # The methods that OutputStream calls.
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         return self._file.write(data) or 0  # None: the child has not read yet
@@ -244,7 +244,7 @@ class _Lent(FileIO):
 
 
 class ChildTerminal(ChildWriter):
-    """Our end of a child's terminal, for both directions. `received` is called with what the child wrote.
+    """Our end of a child's terminal, for both directions. `received` is called with the child's output.
 
     With `lent` the descriptor stays open at the end, unless keep() has been called.
     """
@@ -269,11 +269,11 @@ class ChildTerminal(ChildWriter):
         self._received = received
 
     def keep(self) -> None:
-        """What was lent is ours now, and is closed at the end."""
+        """Take over the lent descriptor, which is then closed at the end."""
         self._file.isOurs = True
 
     def doRead(self) -> None:
-        """The child has written, or nobody has the terminal any more, which Linux reports as EIO."""
+        """The child has written, or no process has the terminal any more, which Linux reports as EIO."""
         try:
             data = self._file.read(READ_SIZE)
         except OSError as error:
@@ -287,7 +287,7 @@ class ChildTerminal(ChildWriter):
             self.connectionLost(Failure(ConnectionDone()))
 
     def loseConnection(self) -> None:
-        """Read no more, send what was written, then close: the child's session is told with SIGHUP."""
+        """Read no more, send all output, then close: the kernel sends SIGHUP to the child's session."""
         self.reactor.removeReader(self)
         super().loseConnection()
 
@@ -310,12 +310,12 @@ def _watch(end: ChildReader | ChildTerminal) -> None:
 
 
 def hasHungUp(fd: int) -> bool:
-    """Whether the kernel reports an error or a hang-up of `fd`, as of a pipe that nobody reads any more."""
+    """Whether the kernel reports an error or a hang-up of `fd`, as of a pipe without a reader."""
     poll = select.poll()
     poll.register(fd, 0)
     try:
         return bool(poll.poll(0))
-    except OSError:  # the kernel has no memory for the question, and whoever has it asked is woken again
+    except OSError:  # the kernel has no memory for poll(), and the loop will wake the caller again
         return False
 
 

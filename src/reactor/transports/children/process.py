@@ -1,14 +1,14 @@
-"""Child processes: their pipes or terminal, their end, and the protocol that hears of both.
+"""Child processes: their pipes or terminal, their end, and the calls to their protocol.
 
-The kernel says when a child has exited: a pidfd becomes readable (Linux 5.3), watched by the loop like any descriptor,
-in any thread and on any loop. Where there is none, and once the reactor has stopped, a thread waits for the child, so
-that nothing is left behind as a zombie; where there is no thread either, a timer asks. SIGCHLD plays no part in it:
-signals reach the main thread only, and the handler for it is the program's own.
+The kernel reports a child's exit: a pidfd becomes readable (Linux 5.3). The loop watches it like any descriptor, in any
+thread and on any loop. Without a pidfd, and after the reactor has stopped, a thread waits for the child, so no zombie
+stays. Without a thread, a timer asks. SIGCHLD has no part in it: signals reach the main thread only, and the handler
+for it is the program's own.
 
-What can fail comes before the child: its pipes are made and watched before there is one, so that spawnProcess that
+All steps that can fail come before the child. Its pipes are made and watched before it starts, so a spawnProcess that
 raises has started nothing.
 
-Only the child that we started is waited for, and its number is not used any more once it has been.
+This waits only for the child that it started, and no longer uses its number afterwards.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ from reactor.transports.children.spawning import END_REST, Command, closeAll, en
 
 log = getLogger("reactor.transports")
 
-WAIT_REST = 0.1  # seconds between two questions for a child whose end nobody tells
+WAIT_REST = 0.1  # seconds between two questions for a child without pidfd and thread
 
 STANDARD: Mapping[int, int | str] = {0: "w", 1: "r", 2: "r"}
 
 
 class ExitWatch:
-    """Waits for the child `pid`; calls `exited` once with its wait status, None if somebody else has waited for it, and
-    with what that means.
+    """Waits for the child `pid`; calls `exited` once with its wait status and the exception for it.
+
+    The status is None if other code has waited for the child.
     """
 
     _isReactorsOwn = True  # see loops.guests
@@ -51,7 +52,7 @@ class ExitWatch:
         self._pid = pid
         self._exited = exited
         self._file: FileIO | None = None
-        self._found = False  # the child's end, that is, whose status is then known
+        self._found = False  # the child has ended, and its status is known
         self._status: int | None = None
 
     def start(self) -> None:
@@ -60,7 +61,7 @@ class ExitWatch:
             self._file = _fileOf(raised(os.pidfd_open(self._pid)))
             self._reactor.addReader(self)
             self._reactor.opened(self)
-        except (AttributeError, OSError):  # no such call, or no descriptor left for it
+        except (AttributeError, OSError):  # no such call, or no descriptor left
             self._waitElsewhere()
         except BaseException:
             self._stopWatching()
@@ -71,25 +72,27 @@ class ExitWatch:
         return -1 if self._file is None else self._file.fileno()
 
     def doRead(self) -> None:
-        """The child has exited, says the kernel; waitpid tells the truth. And tells it once: it is kept until there is
-        memory to pass it on, and so long the pidfd stays readable.
+        """Take the status: the kernel says that the child has exited, and waitpid tells the truth.
+
+        It tells it once. The status is kept until there is memory to pass it on, and the pidfd stays readable until
+        then.
         """
         if self._ask():
             outcome = outcomeOf(self._status)
             try:
                 self._stopWatching()
                 self._exited(self._status, outcome)
-            except BaseException:  # a signal's handler has raised: what has been done already does nothing
+            except BaseException:  # a signal's handler has raised; steps that are done do nothing again
                 self._stopWatching()
                 self._exited(self._status, outcome)
                 raise
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor stops, with the child alive. Should the reactor run again, it is still told of the exit."""
+        """The reactor stops, with the child alive. If the reactor runs again, the exit is still reported."""
         self._waitElsewhere()
 
     def failConnection(self, failure: Failure) -> None:
-        """doRead has failed, for want of memory, and will be called again."""
+        """doRead has failed, for lack of memory, and will be called again."""
         self._reactor.reportFailure(failure, "waiting for a child")
 
     def _stopWatching(self) -> None:
@@ -121,7 +124,7 @@ class ExitWatch:
             self.start()
 
     def _wait(self) -> None:
-        """In a thread, which waits for memory, too."""
+        """Wait for the child, in a thread, which also waits for memory."""
         while True:
             try:
                 self._ask(0)
@@ -129,11 +132,11 @@ class ExitWatch:
                 return
             except MemoryError:
                 sleep(WAKE_REST)
-            except OSError:  # the reactor has been closed: nobody wants to know
+            except OSError:  # the reactor has been closed, so no one needs the status
                 return
 
     def _stillborn(self) -> None:
-        """In a thread that had no memory to begin."""
+        """Called in a thread that had no memory to begin."""
         while True:
             try:
                 callWhenWoken(self._reactor, self._waitElsewhere)
@@ -153,7 +156,7 @@ def _fileOf(fd: int) -> FileIO:
 
 
 def waitFor(pid: int, options: int = 0) -> tuple[int, int | None]:
-    """As os.waitpid for our child `pid`; the status is None if somebody else has waited for it already."""
+    """Call os.waitpid for our child `pid`; the status is None if other code has waited for it already."""
     try:
         return os.waitpid(pid, options)
     except ChildProcessError:
@@ -163,8 +166,9 @@ def waitFor(pid: int, options: int = 0) -> tuple[int, int | None]:
 class Process:
     """The transport of a ProcessProtocol: a child process with pipes. reactor.spawnProcess makes it.
 
-    `pid` is the child's number, None once it has exited; `status` then what wait() gave (before: -1). `childFDs` is as
-    spawnProcess has it. Methods about a descriptor that has no pipe, or not any more, do nothing, except writeToChild.
+    `pid` is the child's number, None once it has exited. `status` then is the result of wait() (before: -1). `childFDs`
+    is that of spawnProcess. Methods for a descriptor without a pipe, or with a closed one, do nothing, except
+    writeToChild.
     """
 
     __conform__ = conform
@@ -193,7 +197,7 @@ class Process:
         return f"<{type(self).__name__} {self._command.executable!r} pid={self.pid} status={self.status}>"
 
     def start(self) -> None:
-        """Start the child, then tell the protocol. OSError if the child cannot be started; nothing is left then."""
+        """Start the child, then call the protocol. OSError if the child cannot be started; nothing is left then."""
         theirs: list[int] = []
         descriptors = {number: kind for number, kind in self._childFDs.items() if isinstance(kind, int)}
         try:
@@ -209,7 +213,7 @@ class Process:
         self._tell("makeConnection of", self)
 
     def _abandonPipes(self) -> None:
-        """There is no child after all. As long as there is no memory to close a pipe, again: nobody else would."""
+        """Close the pipes: there is no child. Without memory to close one, try again, as no other code would."""
         while self._pipes:
             try:
                 number = next(iter(self._pipes))
@@ -219,7 +223,7 @@ class Process:
                 sleep(END_REST)
 
     def _openPipe(self, number: int, theirs: list[int]) -> int:
-        """Watch our end of a new pipe. Return the child's, which is added to `theirs`, to be closed."""
+        """Watch our end of a new pipe. Return the child's, and add it to `theirs`, the descriptors to close."""
         reading, writing = openPipe()
         ours, other = (reading, writing) if self._childFDs[number] == "r" else (writing, reading)
         try:
@@ -238,7 +242,7 @@ class Process:
         return other
 
     def _spawn(self, descriptors: Mapping[int, int], terminal: bool = False) -> None:
-        """Start the child, and have somebody wait for it."""
+        """Start the child, and wait for it in the background."""
         pid = spawn(self._command, descriptors, terminal)
         try:
             ExitWatch(self.reactor, pid, self._exited).start()
@@ -264,11 +268,11 @@ class Process:
         self._maybeEnded()
 
     def _isOpen(self) -> bool:
-        """Whether there is more to come from the child's descriptors."""
+        """Whether more data may come from the child's descriptors."""
         return bool(self._pipes)
 
     def _exited(self, status: int | None, outcome: Failure) -> None:
-        """The child has exited. Called again, this goes on where a signal's handler has broken it off."""
+        """Handle the exit. A second call goes on where a signal's handler has interrupted the first."""
         self.pid = None
         if status is not None:
             self.status = status
@@ -280,18 +284,18 @@ class Process:
         self._maybeEnded()
 
     def _maybeEnded(self) -> None:
-        """Tell the protocol of the end, once the child has exited and all its descriptors are closed."""
+        """Call processEnded, once the child has exited and all its descriptors are closed."""
         if self._outcome is not None and not self._isOpen():
             if not self._endTold:
                 self._tell("processEnded of", self._outcome)
             self._protocol = None  # breaks the cycle with protocol.transport, which stays
 
     def _tell(self, what: str, argument: Any) -> None:
-        """Call a method of the protocol; what it raises is logged, and the child goes on."""
+        """Call a method of the protocol. An exception is logged, and the child goes on."""
         protocol = self._protocol
         try:
-            # Called by name, as a method that is passed on is an object, for which there may be no memory. Before each
-            # call it is noted: what is told once is not told again.
+            # Called by name: a bound method to pass on is an object, for which there may be no memory. Each call is
+            # noted before it is made, so it is made once.
             if what == "processEnded of":
                 self._endTold = True
                 told = protocol.processEnded(argument)
@@ -328,27 +332,27 @@ class Process:
             raise ProcessExitedAlready(_exitedAlready(self)) from None
 
     def writeToChild(self, childFD: int, data: BytesLike) -> None:
-        """Send `data` to the child's descriptor `childFD`. KeyError if there is no pipe to it, or not any more."""
+        """Send `data` to the child's descriptor `childFD`. KeyError if there is no open pipe to it."""
         pipe = self._pipes[childFD]
         if not isinstance(pipe, ChildWriter):
             raise KeyError(childFD)
         pipe.write(data)
 
     def closeChildFD(self, descriptor: int) -> None:
-        """Close our end of the child's `descriptor`, after what was written. childConnectionLost follows."""
+        """Close our end of the child's `descriptor`, after its output is sent. childConnectionLost follows."""
         if descriptor in self._pipes:
             self._pipes[descriptor].loseConnection()
 
     def closeStdin(self) -> None:
-        """closeChildFD(0): the child finds the end of its input, after what was written."""
+        """Call closeChildFD(0): the child sees the end of its input, behind all output."""
         self.closeChildFD(0)
 
     def closeStdout(self) -> None:
-        """closeChildFD(1): the child cannot write to it any more, and nothing of it is read."""
+        """Call closeChildFD(1): the child can no longer write to it, and its output is not read."""
         self.closeChildFD(1)
 
     def closeStderr(self) -> None:
-        """closeChildFD(2)."""
+        """Call closeChildFD(2)."""
         self.closeChildFD(2)
 
     def loseConnection(self) -> None:
@@ -363,7 +367,7 @@ class Process:
         return pipe if isinstance(pipe, ChildWriter) else None
 
     def write(self, data: BytesLike) -> None:
-        """Send `data` to the child's standard input; dropped if that is closed."""
+        """Send `data` to the child's standard input. If that is closed, drop it."""
         stdin = self._stdin()
         if stdin is not None:
             stdin.write(data)
@@ -378,7 +382,7 @@ class Process:
         return self._protocol
 
     def getHost(self) -> NoReturn:
-        """NotImplementedError, as in Twisted: a child has no address. A ProcessEndpoint's transport has one."""
+        """Raise NotImplementedError, as in Twisted: a child has no address. A ProcessEndpoint's transport has one."""
         raise NotImplementedError("a child process has no address")
 
     def getPeer(self) -> NoReturn:
@@ -400,7 +404,7 @@ class Process:
             stdin.unregisterProducer()
 
     def pauseProducing(self) -> None:
-        """Read nothing of what the child writes, until resumeProducing: a full pipe holds it up."""
+        """Read none of the child's output until resumeProducing: a full pipe holds the child up."""
         for pipe in self._pipes.values():
             if isinstance(pipe, ChildReader):
                 pipe.pauseProducing()
@@ -412,15 +416,15 @@ class Process:
                 pipe.resumeProducing()
 
     def stopProducing(self) -> None:
-        """loseConnection(), in the words of a producer."""
+        """Call loseConnection(), under the name that a producer has."""
         self.loseConnection()
 
 
 class PTYProcess(Process):
-    """A child whose descriptors 0 to 2 are a terminal. What it writes comes as from descriptor 1.
+    """A child whose descriptors 0 to 2 are a terminal. All its output comes as from descriptor 1.
 
-    There is one way in and out, so the methods about single descriptors do nothing, and childConnectionLost is not
-    called. `terminal` is (our descriptor, the child's, name), which become this object's; None: a new one.
+    There is one way in and out, so the methods for single descriptors do nothing, and childConnectionLost is not
+    called. `terminal` is (our descriptor, the child's, name), which this object then owns; None means a new one.
     """
 
     _terminal: ChildTerminal
@@ -436,7 +440,7 @@ class PTYProcess(Process):
         self._given = terminal
 
     def start(self) -> None:
-        """See Process.start. A terminal that was given stays the caller's if the child cannot be started."""
+        """See Process.start. If the child cannot be started, the caller keeps a given terminal."""
         ours, theirs = self._given[:2] if self._given else openTerminal()
         terminal = None
         try:
@@ -456,7 +460,7 @@ class PTYProcess(Process):
         self._tell("makeConnection of", self)
 
     def fileno(self) -> int:
-        """Return our descriptor of the terminal, the very one that was given; -1 once it is closed. As in Twisted."""
+        """Return our descriptor of the terminal, the given one if there is one, as in Twisted; -1 once it is closed."""
         return self._terminal.fileno()
 
     def _received(self, data: bytes) -> object:
@@ -476,7 +480,7 @@ class PTYProcess(Process):
         """Do nothing."""
 
     def loseConnection(self) -> None:
-        """Close the terminal, after what was written. The kernel tells the child with SIGHUP."""
+        """Close the terminal, after all output is sent. The kernel sends SIGHUP to the child."""
         self.disconnecting = True
         self._terminal.loseConnection()
 
@@ -490,8 +494,9 @@ class PTYProcess(Process):
 
 
 def checked(childFDs: Mapping[int, int | str]) -> dict[int, int | str]:
-    """Return a copy of `childFDs`. ValueError unless it maps numbers to "r", "w" or descriptors, TypeError if it is no
-    mapping.
+    """Return a copy of `childFDs`. TypeError if it is no mapping.
+
+    ValueError unless it maps numbers to "r", "w" or descriptors.
     """
     if not isinstance(childFDs, Mapping):
         raise TypeError(f'childFDs is a mapping, for example {{0: "w", 1: "r"}}, not {childFDs!r}')
@@ -514,12 +519,12 @@ def _exitedAlready(process: Process) -> str:
 
 
 def outcomeOf(status: int | None) -> Failure:
-    """What a wait status means for the protocol, also if it is not known."""
+    """Return the exception for a wait status, also if the status is unknown."""
     return Failure(ProcessTerminated() if status is None else reasonOf(status))
 
 
 def reasonOf(status: int) -> ProcessDone | ProcessTerminated:
-    """What a wait status means."""
+    """Return the exception for a known wait status."""
     code = os.waitstatus_to_exitcode(status)
     if code == 0:
         return ProcessDone(status)
@@ -527,7 +532,7 @@ def reasonOf(status: int) -> ProcessDone | ProcessTerminated:
 
 
 def signalNumber(signalID: str | int) -> int:
-    """Return the number of a signal, given that or its name. ValueError if there is none."""
+    """Return the number of a signal from its number or name. ValueError if there is none."""
     if isinstance(signalID, int):
         return signalID
     try:

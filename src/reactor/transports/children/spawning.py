@@ -1,12 +1,12 @@
-"""Starting a child process with exactly the descriptors that were asked for.
+"""Starting a child process with exactly the requested descriptors.
 
-subprocess.Popen does the work: between fork (vfork, where it can) and exec it runs C code only, it closes every
-descriptor that is not meant for the child, and a program that cannot be started is an OSError here, not an exit code
-there. It places descriptors 0 to 2. For a higher number we occupy that number in this process until the child has
-started, and let the child inherit it.
+subprocess.Popen does the work. Between fork (vfork, if possible) and exec it runs C code only. It closes every
+descriptor that is not for the child. A program that cannot be started is an OSError here, not an exit code there. It
+places descriptors 0 to 2. A higher number is occupied in this process until the child has started, and the child
+inherits it.
 
-Two things remain for which a function in Python runs in the child before exec: a number that is in use here for
-something else, and making a terminal the controlling one. That function makes system calls only; it takes no lock.
+Two tasks need a function in Python in the child before exec. One is a number that is in use here for another file; the
+other makes a terminal the controlling one. That function only makes system calls, and takes no lock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ try:
     import fcntl
     import pwd
     import termios
-except ImportError:  # there are no children there: spawn() says so
+except ImportError:  # no child processes there: spawn() raises
     HAS_CHILDREN = False
 else:
     HAS_CHILDREN = True
@@ -37,7 +37,7 @@ END_REST = 0.001
 
 @dataclass(frozen=True)
 class Command:
-    """What to run: see ReactorBase.spawnProcess."""
+    """A program to run: see ReactorBase.spawnProcess."""
 
     executable: Text
     args: Sequence[Text]
@@ -50,9 +50,9 @@ class Command:
 def spawn(command: Command, descriptors: Mapping[int, int], terminal: bool = False) -> int:
     """Run `command` with `descriptors`, which maps numbers of the child to ours; return the child's process number.
 
-    Descriptors of ours stay open and ours, and waiting for the child is the caller's business. Of the numbers 0 to 2,
-    those that are left out are /dev/null; any other descriptor is closed in the child. With `terminal` it leads a
-    session of its own, whose terminal is its descriptor 0. OSError if it cannot be started.
+    The caller keeps its descriptors, and waits for the child. Missing numbers of 0 to 2 are /dev/null in the child; all
+    other descriptors are closed there. With `terminal` the child leads a session of its own, whose terminal is its
+    descriptor 0. OSError if it cannot be started.
     """
     if not HAS_CHILDREN:
         raise NotImplementedError("child processes need fork and exec")
@@ -77,12 +77,12 @@ def spawn(command: Command, descriptors: Mapping[int, int], terminal: bool = Fal
         )
     finally:
         closeAll(held)
-    child.returncode = 0  # so that it does not wait for the child itself, at the next child's start for example
+    child.returncode = 0  # so it does not wait for the child itself, for example at the next child's start
     return child.pid
 
 
 class _Child(subprocess.Popen[bytes]):
-    """A child that is killed, and waited for, if something is raised after its fork: it has not been started then."""
+    """A child that is killed and reaped if an exception comes after its fork: it does not count as started."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         try:
@@ -91,13 +91,13 @@ class _Child(subprocess.Popen[bytes]):
             if getattr(self, "_child_created", False) and self.returncode is None:
                 endChild(self.pid)
                 self.returncode = -signal.SIGKILL
-            if isinstance(error, subprocess.SubprocessError):  # what was to be done in it before exec
+            if isinstance(error, subprocess.SubprocessError):  # the steps in the child before exec
                 raise OSError(f"the child could not be prepared: {error}") from error
             raise
 
 
 def closeAll(numbers: list[int]) -> None:
-    """Close descriptors, without an allocation: there may be a child by now, and it must not be lost."""
+    """Close descriptors, without an allocation, as there may be a child by now, which must not be lost."""
     index = len(numbers)
     while index:
         index -= 1
@@ -105,7 +105,7 @@ def closeAll(numbers: list[int]) -> None:
 
 
 def endChild(pid: int) -> None:
-    """Kill our child `pid`, which nobody can be told of, and wait for its end; as long as there is no memory, again."""
+    """Kill our child `pid`, which no caller knows of, and wait for its end. Without memory, try again."""
     while True:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -118,9 +118,9 @@ def endChild(pid: int) -> None:
 
 
 def _occupy(wanted: Mapping[int, int], held: list[int]) -> list[tuple[int, int]]:
-    """Have each number of `wanted` stand here for what the child is to find there.
+    """Occupy each number of `wanted` in this process with the child's file for it.
 
-    Returned are the (source, number) that the child must move itself, because the number is in use here. No source is
+    Return the (source, number) pairs that the child must move itself, because the number is in use here. No source is
     one of the numbers, so the order of the moves does not matter.
     """
     moves = []
@@ -144,7 +144,7 @@ def _duplicate(fd: int, least: int, held: list[int]) -> int:
 
 
 def _preparation(moves: list[tuple[int, int]], terminal: bool) -> Callable[[], None] | None:
-    """What the child must do itself before exec, if anything."""
+    """Return the function that the child must run before exec, or None."""
     if not moves and not terminal:
         return None
 
@@ -158,13 +158,13 @@ def _preparation(moves: list[tuple[int, int]], terminal: bool) -> Callable[[], N
 
 
 def _identity(uid: int | None, gid: int | None) -> dict[str, Any]:
-    """Popen's arguments for a change of user or group: none of our supplementary groups stays with the child."""
+    """Return Popen's arguments for a change of user or group. The child keeps none of our supplementary groups."""
     if uid is None and gid is None:
         return {}
     user = os.geteuid() if uid is None else uid
     group = os.getegid() if gid is None else gid
     try:
         groups = os.getgrouplist(pwd.getpwuid(user).pw_name, group)
-    except KeyError:  # a number without a name is in no group but its own
+    except KeyError:  # a user without a name is only in its own group
         groups = [group]
     return {"user": user, "group": group, "extra_groups": groups}

@@ -1,1 +1,1 @@
-"""TLS over any stream: its engine without a transport, its two halves, and what protocols see of it."""
+"""TLS over any stream: its engine without a transport, its two halves, and the protocol's view."""

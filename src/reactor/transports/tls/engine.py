@@ -1,10 +1,9 @@
 """TLSEngine: the handshake and the records of one TLS connection, without a transport.
 
-Bytes go in and bytes come out; it calls nobody. An `ssl.SSLObject` between two memory BIOs does the work.
+Bytes go in and bytes come out; it calls no other code. An `ssl.SSLObject` between two memory BIOs does the work.
 
-OpenSSL gets a few records at a time, never the beginning of a header, so what they cost can be watched while they are
-taken. Their headers are plain (RFC 8446, 5.1), and so they can be counted. decrypt() takes all that there is; what came
-behind the handshake waits for it.
+OpenSSL gets a few records at a time, never the beginning of a header, so their cost can be watched. Their headers are
+plain (RFC 8446, 5.1), so they can be counted. decrypt() takes all bytes. Bytes behind the handshake wait for it.
 """
 
 from __future__ import annotations
@@ -21,25 +20,26 @@ from reactor.tlsoptions import ContextFactory, contextOf, ofSide
 
 RECORD = 16 * 1024
 HEADER = 5
-_DATA = b"\x17\x03\x03"  # begins a record of data
+_DATA = b"\x17\x03\x03"  # the first byte of a record of data
 _LONGEST = HEADER + RECORD + 256  # of TLS 1.3
 
-# How many records OpenSSL is given at once.
+# The number of records that OpenSSL gets at once.
 BATCH = 32
 
-# Records that bring no data, key updates say, are cheap to send and dear to take: a key update costs as much as 20
-# records of one byte. IDLE_LIMIT of them are borne at once, one more for each _PER_IDLE records with data, and one more
-# each second (a peer may send them to show that it is there, or to hide when it talks). So a peer that mixes them with
-# data makes a record dearer by a third, no more. Bytes would be no measure: records may be padded.
+# Records without data, such as key updates, are cheap to send and expensive to take. A key update costs as much as 20
+# records of one byte. A peer may send IDLE_LIMIT of them at once, one more for each _PER_IDLE records with data, and
+# one more each second. (It may use them as a sign of life, or to hide when it talks.) So a peer that mixes them with
+# data raises the cost of a record by a third at most. Bytes would be no measure, because records may be padded.
 IDLE_LIMIT = 32
 _PER_IDLE = 64
 
 
 class TLSEngine:
-    """One side of a TLS connection. `hostname`, a name or a literal address, is whom a client verifies.
+    """One side of a TLS connection. A client verifies `hostname`, a name or a literal address.
 
-    `ended` is None, or why the peer's direction is over: ConnectionDone (close_notify), or ConnectionLost with what was
-    wrong. `seconds` tells the time. ValueError, OSError, or what getContext raises, if the context does not fit.
+    `ended` is None, or the reason for the end of the peer's direction: ConnectionDone (close_notify), or ConnectionLost
+    with the fault. `seconds` tells the time. ValueError, OSError, or an exception of getContext, if the context does
+    not fit.
     """
 
     __slots__ = (
@@ -67,31 +67,32 @@ class TLSEngine:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         if hostname is not None:
-            hostname = hostname.partition("%")[0].removesuffix(".")  # no zone of an IPv6 address, no root of a name
+            # without the zone of an IPv6 address and the root of a name
+            hostname = hostname.partition("%")[0].removesuffix(".")
         context = ofSide(contextOf(contextFactory), isClient)
-        if isClient and context.check_hostname and not hostname:  # OpenSSL would verify no name at all
+        if isClient and context.check_hostname and not hostname:  # otherwise OpenSSL would verify no name at all
             raise ValueError("a client that verifies host names needs to know the host's name")
         self._object = context.wrap_bio(self._incoming, self._outgoing, not isClient, hostname)
-        self._rest = b""  # what OpenSSL has not been given: the beginning of a header, or what follows the handshake
-        self._skip = 0  # how many bytes behind what it has been given the next header begins
-        self._records = 0  # that it has been given, and that have not been weighed yet
-        self._askOn = False  # whether there may be more to read, or to complain about, than the records that have ended
-        self._early: list[bytes] = []  # found by close(), to be returned by decrypt()
-        self._idle = 0.0  # records without data, weighed; as of
+        self._rest = b""  # bytes that OpenSSL has not got: the beginning of a header, or those behind the handshake
+        self._skip = 0  # the distance in bytes from the end of its input to the next header
+        self._records = 0  # records that it has got, and that have not been weighed yet
+        self._askOn = False  # whether there may be more to read, or an error, than the complete records
+        self._early: list[bytes] = []  # found by close(), for decrypt() to return
+        self._idle = 0.0  # weighed records without data, and the time of that
         self._idleSince = 0.0
         self._seconds = seconds
         self.ended: ConnectionClosed | None = None
 
     def handshake(self, data: bytes = b"") -> bool:
-        """Take `data` from the peer and go on; return whether the handshake is done.
+        """Take `data` from the peer and go on; return whether the handshake is complete.
 
-        Data behind it waits for decrypt(). error.SSLError if it failed; an alert for the peer may be waiting in take().
+        Data behind it waits for decrypt(). error.SSLError if it failed; take() may then have an alert for the peer.
         """
         data = self._rest + data
         at, done = 0, False
         while not done:
             if not self._skip and data[at : at + 1] >= b"\x80":
-                # OpenSSL would take a hello of SSL 2.0, whose record is not counted in the way of TLS.
+                # OpenSSL would take a hello of SSL 2.0, whose record has another form.
                 raise SSLError(string="no TLS: an SSL 2.0 ClientHello perhaps (RFC 8446, D.5)")
             at = self._feed(data, at)
             try:
@@ -104,11 +105,11 @@ class TLSEngine:
                 raise SSLError(error) from error
         self._rest = data[at:]
         self._records = int(self._skip > 0)
-        self._askOn = done  # what came with its end was not counted
+        self._askOn = done  # the bytes that came with its end were not counted
         return done
 
     def decrypt(self, data: bytes = b"") -> list[bytes]:
-        """Take `data` from the peer; return the plaintext in pieces. Nothing more once `ended` is set."""
+        """Take `data` from the peer; return the plaintext in pieces. Once `ended` is set there are no more."""
         pieces, self._early = self._early, []
         if self._rest:
             data, self._rest = self._rest + data, b""
@@ -122,7 +123,7 @@ class TLSEngine:
         return pieces
 
     def _feed(self, data: bytes, begin: int) -> int:
-        """Hand `data` from `begin` on to OpenSSL, BATCH records at most; return where that ended."""
+        """Give `data` from `begin` on to OpenSSL, BATCH records at most; return the end of that part."""
         at, end = begin + self._skip, len(data)
         records, last = self._records, self._records + BATCH
         header = end
@@ -135,16 +136,16 @@ class TLSEngine:
             self._skip = 0
         else:
             if header < end and not (data.startswith(_DATA, header) and at - header <= _LONGEST):
-                self._askOn = True  # what is no TLS is to be found out now, not when as much has come as it announces
+                self._askOn = True  # bytes that are no TLS are an error now, not when the announced length has come
             self._skip, at = at - end, end
         self._incoming.write(data if at - begin == end else memoryview(data)[begin:at])
         return at
 
     def _read(self, pieces: list[bytes]) -> None:
-        """Have decrypted what OpenSSL holds.
+        """Decrypt the input of OpenSSL.
 
-        A read returns one record. To ask for those alone that have ended spares an error for each batch, which costs as
-        much as 3 KiB of data.
+        A read returns one record. Reading only complete records spares an error for each batch, which costs as much as
+        3 KiB of data.
         """
         full = self._records - (self._skip > 0)
         before = len(pieces)
@@ -157,7 +158,7 @@ class TLSEngine:
                 pieces.append(piece)
         except ssl.SSLWantReadError:
             self._askOn = False
-        except ssl.SSLZeroReturnError:  # close_notify again, with ours sent
+        except ssl.SSLZeroReturnError:  # a second close_notify, after ours was sent
             self.ended = ConnectionDone()
             return
         except OSError as error:
@@ -167,7 +168,7 @@ class TLSEngine:
         self._weigh(full, len(pieces) - before)
 
     def _weigh(self, records: int, useful: int) -> None:
-        """Hold the `records` taken against the `useful` ones among them."""
+        """Weigh the number of `records` against the `useful` ones among them."""
         idle = records - useful
         if idle <= 0:
             self._idle = max(0.0, self._idle + idle - useful / _PER_IDLE)
@@ -179,25 +180,26 @@ class TLSEngine:
             self.ended = ConnectionLost(f"more than {IDLE_LIMIT} TLS records without data")
 
     def encrypt(self, data: bytes | bytearray | memoryview) -> int:
-        """Encrypt `data`; return how much was taken: all, or 0 if something must come from the peer first. OSError."""
+        """Encrypt `data`; return the taken length: all, or 0 if the peer must send something first. Or OSError."""
         try:
             return self._object.write(data)
         except ssl.SSLWantReadError:
             return 0
 
     def close(self) -> None:
-        """Say close_notify. Nothing can be encrypted from now on; decrypting goes on."""
-        self._early = self.decrypt()  # OpenSSL reads when it closes, and data found then would be an error
-        with suppress(OSError):  # the peer's has not come yet; or TLS has failed, and there is nothing to say
+        """Send close_notify. From now on nothing can be encrypted; decrypting goes on."""
+        self._early = self.decrypt()  # OpenSSL reads when it closes, and data would be an error then
+        # the peer's close_notify has not come yet; or TLS has failed, and there is nothing to send
+        with suppress(OSError):
             self._object.unwrap()
 
     def take(self) -> bytes:
-        """Return, and forget, what is to be sent to the peer."""
+        """Return, and forget, the bytes to send to the peer."""
         return self._outgoing.read()
 
     @property
     def negotiatedProtocol(self) -> bytes | None:
-        """What ALPN has agreed on (RFC 7301), None if nothing."""
+        """The protocol that ALPN has agreed on (RFC 7301), or None."""
         name = self._object.selected_alpn_protocol()
         return None if name is None else name.encode("ascii")
 
@@ -212,9 +214,9 @@ class TLSEngine:
         return self._object.cipher()
 
     def getPeerCertificate(self) -> bytes | None:
-        """Return the peer's certificate in DER, None if it has shown none."""
+        """Return the peer's certificate in DER, or None if it has sent none."""
         return self._object.getpeercert(True)
 
     def getPeerCertificateFields(self) -> dict[str, Any] | None:
-        """Return the peer's certificate as ssl.SSLSocket.getpeercert() does; empty if it was not verified."""
+        """Return the peer's certificate in the form of ssl.SSLSocket.getpeercert(); empty if it was not verified."""
         return self._object.getpeercert(False)

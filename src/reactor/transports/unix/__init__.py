@@ -1,1 +1,1 @@
-"""UNIX sockets: streams, datagrams, and the files that stand for them."""
+"""UNIX sockets: streams, datagrams, and their files."""

@@ -22,7 +22,7 @@ _GONE = frozenset({errno.ECONNREFUSED, errno.ENOTCONN})
 
 
 class _UNIXDatagramSocket(DatagramPort):
-    """What both kinds share: a socket that may have a file."""
+    """The common base of both kinds: a socket that may have a file."""
 
     def __init__(
         self,
@@ -82,9 +82,9 @@ class UNIXDatagramPort(_UNIXDatagramSocket):
     def write(self, datagram: BytesLike, address: Path | None) -> None:
         """Send `datagram` to `address`, a path or abstract name.
 
-        MessageLengthError if it is longer than the send buffer; OSError if nobody is there or permission is lacking.
-        Dropped, and counted in `unsentCount`, if the receiver's queue is full (net.unix.max_dgram_qlen), or if
-        `address` is None, as that of a peer without a name.
+        MessageLengthError if it is longer than the send buffer; OSError without a receiver or without permission. The
+        datagram is dropped, and counted in `unsentCount`, if the receiver's queue is full (net.unix.max_dgram_qlen).
+        The same holds if `address` is None, which is the address of a peer without a name.
         """
         if address is None:
             self._unsent("its receiver has no address")
@@ -98,7 +98,7 @@ class UNIXDatagramPort(_UNIXDatagramSocket):
 class ConnectedUNIXDatagramPort(_UNIXDatagramSocket):
     """A UNIX datagram socket that is connected to `address`, and bound to `bindAddress` if one is given.
 
-    The protocol's datagramReceived gets a datagram alone, as only one can send any.
+    The protocol's datagramReceived gets no address, as there is only one sender.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class ConnectedUNIXDatagramPort(_UNIXDatagramSocket):
         self.remoteAddress = UNIXAddress(address)
 
     def startListening(self) -> None:
-        """Bind, connect, and tell the protocol: makeConnection, or connectionFailed with a Failure, at once."""
+        """Bind, connect, and call the protocol at once: makeConnection, or connectionFailed with a Failure."""
         try:
             super().startListening()
         except Exception:
@@ -127,8 +127,9 @@ class ConnectedUNIXDatagramPort(_UNIXDatagramSocket):
     def write(self, datagram: BytesLike) -> None:
         """Send `datagram` to the peer. MessageLengthError if it is longer than the send buffer.
 
-        Dropped, and counted in `unsentCount`, if the peer's queue is full (net.unix.max_dgram_qlen). If the peer has
-        gone, it goes to whoever is at the address by now; if nobody is, connectionRefused of the protocol is called.
+        It is dropped, and counted in `unsentCount`, if the peer's queue is full (net.unix.max_dgram_qlen). If the peer
+        has ended, the datagram goes to the socket that has the address by now. Without one, connectionRefused of the
+        protocol is called.
         """
         try:
             self._send(datagram)
@@ -142,7 +143,7 @@ class ConnectedUNIXDatagramPort(_UNIXDatagramSocket):
         return self.remoteAddress
 
     def _sendToNext(self, datagram: BytesLike) -> None:
-        """The peer has gone, and the kernel has undone the connection: connect to the next."""
+        """Connect to the next peer: the old one has ended, and the kernel has dissolved the connection."""
         try:
             self._sock().connect(checkName(self.remoteAddress.name))
             self._send(datagram)

@@ -1,22 +1,25 @@
-"""The files of UNIX sockets: who owns a path, how it gets its mode, and what is removed at the end.
+"""The files of UNIX sockets: the owner of a path, its mode, and its removal at the end.
 
-A socket's path outlives the process that was killed, and it cannot be bound again until somebody removes it. Whoever
-does that must know that nobody lives behind it, so:
-- `path.lock` is locked with flock() for as long as the socket lives. The kernel ends the lock with the process,
-  however it ends, so a held lock is a live owner and no process number has to be believed. The lock file goes with the
-  socket. As its name may by then belong to a newer file, whoever gets a lock looks at the name again.
-- An exclusive lock is an owner's. Who only asks takes a shared one, for a moment, and an owner to be tries again.
-- With the lock held a socket file is tried: if somebody answers, it belongs to a server that takes no lock, and stays.
-  Only a socket that refuses is removed; a file of any other kind never is.
-- Twisted's lock has the same name: a symbolic link to its owner's process number. One of a live process is respected;
-  one of a dead process, whose socket refuses, is removed, by one starter at a time, as the name may be ours a moment
-  later: the lock of the directory sees to that.
-- Nothing is removed at the end but the very file (device and inode) that was made.
+The path of a socket outlives a killed process, and cannot be bound again until it is removed. The code that removes it
+must know that no live process owns it. The rules:
 
-A mode needs no window: Linux gives the new file the mode of the socket itself, less the umask, so fchmod() comes before
-bind(), and the file is never open to more than it was meant for. What the umask took is added afterwards, through a
-descriptor that no symbolic link can mislead. Not chosen: to set the umask, which other threads share (done where the
-system refuses that fchmod()); a private directory and a rename, after which every peer sees another name.
+- `path.lock` is locked with flock() as long as the socket lives. The kernel ends the lock with the process, however it
+  ends. So a held lock is a live owner, and no process number needs trust. The lock file is removed with the socket. Its
+  name may belong to a newer file by then, so the code that gets a lock checks the name again.
+- An owner has an exclusive lock. A process that only asks takes a shared one, for a moment, and a new owner tries
+  again.
+- With the lock held, the socket file is tried. If it answers, it belongs to a server without a lock, and stays. Only a
+  socket that refuses is removed, and never a file of another kind.
+- Twisted's lock has the same name: a symbolic link to its owner's process number. The link of a live process is
+  respected. The link of a dead process, whose socket refuses, is removed. A lock on the directory makes sure that only
+  one process does this at a time, as the name may be another's a moment later.
+- At the end only the file that was made is removed (the same device and inode).
+
+The mode is right from the first moment. Linux gives the new file the mode of the socket itself, less the umask. So
+fchmod() comes before bind(), and the file never has wider permissions than `mode`. The bits that the umask removed are
+added afterwards, through a descriptor that no symbolic link can redirect. Not chosen: setting the umask, which other
+threads share; a private directory and a rename, after which every peer sees another name. If the system refuses that
+fchmod(), the umask is set all the same.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ Identity = tuple[int, int]
 
 
 def openSocket(kind: int) -> socket.socket:
-    """Return a new non-blocking UNIX socket. UnsupportedAddressFamily where the system has none."""
+    """Return a new non-blocking UNIX socket. UnsupportedAddressFamily if the system has none."""
     family = getattr(socket, "AF_UNIX", None)
     if family is None:
         raise UnsupportedAddressFamily("this system has no UNIX sockets")
@@ -52,12 +55,12 @@ def openSocket(kind: int) -> socket.socket:
 
 
 def isAbstract(name: bytes) -> bool:
-    """Whether `name` is in Linux's abstract namespace: no file, and no mode, so open to every local user."""
+    """Whether `name` is in Linux's abstract namespace: without file and mode, so open to every local user."""
     return name.startswith(b"\0")
 
 
 def checkName(name: bytes | None) -> bytes:
-    """Return `name`. OSError if no socket can have it, or if the system would take it for something else."""
+    """Return `name`. OSError if no socket can have it, or if the system would read it as another name."""
     if not name:
         raise OSError(errno.EINVAL, "an empty path")
     if isAbstract(name):
@@ -71,9 +74,9 @@ def checkName(name: bytes | None) -> bytes:
 
 
 class PathLock:
-    """The lock beside a path. acquire() and release() are for whoever binds it, isHeld() for anybody.
+    """The lock beside a path. The owner of the path calls acquire() and release(); any code may call isHeld().
 
-    `name` leads to the socket too, and may be short enough for it where `path` is not.
+    `name` leads to the socket too, and may be short enough for a socket if `path` is not.
     """
 
     def __init__(self, path: bytes, name: bytes | None = None) -> None:
@@ -82,7 +85,7 @@ class PathLock:
         self._fd = -1
 
     def acquire(self) -> None:
-        """Take the lock. OSError (EADDRINUSE) if somebody has it, or whatever keeps the file from being made."""
+        """Take the lock. OSError (EADDRINUSE) if a process has it, or if the file cannot be made."""
         for _ in range(ATTEMPTS):
             try:
                 fd = openFile(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
@@ -100,10 +103,10 @@ class PathLock:
         raise OSError(errno.EAGAIN, "the lock file changes all the time")
 
     def release(self) -> None:
-        """Remove the lock file and let go. Nothing if it is not held."""
+        """Remove the lock file and release the lock, if it is held."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            with suppress(OSError):  # who may not remove it leaves it, and the next owner takes it
+            with suppress(OSError):  # without permission to remove it, it stays, and the next owner takes it
                 if self._isCurrent(fd):
                     os.unlink(self._path)
             closeNumber(fd)
@@ -128,7 +131,7 @@ class PathLock:
         return False
 
     def _lock(self, fd: int) -> bool:
-        """Whether the exclusive lock is ours. OSError if it is somebody else's; False if somebody looked meanwhile."""
+        """Whether the exclusive lock is ours. OSError if another process has it; False if one looked meanwhile."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
@@ -141,25 +144,25 @@ class PathLock:
         return False
 
     def _removeDeadLink(self) -> bool:
-        """Remove the link of a dead process. OSError if it is alive; False if the link is something else."""
+        """Remove the link of a dead process. OSError if the process is alive; False if it is no such link."""
         directory = os.open(os.path.dirname(self._path) or b".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
             owner = _ownerOfLink(self._path)
             if owner is None:
                 return not os.path.islink(self._path)
-            # A process number that means nothing here may mean something in the container that the server runs in.
+            # A process number that is unknown here may be known in the container of the server.
             if _isAlive(owner) or not _isDead(self._name, socket.SOCK_STREAM):
                 raise OSError(errno.EADDRINUSE, f"process {owner} holds its lock file")
             os.unlink(self._path)
             return True
-        except BlockingIOError:  # somebody else removes it at this moment
+        except BlockingIOError:  # another process removes it at this moment
             return True
         finally:
             closeNumber(directory)
 
     def _isCurrent(self, fd: int) -> bool:
-        """Whether the name still leads to the open file; if so, one that was made for this."""
+        """Whether the name still leads to the open file. OSError if that is no lock file."""
         mine = os.fstat(fd)
         if not stat.S_ISREG(mine.st_mode):
             raise OSError(errno.EEXIST, f"{os.fsdecode(self._path)} is no lock file")
@@ -172,14 +175,14 @@ class BoundPath:
     def __init__(self, name: bytes, wantLock: bool) -> None:
         self._name = checkName(name)
         self._isFile = not isAbstract(name)
-        self._path = os.path.abspath(name) if self._isFile else name  # who changes the directory must not miss it
+        self._path = os.path.abspath(name) if self._isFile else name  # a change of the directory must not lose the path
         self._lock = PathLock(self._path, name) if wantLock and self._isFile else None
         self._identity: Identity | None = None
 
     def bind(self, sock: socket.socket, mode: int) -> None:
-        """Bind `sock`, its file having `mode` from the first. OSError if that fails; everything is then as before.
+        """Bind `sock` to a file that has `mode` from the first moment. OSError leaves everything as before.
 
-        With a lock, the path of a dead socket is taken over; without one, any file there is an error.
+        With a lock, the path of a dead socket is taken over. Without one, any file there is an error.
         """
         if not self._isFile:
             sock.bind(self._name)
@@ -197,15 +200,15 @@ class BoundPath:
             raise
 
     def forked(self) -> list[int]:
-        """In a forked child: the file is the parent's. Return the descriptors that are, too."""
+        """In a forked child: forget the file, which is the parent's. Return the parent's descriptors."""
         self._identity = None
         return [] if self._lock is None else [self._lock.fileno()]
 
     def release(self) -> None:
-        """Remove the file if it is still ours, then let the lock go."""
+        """Remove the file if it is still ours, then release the lock."""
         identity, self._identity = self._identity, None
         if identity is not None:
-            with suppress(OSError):  # who has given up the right to remove it leaves it to the next owner
+            with suppress(OSError):  # a process that has given up the right to remove it leaves it to the next owner
                 if _identityOf(self._path) == identity:
                     os.unlink(self._path)
         if self._lock is not None:
@@ -213,7 +216,7 @@ class BoundPath:
 
 
 def _identityOf(path: bytes) -> Identity | None:
-    """What tells the file at `path` from any other, links not followed; None if there is none."""
+    """Return the identity of the file at `path`, without following links, or None if there is none."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -222,7 +225,7 @@ def _identityOf(path: bytes) -> Identity | None:
 
 
 def _ownerOfLink(path: bytes) -> int | None:
-    """The process that a symbolic link at `path` names; None if it is no link, or names no process."""
+    """Return the process that a symbolic link at `path` names, or None."""
     try:
         target = os.readlink(path)
     except OSError:
@@ -239,13 +242,13 @@ def _isAlive(process: int) -> bool:
 
 
 def _isDead(name: bytes, kind: int) -> bool:
-    """Whether nobody lives behind the socket `name`, of whatever kind that is."""
+    """Whether no live process owns the socket `name`, of any kind."""
     with openSocket(kind) as probe:
         return probe.connect_ex(name) in (errno.ECONNREFUSED, errno.ENOENT)
 
 
 def _removeStale(name: bytes, kind: int) -> None:
-    """Remove a socket behind which nobody lives. OSError if there is anything else."""
+    """Remove a socket without a live owner. OSError if the file is anything else."""
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(name).st_mode):
             raise OSError(errno.EADDRINUSE, "there is a file that is no socket")
@@ -269,7 +272,7 @@ def _bindWithMode(sock: socket.socket, name: bytes, mode: int) -> None:
 
 
 def _addModeBits(path: bytes, identity: Identity | None, mode: int) -> None:
-    """Give our file at `path` those permissions of `mode` that the umask has withheld."""
+    """Give our file at `path` the permissions of `mode` that the umask has removed."""
     if os.lstat(path).st_mode & 0o777 == mode & 0o777:
         return
     fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)

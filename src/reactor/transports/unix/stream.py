@@ -1,4 +1,4 @@
-"""Streams over UNIX sockets: ports, connectors, and what such a connection knows of its peer."""
+"""Streams over UNIX sockets: ports, connectors, and the credentials of peers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CREDENTIALS = struct.Struct("iII")
 
 
 class PeerCredentials(NamedTuple):
-    """Who is at the other end: process, user and group, as the kernel noted them."""
+    """The other end: its process, user and group, as the kernel noted them."""
 
     pid: int
     uid: int
@@ -38,8 +38,8 @@ class PeerCredentials(NamedTuple):
 class UNIXConnection(StartTLSMixin, DescriptorStream):
     """A connection over a UNIX stream socket.
 
-    A peer sees an abortConnection() of this side as an end of stream: the kernel resets only what is closed with
-    something unread.
+    A peer sees an abortConnection() of this side as an end of stream: the kernel resets only a socket that is closed
+    with unread data.
 
     Descriptors go both ways: see sendFileDescriptor, and IFileDescriptorReceiver for protocols.
     """
@@ -47,22 +47,22 @@ class UNIXConnection(StartTLSMixin, DescriptorStream):
     __slots__ = ()
 
     def getPeerCredentials(self) -> PeerCredentials:
-        """Return who called connect() (asked on the accepting side), or listen() (SO_PEERCRED, unix(7)).
+        """Return the credentials of the process that called connect(), or, for a client, listen().
 
-        The kernel vouches for it. OSError after the connection's end.
+        The kernel vouches for them (SO_PEERCRED, unix(7)). OSError after the connection's end.
         """
         data = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         return PeerCredentials(*_CREDENTIALS.unpack(data))
 
     def getTcpNoDelay(self) -> bool:
-        """False: here for programs that take every transport for TCP's, as in Twisted."""
+        """Return False. The method is for programs that treat every transport as TCP's, as in Twisted."""
         return False
 
     def setTcpNoDelay(self, enabled: bool) -> None:
-        """Nothing: there is no delay."""
+        """Do nothing: there is no delay."""
 
     def getTcpKeepAlive(self) -> bool:
-        """Whether SO_KEEPALIVE is set, which means nothing here: a peer on the same machine is not lost in silence."""
+        """Whether SO_KEEPALIVE is set. It has no effect: a peer on the same machine does not vanish silently."""
         return bool(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
 
     def setTcpKeepAlive(self, enabled: bool) -> None:
@@ -143,7 +143,7 @@ class UNIXConnector(Connector):
         self.checkPID = bool(checkPID)
 
     def getDestination(self) -> Address:
-        """Return the address asked for."""
+        """Return the requested address."""
         return copy(self.address)
 
     def _lookUp(self) -> Deferred[list[Target]]:
@@ -170,7 +170,7 @@ class UNIXConnector(Connector):
 
 
 def openBound(kind: int, address: UNIXAddress, mode: int, wantLock: bool) -> tuple[socket.socket, BoundPath]:
-    """Return a non-blocking socket bound to `address`, and what is to be released with it. CannotListenError."""
+    """Return a non-blocking socket bound to `address`, and the BoundPath to release with it. CannotListenError."""
     sock = openSocket(kind)
     try:
         bound = BoundPath(checkName(address.name), wantLock)
@@ -182,5 +182,5 @@ def openBound(kind: int, address: UNIXAddress, mode: int, wantLock: bool) -> tup
 
 
 def cannotListen(address: UNIXAddress, error: OSError) -> CannotListenError:
-    """Return the error that names `address` and what is wrong with it."""
+    """Return the error with `address` and its fault."""
     return CannotListenError("unix", "" if address.name is None else os.fsdecode(address.name), error)
