@@ -164,8 +164,8 @@ if TYPE_CHECKING:
     running: bool  # and no __getattr__, which would make a bool of every missing name
     skippedLineCount: int
 else:
-    # Attributes of the reactor, read at each access, because another reactor may be the current one by then. None of them
-    # is in __all__: a star import would read them, which makes a reactor, and would keep their values of that moment.
+    # Attributes of the reactor, read at each access, because another reactor may be the current one by then. In a
+    # running program none of them is in __all__: a star import would read them, which makes a reactor.
     _shown = frozenset({"closeCounts", "nameResolver", "overflowCount", "running", "skippedLineCount"})
 
     def __getattr__(name):
@@ -300,3 +300,6 @@ if hasattr(select, "epoll"):
 
 # Declared, because a check that reads `running` and other attributes would make a reactor.
 _directlyProvides(sys.modules[__name__], interfaces.IReactor)
+
+if TYPE_CHECKING:  # so that the package can stand for a reactor
+    __all__ += ["closeCounts", "nameResolver", "overflowCount", "running", "skippedLineCount"]

@@ -318,7 +318,7 @@ def wrappedEnd(reactor: Any) -> Ending:
     return Ending(reactor, told, peer.close, close)
 
 
-class ToldClient(ClientFactory):  # type: ignore[type-arg]
+class ToldClient(ClientFactory):
     noisy = False
     protocol = Protocol
 
@@ -493,7 +493,7 @@ def restingPort(reactor: Any) -> Resting:
     came = list[Any]()
     factory = ServerFactory()
     factory.noisy = False
-    factory.buildProtocol = came.append  # type: ignore[method-assign]
+    factory.buildProtocol = came.append  # type: ignore[assignment, method-assign]
     port = reactor.listenTCP(0, factory, interface=LOOPBACK)
     peers = list[socket.socket]()
     port._rest._seconds = 0

@@ -85,7 +85,7 @@ def sentencesOf(text: str) -> list[str]:
 
 def paragraphsOf(text: str, first: int = 1) -> Iterator[Paragraph]:
     """The paragraphs and list items of `text`, whose first line has the number `first`. Indented code is left out."""
-    begun, held, depth = 0, [], 0
+    begun, held, depth = 0, list[str](), 0
 
     def flush() -> Iterator[Paragraph]:
         if held:

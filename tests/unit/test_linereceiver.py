@@ -1466,7 +1466,7 @@ DECORATORS: dict[str, Callable[[type], Any]] = {
 def test_aClassDecoratorFindsThePlainValues(base: Any, decorator: str) -> None:
     """A decorator that takes what is in the class for a default gets the bool and the int that the program wrote."""
 
-    class Kind(Recorded, base):
+    class Kind(Recorded, base):  # type: ignore[misc]
         stripCR: bool = False
         MAX_LENGTH: int = 5
 

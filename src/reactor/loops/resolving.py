@@ -103,8 +103,9 @@ class ThreadedResolver:
             self._asked.clear()
 
     def forked(self) -> None:
-        """In a forked child: forget the parent's threads and their lock. The names that these threads look up wait again,
-        before the other waiting names.
+        """In a forked child: forget the parent's threads and their lock.
+
+        The names that these threads look up wait again, before the other waiting names.
         """
         self._lock = Lock()
         self._threads = self._unborn = 0
@@ -194,7 +195,8 @@ class ThreadedResolver:
                 continue
             except OSError:
                 pass  # the reactor has been closed meanwhile
-            self._asked.pop(lookup, None)
+            if lookup is not None:
+                self._asked.pop(lookup, None)
             lookup = answer = None
 
     def _next(self) -> _Lookup | None:

@@ -77,7 +77,7 @@ class MemoryConnector:
 
 
 class MemoryReactor:
-    """A reactor that only remembers its calls. It refuses an object that is no factory, or no protocol, as a reactor does.
+    """A reactor that only remembers its calls. It refuses an object that is no factory, or no protocol.
 
     - `tcpServers`, `tcpClients`, `sslServers`, `sslClients`, `unixServers`, `unixClients`, `adoptedPorts` and
       `adoptedStreamConnections` hold the arguments of each call, as tuples in the order of the parameters.

@@ -885,7 +885,7 @@ def test_aHandlerThatRaisesBehindTheRegistration(how: str, monkeypatch: pytest.M
     reactor, told = ASYNCIO.makeReactor(), list[str]()
     ours, theirs = socket.socketpair()
     theirs.send(b"x")
-    selector: Any = reactor.eventloop._selector  # type: ignore[attr-defined]
+    selector: Any = reactor.eventloop._selector
     epoll, raised = selector._selector, list[int]()
 
     class Interrupted:

@@ -223,7 +223,7 @@ def test_anExceptionBehindTheRegistration(
     other.send(b"x")
     told: list[str] = []
     real = epoll._epoll
-    epoll._epoll = Interrupted(real)  # type: ignore[assignment]
+    epoll._epoll = Interrupted(real)
     with pytest.raises(Interruption):
         getattr(epoll, how)(one.fileno(), told.append, "first")
     pollOnce(eventloop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import MagicMock
@@ -44,7 +45,7 @@ def wrapped(protocol: Any, factory: Any = None) -> Any:
     return (factory or WrappingFactory(Factory())).wrap(protocol)
 
 
-STANDING = {
+STANDING: dict[str, Callable[[Any], Any]] = {
     "wrapper": wrapped,
     "throttled": lambda protocol: wrapped(protocol, ThrottlingFactory(Factory())),
     "introduction": lambda protocol: Introduction(protocol, lambda transport: None),
@@ -111,7 +112,7 @@ def test_aTransportUnderTLSIsOne() -> None:
 
 def test_wrappersOfPrograms() -> None:
     """Twisted's have the name in the instance; slots and properties count, too."""
-    protocol, slotted = Protocol(), Slotted()
+    protocol, slotted = Protocol(), cast("Any", Slotted())
     slotted.wrappedProtocol = protocol
     assert behind(slotted) is behind(SimpleNamespace(wrappedProtocol=protocol)) is protocol
     tellStop(MagicMock(spec=object))

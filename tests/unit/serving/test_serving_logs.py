@@ -107,7 +107,7 @@ def test_theReasonForThatIsOneLine(pipe: Stderr) -> None:
             raise Loud("x\n2026-01-01 CRITICAL forged, too")
 
     for message, arguments in (("%s", (About(),)), (About(), None)):
-        pipe.handler.handle(logging.LogRecord("x", logging.WARNING, "", 0, message, arguments, None))  # type: ignore[arg-type]
+        pipe.handler.handle(logging.LogRecord("x", logging.WARNING, "", 0, message, arguments, None))
     lines = pipe.taken().decode().splitlines()
     assert len([line for line in lines if line.startswith("a record cannot be formatted: ")]) == 2
     assert not [line for line in lines if line.startswith("2026")]

@@ -571,7 +571,7 @@ class TestMemoryReactor:
     def test_connecting(self) -> None:
         def script(kit: Any, say: Callable[..., None]) -> None:
             memory, started = kit.testing.MemoryReactor(), list[Any]()
-            factory = Named("client")
+            factory: Any = Named("client")
             factory.startedConnecting = started.append
             connectors = [
                 memory.connectTCP("host", 7, factory, 3, ("bind", 0)),
@@ -631,7 +631,11 @@ class TestMemoryReactor:
 
     def test_portsThatAreNone(self) -> None:
         memory = MemoryReactor()
-        for listen in (memory.listenTCP, lambda port, factory: memory.listenSSL(port, factory, None)):
+        listeners: list[Callable[[int, Any], Any]] = [
+            memory.listenTCP,
+            lambda port, factory: memory.listenSSL(port, factory, None),
+        ]
+        for listen in listeners:
             with pytest.raises(ValueError, match="a port is a number"):
                 listen(70000, protocol.ServerFactory())
         assert memory.tcpServers == memory.sslServers == []
