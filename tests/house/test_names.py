@@ -613,7 +613,7 @@ ASYNCIO_NAMES = {"connection_made", "data_received", "eof_received", "pause_writ
 ASYNCIO_NAMES |= {"connection_lost", "at_eof", "feed_data", "feed_eof", "wait_closed", "is_closing", "can_write_eof"}
 ASYNCIO_NAMES |= {"write_eof", "get_extra_info", "add_reader", "add_writer", "remove_reader", "remove_writer"}
 ASYNCIO_NAMES |= {"start_tls", "server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout"}
-FOREIGN = TWISTED_NAMES | ASYNCIO_NAMES | {"parse_known_args"}  # the last is argparse's
+FOREIGN = TWISTED_NAMES | ASYNCIO_NAMES | {"parse_known_args", "stack_info"}  # of argparse, and of logging
 CAMEL = re.compile(r"_{0,2}[a-z][a-zA-Z0-9]*_?")
 
 
