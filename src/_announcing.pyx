@@ -65,9 +65,7 @@ cdef class AnnouncingAttribute:
         self.own = place.removesuffix("buffer") + "own"
 
     def __get__(self, owner, cls):
-        if owner is None or (
-            LINE_TAG(<PyObject *>owner) in pristine and not PyObject_GenericGetAttr(owner, self.own)
-        ):
+        if owner is None or not may_have_own(self, owner):
             return self.default
         return owner.__dict__.get(self.name, self.default)
 
@@ -82,6 +80,17 @@ cdef class AnnouncingAttribute:
         except KeyError:
             raise AttributeError(self.name) from None
         announce(owner, self.place)
+
+
+cdef bint may_have_own(AnnouncingAttribute self, object owner) except -1:
+    """Whether `owner` may have a value of its own: if it says so, or if what it says cannot be relied on."""
+    try:
+        if PyObject_GenericGetAttr(owner, self.own):
+            return True
+    except AttributeError:
+        # The descriptor was copied into a class of another kind.
+        return True
+    return LINE_TAG(<PyObject *>owner) not in pristine
 
 
 # The types of values that a class attribute which announces may have.

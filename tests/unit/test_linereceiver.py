@@ -7,6 +7,7 @@ import contextlib
 import copy
 import dataclasses
 import importlib.util
+import inspect
 import itertools
 import logging
 import os
@@ -1753,6 +1754,10 @@ def test_announcingAttributesAreHarmlessElsewhere(base: Any) -> None:
     borrower = type("Borrower", (), {"delimiter": base.delimiter})()
     borrower.delimiter = b";"
     assert borrower.delimiter == b";"
+    taker: Any = type("Taker", (), {"delimiter": inspect.getattr_static(base, "delimiter")})()
+    assert taker.delimiter == b"\r\n"
+    taker.delimiter = b";"
+    assert taker.delimiter == b";"
 
 
 def test_aClassThatRefusesChanges(base: Any) -> None:
