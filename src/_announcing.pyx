@@ -38,18 +38,19 @@ cdef void announce(object owner, str place):
         (<Follower>buffer).settings = UNKNOWN
 
 
-# The version numbers of classes that are as they were before they had an instance. Each setting of an instance of such a
-# class was announced. Nothing else is sure: mock.patch, for example, replaces a class attribute and puts it back, and
-# what an instance sets meanwhile is not announced.
+# The version numbers of classes that have not changed since before their first instance. Each setting that an instance
+# of such a class has was announced. With other classes that is not sure: mock.patch, for example, replaces a class
+# attribute and puts it back, and an instance that sets its own meanwhile announces nothing.
 cdef set pristine = set()
 
 
 cdef class AnnouncingAttribute:
     """A class attribute that reads as `default`, the very object, and announces when it is set on an instance.
 
-    An instance keeps its own value in its `__dict__`, as it would without this. To look there makes CPython build a dict
-    for the instance, which costs memory. So an instance of a pristine class is looked into only if its attribute `own`
-    is true: __set__ makes it so. LineReceiver does the same for an instance whose class may have been another one.
+    An instance keeps its own value in its `__dict__`, as it would without this descriptor. To look there makes CPython
+    build a dict for the instance, which costs memory. So an instance of a pristine class is looked into only if its
+    attribute `own` is true: __set__ makes it so. LineReceiver does the same for an instance that may have had another
+    class.
     `place` names the attribute that has the buffer.
     """
 

@@ -49,9 +49,9 @@ their new place before their old place is given up. Where a copy only saves memo
 How most lines cost no object
 =============================
 
-The line that a receiver's loop got last is remembered here, too, as `lastLine`. If no other code has that line when the
-loop asks for the next one, and the next one is about as long, the same object becomes the next one (see `line_reuse`).
-Only those loops may ask, because the reference of their variable is counted.
+The line that a receiver's loop got last is remembered here, too, as `lastLine`. The same object becomes the next line,
+if that is about as long, and if no other code has the object then (see `line_reuse`). Only those loops may ask, because
+the reference of their variable is counted.
 
 Pointers into the bytes are never held across a Python call.
 """
@@ -59,7 +59,7 @@ Pointers into the bytes are never held across a Python call.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.string cimport memcmp, memcpy, memmove
@@ -599,7 +599,7 @@ cdef void drop_all(LineBuffer self) noexcept:
 
 
 cdef bytes cut_line(LineBuffer self):
-    """The line at the front, which locate() has found, as it stands."""
+    """The line at the front, which locate() has found, with its CR."""
     cdef bytes line = PyBytes_FromStringAndSize(front_of(self), whole_length_of(self))
     advance(self)
     return line
@@ -717,7 +717,7 @@ cdef inline bint still_skips(LineBuffer self) noexcept:
 cdef int append(LineBuffer self, bytes read) except -1:
     cdef Py_ssize_t size = PyBytes_GET_SIZE(read)
     if self.chunk is not None:
-        # Somebody stopped cutting before the end of the last read. From here on the tail takes all.
+        # The receiver stopped cutting before the end of the last read. From here on the tail takes all.
         if self.tail != NULL:
             move_to_tail(self, size_in(<PyObject *>self.chunk))
         elif self.pos == size_in(<PyObject *>self.chunk):

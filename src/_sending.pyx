@@ -1,8 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
 """What is sent: the buffer that gathers it, lines with their delimiter, and a count of the transports that close.
 
-An OutputBuffer is compiled because a short write costs less than half of what it does in Python, and there is one write
-for each answered line. `send_line` puts a line and its delimiter there itself, without an object that holds both.
+There is one write for each answered line, and a compiled one costs less than half of one in Python. `send_line` puts a line and its delimiter there itself, without an object that holds both.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize

@@ -41,7 +41,7 @@ static inline Py_ssize_t line_room(Py_ssize_t size) {
 }
 
 /* A bytes object that is made with room up to the next 16 bytes and then shortened: `line_reuse` may lengthen it again.
-   Safe: allocators round up to 16 bytes anyway, nobody else has the object yet, and its size is set before it is given.
+   Safe: allocators round up to 16 bytes anyway, and the size is set before any other code gets the object.
    Earns: nothing by itself; it is the condition of `line_reuse`. */
 static inline PyObject *line_new(const char *text, Py_ssize_t size) {
     PyObject *line;
@@ -65,7 +65,7 @@ static inline PyObject *line_new(const char *text, Py_ssize_t size) {
 #define line_isReusable(line) (Py_SIZE(line) > 1)
 
 /* One more reference, counted in the width in which CPython gives a reference back.
-   Safe: the object is a line of ours, which is not immortal, and the GIL is held; debug builds use Py_INCREF.
+   Safe: the object is a line of `line_new`, which is not immortal, and the GIL is held; debug builds use Py_INCREF.
    Earns: nothing on CPython 3.11. From 3.12 on the same wait as above, half the time of a short line. */
 #ifdef Py_REF_DEBUG
 #define line_take(object) Py_INCREF(object)
@@ -73,8 +73,8 @@ static inline PyObject *line_new(const char *text, Py_ssize_t size) {
 #define line_take(object) ((object)->ob_refcnt++)
 #endif
 
-/* A line that nobody kept becomes the next one: its size is set, its hash is forgotten, its bytes are written by the
-   caller, who gets a reference of its own. Nothing happens, and the result is 0, if the next line needs other room.
+/* A line that no other code has becomes the next one: its size is set and its hash forgotten; the caller writes its
+   bytes, and gets a reference of its own. Nothing happens, and the result is 0, if the next line needs other room.
    Safe: two references are that of `lastLine` and that of the variable of the loop that asks, so no other code can see
    the bytes change. Only the receivers' own loops ask. CPython's zip() does the same with its tuples.
    Earns: 120 of 788. */
@@ -92,8 +92,8 @@ static inline int line_reuse(PyObject *line, Py_ssize_t size) {
 #endif
 
 /* An empty list that has memory for some items, and `line_push`, which takes the reference to the item it appends.
-   Safe: a list may have more memory than items (`allocated`), CPython fills such a list in the same way, and the list
-   is given to nobody before it is complete. Without the GIL, PyList_Append is called instead.
+   Safe: a list may have more memory than items (`allocated`), CPython fills such a list in the same way, and no
+   other code gets the list before it is complete. Without the GIL, PyList_Append is called instead.
    Earns: 50 of 355 for a line of a batch. */
 static inline PyObject *line_list(Py_ssize_t room) {
 #ifndef Py_GIL_DISABLED

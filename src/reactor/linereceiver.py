@@ -1,11 +1,15 @@
 """LineReceiver and LineOnlyReceiver: protocols that get lines.
 
-How LineReceiver is quick and yet asks for each setting before each line, as it must: a callback may change any of them.
-Where every change of a setting is announced (see `announces`), the buffer knows the settings, and its iteration ends as
-soon as one changes; the rest of that read is then delivered by a loop that asks. In the same way a batch for
-linesReceived is cut by settings that are known. The loop that asks alone serves whoever cannot announce (a property, a
-setting from a mixin, a class of which an attribute was just set), and the pure core. Our transports announce, too, when
-one of them begins to close; any other is asked for its `disconnecting` after each line.
+LineReceiver must heed each setting before each line, because a callback may change any of them. Two loops do that:
+
+- Where every change of a setting is announced (see `announces`), the buffer knows the settings. Its iteration ends as
+  soon as one changes, and the second loop delivers the rest of that read. In the same way the buffer cuts a batch for
+  linesReceived by the settings that it knows.
+- The second loop asks for each setting before each line. It alone serves the pure core, and settings that cannot
+  announce: a property, a setting from a mixin, an attribute that a program has just set on the class.
+
+The transports of this package announce when they begin to close. Any other transport is asked for its `disconnecting`
+after each line.
 """
 
 from __future__ import annotations
@@ -38,15 +42,15 @@ from reactor.protocol import Protocol
 
 log = getLogger("reactor.linereceiver")
 
-# What a receiver has for a buffer before it gets data: always empty.
+# The buffer of each receiver that has not got data yet: always empty.
 UNUSED = LineBuffer()
 
 SETTINGS = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
-# Where a TypeError comes from that may be about a setting.
+# The modules that raise a TypeError for a setting of the wrong type.
 _OWN = (__name__, "reactor.linecore._pure", "reactor._linebuf")
-# Whether an instance's own settings announce themselves, and so need no look into its dict.
+# Whether an instance's own settings announce themselves, so that its `__dict__` need not be looked into.
 _ANNOUNCED = IMPLEMENTATION == "compiled"
-# For a receiver without linesReceived. One that has it gets batches, and linesReceived is looked up before each.
+# For a receiver without linesReceived. With linesReceived, it is looked up before each batch.
 LONE_SETTINGS = (*SETTINGS, "linesReceived")
 
 
@@ -56,12 +60,12 @@ def checkOverlong(value: object) -> None:
 
 
 def isLost(transport: Any) -> bool:
-    """Whether no more lines may be delivered after a wait: the connection has gone, or is being closed."""
+    """Whether no more lines may be delivered after a wait: the transport has disconnected, or is closing."""
     return transport is not None and bool(transport.disconnecting or getattr(transport, "disconnected", False))
 
 
 def closeTooLong(protocol: Any) -> Any:
-    """Close for a line that is too long. On a transport of others MAX_LENGTH is looked up as often as by Twisted's."""
+    """Close for a line that is too long. On a foreign transport MAX_LENGTH is looked up as often as Twisted does."""
     transport = connected(protocol, "lineLengthExceeded")
     if not hasattr(type(transport), "noteClosing"):
         return transport.loseConnection()
@@ -69,10 +73,10 @@ def closeTooLong(protocol: Any) -> Any:
 
 
 def _checkSettings(settings: Mapping[str, Any]) -> None:
-    """TypeError for what `settings`, of a class's body or an instance, cannot mean, whatever comes after.
+    """TypeError for values in `settings`, of a class's body or an instance, that are wrong whatever is set later.
 
-    None is no such thing, nor is what dataclasses and attrs put there: a subclass, a decorator or a callback may set
-    the right value before the first line, as in Twisted. `explain` tells of those that never do.
+    None is not such a value, nor are the objects that dataclasses and attrs put there. A subclass, a decorator or a
+    callback may set the right value before the first line, as in Twisted. Otherwise `explain` tells of it then.
     """
     if isinstance(delimiter := settings.get("delimiter"), str):
         checkDelimiter(delimiter)
@@ -81,7 +85,7 @@ def _checkSettings(settings: Mapping[str, Any]) -> None:
 
 
 def _isPlain(cls: type, name: str) -> bool:
-    """Whether to read the setting `name` of an instance of `cls` calls no code of the program's, as a property's."""
+    """Whether reading the setting `name` of an instance of `cls` calls no code of the program, such as a property."""
     value = inspect.getattr_static(cls, name, None)
     return not hasattr(value, "__get__") or type(value).__module__ == "reactor._announcing"
 
@@ -95,9 +99,10 @@ def _isOurs(error: BaseException) -> bool:
 
 
 def explain(protocol: Any, error: TypeError) -> None:
-    """TypeError in words that help, if the limit of `protocol` is why our code, and no handler, raised `error`.
+    """Raise a TypeError that names MAX_LENGTH, if the MAX_LENGTH of `protocol` caused `error` in this package's code.
 
-    The line core tells of a delimiter by itself. A property is not asked again, as a program may count that.
+    Nothing is raised if a handler raised `error`. The line core itself names a wrong delimiter. A property is not read
+    again, because a program may count the reads.
     """
     if not _isOurs(error):
         return
@@ -120,9 +125,9 @@ class LineReceiver(Protocol):
     - `line_mode`: true for lines, false for raw data; see setLineMode and setRawMode.
     - `paused`: while true, what arrives is kept; see pauseProducing.
     - `stripCR`: if true, one CR before the delimiter is not part of the line and does not count for MAX_LENGTH.
-    - `overlong`: "close" (what Twisted does: lineLengthExceeded gets all that is buffered, and closes) or "skip"
-      (lineLengthExceeded is told once, the line is dropped up to its delimiter, and counted in `overlongCount`).
-      Nothing of it comes back: raw data begins behind it, too.
+    - `overlong`: "close" or "skip". With "close", as in Twisted, lineLengthExceeded gets all that is buffered, and
+      closes. With "skip" lineLengthExceeded is called once, and the line is dropped up to its delimiter and counted in
+      `overlongCount`. Nothing of it comes back: raw data begins behind it, too.
 
     A handler may be asynchronous: while a Deferred or coroutine that lineReceived, rawDataReceived, linesReceived or
     lineLengthExceeded returned has no result, nothing more is delivered and the transport is paused. Its failure
@@ -255,7 +260,7 @@ class LineReceiver(Protocol):
         return closeTooLong(self)
 
     def sendLine(self, line: bytes) -> Any:
-        """Send `line` and the delimiter in one write, which must not itself contain the delimiter: nobody checks."""
+        """Send `line` and the delimiter in one write. No check is made that `line` does not contain the delimiter."""
         try:
             return self.__buffer.send(self, self.transport, line)
         except AttributeError as error:
@@ -326,7 +331,7 @@ class LineReceiver(Protocol):
     def __follow(self, buffer: LineBuffer) -> int:
         """Make the settings known to the buffer for as long as none of them changes. SLOW if that cannot be."""
         if buffer.hasFollowed:
-            self.__own = True  # another class, maybe: what the instance set under the former one was not announced
+            self.__own = True  # maybe it had another class, under which it set values that were not announced
         batches = self.linesReceived is not None
         if not announces(type(self), LineReceiver, SETTINGS if batches else LONE_SETTINGS):
             self.__own = True
@@ -337,7 +342,7 @@ class LineReceiver(Protocol):
         return buffer.follow(self, self.delimiter, self.MAX_LENGTH, self.stripCR, batches)
 
     def __deliverBatch(self, buffer: LineBuffer) -> Any:
-        """Deliver all lines of a read at once, by settings that are known; then what has to be asked for."""
+        """Deliver all lines of a read at once, by the known settings; then the rest, by asking for each setting."""
         batchReceived = self.linesReceived
         if batchReceived is not None:
             lines = buffer.lines()
@@ -407,7 +412,7 @@ class LineReceiver(Protocol):
         return self.__heed(buffer, self.lineLengthExceeded(line + buffer.take()))[0]
 
     def __heed(self, buffer: LineBuffer, why: Any) -> tuple[Any, bool]:
-        """What a handler's result means: what dataReceived returns if it ends now, and whether it does."""
+        """Return what dataReceived returns if it ends now, for a handler's result `why`, and whether it ends."""
         if why is None:
             return None, False
         if hasattr(why, "addCallbacks") or isCoroutine(why):
@@ -440,7 +445,7 @@ class LineReceiver(Protocol):
                 self.transport.resumeProducing()
 
     def __goOn(self, result: Any) -> Any:
-        """The awaited result is there. The transport stays paused while more is delivered: a wait may follow."""
+        """Called with the awaited result. The transport stays paused while more is delivered: a wait may follow."""
         buffer = self.__buffer
         buffer.waiting = False
         if not buffer.busy and not isLost(self.transport):
@@ -453,7 +458,7 @@ class LineReceiver(Protocol):
         return result
 
     def __giveUp(self, failure: Any) -> None:
-        """A handler has failed: that costs the connection. `waiting` stays set, so nothing more is delivered."""
+        """Called when a handler has failed: closes the connection. `waiting` stays set, so no more is delivered."""
         buffer = self.__buffer
         buffer.waiting = True
         buffer.clear()
@@ -467,8 +472,8 @@ class LineOnlyReceiver(Protocol):
     """Receives lines and nothing else: Twisted's LineOnlyReceiver, which LineReceiver outdoes in all but simplicity.
 
     `delimiter` (b"\r\n") is looked up once a read, `MAX_LENGTH` (16384 bytes) before each line. A coroutine that
-    lineReceived returns is run beside what follows, and nothing waits for it. Lines that follow one that closed the
-    connection, in the same read, are lost, as are those that follow one that raised or was too long.
+    lineReceived returns is run beside what follows, and nothing waits for it. A line that closes the connection, that
+    is too long, or for which lineReceived raises, costs the lines behind it in the same read.
     """
 
     delimiter: bytes = b"\r\n"

@@ -49,9 +49,10 @@ TypeError for lines that are not bytes-like, as `checkLine(line)` does.
 
 LineOnlyReceiver alone uses `split(data, delimiter)`. It feeds, and gives up all complete lines, however long, as
 `Lines`, which are false if there are none (ValueError if the delimiter is empty). Iterating gives nothing by itself.
-`watch(owner, maxLength, transport)`, if the class of `owner` announces, lets it give lines, in the way that FAST does,
-for as long as none is too long and no setting changes. It returns whether iteration ends, too, when a transport begins
-to close. `rest()` returns a list of what iterating has left. With the pure `Lines`, that is everything.
+If the class of `owner` announces, `watch(owner, maxLength, transport)` lets it give lines, in the way that FAST does.
+It then gives them for as long as none is too long and no setting changes. `watch` returns whether iteration ends, too,
+when a transport begins to close. `rest()` returns a list of what iterating has left. With the pure `Lines`, that is
+everything.
 
 `announces(cls, root, names)` tells whether setting one of the attributes `names` on an instance of `cls` is announced
 to the instance's buffer. To make it so, it changes class attributes of `root` and its subclasses, with the compiled
