@@ -1,20 +1,22 @@
-"""The sending half of a stream transport: what was written and not yet sent, and who must wait for it.
+"""The writing half of a stream transport: its unsent output, and the producers that wait for it.
 
-`write`, which is the line core's (OutputBuffer), only gathers. The transport is flushed when the event in which it was
-written to is over, or before the loop sleeps (DESIGN: the path of a line), so a pipelined client is answered with one
-packet a batch and a lone request with one send.
+`write`, which is the line core's (OutputBuffer), only gathers. The transport is flushed when the event is over in which
+it was written to, or before the loop sleeps (docs/design.md: output waits for the end of the event). So a pipelined
+client is answered with one packet a batch, and a lone request with one send.
 
-The backlog is bounded. Above `highWater` bytes a streaming producer is paused, until everything has been sent. A
-backlog above `outputLimit` ends the connection at the next write with OutputLimitExceeded: a peer that does not read
-costs at most the limit and one write. One comparison in `write` watches both: `_mark` is the size above which
-something must be done.
+The backlog is bounded. Above `highWater` bytes a streaming producer is paused until everything has been sent. A backlog
+above `outputLimit` ends the connection at the next write with OutputLimitExceeded. So a peer that does not read costs
+at most the limit and one write. One comparison in `write` watches both bounds: `_mark` is the size above which `write`
+calls `_passedMark`.
 
-    _mark = -1           the next write must ask for a flush (nothing waits), or is to be dropped (the stream is over)
-    _mark = highWater    a flush will come; below the mark nobody needs to know
-    _mark = outputLimit  the high-water mark has been crossed, and the producer paused
+    _mark = -1           the next write must ask for a flush (nothing waits), or is dropped (the writing half is over)
+    _mark = highWater    a flush will come; below the mark there is nothing to do
+    _mark = outputLimit  the high-water mark has been crossed, and the producer is paused
 
-A pull producer is asked whenever nothing waits. One that then writes nothing would not be asked again by any end of
-sending: so it is asked again after PULL_REST, by a timer, until it writes or is unregistered.
+A pull producer is asked whenever nothing waits. If it then writes nothing, no end of sending asks it again. So a timer
+asks it again after PULL_REST, until it writes or is unregistered.
+
+The phases of the writing half, `_writeHalf`, stand in duplex.py.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ OUTPUT_LIMIT = 16 * 1024 * 1024
 SEND_LIMIT = 128 * 1024
 PULL_REST = 0.01
 
-# The phases of a half. The tables are in duplex.py, and for HANDSHAKE in tls/layer.py.
+# The phases of a half. The tables are in duplex.py, and the one of HANDSHAKE is in tls/layer.py.
 HANDSHAKE, OPEN, ENDING, ENDED, ABORTED = range(-1, 4)
 
 LOSING = 1  # the end is under way, or over
@@ -45,7 +47,7 @@ TOLD = 2  # the protocol has been told of it
 
 
 class OutputStream(OutputBuffer):
-    """What stream transports share: write, writeSequence, producers. A subclass sends with `_send` and ends in order.
+    """Writing for all stream transports: write, writeSequence, producers. A subclass sends, and ends in order.
 
     `highWater` and `outputLimit` (bytes; 64 KiB and 16 MiB by default) are set with setOutputLimits. `bufferSize` is
     the most that one read returns and SEND_LIMIT the most that one send is given, in bytes.
@@ -91,14 +93,14 @@ class OutputStream(OutputBuffer):
         """Whether it has not ended: the contrary of `disconnected`."""
         return not self.disconnected
 
-    # What a subclass supplies.
+    # Supplied by a subclass.
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
-        """Hand `data` to the peer; return how many bytes were taken. OSError if the stream is broken."""
+        """Hand `data` to the peer; return how many bytes it took. OSError if the stream is broken."""
         raise NotImplementedError
 
     def _sendFailed(self, error: OSError) -> None:
-        """The stream is broken."""
+        """Called when `_send` raised `error`: the stream is broken."""
         raise NotImplementedError
 
     def failConnection(self, failure: Failure) -> None:
@@ -106,20 +108,20 @@ class OutputStream(OutputBuffer):
         raise NotImplementedError
 
     def _outputEnded(self) -> None:
-        """Everything has been sent; close, or end our half, if that was asked for."""
+        """Called when everything has been sent: close, or end our half, if `_writeHalf` is ENDING."""
         raise NotImplementedError
 
     def _outputOverflowed(self) -> None:
-        """The backlog is above the limit: drop it, and the connection."""
+        """Called when the backlog is above the limit: drop it, and the connection."""
         raise NotImplementedError
 
     def connectionLost(self, reason: Failure) -> None:
-        """End, and tell everybody why. Once only: later calls do nothing."""
+        """End, and tell the producer and the protocol. Once only: later calls do nothing."""
         raise NotImplementedError
 
     def _end(self, reason: Failure) -> None:
-        """Do what _endOnce is asked for. Each step can be done again, but for calls of others, which note themselves
-        before they are made.
+        """Do the work of _endOnce. Each step can be done again, except calls of other objects. Those are noted before
+        they are made.
         """
         raise NotImplementedError
 
@@ -138,10 +140,10 @@ class OutputStream(OutputBuffer):
         self.write(b"".join(iovec))
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Attach a producer: RuntimeError if there is one; stopProducing() if the connection is over. TypeError if
-        `producer` is none.
+        """Attach a producer, or call its stopProducing() if the connection is over.
 
-        A pull producer is asked at once, then whenever all is sent. One that writes nothing is asked again after 10 ms.
+        A pull producer is asked at once, then whenever all is sent. If it writes nothing, it is asked again after
+        10 ms. RuntimeError if there is a producer already, TypeError if `producer` is none.
         """
         checkProducer(producer)
         if self.producer is not None:
@@ -165,7 +167,7 @@ class OutputStream(OutputBuffer):
             self._flushSoon()
 
     def stopConsuming(self) -> None:
-        """Detach the producer and close in order: what a producer that failed asks for."""
+        """Detach the producer and close in order. A producer that has failed calls it."""
         self.unregisterProducer()
         self.loseConnection()
 
@@ -185,8 +187,8 @@ class OutputStream(OutputBuffer):
     def noteClosing(self, reason: ConnectionDone, level: int = logging.INFO) -> None:
         """Have connectionLost get `reason`, in place of ConnectionDone, after the loseConnection() that follows.
 
-        The reactor counts it in `closeCounts`, and it is a record of `level`. The first reason stands; one that comes
-        when the connection is closing already means nothing. See reactor.protocol.closeFor.
+        The reactor counts it in `closeCounts`, and it is a record of `level`. The first reason stands. A reason that
+        comes when the connection is already closing means nothing. See reactor.protocol.closeFor.
         """
         if self._closeReason is None and not (self.disconnecting or self.disconnected):
             self._closeReason = reason
@@ -197,7 +199,7 @@ class OutputStream(OutputBuffer):
 
     @property
     def endIsKnown(self) -> bool:
-        """Whether what ends below is no news: the end was told, or its reason is decided."""
+        """Whether the end of the transport below is no news: it has been told, or its reason is decided."""
         return self.disconnected
 
     def _closedInOrder(self) -> Failure:
@@ -205,15 +207,15 @@ class OutputStream(OutputBuffer):
         return Failure(self._closeReason or ConnectionDone())
 
     def writeNow(self, data: bytes) -> None:
-        """Write `data`, and send what the peer takes without waiting for the end of the event."""
+        """Write `data`, and send at once as much as the peer takes."""
         if self.unsent or self._writing or self._writeHalf >= ENDED:
             self._writeAndFlush(data)
             return
-        # What the peer takes whole, as a rule, is not kept before, and no producer is paused and resumed for it.
+        # As a rule the peer takes it whole. Then it is never kept, and no producer is paused and resumed for it.
         try:
             sent = self._send(data)
         except OSError:
-            self._writeAndFlush(data)  # it will happen again, where everything is kept that must be
+            self._writeAndFlush(data)  # the error will come again, where all that must be kept is kept
             return
         if sent < len(data):
             self._hold(self.highWater)
@@ -229,11 +231,11 @@ class OutputStream(OutputBuffer):
     def doWrite(self) -> None:
         """The peer takes more."""
         if not self._writing:
-            self.stopWriting()  # a program has had the descriptor watched, and the loop would come for ever
+            self.stopWriting()  # a program has called addWriter, and the loop would come for ever
         self.flush()
 
     def flush(self) -> None:
-        """Send once as much as the peer takes, and do what was waiting for the end of it."""
+        """Send once as much as the peer takes. If that is all, do the work that waited for it."""
         output = self._front()
         if output is not None:
             if self._writeHalf >= ENDED:  # written while data was delivered, when `_mark` lets writes through
@@ -259,7 +261,7 @@ class OutputStream(OutputBuffer):
             return self._send(first)
 
     def _sentAll(self) -> None:
-        """Do what was waiting for the end of the output."""
+        """Do the work that waited for the end of the output."""
         if self._writeHalf >= ENDED:
             return
         if self._writing:
@@ -297,7 +299,7 @@ class OutputStream(OutputBuffer):
         self._asking = None
         producer = self.producer
         if producer is None or self.streamingProducer or self.unsent or self._writeHalf >= ENDED:
-            return  # what waits is sent first, and then it is asked
+            return  # the output that waits is sent first, and then the producer is asked
         try:
             self._ask(producer)
         except BaseException:
@@ -330,14 +332,14 @@ class OutputStream(OutputBuffer):
                     self._beside(asked)
 
     def _endOnce(self, reason: Failure) -> None:
-        """Call `_end`, once; anew, if something between its steps raises, which then leaves this."""
+        """Call `_end` once. If an exception breaks it off between two steps, call it anew, and raise that."""
         if self._lost & LOSING:
             return
         self._lost |= LOSING
         try:
             self._end(reason)
         except BaseException:
-            self._lost &= ~LOSING  # should this be broken off as well, the next call goes on
+            self._lost &= ~LOSING  # if this is broken off as well, the next call goes on
             self._end(reason)
             self._lost |= LOSING
             raise
@@ -346,8 +348,8 @@ class OutputStream(OutputBuffer):
         self.reactor.flushSoon(self)
 
     def _beside(self, result: object) -> None:
-        """A callback has returned `result`, which is not None: a coroutine is run beside what follows, and its failure
-        costs the connection.
+        """A callback has returned `result`, which is not None. A coroutine runs beside the calls that follow, and its
+        failure costs the connection.
         """
         beside(result, self._besideFailed)
 

@@ -1,7 +1,7 @@
 """startTLS for transports: the connection goes on, TLS from here on.
 
-What was read so far was plain, and must not count as protected (CVE-2011-0411): if the protocol still has some of it
-to deliver, the connection is refused. So it is if plain bytes come where the handshake should.
+All bytes read so far were plain, and must not count as protected (CVE-2011-0411). If the protocol still has some of
+them to deliver, the connection is refused. It is refused as well if plain bytes come in the place of the handshake.
 
 The transport that the protocol had becomes two. A copy of it keeps the socket and the unsent output, in plain, and
 carries the TLS connection. The old object becomes a stand-in (protocol/standins.py) for the TLS connection. So an
@@ -25,7 +25,7 @@ from reactor.transports.tls.layer import PLAIN_BYTES, undelivered
 
 
 class StartTLSMixin:
-    """startTLS for the Connection of a family. `hostname`, if a client's connection has it, is whom it was to reach."""
+    """startTLS for the Connection of a family. A client's connection may have `hostname`, the host it connects to."""
 
     __slots__ = ()
 
@@ -40,11 +40,11 @@ class StartTLSMixin:
         self, contextFactory: ContextFactory | None = None, normal: bool = True, hostname: str | None = None
     ) -> None:
         """Go on with TLS, as client if this side has connected and as server if it has accepted (not `normal`: the
-        other way round). What was written before is sent in plain, what is written from now on in TLS.
+        other way round). Earlier writes are sent in plain, writes from now on in TLS.
 
-        `contextFactory` is a context or what has getContext() (see reactor.tlsoptions); None for a client means the
-        system's trust. A client verifies `hostname`, else that of the factory, else the host it has connected to. After
-        the handshake the protocol's handshakeCompleted() is called, if it has one. If there is no good handshake,
+        `contextFactory` is a context or an object with getContext() (see reactor.tlsoptions); None for a client means
+        the system's trust. A client verifies `hostname`, else that of the factory, else the host it has connected to.
+        After the handshake the protocol's handshakeCompleted() is called, if it has one. If there is no good handshake,
         connectionLost gets SSLError, or TimeoutError after the handshake's deadline.
 
         The connection is refused, with SSLError, if the protocol has bytes that it received and has not delivered: they
@@ -52,8 +52,8 @@ class StartTLSMixin:
         them; a protocol of yours that keeps bytes should have one.
 
         `protocol.transport` is another object from now on. RuntimeError if there is TLS already or the connection is
-        ending; nothing happens if it has ended. ValueError without what is needed to begin, and for a context of the
-        other side, TypeError for what is no context factory.
+        ending; nothing happens if it has ended. ValueError if a certificate or a host name is missing, and for a
+        context of the other side. TypeError for an object that is no context factory.
         """
         beginTLS(cast("Connection", self), contextFactory, self._hasConnected == normal, hostname)
 
@@ -61,7 +61,7 @@ class StartTLSMixin:
 def beginTLS(
     connection: Connection, contextFactory: ContextFactory | None, isClient: bool, hostname: str | None
 ) -> None:
-    """Do what startTLS says."""
+    """See StartTLSMixin.startTLS."""
     if connection.disconnected:
         return
     if connection.disconnecting or connection._writeHalf != OPEN or connection._readHalf != OPEN:
@@ -95,7 +95,7 @@ def beginTLS(
 
 
 def contextFor(contextFactory: ContextFactory | None, isClient: bool) -> ContextFactory:
-    """Return `contextFactory`, or what None stands for. ValueError for a server that has none."""
+    """Return `contextFactory`, or for None a client's default. ValueError for a server that has none."""
     if contextFactory is None:
         if not isClient:
             raise ValueError("a server needs a context with a certificate")
@@ -104,17 +104,17 @@ def contextFor(contextFactory: ContextFactory | None, isClient: bool) -> Context
 
 
 def askedContext(contextFactory: ContextFactory | None, isClient: bool) -> ContextFactory:
-    """Return what contextFor does, asked at once whether it fits: errors as for tlsoptions.checkContext."""
+    """Return the result of contextFor, checked at once: errors as for tlsoptions.checkContext."""
     return checkContext(contextFor(contextFactory, isClient), isClient)
 
 
 def hostOf(contextFactory: ContextFactory | None, known: str | None) -> str | None:
-    """Return whom a client verifies: the factory's `hostname` if it has one, else the one that is `known`."""
+    """Return the host name that a client verifies: the factory's `hostname` if it has one, else `known`."""
     return getattr(contextFactory, "hostname", None) or known
 
 
 def _replace(connection: Connection, layer: TLSConnection) -> Connection:
-    """Return a copy of `connection` that owns its socket and carries `layer`, and make an alias of the old object."""
+    """Return a copy of `connection` that owns its socket and carries `layer`. The old object becomes a stand-in."""
     reactor = connection.reactor
     lower = _copyOf(connection)
     reactor.addReader(lower)  # first, as the system may refuse it: then nothing has happened
@@ -142,9 +142,9 @@ def _copyOf(connection: Connection) -> Connection:
     slots = {name for each in kind.__mro__ for name in getattr(each, "__slots__", ())}
     for name in slots - {"__weakref__", "__dict__", "_mark", "_waiting"}:
         setattr(other, name, getattr(connection, name))
-    if hasattr(connection, "__dict__"):  # a class of somebody's own
+    if hasattr(connection, "__dict__"):  # a program's own class
         vars(other).update(vars(connection))
-    other._mark = UNLIMITED  # so that nobody is asked yet
+    other._mark = UNLIMITED  # so that the write asks for no flush yet
     other.write(connection._front() or b"")
     other._mark = connection._mark
     return other

@@ -1,14 +1,15 @@
 """Connection: a connected stream socket of any family, and the protocol that lives on it.
 
-The path of a line runs through doRead: one bounded recv an event (level-triggered polling asks again, so nobody
-starves the rest), one call of dataReceived, and one send of what that call wrote. doRead takes care of its own end of
-stream and errors; what escapes from it was raised by the protocol, and the loop gives that to failConnection.
+The path of a line runs through doRead: one bounded recv an event, one call of dataReceived, and one send of the output
+of that call. Level-triggered polling asks again, so no peer starves the rest. doRead takes care of its own end of
+stream and errors. So an exception that escapes from it was raised by the protocol, and the loop gives that to
+failConnection.
 
-A readiness flag only wakes: recv and send tell what really happened, and no connection is closed because of a flag.
-When the system has no memory for a send it is tried again after SEND_REST, by a timer: polling would call the socket
-writable all the time, as its own buffer has room.
+A readiness flag only wakes. recv and send tell the truth, and no connection is closed because of a flag. If the system
+has no memory for a send, a timer tries it again after SEND_REST. Polling would call the socket writable all the time,
+as its own buffer has room.
 
-How it ends, and what its methods mean, stands in duplex.py.
+The phases of a connection, and the meaning of its methods, stand in duplex.py.
 """
 
 from __future__ import annotations
@@ -67,9 +68,9 @@ class Connection(DuplexStream):
         return f"<{type(self).__name__} of {type(self.protocol).__name__} with {self._peer}>"
 
     def start(self) -> None:
-        """Begin to read and tell the protocol. What its connectionMade raises costs the connection.
+        """Begin to read and tell the protocol. An exception of its connectionMade costs the connection.
 
-        OSError if the system refuses to watch one more socket, which then is the caller's to close.
+        OSError if the system refuses to watch one more socket. Then the caller closes the socket.
         """
         reactor = self.reactor
         reactor.opened(self)
@@ -89,7 +90,7 @@ class Connection(DuplexStream):
     def getHost(self) -> Address:
         """Return the address of this side, also after the connection's end.
 
-        It is a copy, as all that a port accepts share one address with it.
+        It is a copy, as all connections of a port share one address with it.
         """
         return copy(self._host)
 
@@ -110,12 +111,12 @@ class Connection(DuplexStream):
 
     @property
     def socket(self) -> Socket:
-        """The socket itself, as getHandle returns it. What a port has accepted becomes a socket.socket here."""
+        """The socket itself, as getHandle returns it. An accepted one becomes a socket.socket here."""
         sock = self._sock
         if type(sock) is SocketType:
             sock = self._sock = _whole(sock)
             if self._fd < 0:
-                self.reactor.closeSoon(sock)  # what was to be closed has just given up its number
+                self.reactor.closeSoon(sock)  # the bare socket that was to be closed has just given up its number
         return cast("Socket", sock)
 
     @socket.setter
@@ -153,7 +154,7 @@ class Connection(DuplexStream):
         self.reactor.removeWriter(self)
 
     def doRead(self) -> None:
-        """Read once, deliver, and send what the protocol wrote meanwhile."""
+        """Read once, deliver, and send the protocol's output."""
         try:
             data = self._sock.recv(self._readSize)
         except (BlockingIOError, InterruptedError):
@@ -196,7 +197,7 @@ class Connection(DuplexStream):
             return
         self.stopReading()
         if self._readHalf == ENDED:
-            return  # a program has had the descriptor watched again
+            return  # a program has called addReader again
         self._readHalf = ENDED
         if (told := self.protocol.readConnectionLost()) is not None:
             self._beside(told)
