@@ -1,15 +1,15 @@
 """AsyncioReactor: the loop is asyncio's, or any that has its add_reader, uvloop among them.
 
-The event loop belongs to others too: asyncio libraries run in it beside our protocols. So it is not for us to say when
-it sleeps, and what an EpollReactor does between two sleeps (steps 1 to 4 of a turn, see ReactorBase) is a callback
-here, `_tick`. Whoever leaves something for it to do says so with `_turnSoon`: flushSoon, stop, a failure that ends the
-reactor, a deadline before all others, and, through the waker, other threads and signals. Descriptors are watched by
-the event loop itself, each with a callback of its own.
+The event loop belongs to others too: asyncio libraries run in it beside our protocols. So the reactor does not decide
+when it sleeps. The work that an EpollReactor does between two sleeps (steps 1 to 4 of a turn, see ReactorBase) is a
+callback here, `_tick`. All code that leaves work for it calls `_turnSoon`: flushSoon, stop, a failure that ends the
+reactor, a deadline before all others, and, through the waker, other threads and signals. The event loop itself watches
+descriptors, each with a callback of its own.
 
 - An event loop forgets the events of a descriptor when it is told to watch it no longer, those of the present batch
   too. So sockets are closed at once, without waiting for the end of a batch.
 - It may have no memory to forget one, and the end of a connection must not fail for that. Then _GONE takes the place of
-  who is watched no longer, and the event loop is told again when it comes with that number, or when another needs it.
+  the owner. The event loop is told again when it comes with that number, or when another owner needs the number.
 - It does not notice when a number has come to stand for another file behind its back, and then would watch nothing
   (asyncio) or wake a stranger (uvloop). Hence `_files`: what each number stood for when it was first watched.
 - uvloop watches a descriptor no longer once that has shown an error. It watches an OwnEpoll, which watches the others.
@@ -116,9 +116,9 @@ class AsyncioReactor(ReactorBase):
     def start(self) -> asyncio.Future[None]:
         """Run until stop() inside the event loop that runs this; return a Future of the end, at once.
 
-        So `await reactor.start()` is run() for coroutines. Signals are left to whoever runs the event loop. What a
-        callback raises to leave run() (KeyboardInterrupt, SystemExit) is the Future's exception; cancelling the Future
-        stops the reactor. RuntimeError in another event loop or none, ReactorAlreadyRunning if it runs already.
+        So `await reactor.start()` is run() for coroutines. Signals are left to the program that runs the event loop. A
+        KeyboardInterrupt or SystemExit of a callback becomes the Future's exception. Cancelling the Future stops the
+        reactor. RuntimeError in another event loop or none, ReactorAlreadyRunning if it runs already.
         """
         if asyncio._get_running_loop() is not self.eventloop:
             raise RuntimeError("start() is for a coroutine or callback of the reactor's own event loop")
@@ -264,9 +264,9 @@ class AsyncioReactor(ReactorBase):
 
     @contextmanager
     def insideLoop(self) -> Iterator[None]:
-        """For the block, the event loop counts as running in this thread: whoever asks asyncio for it gets this one.
+        """For the block, the event loop counts as running in this thread: asyncio returns it as the running one.
 
-        It is for calling what may use asyncio, while the event loop does not run.
+        It is for calling code that may use asyncio, while the event loop does not run.
         """
         before = asyncio._get_running_loop()
         asyncio._set_running_loop(self.eventloop)
@@ -548,7 +548,7 @@ class AsyncioReactor(ReactorBase):
         return self._readers.get(reader.fileno()) is reader
 
     def _know(self, fd: int) -> None:
-        """`fd` is to be watched. Forget who watched it when it stood for another file."""
+        """`fd` is to be watched. Forget its owner of the time when it stood for another file."""
         file = _fileOf(fd)
         if file is None:
             file = self._files.get(fd, _UNKNOWN)

@@ -310,7 +310,7 @@ def _watch(end: ChildReader | ChildTerminal) -> None:
 
 
 def hasHungUp(fd: int) -> bool:
-    """Whether the kernel reports an error or a hang-up of `fd`, as of a pipe without a reader."""
+    """Whether the kernel reports an error or a hang-up of `fd`. A pipe without a reader has one."""
     poll = select.poll()
     poll.register(fd, 0)
     try:
