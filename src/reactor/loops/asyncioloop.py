@@ -52,10 +52,10 @@ _GONE: Any = object()
 
 
 class AsyncioReactor(ReactorBase):
-    """A reactor on `eventloop`, which must have add_reader and is not closed by close().
+    """A reactor on `eventloop`, which must have add_reader, and which close() leaves open.
 
-    Without an argument it takes the event loop that runs in this thread, else it makes one of its own, of the kind that
-    asyncio's policy says, whose tasks close() cancels. `eventloop` is an attribute too. iterate() inside the event loop
+    Without an argument it takes the event loop that runs in this thread. Otherwise it makes one of its own, by
+    asyncio's policy, whose tasks close() cancels. `eventloop` is an attribute too. iterate() inside the event loop
     raises ReactorAlreadyRunning.
     """
 
@@ -66,11 +66,11 @@ class AsyncioReactor(ReactorBase):
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
         self._files: dict[int, tuple[int, int]] = {}
-        self._stale = False  # whether there is a _GONE in a table
+        self._stale = False  # whether a table has a _GONE
         self._attached = False
         self._polling = False
         self._inTick = False
-        self._inside = 0  # how many blocks of insideLoop there are
+        self._inside = 0  # the number of present blocks of insideLoop
         self._ticks = self._ticking()
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -157,7 +157,7 @@ class AsyncioReactor(ReactorBase):
 
     def reportFailure(self, failure: Failure, what: str, about: object = None) -> None:
         """See ReactorBase.reportFailure."""
-        ReactorBase.reportFailure(self, failure, what, about)  # super() would take memory
+        ReactorBase.reportFailure(self, failure, what, about)  # super() would need memory
         if self._guard.exit is not None:
             self._turnSoon()
 
@@ -177,7 +177,7 @@ class AsyncioReactor(ReactorBase):
                 self.eventloop.call_soon(taken.close)
             while self._looping:
                 try:
-                    while self._looping:  # inside a try: the interpreter looks for signals where a loop begins again
+                    while self._looping:  # inside a try, as the interpreter handles signals where a loop begins again
                         try:
                             self._leftLoop()
                             self._guard.rest()
@@ -196,13 +196,16 @@ class AsyncioReactor(ReactorBase):
             self._detach()
 
     def _leaveBroken(self, error: BaseException) -> None:
-        """uvloop that cannot begin, for want of a descriptor, counts as running for ever: then run() ends with that."""
+        """End run() with the error of a uvloop that cannot begin. Without a descriptor it counts as running."""
         if self.eventloop.is_running():
             self._guard.exit = self._guard.exit or error
             self._looping = False
 
     def _leftLoop(self) -> None:
-        """asyncio may have had no memory to note that the event loop was left, and would enter none again."""
+        """Repair asyncio's note of the running event loop.
+
+        Without memory asyncio keeps the old one, and would enter none again.
+        """
         if asyncio._get_running_loop() is self.eventloop and not self.eventloop.is_running():
             asyncio._set_running_loop(None)
 
@@ -232,12 +235,12 @@ class AsyncioReactor(ReactorBase):
             self._finishTurn()
 
     def _stopPolling(self) -> None:
-        if self._polling:  # once only: uvloop would remember the second stop() for the next time
+        if self._polling:  # once only, as uvloop would keep the second stop() for the next run
             self.eventloop.stop()
             self._polling = False
 
     def _endOfPolling(self) -> Generator[None, None, None]:
-        """What calls _stopPolling when it is sent something: see _ticking."""
+        """Call _stopPolling at each send. See _ticking."""
         ending = self._endingPolling()
         next(ending)
         return ending
@@ -278,7 +281,7 @@ class AsyncioReactor(ReactorBase):
             asyncio._set_running_loop(before)
 
     def _attach(self) -> None:
-        """Have the event loop call us. Anew: one that an exception has ended may have forgotten what it was to call."""
+        """Schedule the callback anew: an event loop that an exception has ended may have lost its callbacks."""
         self._detach()
         self._attached = True
         self._turnSoon()
@@ -295,10 +298,10 @@ class AsyncioReactor(ReactorBase):
             self._soon = self.eventloop.call_soon(self._ticks.send, False)
 
     def _ticking(self) -> Generator[None, bool, None]:
-        """Call _tick whenever the event loop sends this something: True if `_timer` has come.
+        """Call _tick at each send of the event loop, with True if `_timer` has come.
 
-        A generator, because what a signal's handler raises as the event loop comes, is raised at `yield`, and so caught
-        here. A function would be left before its first line, and nobody would come again.
+        It is a generator: an exception of a signal's handler at this call is raised at `yield`, and caught here. A
+        function would be left before its first line, and no call would follow.
         """
         failures = 0  # in a row
         while True:
@@ -322,7 +325,7 @@ class AsyncioReactor(ReactorBase):
                 self._guard.taken = error
 
     def _recover(self, failures: int) -> None:
-        """Something was raised between callbacks: the event loop goes on, and so must we."""
+        """Go on after an exception between callbacks, as the event loop does."""
         self._inTick = False
         for handle in (self._soon, self._timer):
             if handle is not None:
@@ -336,10 +339,10 @@ class AsyncioReactor(ReactorBase):
             self._wake()
 
     def _tick(self) -> None:
-        """What is to be done between two polls; then have it done again when there will be something."""
+        """Do the work between two polls, and schedule the next call."""
         soon, self._soon = self._soon, None
         if soon is not None:
-            soon.cancel()  # it is done here, and once: the second of two last turns would stop a stranger
+            soon.cancel()  # done here, and once: the second of two last turns would stop another run
         rest = self._guard.settle() if self._guard.taken is not None else 0.0
         if rest:
             self._soon = self.eventloop.call_later(rest, self._ticks.send, False)
@@ -355,7 +358,7 @@ class AsyncioReactor(ReactorBase):
             finally:
                 self._inTick = False
         if self.eventloop is not eventloop:
-            return  # a call has forked, and this is the child: what ends here is the event loop from before
+            return  # a call has forked, and this is the child: the earlier event loop ends here
         if not self._looping:
             self._leave()
         elif sleep == 0:
@@ -368,13 +371,13 @@ class AsyncioReactor(ReactorBase):
         assert due is not None, "a reactor that sleeps for a time has a delayed call"
         if self._timer is not None:
             if due - sleep < self._timerDue <= due:
-                return  # at worst it comes too early, for a call that was cancelled meanwhile
-            self._timer.cancel()  # one whose time is over may have come, and been lost to an exception
+                return  # at worst it comes too early, because its call was cancelled meanwhile
+            self._timer.cancel()  # a timer whose time is over may have come, and an exception lost it
         self._timer = self.eventloop.call_later(_roundedUp(sleep), self._ticks.send, True)
         self._timerDue = due
 
     def _leave(self) -> None:
-        """The reactor has ended; the event loop has, too, if we run it."""
+        """End the event loop too, if this reactor runs it: the reactor has ended."""
         self._detach()
         if self._life is None or self._ended is None:
             self.eventloop.stop()
@@ -398,8 +401,9 @@ class AsyncioReactor(ReactorBase):
     # Forks.
 
     def _renewLoop(self, looping: bool) -> None:
-        """Live in another event loop of the same kind: the one that there was shares more with the parent than we know
-        of. It hears nothing any more, and ends if we had run it.
+        """Move to another event loop of the same kind, as the old one shares more with the parent than we know.
+
+        The old one has no effect any more, and ends if this reactor had run it.
         """
         old = self.eventloop
         if not old.is_closed():
@@ -422,7 +426,7 @@ class AsyncioReactor(ReactorBase):
         self._timers.sooner = self._turnSoon
 
     def _deafen(self, eventloop: asyncio.AbstractEventLoop) -> None:
-        """Have the event loop poll nothing of the parent's, and take back what it was to call for us."""
+        """Stop the event loop's polls of the parent's descriptors, and withdraw our callbacks."""
         own = self._ownEpoll
         watched = {} if own else forks.interestsOf(self._readers, self._writers)
         watched[self._waker.fileno()] = select.EPOLLIN
@@ -440,7 +444,7 @@ class AsyncioReactor(ReactorBase):
                 self._forget(fd, table)
 
     def _pollFailed(self, error: Exception) -> None:
-        """The epoll inside uvloop could not be asked, and will be again at once: rest, as a loop that fails does."""
+        """Rest, as a loop that fails does: the epoll inside uvloop could not be read."""
         self._guard.taken = error
         self._guard.rest()
 
@@ -456,8 +460,8 @@ class AsyncioReactor(ReactorBase):
         self._waker.wake()
 
     def _woken(self) -> None:
-        # First: if there is no memory for it, the waker stays readable. Anew: an event loop that has had none for the
-        # call of _tick that it was to make has forgotten it.
+        # First, as without memory for it the waker stays readable. Anew, as an event loop without memory for a call of
+        # _tick has lost it.
         self._inTick = False
         if getgeneratorstate(self._ticks) == GEN_CLOSED:
             self._ticks = self._ticking()
@@ -474,16 +478,16 @@ class AsyncioReactor(ReactorBase):
             self._stopPolling()
 
     def _callFromSignal(self, callable: Callable[..., Any], *args: Any) -> None:
-        """See ReactorBase._callFromSignal. The signal has woken the event loop, but that turns without us."""
+        """See ReactorBase._callFromSignal. The signal has woken the event loop, but not our callback."""
         self._threadCalls.append([(callable, args, {})])
         try:
             self._wake()
         except OSError:
-            with suppress(RuntimeError):  # it is closed
+            with suppress(RuntimeError):  # the waker is closed
                 self.eventloop.call_soon_threadsafe(self._turnSoon)
 
     def _wakeupFd(self) -> int:
-        # The program may have signal handlers in the event loop, which has its own descriptor for them: it wakes too.
+        # The program may have signal handlers in the event loop, whose own descriptor for them wakes it too.
         before = signal.set_wakeup_fd(-1)
         if before == -1:
             return self._waker.writeFd
@@ -566,7 +570,7 @@ class AsyncioReactor(ReactorBase):
     def _watch(
         self, fd: int, table: dict[int, Any], owner: Any, add: Callable[..., object], call: Callable[[Any], None]
     ) -> None:
-        """Put `owner` into `table` and have it called, or leave no trace of it."""
+        """Put `owner` into `table` and watch it, or leave no trace of it."""
         before = table.get(fd)
         table[fd] = owner
         try:
@@ -574,10 +578,11 @@ class AsyncioReactor(ReactorBase):
             try:
                 add(fd, call, known)
             except FileNotFoundError:
-                # The event loop remembers the number from before, as it had no memory to forget it, and does so now.
+                # The event loop still has the old watch of this number, as it had no memory to forget it. It does so
+                # now.
                 add(fd, call, known)
             except FileExistsError:
-                # A signal's handler has raised behind the kernel's registration, of which asyncio does not know.
+                # A signal's handler has raised after the kernel's registration, so asyncio does not know of it.
                 _unregister(self.eventloop, fd)
                 add(fd, call, known)
         except BaseException:
@@ -610,7 +615,7 @@ class AsyncioReactor(ReactorBase):
             del self._files[fd]
 
     def _isGone(self, owner: Any, table: dict[int, Any]) -> bool:
-        """Whether the event loop has come for `owner` though that is not in `table`. It is told again to forget."""
+        """Whether the event loop calls for an `owner` that is not in `table`. If so, tell it again to forget."""
         self._stale = False
         for each in (self._readers, self._writers):
             for fd in [fd for fd, known in each.items() if known is _GONE]:
@@ -620,7 +625,7 @@ class AsyncioReactor(ReactorBase):
     def _catchUp(self) -> None:
         """See ReactorBase._catchUp. The event loop cannot be turned from inside, so the descriptors are polled here.
 
-        asyncio has what it polled in hand, and calls for it once more: flags only wake.
+        asyncio still has the results of its own poll, and calls for them once more: flags only wake.
         """
         if self._ownEpoll is not None:
             self._ownEpoll.catchUp()
@@ -628,7 +633,7 @@ class AsyncioReactor(ReactorBase):
         readers, writers = _readyOf(self._readers, self._writers)
         for each, table, serve in ((readers, self._readers, self._read), (writers, self._writers, self._write)):
             for fd, owner in each:
-                if table.get(fd) is owner and owner is not _GONE:  # else one before it has ended it
+                if table.get(fd) is owner and owner is not _GONE:  # otherwise an earlier callback has ended it
                     serve(owner if isOwn(owner) else Guest(self, owner))
 
     def _read(self, owner: Any) -> None:
@@ -640,7 +645,7 @@ class AsyncioReactor(ReactorBase):
                 self._ownerEnded(owner, result)
         except BaseException as error:
             self._ownerFailed(owner, failureOf(error))
-            self._turnSoon()  # what it has interrupted may have been about to ask for that
+            self._turnSoon()  # the interrupted code may have been about to schedule it
         if self._polling:
             self._stopPolling()
 
@@ -653,18 +658,18 @@ class AsyncioReactor(ReactorBase):
                 self._ownerEnded(owner, result)
         except BaseException as error:
             self._ownerFailed(owner, failureOf(error))
-            self._turnSoon()  # what it has interrupted may have been about to ask for that
+            self._turnSoon()  # the interrupted code may have been about to schedule it
         if self._polling:
             self._stopPolling()
 
 
 def _losesFailed(eventloop: asyncio.AbstractEventLoop) -> bool:
-    """Whether `eventloop` is uvloop's, on a system where something can be done about it."""
+    """Whether `eventloop` is uvloop's, on a system with epoll, which helps."""
     return hasattr(select, "epoll") and any(kind.__module__ == "uvloop" for kind in type(eventloop).__mro__)
 
 
 def _pollOf(eventloop: asyncio.AbstractEventLoop) -> int:
-    """The epoll of `eventloop`, asyncio's or uvloop's; -1 if it has none, or nobody can know."""
+    """Return the epoll of `eventloop`, asyncio's or uvloop's; -1 if it has none, or if it is unknown."""
     if not hasattr(select, "epoll"):
         return -1
     backend = getattr(eventloop, "_get_backend_id", None)  # uvloop
@@ -687,7 +692,7 @@ _Ready = list[tuple[int, Any]]
 
 
 def _readyOf(readers: dict[int, Any], writers: dict[int, Any]) -> tuple[_Ready, _Ready]:
-    """Return those of each table whose descriptors can be read from, or written to, or have failed."""
+    """Return the owners of each table with a readable, writable or failed descriptor."""
     if not hasattr(select, "poll"):  # Windows
         if not (readers or writers):
             return [], []
@@ -704,7 +709,7 @@ def _readyOf(readers: dict[int, Any], writers: dict[int, Any]) -> tuple[_Ready, 
 
 
 def _fileOf(fd: int) -> tuple[int, int] | None:
-    """What `fd` stands for, None if the system does not say. Of nothing, which add_reader will find out, _NOTHING."""
+    """Return the identity of the file of `fd`, None if it is unknown, _NOTHING if `fd` is closed."""
     try:
         status = os.fstat(fd)
     except OSError as error:
@@ -713,5 +718,5 @@ def _fileOf(fd: int) -> tuple[int, int] | None:
 
 
 def _roundedUp(sleep: float) -> float:
-    """`sleep` in whole milliseconds, which some loops round to: they would come too early for a call, and spin."""
+    """Return `sleep` in whole milliseconds, rounded up. Some loops round down; they would come too early, and spin."""
     return math.ceil(sleep * 1000) / 1000

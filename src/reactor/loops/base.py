@@ -1,5 +1,6 @@
-"""ReactorBase: everything that reactors share. A subclass supplies four things: interest in descriptors, time, a
-wake-up from other threads, and the loop itself.
+"""ReactorBase: everything that reactors share.
+
+A subclass supplies interest in descriptors, time, a wake-up from other threads, and the loop itself.
 
 One turn of the loop, in this order:
 1. It makes the calls from threads and signals that were queued when the turn began, first in, first out.
@@ -111,7 +112,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._phase = FRESH
         self._looping = False
         self._timers = TimerQueue(self.monotonic, self.seconds)
-        self._looked = self.monotonic()  # when the delayed calls were last looked at
+        self._looked = self.monotonic()  # the time of the last look at the delayed calls
         self._events = SystemEvents(self.reportFailure)
         self._threadCalls: deque[list[Any]] = deque()
         self._signals = SignalHandling(self._callFromSignal, self._wakeupFd)
@@ -191,11 +192,11 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         raise NotImplementedError
 
     def removeReader(self, reader: Any) -> None:
-        """Undo addReader; nothing if it was not added."""
+        """Undo addReader. It does nothing for a reader that was not added."""
         raise NotImplementedError
 
     def removeWriter(self, writer: Any) -> None:
-        """Undo addWriter; nothing if it was not added."""
+        """Undo addWriter. It does nothing for a writer that was not added."""
         raise NotImplementedError
 
     def getReaders(self) -> list[Any]:
@@ -250,9 +251,9 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def stop(self) -> None:
         """Leave run() in order, on this turn or the next.
 
-        "before shutdown" and "during shutdown" triggers run, and their Deferreds are waited for, with the reactor
-        running; then every port and connection is closed with ConnectionLost; then come the "after" triggers. Delayed
-        calls stay for the next run. ReactorNotRunning if it does not run or is stopping.
+        "before shutdown" and "during shutdown" triggers run, and the reactor still works while it waits for their
+        Deferreds. Then it closes every port and connection with ConnectionLost. The "after" triggers come last. Delayed
+        calls stay for the next run. ReactorNotRunning if the reactor does not run or is stopping.
         """
         if not self._mayStop:
             raise ReactorNotRunning("the reactor is not running, or is stopping already")
@@ -362,7 +363,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         if not atWork:
             for add, owners in ((self.addReader, readers), (self.addWriter, writers)):
                 for owner in owners:
-                    with contextlib.suppress(OSError, ValueError):  # it was closed behind our back
+                    with contextlib.suppress(OSError, ValueError):  # it was closed without a call
                         add(owner)
         forks.replaceByDead(theirs)
         self._ownResolver.goOn()
@@ -558,7 +559,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         return self._timers.callLater(delay, callable, args, kw)
 
     def getDelayedCalls(self) -> list[DelayedCall]:
-        """Return the calls to come, in no order."""
+        """Return the pending calls, in no order."""
         return self._timers.calls()
 
     # Calls of the system's making.
@@ -598,7 +599,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         self._signals.add(number, callable, args)
 
     def removeSignalHandler(self, number: int) -> bool:
-        """Undo addSignalHandler; whether there was anything to undo."""
+        """Undo addSignalHandler; return whether there was anything to undo."""
         return self._signals.remove(number)
 
     def reportFailure(self, failure: Failure, what: str, about: object = None) -> None:

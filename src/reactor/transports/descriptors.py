@@ -1,8 +1,8 @@
 """Streams that carry descriptors beside bytes (SCM_RIGHTS, unix(7)).
 
-A descriptor is sent as a duplicate, so that the program may close its own at once, and with a byte of its own, as a
+A descriptor is sent as a duplicate, so the program may close its own at once. It goes with a byte of its own, as a
 receiver may have room for one at a time. It is received with O_CLOEXEC, and only for a protocol that has
-fileDescriptorReceived: where nobody asks for descriptors, the kernel closes what the peer sends.
+fileDescriptorReceived. For other protocols the kernel closes the peer's descriptors.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ with suppress(ImportError):  # Windows has neither it nor such sockets
 
 log = getLogger("reactor.transports")
 
-# How many descriptors may wait to be sent on one connection, and the most that Linux takes in one message (SCM_MAX_FD).
+# The number of descriptors that may wait on one connection, which is also the limit of one message on Linux
+# (SCM_MAX_FD).
 DESCRIPTOR_LIMIT = 253
 _SPACE = socket.CMSG_SPACE(DESCRIPTOR_LIMIT * struct.calcsize("i")) if hasattr(socket, "CMSG_SPACE") else 0
 
 
 class DescriptorStream(Connection):
-    """A Connection over which descriptors go too."""
+    """A Connection that also carries descriptors."""
 
     __slots__ = ("_descriptors", "_wantsNone")
 
@@ -52,16 +53,17 @@ class DescriptorStream(Connection):
         ended: Callable[[Failure], None] | None = None,
     ) -> None:
         Connection.__init__(self, reactor, sock, protocol, host, peer, ended)
-        self._descriptors: list[int] | None = None  # duplicates that wait to be sent
+        self._descriptors: list[int] | None = None  # waiting duplicates
         self._wantsNone: type | None = None  # a class of protocols that takes no descriptors
 
     def sendFileDescriptor(self, descriptor: int) -> None:
-        """Send a duplicate of `descriptor`, a file, pipe or socket say, with a byte that is written.
+        """Send a duplicate of `descriptor`, for example of a file, pipe or socket, with a byte of output.
 
-        Each goes with a byte of its own, the first ones that wait, so at least as many bytes must be written in the
-        same callback, before or after: else the connection ends with FileDescriptorOverrun. `descriptor` is duplicated
-        at once and may be closed. Beyond DESCRIPTOR_LIMIT that wait the connection is reset, with OutputLimitExceeded;
-        a push producer is paused above half of that. OSError for what is no descriptor; RuntimeError under TLS.
+        Each goes with a byte of its own, the first waiting ones. So the same callback must write at least as many
+        bytes, before or after this. Otherwise the connection ends with FileDescriptorOverrun. `descriptor` is
+        duplicated at once and may be closed. Beyond DESCRIPTOR_LIMIT waiting ones the connection is reset, with
+        OutputLimitExceeded. A push producer is paused above half of that. OSError if it is no descriptor; RuntimeError
+        under TLS.
         """
         if self._writeHalf >= ENDED:
             return
@@ -94,7 +96,7 @@ class DescriptorStream(Connection):
         if type(protocol) is not self._wantsNone and self._takes(protocol):
             self._receive()
             return
-        # As Connection.doRead, whose call would cost as much as a line does.
+        # The same as Connection.doRead, whose call would cost as much as a line.
         try:
             data = self._sock.recv(self._readSize)
         except (BlockingIOError, InterruptedError):
@@ -113,11 +115,11 @@ class DescriptorStream(Connection):
             self.flush()
 
     def _takes(self, protocol: Any) -> bool:
-        """Whether `protocol` takes descriptors. Classes that do not are remembered: asking takes 1% of an event."""
+        """Whether `protocol` takes descriptors. Classes that do not are remembered: the check takes 1% of an event."""
         if getattr(protocol, "fileDescriptorReceived", None) is not None:
             return True
         kind = type(protocol)
-        if not hasattr(kind, "__getattr__"):  # else another of its instances may
+        if not hasattr(kind, "__getattr__"):  # otherwise another of its instances may
             self._wantsNone = kind
         return False
 
@@ -132,7 +134,7 @@ class DescriptorStream(Connection):
         kind, received = type(self), deque(_descriptorsIn(messages))
         try:
             if flags & socket.MSG_CTRUNC:
-                # What follows would be taken for something that it is not.
+                # The protocol would read the following bytes in a wrong way.
                 self._broke("no room for the descriptors that the peer has sent")
                 return
             if not data:
@@ -141,7 +143,7 @@ class DescriptorStream(Connection):
             self._hold(self.highWater)
             while received and type(self) is kind and not self.disconnecting:
                 take = getattr(self.protocol, "fileDescriptorReceived", None)
-                if take is None:  # one that followed another has put a protocol in its place that wants none
+                if take is None:  # an earlier descriptor has made the protocol replace itself by one that wants none
                     break
                 if (told := take(received.popleft())) is not None:
                     self._beside(told)
@@ -157,7 +159,7 @@ class DescriptorStream(Connection):
             self.flush()
 
     def _forked(self) -> list[int]:
-        """See loops.forks: what waits to be sent is the parent's to send."""
+        """See loops.forks. The parent sends the waiting descriptors."""
         return self._descriptors or []
 
     def _close(self) -> None:
@@ -169,7 +171,7 @@ class DescriptorStream(Connection):
         self._descriptors = None
         Connection._close(self)
 
-    # OutputStream's question.
+    # The method that OutputStream calls.
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         try:
@@ -178,7 +180,7 @@ class DescriptorStream(Connection):
             return 0
 
     def _sendWithDescriptors(self, data: bytes | bytearray | memoryview) -> int:
-        """Send a byte with each descriptor that waits: a receiver may have room for one at a time."""
+        """Send a byte with each waiting descriptor: a receiver may have room for one at a time."""
         waiting, sent = self._descriptors, 0
         assert waiting is not None, "there are some"
         with memoryview(data) as view:
@@ -196,7 +198,7 @@ class DescriptorStream(Connection):
 
 
 class _Overrun:
-    """Looks, when the event is over, whether each descriptor that waits has a byte to go with."""
+    """Checks, when the event is over, that each waiting descriptor has a byte to go with."""
 
     def __init__(self, connection: DescriptorStream) -> None:
         self._connection = connection

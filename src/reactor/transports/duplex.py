@@ -142,7 +142,7 @@ class DuplexStream(OutputStream):
             self.startReading()
 
     def stopProducing(self) -> None:
-        """loseConnection(), in the words of a producer."""
+        """Call loseConnection(), under the name that a producer has."""
         self.loseConnection()
 
     # For the loop and other transports.
@@ -235,7 +235,7 @@ class DuplexStream(OutputStream):
         log.limited(logging.WARNING, "%r: the system refuses to watch it, and so it ends: %r", self, error)
         self.reactor.callLater(0, self.connectionLost, Failure(ConnectionLost(str(error))))
 
-    # OutputStream's questions.
+    # The methods that OutputStream calls.
 
     def _sendFailed(self, error: OSError) -> None:
         self._broke(error)

@@ -43,14 +43,14 @@ PULL_REST = 0.01
 HANDSHAKE, OPEN, ENDING, ENDED, ABORTED = range(-1, 4)
 
 LOSING = 1  # the end is under way, or over
-TOLD = 2  # the protocol has been told of it
+TOLD = 2  # the protocol has had its call
 
 
 class OutputStream(OutputBuffer):
     """Writing for all stream transports: write, writeSequence, producers. A subclass sends, and ends in order.
 
-    `highWater` and `outputLimit` (bytes; 64 KiB and 16 MiB by default) are set with setOutputLimits. `bufferSize` is
-    the most that one read returns and SEND_LIMIT the most that one send is given, in bytes.
+    setOutputLimits sets `highWater` and `outputLimit` (bytes; 64 KiB and 16 MiB by default). `bufferSize` is the limit
+    of one read, and SEND_LIMIT that of one send, in bytes.
     """
 
     __conform__ = conform
@@ -90,7 +90,7 @@ class OutputStream(OutputBuffer):
 
     @property
     def connected(self) -> bool:
-        """Whether it has not ended: the contrary of `disconnected`."""
+        """Whether the connection has not ended: the opposite of `disconnected`."""
         return not self.disconnected
 
     # Supplied by a subclass.
@@ -126,7 +126,7 @@ class OutputStream(OutputBuffer):
         raise NotImplementedError
 
     def startWriting(self) -> None:
-        """Have doWrite called when the peer takes more."""
+        """Have the loop call doWrite when the peer takes more."""
         raise NotImplementedError
 
     def stopWriting(self) -> None:
@@ -185,7 +185,7 @@ class OutputStream(OutputBuffer):
             self._mark = highWater
 
     def noteClosing(self, reason: ConnectionDone, level: int = logging.INFO) -> None:
-        """Have connectionLost get `reason`, in place of ConnectionDone, after the loseConnection() that follows.
+        """Make connectionLost get `reason`, in place of ConnectionDone, after the loseConnection() that follows.
 
         The reactor counts it in `closeCounts`, and it is a record of `level`. The first reason stands. A reason that
         comes when the connection is already closing means nothing. See reactor.protocol.closeFor.
@@ -203,7 +203,7 @@ class OutputStream(OutputBuffer):
         return self.disconnected
 
     def _closedInOrder(self) -> Failure:
-        """Return the reason of an end that loseConnection() has brought about."""
+        """Return the reason of an end by loseConnection()."""
         return Failure(self._closeReason or ConnectionDone())
 
     def writeNow(self, data: bytes) -> None:
@@ -279,7 +279,7 @@ class OutputStream(OutputBuffer):
             self._beside(asked)
 
     def _ask(self, producer: Any) -> None:
-        """Ask `producer`, the pull producer, to write; again a little later, if it does not."""
+        """Ask `producer`, the pull producer, to write, and again a little later if it does not."""
         asked = producer.resumeProducing()
         running = None if asked is None else started(asked)
         if running is None or running.called:

@@ -47,9 +47,9 @@ class StartTLSMixin:
         After the handshake the protocol's handshakeCompleted() is called, if it has one. If there is no good handshake,
         connectionLost gets SSLError, or TimeoutError after the handshake's deadline.
 
-        The connection is refused, with SSLError, if the protocol has bytes that it received and has not delivered: they
-        are plain. It is asked by its method takeUndelivered() or clearLineBuffer(), which return such bytes and forget
-        them; a protocol of yours that keeps bytes should have one.
+        The connection is refused, with SSLError, if the protocol has received bytes that it has not delivered: they are
+        plain. Its method takeUndelivered() or clearLineBuffer() returns such bytes and forgets them. A protocol of
+        yours that keeps bytes should have one of these.
 
         `protocol.transport` is another object from now on. RuntimeError if there is TLS already or the connection is
         ending; nothing happens if it has ended. ValueError if a certificate or a host name is missing, and for a
@@ -117,7 +117,7 @@ def _replace(connection: Connection, layer: TLSConnection) -> Connection:
     """Return a copy of `connection` that owns its socket and carries `layer`. The old object becomes a stand-in."""
     reactor = connection.reactor
     lower = _copyOf(connection)
-    reactor.addReader(lower)  # first, as the system may refuse it: then nothing has happened
+    reactor.addReader(lower)  # first, as the system may refuse it; nothing has happened then
     reactor.removeReader(connection)
     reactor.removeWriter(connection)
     reactor.replaced(connection, lower)

@@ -33,7 +33,7 @@ from reactor.transports.output import ABORTED, ENDED, OPEN
 
 READ_SIZE = 64 * 1024
 SEND_REST = 0.01
-# ETOOMANYREFS: too many descriptors are on their way between processes, which their receivers will end.
+# ETOOMANYREFS: too many descriptors are on their way between processes. It passes when their receivers take them.
 _NO_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -124,7 +124,7 @@ class Connection(DuplexStream):
         self._sock = sock
 
     def getHandle(self) -> Socket:
-        """Return the socket itself. It is non-blocking, and it stays the transport's."""
+        """Return the socket itself, which is non-blocking and still belongs to the transport."""
         return self.socket
 
     # For the loop and other transports.
@@ -146,7 +146,7 @@ class Connection(DuplexStream):
         self.reactor.removeReader(self)
 
     def startWriting(self) -> None:
-        """Have doWrite called when the peer takes more."""
+        """Have the loop call doWrite when the peer takes more."""
         self.reactor.addWriter(self)
 
     def stopWriting(self) -> None:
@@ -181,10 +181,10 @@ class Connection(DuplexStream):
         if self._writeHalf == ABORTED:
             self._resetOnClose()
         elif self.disconnecting:
-            # Without it, closing while there is unread input resets the connection before the peer has read our last.
+            # Without this, a close with unread input resets the connection before the peer has read our last output.
             try:  # noqa: SIM105  # suppress() takes longer than the call
                 self._sock.shutdown(socket.SHUT_RDWR)
-            except (OSError, MemoryError):  # an error can have no memory for itself
+            except (OSError, MemoryError):  # an error may lack the memory for itself
                 pass
         reactor.closeSoon(self._sock)
         self._fd = -1
@@ -209,10 +209,10 @@ class Connection(DuplexStream):
         super()._abort(reason)
 
     def _resetOnClose(self) -> None:
-        with suppress(OSError):  # the peer was faster, or the family knows no reset: closing is all there is to do
+        with suppress(OSError):  # the peer has closed before, or the family has no reset: a close is enough
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
-    # OutputStream's questions.
+    # The methods that OutputStream calls.
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         try:
@@ -254,12 +254,12 @@ class Connection(DuplexStream):
 
 
 def _whole(bare: SocketType) -> SocketType:
-    """Return a socket.socket in place of `bare`, whose number it takes over; a closed one, if that is closed."""
+    """Return a socket.socket in place of `bare`, with the same number; a closed one if `bare` is closed."""
     number = bare.fileno()
     try:
         sock = Socket(bare.family, bare.type, bare.proto, None if number < 0 else number)
     except OSError:
-        return bare  # no descriptor is free, or the number stands for no socket any more, after a fork
+        return bare  # no descriptor is free, or, after a fork, the number no longer belongs to a socket
     if number < 0:
         sock.close()
     else:

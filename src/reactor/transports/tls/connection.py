@@ -74,7 +74,7 @@ class TLSConnection(TLSLayer):
     def startTLS(
         self, contextFactory: ContextFactory | None = None, normal: bool = True, hostname: str | None = None
     ) -> None:
-        """RuntimeError: there is TLS already."""
+        """Raise RuntimeError: there is TLS already."""
         raise RuntimeError("TLS has been started already")
 
     def loseConnection(self) -> None:
@@ -120,7 +120,7 @@ class TLSConnection(TLSLayer):
                 self.reactor.callLater(0, self._deliverLater)
 
     def stopProducing(self) -> None:
-        """loseConnection(), in the words of a producer."""
+        """Call loseConnection(), under the name that a producer has."""
         self.loseConnection()
 
     if not TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""TLSLayer: TLS between a transport and a protocol. To the one it is the protocol, to the other it is the transport.
+"""TLSLayer: TLS between a transport and a protocol. It is the protocol of the one, and the transport of the other.
 
     protocol  --write-->  TLSLayer (plaintext waits)  --encrypted-->  the transport below (ciphertext waits)
     protocol  <--data---  TLSLayer                    <--ciphertext--  the transport below
@@ -257,7 +257,7 @@ class TLSLayer(TLSOutput):
                 if (made := protocol.makeConnection(self)) is not None:
                     self._beside(made)
             except BaseException:
-                self.lower.flush()  # the end of the handshake, so that it does not fail for the peer
+                self.lower.flush()  # the end of the handshake, so it does not fail for the peer
                 raise
             self._handshakeDone()
 

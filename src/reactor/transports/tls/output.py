@@ -44,7 +44,7 @@ class _Valve:
             connection._encrypt()
 
     def stopProducing(self) -> None:
-        """Nothing: connectionLost tells the same."""
+        """Do nothing: connectionLost follows."""
 
 
 class TLSOutput(OutputStream):
