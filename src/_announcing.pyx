@@ -39,8 +39,8 @@ cdef void announce(object owner, str place):
 
 
 # The version numbers of classes that have not changed since before their first instance. Each setting that an instance
-# of such a class has was announced. With other classes that is not sure: mock.patch, for example, replaces a class
-# attribute and puts it back, and an instance that sets its own meanwhile announces nothing.
+# of such a class has was announced. With other classes that is not sure. For example, mock.patch replaces a class
+# attribute and puts it back. An instance that sets its own meanwhile announces nothing.
 cdef set pristine = set()
 
 
@@ -97,7 +97,7 @@ cdef bint may_have_own(AnnouncingAttribute self, object owner) except -1:
 # The types of values that a class attribute which announces may have.
 cdef tuple PLAIN = (bytes, int, bool, type(None))
 
-# What `announces` has found, by the version number of the class.
+# The verdicts of `announces`, by the version number of the class.
 cdef dict verdicts = {}
 
 # How many entries `verdicts` and `pristine` have at most. One that is forgotten costs time or memory, and nothing else.

@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
-"""What is sent: the buffer that gathers it, lines with their delimiter, and a count of the transports that close.
+"""Sending: the buffer that gathers output, lines with their delimiter, and a count of the transports that close.
 
-There is one write for each answered line, and a compiled one costs less than half of one in Python. `send_line` puts a line and its delimiter there itself, without an object that holds both.
+There is one write for each answered line, and a compiled one costs less than half of one in Python. `send_line` puts a
+line and its delimiter there itself, without an object that holds both.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
@@ -57,7 +58,7 @@ cdef class Disconnectable:
 
 
 cdef class OutputBuffer(Disconnectable):
-    """What was written and not yet sent. reactor.linecore has the contract.
+    """Output that was written and not yet sent. reactor.linecore has the contract.
 
     Base of the transports that gather output. A lone write is kept as the object it came as, in `first`. The next write
     moves all to `gathered`.
@@ -170,7 +171,7 @@ cdef object send_asking(object owner, object transport, object line):
 
 
 cdef object send_lines(object owner, object transport, object lines, bytes delimiter):
-    """What send_line does, for each of `lines`, in one write; none if there are no lines."""
+    """Do the same as send_line for each of `lines`, in one write; no write if there are no lines."""
     cdef Py_ssize_t size = -1 if delimiter is None else size_joined(lines, <PyObject *>delimiter)
     if size < 0:
         return send_all_asking(owner, transport, lines)

@@ -1,6 +1,6 @@
-"""What the other modules of the line core use of src/_announcing.pyx."""
+"""The part of src/_announcing.pyx that the other modules of the line core use."""
 
-# What a Follower has of its owner's settings.
+# A Follower's knowledge of its owner's settings.
 cdef enum:
     UNKNOWN = 0
     KNOWN = 1

@@ -1,4 +1,4 @@
-"""What Cython sees of src/linetricks.h, and the plain C names that every module of the line core needs."""
+"""src/linetricks.h for Cython, and the plain C names that every module of the line core needs."""
 
 from cpython.object cimport PyObject
 

@@ -1,4 +1,4 @@
-"""What the other modules of the line core use of src/_sending.pyx.
+"""The part of src/_sending.pyx that the other modules of the line core use.
 
 The functions that each sent line passes through are inline here: without that, an answered line costs 40 instructions
 more, of 1,538 (CPython 3.11).

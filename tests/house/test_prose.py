@@ -28,7 +28,6 @@ UNSWEPT: tuple[str, ...] = (
     "src/reactor/linecore",
     "src/reactor/linereceiver.py",
     "src/reactor/loops/base.py",
-    "src/reactor/transports/duplex.py",
     "src/reactor/transports/starttls.py",
     "src/reactor/transports/tls",
     "tests",

@@ -1,20 +1,20 @@
 """AsyncioReactor: the loop is asyncio's, or any that has its add_reader, uvloop among them.
 
-The event loop belongs to others too: asyncio libraries run in it beside our protocols. So the reactor does not decide
-when it sleeps. The work that an EpollReactor does between two sleeps (steps 1 to 4 of a turn, see ReactorBase) is a
-callback here, `_tick`. All code that leaves work for it calls `_turnSoon`: flushSoon, stop, a failure that ends the
-reactor, a deadline before all others, and, through the waker, other threads and signals. The event loop itself watches
-descriptors, each with a callback of its own.
+The event loop belongs to other code too: asyncio libraries run in it beside our protocols. So this reactor does not
+decide when it sleeps. The work of an EpollReactor between two sleeps (steps 1 to 4 of a turn, see ReactorBase) is a
+callback here, `_tick`. Code that leaves work for it calls `_turnSoon`. Examples are flushSoon, stop, a failure that
+ends the reactor, and a deadline before all others. Other threads and signals call it through the waker. The event loop
+itself watches descriptors, each with a callback of its own.
 
-- An event loop forgets the events of a descriptor when it is told to watch it no longer, those of the present batch
-  too. So sockets are closed at once, without waiting for the end of a batch.
-- It may have no memory to forget one, and the end of a connection must not fail for that. Then _GONE takes the place of
-  the owner. The event loop is told again when it comes with that number, or when another owner needs the number.
-- It does not notice when a number has come to stand for another file behind its back, and then would watch nothing
-  (asyncio) or wake a stranger (uvloop). Hence `_files`: what each number stood for when it was first watched.
-- uvloop watches a descriptor no longer once that has shown an error. It watches an OwnEpoll, which watches the others.
-- There are three ways to run. run() runs the event loop. start() lives in one that runs already. iterate() lets it
-  poll once, and is refused inside it: event loops do not nest.
+- After the end of a watch, an event loop drops the events of that descriptor, even those of the present batch. So
+  sockets are closed at once, without waiting for the end of a batch.
+- It may have no memory to forget a descriptor, and the end of a connection must not fail for that. Then _GONE takes the
+  place of its owner. The event loop is told again when it reports that number, or when another owner needs it.
+- It does not notice that a number belongs to another file now. It would then watch nothing (asyncio) or wake the wrong
+  owner (uvloop). For this reason `_files` holds the file of each number when its first watch began.
+- uvloop ends the watch of a descriptor at its first error. So it watches an OwnEpoll, which watches the others.
+- There are three ways to run. run() runs the event loop. start() lives in one that runs already. iterate() lets it poll
+  once, and is refused inside it: event loops do not nest.
 """
 
 from __future__ import annotations

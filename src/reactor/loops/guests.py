@@ -87,8 +87,9 @@ def isOwn(owner: Any) -> bool:
 
 
 def isRepeatable(call: Any) -> bool:
-    """Whether the loop may call `call` again if a signal's handler breaks it off: if it ends, or resumes, an object of
-    the reactor's own.
+    """Whether the loop may call `call` again, if a signal's handler has broken it off.
+
+    It may if `call` ends or resumes an object of the reactor's own.
     """
     owner = getattr(call, "__self__", None)
     return owner is not None and isOwn(owner) and getattr(call, "__name__", "") in _REPEATABLE

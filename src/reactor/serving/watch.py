@@ -208,8 +208,9 @@ class Connections:
         return sighting if isinstance(sighting, Sighting) and sighting.owner is self else None
 
     def over(self, lowest: Any) -> Any:
-        """Return the connection over `lowest`, None if it is not one of these. It is a TLS layer that has a protocol,
-        if there is one.
+        """Return the connection over `lowest`, None if it is not one of these.
+
+        If there is a TLS layer that has a protocol, this is the connection.
         """
         if self.sightingOf(lowest) is None:
             return None

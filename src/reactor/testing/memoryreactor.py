@@ -179,7 +179,7 @@ class MemoryReactor:
     # Listening and connecting.
 
     def listenTCP(self, port: Any, factory: Any, backlog: int = BACKLOG, interface: str = "") -> MemoryPort:
-        """Remember it in `tcpServers`. TypeError for what is no factory."""
+        """Remember it in `tcpServers`. TypeError if `factory` is none."""
         binding = listeningBinding(port, interface)
         checkFactory(factory)
         self.tcpServers.append((port, factory, backlog, interface))
@@ -203,7 +203,7 @@ class MemoryReactor:
     def listenSSL(
         self, port: Any, factory: Any, contextFactory: Any, backlog: int = BACKLOG, interface: str = ""
     ) -> MemoryPort:
-        """Remember it in `sslServers`. TypeError for what is no factory; nobody asks `contextFactory` for a context."""
+        """Remember it in `sslServers`. TypeError if `factory` is none; nobody asks `contextFactory` for a context."""
         binding = listeningBinding(port, interface)
         checkFactory(factory)
         self.sslServers.append((port, factory, contextFactory, backlog, interface))
@@ -226,7 +226,7 @@ class MemoryReactor:
     def listenUNIX(
         self, address: str | bytes, factory: Any, backlog: int = BACKLOG, mode: int = 0o666, wantPID: bool | int = 0
     ) -> MemoryPort:
-        """Remember it in `unixServers`. TypeError for what is no factory."""
+        """Remember it in `unixServers`. TypeError if `factory` is none."""
         checkFactory(factory)
         self.unixServers.append((address, factory, backlog, mode, wantPID))
         return MemoryPort(UNIXAddress(address))
@@ -240,8 +240,9 @@ class MemoryReactor:
         return self._connecting(factory, UNIXAddress(address))
 
     def adoptStreamPort(self, fileno: int, addressFamily: int, factory: Any) -> MemoryPort:
-        """Remember it in `adoptedPorts`. TypeError for what is no factory; UnsupportedAddressFamily unless it is one of
-        the Internet.
+        """Remember it in `adoptedPorts`. TypeError if `factory` is none.
+
+        UnsupportedAddressFamily if `addressFamily` is not AF_INET or AF_INET6.
         """
         checkFactory(factory)
         port = MemoryPort(_anyAddress("TCP", addressFamily))
@@ -249,15 +250,16 @@ class MemoryReactor:
         return port
 
     def adoptStreamConnection(self, fileDescriptor: int, addressFamily: int, factory: Any) -> None:
-        """Remember it in `adoptedStreamConnections`. TypeError for what is no factory."""
+        """Remember it in `adoptedStreamConnections`. TypeError if `factory` is none."""
         checkFactory(factory)
         self.adoptedStreamConnections.append((fileDescriptor, addressFamily, factory))
 
     def adoptDatagramPort(
         self, fileno: int, addressFamily: int, protocol: Any, maxPacketSize: int = MAX_PACKET_SIZE
     ) -> MemoryPort:
-        """Remember it in `adoptedPorts`. TypeError for what is no protocol; UnsupportedAddressFamily unless it is one
-        of the Internet.
+        """Remember it in `adoptedPorts`. TypeError if `protocol` is none.
+
+        UnsupportedAddressFamily if `addressFamily` is not AF_INET or AF_INET6.
         """
         checkProtocol(protocol)
         port = MemoryPort(_anyAddress("UDP", addressFamily))

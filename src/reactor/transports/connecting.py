@@ -268,7 +268,7 @@ class Connector:
         self.transport: IStreamTransport | None = None
         self._attempt: ConnectionAttempt | IHandshake | None = None
         self._factoryStarted = False
-        self._ending: Failure | None = None  # the reason of an end, while the factory is told of it
+        self._ending: Failure | None = None  # the reason of an end, during the call of the factory
         self._endTold = False
 
     def __repr__(self) -> str:

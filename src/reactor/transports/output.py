@@ -1,8 +1,8 @@
 """The writing half of a stream transport: its unsent output, and the producers that wait for it.
 
-`write`, which is the line core's (OutputBuffer), only gathers. The transport is flushed when the event is over in which
-it was written to, or before the loop sleeps (docs/design.md: output waits for the end of the event). So a pipelined
-client is answered with one packet a batch, and a lone request with one send.
+`write`, which is the line core's (OutputBuffer), only gathers. The transport is flushed when the event that wrote to it
+is over, or before the loop sleeps. So a pipelined client gets one packet a batch, and a lone request gets one send.
+docs/design.md has the reasons.
 
 The backlog is bounded. Above `highWater` bytes a streaming producer is paused until everything has been sent. A backlog
 above `outputLimit` ends the connection at the next write with OutputLimitExceeded. So a peer that does not read costs
@@ -120,8 +120,9 @@ class OutputStream(OutputBuffer):
         raise NotImplementedError
 
     def _end(self, reason: Failure) -> None:
-        """Do the work of _endOnce. Each step can be done again, except calls of other objects. Those are noted before
-        they are made.
+        """Do the steps of an end, for _endOnce.
+
+        Each step can be repeated, except calls of other objects, which are noted before they are made.
         """
         raise NotImplementedError
 
@@ -348,8 +349,9 @@ class OutputStream(OutputBuffer):
         self.reactor.flushSoon(self)
 
     def _beside(self, result: object) -> None:
-        """A callback has returned `result`, which is not None. A coroutine runs beside the calls that follow, and its
-        failure costs the connection.
+        """Handle the `result` of a callback, which is not None.
+
+        A coroutine runs beside the calls that follow, and its failure ends the connection.
         """
         beside(result, self._besideFailed)
 

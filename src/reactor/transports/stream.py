@@ -1,7 +1,7 @@
 """Connection: a connected stream socket of any family, and the protocol that lives on it.
 
-The path of a line runs through doRead: one bounded recv an event, one call of dataReceived, and one send of the output
-of that call. Level-triggered polling asks again, so no peer starves the rest. doRead takes care of its own end of
+A line passes through doRead: one bounded recv an event, one call of dataReceived, and one send of the output of that
+call. Level-triggered polling asks again, so no peer starves the rest. doRead takes care of its own end of
 stream and errors. So an exception that escapes from it was raised by the protocol, and the loop gives that to
 failConnection.
 
