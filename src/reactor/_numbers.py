@@ -1,7 +1,7 @@
 """Numbers of descriptors: no descriptor that this package opens is 0, 1 or 2.
 
 The system gives each new descriptor the lowest free number. A process may be started with one of these three closed. A
-socket of ours could then become its standard output, and every print() would write to it.
+socket taken by this package could then become its standard output, and every print() would write to it.
 
 The free places stay free: they are the program's. (The command is a program, and fills them: serving.standard.)
 """

@@ -1,12 +1,12 @@
 """LineReceiver and LineOnlyReceiver: protocols that get lines.
 
-LineReceiver must heed each setting before each line, because a callback may change any of them. Two loops do that:
+LineReceiver must look at each setting before each line, because a callback may change any of them. Two loops do that:
 
 - Where every change of a setting is announced (see `announces`), the buffer knows the settings. Its iteration ends as
   soon as one changes, and the second loop delivers the rest of that read. In the same way the buffer cuts a batch for
   linesReceived by the settings that it knows.
-- The second loop asks for each setting before each line. It alone serves the pure core, and settings that cannot
-  announce: a property, a setting from a mixin, an attribute that a program has just set on the class.
+- The second loop asks for each setting before each line. It alone serves the pure core. It also serves settings that
+  cannot announce: a property, a setting from a mixin, an attribute that a program has just set on the class.
 
 The transports of this package announce when they begin to close. Any other transport is asked for its `disconnecting`
 after each line.
@@ -42,7 +42,7 @@ from reactor.protocol import Protocol
 
 log = getLogger("reactor.linereceiver")
 
-# The buffer of each receiver that has not got data yet: always empty.
+# The buffer of each receiver before its first data: always empty.
 UNUSED = LineBuffer()
 
 SETTINGS = ("delimiter", "MAX_LENGTH", "line_mode", "stripCR", "paused")
@@ -117,23 +117,23 @@ def explain(protocol: Any, error: TypeError) -> None:
 class LineReceiver(Protocol):
     """Receives lines or raw data, and can switch: Twisted's LineReceiver, and more, which is off by default.
 
-    Settings, as class attributes, instance attributes or properties, and effective at once when a callback changes one:
+    Settings are class attributes, instance attributes or properties. A change in a callback has its effect at once:
 
     - `delimiter`: bytes that end a line, b"\\r\\n" unless set. With b"" nothing is ever a line.
-    - `MAX_LENGTH`: the longest line that is delivered, in bytes without its delimiter, 16384 unless set. With a
-      negative one every line is too long, an empty one too.
+    - `MAX_LENGTH`: the longest line to deliver, in bytes without its delimiter, 16384 unless set. With a negative value
+      every line is too long, even an empty one.
     - `line_mode`: true for lines, false for raw data; see setLineMode and setRawMode.
-    - `paused`: while true, what arrives is kept; see pauseProducing.
+    - `paused`: while true, the receiver keeps arriving data; see pauseProducing.
     - `stripCR`: if true, one CR before the delimiter is not part of the line and does not count for MAX_LENGTH.
     - `overlong`: "close" or "skip". With "close", as in Twisted, lineLengthExceeded gets all that is buffered, and
       closes. With "skip" lineLengthExceeded is called once, and the line is dropped up to its delimiter and counted in
       `overlongCount`. Nothing of it comes back: raw data begins behind it, too.
 
-    A handler may be asynchronous: while a Deferred or coroutine that lineReceived, rawDataReceived, linesReceived or
-    lineLengthExceeded returned has no result, nothing more is delivered and the transport is paused. Its failure
-    costs the connection, and no line is delivered once the connection is closing.
+    lineReceived, rawDataReceived, linesReceived and lineLengthExceeded may return a Deferred or a coroutine. Until it
+    has a result, nothing more is delivered and the transport is paused. Its failure ends the connection. No line is
+    delivered once the connection is closing.
 
-    dataReceived and makeConnection are not for overriding. No __init__ of this class needs to be called.
+    Do not override dataReceived and makeConnection. A subclass need not call __init__ of this class.
     """
 
     delimiter: bytes = b"\r\n"
@@ -144,13 +144,13 @@ class LineReceiver(Protocol):
     overlongCount: int = 0
     paused: bool = False
 
-    #: Define `linesReceived(lines)` in a subclass to get, in place of lineReceived, a list of all complete lines of a
-    #: read at once, never an empty one. Settings changed inside count after it; it ends before a line that is too long.
-    #: Its result means what that of lineReceived means. Set on an instance it counts at once, for the same read, too.
+    #: Define `linesReceived(lines)` in a subclass to get all complete lines of a read as one list, never an empty one.
+    #: It replaces lineReceived, and its result has the same meaning. Settings changed inside count after it. The list
+    #: ends before a line that is too long. Set on an instance it counts at once, for the same read, too.
     if TYPE_CHECKING:
 
         def linesReceived(self, lines: list[bytes]) -> Any:
-            """Called in place of lineReceived with a list of lines; there is none unless a subclass defines it."""
+            """Called in place of lineReceived with a list of lines, if a subclass defines it."""
 
     else:
         linesReceived: Callable[[list[bytes]], Any] | None = None
@@ -158,7 +158,7 @@ class LineReceiver(Protocol):
     _bufferClass = LineBuffer
     # An attribute of instances only, for the reason that BaseProtocol.transport is.
     __buffer: LineBuffer
-    # Whether the instance's own settings are looked for: see AnnouncingAttribute.
+    # Whether to look for settings of the instance's own: see AnnouncingAttribute.
     __own = False
     # The class for which announcingFromTheStart was called.
     __prepared: type | None = None
@@ -180,8 +180,9 @@ class LineReceiver(Protocol):
             checkOverlong(overlong)
 
     def makeConnection(self, transport: Any) -> Running | None:
-        """See BaseProtocol. TypeError if the instance's delimiter is text then, or its limit; ValueError for an
-        `overlong` that is neither word.
+        """See BaseProtocol. TypeError if the instance's delimiter or limit is text.
+
+        ValueError if `overlong` is neither "close" nor "skip".
         """
         running = super().makeConnection(transport)
         if self.overlong != "close":
@@ -191,11 +192,11 @@ class LineReceiver(Protocol):
         return running
 
     def dataReceived(self, data: bytes) -> Any:
-        """Called by the transport with what was read: bytes, bytearray or memoryview. Not for overriding.
+        """Take bytes, a bytearray or a memoryview, and deliver lines. The transport calls this; do not override it.
 
-        From inside a callback, or while a handler is waited for, it only adds to the buffer. Otherwise it delivers, and
-        returns None or the true value with which a handler stopped it; what a handler raises passes through, and the
-        rest stays for the next call.
+        Inside a callback, or while a handler's result is missing, it only adds to the buffer. Otherwise it delivers,
+        and returns None or the true value with which a handler stopped it. An exception of a handler passes through,
+        and the rest stays for the next call.
         """
         buffer = self.__buffer
         if buffer is UNUSED:
@@ -245,22 +246,22 @@ class LineReceiver(Protocol):
         raise NotImplementedError(f"{type(self).__name__} defines no lineReceived")
 
     def rawDataReceived(self, data: bytes) -> Any:
-        """Called in raw mode with what there is, never b"". A true result ends the delivery, as in lineReceived."""
+        """Called in raw mode with all bytes, never b"". A true result ends the delivery, as in lineReceived."""
         raise NotImplementedError(f"{type(self).__name__} defines no rawDataReceived")
 
     def lineLengthExceeded(self, line: bytes) -> Any:
         """Called when a line is longer than MAX_LENGTH. Closes the connection, unless `overlong` is "skip".
 
-        `line` begins with what there is of the line. By default the buffer's whole rest, delimiters included, follows
-        it, none of that is delivered, and the result is returned by dataReceived. If `overlong` is "skip", `line` is
-        that line alone, without its delimiter, and the result means what that of lineReceived means.
+        `line` begins with the received part of the line. By default the whole rest of the buffer, delimiters included,
+        follows it. None of that is delivered, and dataReceived returns the result. If `overlong` is "skip", `line` is
+        that line alone, without its delimiter, and the result has the same meaning as that of lineReceived.
         """
         if self.overlong == "skip":
             return None
         return closeTooLong(self)
 
     def sendLine(self, line: bytes) -> Any:
-        """Send `line` and the delimiter in one write. No check is made that `line` does not contain the delimiter."""
+        """Send `line` and the delimiter in one write. `line` may contain the delimiter: there is no check."""
         try:
             return self.__buffer.send(self, self.transport, line)
         except AttributeError as error:
@@ -268,7 +269,7 @@ class LineReceiver(Protocol):
             raise
 
     def sendLines(self, lines: Iterable[bytes]) -> Any:
-        """Send each of `lines` with the delimiter after it, in one write; none if there are no lines."""
+        """Send each of `lines` with the delimiter after it, in one write; without lines there is no write."""
         try:
             return self.__buffer.sendAll(self, self.transport, lines)
         except AttributeError as error:
@@ -276,14 +277,14 @@ class LineReceiver(Protocol):
             raise
 
     def setRawMode(self) -> None:
-        """Have everything after the current line, of the same read too, delivered by rawDataReceived."""
+        """Deliver everything after the current line, of the same read too, to rawDataReceived."""
         self.line_mode = 0
 
     def setLineMode(self, extra: bytes = b"") -> Any:
-        """Have lines delivered again. `extra`, the rest of a raw read that was not used, is taken as data received.
+        """Deliver lines again. `extra`, the unused rest of a raw read, counts as received data.
 
-        Inside a callback it is delivered after the callback returns, behind what is buffered; else at once, and its
-        result is returned.
+        Inside a callback it is delivered after the callback returns, behind the buffered data. Otherwise it is
+        delivered at once, and this returns the result.
         """
         self.line_mode = 1
         if extra:
@@ -291,23 +292,23 @@ class LineReceiver(Protocol):
         return None
 
     def clearLineBuffer(self) -> bytes:
-        """Return all that was received and not delivered, and forget it. Nothing of a line that is being skipped."""
+        """Return all received, undelivered bytes, and forget them. A line that is skipped is left out."""
         return self.__buffer.take()
 
     def takeUndelivered(self) -> bytes:
-        """The same for startTLS, with which another stream begins: a line that is being skipped ends, too."""
+        """Do the same as clearLineBuffer, for startTLS: another stream begins, so a skipped line ends, too."""
         taken = self.__buffer.take()
         self.__buffer.clear()
         return taken
 
     @property
     def lineCount(self) -> int:
-        """How many lines have ended on this connection, delivered or skipped."""
+        """The number of lines that have ended on this connection, delivered or skipped."""
         return self.__buffer.lineCount
 
     @property
     def heldSize(self) -> int:
-        """How many bytes were received and not delivered: lines that wait, and the beginning of one."""
+        """The number of received, undelivered bytes: waiting lines, and the beginning of one."""
         return len(self.__buffer)
 
     def pauseProducing(self) -> None:
@@ -316,7 +317,7 @@ class LineReceiver(Protocol):
         connected(self, "pauseProducing").pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Resume the transport, and deliver what is buffered; after the wait, if a handler is being waited for."""
+        """Resume the transport, and deliver the buffered data, after the result of a handler if that is missing."""
         self.paused = False
         if self.__held:
             return
@@ -324,14 +325,14 @@ class LineReceiver(Protocol):
         self.dataReceived(b"")
 
     def stopProducing(self) -> None:
-        """Deliver nothing more, and have the transport stop."""
+        """Deliver nothing more, and stop the transport."""
         self.paused = True
         connected(self, "stopProducing").stopProducing()
 
     def __follow(self, buffer: LineBuffer) -> int:
         """Make the settings known to the buffer for as long as none of them changes. SLOW if that cannot be."""
         if buffer.hasFollowed:
-            self.__own = True  # maybe it had another class, under which it set values that were not announced
+            self.__own = True  # it may have had another class, under which it set values that were not announced
         batches = self.linesReceived is not None
         if not announces(type(self), LineReceiver, SETTINGS if batches else LONE_SETTINGS):
             self.__own = True
@@ -401,7 +402,7 @@ class LineReceiver(Protocol):
         return buffer.lines()
 
     def __skips(self) -> bool:
-        """Whether a line that is too long is to be skipped; counts it if so."""
+        """Whether to skip a line that is too long; count it if so."""
         checkOverlong(self.overlong)
         if self.overlong == "close":
             return False
@@ -469,11 +470,11 @@ announcingFromTheStart(LineReceiver, LineReceiver, LONE_SETTINGS)
 
 
 class LineOnlyReceiver(Protocol):
-    """Receives lines and nothing else: Twisted's LineOnlyReceiver, which LineReceiver outdoes in all but simplicity.
+    """Receives lines and nothing else: Twisted's LineOnlyReceiver.
 
-    `delimiter` (b"\r\n") is looked up once a read, `MAX_LENGTH` (16384 bytes) before each line. A coroutine that
-    lineReceived returns is run beside what follows, and nothing waits for it. A line that closes the connection, that
-    is too long, or for which lineReceived raises, costs the lines behind it in the same read.
+    It reads `delimiter` (b"\r\n") once a read, and `MAX_LENGTH` (16384 bytes) before each line. A coroutine that
+    lineReceived returns runs beside the next lines, and nothing waits for it. If a line closes the connection, is too
+    long, or makes lineReceived raise, the lines behind it in the same read are lost.
     """
 
     delimiter: bytes = b"\r\n"
@@ -498,7 +499,7 @@ class LineOnlyReceiver(Protocol):
         return running
 
     def dataReceived(self, data: bytes) -> Any:
-        """Called by the transport with what was read. Returns what lineLengthExceeded returned, if that was called."""
+        """Take data and deliver lines. The transport calls this. Return the result of lineLengthExceeded, if called."""
         buffer = self.__buffer
         if buffer is UNUSED:
             buffer = self.__buffer = self._bufferClass()
@@ -520,14 +521,14 @@ class LineOnlyReceiver(Protocol):
         return None
 
     def __heed(self, why: Any) -> Any:
-        """What dataReceived returns, for a result of lineLengthExceeded."""
+        """Return the result of dataReceived, for a result of lineLengthExceeded."""
         if not isCoroutine(why):
             return why
         beside(why, self.__fail)
         return None
 
     def __deliver(self, lines: Lines) -> tuple[Any, bool]:
-        """Deliver what was cut. Returns what dataReceived returns if it ends then, and whether it does."""
+        """Deliver the cut lines. Return the result of dataReceived if it ends now, and whether it does."""
         self.__lines = lines
         try:
             if announces(type(self), LineOnlyReceiver, ("MAX_LENGTH",)):
@@ -563,7 +564,7 @@ class LineOnlyReceiver(Protocol):
         return closeTooLong(self)
 
     def takeUndelivered(self) -> bytes:
-        """Return what was received and not delivered, and forget it. startTLS asks: what it returns was plain."""
+        """Return the received, undelivered bytes, and forget them. startTLS calls it: such bytes were plain."""
         rest = getattr(self.__lines, "rest", None)
         lines = b"".join(line + self.delimiter for line in (self.__lines if rest is None else rest()))
         return lines + self.__buffer.take()

@@ -26,10 +26,6 @@ CELL = 15  # words of a table's cell
 UNSWEPT: tuple[str, ...] = (
     "src/_linebuf.pyx",
     "src/reactor/linecore",
-    "src/reactor/linereceiver.py",
-    "src/reactor/loops/base.py",
-    "src/reactor/transports/starttls.py",
-    "src/reactor/transports/tls",
     "tests",
 )
 

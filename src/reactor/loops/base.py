@@ -5,7 +5,7 @@ A subclass supplies interest in descriptors, time, a wake-up from other threads,
 One turn of the loop, in this order:
 1. It makes the calls from threads and signals that were queued when the turn began, first in, first out.
 2. It makes the delayed calls that are due, except those made in this turn. If the turn is late (timers.LATE), it polls
-   once before and serves the events, so that delayed calls see the input that had come in time.
+   once before and serves the events. So delayed calls see the input that had come in time.
 3. If stop() was called, it begins the shutdown.
 4. It sends the output that was written outside its own connection's event.
 5. It sleeps until a descriptor is ready, a delayed call is due, or a wake-up comes.

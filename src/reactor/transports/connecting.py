@@ -397,8 +397,8 @@ class Connector:
         self._ending = None
 
     def _tellFactory(self, factory: Any, reason: Failure, what: str) -> None:
-        # Called by name, as a method that is passed on is an object, for which there may be no memory. Noted before:
-        # what a program has been told is not told again.
+        # Called by name: a bound method to pass on is an object, for which there may be no memory. Noted before: what a
+        # program has been told is not told again.
         told: Any
         if what == "clientConnectionLost of":
             self._endTold = True

@@ -86,7 +86,7 @@ class OutputStream(OutputBuffer):
         self._lost = 0  # how far connectionLost has come: LOSING and TOLD
         self._writing = False  # the peer is awaited: doWrite will be called when it takes more
         self._closeReason: ConnectionDone | None = None
-        self._asking: IDelayedCall | None = None  # the pull producer is to be asked again
+        self._asking: IDelayedCall | None = None  # the pull producer will be asked again
 
     @property
     def connected(self) -> bool:
@@ -239,7 +239,7 @@ class OutputStream(OutputBuffer):
         """Send once as much as the peer takes. If that is all, do the work that waited for it."""
         output = self._front()
         if output is not None:
-            if self._writeHalf >= ENDED:  # written while data was delivered, when `_mark` lets writes through
+            if self._writeHalf >= ENDED:  # written during a delivery, when `_mark` lets writes through
                 self._discardOutput()
                 return
             try:

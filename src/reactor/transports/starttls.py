@@ -39,12 +39,13 @@ class StartTLSMixin:
     def startTLS(
         self, contextFactory: ContextFactory | None = None, normal: bool = True, hostname: str | None = None
     ) -> None:
-        """Go on with TLS, as client if this side has connected and as server if it has accepted (not `normal`: the
-        other way round). Earlier writes are sent in plain, writes from now on in TLS.
+        """Go on with TLS: as client if this side has connected, and as server if it has accepted.
+
+        If `normal` is false, it is the other way round. Earlier output is sent in plain, later output in TLS.
 
         `contextFactory` is a context or an object with getContext() (see reactor.tlsoptions); None for a client means
         the system's trust. A client verifies `hostname`, else that of the factory, else the host it has connected to.
-        After the handshake the protocol's handshakeCompleted() is called, if it has one. If there is no good handshake,
+        After the handshake the protocol's handshakeCompleted() is called, if it has one. Without a good handshake,
         connectionLost gets SSLError, or TimeoutError after the handshake's deadline.
 
         The connection is refused, with SSLError, if the protocol has received bytes that it has not delivered: they are

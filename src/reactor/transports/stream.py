@@ -134,7 +134,7 @@ class Connection(DuplexStream):
         return self._fd
 
     def startReading(self) -> None:
-        """Have doRead called, if the peer can still send. If the system refuses, that ends the connection."""
+        """Have the loop call doRead, if the peer can still send. If the system refuses, the connection ends."""
         if self.connected and self._readHalf == OPEN:
             try:
                 self.reactor.addReader(self)

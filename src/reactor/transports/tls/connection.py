@@ -1,4 +1,4 @@
-"""TLSConnection: TLS as protocols see it. Theory: layer.py, output.py and engine.py."""
+"""TLSConnection: the protocol's view of TLS. layer.py, output.py and engine.py have the theory."""
 
 from __future__ import annotations
 

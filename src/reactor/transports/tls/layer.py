@@ -6,9 +6,9 @@
 So it works over any stream transport of this package. TLSEngine does the work in between.
 
 The handshake comes first. Until it is done and the certificates are verified, there is no protocol. (After startTLS
-there is one, and it hears nothing.) Nothing is delivered, and output waits. The handshake has a deadline. If the loop
-itself is late, and answers the peer's part of the handshake only after that deadline, the peer gets the time anew for
-its next part. A part that is not whole gains nothing.
+there is one, and it hears nothing.) Nothing is delivered, and output waits. The handshake has a deadline. The loop
+itself may be late, and answer the peer's part of the handshake only after that deadline. Then the peer gets the time
+anew for its next part. A part that is not whole gains nothing.
 
 Output. Plaintext waits here, and is encrypted while little ciphertext waits below. See output.py.
 

@@ -1,7 +1,7 @@
 """TLSOutput: the writing half of a TLS connection, and the watch over its closing. See layer.py.
 
-Plaintext waits in OutputStream, with its marks and its cap, as over TCP. It is encrypted in pieces of CIPHERTEXT_STEP
-bytes, and only while little ciphertext waits below: a producer of ours on that transport is paused above
+Plaintext waits in OutputStream, with its marks and its limit, as over TCP. It is encrypted in pieces of CIPHERTEXT_STEP
+bytes, and only while little ciphertext waits below. A producer of ours on that transport is paused above
 CIPHERTEXT_MARK. So a connection's unsent output is bounded by its high-water mark and 64 KiB.
 
 A connection that is closing is looked at LOOKS times in `closeTimeout`, as nothing tells that the transport below gets
@@ -101,7 +101,7 @@ class TLSOutput(OutputStream):
         self._writeAndFlush(data)  # flush() knows of handshakes, and of a peer that takes little
 
     def startWriting(self) -> None:
-        """Nothing: _encrypt asks for its own next call."""
+        """Do nothing: _encrypt schedules its own next call."""
 
     def stopWriting(self) -> None:
         """Nothing."""
@@ -157,7 +157,7 @@ class TLSOutput(OutputStream):
     # The end.
 
     def _sayGoodbye(self) -> None:
-        """Say close_notify."""
+        """Send close_notify."""
         self._writeHalf = ENDED
         self._engine.close()
         self._passOn()
