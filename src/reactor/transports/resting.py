@@ -49,12 +49,12 @@ class Rest:
         if self:
             return
         before, call = self._call, self._callLater()
-        self._call, self._resume, self._again = call, resume, again  # last, as half a rest would never end
+        if call is None:
+            self._reactor.flushSoon(self)
+        self._call, self._resume, self._again = call, resume, again  # after both, as half a rest would never end
         self._isOver = False
         if before is not None and before.active():
             before.cancel()
-        if call is None:
-            self._reactor.flushSoon(self)
 
     def cancel(self) -> None:
         """End the rest without a call, if there is one."""
@@ -66,11 +66,13 @@ class Rest:
 
     def flush(self) -> None:
         """End the rest with the turn: there was no memory for a deadline."""
-        if self and self._call is None:
+        if self._resume is not None and self._call is None:
             self._end()
 
     def failConnection(self, failure: Failure) -> None:
-        """Log `failure`: `again` has failed, and has taken no rest."""
+        """Log `failure`, and try again in the next turn: `again` has failed, and has taken no rest."""
+        if self._resume is not None and self._call is None:
+            self._reactor.flushSoon(self)
         log.error("a rest could not be taken: %s", failure.getErrorMessage())
 
     def _callLater(self) -> IDelayedCall | None:

@@ -167,3 +167,37 @@ def test_oneThatIsTimedIsNotFlushed() -> None:
 def test_aRestThatCouldNotBeTakenIsTold(caplog: pytest.LogCaptureFixture) -> None:
     Owner().rest.failConnection(Failure(MemoryError("nothing left")))
     assert [record.getMessage() for record in caplog.records] == ["a rest could not be taken: nothing left"]
+
+
+def test_aRestThatCannotBeTakenIsNone() -> None:
+    """Without memory for a deadline, and for another turn, it raises. The next rest is not taken for a second one."""
+    owner = Owner()
+    owner.reactor.hasMemory = False
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(owner.reactor, "flushSoon", raiseMemoryError)
+        with pytest.raises(MemoryError):
+            owner.take()
+    assert not owner.rest
+    owner.take()
+    assert owner.rest
+    assert owner.reactor.toFlush == [owner.rest]
+    owner.rest.flush()
+    assert owner.resumed == 1
+
+
+def test_anEndThatFailsWithoutMemoryIsTriedAgainInTheNextTurn() -> None:
+    """Neither a deadline nor the next rest: the turn after that resumes the owner."""
+    owner = Owner(MemoryError())
+    owner.again = raiseMemoryError
+    owner.reactor.hasMemory = False
+    owner.take()
+    with pytest.raises(MemoryError):
+        owner.rest.flush()
+    owner.rest.failConnection(Failure(MemoryError()))
+    assert owner.reactor.toFlush == [owner.rest, owner.rest]
+    owner.rest.flush()
+    assert owner.resumed == 1
+
+
+def raiseMemoryError(_: object) -> None:
+    raise MemoryError
