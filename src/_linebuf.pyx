@@ -818,7 +818,7 @@ cdef inline Py_ssize_t searched_to(LineBuffer self, Py_ssize_t size) noexcept:
 
 
 cdef void settle_chunk(LineBuffer self) noexcept:
-    """No delimiter is left in the chunk, and there is no tail: do not hold a large read for a small rest's sake."""
+    """No delimiter is left in the chunk, and there is no tail: do not hold a large read for a few bytes."""
     cdef Py_ssize_t size = size_in(<PyObject *>self.chunk)
     self.searched = searched_to(self, size)
     if self.skipping:

@@ -148,7 +148,7 @@ cdef inline int write_bytes(OutputBuffer self, bytes added) except -1:
 
 
 cdef bint finds_gathering(object transport) except -1:
-    """Whether `transport.write` is OutputBuffer's, for a class other than the last one for which it was."""
+    """Whether `transport.write` is OutputBuffer's. Called when the class of `transport` is not the remembered one."""
     global gatheringTag
     kind = type(transport)
     if kind.__dictoffset__ or not is_plain(kind) or getattr(kind, "write", None) is not OutputBuffer.write:

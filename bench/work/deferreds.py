@@ -7,8 +7,6 @@ from typing import Any
 
 from bench.work.task import expect
 
-DEEP = 1000
-
 
 class Deferreds:
     """Option: `how`, the name of a method here. Each returns a sum that shows that it did its work."""

@@ -80,7 +80,7 @@ cdef inline int write_line(OutputBuffer self, bytes line, PyObject *delimiter) e
 
 
 cdef inline object send_line(object owner, object transport, object line, bytes delimiter):
-    """transport.write(line + owner.delimiter), sooner. `delimiter` is the owner's if it is known, else None."""
+    """transport.write(line + owner.delimiter), faster. `delimiter` is the owner's if it is known, else None."""
     if delimiter is None or not PyBytes_CheckExact(line):
         return send_asking(owner, transport, line)
     if not gathers(transport):

@@ -123,7 +123,7 @@ class LineReceiver(Protocol):
     - `MAX_LENGTH`: the longest line to deliver, in bytes without its delimiter, 16384 unless set. With a negative value
       every line is too long, even an empty one.
     - `line_mode`: true for lines, false for raw data; see setLineMode and setRawMode.
-    - `paused`: while true, the receiver keeps arriving data; see pauseProducing.
+    - `paused`: while true, the receiver stores new data and delivers none; see pauseProducing.
     - `stripCR`: if true, one CR before the delimiter is not part of the line and does not count for MAX_LENGTH.
     - `overlong`: "close" or "skip". With "close", as in Twisted, lineLengthExceeded gets all that is buffered, and
       closes. With "skip" lineLengthExceeded is called once, and the line is dropped up to its delimiter and counted in

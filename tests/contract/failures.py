@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import select
 import signal
 import socket
 import threading
@@ -56,13 +55,6 @@ def listen(reactor: Any) -> Any:
     factory = ServerFactory.forProtocol(Echo)
     factory.noisy = False
     return reactor.listenTCP(0, factory, interface=LOOPBACK)
-
-
-def isServed(reactor: Any, peer: socket.socket) -> bool:
-    """Whether a line comes back."""
-    peer.sendall(b"hello")
-    turnUntil(reactor, lambda: select.select([peer], [], [], 0)[0])
-    return peer.recv(100) == b"hello"
 
 
 class DeafWaker:
@@ -201,7 +193,11 @@ class BetweenCallbacks:
         assert len(failed) == 20
         assert failed[-1] - failed[0] >= 18 * LOOP_REST * 0.9
         assert 1 <= len(errorsIn(caplog)) <= 3
-        assert reactor._guard.unreported == 20 - len(errorsIn(caplog))
+        unreported = reactor._guard.unreported
+        assert unreported == 20 - len(errorsIn(caplog))
+        reactor._guard.tellUnreported()
+        text = f"{unreported} more exceptions were not reported, for their number or for lack of memory"
+        assert [record.getMessage() for record in caplog.records].count(text) == 1
 
     @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
     def test_exitsBetweenCallbacksStopInOrder(

@@ -14,7 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from reactor import Protocol
-from reactor.testing import FakeTransport, IOPump, PumpReactor, connect, makeFakeClient, makeFakeServer
+from reactor.testing import IOPump, PumpReactor, connect, makeFakeClient, makeFakeServer
 from reactor.transports.tls.connection import TLSConnection
 from tests.support.tlsworlds import HOST, TRUST, certificatePath, clientOptions, serverOptions
 
@@ -243,9 +243,3 @@ class Attacker(Records):
         if not hold:
             self.wire.send(self.finished)
         self.begin(self.wire.peer)
-
-
-def transportOf(protocol: Any) -> FakeTransport:
-    """The transport of an unencrypted end."""
-    transport: FakeTransport = protocol.transport
-    return transport

@@ -4,7 +4,7 @@ A chain is *called* once it has a result. Its callbacks then run in order, each 
 chain stands still while `paused` is above zero. If a callback returns another chain, its own chain is paused and puts a
 link among the other's callbacks. The result comes back along that link. chainDeferred and coroutines use links too.
 
-Links, not calls, carry results from chain to chain, so the stack does not bound the length of a line of chains.
+Links, not calls, carry results from chain to chain, so chains of any length need no deeper stack.
 `_advance` runs one chain until it ends, waits, or hands its result to the chain that it returns. `_propagate` keeps the
 chains that go on afterwards. There are two kinds of link, which differ in the state of the giver meanwhile:
 

@@ -69,7 +69,7 @@ class Driver:
 
     # One frame, not two: an exception's frames keep their callers' frames, with all variables.
     def _resume(self, giver: CallbackChain | None, result: Any) -> CallbackChain | None:
-        """The link in the chain that the steps wait for: run them with `result`, the giver's.
+        """Run the next steps with `result`, the result of the chain that they waited for.
 
         Return the chain that has the outcome if the steps have ended, else None.
         """

@@ -206,3 +206,8 @@ class ProcessEndpoint:
             abandon(protocol)
             return failed
         return succeed(protocol) if adapter.failure is None else fail(adapter.failure)
+
+
+# Pickles, tracebacks and Failure.check name the module in which these classes have always been public.
+for _class in (ProcessAddress, ProcessConnection, ProcessEndpoint, StandardErrorBehavior):
+    _class.__module__ = "reactor.processendpoint"

@@ -46,7 +46,7 @@ from reactor.loops.guests import Guest, isOwn, numberOf, ownerOf
 from reactor.loops.ownepoll import OwnEpoll
 from reactor.loops.waker import Waker
 
-PATIENCE = 10  # exceptions in a row
+PATIENCE = 10  # exceptions in a row before the loop rests
 
 _GONE: Any = object()
 
@@ -615,7 +615,7 @@ class AsyncioReactor(ReactorBase):
             del self._files[fd]
 
     def _isGone(self, owner: Any, table: dict[int, Any]) -> bool:
-        """Whether the event loop calls for an `owner` that is not in `table`. If so, tell it again to forget."""
+        """Whether the event loop reports an `owner` that is no longer in `table`. Such owners are forgotten again."""
         self._stale = False
         for each in (self._readers, self._writers):
             for fd in [fd for fd, known in each.items() if known is _GONE]:

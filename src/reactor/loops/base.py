@@ -1,6 +1,6 @@
 """ReactorBase: everything that reactors share.
 
-A subclass supplies interest in descriptors, time, a wake-up from other threads, and the loop itself.
+A subclass supplies interest in descriptors, a wake-up from other threads, and the loop itself.
 
 One turn of the loop, in this order:
 1. It makes the calls from threads and signals that were queued when the turn began, first in, first out.
@@ -296,6 +296,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         if self._phase == ENDED:
             self._releaseThreads()
         self._move("leave")
+        self._guard.tellUnreported()
         tellRepeats(everything=True)
 
     def _nowRunning(self, installSignalHandlers: bool) -> None:
@@ -308,7 +309,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         The first signal after the program's own stop() is a first one too.
         """
         again, self._signals.hasAsked = self._signals.hasAsked, True
-        if self._phase < STOPPING:
+        if self._mayStop:
             self.stop()
             log.info("received signal %d, stopping", number)
         elif not again:
@@ -605,7 +606,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
     def reportFailure(self, failure: Failure, what: str, about: object = None) -> None:
         """Log once what `what` of `about`, a callback, raised. KeyboardInterrupt and SystemExit stop the reactor.
 
-        Want of memory raises nothing here. (So there is no `*about`: a call with it makes a tuple.)
+        A lack of memory raises nothing here. (So there is no `*about`: a call with it makes a tuple.)
         """
         value = failure.value
         if not isinstance(value, (KeyboardInterrupt, SystemExit)):
@@ -630,7 +631,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         """Have the reactor's thread make the call, in order, on its next turn. Any thread, and signal handlers.
 
         A reactor that does not run makes the call when it runs again. OSError if the reactor is closed, or cannot be
-        woken for want of memory; then the call will not be made.
+        woken for lack of memory; then the call will not be made.
         """
         checkCall(callable)
         entry: list[Any] = [(callable, args, kwargs)]

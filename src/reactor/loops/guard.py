@@ -11,13 +11,17 @@ another `try` that does the same. The next block reports it.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from reactor._logger import getLogger
 from reactor.failure import Failure, failureOf
 from reactor.transports.resting import Rest
 
 if TYPE_CHECKING:
     from reactor.loops.base import ReactorBase
+
+log = getLogger("reactor")
 
 LOOP_REST = 0.01  # seconds
 WAKER_REST = 0.01  # seconds
@@ -29,14 +33,16 @@ RAISED = (Exception, KeyboardInterrupt, SystemExit)  # all other exceptions leav
 class LoopGuard:
     """The loop of `reactor` puts exceptions, RAISED, into `taken`; `settle` reports them as failures of "the loop".
 
-    run() raises `exit` at its end. `unreported` counts exceptions above the limit of one report in LOG_INTERVAL. During
-    `wakerRest` the waker is not watched.
+    run() raises `exit` at its end. `unreported` counts exceptions above the limit of one report in LOG_INTERVAL, and
+    those for whose report there was no memory. The end of run() logs their number. During `wakerRest` the waker is not
+    watched.
     """
 
     def __init__(self, reactor: ReactorBase) -> None:
         self.taken: BaseException | None = None
         self.exit: BaseException | None = None
         self.unreported = 0
+        self._told = 0  # of the unreported ones
         self.wakerRest = Rest(reactor, WAKER_REST)
         self._reactor = reactor
         self._nextWakerLog = float("-inf")
@@ -68,6 +74,13 @@ class LoopGuard:
         if seconds and not interrupted:
             time.sleep(seconds)
         self._resting = False
+
+    def tellUnreported(self) -> None:
+        """Log how many exceptions were not reported since the last time, if any."""
+        number, self._told = self.unreported - self._told, self.unreported
+        if number:
+            with suppress(MemoryError):
+                log.warning("%d more exceptions were not reported, for their number or for lack of memory", number)
 
     def wakerFailed(self, failure: Failure) -> None:
         """Let the waker rest: it cannot be read, or not be watched. Each turn looks at the queues meanwhile."""

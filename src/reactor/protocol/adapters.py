@@ -22,7 +22,7 @@ class ProtocolToConsumerAdapter:
         """Do nothing: the protocol takes all data."""
 
     def unregisterProducer(self) -> None:
-        """Nothing."""
+        """Do nothing: see registerProducer."""
 
 
 class ConsumerToProtocolAdapter:
@@ -39,7 +39,7 @@ class ConsumerToProtocolAdapter:
         """Do nothing: a consumer has no call for an end."""
 
     def makeConnection(self, transport: Any) -> None:
-        """Nothing."""
+        """Do nothing: a consumer has no transport."""
 
     def connectionMade(self) -> None:
-        """Nothing."""
+        """Do nothing: a consumer has no call for a beginning."""

@@ -1,6 +1,6 @@
 """Protocols of every kind: the classes that a program subclasses for its conversations.
 
-Every transport keeps the life of a protocol over a stream:
+Every stream transport calls a protocol in this order:
 
     makeConnection (-> connectionMade), then dataReceived any number of times, then connectionLost exactly once.
 """
@@ -25,7 +25,7 @@ connectionDone.cleanFailure()
 
 
 class BaseProtocol:
-    """The common base of all protocols: a transport, and a call when it is there.
+    """The common base of all protocols. It holds the transport; makeConnection sets that and calls connectionMade.
 
     `connected` becomes 1 with the connection and stays 1 after it. `transport` stays set too.
     """
@@ -216,13 +216,13 @@ class ProcessProtocol(BaseProtocol):
     transport: IProcessTransport = None  # type: ignore[assignment]  # from makeConnection on
 
     def childDataReceived(self, childFD: int, data: bytes) -> Any:
-        """Called with the child's output to its descriptor `childFD`. It passes 1 and 2 to outReceived, errReceived."""
+        """Called by the process transport with output of `childFD`. Calls outReceived for 1, errReceived for 2."""
         if childFD == 1:
             return self.outReceived(data)
         return self.errReceived(data) if childFD == 2 else None
 
     def outReceived(self, data: bytes) -> Any:
-        """Called with the child's output to its standard output."""
+        """Called by childDataReceived with the child's standard output."""
 
     def errReceived(self, data: bytes) -> Any:
         """Called with the child's output to its standard error."""

@@ -64,7 +64,7 @@ class Backlog:
 def _cut(data: bytes, start: int, delimiter: bytes) -> int:
     """Return the end of the piece of `data` that begins at `start`.
 
-    It is behind a message, if one ends within PIPE_BUF bytes, and never inside a delimiter.
+    The piece ends after the last whole message in PIPE_BUF bytes, if there is one, and never inside a delimiter.
     """
     limit = start + PIPE_BUF
     if len(data) <= limit or not delimiter:

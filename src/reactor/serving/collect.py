@@ -36,7 +36,8 @@ HELD = 1024 * 1024  # bytes: above them no client is read
 class Collector(ServedLines):
     """One client. A CR before the LF is part of the line.
 
-    If the client ends in order, the bytes behind the last LF are a line too, with the same rules, also for its length.
+    If the client ends in order, the bytes behind the last LF are a line too. The same rules hold for it, MAX_LENGTH
+    included.
     """
 
     MAX_LENGTH = MAX_LINE

@@ -268,7 +268,7 @@ class Drain:
             text = "%d connections still sent when they were closed; what their systems had not sent yet is lost"
             log.warning(text, self._speaking)
         if self.untaken:
-            text = "%d bytes were not taken from %d connections that still sent, or whose handlers had not done"
+            text = "%d bytes were not taken from %d connections that still sent, or whose handlers had not finished"
             log.warning(text, self.untaken, self._cut)
 
     def _resetAll(self) -> None:

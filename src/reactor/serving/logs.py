@@ -69,7 +69,7 @@ class CleanFormatter(logging.Formatter):
 
 
 class Tracebacks(logging.Filter):
-    """Lets a few records with a traceback pass each second for each raising place, and counts the others."""
+    """Lets a few records with a traceback pass each second for each line of code that raises, and counts the others."""
 
     def __init__(self, repeats: Repeats | None = None) -> None:
         super().__init__()

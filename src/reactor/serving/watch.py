@@ -1,4 +1,4 @@
-"""The connections of a server: all of them, and those that have been idle for too long."""
+"""The connections of a server, and the sweep that closes idle ones (the command's `--idle-timeout`)."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def progressOf(transport: Any) -> int:
 
 
 class IdleSweep:
-    """Closes `connections` without progress for `timeout` seconds, at the latest a quarter of that later.
+    """Closes `connections` without progress for `timeout` seconds, two sweeps (a quarter of that) later at the latest.
 
     A LineReceiver makes progress with each completed line (in raw mode, and any other protocol: with each read). So a
     byte now and then does not keep a connection. A connection that the server itself does not read, because a handler

@@ -274,11 +274,11 @@ class LoopbackClientFactory(ClientFactory[Any]):
         return self.protocol
 
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
-        """Called by the connector."""
+        """Fail the Deferred. The connector calls this when the attempt has failed."""
         self.deferred.errback(reason)
 
     def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
-        """Called by the connector."""
+        """Note the end. The connector calls this when the connection is over."""
         self.disconnected = 1
         self.deferred.callback(None)
 

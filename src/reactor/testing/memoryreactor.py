@@ -83,8 +83,8 @@ class MemoryReactor:
       `adoptedStreamConnections` hold the arguments of each call, as tuples in the order of the parameters.
     - `connectors` holds the results of connectXXX.
     - `readers` and `writers` hold the present ones.
-    - `triggers` maps phases to event types to (callable, args, kwargs). `whenRunningHooks` holds the same of
-      callWhenRunning.
+    - `triggers` maps phases to event types to (callable, args, kwargs). `whenRunningHooks` holds the
+      calls of callWhenRunning in the same form.
     - `hasInstalled`, `hasRun`, `hasStopped` and `hasCrashed` say which methods were called.
     """
 

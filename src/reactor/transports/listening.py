@@ -70,7 +70,7 @@ class ListeningPort:
         self.disconnected = False
         self.socket: socket.socket | None = None
         self._kind = (0, 0, 0)  # family, type and protocol of the listening socket, and so of accepted ones
-        self._waiting: Callable[[int], object] = bool  # whether a client waits; its argument is 0
+        self._waiting: Callable[[int], object] = bool  # tells, called with the timeout 0, whether a client waits
         self._host: Address | None = None
         self._stopped: Deferred[None] | None = None
         self._rest = Rest(reactor, ACCEPT_REST)

@@ -230,9 +230,9 @@ class OutputStream(OutputBuffer):
         self.flush()
 
     def doWrite(self) -> None:
-        """The peer takes more."""
+        """Send more. The loop calls this when the peer takes more."""
         if not self._writing:
-            self.stopWriting()  # a program has called addWriter, and the loop would come for ever
+            self.stopWriting()  # a program has called addWriter, and the loop would call for ever
         self.flush()
 
     def flush(self) -> None:

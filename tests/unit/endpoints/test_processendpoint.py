@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,8 +11,7 @@ from typing import Any
 import pytest
 import twisted.internet.endpoints
 
-import reactor.processendpoint
-from reactor import Deferred, LineReceiver, Protocol, ServerFactory
+from reactor import Deferred, LineReceiver, Protocol, ServerFactory, processendpoint
 from reactor.error import ConnectionDone, IdleTimeout, NoProtocol, ProcessTerminated
 from reactor.failure import Failure
 from reactor.policies import LimitTotalConnectionsFactory
@@ -20,7 +20,7 @@ from reactor.protocol import closeFor
 from tests.support.children import SHELL, Children, children
 from tests.support.worlds import OURS, TWISTED, Producer
 
-MODULES = {"ours": reactor.processendpoint, "twisted": twisted.internet.endpoints}
+MODULES = {"ours": processendpoint, "twisted": twisted.internet.endpoints}
 
 
 @pytest.fixture(params=[OURS, TWISTED], ids=lambda side: side.name)
@@ -255,3 +255,11 @@ def test_pausesAndProducers(world: Children) -> None:
     lines.setRawMode()
     lines.rawDataReceived = lambda data: lines.transport.stopProducing()  # type: ignore[method-assign]
     world.until(lambda: lines.reason)
+
+
+@pytest.mark.parametrize("name", processendpoint.__all__)
+def test_theirModuleIsThePublicOne(name: str) -> None:
+    """So pickles of before the move to reactor.endpoints can be read, and new ones say the same."""
+    kind = getattr(processendpoint, name)
+    assert kind.__module__ == "reactor.processendpoint"
+    assert pickle.loads(pickle.dumps(kind)) is kind

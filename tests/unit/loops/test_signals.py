@@ -428,6 +428,20 @@ def test_aSignalThatCannotBeCaught(reactor: EpollReactor, number: int, running: 
     assert refused == [False]
 
 
+def test_aSignalBehindACrash(reactor: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The run ends already, so the signal is no error of the loop."""
+
+    def work() -> None:
+        reactor.callFromThread(reactor.crash)
+        send(signal.SIGINT)
+
+    reactor.callLater(0, work)
+    with caplog.at_level(logging.INFO):
+        reactor.run()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert f"received signal {int(signal.SIGINT)}, and the reactor is stopping already" in caplog.text
+
+
 # In a process of its own: what is raised behind a system call, or behind an acquire(), leaves a descriptor or a lock of
 # the standard library's, such as logging's, to nobody.
 STORM = """

@@ -22,7 +22,7 @@ The end. TLS ends with close_notify, each direction on its own (RFC 8446, 6.1).
 - The peer's close_notify is its end of stream: ConnectionDone, unless the protocol is half-closeable. It is answered.
 - An end of stream without close_notify is a truncation: ConnectionLost. After loseConnection it is none, as nothing
   reads any more.
-- One deadline watches closing. A peer that for `closeTimeout` seconds neither takes output nor answers is left.
+- One deadline watches closing. A peer that for `closeTimeout` seconds neither takes output nor answers is dropped.
 
 The phases are those of the table in duplex.py, with one more and with other ends of the halves:
 
@@ -45,7 +45,7 @@ The phases are those of the table in duplex.py, with one more and with other end
                    `_reason` is set: the end of   the peer's close_notify, or the end of the transport below
                    the transport below is known   -> disconnected
                    to mean that
-    disconnected   everybody has been told; the   the deadline of closing ends the transport below
+    disconnected   the protocol has its end; the  the deadline of closing ends the transport below
                    transport below may live on,
                    to send what it has
 
@@ -188,7 +188,7 @@ class TLSLayer(TLSOutput):
     def reactorStops(self) -> None:
         """Called by the transport below before the reactor closes it: send close_notify, and wait for nothing."""
         tellStop(self.protocol)
-        # With output unsent, close_notify would not be the truth.
+        # With output unsent, close_notify would claim that everything was sent.
         if self._readHalf != HANDSHAKE and not self.unsent and self._writeHalf < ENDED:
             self._sayGoodbye()
             self.lower.flush()
@@ -389,7 +389,7 @@ class TLSLayer(TLSOutput):
             failed(self, reason)
         self._failed = self._ended = None
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
-        self.disconnecting = True  # see DuplexStream.connectionLost
+        self.disconnecting = True  # see DuplexStream._end
 
     def _stopProducer(self, producer: Any) -> None:
         try:

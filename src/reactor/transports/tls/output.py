@@ -5,7 +5,7 @@ bytes, and only while little ciphertext waits below. A producer of ours on that 
 CIPHERTEXT_MARK. So a connection's unsent output is bounded by its high-water mark and 64 KiB.
 
 A connection that is closing is looked at LOOKS times in `closeTimeout`, as nothing tells that the transport below gets
-rid of its bytes. A connection that has not moved for that long is left.
+rid of its bytes. A connection without progress for that long is dropped.
 """
 
 from __future__ import annotations
