@@ -15,13 +15,13 @@ from reactor.error import CannotListenError
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike, ITransportReactor
 from reactor.transports.datagram import DatagramPort
-from reactor.transports.unix.path import BoundPath, checkName, openSocket
+from reactor.transports.unix.path import HoldsPath, checkName, openSocket
 from reactor.transports.unix.stream import Path, cannotListen, openBound
 
 _GONE = frozenset({errno.ECONNREFUSED, errno.ENOTCONN})
 
 
-class _UNIXDatagramSocket(DatagramPort):
+class _UNIXDatagramSocket(HoldsPath, DatagramPort):
     """The common base of both kinds: a socket that may have a file."""
 
     def __init__(
@@ -37,7 +37,6 @@ class _UNIXDatagramSocket(DatagramPort):
         self.address = UNIXAddress(address)
         self.mode = mode
         self.wantPID = bool(wantPID)
-        self._bound: BoundPath | None = None
 
     if TYPE_CHECKING:
 
@@ -54,15 +53,6 @@ class _UNIXDatagramSocket(DatagramPort):
 
     def _cannotListen(self, error: OSError) -> CannotListenError:
         return cannotListen(self.address, error)
-
-    def _forked(self) -> list[int]:
-        """See loops.forks."""
-        return [] if self._bound is None else self._bound.forked()
-
-    def _released(self) -> None:
-        bound, self._bound = self._bound, None
-        if bound is not None:
-            bound.release()
 
 
 class UNIXDatagramPort(_UNIXDatagramSocket):

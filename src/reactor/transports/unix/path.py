@@ -282,3 +282,19 @@ def _addModeBits(path: bytes, identity: Identity | None, mode: int) -> None:
             os.chmod(f"/proc/self/fd/{fd}", mode)
     finally:
         closeNumber(fd)
+
+
+class HoldsPath:
+    """The part of a port that has the file of its socket, from bind() on, and removes it at the end."""
+
+    _bound: BoundPath | None = None
+
+    def _forked(self) -> list[int]:
+        """See loops.forks."""
+        return [] if self._bound is None else self._bound.forked()
+
+    def _released(self) -> None:
+        """See ListeningPort."""
+        bound, self._bound = self._bound, None
+        if bound is not None:
+            bound.release()

@@ -20,7 +20,7 @@ from reactor.transports.descriptors import DescriptorStream
 from reactor.transports.listening import ListeningPort
 from reactor.transports.starttls import StartTLSMixin
 from reactor.transports.stream import Connection
-from reactor.transports.unix.path import BoundPath, PathLock, checkName, isAbstract, openSocket
+from reactor.transports.unix.path import BoundPath, HoldsPath, PathLock, checkName, isAbstract, openSocket
 
 Path: TypeAlias = str | bytes | os.PathLike[str]
 
@@ -78,7 +78,7 @@ class UNIXClientConnection(UNIXConnection):
     connector: Connector
 
 
-class UNIXPort(ListeningPort):
+class UNIXPort(HoldsPath, ListeningPort):
     """A listening UNIX stream socket at `address`, a path or, if it begins with a NUL, an abstract name."""
 
     def __init__(
@@ -94,7 +94,6 @@ class UNIXPort(ListeningPort):
         self.address = UNIXAddress(address)
         self.mode = mode
         self.wantPID = bool(wantPID)
-        self._bound: BoundPath | None = None
 
     if TYPE_CHECKING:
 
@@ -116,15 +115,6 @@ class UNIXPort(ListeningPort):
 
     def _makeConnection(self, sock: socket.SocketType, protocol: Any, peer: Address) -> Connection:
         return UNIXConnection(self.reactor, sock, protocol, self.getHost(), peer)
-
-    def _forked(self) -> list[int]:
-        """See loops.forks."""
-        return [] if self._bound is None else self._bound.forked()
-
-    def _released(self) -> None:
-        bound, self._bound = self._bound, None
-        if bound is not None:
-            bound.release()
 
 
 class UNIXConnector(Connector):
