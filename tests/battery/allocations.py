@@ -113,8 +113,10 @@ class Sweep:
 
 
 def _files() -> int:
-    """How many descriptors are open. Pipes do not count: os.pipe() makes a tuple after pipe2(), or loses both ends, and
-    subprocess loses those of its own if it has no memory just then.
+    """How many descriptors are open, pipes not counted.
+
+    os.pipe() makes a tuple after pipe2(), and loses both ends if that fails. subprocess loses pipes of its own if it
+    has no memory just then.
     """
     return sum(not file.startswith("pipe:") for file in openFiles().values())
 

@@ -1,4 +1,4 @@
-"""What a server does while system calls fail: scenes, each of which says what became of the one operation that it is.
+"""Scenes of what a server does while system calls fail: each tells what became of its one operation.
 
 Each returns DONE, FAILED or BROKEN. Anything else that it returns is a fault.
 """
@@ -240,7 +240,7 @@ def connecting(server: Server, begin: Callable[[Any], object]) -> str:
     def work() -> str:
         end = told.next()
         if end is None:
-            return "the client's factory is not told of an end"
+            return "the client's factory hears of no end"
         if told.left():
             return f"the client's factory is told more than one end: {end}, {told.left()}"
         heard = factory.made and getattr(factory.made, "heard", None)
@@ -498,7 +498,7 @@ def listenUDP(server: Server) -> str:
 
 
 def stopListening(server: Server) -> str:
-    """Whoever the kernel has let in already is served, or told."""
+    """A client that the kernel has let in already is served, or hears of the end."""
     told = Told()
     port = server.loop.listenTCP(0, factoryOf(Echo), interface=LOOPBACK)
 
@@ -599,7 +599,7 @@ def standardIO(server: Server) -> str:
 
 
 def lifecycle(server: Server) -> str:
-    """A reactor is made, serves one, stops and is closed. What raises leaves nothing."""
+    """A reactor is made, serves one client, stops and is closed. A call that raises leaves nothing behind."""
     other = eventloop = None
     server.faults.arm()
     try:

@@ -32,11 +32,11 @@ PATIENCE = 5.0  # seconds in which everything is over, whatever fails
 SILENCE = 3.0  # seconds a peer waits for an answer
 
 DONE = "done"  # the operation was done in full
-FAILED = "failed"  # it has failed, and whoever asked for it was told so
+FAILED = "failed"  # it has failed, and its caller was told so
 BROKEN = (
     "broken"  # so has an event loop of uvloop's, that from now on takes itself for a running one, and cannot be closed
 )
-# What else a scene returns is a fault.
+# Anything else that a scene returns is a fault.
 
 
 class Hang(Exception):
@@ -151,7 +151,10 @@ class Server:
         return found[0] if found else "run() was left"
 
     def isHealthy(self) -> str | None:
-        """What is wrong now that nothing fails: with who stands, with the next client, with a call from a thread."""
+        """Return the fault that lasts now that no call fails, or None.
+
+        It tries the client that is connected, the next client, and a call from a thread.
+        """
 
         def work() -> str:
             for name, peer in (("who stands", self.bystander), ("the next client", dial(self.port))):
@@ -193,7 +196,7 @@ def hear(peer: Any, expected: bytes) -> str:
 
 
 class Told:
-    """What the peer's thread waits for: something that the reactor's has been told."""
+    """Reports from the reactor's thread, for which the peer's thread waits."""
 
     def __init__(self) -> None:
         self._all = list[Any]()
@@ -212,5 +215,5 @@ class Told:
 
 
 def worst(*found: str) -> str:
-    """What is no end in order, if there is such a thing; else whether any has failed."""
+    """Return the result that is no end in order, if there is one; else whether any operation has failed."""
     return next((each for each in found if each not in (DONE, FAILED)), FAILED if FAILED in found else DONE)

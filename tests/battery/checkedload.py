@@ -56,7 +56,7 @@ class CheckedLoad(threading.Thread):
             assert answer == line, f"{answer!r} came for {line!r}"
 
     def end(self) -> None:
-        """Finish the round, close the connections, and raise what has gone wrong."""
+        """Finish the round, close the connections, and raise the error that occurred, if any."""
         self._done.set()
         self.join()
         if self._problem is not None:

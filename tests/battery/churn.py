@@ -1,10 +1,11 @@
-"""Connections that come and go over one transport: a program of test_churn.py. It prints as JSON what went wrong, and
-what was left behind.
+"""Connections that come and go over one transport: a program of test_churn.py.
+
+It prints as JSON what went wrong, and what was left behind.
 
 Both ends are ours, in one process. Every third connection is ended by its client, every third by a reset, every third
-by the server; each has exchanged a line before. Many ports, because the kernel keeps the addresses of a connection for
-a minute after its end, and has 28,000 for a client of one port. For the same reason it is to run in a network
-namespace of its own: who comes after it on the machine would find no port that is free.
+by the server; each has exchanged a line before. There are many ports, because the kernel keeps the addresses of a
+connection for a minute after its end. It has 28,000 for a client of one port. For the same reason the program is to run
+in a network namespace of its own. Programs that run after it would find no port that is free.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ class Churn:
 
 
 def look() -> dict[str, Any]:
-    """What this process holds now."""
+    """Return the resources that this process holds now."""
     gc.collect()
     kinds = collections.Counter(type(each).__name__ for each in gc.get_objects())
     with open("/proc/self/statm") as file:

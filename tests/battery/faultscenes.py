@@ -1,7 +1,7 @@
-"""What a server does while something is refused to it: one scene for each thing that can happen, and what must follow.
+"""Scenes of a server to which something is refused: one for each thing that can happen, with what must follow.
 
-A scene is called with a Server and `arm`, which begins the fault, whatever that is; the Server ends it. It returns what
-went wrong, None if nothing did: what a fault costs is at most the operation that it hit.
+A scene is called with a Server and `arm`, which begins the fault, whatever that is; the Server ends it. The scene
+returns what went wrong, None if nothing did: a fault costs at most the operation that it hit.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def connect(server: Server, arm: Arm) -> str | None:
             told.raised = True
 
     over = server.run(lambda: not factory.numPorts and (told.raised or "stopped" in told), begin)
-    return None if over else f"never told of an end, but {told}"
+    return None if over else f"no end was told, but {told}"
 
 
 def resolve(server: Server, arm: Arm) -> str | None:
@@ -329,7 +329,10 @@ SCENES: list[Scene] = [
 
 
 def illnessOf(server: Server) -> str | None:
-    """What is wrong afterwards: the next client is not served, a call does not wake the loop, or it does not sleep."""
+    """Return the first thing that is wrong afterwards, or None.
+
+    The next client must be served, a call must wake the loop, and the loop must sleep.
+    """
     woken, peer = list[int](), Peer(server)
     peer.send(b"well?\n")
     server.loop.callFromThread(woken.append, 1)

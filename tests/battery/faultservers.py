@@ -1,8 +1,8 @@
 """The server that scenes of faults are played with, its clients, and the alarm that ends a fault.
 
-A signal's handler ends the fault once the loop sleeps, and looks whether the scene is over. Whatever else could do so
-would be hit itself; and so would the handler be, in the middle of what it interrupts, if it came at any other time. So
-another process sends the signal: the Alarm.
+A signal's handler ends the fault once the loop sleeps, and looks whether the scene is over. The fault would hit any
+other code that could do so. It would hit the handler, too, in the middle of the code that it interrupts, if it came at
+any other time. So another process sends the signal: the Alarm.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Told(list[Any]):
     """A list that tries until there is memory for the next entry. `raised`: nothing had begun, as an exception told."""
 
     def __init__(self) -> None:
-        self.raised = False  # set by whoever catches it, without a call, as that could fail too
+        self.raised = False  # the code that catches it sets this, without a call, as that could fail too
 
     def append(self, what: Any) -> None:
         while True:
@@ -194,7 +194,7 @@ class Peer:
             self.sock.sendall(data)
 
     def read(self) -> bytes | None:
-        """What has come; None if nothing, and nothing at all if the end has."""
+        """Return the data that has come: None if there is none yet, no bytes if the end has come."""
         try:
             return self.sock.recv(1 << 16)
         except BlockingIOError:

@@ -172,7 +172,7 @@ class Server:
             ]
         )
 
-    # What a child does.
+    # The things that a child does.
 
     def exitsAtOnce(self) -> None:
         pass

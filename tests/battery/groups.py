@@ -1,5 +1,7 @@
-"""Groups and broadcast between two network namespaces, each with a process: ours (or Twisted's) in one, plain sockets
-in the other. Two pairs of interfaces join them, east and west, so that there is something to choose from.
+"""Groups and broadcast between two network namespaces, each with a process.
+
+Ours (or Twisted's) runs in one, plain sockets in the other. Two pairs of interfaces join them, east and west, so that
+there is something to choose from.
 
     unshare --net python -c "... groups.main(side)"  ->  the trace of a script, as JSON
 
@@ -60,7 +62,7 @@ def waitForGroups() -> None:
 
 
 def peer() -> None:
-    """Do what the lines of standard input say, and print an answer to each."""
+    """Carry out the commands in the lines of standard input, and print an answer to each."""
     sockets = dict[int, socket.socket]()
     print(json.dumps("here"), flush=True)
     for line in sys.stdin:
@@ -110,7 +112,7 @@ def peerSend(sockets: dict[int, socket.socket], version: int, text: str, host: s
 
 
 def peerReceive(sockets: dict[int, socket.socket], version: int) -> list[Any]:
-    """What comes next: text, sender, TTL, interface."""
+    """Return the next datagram: its text, sender, TTL and interface."""
     data, ancillary, _, sender = sockets[version].recvmsg(1000, 1000)
     found = {kind: value for _, kind, value in ancillary}
     if version == 4:
@@ -183,7 +185,7 @@ class Trial:
         return protocol, self.world.reactor.listenMulticast(port, protocol, interface=where, listenMultiple=True)
 
     def interface(self, name: str) -> str:
-        """How joinGroup is told of it."""
+        """Return the interface in the form that joinGroup takes."""
         return self.here[name] if self.version == 4 else name
 
     def done(self, deferred: Any) -> None:
@@ -236,7 +238,7 @@ def groups(trial: Trial) -> None:
 
 
 def outgoing(trial: Trial) -> None:
-    """What is sent to a group: through which interface, how far, and whether this machine gets it too."""
+    """Send to a group: through which interface, how far, and whether this machine gets it too."""
     listener, listening = trial.listen(PORT)
     trial.done(listening.joinGroup(trial.group, trial.interface("east")))
     _, port = trial.listen()

@@ -161,7 +161,7 @@ def answers(trial: Trial) -> None:
 
 
 def silence(trial: Trial) -> None:
-    """All threads hang, and whoever asks is told so in time."""
+    """All threads hang, and each caller learns so in time."""
     trial.each([(way, "silent.test") for way in WAYS if way != "resolveAll"], 1, lambda: hang(trial, 10))
 
 
@@ -189,7 +189,7 @@ def manyHang(trial: Trial) -> None:
 
 
 def recovery(trial: Trial) -> None:
-    """What nobody waits for any more is not asked: a good name has its turn when the first threads are free again."""
+    """A name that nobody waits for any more is not asked: a good name has its turn when the first threads are free."""
     found: dict[str, Any] = trial.found
 
     def begin() -> None:

@@ -1,10 +1,11 @@
-"""A name server for zone `test` and a network for one program, in namespaces that the system removes with the last
-process in them:
+"""A name server for zone `test`, and a network for one program, in namespaces of their own.
+
+The system removes the namespaces with the last process in them:
 
     unshare --net --mount -- python -m tests.battery.nameserver 'OPTIONS OF resolv.conf' PROGRAM ARGUMENTS...
 
-It prints what PROGRAM, a module, has printed, then a line of JSON: its status and the monotonic time of its end. The
-first label of a name, without its number, says what becomes of it.
+It prints the output of PROGRAM, a module, then a line of JSON: its status and the monotonic time of its end. The first
+label of a name, without its number, says what becomes of it.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def kindOf(query: dns.message.Message) -> str:
 
 
 def answer(question: bytes, limit: int) -> bytes | None:
-    """What the server says to a question, in at most `limit` bytes; None: nothing."""
+    """Return the server's answer to a question, in at most `limit` bytes; None for no answer."""
     query = dns.message.from_wire(question)
     asked = query.question[0]
     kind = kindOf(query)

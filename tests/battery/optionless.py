@@ -1,7 +1,8 @@
 """A client that gives no options at all, in every way that there is to begin TLS: run as a program of its own.
 
 Standard input is JSON: a list of [name of the server, port of TLS, port of STARTTLS]. Standard output is JSON too: for
-each, what came of it in each way: what the protocol received, or None if it was never told of a connection.
+each server, the outcome of each way. An outcome is what the protocol received, or None if it never heard of a
+connection.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class Storms:
         self.ticks = 0
         self.seen: dict[str, Any] = {}
 
-    # What can happen.
+    # The things that can happen.
 
     def everySignal(self) -> None:
         """Each with a handler of the program's, SENT in all, as fast as another thread can send them."""
@@ -120,7 +120,7 @@ class Storms:
         self.send((signal.SIGUSR1,))
 
     def children(self) -> None:
-        """CHILDREN children end at the same moment, and each is told of once."""
+        """CHILDREN children end at the same moment, and the end of each is told once."""
         wait, self.go = os.pipe()
         self.told: list[tuple[str, int]] = []
         for number in range(CHILDREN):
@@ -131,7 +131,7 @@ class Storms:
         self.releaseChildren()
 
     def interruptions(self) -> None:
-        """What a server does, for a while: children, threads, names. It begins when somebody traces this process."""
+        """The server works for a while: children, threads, names. It begins when somebody traces this process."""
         self.told = []
         self.left = INTERRUPTED
         self.awaitTracer()

@@ -1,8 +1,8 @@
 """Lets system calls fail in the scenes of a server, one call after the other. Prints what went wrong.
 
 Run in a process of its own, with failing.c loaded: `python -m tests.battery.systemcalls LOOP STEP [SCENE...]`. A scene
-is watched first, to see what it calls. A point is then one call of it with one errno that can occur there: once, six
-times in a row, or, where that is what the system is like, for a time.
+is watched first, to see what it calls. A point is then one call of it with one errno that can occur there. The call
+fails once, six times in a row, or, where the system is like that, for a time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SPIN = 60  # failures of a call in WHILE seconds that are no spin
 ACCEPTS = 450  # but a port tries a batch each time: a connection may have failed, and the next not
 MOST_POLLS = 1000  # of one scene: a loop that spins makes many thousands
 
-# What a call can fail with. What is left out cannot fail so, or Linux's manual says nothing of it.
+# The errors that a call can fail with. An error that is left out cannot occur, or Linux's manual says nothing of it.
 ERRORS: dict[str, tuple[int, ...]] = {
     "accept4": (EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EPERM, EINTR, EAGAIN, EIO),
     "recv": (EAGAIN, EINTR, ENOMEM, ENOBUFS, EIO),
@@ -104,7 +104,7 @@ WAKING = frozenset(
     {"wakeUps", "signals", "resolve", "inThread", "connectByName", "spawn", "spawnOnTerminal", "lifecycle"}
 )
 
-# What costs nothing at all, for it is done again, or not needed. (None: whatever the errno.)
+# Failures that cost nothing at all, for the call is done again, or not needed. (None: whatever the errno.)
 FREE: dict[str, frozenset[int] | None] = {
     "accept4": None,
     "recv": _SHORT,
@@ -136,7 +136,7 @@ NOT_FREE = frozenset(
 )
 
 
-# What the reactor owns rests after these, and its rest may not end, as the system refuses that as well.
+# Objects that the reactor owns rest after these, and their rest may not end, as the system refuses that as well.
 RESTS = {
     "accept": (Fault("accept4", ENOMEM), Fault("accept4", EMFILE)),
     "acceptUNIX": (Fault("accept4", ENFILE),),
@@ -184,7 +184,7 @@ ASYNCIO_LACKS = frozenset({"_ssock", "_signal_handlers"})
 
 
 class Records(logging.Handler):
-    """What is logged that is no OSError, nor for want of a thread: our own code has stumbled."""
+    """Logged errors that are no OSError, nor for want of a thread: our own code has stumbled."""
 
     def __init__(self) -> None:
         super().__init__()

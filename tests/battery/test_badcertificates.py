@@ -1,4 +1,4 @@
-"""T1 and T3: who is believed. Clients without any option against bad certificates, servers against bad clients."""
+"""The peers that are believed: clients without any option against bad certificates, servers against bad clients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WELCOME = b"welcome"
 
 
 class Host:
-    """A server of Python's ssl, in a thread, that shows `pem` to whoever comes, and notes what it is told after that.
+    """A server of Python's ssl, in a thread, that shows `pem` to every client, and notes what it hears after that.
 
     It has a port for TLS, and one that begins in plain and upgrades at the first line.
     """
@@ -115,7 +115,7 @@ def certificates() -> tuple[dict[str, tuple[str, bytes]], dict[str, tuple[str, b
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_clientsWithoutOptions(version: str) -> None:
-    """T1: every bad certificate is refused in every way there is, before a byte of the application goes either way."""
+    """Every bad certificate is refused in every way there is, before a byte of the application goes either way."""
     bad, good = certificates()
     assert len(bad) >= 14
     hosts = {kind: Host(host, pem, VERSIONS[version]) for kind, (host, pem) in [*bad.items(), *good.items()]}
@@ -136,7 +136,7 @@ def test_clientsWithoutOptions(version: str) -> None:
         assert hosts[kind].heard == [b"" if kind in bad else b"secret"] * len(outcome), kind
 
 
-# T3.
+# Servers against bad clients.
 
 
 @pytest.fixture(params=[pytest.param(side, id=side.name) for side in LOOPS])
@@ -148,7 +148,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 @functools.cache
 def visitors() -> dict[str, bytes | None]:
-    """What clients show of themselves, and a list that revokes one of them in `revocations`."""
+    """Return the certificates that clients show, and a list that revokes one of them in `revocations`."""
     clients = ExtendedKeyUsageOID.CLIENT_AUTH
     return {
         "right": ROOT.issue(dns("right"), usage=clients),
@@ -178,8 +178,10 @@ def strict() -> CertificateOptions:
 
 
 def comes(world: World, port: Any, kind: str, version: str, behindHello: bytes = b"") -> None:
-    """A client does its best to be heard: `behindHello` goes in one packet with its ClientHello, and words of its own
-    in one with the end of its handshake. With TLS 1.3 it believes then that it is through.
+    """A client does its best to be heard.
+
+    `behindHello` goes in one packet with its ClientHello, and words of its own in one with the end of its handshake.
+    With TLS 1.3 it believes then that it is through.
     """
     context = peerContext(isClient=True)
     context.set_ciphers("ALL:@SECLEVEL=0")
@@ -220,7 +222,7 @@ def comes(world: World, port: Any, kind: str, version: str, behindHello: bytes =
 
 
 class TestMutual:
-    """T3: no callback of a protocol, and no protocol, before its client has proved itself."""
+    """No callback of a protocol, and no protocol, comes before its client has proved itself."""
 
     @pytest.mark.parametrize("version", VERSIONS)
     @pytest.mark.parametrize("kind", visitors())

@@ -1,8 +1,8 @@
 """200,000 connections come and go on every transport in turn: each is made, none leaves a descriptor or memory behind.
 
-What is left behind is what the process holds at the end and did not hold after a tenth, no connection open both times:
-no more descriptors, objects of any kind, or blocks of Python's allocator, and at most 2 MiB of resident memory, which
-is what malloc may make of its own holes.
+A thing left behind is one that the process holds at the end and did not hold after a tenth, no connection open both
+times. There may be no more descriptors, objects of any kind, or blocks of Python's allocator. Resident memory may grow
+by at most 2 MiB, which is what malloc may make of its own holes.
 """
 
 from __future__ import annotations

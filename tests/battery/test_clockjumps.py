@@ -122,7 +122,7 @@ def test_stoppedFor10Seconds() -> None:
                 soon = [when for when in calls if resumed <= when < resumed + 10 * interval]
                 assert len(soon) <= 11, f"{len(soon)} calls within ten intervals after the stop, {interval} s each"
             skipped = max(count for _, count in seen["counted"])
-            assert skipped == pytest.approx(STOPPED / INTERVALS[0], rel=0.1), "withCount was not told of the intervals"
+            assert skipped == pytest.approx(STOPPED / INTERVALS[0], rel=0.1), "withCount did not hear of the intervals"
     finally:
         for program in programs.values():
             program.kill()

@@ -1,6 +1,6 @@
-"""S18: names, with a name server that says no, says nonsense or says nothing, and addresses that nobody answers at.
+"""Names, with a name server that says no, nonsense or nothing, and addresses that nobody answers at.
 
-The loop never waits for a name, whoever asks is told in time, and a program ends whatever its look-ups do. Times are
+The loop never waits for a name, every caller is told in time, and a program ends whatever its look-ups do. Times are
 those of the best of a few rounds, as the machine may be busy.
 """
 
@@ -33,7 +33,7 @@ SLOW = "timeout:30 attempts:5"
 
 
 def result(what: str, *arguments: str, options: str = QUICK) -> dict[str, Any]:
-    """What the program `what` of nameprograms has found, and how it ended."""
+    """Return what the program `what` of nameprograms has found, and how it ended."""
     program = [sys.executable, "-m", "tests.battery.nameserver", options, "tests.battery.nameprograms", what]
     command = ["unshare", "--net", "--mount", "--", *program, *arguments]
     with subprocess.Popen(
@@ -75,7 +75,7 @@ def test_namesWithoutAnAddress() -> None:
     assert ours == {f"{way} {name}": "DNSLookupError" for way in WAYS for name in BAD_NAMES + NO_NAMES}
     theirs = outcomes(result("failures", "twisted"))
     assert set(theirs) == {f"{way} {name}" for way in TWISTED_WAYS for name in BAD_NAMES}
-    # What is no name, Twisted leaves without an answer.
+    # Twisted leaves a text that is no name without an answer.
     assert {key: what for key, what in theirs.items() if ours[key] != what} == {
         **{f"{way} mixed..test": "TimeoutError" for way in TWISTED_WAYS},
         "hostname mixed..test": "ValueError",
@@ -173,7 +173,7 @@ def test_happyEyeballs() -> None:
 
 
 def test_aSilentAddressOrHalfAnAnswer() -> None:
-    """Who tries one address after another gets to the second in time; and without an answer for IPv6, IPv4 will do."""
+    """A client that tries each address gets to the second in time; and without an answer for IPv6, IPv4 will do."""
     found = result("inTurn", "ours")["found"]
     for way in ("connectTCP", "creator", "tcpEndpoint"):
         assert found[f"{way} hole.test"][0] == "127.0.0.1", way

@@ -49,7 +49,7 @@ class BaseBoom(BaseException):
 
 
 class Marker(Exception):
-    """What is raised so that something is logged, where the trial is of the logging."""
+    """An exception that is raised so that something is logged, where the trial is of the logging."""
 
 
 KINDS: tuple[type[BaseException], ...] = (
@@ -79,8 +79,8 @@ class PumpWorld(World):
         super().__init__(SimpleNamespace(**{**vars(side), "makeReactor": PumpReactor}))
 
 
-# So many connections would use up the ports of one address, each of which rests for a minute. (Those who connect do so
-# from 127.0.0.1.)
+# So many connections would use up the ports of one address, each of which rests for a minute. (Clients connect from
+# 127.0.0.1.)
 HOSTS = itertools.cycle(f"127.1.{block}.{host}" for block in range(16) for host in range(1, 255))
 
 
@@ -104,7 +104,7 @@ class Records(logging.Handler):
 
 
 class Partner(Protocol):
-    """The other end of whoever is tried: greets, and keeps what it gets. `ends` its half at once, if asked to."""
+    """The other end of a trial: it greets, and keeps what it gets. With `ends`, it ends its half at once."""
 
     def __init__(self, greeting: bytes = b"a line\r\n", ends: bool = False) -> None:
         self.greeting = greeting
@@ -262,7 +262,7 @@ class Stage:
         return lambda: victim.lost
 
 
-# What raises, and how it comes to that. Each returns what is true when it has happened.
+# The code that raises, and how it comes to that. Each returns a condition that is true when it has happened.
 Scenario = Callable[[Stage], Callable[[], object]]
 CASES: dict[str, Scenario] = {}
 
@@ -821,7 +821,7 @@ def _(stage: Stage) -> Callable[[], object]:
 
 
 def written() -> dict[str, str]:
-    """What docs/semantics.md says: the effect of an exception in each callback."""
+    """Return the table of docs/semantics.md: the effect of an exception in each callback."""
     (table,) = re.findall(
         r"<!-- exceptions -->(.*?)<!-- /exceptions -->", (ROOT / "docs" / "semantics.md").read_text(), re.DOTALL
     )

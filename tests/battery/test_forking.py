@@ -58,7 +58,7 @@ def test_forksUnderLoad(kind: str, tmp_path: pathlib.Path) -> None:
     assert (seen["problems"], errors) == ([], "")
     assert seen["lost"] in ([], ["ConnectionDone()"] * len(seen["lost"])), "connections of the parent were disturbed"
     assert seen["cat"] == "to the cat", "the pipe to a child of the parent was disturbed"
-    assert seen["unix"], "the file of the parent's UNIX socket has gone"
+    assert seen["unix"], "the file of the parent's UNIX socket is no longer there"
     assert (seen["wakes"], seen["usr1"]) == (FORKS, FORKS), "calls from threads, or signals, were lost"
     assert asked == FORKS
     assert load.rounds > FORKS
@@ -66,7 +66,7 @@ def test_forksUnderLoad(kind: str, tmp_path: pathlib.Path) -> None:
 
 
 def openMore(reactor: Any, path: str, stack: contextlib.ExitStack) -> None:
-    """What is not a connection, or a port for connections."""
+    """Open things that are not a connection, or a port for connections."""
     reactor.listenUDP(0, DatagramProtocol(), interface=LOOPBACK)
     reactor.listenMulticast(0, DatagramProtocol(), interface=LOOPBACK)
     reactor.listenUNIXDatagram(path, DatagramProtocol())
@@ -104,7 +104,7 @@ def everythingOpen(directory: pathlib.Path) -> Iterator[None]:
 
 
 def byFork() -> list[str]:
-    """What a child has open that os.fork made, after its exec."""
+    """Return what a child that os.fork made has open, after its exec."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:

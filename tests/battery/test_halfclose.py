@@ -1,8 +1,8 @@
-"""S8: connections whose halves end apart, on every transport and every reactor.
+"""Connections whose halves end apart, on every transport and every reactor.
 
-Who ends its half has written something before, or nothing; who is told may answer, and end the other half or all. All
-that was queued arrives, unless the peer's protocol knows no halves and has ended; connectionLost comes once, last, with
-the right reason. What Twisted can do too, over TCP and UNIX sockets, has the same trace there.
+The side that ends its half has written something before, or nothing. The other side may answer, and end the other half
+or all. All that was queued arrives, unless the peer's protocol knows no halves and has ended. connectionLost comes
+once, last, with the right reason. Where Twisted can do the same, over TCP and UNIX sockets, its trace is the same.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def pair(world: World, who: str, halves: tuple[bool, bool], first: Any, second: 
 
 
 def casesOf(queued: int) -> list[tuple[str, tuple[bool, bool]]]:
-    """Who begins, and whether he and the other know halves. With 12 MiB, only where both have something to send."""
+    """Return the side that begins, and whether each side knows halves. With 12 MiB, only cases where both know them."""
     whole = FULL or queued <= MiB
     return [(who, halves) for who in WHO for halves in HALVES if whole or halves == (True, True)]
 
@@ -270,7 +270,7 @@ def test_whileTheOtherIsPaused(world: World, queued: int) -> None:
 
 
 def quiet(world: World) -> Callable[[], bool]:
-    """True when a byte has gone to and fro between two others."""
+    """Return a condition: a byte has passed to and fro between two others."""
     one, other = world.pair({"data": lambda protocol, data: protocol.transport.write(data)}, {"data": lose})
     other.transport.write(b"x")
     return ended(one, other)
@@ -437,7 +437,7 @@ def withPeer(
 ) -> tuple[Any, Any]:
     """Have `act` live in a thread with a peer that is connected to a server of ours; return what both came to.
 
-    With `finish`, the end of the server's connection is that, when the peer has gone and both halves have ended.
+    `finish` ends the server's connection, when the peer has left and both halves have ended.
     """
     factory = world.serverFactory(hooks, halves)
     port = world.listen(factory)

@@ -1,8 +1,8 @@
 """Re-entrancy: everything is called from everywhere.
 
-The matrix calls every method, twice, in every callback that test_exceptions.py has, as the connection stands and after
-its end has begun, while a bystander's connection must work before and after. Random walks (walks.py) do as much at
-random. Connectors and ports do the same as Twisted's.
+The matrix calls every method, twice, in every callback that test_exceptions.py has. It does so as the connection
+stands, and after its end has begun. A bystander's connection must work before and after. Random walks (walks.py) do as
+much at random. Connectors and ports do the same as Twisted's.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def test_walksOverSockets(kind: type[World], side: Any) -> None:
 
 
 class Calls:
-    """What a callback can lay its hands on: a connection, the reactor, and the ports and connectors around it."""
+    """The things that a callback can use: a connection, the reactor, and the ports and connectors around it."""
 
     def __init__(self, stage: Calling) -> None:
         self.stage = stage
@@ -482,7 +482,7 @@ class Recorded:
         self._world, self._stage = world, stage
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # for those who ask what kind of world it is
+    def __class__(self) -> Any:  # for code that asks what kind of world it is
         return type(self._world)
 
     def __getattr__(self, name: str) -> Any:

@@ -1,5 +1,6 @@
-"""T12: certificates change under load, to good ones and to bad: no handshake fails, no connection is cut off, and what
-does not hold together changes nothing.
+"""Certificates change under load, to good ones and to bad.
+
+No handshake fails, no connection is cut off, and files that do not hold together change nothing.
 """
 
 from __future__ import annotations

@@ -21,12 +21,13 @@ from tests.support.worlds import ROOT
 
 pytestmark = pytest.mark.needs("strace")
 
-# What may wait, and is restarted by Python or by us; write() is left to the interpreter, which writes its messages so.
+# Calls that may wait, and are restarted by Python or by us. write() is left to the interpreter, which writes its
+# messages so.
 INTERRUPTED = ("accept4", "recvfrom", "sendto", "epoll_wait", "epoll_pwait", "poll", "read", "wait4")
 
 
 def weather(kind: str, storm: str, connections: int = 20, tracer: Sequence[str] = ()) -> dict[str, Any]:
-    """What the server saw, and how many rounds of lines it answered until the storm was over."""
+    """Return what the server saw, and how many rounds of lines it answered until the storm was over."""
     with (
         contextlib.ExitStack() as stack,
         subprocess.Popen(
@@ -99,5 +100,5 @@ def test_childrenThatEndAtOnce(kind: str) -> None:
     seen = weather(kind, "children")
     expected = [(what, number) for number in range(CHILDREN) for what in ("ready", "exited", "ended with 7")]
     told = collections.Counter((what, number) for what, number in seen["told"])
-    assert told == dict.fromkeys(expected, 1), "a child was not told of, or more than once"
+    assert told == dict.fromkeys(expected, 1), "the end of a child was not told, or more than once"
     assert seen["rounds"] > 0, "no line was answered meanwhile"

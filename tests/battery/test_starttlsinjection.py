@@ -1,7 +1,8 @@
-"""T10, CVE-2011-0411: plain bytes around the beginning of TLS are never read as if they had come protected.
+"""Plain bytes around the beginning of TLS are never read as if they had come protected (CVE-2011-0411).
 
-Somebody in the middle puts lines of his own behind the command, or behind the answer to it; the two whose connection it
-is then go on in good faith. None of his lines is delivered, none of theirs either, and the connection is refused.
+An attacker in the middle puts lines of his own behind the command, or behind the answer to it. The two ends of the
+connection then go on in good faith. None of his lines is delivered, none of theirs either, and the connection is
+refused.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 def pieces(command: bytes, evil: bytes, cut: str) -> tuple[list[bytes], bytes]:
-    """What is sent in plain, packet by packet, and what goes in one packet with the first of TLS."""
+    """Return the packets that are sent in plain, and the bytes that go in one packet with the first of TLS."""
     match cut:
         case "one packet":
             return [command + evil], b""

@@ -1,14 +1,14 @@
-"""TLS and peers that mean no good: T4 crossed wires, T5 truncation, T6 deaf peers, T7 renegotiation and floods.
+"""TLS and peers that mean no good: crossed wires, truncation, deaf peers, renegotiation and floods.
 
-T7 asks for at most five times the CPU of plain echo for each byte of the attacker's, or that the attacker is dropped.
-The comparison: the same bytes, cut into the same segments, one for each record, are sent to a plain echo server in the
-same process, and what counts is that process's CPU. Each segment waits for the echo of the one before: how many of them
-the server would find at once is otherwise up to what else the machine does, and so is what plain echo costs.
+An attacker must cost at most five times the CPU of plain echo for each byte of his, or be dropped. The comparison is a
+plain echo server in the same process. The same bytes go to it, cut into the same segments, one for each record. The CPU
+of that process counts. Each segment waits for the echo of the one before. Otherwise the rest of the machine decides how
+many of them the server finds at once, and what plain echo costs.
 
-Who is dropped is held to what plain echo of the whole flood costs, and to a few handshakes, which any peer may ask for.
-Records packed into large segments are no more bytes, and plain echo of large segments costs next to nothing, while a
-record costs the same (about 1 us) wherever it lies: for these the measure is what plain echo pays for as many bytes in
-segments of one, as an attacker of a plain port would cut them.
+An attacker that is dropped is held to the cost of plain echo of the whole flood. It may also cost a few handshakes,
+which any peer may ask for. Records packed into large segments are no more bytes, and plain echo of large segments costs
+next to nothing. A record costs the same (about 1 us) wherever it lies. For these the measure is plain echo of as many
+bytes in segments of one, as an attacker of a plain port would cut them.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def handshake(world: World, sock: socket.socket, context: ssl.SSLContext, isServ
     raise AssertionError("no handshake")
 
 
-# T4.
+# Crossed wires.
 
 
 def quiet(protocol: Any) -> Any:
@@ -115,7 +115,7 @@ SOON = 0.1
 
 
 class TestCrossedWires:
-    """T4: at most 100 ms to the end, and one line in the log. The best of three: the machine may have other work."""
+    """At most 100 ms to the end, and one line in the log. The best of three: the machine may have other work."""
 
     @pytest.mark.parametrize("kind", PLAIN)
     def test_plainBytesOnATLSPort(self, world: World, caplog: pytest.LogCaptureFixture, kind: str) -> None:
@@ -196,7 +196,7 @@ class TestCrossedWires:
         assert world.reactor.closeCounts == {LineLengthExceeded: 3}
 
 
-# T5.
+# Truncation.
 
 
 class Lines(LineReceiver):
@@ -229,7 +229,7 @@ class LinesOfHalves(Lines):
 
 @pytest.mark.parametrize("kind", [Lines, LinesOfHalves])
 class TestTruncation:
-    """T5: an end that nobody has signed is "lost, not clean", never "done", and half a line is no line."""
+    """An end that nobody has signed is "lost, not clean", never "done", and half a line is no line."""
 
     def check(self, lines: Lines) -> None:
         assert lines.lines == [b"whole"]
@@ -325,12 +325,12 @@ class TestTruncation:
         self.check(lines)
 
 
-# T6.
+# Deaf peers.
 
 
 @pytest.mark.timing
 def test_deafPeers() -> None:
-    """T6, with the deadline as it is by default, on every loop at once: the descriptor is closed when it has passed.
+    """The descriptor is closed when the deadline has passed: the default one, on every loop at once.
 
     One peer never answers our close_notify, one never reads, one has not even finished its handshake.
     """
@@ -373,11 +373,11 @@ def test_deafPeers() -> None:
     assert all(0.9 * CLOSE_TIMEOUT <= each <= CLOSE_TIMEOUT + 0.25 for each in took.values()), list(took.values())
 
 
-# T7.
+# Renegotiation and floods.
 
 
 def test_renegotiations() -> None:
-    """T7: s_client asks a hundred times, with TLS 1.2: no renegotiation is done."""
+    """s_client asks a hundred times, with TLS 1.2: no renegotiation is done."""
     world, factory = World(), Echoes()
     context = patient().getContext()
     port = world.reactor.listenSSL(0, factory, context, interface=LOOPBACK)
@@ -456,8 +456,9 @@ class Server:
             return (self.cpu() - before) / sum(map(len, segments[1:]))
 
     def cost(self, sock: socket.socket, segments: Iterable[bytes]) -> tuple[float, int, bool]:
-        """Send the segments, and read what comes back. Return the CPU in seconds, the bytes that could be sent, and
-        whether we were dropped.
+        """Send the segments, and read what comes back.
+
+        Return the CPU in seconds, the bytes that could be sent, and whether we were dropped.
         """
         with sock:
             before = self.cpu()
@@ -544,7 +545,7 @@ def shaken(server: Server) -> float:
 
 @pytest.mark.parametrize("kind", [oneByte, mixed])
 def test_smallRecords(server: Server, kind: Any) -> None:
-    """T7: they are served, for at most five times the CPU of plain echo. The best of three rounds."""
+    """Small records are served, for at most five times the CPU of plain echo. The best of three rounds."""
     ours, plain = [], []
     for _ in range(3):
         records, sock = server.attack()
@@ -557,8 +558,9 @@ def test_smallRecords(server: Server, kind: Any) -> None:
 
 @pytest.mark.parametrize(("kind", "count", "size"), [(keyUpdates, 100_000, 27), (empty, 1_000_000, 22)])
 def test_floods(server: Server, kind: Any, count: int, size: int) -> None:
-    """T7: they are dropped, before they have cost what four handshakes cost, or five times what plain echo of the whole
-    flood costs. The best of three rounds.
+    """Floods are dropped, before they have cost what four handshakes cost, or five times plain echo of the whole flood.
+
+    The best of three rounds counts.
     """
     ours = []
     for _ in range(3):
@@ -575,7 +577,7 @@ def test_floods(server: Server, kind: Any, count: int, size: int) -> None:
 
 
 def test_packedRecords(server: Server) -> None:
-    """T7: records of one byte, thousands in a segment, cost no more a byte than segments of one byte do in plain."""
+    """Records of one byte, thousands in a segment, cost no more a byte than segments of one byte do in plain."""
     ours, plain = [], []
     for _ in range(3):
         records, sock = server.attack()

@@ -1,4 +1,4 @@
-"""T2 and other people's TLS: openssl, curl, socat, sslyze. Nothing old or weak is spoken, all that is good is."""
+"""Other people's TLS: openssl, curl, socat, sslyze. Nothing old or weak is spoken, all that is good is."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def spoken() -> list[str]:
 
 
 class TestOldProtocols:
-    """T2. That a tool does speak what we refuse is shown by its speaking so to another."""
+    """Old protocols are refused. The tool speaks each of them to another peer, which shows that it does speak it."""
 
     @pytest.mark.parametrize("version", spoken())
     def test_ofClients(self, world: World, version: str) -> None:
@@ -114,7 +114,7 @@ BEYOND = ["X448", "secp521r1"]
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", ["ECDSA", "RSA"])
 def test_sslyze(world: World, tmp_path: pathlib.Path, kind: str) -> None:
-    """T2: everything that the scanner looks for, and what Mozilla recommends ("intermediate")."""
+    """The scanner tries everything that it looks for, and Mozilla's recommendation ("intermediate")."""
     key = rsa.generate_private_key(65537, 2048) if kind == "RSA" else None
     options = CertificateOptions(write("scanned.pem", ROOT.issue(dns(HOST), key=key)))
     port = world.reactor.listenSSL(0, Echoes(), options, interface=LOOPBACK)

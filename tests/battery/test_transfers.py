@@ -1,4 +1,5 @@
 """100 MiB each way at once over every stream transport on every reactor, with pauses: nothing is lost, doubled, moved.
+
 And 100 MiB for a peer that stops reading: little is kept of them, or the connection ends, whatever writes them.
 """
 
@@ -145,20 +146,21 @@ def test_bothDirectionsAtOnce(world: World) -> None:
 
 
 def unsentBelow(transport: Any) -> int:
-    """What is written and not sent, TLS's ciphertext too."""
+    """Return how much is written and not sent, TLS's ciphertext too."""
     lower = getattr(transport, "lower", None)
     return int(transport.unsent + (lower.unsent if lower is not None else 0))
 
 
 def betweenThem(transport: Any) -> int:
-    """What lies in a wire in memory, which stands for the kernel's buffers."""
+    """Return how much lies in a wire in memory, which stands for the kernel's buffers."""
     sock = getattr(transport, "lower", transport).socket
     return len(getattr(sock, "outgoing", b"")) + len(getattr(sock, "incoming", b""))
 
 
 def stalled(world: World) -> tuple[int, int]:
-    """100 MiB are wanted on each of 16 connections, and nobody reads. Return what each takes of Python's memory at the
-    most, and of the process's in the end, in bytes.
+    """Want 100 MiB on each of 16 connections that nobody reads.
+
+    Return what each takes of Python's memory at the most, and of the process's in the end, in bytes.
     """
     pairs = [world.pair() for _ in range(16)]
     for _, client in pairs:

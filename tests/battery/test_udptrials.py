@@ -1,5 +1,6 @@
-"""Datagrams: nothing cut, nothing lost without a count, floods that starve nobody, nothing amplified (RELIABILITY U3
-and U4); groups and broadcast between two machines, as far as the kernel's namespaces are such.
+"""Datagrams: nothing cut, nothing lost without a count, floods that starve nobody, nothing amplified.
+
+Groups and broadcast are tried between two machines, as far as the kernel's namespaces are such.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def echo(protocol: Any, datagram: bytes, addr: Any) -> None:
 
 
 def onEverySide(script: Callable[[DatagramWorld], Any]) -> dict[str, Any]:
-    """What a script tells of each of our loops and of Twisted."""
+    """Return the result of a script on each of our loops and on Twisted."""
     said = {}
     for side in (*LOOPS, TWISTED):
         with worldOf(side) as world:
@@ -59,7 +60,7 @@ class TestSizes:
     @HOSTS
     @pytest.mark.parametrize("connected", [False, True])
     def test_likeTwisted(self, host: str, connected: bool) -> None:
-        """There and back, to the last byte UDP can carry; the next one is refused to who sends it."""
+        """There and back, to the last byte UDP can carry; the next one is refused to its sender."""
 
         def script(world: DatagramWorld) -> list[Any]:
             server = world.listen(host, received=echo, maxPacketSize=65536)
@@ -108,7 +109,7 @@ class TestSendersThatGo:
         assert client.trace == ["start"] + ["refused"] * 1000
 
     def test_aServerIsNotDisturbed(self, world: DatagramWorld, caplog: pytest.LogCaptureFixture) -> None:
-        """10,000 clients that have gone are answered, and one that is there, now and then."""
+        """10,000 clients that have closed are answered, and one that is still there, now and then."""
         server = world.listen(received=echo)
         name, stays, answers = nameOf(server), world.socket(), 0
         for number in range(1, 10_001):
@@ -179,7 +180,7 @@ class TestFlood:
     @ON_EVERY_LOOP
     @pytest.mark.parametrize("answering", [True, False])
     def test_flood(self, loop: str, answering: bool) -> None:
-        """What was sent is what came and what the system has counted as dropped, and a TCP client waits 50 ms at most.
+        """Every datagram arrives, or the system counts it as dropped, and a TCP client waits 50 ms at most.
 
         The best of three floods counts for the time, as the machine may be busy; all count for the numbers.
         """
@@ -222,7 +223,7 @@ DATAGRAMS = re.compile(r"listenUDP|listenMulticast|UNIXDatagram|adoptDatagramPor
 
 
 class TestAmplification:
-    """U4: who asks for nothing of UDP gets nothing of it, and no service of ours answers on it."""
+    """A program that asks for nothing of UDP gets nothing of it, and no service of ours answers on it."""
 
     def test_noServiceOfOursIsOfUDP(self) -> None:
         """The command, the examples, the README's programs. One that is shipped some day needs a trial of its ratio."""
@@ -254,7 +255,7 @@ class TestAmplification:
             serverFromString(reactor, text)
 
     def test_aPortSaysNothingByItself(self, world: DatagramWorld) -> None:
-        """Whatever comes, too long, empty, or while a callback fails: without write() nothing goes out."""
+        """Without write() nothing goes out, even if datagrams are too long or empty, or a callback fails."""
 
         def fail(*_: object) -> None:
             raise ValueError
@@ -270,7 +271,7 @@ class TestAmplification:
 
 
 def socketsIn(table: str) -> set[str]:
-    """What the descriptors of the sockets in a table of /proc/net read."""
+    """Return the links of the sockets in a table of /proc/net, as their descriptors read."""
     with open(f"/proc/net/{table}") as lines:
         next(lines)
         return {f"socket:[{line.split()[9]}]" for line in lines}

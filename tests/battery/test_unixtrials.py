@@ -1,4 +1,4 @@
-"""UNIX sockets: whose path it is, and who gets in (RELIABILITY U1 and U2). The processes are in unixowners.py."""
+"""UNIX sockets: which process owns a path, and which user gets in. The processes are in unixowners.py."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def ports() -> Iterator[Ports]:
 
 
 class TestOwners:
-    """U1: no live socket is stolen, no restart fails, nobody else's file is removed."""
+    """No live socket is stolen, no restart fails, nobody else's file is removed."""
 
     @KINDS
     @pytest.mark.parametrize("before", ["killed", "Twisted's"])
@@ -159,7 +159,7 @@ def everything(directory: pathlib.Path) -> dict[str, tuple[object, ...]]:
 
 
 class TestForeignFiles:
-    """U1: what is in the way stays as it was, whoever we are."""
+    """A file in the way stays as it was, whichever user we are."""
 
     @pytest.mark.parametrize("number", [0, NOBODY], ids=["root", "nobody"])
     @pytest.mark.parametrize("name", ["s", "s.lock"])
@@ -175,7 +175,8 @@ class TestForeignFiles:
             with user(0 if what == "live socket" else number):
                 makeFile(name, what)
             before = everything(directory)
-            # A regular file is what a lock is, whoever made it, if it is not locked; and without a lock nobody looks.
+            # A regular file passes for a lock, whichever user made it, if it is not locked. Without a lock nobody looks
+            # at it.
             for kind in ("stream", "datagram"):
                 for wantPID in (True,) if name == "s.lock" else (True, False):
                     if name == "s.lock" and what == "file":
@@ -190,7 +191,7 @@ class TestForeignFiles:
     @pytest.mark.parametrize("mode", [0o755, 0o711, 0o700, 0o1777])
     @pytest.mark.parametrize("left", ["nothing", "private", "open", "live"])
     def test_inAnothersDirectory(self, ports: Ports, directory: pathlib.Path, kind: str, mode: int, left: str) -> None:
-        """Root's, with root's dead or live socket in it; but whoever may make files there may make one of his own."""
+        """Root's, with root's dead or live socket in it; but a user who may make files there may make a socket."""
         place = directory / "roots"
         place.mkdir()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM) as owner:
@@ -232,7 +233,7 @@ class TestForeignFiles:
 
 
 class TestModes:
-    """U2."""
+    """A socket has its mode from the first moment on, and tells which user has connected."""
 
     @KINDS
     @pytest.mark.parametrize("mask", [0, 0o022, 0o077])
@@ -271,7 +272,7 @@ class TestModes:
 
     @pytest.mark.parametrize("side", LOOPS, ids=[side.name for side in LOOPS])
     def test_credentials(self, directory: pathlib.Path, side: SimpleNamespace) -> None:
-        """The server knows who has connected, whoever sent the bytes."""
+        """The server knows which user has connected, even if another one sent the bytes."""
         with contextlib.closing(UNIXWorld(side)) as world:
             factory = world.serverFactory()
             world.reactor.listenUNIX("s", factory, mode=0o666)

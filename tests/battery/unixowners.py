@@ -41,11 +41,11 @@ def run(directory: Any, trial: str, *arguments: object, timeout: float = 100) ->
     return result.stdout
 
 
-# What a process does when the gate opens.
+# The things that a process does when the gate opens.
 
 
 def _classes(protocol: Any) -> tuple[Any, Any]:
-    """A protocol that says its process's number to whoever connects, and one that answers every datagram with it."""
+    """Return a protocol that tells each client its process's number, and one that answers every datagram with it."""
 
     class Server(protocol.Protocol):  # type: ignore[misc]
         def connectionMade(self) -> None:
@@ -158,8 +158,10 @@ def clear() -> None:
 
 
 def race(before: str, kind: str, starters: str, rounds: str) -> None:
-    """In each round some start at once, where there is nothing, or what a killed owner has left. Print how many rounds
-    had one winner, who was reached, and then how many of the winners were reached again after the others had gone.
+    """In each round some start at once, where there is nothing, or what a killed owner has left.
+
+    Print how many rounds had one winner, which was reached. Then print how many of the winners were reached again after
+    the others had ended.
     """
     won = stayed = 0
     for number in range(int(rounds)):
@@ -185,8 +187,10 @@ def race(before: str, kind: str, starters: str, rounds: str) -> None:
 
 
 def stopAndStart(kind: str, rounds: str) -> None:
-    """In each round an owner stops in order while another starts. Print in how many rounds that was done without a
-    stolen or a lost path: who could start is reached, and if nobody could, there is nothing left in the directory.
+    """In each round an owner stops in order while another starts.
+
+    Print in how many rounds that was done without a stolen or a lost path. A process that could start is reached. If
+    none could, there is nothing left in the directory.
     """
     good = 0
 
@@ -220,8 +224,10 @@ def stopAndStart(kind: str, rounds: str) -> None:
 
 
 def liveOwner(owner: str, kind: str, times: str) -> None:
-    """Others start, all at once, while one lives. Print how many of them could, whether the owner still answers and has
-    its file; then, after the owner has been killed, whether the next could start.
+    """Others start, all at once, while one lives.
+
+    Print how many of them could, and whether the owner still answers and has its file. Then, after the owner has been
+    killed, print whether the next could start.
     """
     listen, wantPID = {
         "ours": (listenOurs, True),
@@ -246,8 +252,9 @@ def liveOwner(owner: str, kind: str, times: str) -> None:
 
 
 def passedOn(how: str) -> None:
-    """The owner has a child when it is killed: one that accepts from the same socket, or one that runs a program. Print
-    whether the path could be taken while the child lived, and after the child's end.
+    """The owner has a child when it is killed: one that accepts from the same socket, or one that runs a program.
+
+    Print whether the path could be taken while the child lived, and after the child's end.
     """
     said, sink = os.pipe()
 
@@ -302,9 +309,10 @@ ATTEMPTS, CONNECTED, REFUSED = range(3)
 
 
 def intrude(kind: str, mask: str, mode: str, how: str, rounds: str) -> None:
-    """A process of another user tries to connect all the time while sockets are made, with our ports or by bind() and
-    chmod(), until it has tried within that many rounds; the latter, until it got in. Print how often it got in, and how
-    often it was refused.
+    """A process of another user tries to connect all the time while sockets are made.
+
+    Our ports make them, until the process has tried within that many rounds. Or bind() and chmod() make them, until it
+    got in. Print how often it got in, and how often it was refused.
     """
     os.umask(int(mask, 8))
     type_ = socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM

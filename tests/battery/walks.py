@@ -1,7 +1,8 @@
 """Random walks: two protocols on a connection, and calls of everything from everywhere, with an eye on what must hold.
 
-A walk is drawn from its seed. Between turns of the reactor, and inside every callback (of protocols, producers, delayed
-calls and calls from threads), it calls methods of the transport and the reactor. `Party` knows what may come next.
+A walk is drawn from its seed. Between turns of the reactor, and inside every callback, it calls methods of the
+transport and the reactor. Callbacks are those of protocols and producers, delayed calls, and calls from threads.
+`Party` knows what may come next.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Boom(Exception):
 
 
 class Broken(AssertionError):
-    """What must hold does not."""
+    """A condition that must hold does not."""
 
 
 class Walk:
@@ -99,7 +100,7 @@ class Party:
         self.producer: Producer | None = None
         self.reason: Any = None
 
-    # What the reactor calls.
+    # The callbacks.
 
     def connectionMade(self) -> None:
         self.made += 1
@@ -126,10 +127,10 @@ class Party:
             self.walk.complain(f"{self.name}: the producer was not told")
         self.act("connectionLost")
 
-    # What the walk does.
+    # The actions of the walk.
 
     def act(self, where: str) -> None:
-        """Do what the dice say, in callback `where`. (That of a half-made connection has no transport.)"""
+        """Do what the dice decide, in callback `where`. (That of a half-made connection has no transport.)"""
         walk = self.walk
         walk.depth += 1
         try:
@@ -340,7 +341,7 @@ def turn(party: Party) -> None:
 
 
 def addReader(party: Party) -> None:
-    """What resumeProducing does, past the transport."""
+    """Do what resumeProducing does, past the transport."""
     transport = party.transport
     if _reads(party) and transport.connected and not transport.disconnecting:
         party.isPaused = False
@@ -348,7 +349,7 @@ def addReader(party: Party) -> None:
 
 
 def removeReader(party: Party) -> None:
-    """What pauseProducing does, past the transport."""
+    """Do what pauseProducing does, past the transport."""
     if _reads(party):
         party.isPaused = True
         party.transport.stopReading()
@@ -435,7 +436,7 @@ class Logged(logging.Handler):
 
 @contextmanager
 def logged() -> Iterator[Logged]:
-    """What the package's loggers say, and nobody else gets to hear."""
+    """Catch the records of the package's loggers, which nobody else gets to hear."""
     logger, handler = logging.getLogger("reactor"), Logged()
     logger.addHandler(handler)
     logger.propagate = False

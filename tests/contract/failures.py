@@ -1,6 +1,7 @@
-"""What every reactor does when the system, or something between two callbacks, fails. Its fixture is reactor.py's.
+"""Every reactor, when the system, or something between two callbacks, fails. The fixture is reactor.py's.
 
-A failure costs one operation: what raises has not happened, and what the reactor owns logs and lives on.
+A failure costs one operation: a call that raises has not happened. An object that the reactor owns logs the failure and
+lives on.
 """
 
 from __future__ import annotations
@@ -216,7 +217,7 @@ class BetweenCallbacks:
         assert order == ["shutdown"]
 
     def test_aShutdownThatIsInterrupted(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What triggers are left run on the next turn, and run() ends."""
+        """The triggers that are left run on the next turn, and run() ends."""
         reactor, order = make(), list[str]()
         real, failures = reactor._events.fire, [Boom()]
 

@@ -1,4 +1,4 @@
-"""What every reactor does when a signal's handler raises in the midst of its own work. Its fixture is reactor.py's.
+"""Every reactor, when a signal's handler raises in the midst of the reactor's own work. The fixture is reactor.py's.
 
 The interpreter calls such a handler at the entry of a function in Python, and behind a call of one in C. A profile
 function is called at the same places, so each of them can be tried in turn, one exception a trial.
@@ -118,7 +118,7 @@ class Interrupted:
 
 class InterruptedLoops:
     def test_timersGoOn(self, make: Make, caplog: pytest.LogCaptureFixture) -> None:
-        """Whatever of a turn is broken off, the next ones come: for delayed calls and for calls from threads."""
+        """After a turn is broken off, at any place, the next come: for delayed calls and for calls from threads."""
         caplog.set_level(logging.CRITICAL, "reactor")
         caplog.set_level(logging.CRITICAL, "asyncio")
         reactor, places = make(), 0
@@ -419,7 +419,7 @@ def threadChildEnd(reactor: Any) -> Ending:
 
 
 TLS_TOLD = {"serverProtocol", "clientProtocol", "clientConnectionLost"}
-# What the loop calls, where it is not connectionLost alone.
+# The functions that the loop calls, where it is not connectionLost alone.
 INSIDE = {
     "child": {"doRead", "connectionLost"},
     "childInAThread": {"_runThreadCalls", "connectionLost"},
@@ -466,7 +466,7 @@ class InterruptedEnds:
             while not (interrupter.where or expected <= {*ending.told}):
                 with suppress(Interruption):
                     reactor.iterate(0.02)
-        # Whatever has been entered counts as told, though the exception may have hit it before its first line.
+        # A callback that has been entered counts as told, though the exception may have hit it before its first line.
         hit = {"stopProtocol", "stopFactory"} if "doStop" in interrupter.where else set()
         hit |= {"stopListening"} if "CallbackChain" in interrupter.where else set()
         turnUntil(reactor, lambda: expected - hit <= {*ending.told})

@@ -1,4 +1,4 @@
-"""What every LineBuffer does: the oracle, the pure one and the compiled one. A subclass has the fixture `make`."""
+"""Tests of every LineBuffer: the oracle, the pure one and the compiled one. A subclass has the fixture `make`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every reactor does where Python itself has no memory. Its fixture is reactor.py's.
+"""Every reactor, where Python itself has no memory. The fixture is reactor.py's.
 
 A protocol that has heard of a beginning hears of the end, once. Each question is answered. No child is left.
 """

@@ -1,4 +1,4 @@
-"""What every reactor does. A subclass has the fixture `make`, which returns a new reactor at each call."""
+"""Tests of every reactor. A subclass has the fixture `make`, which returns a new reactor at each call."""
 
 from __future__ import annotations
 
@@ -666,7 +666,7 @@ class Time:
         assert reactor.getDelayedCalls() == []
 
     def test_aCallFarInTheFutureKeepsNobodyFromSleeping(self, make: Make) -> None:
-        """What polls take as a timeout is bounded (OverflowError above 24 days, for epoll)."""
+        """The timeout that polls take is bounded (OverflowError above 24 days, for epoll)."""
         reactor = make()
         far = reactor.callLater(10**9, boom)
         thread = threading.Thread(target=lambda: reactor.callFromThread(reactor.stop))
@@ -1241,7 +1241,7 @@ class LateTurns:
 
 
 def standStill(seconds: float = 1.5 * LATE) -> None:
-    """What a callback that takes its time does to the loop."""
+    """Do to the loop what a callback does that takes its time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass

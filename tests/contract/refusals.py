@@ -1,4 +1,4 @@
-"""What every reactor does when a single system call is refused or interrupted. Its fixture is reactor.py's.
+"""Every reactor, when a single system call is refused or interrupted. The fixture is reactor.py's.
 
 The battery's tests/battery/systemcalls.py has found these; here each has a name.
 """
@@ -289,7 +289,7 @@ class Descriptors:
         theirs.close()
 
     def test_aChildThatCannotBePrepared(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What is done in it before exec fails: that is an OSError of spawnProcess as well."""
+        """A step in the child before exec fails: that is an OSError of spawnProcess as well."""
         reactor, before = make(), openFiles()
         monkeypatch.setattr(spawning, "_preparation", lambda *_: refused(errno.EIO))
         with pytest.raises(OSError, match="could not be prepared"):

@@ -1,4 +1,4 @@
-"""What programs give by mistake in the place of a factory, a protocol or a line: told where it is given, in words."""
+"""Mistakes in the place of a factory, a protocol or a line: told where they are given, in words."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def loop(request: pytest.FixtureRequest) -> Any:
 
 
 def outcome(answer: Any) -> Any:
-    """What was answered; what a Deferred fails with is raised."""
+    """Return the answer; raise what a Deferred fails with."""
     if isinstance(answer, Deferred):
         failures: list[Any] = []
         answer.addErrback(failures.append)
@@ -239,7 +239,7 @@ def test_aLineThatIsText(base: Any, line: Any, hasData: bool) -> None:
 
 
 def test_filesAreNamed(tmp_path: pathlib.Path) -> None:
-    """Whatever cannot be opened: the error tells which."""
+    """The error names the file that cannot be opened."""
     missing = str(tmp_path / "missing.pem")
     for call in (
         lambda: CertificateOptions(missing),

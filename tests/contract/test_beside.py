@@ -1,4 +1,4 @@
-"""What callbacks give back: coroutines are run beside what follows, generators are errors, all else is not heeded.
+"""Results of callbacks: coroutines are run beside what follows, generators are errors, all else is not heeded.
 
 The callbacks of stream protocols are in the transport contract; here are all others, on every loop.
 """
@@ -428,7 +428,7 @@ class TestChildren:
 
     @pytest.mark.parametrize("terminal", [False, True])
     def test_output(self, world: World, gate: Gate, terminal: bool, caplog: pytest.LogCaptureFixture) -> None:
-        """What handles it may fail later: that closes the descriptor, as an exception does."""
+        """The coroutine that handles output may fail later: that closes the descriptor, as an exception does."""
         ended: list[Any] = []
 
         class Child(ProcessProtocol):
@@ -637,7 +637,7 @@ def test_standIns(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_coroutinesMayBeOfAnyKind() -> None:
-    """What only looks like a coroutine (as Cython's do) is run, too."""
+    """An object that only looks like a coroutine (as Cython's do) is run, too."""
 
     class Looking:
         def __init__(self) -> None:

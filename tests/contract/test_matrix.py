@@ -1,5 +1,6 @@
-"""Every transport and every reactor under its contract, each transport on each reactor: one list, which says what has
-been tested, and cannot become shorter unnoticed.
+"""Every transport and every reactor under its contract, each transport on each reactor.
+
+It is one list, which says what has been tested, and cannot become shorter unnoticed.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def namesIn(contract: type) -> set[str]:
 
 
 def test_noCellIsMissing() -> None:
-    """What pytest finds in this file is every test of both contracts in every cell, none marked to be left out."""
+    """pytest finds in this file every test of both contracts in every cell, none marked to be left out."""
     transports = ("TCP4", "TCP6", "UNIX", "TLS over TCP", "TLS over UNIX", "TLS in memory", "memory")
     reactors = ("epoll", "asyncio", "uvloop")
     expected = {

@@ -1,5 +1,6 @@
-"""What every stream transport does, whatever carries it. A subclass has the fixture `world`, a World
-of tests.support.worlds.
+"""Tests of every stream transport, whatever carries it.
+
+A subclass has the fixture `world`, a World of tests.support.worlds.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def short(kind: Any) -> Callable[[Any], Any]:
     return make
 
 
-# What closes a connection by itself: what makes it, what is sent to it, the reason, and how that ends.
+# Things that close a connection by themselves: how each is made, what is sent to it, the reason, and how that ends.
 CLOSERS: dict[str, tuple[Callable[[Any], Any], bytes, type[ConnectionDone], str]] = {
     "TimeoutMixin": (lambda reactor: Idle(), b"", IdleTimeout, "0.01 s"),
     "TimeoutFactory": (makeTimedOut, b"", IdleTimeout, "0.01 s"),
@@ -183,7 +184,7 @@ class Life:
             assert getattr(second.transport, ask)() == before
 
     def test_aClientKnowsItsConnector(self, world: World) -> None:
-        """As Twisted has it: transport.connector, also after the end. What a port accepts has none."""
+        """As Twisted has it: transport.connector, also after the end. A connection that a port accepts has none."""
         server, client = world.pair()
         assert not hasattr(server.transport, "connector")
         if not world.hasConnectors:
@@ -245,7 +246,7 @@ class Life:
 
     @pytest.mark.parametrize("half", [False, True])
     def test_aCloseTellsItsReason(self, world: World, half: bool) -> None:
-        """The first one, on this side alone; it is counted. What was written is sent as always."""
+        """The first one, on this side alone; it is counted. Data that was written is sent as always."""
         server, client = world.pair(halves=True)
         if half:
             server.transport.loseWriteConnection()
@@ -337,7 +338,7 @@ class Life:
         assert recordsOf(caplog, "broken off") == []
 
     def test_linesThatWereSkippedAreCountedAndTold(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
-        """When their connection ends, whoever ends it: by the reactor, and by one record."""
+        """When their connection ends, whichever side ends it: by the reactor, and by one record."""
         caplog.set_level(logging.INFO)
         lines = LineReceiver()
         lines.MAX_LENGTH, lines.overlong, got = 3, "skip", list[bytes]()
@@ -907,7 +908,7 @@ class Producing:
         assert sum(wait >= 0.009 for wait in waits) == 12
 
     def test_aPullProducerIsAskedNoMoreThanOneAtATime(self, world: World) -> None:
-        """What others write brings further questions, and each of them at most one more timer."""
+        """Data that others write brings further questions, and each of them at most one more timer."""
         server, client = world.pair()
 
         def timers() -> int:
@@ -1053,8 +1054,10 @@ class Producing:
 
 class Proxying:
     def test_aTransportIsTheProducerOfAnother(self, world: World) -> None:
-        """A proxy: who does not read stops who sends, two connections away; little is kept, nothing lost, and the other
-        direction goes on. The end of one connection is the end of the other.
+        """A proxy: a peer that does not read stops the peer that sends, two connections away.
+
+        Little is kept, nothing lost, and the other direction goes on. The end of one connection is the end of the
+        other.
         """
         joined: dict[Any, Any] = {}
         digest, count = hashlib.sha256(), 0
