@@ -89,7 +89,7 @@ from reactor._sending import Disconnectable, OutputBuffer
 
 SOURCE_HASH = LINE_SOURCE_HASH.decode("ascii")
 
-# What receive() and follow() answer: the table above.
+# The answers of receive() and follow(): the table above.
 cdef enum:
     KEPT = 0
     FAST = 1
@@ -810,7 +810,7 @@ cdef bint find_in_tail(LineBuffer self) noexcept:
 
 
 cdef inline Py_ssize_t searched_to(LineBuffer self, Py_ssize_t size) noexcept:
-    """What `searched` is when all of `size` bytes were searched in vain: the end of them may begin a delimiter."""
+    """Return `searched` for `size` bytes that were all searched in vain: their end may begin a delimiter."""
     cdef Py_ssize_t length = size_in(<PyObject *>self.separator)
     if length == 0:
         return size if self.skipping else self.searched

@@ -1,5 +1,7 @@
-"""What holds for every test: it ends in time (pyproject.toml says when), leaves no file open and no thread running, and
-draws the same examples each time. `make test` says which line core it means to test, and CI takes no skipped test.
+"""Rules for every test: it ends in time, leaves no file open and no thread running, and draws the same examples.
+
+pyproject.toml says how long a test may take. `make test` says which line core it means to test, and CI takes no skipped
+test.
 """
 
 from __future__ import annotations
@@ -37,8 +39,10 @@ hypothesis.settings.load_profile("deterministic")
 
 
 def pytest_configure() -> None:
-    """Heed the signals that a program at a terminal heeds, however this run was started: `nohup` ignores SIGHUP, and a
-    shell that starts a job in the background ignores SIGINT and SIGQUIT. The programs that tests start inherit it.
+    """Heed the signals that a program at a terminal heeds, however this run was started.
+
+    `nohup` ignores SIGHUP, and a shell that starts a job in the background ignores SIGINT and SIGQUIT. The programs
+    that tests start inherit it.
     """
     pytest.register_assert_rewrite("tests.contract", "tests.support")  # a failure there shows its values, too
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
@@ -67,9 +71,10 @@ def refuseSkip(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 @functools.cache
 def isThere(what: str) -> bool:
-    """Whether this machine has a command, or a file, given its whole path, or lets us be "root", or make "namespaces".
-    "netcat-openbsd" is that nc: the others have other options. "link-local" is a network namespace for any user, whose
-    loopback takes an IPv6 address with a scope.
+    """Whether this machine has a command or a file, or lets us be "root", or make "namespaces".
+
+    A file is given by its whole path. "netcat-openbsd" is that nc: the others have other options. "link-local" is a
+    network namespace for any user, whose loopback takes an IPv6 address with a scope.
     """
     if what.startswith("/"):
         return os.path.exists(what)
@@ -126,8 +131,9 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Coverage looks away from the tests whose point is their number: they would take minutes, and show nothing that
-    the others do not.
+    """Coverage looks away from the tests whose point is their number.
+
+    They would take minutes, and show nothing that the others do not.
     """
     measuring = coverage.Coverage.current() if UNMEASURED in item.path.parents else None
     if measuring is None:

@@ -1,4 +1,4 @@
-"""What an installed linereactor must do, run by its own interpreter with nothing but the standard library.
+"""Checks of an installed linereactor, run by its own interpreter with nothing but the standard library.
 
     python smoke.py compiled|pure
 

@@ -89,12 +89,13 @@ TRANSPORTS: dict[str, Callable[[list[Any]], Any]] = {
     "otherTelling": lambda trace: TellingTransport(trace, "other"),
 }
 
-# What a script may put in place of each other. From the second kind to the first is one of the differences.
+# Transports that a script may put in place of each other. A change from the second kind to the first is one of the
+# differences.
 COMPANIES = ("usual", "other", "false", "mute", "none"), ("telling", "otherTelling")
 
 
 class Body:
-    """What every receiver does: it records each callback, and does the next action."""
+    """The common part of every receiver: it records each callback, and does the next action."""
 
     trace: list[Any]
     actions: list[Action]

@@ -1,6 +1,6 @@
 """Connections and connectors beside Twisted's: the same script over real sockets on both, and the traces compared.
 
-What differs on purpose is in tests/parity/test_differences.py.
+The differences on purpose are in tests/parity/test_differences.py.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def halfClose(protocol: Any, *_: object) -> None:
     protocol.transport.loseWriteConnection()
 
 
-# What the server does in a callback, and what the client does first.
+# The actions of the server in a callback, and the first action of the client.
 def inTurn(*actions: Callable[[Any], object]) -> Callable[..., None]:
     def act(protocol: Any, *_: object) -> None:
         for action in actions:

@@ -1,4 +1,4 @@
-"""Reactors beside Twisted's: running, triggers, delayed calls, descriptors. What differs is in test_differences.py."""
+"""Reactors beside Twisted's: running, triggers, delayed calls, descriptors. test_differences.py has the differences."""
 
 from __future__ import annotations
 

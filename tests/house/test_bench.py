@@ -65,7 +65,7 @@ def installed(tls: bool = False) -> list[str]:
 
 
 def jobsOf(name: str) -> dict[str, list[Case]]:
-    """What the server of a rival has to do, and the cases that each job is for."""
+    """Return the jobs that the server of a rival has to do, and the cases that each job is for."""
     found: dict[str, list[Case]] = {}
     for case in SERVED:
         if name in case.rivals and not missing(RIVALS[name], case.job.startswith("tls-")):
@@ -192,7 +192,7 @@ def test_aWrongAnswerIsSeen(what: str, answer: bytes, options: dict[str, Any]) -
 
 
 def test_aLoadThatFails() -> None:
-    """What `linereactor load` complains of ends a run."""
+    """A complaint of `linereactor load` ends a run."""
     port = Port()
     try:
         with pytest.raises(WrongAnswer, match="failed with 1"):

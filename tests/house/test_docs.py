@@ -93,7 +93,7 @@ def connected(process: subprocess.Popen[bytes], port: int) -> socket.socket:
 
 
 def ask(process: subprocess.Popen[bytes], port: int, question: bytes) -> bytes:
-    """What the server answers to `question` until it closes, our half being ended after it."""
+    """Return the server's answer to `question`, which is as long as the question."""
     with closing(connected(process, port)) as sock:
         sock.sendall(question)
         answer = b""

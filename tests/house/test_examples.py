@@ -90,7 +90,7 @@ def forTwisted(source: str) -> str:
 
 
 class Program:
-    """A running example. What it prints, errors included, is read a line at a time."""
+    """A running example. Its output, errors included, is read a line at a time."""
 
     def __init__(self, path: pathlib.Path, other: str, arguments: tuple[object, ...]) -> None:
         command = [sys.executable, "-c", GUARD, other, str(path), *map(str, arguments)]
@@ -238,7 +238,7 @@ def test_echoServer(stage: Stage) -> None:
 
 
 def test_tlsServer(tmp_path: pathlib.Path, left: ExitStack) -> None:
-    """The certificate is renewed while it runs; a stop answers whoever is there, and those who are at the handshake."""
+    """The certificate is renewed while it runs. A stop answers the peers that are there, and those at the handshake."""
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
 
     def issue(issued: trustme.LeafCert) -> bytes:
@@ -461,8 +461,10 @@ def transfer(sender: Peer, receiver: Peer, content: bytes, halt: Callable[[int],
 
 
 def test_portForward(stage: Stage) -> None:
-    """Big transfers both ways at once. Each stands still while the other goes on, and meanwhile the peer does not read
-    most of what it is sent; the forwarder must not keep it for it.
+    """Big transfers both ways at once.
+
+    Each stands still while the other goes on. Meanwhile the peer does not read most of what it is sent, and the
+    forwarder must not keep it.
     """
     listener = stage.bind()
     listener.listen()
@@ -588,7 +590,7 @@ def test_webServer(stage: Stage) -> None:
         *[
             (first + b"\r\n" + header + b"\r\n\r\n", b"400 Bad Request")
             for first, header in [
-                # What one reader may take for two lines, or for another line, than the next one does.
+                # Bytes that one reader may take for two lines, or for another line, than the next reader does.
                 *[
                     (b"POST / HTTP/1.1\r\nHost: here", header)
                     for header in (

@@ -34,8 +34,8 @@ PACKAGES = frozenset(
     }
 )
 
-# The table of docs/design.md, one row a tuple, from the ground up. A room may import rooms of earlier rows only; where
-# one of a floor needs another of the same floor, the floor has a row more. The floor's number is for the reader.
+# The table of docs/design.md, one row a tuple, from the ground up. A room may import rooms of earlier rows only. Where
+# a room needs another of the same floor, the floor has a row more. The floor's number is for the reader.
 ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (0, ("reactor.loops", "reactor.transports", "reactor._overwritten")),
     (0, ("reactor._faces", "reactor._defaults")),
@@ -120,8 +120,10 @@ def importsOf(node: ast.AST, inFunction: bool = False) -> Iterator[tuple[ast.AST
 
 
 def targetsOf(name: str, isPackage: bool, node: ast.AST) -> Iterator[str]:
-    """The modules of ours that one import statement of module `name` runs. A parent package that it passes through on
-    the way counts only if it is named: `from reactor import defer` names reactor.defer alone.
+    """The modules of ours that one import statement of module `name` runs.
+
+    A parent package that it passes through on the way counts only if it is named: `from reactor import defer` names
+    reactor.defer alone.
     """
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "reactor")
@@ -142,8 +144,9 @@ def targetsOf(name: str, isPackage: bool, node: ast.AST) -> Iterator[str]:
 
 
 def graphOf(sources: dict[str, tuple[str, bool]]) -> tuple[dict[str, set[str]], list[str]]:
-    """What each module imports of ours, and the imports that stand inside functions. `sources` maps a module's name to
-    its text and whether it is a package.
+    """Return the modules of ours that each module imports, and the imports that stand inside functions.
+
+    `sources` maps a module's name to its text and whether it is a package.
     """
     graph: dict[str, set[str]] = {}
     hidden: list[str] = []
@@ -262,7 +265,7 @@ def test_aHiddenImportIsSeen(function: str) -> None:
 
 
 def test_nothingInThePackageIsTimedByTheCalendar() -> None:
-    """Who asks for seconds(), or time.time(), is late or early when the wall clock is set: monotonic() is for that."""
+    """A delay by seconds() or time.time() is wrong when the wall clock is set: monotonic() is for delays."""
     tellers = {  # they pass it on, or tell a program
         "reactor": {"seconds"},
         "reactor._functions": {"seconds"},

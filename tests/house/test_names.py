@@ -1,7 +1,7 @@
 """The public names: those of the Twisted model stand in the module of the same name and can be called the same way.
 
-Twisted itself is the reference: its classes and functions are read with inspect, so that a name, a parameter or a
-default that we lack shows. What differs on purpose is written below, with its reason.
+Twisted itself is the reference. inspect reads its classes and functions, so that a name, a parameter or a default that
+we lack shows. The differences on purpose are written below, each with its reason.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ ABSENT: dict[str, str] = {
     "TLSNegotiation": "there is no pretended TLS",
 }
 
-# What Twisted's reactor and transports are built of, and shows: nothing that an interface promises.
+# The inner parts of Twisted's reactor and transports that show: nothing that an interface promises.
 INSIDE = frozenset(
     {
         "doIteration",
@@ -239,7 +239,7 @@ INSIDE = frozenset(
         "connectionFailed",
     }
 )
-# What a class of Twisted's inherits and cannot mean: a port that writes, a terminal that is a plain descriptor.
+# Members that a class of Twisted's inherits and cannot mean: a port that writes, a terminal that is a plain descriptor.
 INHERITED = frozenset(
     {
         "connected",
@@ -273,7 +273,7 @@ INHERITED = frozenset(
     }
 )
 
-# What the reactor, and the package for it, answers today.
+# The methods that the reactor, and the package for it, answers today.
 REACTOR_METHODS = """listenTCP connectTCP listenSSL connectSSL listenUNIX connectUNIX listenUNIXDatagram
     connectUNIXDatagram listenUDP listenMulticast spawnProcess adoptDatagramPort adoptStreamPort
     adoptStreamConnection callLater getDelayedCalls seconds callWhenRunning callFromThread
@@ -509,8 +509,9 @@ def test_nameOfTheModel(module: str, twin: Any, name: str) -> None:
     ],
 )
 def test_attributesOfInstances(name: str, arguments: tuple[Any, ...]) -> None:
-    """What Twisted's sets on a new instance can be read from ours; equal, if it is a plain value. A Failure's count is
-    how many there were before it.
+    """Each attribute that Twisted's sets on a new instance can be read from ours; equal, if it is a plain value.
+
+    A Failure's count is the number of failures before it.
     """
     module, _, cls = name.partition(".")
     (twin,) = (theirs for ours, theirs, _names in MODEL if ours == module)
@@ -539,7 +540,7 @@ def test_reactorFunction(name: str) -> None:
 
 
 def test_everyChosenDifferenceIsOne() -> None:
-    """A difference that is gone leaves the list too."""
+    """A difference that no longer exists leaves the list too."""
     known, found = dict(DIFFERENT), []
     DIFFERENT.clear()
     try:
@@ -583,7 +584,7 @@ def test_theReferenceNamesWhatIsPublic() -> None:
     assert sorted(listed) == sorted([*reactor.__all__, *ASKED])
 
 
-# What the current reactor is asked for at each time. A star import must not ask, as that makes a reactor.
+# Attributes that are asked of the current reactor each time. A star import must not ask, as that makes a reactor.
 ASKED = ("closeCounts", "nameResolver", "overflowCount", "running", "skippedLineCount")
 
 

@@ -1,4 +1,4 @@
-"""What the metadata promises, and that the guards of conftest.py do guard."""
+"""The promises of the metadata, and a proof that the guards of conftest.py do guard."""
 
 from __future__ import annotations
 
@@ -164,8 +164,9 @@ def test_aSkipFailsInCI(tmp_path: pathlib.Path, text: str, locally: str, inCI: s
 
 
 def test_timingTestsRunAgain(tmp_path: pathlib.Path) -> None:
-    """A run in which nothing else has failed names them, in a file, too, and is no failure. With another failure it is.
-    Without that file, which is for make, a timing test is a test.
+    """A run in which only timing tests have failed names them, in a file, too, and is no failure.
+
+    With another failure it is. Without that file, which is for make, a timing test is a test.
     """
     names = tmp_path / "names"
     for number, (environment, expected) in enumerate(

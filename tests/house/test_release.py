@@ -1,4 +1,4 @@
-"""What `make changelog` and `make release-check` do."""
+"""Tests of `make changelog` and `make release-check`."""
 
 from __future__ import annotations
 

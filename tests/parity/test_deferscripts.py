@@ -1,7 +1,7 @@
 """Random scripts of operations on Deferreds, run on ours and on Twisted's.
 
-What is called, with what, in which order, the state of every Deferred after each step, and the failures that nobody
-handled must be the same.
+These must be the same: the calls, their arguments and their order, the state of every Deferred after each step, and the
+unhandled failures.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Boom(Exception):
 
 
 def makeAction(rng: random.Random, depth: int) -> tuple[Any, ...]:
-    """What a callback does; a nested operation may come before it returns or raises."""
+    """Return the action of a callback; a nested operation may come before it returns or raises."""
     kind = rng.choice(
         ["value"] * 4 + ["pass"] * 3 + ["raise", "raise", "failure", "interrupt", "deferred", "deferred", "none"]
     )
@@ -93,7 +93,7 @@ class World:
         self.lock = defer.DeferredLock()
 
     def show(self, thing: Any) -> Any:
-        """What `thing` is, in words that are the same for both implementations."""
+        """Describe `thing` in words that are the same for both implementations."""
         if isinstance(thing, self.failure.Failure):
             return ("failure", self.show(thing.value))
         if isinstance(thing, self.defer.FirstError):
@@ -145,7 +145,7 @@ class World:
     def cancellerFor(self, kind: str, number: int) -> Any:
         def canceller(deferred: Any) -> None:
             self.note("canceller", kind)
-            # What a broken canceller costs a race and a time-out is a difference on purpose.
+            # The cost of a broken canceller to a race and a time-out is a difference on purpose.
             self.accident = self.accident or (kind == "raising" and self.cancelsByItself)
             if kind == "value":
                 deferred.callback(number)

@@ -285,7 +285,7 @@ def test_connectionLostRaises(model: Model) -> None:
 
 
 def exchange(model: Model, speak: Callable[[Any], None]) -> bytes:
-    """What a peer gets of what `speak(transport)` writes before it closes."""
+    """Return the bytes that a peer gets of those that `speak(transport)` writes before it closes."""
     received = []
 
     class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
@@ -661,7 +661,7 @@ def test_netstringsToTheLetter(model: Model, caplog: pytest.LogCaptureFixture) -
 
 @pytest.mark.parametrize("kind", ["Int8StringReceiver", "NetstringReceiver"])
 def test_stringsFedInsideACallback(model: Model, kind: str) -> None:
-    """What a callback feeds waits for its turn, and any number of times."""
+    """Data that a callback feeds waits for its turn, and any number of times."""
     count = 1000
 
     class Receiver(getattr(model.strings, kind)):  # type: ignore[misc]
@@ -1110,7 +1110,7 @@ def test_shutdownWaitsForCoroutines(model: Model) -> None:
 
 
 def test_coroutinesThatAreWaitedFor(model: Model) -> None:
-    """What a coroutine of deferLater's function returns; and a cooperative iterator that yields one."""
+    """The result of a coroutine of deferLater's function; and a cooperative iterator that yields a coroutine."""
     clock = model.task.Clock()
     waiting = model.defer.Deferred()
 
@@ -1134,7 +1134,7 @@ def test_coroutinesThatAreWaitedFor(model: Model) -> None:
 
 
 def test_commandListensOnLoopback(model: Model) -> None:
-    """What an endpoint's string means is the same in both; the command, which Twisted's `twist` is like, adds to it."""
+    """An endpoint's string means the same in both; the command, which Twisted's `twist` is like, adds to it."""
     endpoints = [model.endpoints.serverFromString(model.reactor, "tcp:0")]
     if model.isOurs:
         parsed = makeParser().parse_args(["serve", "--listen", "tcp:0"])
@@ -1413,7 +1413,7 @@ def test_callsOfAThreadPool(model: Model) -> None:
 
 
 def test_noZope() -> None:
-    """Interfaces are typing.Protocol: whoever has the methods provides them."""
+    """Interfaces are typing.Protocol: an object that has the methods provides them."""
     both = type("Both", (), {"readConnectionLost": print, "writeConnectionLost": print})
     assert isinstance(both(), reactor.interfaces.IHalfCloseableProtocol)
     assert not isinstance(reactor.Protocol(), reactor.interfaces.IHalfCloseableProtocol)
@@ -1657,7 +1657,7 @@ def test_startTLSReplacesTheTransport() -> None:
 
 @pytest.mark.parametrize("isOurs", [True, False])
 def test_noSessionTickets(isOurs: bool) -> None:
-    """What a server sends behind the client's last part of the handshake; a client that only sends never reads it."""
+    """Tickets come behind the client's last part of the handshake; a client that only sends never reads them."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = peerContext(isClient=True).wrap_bio(incoming, outgoing, server_hostname=TLS_HOST)
     server: Any
@@ -1705,7 +1705,7 @@ def test_tlsClosesInTime() -> None:
 
 @pytest.mark.parametrize("how", ["aborts", "raises"])
 def test_tlsEndsSayWhy(how: str) -> None:
-    """What Twisted's says stands in test_tlstraces.py."""
+    """The other half, Twisted's, stands in test_tlstraces.py."""
     wire = Wire().handshake()
     if how == "aborts":
         wire.ours.abortConnection()
@@ -1717,7 +1717,7 @@ def test_tlsEndsSayWhy(how: str) -> None:
 
 
 def test_tlsHalves() -> None:
-    """What Twisted's does stands in test_tlstraces.py."""
+    """The other half, Twisted's, stands in test_tlstraces.py."""
     wire = Wire(protocol=RecordingHalves()).handshake()
     wire.closeNotify()
     assert wire.protocol.events == ["made", "handshake", "readLost"]
@@ -2018,7 +2018,7 @@ def test_outputWithoutAReader(side: Any) -> None:
         os.close(fd)
 
 
-# What has no words of its own elsewhere: names, hosts, descriptors.
+# Differences that have no words of their own elsewhere: names, hosts, descriptors.
 
 
 def test_hostsThatAreNoText(model: Model) -> None:
@@ -2352,7 +2352,7 @@ def test_endsInMemory() -> None:
 
 @eachSide
 def test_bothHalvesOfStandardIO(side: Any) -> None:
-    """The reader of the output has gone, and then the writer of the input; the protocol hears of both halves."""
+    """The reader of the output disconnects, and then the writer of the input; the protocol hears of both halves."""
     world = World(side)
     kind: Any = StandardIO if side.name == "ours" else twisted.internet.stdio.StandardIO
     (stdin, toUs), (fromUs, stdout) = os.pipe(), os.pipe()

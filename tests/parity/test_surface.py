@@ -59,7 +59,7 @@ class Tracing:
 
 @BOTH
 def test_adapters(module: Any) -> None:
-    """What is written goes to the protocol, what is received to the consumer, and nothing else goes anywhere."""
+    """Data that is written goes to the protocol, received data to the consumer, and nothing else goes anywhere."""
     original: Any = Tracing()
     consumer = module.protocol.ProtocolToConsumerAdapter(original)
     consumer.registerProducer(object(), True)

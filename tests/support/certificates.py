@@ -125,7 +125,7 @@ def selfSigned() -> bytes:
 
 
 def sha1Signed() -> bytes:
-    """What libraries refuse to sign nowadays, and the openssl of a distribution does."""
+    """Return a certificate that libraries refuse to sign nowadays, and the openssl of a distribution signs."""
     root, key = write("sha1-root.pem", ROOT.pem), write("sha1-root.key", privatePem(ROOT.key))
     leaf, leafKey = (write(name, b"") for name in ("sha1.pem", "sha1.key"))
     names = ("-subj", "/CN=leaf", "-addext", f"subjectAltName=DNS:{HOST}")

@@ -54,7 +54,10 @@ class Recording:
         self._saw("ended")
 
     def summary(self) -> dict[str, Any]:
-        """What is not left to chance: in which order pipes and child end is, but for what the contract says."""
+        """Return the part of the trace that is not left to chance.
+
+        Chance decides in which order pipes and child end, but for the rules of the contract.
+        """
         events = [event[0] for event in self.trace]
         assert events[0] == "made"
         assert events[-1] == "ended"

@@ -39,8 +39,9 @@ def childEndsHere(right: Callable[[], object] = lambda: True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def child(does: Callable[[], object]) -> Iterator[Callable[[], None]]:
-    """A child process that does something, then waits until the block ends, or until the function that it gives is
-    called; it must have raised nothing.
+    """A child process that does something, then waits until the block ends.
+
+    It waits no longer if the function that the block gets is called. It must have raised nothing.
     """
     done, say = os.pipe()
     wait, release = os.pipe()

@@ -22,7 +22,7 @@ realLookUp = socket.getaddrinfo
 
 
 def lookUp(host: Any, port: Any, *rest: Any, **named: Any) -> Any:
-    """What a resolver for names on the link says (RFC 6762): the scope is a number of the socket address."""
+    """Answer like a resolver for names on the link (RFC 6762): the scope is a number of the socket address."""
     if host == "printer.local":
         scope = socket.if_nametoindex("lo")
         return [(socket.AF_INET6, named.get("type") or socket.SOCK_STREAM, 6, "", ("fe80::1", port or 0, 0, scope))]

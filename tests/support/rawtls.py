@@ -52,7 +52,7 @@ class RecordingHalves(Recorder):
 
 
 class RawEnd(Protocol):
-    """What the peer's transport carries: bytes, which the test takes."""
+    """The protocol on the peer's transport: it keeps the bytes, which the test takes."""
 
     def __init__(self) -> None:
         self.arrived = bytearray()
@@ -76,7 +76,7 @@ class RawHalves(RawEnd):
 
 
 def peerContext(isClient: bool) -> ssl.SSLContext:
-    """What a peer that is as it should be has."""
+    """Return the context of a peer that is as it should be."""
     if isClient:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=TRUST.decode())
@@ -131,7 +131,7 @@ class Wire:
         self.raw.arrived.clear()
 
     def send(self, data: bytes | None = None) -> None:
-        """Have these bytes arrive, as they are; None: what the peer's TLS has to say."""
+        """Have these bytes arrive, as they are; None: the output of the peer's TLS."""
         self.other.write(self._out.read() if data is None else data)
         self.flush()
 
@@ -153,7 +153,7 @@ class Wire:
         self.send()
 
     def hear(self) -> bytes:
-        """What the peer has received; it ends with "<end>" if close_notify came."""
+        """Return the bytes that the peer has received, with "<end>" behind them if close_notify came."""
         self.flush()
         heard = b""
         try:

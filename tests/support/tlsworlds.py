@@ -67,7 +67,7 @@ class TLSWorld(World):
 
 
 class UNIXConnectorWithTLS(TLSConnecting, UNIXConnector):
-    """What a program would write that wants TLS on a UNIX socket from the first byte."""
+    """The connector of a program that wants TLS on a UNIX socket from the first byte."""
 
     contextFactory = clientOptions()
 

@@ -44,7 +44,7 @@ DEADLINE = 20.0
 LOOPBACK = "127.0.0.1"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
-# Twisted makes its reactor at import, and keeps a descriptor in reserve from its first listening on: both are opened
+# Twisted makes its reactor at import, and keeps a descriptor in reserve from its first listening on. Both are opened
 # here, so that no single test is taken for their owner. So does libuv, for signals, with the first event loop.
 twisted.internet.tcp._reservedFD.reserve()
 uvloop.new_event_loop().close()
@@ -412,7 +412,7 @@ class MemoryWorld(World):
         self.busy = self.reactor.turn()
 
     def end(self, factory: Any, isServer: bool) -> Any:
-        """What is put on one end of the pair: a protocol of the factory's."""
+        """Return the protocol for one end of the pair: one of the factory's."""
         return factory.buildProtocol(None)
 
 

@@ -1,4 +1,4 @@
-"""What programs that use types write every day: nothing in here may be an error to mypy --strict or to pyright, strict.
+"""Everyday lines of programs that use types: nothing in here may be an error to mypy --strict or to pyright, strict.
 
 A line with an error that must be found says so: EXPECT. It is one for both. assert_type pins what completes.
 """

@@ -177,8 +177,8 @@ def test_hostNames(name: str, encoded: bytes) -> None:
     assert destinationOf(name, 7) == HostnameAddress(encoded, 7)
 
 
-# What the C library cuts at the NUL, or takes for an address, also when it is written in other scripts (RFC 3490 has
-# digits and full stops of all kinds made ASCII).
+# Names that the C library cuts at the NUL, or takes for an address, also when they are written in other scripts. (RFC
+# 3490 has digits and full stops of all kinds made ASCII.)
 NO_NAMES = [
     *("", ".", "a..b", ".a", "x" * 64 + ".example", "x." * 128, "\xfc." * 126, "\ud800"),
     *("localhost\0.example", "localhost\0", "\0"),

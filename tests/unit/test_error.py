@@ -37,7 +37,7 @@ def test_thereAreMany() -> None:
 
 @pytest.mark.parametrize("name", SHARED)
 def test_bases(name: str) -> None:
-    """Whatever of ours Twisted's is a kind of, ours is a kind of, and of the same built-in exceptions."""
+    """Where Twisted's is a kind of another error, ours is a kind of ours, and of the same built-in exceptions."""
     own, their = getattr(ours, name), getattr(theirs, name)
     for other in SHARED:
         assert issubclass(own, getattr(ours, other)) == issubclass(their, getattr(theirs, other)), other

@@ -109,7 +109,7 @@ def test_ofAFailure() -> None:
 
 
 def test_raised() -> None:
-    """`raise failure` is caught as a Failure, and is the original to whoever wraps it again."""
+    """`raise failure` is caught as a Failure, and is the original to code that wraps it again."""
     first = caught(ours, Trouble("x"))
     with pytest.raises(Failure) as info:
         raise first

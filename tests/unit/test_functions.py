@@ -42,7 +42,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[EpollReactor]:
 
 def test_everyMethodOfReactorsHasAFunction() -> None:
     methods = {name for name, value in inspect.getmembers(ReactorBase, inspect.isfunction) if not name.startswith("_")}
-    # What transports and backends need, and programs do not.
+    # Methods that transports and backends need, and programs do not.
     forTransports = {
         "closeSoon",
         "closed",
@@ -284,7 +284,7 @@ except AssertionError:
 
 
 def test_aStarImportMakesNoReactor() -> None:
-    """Of the package and of each of its packages. What the current reactor shows is still an attribute afterwards."""
+    """Of the package and of each of its packages. The current reactor's attributes are still there afterwards."""
     done = runProgram(
         """
 import pkgutil

@@ -127,7 +127,7 @@ def recorder(base: Any, *more: type, **attributes: Any) -> Any:
     return type("Recorder", (*more, Recorded, base), attributes)
 
 
-# What Twisted's does.
+# The behaviour of Twisted's.
 
 CASES = ("LineReceiverTests", "LineReceiverLineLengthExceededTests", "LineOnlyReceiverTests", "ProducerTests")
 TESTS = [
@@ -540,7 +540,7 @@ WAYS_TO_KEEP: list[Any] = [
 @pytest.mark.parametrize("receiver", [LineReceiver, LineOnlyReceiver])
 @pytest.mark.parametrize("transport", ["told", "asked"])
 def test_aLineStaysWhatItIs(base: Any, transport: str, receiver: Any) -> None:
-    """Whoever keeps a line, however, keeps that line, though one that nobody keeps may become the next."""
+    """Code that keeps a line, however, keeps that line, though a line that nobody keeps may become the next."""
     for seed in range(60):
         rng = random.Random(seed)
         lines = [
@@ -605,7 +605,7 @@ def test_aLineEndsWhereItEnds(base: Any) -> None:
     assert got == [123456, 12, 345] * 3
 
 
-# What ours does beyond.
+# The behaviour beyond Twisted's.
 
 
 def test_sendLines(base: Any) -> None:
@@ -639,7 +639,7 @@ class Gathering(linecore.OutputBuffer):
 
 
 def test_whatIsSentIsGathered(base: Any) -> None:
-    """Lines for a transport of ours take a short way; what is told of them is what write would tell."""
+    """Lines for a transport of ours take a short way, which tells of them the same as write() would."""
     protocol, _trace = connected(recorder(base))
     protocol.makeConnection(Gathering())
     protocol.dataReceived(b"a\r\n")
@@ -1313,7 +1313,7 @@ def test_closedByTheHandlerThatWaits(base: Any) -> None:
 
 @pytest.mark.parametrize(("error", "told"), [(CancelledError, 0), (twistedDefer.CancelledError, 0), (ValueError, 1)])
 def test_aFailureAfterTheEnd(waiting: Any, error: type[Exception], told: int, caplog: pytest.LogCaptureFixture) -> None:
-    """A handler that was cancelled because the connection has gone is no news; another failure is logged."""
+    """A handler that was cancelled because the connection has ended is no news; another failure is logged."""
     protocol, trace = connected(waiting)
     protocol.dataReceived(b"1\r\n")
     protocol.transport.disconnected = True
@@ -1324,7 +1324,7 @@ def test_aFailureAfterTheEnd(waiting: Any, error: type[Exception], told: int, ca
 
 @pytest.mark.parametrize("when", ["open", "gone"])
 def test_anExitOfAHandlerThatWaits(waiting: Any, when: str) -> None:
-    """It leaves the reactor, also when its connection has gone meanwhile."""
+    """It leaves the reactor, also when its connection has ended meanwhile."""
     kind = type("Kind", (waiting,), {"trace": []})
     peer, protocol, pump = connectedServerAndClient(kind, Protocol)
     peer.transport.write(b"1\r\n")
@@ -1516,7 +1516,7 @@ def test_whatIsPutIntoAClass() -> None:
 
 
 def test_classAttributesStayTheVeryObjects(base: Any) -> None:
-    """What a class body says is what its attributes are, before the first data and after it."""
+    """The attributes are the very objects that a class body gives them, before the first data and after it."""
 
     class Kind(Recorded, base):  # type: ignore[misc]
         delimiter = b"\n"
@@ -1722,7 +1722,7 @@ OURS_ALONE: dict[str, Callable[[Any], object]] = {
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("change", [*CHANGES, *OURS_ALONE])
 def test_aChangeInTheMiddleOfARead(change: str, mixed: bool) -> None:
-    """Whatever way a setting is changed, both cores deliver the same from the next line on; what Twisted's does."""
+    """In whatever way a setting is changed, both cores deliver the same as Twisted's from the next line on."""
     act = CHANGES.get(change) or OURS_ALONE[change]
     bases = {name: type("Receiver", (LineReceiver,), {"_bufferClass": kind}) for name, kind in BUFFERS.items()}
     if change in CHANGES:
@@ -1748,7 +1748,7 @@ def test_aChangeInTheMiddleOfARead(change: str, mixed: bool) -> None:
 
 
 def test_announcingAttributesAreHarmlessElsewhere(base: Any) -> None:
-    """Whoever borrows them for a class of another kind sets them as ever."""
+    """A class of another kind that borrows them sets them as ever."""
     protocol, _trace = connected(recorder(base))
     protocol.dataReceived(b"\r\n")
     borrower = type("Borrower", (), {"delimiter": base.delimiter})()
@@ -1776,7 +1776,7 @@ def test_aClassThatRefusesChanges(base: Any) -> None:
 
 
 def test_aClassThatIsChangedAllTheTime(base: Any) -> None:
-    """A count kept on the class, say. CPython numbers but so many versions of a class; its lines come all the same."""
+    """For example a count on the class. CPython numbers but so many versions of one; its lines come all the same."""
 
     class Counting(Recorded, base):  # type: ignore[misc]
         count = 0

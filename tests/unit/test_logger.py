@@ -235,7 +235,7 @@ def test_whatAHandlerRaisesMakesNoRecordOfItsOwn(handle: Any, capsys: pytest.Cap
 
 
 def test_aPlainTracebackIsPythonsOwn() -> None:
-    """It is left to whoever formats it."""
+    """It is left to the formatter of the program."""
     try:
         raise ValueError("plain")
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What programs set for their lines by mistake is told in words; what is only set late is not taken for a mistake."""
+"""Mistakes in the settings for lines are told in words; a setting that is only made late is not taken for a mistake."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BASES = ["LineReceiver", "LineOnlyReceiver"]
 
 
 def deliver(kit: Any, make: Callable[[Any, Any], Any], base: str) -> list[bytes]:
-    """What the class that `make` returns receives of two lines."""
+    """Return the lines that the class that `make` returns receives of two."""
     got: list[bytes] = []
 
     class Noting(getattr(kit, base)):  # type: ignore[misc]
@@ -243,7 +243,7 @@ def test_settingsThatCannotBeUsed(base: Any, name: str, value: Any, words: str, 
 
 @pytest.mark.parametrize("base", [LineReceiver, LineOnlyReceiver])
 def test_mistakesOfHandlersStayTheirs(base: Any) -> None:
-    """What a handler raises is no word about settings, though they are to be set yet."""
+    """An exception of a handler is no word about settings, though they are to be set yet."""
 
     class Kind(base):  # type: ignore[misc]
         def lineReceived(self, line: bytes) -> None:
@@ -310,7 +310,7 @@ def test_missingHandlersAreNamed(base: Any) -> None:
 @pytest.mark.parametrize("base", [LineReceiver, LineOnlyReceiver])
 @pytest.mark.parametrize("loop", LOOPS)
 def test_connectionMadeAsACoroutine(base: Any, loop: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """What it raises after its first wait costs the connection, as in every protocol."""
+    """An exception after its first wait costs the connection, as in every protocol."""
     running = loop.makeReactor()
     lost: list[Any] = []
 

@@ -163,7 +163,7 @@ def test_pipes(world: World, wires: Wires) -> None:
 
 @pytest.fixture
 def alarm() -> Iterator[None]:
-    """What blocks for ten seconds is interrupted."""
+    """A call that blocks for ten seconds is interrupted."""
 
     def ring(*_: object) -> None:
         raise AssertionError("it blocks")
@@ -275,7 +275,7 @@ def test_readingWhatIsShared(
 
 
 def test_moreThanAPipeHolds(world: World, wires: Wires) -> None:
-    """What was written is sent after the end of the input, however slowly it is read."""
+    """Data that was written is sent after the end of the input, however slowly it is read."""
     (stdin, toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
     data = os.urandom(1_000_000)
     protocol = begin(world, stdin, stdout, {"made": lambda protocol: protocol.transport.write(data)})
@@ -554,7 +554,7 @@ def test_aProducerThatComesTooLate(anyWorld: World, wires: Wires) -> None:
 
 @pytest.mark.parametrize("unsent", [0, 1_000_000])
 def test_theReaderHasGone(world: World, wires: Wires, unsent: int, caplog: pytest.LogCaptureFixture) -> None:
-    """At once, for others: whoever writes for nobody has nothing to do. It is a record, as of every broken stream."""
+    """At once, for others: a program that writes for nobody has no work. It is a record, as of every broken stream."""
     caplog.set_level("INFO")
     (stdin, _toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
     protocol = begin(world, stdin, stdout)
@@ -570,7 +570,7 @@ def test_theReaderHasGone(world: World, wires: Wires, unsent: int, caplog: pytes
 
 @pytest.mark.parametrize("last", ["end", "more", "answer", "close"])
 def test_whatCanBeReadComesFirst(world: World, wires: Wires, last: str) -> None:
-    """The reader has gone, and before that has said something; a pause does not lose it either."""
+    """The reader has disconnected, and before that has said something; a pause does not lose it either."""
     (stdin, toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
 
     def data(protocol: Any, _: bytes) -> None:

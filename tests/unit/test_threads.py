@@ -262,7 +262,7 @@ def test_aThreadThatWasFasterThanTheRefusal(fake: Any) -> None:
 
 
 def test_aRefusedCallForAnotherProcess() -> None:
-    """A call that was taken back is nothing to whoever unpickles it; another is the function."""
+    """A call that was taken back does nothing where it is unpickled; another is the function."""
     work = threads._Work(divmod)
     assert pickle.loads(pickle.dumps(work)) is divmod
     assert work.withdraw()

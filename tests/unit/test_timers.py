@@ -456,7 +456,7 @@ def test_soonerIsToldOfDeadlinesBeforeAllOthers() -> None:
 
 
 def test_aCallThatCannotBeScheduled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What raises has not happened: the call is not made, not even when the heap is built anew."""
+    """A step that raises has not happened: the call is not made, not even when the heap is built anew."""
     time = Time()
     kept, many = time.add(1, "kept"), [time.add(2 + number, "cancelled") for number in range(200)]
 

@@ -23,7 +23,7 @@ def side(request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
 
 
 def resultOf(world: Children, deferred: Any) -> Any:
-    """What the Deferred fires with: its result, or the value of its failure."""
+    """Return the result of the Deferred, or the value of its failure."""
     found: list[Any] = []
     deferred.addCallbacks(found.append, lambda failure: found.append(failure.value))
     world.until(lambda: found)

@@ -141,7 +141,7 @@ class LineBuffer:
     def cut(self, delimiter: bytes) -> bytes | None:
         data = self._data
         if delimiter is self._delimiter and delimiter and type(data) is bytes and not self._skipping:
-            # What follows does the same for every case; most lines need only this.
+            # The code below does the same for every case; most lines need only this.
             end = data.find(delimiter, self._searched)
             after = end + len(delimiter)
             if end >= 0 and after < len(data):

@@ -1,4 +1,4 @@
-"""What is sent, in Python: the buffer that gathers it, and lines with their delimiter."""
+"""Sending in Python: the buffer that gathers output, and lines with their delimiter."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Disconnectable:
 
 
 class OutputBuffer(Disconnectable):
-    """What was written and not yet sent. The package's docstring is the contract."""
+    """Bytes that were written and not yet sent. The package's docstring is the contract."""
 
     __slots__ = ("_mark", "_waiting")
     _mark: int

@@ -372,7 +372,7 @@ class TestTheCurrentReactor:
         run(main())
 
     def test_throttling(self, run: Run) -> None:
-        """What is read is counted, and reading stops when the second is over."""
+        """The bytes that are read count, and reading stops when the second is over."""
         stopped: list[bool] = []
 
         class Throttling(ThrottlingFactory):
@@ -675,7 +675,7 @@ class TestReading:
 
     @pytest.mark.parametrize("call", ["read", "readall", "readexactly", "readuntil", "readline", "readlines"])
     def test_nothingOfASkippedLineComesBack(self, call: str) -> None:
-        """A read was given up in the middle of such a line: whoever reads next gets what follows the line."""
+        """A read was given up in the middle of such a line: the next read gets the bytes that follow the line."""
 
         async def main() -> None:
             reader = LineReader(limit=5, delimiter=b"\r\n", overlong="skip")
@@ -724,7 +724,7 @@ class TestReading:
 
     @pytest.mark.parametrize("seed", range(60))
     def test_overrunsAsAsyncioHasThem(self, seed: int) -> None:
-        """What an error says is consumed can be read with readexactly, and reading goes on behind it."""
+        """readexactly() can read as many bytes as an error says are consumed, and reading goes on behind them."""
         rng = random.Random(seed)
         separator = rng.choice((b"\n", b"\r\n", b"aab"))
         text = b"".join(rng.choice((b"a", b"bc" * 9, b"\r", b"\n", separator, b"x" * 30)) for _ in range(30))
@@ -859,7 +859,7 @@ class TestStreams:
         assert ended == [True]
 
     def test_backPressure(self, run: Run) -> None:
-        """Who does not read holds the writer up, and little is kept on either side; then everything arrives."""
+        """A peer that does not read holds the writer up, and little is kept on either side; then everything arrives."""
         total, piece = 300, b"x" * 99_999 + b"\n"
         sizes: list[int] = []
 
@@ -966,7 +966,8 @@ class TestStreams:
         async def main() -> None:
             ours = await loopOn(startServer, openConnection)
             assert all(isinstance(error, ConnectionResetError | BrokenPipeError) for error in ours)
-            # (uvloop's transports raise RuntimeError at the write. What breaks first when the peer has gone is chance.)
+            # (uvloop's transports raise RuntimeError at the write. Chance decides what breaks first when the peer has
+            # closed.)
             if end != "peer" and isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop):
                 theirs = await loopOn(asyncio.start_server, asyncio.open_connection)
                 assert [*map(repr, ours)] == [*map(repr, theirs)]

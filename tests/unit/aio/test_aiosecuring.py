@@ -35,7 +35,7 @@ async def shout(reader: LineReader, writer: LineWriter) -> None:
 
 
 async def serialOf(port: Any, **options: Any) -> Any:
-    """What a server at `port` answers to a line, and the certificate that it shows."""
+    """Return the serial number of the certificate that a server at `port` shows; it must answer a line, too."""
     reader, writer = await openConnection(*port.sockets[0].getsockname()[:2], **options)
     writer.write(b"word\n")
     assert await reader.readline() == b"WORD\n"

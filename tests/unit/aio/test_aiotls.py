@@ -60,7 +60,7 @@ def clientContext() -> ssl.SSLContext:
 
 
 def test_bothSidesGoOn(run: Run) -> None:
-    """What was written before arrives in plain; what is written during the handshake comes behind it."""
+    """Bytes that were written before arrive in plain; bytes that are written during the handshake come behind it."""
 
     async def main() -> None:
         async with listening() as (accepted, port):
@@ -156,7 +156,7 @@ def test_plainBytesInPlaceOfTheHandshake(run: Run) -> None:
 
 
 def test_aHostThatIsAnotherOne(run: Run) -> None:
-    """A client does not go on with whoever has no certificate of that name; both sides are told, and end."""
+    """A client does not go on with a server that has no certificate of that name; both sides are told, and end."""
 
     async def main() -> None:
         async with listening() as (accepted, port):
@@ -205,7 +205,7 @@ def test_mistakes(run: Run) -> None:
 
 @pytest.mark.parametrize("how", ["cancel", "close", "eof", "timeout", "flood"])
 def test_aHandshakeThatComesToNothing(run: Run, how: str) -> None:
-    """The peer is silent, or has gone; the connection ends, and nobody waits for ever."""
+    """The peer is silent, or has closed; the connection ends, and nobody waits for ever."""
 
     async def main() -> None:
         async with listening() as (accepted, port):

@@ -143,10 +143,10 @@ class Server:
 
 
 class TestInputOfAPausedProtocol:
-    """asyncio closes its TLS at the peer's close_notify, whoever has paused. What was received comes before the end."""
+    """asyncio closes its TLS at the peer's close_notify, paused or not. Received data comes before the end."""
 
     def test_lines(self, run: Run) -> None:
-        """Whose handler takes its time for each."""
+        """The handler takes its time for each line."""
 
         class Slow(LineReceiver):
             delimiter = b"\n"
@@ -218,7 +218,7 @@ class TestInputOfAPausedProtocol:
         run(main())
 
     def test_pausedFromTheBeginning(self, run: Run) -> None:
-        """What the TLS of the event loop has not even decrypted is delivered, too."""
+        """Data that the TLS of the event loop has not even decrypted is delivered, too."""
 
         class Shut(Served):
             def connectionMade(self) -> None:
@@ -267,7 +267,7 @@ class TestInputOfAPausedProtocol:
         run(main())
 
     def test_whatIsWrittenGoesNowhere(self, run: Run) -> None:
-        """As on a socket whose peer has gone: for a while nobody notices, then it is an error. No producer runs on."""
+        """As on a socket whose peer has closed: at first nobody notices, then it is an error. No producer runs on."""
 
         class Endless:
             asked = 0
@@ -302,7 +302,7 @@ class TestInputOfAPausedProtocol:
         run(main())
 
     def test_aPeerThatHasNotReadWhatWeWroteBeforeWeLeft(self, run: Run) -> None:
-        """Our end in order is not one if the peer has gone before it took everything, and the reason says so."""
+        """Our end in order is not one if the peer closed before it took everything, and the reason says so."""
 
         class Talking(Served):
             def connectionMade(self) -> None:

@@ -42,7 +42,7 @@ class Boom(Exception):
 
 
 def show(thing: Any) -> Any:
-    """What `thing` is, in words that are the same for both implementations."""
+    """Describe `thing` in words that are the same for both implementations."""
     if isinstance(thing, Failure | twistedFailure.Failure):
         assert thing.type is not None
         return f"{thing.type.__name__}({thing.getErrorMessage()})"
@@ -521,7 +521,7 @@ def test_handledIsSilent(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_handledErrorsLeaveNoCycles() -> None:
-    """The exception is gone as soon as nobody needs it, without the help of the garbage collector."""
+    """The exception is freed as soon as nobody needs it, without the help of the garbage collector."""
 
     class Watched(Exception):
         def __init__(self) -> None:
@@ -619,7 +619,7 @@ class Hostile:
 
 @pytest.mark.parametrize("chained", [False, True])
 def test_interruptedBetweenCallbacks(chained: bool) -> None:
-    """What is raised while no callback runs (by a signal, say) leaves callback(); the Deferreds work afterwards."""
+    """An exception outside of callbacks, for example by a signal, leaves callback(); the Deferreds work afterwards."""
     first: Deferred[Any] = Deferred()
     second: Deferred[Any] = Deferred()
     if chained:
@@ -988,7 +988,7 @@ def test_cancelsItself(m: Any) -> None:
 
 @BOTH
 def test_context(m: Any) -> None:
-    """A coroutine has its own copy of the context; callbacks run in that of whoever makes them run."""
+    """A coroutine has its own copy of the context; callbacks run in that of the code that makes them run."""
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="default")
     seen: list[str] = []
 
@@ -1197,7 +1197,7 @@ def test_anyNumberWaits(make: Callable[[], Any], how: str) -> None:
 
 
 def test_aTurnGivenUpInsideATurn() -> None:
-    """What a turn is owed to may give up before it is told; a turn that nobody wants is there for the next."""
+    """A Deferred may be given up before its turn is told; a turn that nobody wants is there for the next."""
     lock = defer.DeferredLock()
     lock.acquire()
     seen: list[str] = []
@@ -1245,7 +1245,7 @@ def test_aQueueThatItsReadersFill() -> None:
 
     def putAndGiveUp(_: int) -> None:
         queue.put(2)
-        again.append(queue.get())  # those who are to get something do not count as waiting
+        again.append(queue.get())  # Deferreds that are to get something do not count as waiting
         second.cancel()
         again[0].cancel()
 
@@ -1259,7 +1259,7 @@ def test_aQueueThatItsReadersFill() -> None:
 
 
 def test_brokenCancellersOfARace(caplog: pytest.LogCaptureFixture) -> None:
-    """What a canceller raises is logged; the race has its result, and the others are cancelled."""
+    """An exception of a canceller is logged; the race has its result, and the others are cancelled."""
     ds = [Deferred(raising(Boom("canceller"))), Deferred[int](), Deferred[int]()]
     winner = defer.race(ds)
     ds[1].callback(7)
@@ -1313,7 +1313,7 @@ def test_aLongListOfCallbacksIsADeque() -> None:
 
 
 def test_names() -> None:
-    """Whatever file a name lives in, it is known as reactor.defer's."""
+    """A name is known as reactor.defer's, whatever file it lives in."""
     for name in defer.__all__:
         assert getattr(getattr(defer, name), "__module__", "reactor.defer") == "reactor.defer"
     assert Failure(defer.CancelledError()).check("reactor.defer.CancelledError")

@@ -156,7 +156,7 @@ def test_whatTheSystemRefuses(tmp_path: pathlib.Path) -> None:
 
 
 def test_oneTakesOverAtATime(path: str) -> None:
-    """Who finds another at it waits for the next try: the other's new lock must not be taken for the dead one."""
+    """A taker that finds another at it waits for the next try: the other's new lock must not pass for the dead one."""
     lock = DeferredFilesystemLock(path, Clock())
     os.symlink(str(deadProcess()), path)
     directory = os.open(os.path.dirname(path), os.O_RDONLY)

@@ -241,7 +241,7 @@ def resultOf(loop: EpollReactor, start: Callable[..., Deferred[Any]]) -> Any:
 
 
 def listening(loop: EpollReactor, endpoint: Any, factory: Any = None) -> Any:
-    """What listen() gave: it is there at once."""
+    """Return the result of listen(): it is there at once."""
     results: list[Any] = []
     endpoint.listen(factory or ServerFactory.forProtocol(Protocol)).addBoth(results.append)
     (result,) = results
@@ -476,7 +476,7 @@ def files(tmp_path: pathlib.Path) -> Files:
 
 
 def talk(loop: EpollReactor, server: str, client: str, protocol: Any = None) -> Any:
-    """What connecting from `client` to `server` gives; the greeting has come, if there is a connection."""
+    """Return the result of connecting from `client` to `server`; the greeting has come, if there is a connection."""
     port = listening(loop, serverFromString(loop, server), ServerFactory.forProtocol(Greeter))
     assert not isinstance(port, Failure), port
     client = client.replace("PORT", str(getattr(port.getHost(), "port", "")))
@@ -597,8 +597,9 @@ def test_directoriesOfCertificates(files: Files) -> None:
 
 
 def test_directoriesAreReadAgain(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a failure of the system, though nothing has changed since, but not for each name that is asked for. What
-    does not hold together is read again when the directory has changed.
+    """After a failure of the system, though nothing has changed since, but not for each name that is asked for.
+
+    Files that do not hold together are read again when the directory has changed.
     """
     now = 0.0
     known = PEMDirectory(files.pems, lambda: now)

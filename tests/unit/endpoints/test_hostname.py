@@ -309,7 +309,7 @@ class Fixed:
 
 
 def test_cancelledIsNotAFailureOfTheLookUp() -> None:
-    """What the look-up says to being given up is nobody's error."""
+    """The error with which the look-up answers to being given up is nobody's error."""
     names = Names()
     results = names.begin()
     names.connecting.cancel()

@@ -103,7 +103,7 @@ def test_theCommandTakesThem(parser: Both) -> None:
 
 
 def test_pluginsOfTwisted(tmp_path: pathlib.Path) -> None:
-    """What stands in twisted/plugins of a directory on the path is found, as Twisted finds it."""
+    """A plug-in in twisted/plugins of a directory on the path is found, as Twisted finds it."""
     (tmp_path / "twisted" / "plugins").mkdir(parents=True)
     (tmp_path / "twisted" / "plugins" / "tried.py").write_text(PLUGIN)
     program = f"""

@@ -70,7 +70,7 @@ DIFFERENT: dict[str, frozenset[str]] = {
     # Twisted's ports inherit the methods of connections, which raise.
     **dict.fromkeys(("ITransport", "IReadWriteDescriptor", "IWriteDescriptor"), PORTS),
     "IHalfCloseableDescriptor": PORTS | STREAMS,  # our transports tell their protocol
-    # What has the methods provides the interface.
+    # A class that has the methods provides the interface.
     "IConsumer": PORTS,
     "IProducer": PORTS | {"LineReceiver"},
     "IPushProducer": PORTS | {"LineReceiver", "FileSender"},
@@ -442,7 +442,7 @@ def test_everyNameIsOfThePackage() -> None:
     assert pathlib.Path(inspect.getfile(sys.modules["reactor.interfaces"])).name == "__init__.py"
 
 
-# What is of zope, of Windows, of pyOpenSSL, or for parts of Twisted that are not here.
+# Interfaces of zope, of Windows, of pyOpenSSL, or for parts of Twisted that are not here.
 LEFT_OUT = {
     "IAcceptableCiphers",
     "ICipher",

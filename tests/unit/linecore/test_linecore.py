@@ -55,7 +55,7 @@ def make(request: pytest.FixtureRequest) -> Maker:
     return SHIPPED[request.param]
 
 
-# What LineReceiver asks of it.
+# The methods and attributes that LineReceiver uses.
 
 
 class Owner:
@@ -247,7 +247,7 @@ def halfLines(make: Maker, count: int) -> list[Any]:
 
 
 def choice(monkeypatch: pytest.MonkeyPatch, environment: str | None, extension: types.ModuleType | None) -> Any:
-    """What the package's choice is in this environment, with this extension, or none."""
+    """Return the package's choice in this environment, with this extension, or none."""
     if environment is None:
         monkeypatch.delenv("REACTOR_PURE", raising=False)
     else:

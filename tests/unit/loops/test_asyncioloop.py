@@ -48,7 +48,7 @@ def eventloop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventL
 
 
 class TestShutdownThatWaitsForAsyncio:
-    """What a trigger's Deferred waits for may be a callback of the event loop itself, and nothing of ours follows."""
+    """A trigger's Deferred may wait for a callback of the event loop itself, when nothing of ours follows."""
 
     @pytest.mark.parametrize("phase", ["before", "during"])
     @pytest.mark.parametrize("how", ["run", "start"])
@@ -130,7 +130,7 @@ def echoFactory() -> Any:
 
 
 class TestBesideAsyncio:
-    """What belongs to asyncio runs beside what is ours, whoever runs the event loop."""
+    """Asyncio's own objects run beside ours, whichever side runs the event loop."""
 
     def test_insideARunningLoop(self, eventloop: asyncio.AbstractEventLoop) -> None:
         order: list[Any] = []

@@ -90,7 +90,7 @@ class TestReporting:
         reactor._open.clear()
 
     def test_betweenTwoOwners(self, reactor: EpollReactor, caplog: pytest.LogCaptureFixture) -> None:
-        """What a signal handler raises while no owner is at work costs nobody a descriptor."""
+        """An exception of a signal handler while no owner is at work costs nobody a descriptor."""
         reactor._ownerFailed(None, Failure(Boom()))
         assert errorsIn(caplog) == [Boom]
 
@@ -178,7 +178,7 @@ class TestPhases:
         assert [*phases, reactor._phase] == [STOPPING, FRESH]
 
     def test_aShutdownThatCrashHasCutEndsNoLaterRun(self, reactor: EpollReactor) -> None:
-        """What its triggers waited for comes when run() has been left: the next one begins anew, and sleeps."""
+        """Its triggers' Deferreds fire when run() has been left: the next one begins anew, and sleeps."""
         waited, sleeps = Deferred[None](), list[float | None]()
         reactor.addSystemEventTrigger("before", "shutdown", lambda: waited)
         reactor.addSystemEventTrigger("before", "shutdown", lambda: reactor.callLater(0, reactor.crash) and None)
@@ -425,7 +425,7 @@ class TestThreads:
 
 
 def test_aReactorIsFourThings() -> None:
-    """What a subclass has to supply, and nothing else."""
+    """The methods that a subclass has to supply, and nothing else."""
 
     half = ReactorBase()
     for method, args in [
@@ -447,12 +447,12 @@ def test_aReactorIsFourThings() -> None:
 
 
 class Handled(Exception):
-    """What a signal's handler raises."""
+    """The exception of a signal's handler."""
 
 
 @pytest.mark.parametrize("what", ["delayed call", "thread's call"])
 def test_aSecondExceptionWhileTheFirstIsReported(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An end of the reactor's own is made again before the report. What is due behind it is made a turn later."""
+    """An end of the reactor's own is made again before the report. A call due behind it is made a turn later."""
     reactor, made, reported = EpollReactor(), list[str](), list[BaseException]()
 
     class Own:

@@ -223,7 +223,7 @@ def test_theNewerAsTheOlder(world: World) -> None:
 
 
 def test_oneThatRaises() -> None:
-    """What a resolver raises fails the look-up; one that cannot be given up is left alone."""
+    """An exception of a resolver fails the look-up; one that cannot be given up is left alone."""
 
     class Raising(Own):
         def resolveHostName(self, *args: Any, **more: Any) -> Any:
@@ -310,7 +310,7 @@ def test_theModule() -> None:
 
 
 def test_aResolverMayBeACoroutine(world: World) -> None:
-    """And so may the methods of a receiver. What either raises ends the look-up."""
+    """And so may the methods of a receiver. An exception of either ends the look-up."""
     loop, found = world.reactor, list[Any]()
 
     class Async(Own):

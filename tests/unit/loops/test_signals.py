@@ -29,7 +29,7 @@ def reactor() -> Iterator[EpollReactor]:
 
 @pytest.fixture(autouse=True)
 def _givenBack() -> Iterator[None]:
-    """Whatever a test does, every handler and the wake-up descriptor are as before."""
+    """After any test, every handler and the wake-up descriptor are as before."""
     before = [signal.getsignal(number) for number in SIGNALS]
     yield
     assert [signal.getsignal(number) for number in SIGNALS] == before
@@ -292,7 +292,7 @@ def test_loggingThatFailsKeepsNobodyFromStopping(reactor: EpollReactor) -> None:
 
 
 def test_aHandlerThatPythonDidNotInstall(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An embedding program's, say: signal() tells None, and takes no None back. run() returns all the same."""
+    """An embedding program's, for example: signal() tells None, and takes no None back. run() returns all the same."""
     install = signal.signal
 
     def installedElsewhere(number: int, handler: Any) -> Any:
@@ -442,8 +442,8 @@ def test_aSignalBehindACrash(reactor: Any, caplog: pytest.LogCaptureFixture) -> 
     assert f"received signal {int(signal.SIGINT)}, and the reactor is stopping already" in caplog.text
 
 
-# In a process of its own: what is raised behind a system call, or behind an acquire(), leaves a descriptor or a lock of
-# the standard library's, such as logging's, to nobody.
+# In a process of its own: an exception behind a system call, or behind an acquire(), leaves a descriptor or a lock to
+# nobody. The lock may be one of the standard library's, such as logging's.
 STORM = """
 import logging, os, signal, socket, sys, threading, time
 from reactor import Protocol, ServerFactory
@@ -496,7 +496,7 @@ os._exit(1)
 
 @pytest.mark.parametrize("side", LOOPS, ids=lambda side: str(side.name))
 def test_aStormOfHandlersThatRaise(side: Any) -> None:
-    """Whatever of the loop is interrupted, it goes on: with its calls and its timers, and its port accepts."""
+    """The loop goes on, wherever it is interrupted: with its calls and its timers, and its port accepts."""
     result = subprocess.run(
         [sys.executable, "-c", STORM, side.name],
         capture_output=True,

@@ -93,7 +93,7 @@ def test_descriptors() -> None:
 
 
 def test_closed() -> None:
-    """Who wakes nobody is told, each time; also if it was awake at the end."""
+    """A call that wakes nobody raises, each time; also if the waker was awake at the end."""
     waker = Waker()
     waker.wake()
     waker.close()

@@ -913,7 +913,7 @@ def test_peersAreCountedApart(world: World) -> None:
             stack.enter_context(contextlib.closing(peer))
         turnUntil(world.reactor, lambda: factory.refusedCount == 1)
         assert factory.peerConnections == {"127.0.0.1": 2, "127.0.0.2": 2}
-        # The factory's ports may end and begin again: those who are there still count.
+        # The factory's ports may end and begin again: connections that are there still count.
         port.stopListening()
         factory.doStart()
         assert factory.peerConnections == {"127.0.0.1": 2, "127.0.0.2": 2}

@@ -26,7 +26,7 @@ def _noErrors(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 class Connector:
-    """What a factory needs of a connector."""
+    """The part of a connector that a factory needs."""
 
     def __init__(self, side: Any, trace: list[Any]) -> None:
         self.side, self.trace = side, trace

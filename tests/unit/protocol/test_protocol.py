@@ -192,7 +192,7 @@ class Lines(LineReceiver):
 
 class TestFileWrapper:
     def test_aLineReceiverOverFiles(self, tmp_path: pathlib.Path) -> None:
-        """Whoever has the input feeds it; what the protocol answers goes to the file; `quit` ends it."""
+        """The owner of the input feeds it; the protocol's answers go to the file; `quit` ends it."""
         text = b"one\r\ntwo\r\n\r\nquit\r\nlost\r\n"
         for size in range(1, len(text) + 1):
             with open(tmp_path / "out", "wb") as out:

@@ -219,7 +219,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("numbers", "arguments", "name"), REFUSED)
 def test_whatCannotBeMeant(numbers: str, arguments: tuple[str, ...], name: str) -> None:
-    """Whoever asks for one that is closed does not mean /dev/null."""
+    """A user who asks for a descriptor that is closed does not mean /dev/null."""
     done = subprocess.run(
         [*COMMAND, "serve", *arguments],
         stdin=subprocess.DEVNULL,
@@ -354,8 +354,9 @@ def test_aStalledOutput(kind: str, tmp_path: pathlib.Path) -> None:
 
 
 def test_aStopLosesNothingThatIsSentMeanwhile(tmp_path: pathlib.Path) -> None:
-    """Senders that watch nothing, over TCP, a UNIX socket and TLS, go on while the command stops. Each loses one line
-    at most: the one that was on its way when it was refused. The log counts those senders.
+    """Senders that watch nothing, over TCP, a UNIX socket and TLS, go on while the command stops.
+
+    Each loses one line at most: the one that was on its way when it was refused. The log counts those senders.
     """
     path, output = tmp_path / "socket", tmp_path / "lines"
     tls = f"ssl:0:privateKey={certificatePath()}:interface={LOOPBACK}"
@@ -400,7 +401,7 @@ def test_aStopLosesNothingThatIsSentMeanwhile(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("signals", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_signalsEndAStalledCommand(kind: str, signals: tuple[int, int], tmp_path: pathlib.Path) -> None:
-    """A second one at once. What was read and is lost is counted, and the exit code tells."""
+    """A second one at once. Data that was read and is lost is counted, and the exit code tells."""
     with stalled(kind, tmp_path / "fifo") as (served, _read), served.connect() as sender:
         fill(sender, LONG_LINES)
         served.stop(signals[0])
@@ -769,7 +770,7 @@ def test_eightNcClientsIntoCollect(tmp_path: pathlib.Path) -> None:
 
 
 def test_collectWhatWasSentBeforeTheSignal(tmp_path: pathlib.Path) -> None:
-    """The clients have gone already. Their lines are kept, the last of them too, which has no end."""
+    """The clients have closed already. Their lines are kept, the last of them too, which has no end."""
     output = tmp_path / "collected"
     output.write_bytes(b"from before")
     with serving("collect", "--output", str(output)) as served:
@@ -832,7 +833,7 @@ def test_chatWithNc() -> None:
 
 
 def test_aSlowMemberHoldsNobodyUp() -> None:
-    """It never reads. The others hear everything, and then that it is gone."""
+    """It never reads. The others hear everything, and then that it has left."""
     said = b"x" * 10_000
     with serving("chat", "--log-level", "error") as served, served.connect() as slow:
         slow.sendall(b"slow\n")

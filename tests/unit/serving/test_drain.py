@@ -126,8 +126,9 @@ class Client:
 
     @property
     def taken(self) -> list[bytes]:
-        """What the server's kernel has taken, if more was refused while the connection stood. TCP tells of that by its
-        answer to one line more.
+        """The lines that the server's kernel has taken, if more was refused while the connection stood.
+
+        TCP tells of that by its answer to one line more.
         """
         return self.sent[:-1] if self._isTCP else self.sent
 
@@ -202,8 +203,10 @@ def test_whoNeverFallsSilentLosesNothing(
 def test_whatIsNotTakenIsCountedToTheByte(
     world: World, serving: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A protocol takes nothing any more, and its client sends until it is refused. What it could send behind what was
-    delivered is the number in the log: as the kernel has it, so that TLS's records count.
+    """A protocol takes nothing any more, and its client sends until it is refused.
+
+    The log has the number of bytes that the client could send behind those delivered. The kernel counts them, so that
+    TLS's records count.
     """
     monkeypatch.setattr(drain, "DEADLINE", 0.2)
     served = serving(Stalled)
@@ -267,8 +270,10 @@ def fillFirst(monkeypatch: pytest.MonkeyPatch, world: World, client: Client, pro
 def test_whatWasRefusedIsNoEndOfTheStream(
     world: World, serving: Any, monkeypatch: pytest.MonkeyPatch, sendsOn: bool
 ) -> None:
-    """A handler pauses while the last of a connection is delivered, and goes on: it gets the rest, and is not told that
-    its client had ended in order. (Else a line that was cut off would pass for a whole one.)
+    """A handler pauses while the last of a connection is delivered, and goes on.
+
+    It gets the rest, and does not hear that its client had ended in order. (Else a line that was cut off would pass for
+    a whole one.)
     """
     ended: list[bool] = []
     monkeypatch.setattr(Pausing, "readConnectionLost", lambda self: ended.append(True), raising=False)
@@ -341,8 +346,9 @@ def test_whoFallsSilentSeesNoReset(world: World, serving: Any, monkeypatch: pyte
 
 @everywhere(SOCKETS)
 def test_whoEndsInOrderIsTold(world: World, serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end of a client's stream waits in the kernel behind its last line when its connection would be closed. The
-    protocol hears of both.
+    """The end of a client's stream waits in the kernel behind its last line when its connection would be closed.
+
+    The protocol hears of both.
     """
     ended: list[list[bytes]] = []
     monkeypatch.setattr(Kept, "readConnectionLost", lambda self: ended.append(list(self.lines)), raising=False)
@@ -373,8 +379,9 @@ def test_whoEndsInOrderIsTold(world: World, serving: Any, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("loop", REACTORS)
 def test_halvesEndWhenAllHasBeenSaid(loop: str) -> None:
-    """What one member of the chat had said before the stop reaches the others, though it comes to them in several
-    turns, and they have nothing to say.
+    """Words of one member of the chat, from before the stop, reach the others.
+
+    They come in several turns, and the others send none of their own.
     """
     world = World(REACTORS[loop])
     try:

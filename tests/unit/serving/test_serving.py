@@ -610,8 +610,9 @@ def test_whoIsEvictedIsToldWhy(pair: Any) -> None:
 
 @pytest.mark.parametrize("side", LOOPS, ids=lambda side: side.name)
 def test_afterAStallTheActiveStay(side: Any) -> None:
-    """The server stood still for longer than its timeout. The lines that came meanwhile are read before the sweep looks
-    at anybody, and it looks at lines, not at bytes.
+    """The server stood still for longer than its timeout.
+
+    The lines that came meanwhile are read before the sweep looks at anybody, and it looks at lines, not at bytes.
     """
     reactor = side.makeReactor()
     connections = watch.Connections(reactor)
@@ -706,7 +707,7 @@ def test_whoDoesNotLeaveIsReset(pair: Any) -> None:
 
 
 def test_whoHasGoneAlreadyIsNotWatched(pair: Any) -> None:
-    """TLS, say, whose socket stands until it has sent the last of it."""
+    """For example TLS, whose socket stands until it has sent the last of it."""
     sweeping = Sweeping(None, pair)
     sweeping.transport.disconnected = True
     sweeping.accept()
@@ -1117,7 +1118,7 @@ def piped(loop: EpollReactor, protocol: Any, pipes: tuple[int, int, int, int]) -
 
 
 def test_standardOutputIsDrained(loop: EpollReactor, pipes: Any) -> None:
-    """What is in the input already is answered, and all answers are sent."""
+    """Data that is in the input already is answered, and all answers are sent."""
     written = 0
     os.set_blocking(pipes[1], False)
     with suppress(BlockingIOError):
@@ -1383,8 +1384,9 @@ class Kept(LineReceiver):
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_whatComesWhileLeavingIsDelivered(loop: EpollReactor, monkeypatch: pytest.MonkeyPatch, tls: bool) -> None:
-    """A client that watches nothing sends on after the stop. Each line that it could send before its connection was
-    closed is delivered, but for the one that was on its way.
+    """A client that watches nothing sends on after the stop.
+
+    Each line that it could send before its connection was closed is delivered, but for the one that was on its way.
     """
     monkeypatch.setattr(drain, "LINGER", 0.2)
     Kept.lines = []
@@ -1422,7 +1424,7 @@ class AtOnceKept(Kept):
 def test_whatIsNotTakenIsTold(
     loop: EpollReactor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A handler is not done at the deadline. What was read behind its line, and what the kernel has, is counted."""
+    """A handler is not done at the deadline. Data read behind its line, and data that the kernel has, is counted."""
     monkeypatch.setattr(drain, "DEADLINE", 0.2)
     Slow.waiting = []
 
@@ -1461,7 +1463,7 @@ def test_aSecondSignalTellsToo(loop: EpollReactor, caplog: pytest.LogCaptureFixt
 
 
 def test_aHandshakeThatWasBegunIsWaitedFor(loop: EpollReactor) -> None:
-    """A client of TLS that was let in before the stop is answered, or told of the end in order; it is not cut off."""
+    """A client of TLS that was let in before the stop is answered, or hears of the end in order; it is not cut off."""
     application = apps.Application(Factory.forProtocol(Echo), None, "")
     serving = server.Server(loop, application, None)
     address = serving.listen(SSL4ServerEndpoint(loop, 0, serverOptions(), interface="127.0.0.1"))
@@ -1656,7 +1658,7 @@ def test_whatIsWrongIsFound(
 
 
 def test_aLoadOnATerminal(loop: EpollReactor, echo: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While connecting, then while it runs; the bar is gone in the end."""
+    """While connecting, then while it runs; the bar is removed in the end."""
     terminal = Terminal()
     monkeypatch.setattr(load, "SHOW_EVERY", 0.001)
     monkeypatch.setattr(sys, "stderr", terminal)

@@ -264,7 +264,7 @@ def test_aNameMustCome(room: Room) -> None:
 
 
 def test_whoHasNoNameKeepsNobodyOut(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of more than MAX_NAMELESS the first goes: whoever comes is always asked for a name."""
+    """Of more than MAX_NAMELESS the first goes: every newcomer is asked for a name."""
     monkeypatch.setattr(chat, "MAX_NAMELESS", 3)
     clients = [Client(room) for _ in range(3)]
     clients[0].says("ann")
@@ -371,7 +371,7 @@ def test_aTurnIsBoundedInBytes(room: Room) -> None:
 
 @pytest.mark.parametrize("reads", [True, False])
 def test_aBurstWaitsForThoseWhoRead(room: Room, reads: bool) -> None:
-    """Who takes what it is sent is not written to faster; who takes nothing is waited for but a second."""
+    """The room writes no faster to a member that reads, and waits but a second for one that takes nothing."""
     ann, slow = joined(room, "ann", "slow")
     slow.wire.unsent = chat.LAG + 1
     ann.member.dataReceived(b"x\n" * 100)
@@ -436,7 +436,7 @@ def test_halfClose(room: Room) -> None:
 
 
 def test_refusalsTellTheirReason(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To whoever counts closes: they are not the peer's."""
+    """The counts of closes know them: they are not the peer's."""
     with closing(EpollReactor()) as loop:
         port = loop.listenTCP(0, room, interface=LOOPBACK)
         monkeypatch.setattr(chat, "NAME_TIMEOUT", 0.001)

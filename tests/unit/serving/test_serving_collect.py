@@ -168,7 +168,7 @@ class Pipe:
         self.side.close(self.loop)
 
     def readAll(self, size: int) -> bytes:
-        """What is in the pipe and comes after it, `size` bytes, read while the loop turns."""
+        """Return `size` bytes: those in the pipe and those that come after, read while the loop turns."""
         found = bytearray()
 
         def look() -> bool:
@@ -191,7 +191,7 @@ LONG = [b"%099d" % number for number in range(1000)]  # 100,000 bytes with their
 
 
 def test_whatAPipeDoesNotTakeWaits(pipe: Pipe) -> None:
-    """write() returns at once. Who has brought lines that wait is paused, others are not; all comes in its order."""
+    """write() returns at once. A client whose lines wait is paused, others are not; all comes in its order."""
     one, two, three = (client(pipe.collection) for _ in range(3))
     one.dataReceived(b"\n".join([*LONG, b""]))
     assert pipe.output.waits
@@ -373,7 +373,7 @@ def test_howLinesEnd(
     ],
 )
 def test_aFileThatEndsWithinALongEnd(path: pathlib.Path, delimiter: bytes, before: bytes, after: bytes) -> None:
-    """What a killed writer left of an end is gone on with."""
+    """The part of an end that a killed writer left is gone on with."""
     path.write_bytes(before)
     LineFile(str(path), Framing(delimiter, delimiter)).close()
     assert path.read_bytes() == after
@@ -446,8 +446,9 @@ def test_whatTheClientSaidLast(path: pathlib.Path, caplog: pytest.LogCaptureFixt
 def test_theLastLineHasTheSameLimit(
     path: pathlib.Path, delimiter: bytes, stripCR: bool, overlong: str, end: bytes
 ) -> None:
-    """A line that the client has not ended is kept, dropped or refused as it is with its end; of those that were
-    dropped before, nothing comes back.
+    """A line that the client has not ended is kept, dropped or refused as it is with its end.
+
+    Of those that were dropped before, nothing comes back.
     """
     file = LineFile(str(path))
     kept = []

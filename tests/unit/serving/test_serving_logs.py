@@ -50,7 +50,7 @@ class Stderr:
         self.handler.handle(logging.LogRecord("x", logging.WARNING, "", 0, text, None, None))
 
     def taken(self) -> bytes:
-        """What is there to be read."""
+        """Return the bytes that are there to be read."""
         found = b""
         while select.select([self.read], [], [], 0)[0]:
             found += os.read(self.read, 1 << 16)
@@ -94,7 +94,7 @@ def test_aRecordThatCannotBeFormatted(pipe: Stderr, monkeypatch: pytest.MonkeyPa
 
 
 def test_theReasonForThatIsOneLine(pipe: Stderr) -> None:
-    """Whatever a peer may have written into it: into the exception's text, or what the record is about."""
+    """A peer may have written anything into it: into the exception's text, or into the subject of the record."""
 
     class Loud(Exception):
         pass
@@ -183,7 +183,7 @@ def test_whatIsSaidWhileOneIsWritten(pipe: Stderr) -> None:
 
 
 def test_threadsLog(pipe: Stderr) -> None:
-    """Each record is whole, whoever writes it."""
+    """Each record is whole, whichever thread writes it."""
 
     def work(name: str) -> None:
         for number in range(500):

@@ -525,7 +525,7 @@ def test_deferLaterRefusesABadDelay() -> None:
 
 
 class FakeReactor:
-    """What react uses of a reactor: it stands on both sides of the comparison."""
+    """The part of a reactor that react uses: it stands on both sides of the comparison."""
 
     def __init__(self, say: Callable[..., None], notRunning: type[Exception], duringRun: Callable[[], object]) -> None:
         self.say, self.notRunning, self.duringRun = say, notRunning, duringRun
@@ -566,7 +566,7 @@ class FakeReactor:
 def reactTrace(
     main: Callable[..., Any], argv: tuple[object, ...] = (), duringRun: Callable[[], object] = lambda: None
 ) -> list[Any]:
-    """What react does with main(kit, say, reactor, *argv), the same as Twisted's."""
+    """Return the trace of react with `main(kit, say, reactor, *argv)`, the same as Twisted's."""
 
     def script(kit: Any, say: Callable[..., None]) -> None:
         reactor = FakeReactor(say, kit.error.ReactorNotRunning, duringRun)
@@ -631,7 +631,7 @@ def test_reactLogsAFailureAndExitsWithOne(caplog: pytest.LogCaptureFixture) -> N
 @pytest.mark.usefixtures("quietTwisted")
 @pytest.mark.parametrize("isFailing", [False, True])
 def test_reactWhenStoppedFromOutside(isFailing: bool) -> None:
-    # The reactor is stopped by a signal, say, and main's Deferred fires while it shuts down.
+    # The reactor is stopped, for example by a signal, and main's Deferred fires while it shuts down.
     def script(kit: Any, say: Callable[..., None]) -> None:
         waiting = kit.Deferred()
         reactor = FakeReactor(say, kit.error.ReactorNotRunning, lambda: reactor.stop())

@@ -857,7 +857,7 @@ class TestLoopback:
 
     @pytest.mark.parametrize("late", [False, True])
     def test_exceptions(self, late: bool) -> None:
-        """What a protocol raises is not lost: in the call that begins, or through the Deferred."""
+        """An exception of a protocol is not lost: it comes in the call that begins, or through the Deferred."""
         loop, failed = PumpReactor(), list[Any]()
 
         class Broken(protocol.Protocol):

@@ -178,7 +178,7 @@ def test_itMayBeClosedAtOnce(world: DescriptorWorld) -> None:
 
 
 def test_thoseOfAConnectionThatEnds(world: DescriptorWorld) -> None:
-    """What waits at the end is closed: its reader sees that nobody has the other end any more."""
+    """A descriptor that waits at the end is closed: its reader sees that nobody has the other end any more."""
     reading, writing = os.pipe()
 
     def send(server: Any) -> None:
@@ -334,7 +334,7 @@ def test_wrappersAndLines(world: DescriptorWorld) -> None:
 
 
 def test_anotherProtocolInPlace(world: DescriptorWorld) -> None:
-    """Who is asked is the protocol of the moment."""
+    """The transport asks the protocol of the moment."""
     receiving, sending = socket.socketpair()
     first, second = world.clientFactory(), world.taking()
     transport = world.reactor.adoptStreamConnection(receiving.fileno(), socket.AF_UNIX, first)

@@ -285,7 +285,7 @@ class TestClosing:
         assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [Boom]
 
     def test_stoppedFromBuildProtocol(self, world: World) -> None:
-        """What waits in the kernel's queue is not accepted any more."""
+        """A client that waits in the kernel's queue is not accepted any more."""
 
         def build(factory: Any, _: Any) -> None:
             port.stopListening()
@@ -595,7 +595,7 @@ WAITING = 100  # more than one event accepts
 
 
 class Greeting(Protocol):
-    """Tells whoever connects its number, and closes."""
+    """Says a word to every client, and closes."""
 
     def connectionMade(self) -> None:
         self.transport.write(b"served")

@@ -186,7 +186,7 @@ def test_oneSendIsBounded(output: Output) -> None:
 
 
 def test_randomWritesAndRoom() -> None:
-    """Whatever is written and however little is taken, the bytes come out whole and in order."""
+    """The bytes come out whole and in order, whatever is written and however little is taken."""
     for seed in range(40):
         rng, output, written = random.Random(seed), Output(), bytearray()
         output.room = 0

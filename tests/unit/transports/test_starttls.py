@@ -83,7 +83,7 @@ class TestUpgrade:
 
     @pytest.mark.parametrize("how", ["argument", "options", "connection", "wrong"])
     def test_whoIsVerified(self, tcp: World, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
-        """What is said counts, then what the options say, then the host that was connected to."""
+        """The argument counts, then the options' host, then the host that was connected to."""
         monkeypatch.setenv("SSL_CERT_FILE", write("root.pem", TRUST))
         defaultClientContext.cache_clear()
 
@@ -222,7 +222,7 @@ class TestUpgrade:
             assert heard == b"secret"
 
     def test_whileTheSystemHasNoMemory(self, tcp: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What waits for it moves along, and is sent in plain when there is some."""
+        """Data that waits for memory moves along, and is sent in plain when there is some."""
 
         class Delayed(Dialogue):
             def begin(self) -> None:
@@ -366,7 +366,7 @@ class TestOldReferences:
         assert old.getPeer() == server.transport.getPeer()
 
     def test_linesGoThroughIt(self, world: World) -> None:
-        """A receiver that somebody else feeds is told of no other transport."""
+        """A receiver that somebody else feeds hears of no other transport."""
 
         class Ignorant(Dialogue):
             def begin(self) -> None:
@@ -460,7 +460,7 @@ class TestOldReferences:
 
 
 class TestInjection:
-    """T10, CVE-2011-0411: plain bytes behind the command are never read as if they had come protected."""
+    """Plain bytes behind the command are never read as if they had come protected (CVE-2011-0411)."""
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_inSingleBytes(self, kind: Any) -> None:

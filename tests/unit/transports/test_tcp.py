@@ -16,7 +16,7 @@ from tests.support.worlds import LOOPBACK, World, dial
 
 
 class TestOptions:
-    """What only TCP has."""
+    """Options that only TCP has."""
 
     @pytest.fixture
     def world(self) -> Iterator[World]:

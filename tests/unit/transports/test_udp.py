@@ -208,7 +208,7 @@ class TestLikeTwisted:
         assert self.both(script) == [False, True, False]
 
     def test_stopInACallback(self) -> None:
-        """What waits in the kernel is not delivered any more."""
+        """A datagram that waits in the kernel is not delivered any more."""
 
         def script(world: DatagramWorld) -> Any:
             server = world.listen(received=lambda protocol, *_: protocol.transport.stopListening())

@@ -70,7 +70,7 @@ def test_terminalSaysEnd(made: SimpleNamespace) -> None:
 
 
 def test_outputBeyondTheLimit(made: SimpleNamespace) -> None:
-    """What waits for the peer is dropped; the close comes on the next turn, once."""
+    """Data that waits for the peer is dropped; the close comes on the next turn, once."""
     writer = ChildWriter(made.loop, made.fd, made.ended, "wb")
     writer.setOutputLimits(10, 20)
     writer.write(bytes(21))

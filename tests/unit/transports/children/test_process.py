@@ -129,7 +129,7 @@ def test_theChildClosesItsOutput(world: Children) -> None:
 
 
 def test_itWritesAfterItsInputIsFull(world: Children) -> None:
-    """What cannot be sent now is sent when the child reads: 3 MiB before it has read any."""
+    """Data that cannot be sent now is sent when the child reads: 3 MiB before it has read any."""
     data = os.urandom(3 * MIB)
 
     def made(child: Any) -> None:
@@ -178,7 +178,7 @@ def test_signalNames(epoll: Children) -> None:
 
 
 def test_signalToNobody(epoll: Children, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child has gone, and we have not been told yet."""
+    """The child has ended, and we have not been told yet."""
     child = epoll.spawn("/bin/cat")
 
     def kill(pid: int, number: int) -> None:
@@ -193,7 +193,7 @@ def test_signalToNobody(epoll: Children, monkeypatch: pytest.MonkeyPatch) -> Non
     epoll.ended(child)
 
 
-# What the child gets.
+# The child's arguments, environment, directory and user.
 
 
 def test_arguments(world: Children) -> None:
@@ -502,7 +502,7 @@ class Pushing:
         self.paused = True
 
     def stopProducing(self) -> None:
-        raise AssertionError("the child has gone")
+        raise AssertionError("the child has ended")
 
 
 def test_sixteenMiBThroughCat(world: Children) -> None:
@@ -594,7 +594,7 @@ def test_noReadingAfterClosing(ours: Children) -> None:
 
 
 def test_fiveHundredAtOnce(epoll: Children) -> None:
-    """S16: each is told of once, none is left as a zombie, no descriptor stays."""
+    """Each end is told once, none is left as a zombie, no descriptor stays."""
     before = len(os.listdir("/dev/fd"))
     gate, theirs = os.pipe()
     script = "read x <&9; exit $1"
@@ -610,7 +610,7 @@ def test_fiveHundredAtOnce(epoll: Children) -> None:
     assert len(os.listdir("/dev/fd")) == before
 
 
-# What callbacks raise.
+# Exceptions of callbacks.
 
 
 @pytest.mark.parametrize("event", ["made", "lost", "exited", "ended"])

@@ -134,7 +134,7 @@ class Flooding:
 
 
 def test_aHundredMiBForAChildThatNeverReads(world: Children) -> None:
-    """The producer is paused after the pipe and the high-water mark, and stopped when the child has gone."""
+    """The producer is paused after the pipe and the high-water mark, and stopped when the child has ended."""
     child = world.shell("while :; do read x <&9 && exit 0; done", childFDs={0: "w", 9: "w"})
     flooding = Flooding(child.transport)
     child.transport.registerProducer(flooding, True)

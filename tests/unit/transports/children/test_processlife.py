@@ -1,4 +1,4 @@
-"""Who waits for children: the loop, or a thread where it cannot; reactors that stop, and run again, with children."""
+"""Waiting for children: by the loop, or a thread where it cannot; reactors that stop, and run again, with children."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_closeWithALivingChild() -> None:
 
 
 def test_spawnedInACallback() -> None:
-    """A child's end starts the next: numbers of descriptors come round, and nobody is told of another's."""
+    """A child's end starts the next: numbers of descriptors come round, and nobody hears of another's end."""
     codes: list[int] = []
 
     with children() as world:
@@ -152,7 +152,7 @@ def test_spawnedInACallback() -> None:
 
 
 def test_removedFromTheReactor() -> None:
-    """Who takes every descriptor away does not leave a child that nobody waits for, once the reactor stops."""
+    """A program that takes every descriptor away leaves no child that nobody waits for, once the reactor stops."""
     with children() as world:
         child = world.shell("read word")
         world.reactor.callLater(0, world.reactor.removeAll)

@@ -1,4 +1,4 @@
-"""What PEM files hold wrongly is told with the file's name, and in words."""
+"""Faults of PEM files are told with the file's name, and in words."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class TestEngine:
         assert server.ended is None
 
     def test_closeWithDataBehindTheHandshake(self) -> None:
-        """What came with the last of the handshake is there after the close, and no error."""
+        """Data that came with the last of the handshake is there after the close, and no error."""
         server, client = TLSEngine(serverOptions(), False, None), TLSEngine(clientOptions(), True, HOST)
         client.handshake()
         server.handshake(client.take())

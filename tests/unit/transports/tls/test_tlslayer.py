@@ -134,8 +134,9 @@ class TestHandshake:
 
     @pytest.mark.parametrize("weAreClient", [False, True])
     def test_deadlineOfALateLoop(self, weAreClient: bool) -> None:
-        """What had come before the deadline counts, though the loop reads it after it: the peer has the time anew for
-        its answer. A part that is not whole does not count.
+        """A part that had come before the deadline counts, though the loop reads it after it.
+
+        The peer has the time anew for its answer. A part that is not whole does not count.
         """
         for isWhole in (True, False):
             wire = Wire(weAreClient=weAreClient)
@@ -256,7 +257,7 @@ class TestHandshake:
         assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [raised]
 
     def test_endedByBuildProtocol(self) -> None:
-        """Whoever waits for the connection has heard that there is none: no protocol hears of it."""
+        """The code that waits for the connection has heard that there is none: no protocol hears of it."""
         wire = Wire()
         wire.ours._build = lambda _: (wire.reactor.disconnectAll(), wire.protocol)[1]  # type: ignore[func-returns-value]
         wire.handshake()
@@ -484,7 +485,7 @@ class TestEnds:
         assert wire.reactor.getDelayedCalls() == []
 
     def test_exceptionsOfDataReceivedLater(self, caplog: pytest.LogCaptureFixture) -> None:
-        """What was held is delivered from a delayed call; that changes nothing about who pays."""
+        """Data that was held is delivered from a delayed call; that changes nothing about the side that pays."""
         kind = type("Failing", (Recorder,), {"dataReceived": lambda self, data: 1 / 0})
         wire = Wire(protocol=kind()).handshake()
         wire.ours._paused = True

@@ -124,7 +124,7 @@ def noDescriptors() -> Iterator[None]:
 
 
 def nameHash(path: str) -> str:
-    """What OpenSSL calls a certificate in a directory."""
+    """Return OpenSSL's name for a certificate in a directory."""
     command = ["openssl", "x509", "-noout", "-subject_hash", "-in", path]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -168,7 +168,7 @@ def derOf(issued: trustme.LeafCert) -> bytes:
 
 
 class TestReload:
-    """T12: a certificate that changes while connections stand and come."""
+    """A certificate that changes while connections stand and come."""
 
     def test_aNewCertificate(self, tmp_path: pathlib.Path) -> None:
         files, renewed = Files(tmp_path), CA.issue_cert(HOST)
@@ -356,7 +356,7 @@ def world() -> Iterator[World]:
 
 
 class TestMutual:
-    """T3: no callback of a protocol before its client has proved itself."""
+    """No callback of a protocol comes before its client has proved itself."""
 
     def options(self, **more: Any) -> CertificateOptions:
         return CertificateOptions(certificatePath(), trustRoot=ROOT.pem, **more)

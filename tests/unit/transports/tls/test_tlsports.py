@@ -231,8 +231,9 @@ class TestFailures:
 
 
 class TestSendOnly:
-    """Clients that write and close, and never read: nothing may wait for them unread, or their kernel resets the
-    connection at close, and drops what it had not sent.
+    """Clients that write and close, and never read.
+
+    Nothing may wait for them unread, or their kernel resets the connection at close, and drops what it had not sent.
     """
 
     LINES = 2000
@@ -340,7 +341,7 @@ class TestWrongContexts:
 
 
 class TestCrossedWires:
-    """T4."""
+    """Plain bytes, half a hello or silence on a port of TLS, and a ClientHello on a plain port."""
 
     @pytest.mark.parametrize(
         "words", [b"hello\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x80\x2e\x01\x00\x02" + bytes(65531)]
@@ -441,7 +442,7 @@ def test_peersThatSpeakNoTLSFillNoLog(world: World, caplog: pytest.LogCaptureFix
 
 
 class TestDeafPeers:
-    """T6, with a peer that is a plain socket under a TLS of its own."""
+    """A deaf peer is a plain socket under a TLS of its own."""
 
     def peer(self, world: World, port: Any, receiveBuffer: int | None = None) -> ssl.SSLSocket:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -505,7 +506,7 @@ class TestStop:
     """reactor.stop() closes at once, and yet nobody has to take that for a truncation."""
 
     def end(self, world: World, servers: Any, port: Any) -> Any:
-        """What the peer of a connection sees when the reactor stops: b"" for close_notify, or an exception."""
+        """Return what the peer of a connection sees when the reactor stops: b"" for close_notify, or an exception."""
         with TestDeafPeers().peer(world, port) as peer:
             peer.suppress_ragged_eofs = False  # type: ignore[attr-defined]
             world.until(lambda: servers.built)
@@ -535,7 +536,7 @@ class TestStop:
 
 
 def test_renewalUnderLoad(world: World, tmp_path: Any) -> None:
-    """T12: clients connect and talk while the files change, to good and to bad: none fails, none is cut off."""
+    """Clients connect and talk while the files change, to good and to bad: none fails, none is cut off."""
     path = tmp_path / "server.pem"
     certificates = [pemOf(CA.issue_cert(HOST)) for _ in range(3)]
     path.write_bytes(certificates[0])

@@ -1,4 +1,4 @@
-"""What protocols are told over TLS, by ours and by Twisted's on pyOpenSSL: the same, but for what is listed here."""
+"""Callbacks of protocols over TLS, on ours and on Twisted's with pyOpenSSL: the same, but for those listed here."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def echo(protocol: Any, data: bytes) -> None:
 def trace(
     monkeypatch: pytest.MonkeyPatch, world: World, server: dict[str, Any], client: dict[str, Any], halves: bool = False
 ) -> tuple[list[Any], list[Any]]:
-    """What the two protocols were told, the server's first."""
-    # Twisted's TLS gathers small writes by the clock of the process's reactor, unless it is told of another.
+    """Return the callbacks of the two protocols, the server's first."""
+    # Twisted's TLS gathers small writes by the clock of the process's reactor, unless it gets another.
     monkeypatch.setattr(twisted.protocols.tls, "_get_default_clock", lambda: world.reactor)
     servers, clients = world.serverFactory(server, halves), world.clientFactory(client, halves)
     world.connect(world.listen(servers), clients)
@@ -97,7 +97,7 @@ SAME: dict[str, tuple[dict[str, Callable[..., None]], dict[str, Callable[..., No
 
 DONE, LOST, ABORTED = [("lost", f"Connection{how}") for how in ("Done", "Lost", "Aborted")]
 
-# What is done; what ours are told, server and client; what Twisted's are.
+# The actions; the callbacks of ours, server and client; those of Twisted's.
 DIFFERENT: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[Any, Any], tuple[Any, Any]]] = {
     "the server aborts": (
         {"data": abort},

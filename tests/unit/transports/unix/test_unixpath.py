@@ -507,7 +507,7 @@ class TestTwistedsLock:
         assert os.readlink("s.lock") == target
 
     def test_oneStarterAtATime(self, directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Who waits for another's removal finds the lock of that one, and respects it."""
+        """A starter that waits for another's removal finds the lock of that one, and respects it."""
         os.symlink(str(deadProcess()), "s.lock")
         winner, real, refused = PathLock(b"s"), fcntl.flock, list[int]()
 
