@@ -146,7 +146,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 
 def openFiles() -> dict[int, str]:
-    """The open file descriptors and what they stand for; the one that the listing itself took has gone by then."""
+    """The open file descriptors and what they stand for; the listing's own is closed by then."""
     found = {}
     for name in os.listdir(FILES):
         try:

@@ -286,7 +286,7 @@ def rest(server: Server, arm: Arm) -> str | None:
 
 
 def renew(server: Server, arm: Arm) -> str | None:
-    """The certificate is renewed: who comes then gets one that is whole, and the next the new one."""
+    """The certificate is renewed: the next client gets one that is whole, and the client after it the new one."""
     renewed, options, first = server.certificates.renew(), server.certificates.options, TLSPeer(server)
     real = options.getContext
 
@@ -340,7 +340,7 @@ def illnessOf(server: Server) -> str | None:
     peer.sock.close()
     if peer.got != b"well?\n" or not woken:
         return "the next client is not served" if woken else "the loop is not woken"
-    for _ in range(3):  # an idle machine is not asked for: what else runs here may have had its share
+    for _ in range(3):  # an idle machine is not asked for: other programs here may have had their share
         looks = iter(range(3))
         begin, worked = time.monotonic(), time.process_time()
         server.run(lambda looks=looks: next(looks, None) is None)

@@ -270,7 +270,7 @@ class Server:
         self.reactor.callLater(0.001, self.fork)
 
     def otherForks(self) -> None:
-        """In a thread: what forks without our doing."""
+        """In a thread: forks without our doing."""
         for _ in range(5):
             pid = os.fork()
             if not pid:

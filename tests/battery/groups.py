@@ -102,7 +102,7 @@ def peerWait(_: dict[int, socket.socket]) -> None:
 
 
 def peerSend(sockets: dict[int, socket.socket], version: int, text: str, host: str, port: int, way: str) -> None:
-    """Send `text`; what goes to a group leaves by interface `way`."""
+    """Send `text`; a datagram to a group leaves by interface `way`."""
     index = socket.if_nametoindex(way)
     if version == 4:
         sockets[4].setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, bytes(8) + struct.pack("@i", index))

@@ -263,7 +263,7 @@ def race(trial: Trial) -> None:
 
 
 def inTurn(trial: Trial) -> None:
-    """The first address is a hole, or a name server silent about the other family; who connects one after the other."""
+    """The first address is a hole, or a name server silent about the other family. Each is tried in turn."""
     trial.timeout = 5
     port = trial.serve()
     trial.each([(way, "half.test") for way in ("connectTCP", "creator", "hostname")], port)

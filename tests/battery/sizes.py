@@ -1,4 +1,4 @@
-"""How much of a trial is run: what every change is put through, or, with REACTOR_BATTERY=full, the whole of it."""
+"""How much of a trial is run: the part for every change, or, with REACTOR_BATTERY=full, the whole of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Allocations of a server's turns fail, once and several in a row: what that costs is at most one operation.
+"""Allocations of a server's turns fail, once and several in a row: that costs one operation at most.
 
 Every loop is swept in a process of its own, all of them at once.
 """

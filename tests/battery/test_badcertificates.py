@@ -84,7 +84,7 @@ class Host:
 
 
 def visit(hosts: list[Host]) -> list[dict[str, tuple[str | None, str]]]:
-    """Have the program without options visit them all; what came of it.
+    """Have the program without options visit them all; return the outcomes.
 
     The system's trust is our root, by OpenSSL's own variable; names stand in a file of hosts that only that program
     sees.
@@ -252,7 +252,7 @@ class TestMutual:
     @pytest.mark.parametrize("end", ["close", "half-close", "reset"])
     @pytest.mark.parametrize("early", ["words", "words like a record", "hello", "hello and words"])
     def test_bytesThenTheEnd(self, world: World, caplog: pytest.LogCaptureFixture, early: str, end: str) -> None:
-        """CVE-2023-40217: what comes before the handshake, and then the end, both before the server has looked."""
+        """CVE-2023-40217: bytes before the handshake, and then the end, both before the server has looked."""
         caplog.set_level(logging.INFO, "reactor.tls")
         hello = ssl.MemoryBIO()
         with contextlib.suppress(ssl.SSLWantReadError):

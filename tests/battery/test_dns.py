@@ -148,7 +148,7 @@ def test_theProgramEndsWhileLookUpsHang(loop: str, how: str) -> None:
 
 @pytest.mark.timing
 def test_happyEyeballs() -> None:
-    """RFC 8305: the families in turn, a quarter of a second for each; what comes of all is what Twisted says."""
+    """RFC 8305: the families in turn, a quarter of a second for each; the outcome of all is Twisted's."""
     rounds = [result("race", "ours")]
     while rounds[-1]["found"]["hole.test"][1] > FALLBACK and len(rounds) < ROUNDS:
         rounds.append(result("race", "ours"))

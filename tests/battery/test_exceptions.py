@@ -1,4 +1,4 @@
-"""Exceptions everywhere: whatever a program's callback raises costs what docs/semantics.md says, and nothing else.
+"""Exceptions everywhere: one from a program's callback costs what docs/semantics.md says, and nothing else.
 
 Each callback of the table there raises each kind of exception, on every loop, and what belongs to a connection over
 every transport too. Beside it lives a bystander, whose connection must work before and after. The table is the judge:
@@ -201,7 +201,7 @@ class Clients(ClientFactory[Any]):
 
 
 class Stage:
-    """One trial: who raises `kind`, what is known of it, and what is to be asserted in the end besides the table."""
+    """One trial: the object that raises `kind`, its known effects, and the checks in the end besides the table."""
 
     def __init__(self, world: World, kind: type[BaseException], asClient: bool) -> None:
         self.world = world
@@ -255,7 +255,7 @@ class Stage:
             self.world.connect(self.serve(server), factory or Clients(client))
 
     def tryOut(self, victim: Any, partner: Any) -> Callable[[], object]:
-        """Connect the one who will raise; it is over when its connection is."""
+        """Connect the protocol that will raise; it is over when its connection is."""
         self.victim = victim
         victim.lost = []
         self.join(victim, partner)

@@ -50,7 +50,7 @@ def data(seed: int, size: int) -> bytes:
 
 
 class TLS12World(TLSWorld):
-    """TLS 1.2, where RFC 5246 would have the one who is told discard what it has not sent."""
+    """TLS 1.2, where RFC 5246 would have the side that is told discard what it has not sent."""
 
     def contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -172,7 +172,7 @@ Script = Callable[[World, str, tuple[bool, bool], int], tuple[Any, Any]]
 
 
 def expected(script: Script, halves: tuple[bool, bool], size: int) -> tuple[list[Any], list[Any]]:
-    """The traces of the one who ends its half, and of the other."""
+    """The traces of the side that ends its half, and of the other."""
     got = ["data"] if size else []
     firstHalves, secondHalves = halves
     answered = got if secondHalves else []
@@ -278,7 +278,7 @@ def quiet(world: World) -> Callable[[], bool]:
 
 @SIZES
 def test_whileItselfIsPaused(world: World, queued: int) -> None:
-    """A pause is about what is read: what was written is sent, and our half ends."""
+    """A pause is about reading: data that was written is sent, and our half ends."""
     for who in WHO:
         first, second = oneEnds(world, who, (True, True), queued)
         first.transport.pauseProducing()

@@ -120,7 +120,7 @@ def test_busy(reactor: Any) -> None:
 
 
 def test_stopping(reactor: Any) -> None:
-    """stop() comes in the midst: what came in time is run, what came too late by the next run, in its order."""
+    """stop() comes in the midst: calls in time are run, later ones by the next run, in their order."""
     storm = Storm(reactor)
     waited: Deferred[None] = Deferred()
 

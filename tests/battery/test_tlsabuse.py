@@ -435,7 +435,7 @@ class Server:
         self.process.communicate()
 
     def attack(self) -> tuple[Records, socket.socket]:
-        """A connection after its handshake, and who writes its records."""
+        """A connection after its handshake, and the writer of its records."""
         records = Records()
         tls = records.context.wrap_socket(dial(self.tls), server_hostname=HOST)
         records.begin(tls)

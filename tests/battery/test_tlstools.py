@@ -52,7 +52,7 @@ def sServer(*options: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
 
 
 def spoken() -> list[str]:
-    """Those of the old versions that this openssl knows. (Debian's has no SSL 3.0; the scan below tries that.)"""
+    """The options of the old versions that this openssl knows. (Debian's has no SSL 3.0; the scan below tries that.)"""
     said = subprocess.run(["openssl", "s_client", "-help"], capture_output=True, check=True).stderr.decode().split()
     return [version for version in OLD if version in said]
 

@@ -207,7 +207,7 @@ class TestFlood:
 
     @ON_EVERY_LOOP
     def test_floodOverUNIX(self, loop: str, tmp_path: pathlib.Path) -> None:
-        """A queue that is full drops nothing in silence: what was sent is what came and what the sender has counted."""
+        """A queue that is full drops nothing in silence: each datagram sent comes, or the sender counts it."""
         number = size(200_000, 1_000_000)
         with serving(loop, str(tmp_path / "s")) as server:
             with process("floodUNIX", loop, server.name, number) as flooding:

@@ -261,7 +261,7 @@ class TestModes:
 
     @KINDS
     def test_theIntruderWouldSeeAWindow(self, directory: pathlib.Path, kind: str) -> None:
-        """The trial above can fail: bind() and then chmod() let him in."""
+        """The trial above can fail: bind() and then chmod() let the intruder in."""
         connected, _ = map(int, run(directory, "intrude", kind, "0", "600", "naive", 0).split())
         assert connected > 0
 

@@ -198,7 +198,7 @@ class Lines(Party, LineReceiver):
         if self.isWaiting:
             self.walk.complain(f"{self.name}: a line while the one before is waited for")
         if where == "rawDataReceived":
-            # Nobody asks then whether the connection is closing, as in Twisted: what came inside a callback, in a turn
+            # Nobody asks then whether the connection is closing, as in Twisted: data from inside a callback, in a turn
             # that it made itself, still comes.
             self.gotBytes += len(data)
         else:
@@ -226,7 +226,7 @@ class Lines(Party, LineReceiver):
 PARTIES = (Bytes, Bytes, Halves, Lines)
 
 
-# The calls. Those that mean a pause or an end are remembered, so that what comes after can be judged.
+# The calls. The walk remembers calls that mean a pause or an end, so that it can judge what comes after.
 
 
 def write(party: Party) -> None:

@@ -496,7 +496,7 @@ class FailingChildren:
 class RestingPorts:
     @pytest.fixture(params=["TCP", "UNIX", "UDP", "UNIX datagrams"])
     def port(self, make: Make, request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[tuple[Any, Any, Any]]:
-        """A reactor, a port, and what sends something to it and says how much has come."""
+        """A reactor, a port, and a function that sends something to it and says how much has come."""
         reactor, came = make(), list[bytes]()
 
         class Heard(Protocol):

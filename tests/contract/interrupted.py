@@ -97,7 +97,7 @@ class Interrupter:
 
 class Interrupted:
     def test_aCallFromAThreadIsNotLost(self, make: Make) -> None:
-        """Those behind the one that is interrupted are made on the next turn, and each is made once."""
+        """Calls behind the interrupted one are made on the next turn, and each is made once."""
         reactor = make()
         for place in range(100):
             order, count = list[int](), 5

@@ -1113,7 +1113,7 @@ class Fairness:
 
 
 class LateTurns:
-    """After a stall: what had come in time is seen before the delayed calls that came due."""
+    """After a stall: data that had come in time is seen before the delayed calls that came due."""
 
     def test_readsBeforeTheCalls(self, make: Make) -> None:
         reactor, told = make(), list[Any]()
@@ -1249,7 +1249,7 @@ def standStill(seconds: float = 1.5 * LATE) -> None:
 
 @contextlib.contextmanager
 def stalling(reactor: Any, meanwhile: Callable[[], object], told: list[Any]) -> Iterator[None]:
-    """Have the callback of a reader take its time, as the first thing; what `meanwhile` does happens during it.
+    """Have the callback of a reader take its time, as the first thing; `meanwhile` is called during it.
 
     Two calls become due during it, too: one tells "call", one stops the reactor.
     """

@@ -189,7 +189,7 @@ class Connecting:
 
 class Threads:
     def test_anAnswerThatIsThereAtOnce(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-        """It comes although nobody can be woken for it: the one who asks is awake."""
+        """It comes although nobody can be woken for it: the caller is awake."""
 
         class AtOnce(Executor):
             def submit(self, f: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:

@@ -308,7 +308,7 @@ class Life:
         ]
 
     def test_aConnectionThatBreaksOffIsARecord(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
-        """One, of level INFO, however many layers hear of it; what this side has done itself is none."""
+        """One, of level INFO, however many layers hear of it; an end that this side has made itself is none."""
         caplog.set_level(logging.INFO)
         server, client = world.pair()
         peer = client.transport.getPeer()

@@ -1,7 +1,7 @@
 """Every program of examples/ runs, over real sockets, and holds the dialogue it is meant to hold.
 
-Those that are written like a Twisted program are run by Twisted too: only their import lines are rewritten, and the
-same test must pass. Neither run can reach the other's package.
+Twisted runs the examples in its style too: only their import lines are rewritten, and the same test must pass. Neither
+run can reach the other's package.
 """
 
 from __future__ import annotations
@@ -435,7 +435,10 @@ def residentBytes(process: subprocess.Popen[bytes]) -> int:
 
 
 def transfer(sender: Peer, receiver: Peer, content: bytes, halt: Callable[[int], None]) -> Callable[[], bytes]:
-    """Send in a thread, receive in another, where `halt` is called with each count; what waits for both: the digest."""
+    """Send in a thread, receive in another, which calls `halt` with each count.
+
+    Return a function that waits for both, and returns the digest.
+    """
     digest = hashlib.sha256()
 
     def receive() -> None:
@@ -653,7 +656,7 @@ def test_webServerOldRequest(webServers: dict[str, int], headers: bytes) -> None
 
 
 def test_webServerHeadAndExpect(webServers: dict[str, int]) -> None:
-    """No body answers HEAD, not even with an error; who waits for leave to send its body gets it, or a final answer."""
+    """No body answers HEAD, not even with an error. A client that waits for leave gets it, or a final answer."""
     for port in webServers.values():
         with closing(Peer(port)) as peer:
             peer.socket.sendall(b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n" + request("/b"))

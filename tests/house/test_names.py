@@ -422,7 +422,7 @@ def differences(where: str, ours: Any, theirs: Any) -> list[str]:
     return [text for text in found if not any(text.startswith(known) for known in DIFFERENT)]
 
 
-# The modules of ours in Python: what their classes set on `self` is a member, too.
+# The modules of ours in Python: an attribute that their classes set on `self` is a member, too.
 SOURCED = frozenset("reactor." + str(path.relative_to(ROOT / "src/reactor"))[:-3].replace("/", ".") for path in SOURCES)
 
 
@@ -608,7 +608,7 @@ def test_noModuleIsCalledAsyncio() -> None:
     assert not any(path.stem == "asyncio" or path.parent.name == "asyncio" for path in SOURCES)
 
 
-# Public names of Twisted's that are not in its own camelCase, and what asyncio calls and calls things; they are kept.
+# Public names of Twisted's that are not in its own camelCase, and names of asyncio's; they are kept.
 TWISTED_NAMES = {"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"}
 ASYNCIO_NAMES = {"connection_made", "data_received", "eof_received", "pause_writing", "resume_writing"}
 ASYNCIO_NAMES |= {"connection_lost", "at_eof", "feed_data", "feed_eof", "wait_closed", "is_closing", "can_write_eof"}

@@ -285,7 +285,7 @@ def test_connectionLostRaises(model: Model) -> None:
 
 
 def exchange(model: Model, speak: Callable[[Any], None]) -> bytes:
-    """Return the bytes that a peer gets of those that `speak(transport)` writes before it closes."""
+    """Return the bytes that reach a peer when `speak(transport)` writes, and the transport then closes."""
     received = []
 
     class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
@@ -338,7 +338,7 @@ def test_noDelay(model: Model) -> None:
 
 
 def test_lateTurnsReadFirst(model: Model) -> None:
-    """A callback takes longer than a deadline; what comes meanwhile is there when the deadline is looked at."""
+    """A callback takes longer than a deadline; data that comes meanwhile is there when the deadline is looked at."""
 
     class Server(model.LineReceiver):  # type: ignore[misc, name-defined]
         def lineReceived(self, line: bytes) -> None:

@@ -33,7 +33,7 @@ NAMES = sorted(
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[EpollReactor]:
-    """A reactor of the test's own as the default; what was the default comes back."""
+    """A reactor of the test's own as the default; the default before comes back."""
     made = EpollReactor()
     monkeypatch.setattr(_current, "_default", made)
     yield made

@@ -1,4 +1,4 @@
-"""LineOnlyReceiver: what Twisted's does. Random scripts are in differential/, Twisted's tests in test_linereceiver."""
+"""LineOnlyReceiver behaves as Twisted's. Random scripts are in differential/, Twisted's tests in test_linereceiver."""
 
 from __future__ import annotations
 

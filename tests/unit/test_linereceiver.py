@@ -1,4 +1,4 @@
-"""LineReceiver: what Twisted's does, and what it does beyond. Random scripts are in differential/."""
+"""LineReceiver: the behaviour of Twisted's, and its own beyond. Random scripts are in differential/."""
 
 from __future__ import annotations
 
@@ -347,7 +347,7 @@ def test_disconnectingIsAskedAfterEachLine(either: Any) -> None:
 
 @pytest.mark.parametrize("closing", ["own", "other", "swapped"])
 def test_linesWhileTransportsClose(either: Any, closing: str) -> None:
-    """Transports of ours announce that they begin to close, all alike; what counts is who `self.transport` is."""
+    """Transports of ours announce that they begin to close, all alike; only `self.transport` counts."""
     other = StringTransport()
 
     def lineReceived(self: Any, line: bytes) -> None:

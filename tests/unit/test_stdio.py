@@ -457,7 +457,7 @@ def beginAny(world: World, stdin: int, stdout: int, halves: bool) -> Any:
 
 @pytest.mark.parametrize("unsent", [0, 1_000_000])
 def test_theReaderHasGoneForOneWhoIsToldOfHalves(anyWorld: World, wires: Wires, unsent: int) -> None:
-    """At once, with nothing to send too; what comes in is read as before."""
+    """At once, with nothing to send too; input is read as before."""
     world = anyWorld
     (stdin, toUs), (fromUs, stdout) = wires.pipe(), wires.pipe()
     protocol = beginAny(world, stdin, stdout, halves=True)

@@ -975,7 +975,7 @@ class TestStreams:
         run(main())
 
     def test_drainTellsThatTheEndCameMeanwhile(self, run: Run) -> None:
-        """It waits for a peer that does not read, when the connection is aborted here: what was written is lost."""
+        """It waits for a peer that does not read, when the connection is aborted here: the written data is lost."""
 
         async def main() -> None:
             done, ended = asyncio.Event(), asyncio.Event()

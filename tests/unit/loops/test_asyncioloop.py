@@ -254,7 +254,7 @@ class TestBesideAsyncio:
 
     @pytest.mark.parametrize("when", ["before", "inside"])
     def test_theLastTurnIsOne(self, eventloop: asyncio.AbstractEventLoop, when: str) -> None:
-        """stop() in an event, and a deadline that is met at the same time: what runs the event loop is not stopped."""
+        """stop() in an event, and a deadline met at the same time: the code that runs the event loop is not stopped."""
         ours, theirs = socket.socketpair()
 
         def wait() -> None:

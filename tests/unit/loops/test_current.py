@@ -15,7 +15,7 @@ from reactor.error import ReactorAlreadyInstalledError
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No default reactor, and nobody to make one; what was there before comes back."""
+    """No default reactor, and nobody to make one; the one before comes back."""
     monkeypatch.setattr(_current, "_default", None)
     monkeypatch.setattr(_current, "_maker", None)
     before = _current._current.reactor

@@ -1,4 +1,4 @@
-"""Forks: whatever a child does, its parent sees nothing of it; what was prepared, and had not begun, is there twice."""
+"""Forks: whatever a child does, its parent sees nothing of it; work that had not begun is there twice."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def test_whoAsks(world: World) -> None:
 
 
 def test_theOlderKindInstalled(world: World) -> None:
-    """installResolver changes both, and what was there comes back."""
+    """installResolver changes both kinds, and the resolver before it comes back."""
     loop, asked = world.reactor, []
     before = loop.nameResolver
 

@@ -769,7 +769,7 @@ def test_theSweepIsOneTimerAndOneSighting(pair: Any) -> None:
 
 
 def test_aSweepDoesNotHoldUpTheLoop(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes a turn for each slice; what ends meanwhile is left alone, and so are all when it is stopped."""
+    """It takes a turn for each slice. A connection that ends meanwhile is left alone; a stop leaves all alone."""
     monkeypatch.setattr(watch, "SLICE", 10)
     sweeping, turn = Sweeping(Lines(), pair), 1 / 1024
     later = sweeping.clock.callLater
@@ -918,7 +918,7 @@ def upgraded(address: tuple[str, int], name: str) -> ssl.SSLSocket:
 
 @pytest.mark.parametrize("name", ["Upgrade", "AtOnce", "Later"])
 def test_whoHasStartedTLSIsWatched(loop: EpollReactor, capsys: Any, name: str) -> None:
-    """As before: who gets on stays, who does not is closed in order."""
+    """As before: a client that gets on stays, another is closed in order."""
 
     def talk(address: tuple[str, int]) -> bytes:
         with upgraded(address, name) as client:

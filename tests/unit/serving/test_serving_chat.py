@@ -244,7 +244,7 @@ def test_aFullRoom(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_aNameMustCome(room: Room) -> None:
-    """In NAME_TIMEOUT, whatever else is said meanwhile; who has one may be silent."""
+    """In NAME_TIMEOUT, whatever else is said meanwhile; a member with a name may be silent."""
     (ann,) = joined(room, "ann")
     silent, wrong = Client(room), Client(room)
     wrong.says("*", "*")

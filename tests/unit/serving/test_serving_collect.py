@@ -207,7 +207,7 @@ def test_whatAPipeDoesNotTakeWaits(pipe: Pipe) -> None:
 
 
 def test_nobodyIsReadFromWhenMuchWaits(pipe: Pipe) -> None:
-    """Above HELD, who has brought nothing yet is paused too, and who comes then; what waits is bounded by that."""
+    """Above HELD, clients that have brought nothing yet are paused too, and new ones; that bounds the waiting lines."""
     one, two = (client(pipe.collection) for _ in range(2))
     pieces = 0
     while not isPaused(two):

@@ -256,7 +256,7 @@ def test_aProducerIsPausedAndResumed(world: DescriptorWorld) -> None:
 
 
 def test_noNumberLeft(world: DescriptorWorld) -> None:
-    """A descriptor that cannot be received ends the connection: what follows would be taken for something else."""
+    """A descriptor that cannot be received ends the connection: the next one would be taken for it."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def allow(*_: object) -> None:
@@ -280,7 +280,7 @@ def test_noNumberLeft(world: DescriptorWorld) -> None:
 
 
 def test_tls(world: DescriptorWorld) -> None:
-    """Under TLS there are none: sending one is an error, and what comes is closed by the kernel."""
+    """Under TLS there are none: sending one is an error, and the kernel closes one that comes."""
     servers = world.serverFactory()
     peer = socket.socket(socket.AF_UNIX)
     peer.connect(os.fsdecode(world.listen(servers).getHost().name))

@@ -1,4 +1,4 @@
-"""IPv6 addresses with a scope, over real sockets in a network namespace: what comes out of them leads there again."""
+"""IPv6 addresses with a scope, over real sockets in a network namespace: each one that comes out leads there again."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class TestUpgrade:
         assert (server.events[-1], client.events[-1]) == ("ConnectionDone", "ConnectionDone")
 
     def test_theOtherWayRound(self) -> None:
-        """normal=False: who has accepted is the client, and so the first to speak."""
+        """normal=False: the side that has accepted is the client, and so the first to speak."""
 
         class Accepting(Dialogue):
             def lineReceived(self, line: bytes) -> Any:

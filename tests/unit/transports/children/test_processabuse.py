@@ -1,4 +1,4 @@
-"""Child processes that do not behave: what lives on, what does not read, what is killed at once, one after another."""
+"""Child processes that do not behave: they live on, do not read, or are killed at once, one after another."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[Children]:
 
 @pytest.fixture
 def gate() -> Iterator[tuple[int, int]]:
-    """A pipe: what reads it waits until the test lets it go."""
+    """A pipe: its reader waits until the test lets it go."""
     ends = os.pipe()
     yield ends
     for fd in ends:
@@ -36,7 +36,7 @@ ORPHANS = "(read x <&9; echo late) & exit 4"  # a shell gives a job in the backg
 
 
 def test_aGrandchildKeepsThePipes(world: Children, gate: tuple[int, int]) -> None:
-    """The child's exit is told at once, the end when its pipes are closed too; what comes between is received."""
+    """The child's exit is told at once, the end when its pipes are closed too; output between the two is received."""
     child = world.shell(ORPHANS, childFDs={0: "w", 1: "r", 2: "r", 9: gate[0]})
     world.until(lambda: child.exited and ("lost", 0) in child.trace)
     for _ in range(5):
@@ -56,7 +56,7 @@ def test_aGrandchildKeepsThePipes(world: Children, gate: tuple[int, int]) -> Non
 
 
 def test_aGrandchildIsLeftAlone(world: Children, gate: tuple[int, int]) -> None:
-    """loseConnection closes our ends, and who still has the others is waited for no more."""
+    """loseConnection closes our ends, and nobody waits for a process that still has the others."""
     child = world.shell(ORPHANS, childFDs={0: "w", 1: "r", 2: "r", 9: gate[0]})
     world.until(lambda: child.exited)
     child.transport.loseConnection()
