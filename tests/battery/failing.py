@@ -83,7 +83,7 @@ class Faults:
             self._due.release()
 
     def disarm(self) -> None:
-        """Nothing fails any more, and nothing is counted."""
+        """Calls no longer fail, and nothing is counted."""
         self._library.failing_disarm()
         begun, self._begun = self._begun, 0.0
         if begun:

@@ -189,7 +189,7 @@ def manyHang(trial: Trial) -> None:
 
 
 def recovery(trial: Trial) -> None:
-    """A name that nobody waits for any more is not asked: a good name has its turn when the first threads are free."""
+    """A name without a caller is no longer asked: a good name has its turn when the first threads are free again."""
     found: dict[str, Any] = trial.found
 
     def begin() -> None:

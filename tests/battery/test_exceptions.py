@@ -1,7 +1,7 @@
 """Exceptions everywhere: one from a program's callback costs what docs/semantics.md says, and nothing else.
 
-Each callback of the table there raises each kind of exception, on every loop, and what belongs to a connection over
-every transport too. Beside it lives a bystander, whose connection must work before and after. The table is the judge:
+Each callback of the table there raises each kind of exception, on every loop, and a connection's callbacks over every
+transport too. Beside it lives a bystander, whose connection must work before and after. The table is the judge:
 its effects choose what is checked, and it has exactly the callbacks that are tried here.
 """
 

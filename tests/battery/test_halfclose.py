@@ -562,7 +562,7 @@ def test_truncationAfterIt(tlsWorld: World, known: bool) -> None:
 
 
 def test_aResetWhenBothHaveEnded(socketWorld: World) -> None:
-    """Nobody is told any more, until our side closes."""
+    """Nobody hears of it, until our side closes."""
 
     def act(peer: PlainPeer) -> None:
         peer.readAll()

@@ -448,7 +448,7 @@ KINDS: dict[str, tuple[Callable[[Any], Ending], set[str]]] = {
 class InterruptedEnds:
     @pytest.mark.parametrize("kind", KINDS)
     def test_anEndIsMadeGood(self, make: Make, kind: str, caplog: pytest.LogCaptureFixture) -> None:
-        """Wherever it is broken off: nothing is watched any more, nothing is open, and all are told once."""
+        """Wherever it is broken off: nothing is watched, nothing is open, and all are told once."""
         caplog.set_level(logging.CRITICAL, "reactor")
         reactor, places = make(), 0
         while reached := self._interrupt(reactor, kind, places):

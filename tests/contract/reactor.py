@@ -432,7 +432,7 @@ class Running:
             dial(port.getHost().port)
 
     def test_whatIsClosedDoesNotRun(self, make: Make) -> None:
-        """It has no descriptors any more, and would fail for ever."""
+        """It no longer has descriptors, and would fail for ever."""
         reactor = make()
         reactor.close()
         with pytest.raises(ReactorNotRestartable, match="has been closed"):

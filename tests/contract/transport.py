@@ -687,7 +687,7 @@ class Reading:
         world.until(lost(server, client))
 
     def test_aReaderThatTheSystemRefusesToWatch(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nobody would hear of the connection any more, so it ends: not inside the call that asked for more."""
+        """The protocol would no longer hear of the connection, so it ends: not inside the call that asked for more."""
         server, _ = world.pair()
         transport = server.transport
         transport.pauseProducing()

@@ -540,7 +540,7 @@ WAYS_TO_KEEP: list[Any] = [
 @pytest.mark.parametrize("receiver", [LineReceiver, LineOnlyReceiver])
 @pytest.mark.parametrize("transport", ["told", "asked"])
 def test_aLineStaysWhatItIs(base: Any, transport: str, receiver: Any) -> None:
-    """Code that keeps a line, however, keeps that line, though a line that nobody keeps may become the next."""
+    """Code that keeps a line, in any way, keeps that line, though a line that nobody keeps may become the next."""
     for seed in range(60):
         rng = random.Random(seed)
         lines = [
@@ -1250,7 +1250,7 @@ def test_aFailureThatIsThereAlready(base: Any) -> None:
 
 @pytest.mark.parametrize("method", ["abort", "lose"])
 def test_aFailureOnAForeignTransport(base: Any, method: str, caplog: pytest.LogCaptureFixture) -> None:
-    """One that cannot fail a connection: the failure is logged, once, with its traceback."""
+    """A transport that cannot fail a connection: the failure is logged, once, with its traceback."""
     protocol, trace = connected(type("Kind", (CoroutineWaiting, base), {}))
     if method == "lose":
         protocol.transport = types.SimpleNamespace(
@@ -1639,7 +1639,7 @@ class Three:
 
 
 class Always(Three):
-    """One that stands before an instance's own value."""
+    """A descriptor that stands before an instance's own value."""
 
     def __set__(self, owner: object, value: object) -> None:
         pass
@@ -1722,7 +1722,7 @@ OURS_ALONE: dict[str, Callable[[Any], object]] = {
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("change", [*CHANGES, *OURS_ALONE])
 def test_aChangeInTheMiddleOfARead(change: str, mixed: bool) -> None:
-    """In whatever way a setting is changed, both cores deliver the same as Twisted's from the next line on."""
+    """In whatever way a setting is changed, both cores deliver the same from the next line on, as Twisted's does."""
     act = CHANGES.get(change) or OURS_ALONE[change]
     bases = {name: type("Receiver", (LineReceiver,), {"_bufferClass": kind}) for name, kind in BUFFERS.items()}
     if change in CHANGES:

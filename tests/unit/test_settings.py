@@ -30,7 +30,7 @@ BASES = ["LineReceiver", "LineOnlyReceiver"]
 
 
 def deliver(kit: Any, make: Callable[[Any, Any], Any], base: str) -> list[bytes]:
-    """Return the lines that the class that `make` returns receives of two."""
+    """Return what the class from `make` receives of two lines."""
     got: list[bytes] = []
 
     class Noting(getattr(kit, base)):  # type: ignore[misc]

@@ -609,7 +609,7 @@ def test_onlyTheReaderComesBackFromAPause(world: World, wires: Wires) -> None:
 
 
 def test_aPipeForBothWays(world: World, wires: Wires, tmp_path: pathlib.Path) -> None:
-    """One that is open for both reads itself, so its other side cannot go."""
+    """A pipe that is open for both reads itself, so its other side cannot disconnect."""
     os.mkfifo(tmp_path / "fifo")
     both = wires.file(tmp_path / "fifo", os.O_RDWR)
     protocol = begin(world, both, both)

@@ -717,7 +717,7 @@ def test_race(m: Any) -> None:
     ds[1].callback("b")
     assert outcomeOf(winner) == (1, "b")
     assert outcomeOf(ds[2]) is None
-    # One that answers its cancellation with a result of its own comes too late.
+    # A Deferred that answers its cancellation with a result of its own comes too late.
     ds = [m.Deferred(), m.Deferred(lambda d: d.callback("stubborn"))]
     winner = m.race(ds)
     ds[0].callback("a")
@@ -1197,7 +1197,7 @@ def test_anyNumberWaits(make: Callable[[], Any], how: str) -> None:
 
 
 def test_aTurnGivenUpInsideATurn() -> None:
-    """A Deferred may be given up before its turn is told; a turn that nobody wants is there for the next."""
+    """A Deferred may be given up before it hears of its turn; a turn that nobody wants is there for the next."""
     lock = defer.DeferredLock()
     lock.acquire()
     seen: list[str] = []

@@ -782,7 +782,7 @@ def test_leavingCannotBeNoted(side: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("side", [ASYNCIO, UVLOOP], ids=lambda side: side.name)
 @pytest.mark.parametrize("error", [MemoryError(), SystemError("error return without exception set")])
 def test_anEventLoopThatCannotForget(side: Any, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """removeReader does not fail. Nobody is called who is watched no longer, and the next with that number is."""
+    """removeReader does not fail. A reader no longer watched is not called, and the next with that number is."""
     reactor, read = side.makeReactor(), list[str]()
 
     class Reader:

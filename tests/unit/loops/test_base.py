@@ -178,7 +178,7 @@ class TestPhases:
         assert [*phases, reactor._phase] == [STOPPING, FRESH]
 
     def test_aShutdownThatCrashHasCutEndsNoLaterRun(self, reactor: EpollReactor) -> None:
-        """Its triggers' Deferreds fire when run() has been left: the next one begins anew, and sleeps."""
+        """Its triggers' Deferreds fire after run() has been left: the next run begins anew, and sleeps."""
         waited, sleeps = Deferred[None](), list[float | None]()
         reactor.addSystemEventTrigger("before", "shutdown", lambda: waited)
         reactor.addSystemEventTrigger("before", "shutdown", lambda: reactor.callLater(0, reactor.crash) and None)

@@ -74,7 +74,7 @@ class Own:
 
 
 class Silent(Own):
-    """One that never answers."""
+    """A resolver that never answers."""
 
     def resolveHostName(self, receiver: Any, hostName: str, portNumber: int = 0, **more: Any) -> Any:
         self.asked.append((hostName, portNumber))
@@ -151,7 +151,7 @@ def test_questionsThatAreNone(world: World, wrong: Any) -> None:
 
 
 def test_whoAsks(world: World) -> None:
-    """One that is installed is asked by connectTCP, resolve, resolveAll, and every endpoint with a name."""
+    """connectTCP, resolve, resolveAll, and every endpoint with a name ask a resolver that is installed."""
     loop, own = world.reactor, Own(SIX, FOUR)
     before = loop.installNameResolver(own)
     assert loop.nameResolver is own

@@ -134,7 +134,7 @@ def test_aHungServerNeverHoldsUpTheLoop(
     assert longest < 1.0  # a stall would be DEADLINE long
     assert len(server.asked) == RESOLVER_THREADS
     server.gate.set()
-    # The late answers find nobody, and the threads work on; a name that nobody waits for any more is not asked.
+    # The late answers find nobody, and the threads work on; a name that nobody waits for any longer is not asked.
     assert resultOf(reactor, reactor.resolve("quick.example")) == "192.0.2.7"
     assert server.asked[RESOLVER_THREADS:] == ["quick.example"]
     assert caplog.records == []

@@ -203,7 +203,7 @@ def test_whoNeverFallsSilentLosesNothing(
 def test_whatIsNotTakenIsCountedToTheByte(
     world: World, serving: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A protocol takes nothing any more, and its client sends until it is refused.
+    """A protocol no longer takes lines, and its client sends until it is refused.
 
     The log has the number of bytes that the client could send behind those delivered. The kernel counts them, so that
     TLS's records count.

@@ -918,7 +918,7 @@ def upgraded(address: tuple[str, int], name: str) -> ssl.SSLSocket:
 
 @pytest.mark.parametrize("name", ["Upgrade", "AtOnce", "Later"])
 def test_whoHasStartedTLSIsWatched(loop: EpollReactor, capsys: Any, name: str) -> None:
-    """As before: a client that gets on stays, another is closed in order."""
+    """As before: a client that makes progress stays, another is closed in order."""
 
     def talk(address: tuple[str, int]) -> bytes:
         with upgraded(address, name) as client:
@@ -1444,7 +1444,7 @@ def test_whatIsNotTakenIsTold(
 
 
 def test_aSecondSignalTellsToo(loop: EpollReactor, caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing is waited for any more, and what is not taken is told all the same."""
+    """The server no longer waits for anything, and tells all the same of the data that nobody took."""
     Slow.waiting = []
 
     def talk(address: tuple[str, int]) -> None:
@@ -1646,7 +1646,7 @@ def test_whatIsWrongIsFound(
     pipeline: str,
 ) -> None:
     if (liar, pipeline) == (Swaps, "1"):
-        # Nothing comes any more: the second line is only sent after the first reply.
+        # Nothing comes after it: the second line is only sent after the first reply.
         message = "no reply for 0.1 s"
         monkeypatch.setattr(load, "STALL", 0.1)
         monkeypatch.setattr(load, "SHOW_EVERY", 0.02)

@@ -436,7 +436,7 @@ def test_halfClose(room: Room) -> None:
 
 
 def test_refusalsTellTheirReason(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The counts of closes know them: they are not the peer's."""
+    """closeCounts has the reasons: the closes are not the peer's."""
     with closing(EpollReactor()) as loop:
         port = loop.listenTCP(0, room, interface=LOOPBACK)
         monkeypatch.setattr(chat, "NAME_TIMEOUT", 0.001)

@@ -373,7 +373,7 @@ def test_howLinesEnd(
     ],
 )
 def test_aFileThatEndsWithinALongEnd(path: pathlib.Path, delimiter: bytes, before: bytes, after: bytes) -> None:
-    """The part of an end that a killed writer left is gone on with."""
+    """The file continues the part of an end that a killed writer left."""
     path.write_bytes(before)
     LineFile(str(path), Framing(delimiter, delimiter)).close()
     assert path.read_bytes() == after

@@ -657,7 +657,7 @@ def test_reactWhenMainStopsTheReactorItself() -> None:
         waiting = kit.Deferred()
 
         def duringRun() -> None:
-            reactor.running = False  # crashed: stop() has nothing to stop any more
+            reactor.running = False  # crashed: stop() no longer has anything to stop
             waiting.callback(None)
 
         reactor = FakeReactor(say, kit.error.ReactorNotRunning, duringRun)

@@ -178,7 +178,7 @@ def test_itMayBeClosedAtOnce(world: DescriptorWorld) -> None:
 
 
 def test_thoseOfAConnectionThatEnds(world: DescriptorWorld) -> None:
-    """A descriptor that waits at the end is closed: its reader sees that nobody has the other end any more."""
+    """A descriptor that waits at the end is closed: its reader sees that nobody has the other end."""
     reading, writing = os.pipe()
 
     def send(server: Any) -> None:

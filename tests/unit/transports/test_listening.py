@@ -285,7 +285,7 @@ class TestClosing:
         assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [Boom]
 
     def test_stoppedFromBuildProtocol(self, world: World) -> None:
-        """A client that waits in the kernel's queue is not accepted any more."""
+        """A client that waits in the kernel's queue is no longer accepted."""
 
         def build(factory: Any, _: Any) -> None:
             port.stopListening()

@@ -380,7 +380,7 @@ class TestOldReferences:
         assert clients.built[0].events == TALK
 
     def test_producersMoveAlong(self) -> None:
-        """One that had registered before goes on, with the consumer it knows."""
+        """A producer that had registered before goes on, with the consumer it knows."""
         trace: list[str] = []
 
         class Producing(Dialogue):

@@ -193,7 +193,7 @@ class TestHandle:
                 handle.getpeername()
 
     def test_askedForWhileItEnds(self, world: World) -> None:
-        """Its number is in use until the batch is over, and then not any more."""
+        """Its number is in use until the batch is over, and then no longer."""
         handles: list[socket.socket] = []
 
         def keep(protocol: Any, *_: object) -> None:

@@ -208,7 +208,7 @@ class TestLikeTwisted:
         assert self.both(script) == [False, True, False]
 
     def test_stopInACallback(self) -> None:
-        """A datagram that waits in the kernel is not delivered any more."""
+        """A datagram that waits in the kernel is no longer delivered."""
 
         def script(world: DatagramWorld) -> Any:
             server = world.listen(received=lambda protocol, *_: protocol.transport.stopListening())
@@ -336,7 +336,7 @@ class TestLength:
             world.listen(maxPacketSize=-1)
 
     def test_aProtocolWithoutTheCallback(self, world: DatagramWorld) -> None:
-        """One that was written without this package."""
+        """A protocol that was written without this package."""
 
         class Foreign:
             def __init__(self) -> None:
@@ -651,7 +651,7 @@ class TestPort:
         world.until(stopped(port))
         port.startListening()
         port.startListening()
-        world.socket().sendto(b"x", nameOf(server))  # and it is not connected any more
+        world.socket().sendto(b"x", nameOf(server))  # and it is no longer connected
         world.until(lambda: server.received)
         assert server.trace == ["start", ("stop", None), "start", ("received", b"x")]
 
