@@ -226,7 +226,7 @@ class TestAmplification:
     """A program that asks for nothing of UDP gets nothing of it, and no service of ours answers on it."""
 
     def test_noServiceOfOursIsOfUDP(self) -> None:
-        """The command, the examples, the README's programs. A later one of UDP needs a trial of its ratio."""
+        """The command, the examples, the README's programs. A new service of UDP needs a trial of its ratio."""
         shipped = [*(ROOT / "examples").glob("*.py"), *(ROOT / "src" / "reactor" / "serving").glob("*.py")]
         assert len(shipped) > 20
         assert [path.name for path in shipped if DATAGRAMS.search(path.read_text())] == []
