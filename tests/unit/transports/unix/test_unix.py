@@ -548,12 +548,11 @@ class TestPrograms:
         path = world.path()
         with talk("socat", f"UNIX-LISTEN:{path}", "EXEC:cat"):
             world.until(lambda: os.path.exists(path))
-            script = {
-                "made": lambda protocol: protocol.transport.write(b"to and fro"),
+            clients = world.clientFactory(
+                {"made": lambda protocol: protocol.transport.write(b"to and fro")},
                 # The path is there a moment before socat listens.
-                "failed": lambda connector, reason: world.reactor.callLater(0.01, connector.connect),
-            }
-            clients = world.clientFactory(script)
+                failed=lambda _, connector, reason: world.reactor.callLater(0.01, connector.connect),
+            )
             world.reactor.connectUNIX(path, clients)
             world.until(lambda: clients.built and clients.only.received)
             assert clients.only.received == b"to and fro"
