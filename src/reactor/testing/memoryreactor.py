@@ -18,6 +18,8 @@ from reactor.loops.names import HostResolution, answer, targetsOf
 from reactor.task import Clock, LoopingCall
 from reactor.transports.binding import listeningBinding
 
+MEMORY_MODE = 0o666  # as with Twisted's MemoryReactor, since there is no file: a real reactor's is SOCKET_MODE
+
 
 class SynchronousResolver:
     """The nameResolver of a MemoryReactor: every name is 127.0.0.1, at once."""
@@ -224,7 +226,12 @@ class MemoryReactor:
         return self._connecting(factory, IPv4Address("TCP", host, port))
 
     def listenUNIX(
-        self, address: str | bytes, factory: Any, backlog: int = BACKLOG, mode: int = 0o666, wantPID: bool | int = 0
+        self,
+        address: str | bytes,
+        factory: Any,
+        backlog: int = BACKLOG,
+        mode: int = MEMORY_MODE,
+        wantPID: bool | int = 0,
     ) -> MemoryPort:
         """Remember it in `unixServers`. TypeError if `factory` is none."""
         checkFactory(factory)
@@ -360,7 +367,12 @@ class RaisingMemoryReactor:
         self._refuseConnecting()
 
     def listenUNIX(
-        self, address: str | bytes, factory: Any, backlog: int = BACKLOG, mode: int = 0o666, wantPID: bool | int = 0
+        self,
+        address: str | bytes,
+        factory: Any,
+        backlog: int = BACKLOG,
+        mode: int = MEMORY_MODE,
+        wantPID: bool | int = 0,
     ) -> NoReturn:
         """Raise."""
         self._refuseListening()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
+import pkgutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,9 +13,11 @@ from typing import Any
 
 import pytest
 
+import reactor as package
 from reactor.defer import Deferred
 from reactor.error import ReactorNotRunning
 from reactor.failure import Failure
+from reactor.loops import guests
 from reactor.loops.base import (
     CLOSED,
     ENDED,
@@ -511,3 +515,17 @@ def test_anEndThatIsBrokenOffTwice(what: str, caplog: pytest.LogCaptureFixture) 
     assert made == ["own"] * 3 + ["program's"]
     assert len(caplog.records) == 2
     OURS.close(reactor)
+
+
+def test_whatTheLoopMayRepeatExists() -> None:
+    """Each name is a method of a class of the reactor's own: a method that gets another name must be renamed there."""
+    for module in pkgutil.walk_packages(package.__path__, "reactor."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    waiting, names = [object], set[str]()
+    while waiting:
+        kind = waiting.pop()
+        waiting.extend(type.__subclasses__(kind))
+        if getattr(kind, "_isReactorsOwn", None) is True:
+            names |= {name for name in dir(kind) if callable(getattr(kind, name, None))}
+    assert guests._REPEATABLE - names == set()
