@@ -571,12 +571,14 @@ class LineOnlyReceiver(Protocol):
 
     def sendLine(self, line: bytes) -> Any:
         """Send `line` and the delimiter."""
-        delimiter = self.delimiter
         try:
-            return self.transport.writeSequence((line, delimiter))
+            writeSequence = self.transport.writeSequence
         except AttributeError as error:
             checkConnected(self, "sendLine", error)
             raise
+        delimiter = self.delimiter
+        try:
+            return writeSequence((line, delimiter))
         except TypeError:
             checkLine(line)
             checkDelimiter(delimiter)
