@@ -58,6 +58,9 @@ test:
 	@$(MAKE) --no-print-directory suites
 	@$(if $(ARGS),,$(MAKE) --no-print-directory battery)
 
+# What these test is the tree, and the same with both cores: they run once.
+OF_THE_TREE := $(patsubst %,--ignore=tests/house/test_%.py,bench layers overwritten packaging prose release)
+
 # Two cores, two runs at once; each prints its output whole when it ends.
 suites: $(VENV)/.test
 	@$(if $(COVERAGE),rm -f .coverage .coverage.*)
@@ -74,7 +77,7 @@ suite-compiled:
 
 suite-pure:
 	@rm -f $(AGAIN)-pure
-	@REACTOR_AGAIN=$(AGAIN)-pure REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(ARGS)
+	@REACTOR_AGAIN=$(AGAIN)-pure REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(OF_THE_TREE) $(ARGS)
 
 # Alone on the machine, after the suites and never under coverage: it looks at times, memory and descriptors.
 battery: $(VENV)/.test

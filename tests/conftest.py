@@ -27,7 +27,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 EXPECTED_CORE = os.environ.get("REACTOR_EXPECT_CORE")
 NO_SKIPS = os.environ.get("CI") == "true"
 AGAIN = os.environ.get("REACTOR_AGAIN")  # the file for the names of timing tests that have failed
-UNMEASURED = ROOT / "tests" / "differential"
+UNMEASURED = {ROOT / "tests" / "differential", ROOT / "tests" / "house"}
+IN_CHILDREN = "COVERAGE_PROCESS_CONFIG"  # with it in the environment, a child process measures itself
 FILES = "/dev/fd"
 THREAD_DEADLINE = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
@@ -131,17 +132,20 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Coverage looks away from the tests whose point is their number.
+    """Coverage looks away from tests whose point is their number, and from tests of the tree; children do so, too.
 
     They would take minutes, and show nothing that the others do not.
     """
-    measuring = coverage.Coverage.current() if UNMEASURED in item.path.parents else None
+    measuring = None if UNMEASURED.isdisjoint(item.path.parents) else coverage.Coverage.current()
     if measuring is None:
         return (yield)
     measuring.stop()
+    inChildren = os.environ.pop(IN_CHILDREN, None)
     try:
         return (yield)
     finally:
+        if inChildren is not None:
+            os.environ[IN_CHILDREN] = inChildren
         measuring.start()
 
 
