@@ -58,7 +58,7 @@ test:
 	@$(MAKE) --no-print-directory suites
 	@$(if $(ARGS),,$(MAKE) --no-print-directory battery)
 
-# What these test is the tree, and the same with both cores: they run once.
+# These tests are about the tree, and the same with both cores. They run once.
 OF_THE_TREE := $(patsubst %,--ignore=tests/house/test_%.py,bench layers overwritten packaging prose release)
 
 # Two cores, two runs at once; each prints its output whole when it ends.
@@ -77,7 +77,7 @@ suite-compiled:
 
 suite-pure:
 	@rm -f $(AGAIN)-pure
-	@REACTOR_AGAIN=$(AGAIN)-pure REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(OF_THE_TREE) $(ARGS)
+	@REACTOR_AGAIN=$(AGAIN)-pure REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(or $(ARGS),$(OF_THE_TREE))
 
 # Alone on the machine, after the suites and never under coverage: it looks at times, memory and descriptors.
 battery: $(VENV)/.test
