@@ -7,6 +7,9 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterator
+from typing import Any
+
+import coverage
 
 from tests.support.worlds import DEADLINE
 
@@ -15,6 +18,9 @@ def fork() -> int:
     """os.fork(), with a child that a signal kills at the deadline. It is to be called inside `childEndsHere`."""
     pid = os.fork()
     if not pid:
+        measuring: Any = coverage.Coverage.current()
+        if measuring is not None:
+            measuring._collector.reset()  # else it would save what its parent has measured: 15 s, late in a run
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest's handler, of the parent, would raise
         signal.alarm(int(DEADLINE))
     return pid
