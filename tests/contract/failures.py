@@ -175,6 +175,7 @@ class BetweenCallbacks:
         assert set(errorsIn(caplog)) == {Boom}
 
     @pytest.mark.parametrize("error", [Boom, MemoryError])
+    @pytest.mark.timing  # a machine that stands still ends the row of failures
     def test_aTurnThatFails(
         self, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: type[Exception]
     ) -> None:

@@ -688,6 +688,7 @@ def test_whereThereIsNoPoll(monkeypatch: pytest.MonkeyPatch) -> None:
     reactor.eventloop.close()
 
 
+@pytest.mark.timing  # a machine that stands still ends the row of failures
 def test_theEpollInsideUvloopFails(caplog: pytest.LogCaptureFixture) -> None:
     """The reactor rests between two tries, and tells of it once."""
     world, tried = World(UVLOOP), list[float]()
