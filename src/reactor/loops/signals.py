@@ -2,6 +2,8 @@
 
 The handler that Python calls only queues the delivery. A wake-up descriptor ends the loop's sleep, even if the signal
 arrives between the last look at the queue and the sleep.
+
+For SIGINT and SIGTERM the delivery is ReactorBase._signalled, which stops the reactor.
 """
 
 from __future__ import annotations
