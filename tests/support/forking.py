@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posix
 import signal
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
-
-import coverage
+from typing import NoReturn
 
 from tests.support.worlds import DEADLINE
 
@@ -18,12 +17,18 @@ def fork() -> int:
     """os.fork(), with a child that a signal kills at the deadline. It is to be called inside `childEndsHere`."""
     pid = os.fork()
     if not pid:
-        measuring: Any = coverage.Coverage.current()
-        if measuring is not None:
-            measuring._collector.reset()  # else it would save what its parent has measured: 15 s, late in a run
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest's handler, of the parent, would raise
         signal.alarm(int(DEADLINE))
     return pid
+
+
+def leave(code: int) -> NoReturn:
+    """End this child process with `code`, whatever happens.
+
+    Not by os._exit: coverage puts a function in its place, which saves all that the parent has measured. That takes 15
+    seconds of processor time late in a run, and may raise.
+    """
+    posix._exit(code)
 
 
 @contextlib.contextmanager
@@ -40,7 +45,7 @@ def childEndsHere(right: Callable[[], object] = lambda: True) -> Iterator[None]:
         traceback.print_exc()
     finally:
         if os.getpid() != parent:
-            os._exit(code)
+            leave(code)
 
 
 @contextlib.contextmanager
@@ -58,7 +63,7 @@ def child(does: Callable[[], object]) -> Iterator[Callable[[], None]]:
             does()
             os.write(say, b"!")
             os.read(wait, 1)
-            os._exit(0)
+            leave(0)
     os.close(say)
     os.close(wait)
     ended: list[int] = []
