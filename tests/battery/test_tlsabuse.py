@@ -544,6 +544,7 @@ def shaken(server: Server) -> float:
 
 
 @pytest.mark.parametrize("kind", [oneByte, mixed])
+@pytest.mark.timing
 def test_smallRecords(server: Server, kind: Any) -> None:
     """Small records are served, for at most five times the CPU of plain echo. The best of three rounds."""
     ours, plain = [], []
