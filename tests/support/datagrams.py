@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.worlds import DEADLINE, LOOPBACK, OURS, Condition, turnUntil
+from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, OURS, TWISTED, Condition, turnUntil
 
 Hooks = dict[str, Callable[..., object]]
 
@@ -135,6 +136,17 @@ def worldOf(side: SimpleNamespace) -> Iterator[DatagramWorld]:
         yield world
     finally:
         world.close()
+
+
+class OnBothSides:
+    def both(self, script: Callable[[DatagramWorld], Any]) -> Any:
+        """Run `script` on every loop of ours and on Twisted, and return what it says: the same everywhere."""
+        said = []
+        for side in (*LOOPS, TWISTED):
+            with worldOf(side) as world:
+                said.append(copy.deepcopy(script(world)))  # the end of the world would add to it
+        assert said[:-1] == [said[-1]] * len(LOOPS)
+        return said[0]
 
 
 def leavingSockets(test: Any) -> Any:

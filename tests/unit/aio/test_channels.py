@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 import uvloop
 
-from reactor import ClientFactory, Deferred, LineReceiver, Protocol, ServerFactory, policies
+from reactor import ClientFactory, Deferred, LineReceiver, ServerFactory, policies
 from reactor.aio import ProtocolFactory
 from reactor.aio.channels import GOES_NOWHERE
 from reactor.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from reactor.interfaces import IAnyTransport
 from reactor.timers import LATE
 from tests.contract.interrupted import Interrupter
-from tests.support.rawtls import peerContext
+from tests.support.rawtls import Recorder, peerContext
 from tests.support.tlsworlds import HOST, clientOptions, serverOptions
 from tests.support.worlds import ASYNCIO, DEADLINE, LOOPBACK, UVLOOP
 
@@ -50,18 +50,8 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-class Served(Protocol):
-    """Tells what happens to it; pauses at the first data."""
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-        self.received = b""
-
-    def connectionMade(self) -> None:
-        self.events.append("made")
-
-    def handshakeCompleted(self) -> None:
-        self.events.append("handshake")
+class Served(Recorder):
+    """Pauses at the first data, and keeps the reason of its end."""
 
     def dataReceived(self, data: bytes) -> None:
         if not self.received:

@@ -960,6 +960,12 @@ def drained(
     return Meanwhile(loop).run(serving.run, lambda: talk((address.host, address.port)))[1]
 
 
+def untilAHandlerWorks() -> None:
+    end = time.monotonic() + DEADLINE
+    while not Slow.waiting:
+        assert time.monotonic() < end, "no line has got to its handler in time"
+
+
 def test_linesThatWaitForAHandlerAreAnswered(loop: EpollReactor) -> None:
     """They have been read: each is answered, one after the other, before the connection ends."""
     Slow.waiting = []
@@ -1044,9 +1050,7 @@ def test_whoWaitsForAHandlerOwesNothing(
     def talk(address: tuple[str, int]) -> None:
         with socket.create_connection(address, timeout=DEADLINE) as client:
             client.sendall(b"a\nbb\n")
-            end = time.monotonic() + DEADLINE
-            while not Slow.waiting and time.monotonic() < end:
-                pass
+            untilAHandlerWorks()
             loop.callFromThread(loop.stop)
             with suppress(ConnectionResetError):
                 reads(client)
@@ -1395,9 +1399,8 @@ def test_whatComesWhileLeavingIsDelivered(loop: EpollReactor, monkeypatch: pytes
     def talk(address: tuple[str, int]) -> int:
         sent = 0
         with socket.create_connection(address, timeout=DEADLINE) as plain:
-            plain.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-            )  # what its kernel keeps back is not ours to take
+            # Bytes that the client's kernel keeps back could not be taken.
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             context = ssl.create_default_context(cadata=TRUST.decode())
             client = context.wrap_socket(plain, server_hostname=HOST) if tls else plain
             end = time.monotonic() + DEADLINE
@@ -1407,7 +1410,7 @@ def test_whatComesWhileLeavingIsDelivered(loop: EpollReactor, monkeypatch: pytes
                     sent += 1
                     if sent == 20:
                         loop.callFromThread(loop.stop)
-                    time.sleep(0.002)
+                    time.sleep(0.002)  # a pace; nothing is waited for
         return sent
 
     sent = drained(loop, wanted, talk)
@@ -1431,9 +1434,7 @@ def test_whatIsNotTakenIsTold(
     def talk(address: tuple[str, int]) -> None:
         with socket.create_connection(address, timeout=DEADLINE) as client:
             client.sendall(b"a\nbb\n")
-            end = time.monotonic() + DEADLINE
-            while not Slow.waiting and time.monotonic() < end:
-                pass
+            untilAHandlerWorks()
             client.sendall(b"ccc\n")
             loop.callFromThread(loop.stop)
             with suppress(ConnectionResetError):
@@ -1450,9 +1451,7 @@ def test_aSecondSignalTellsToo(loop: EpollReactor, caplog: pytest.LogCaptureFixt
     def talk(address: tuple[str, int]) -> None:
         with socket.create_connection(address, timeout=DEADLINE) as client:
             client.sendall(b"a\nbb\n")
-            end = time.monotonic() + DEADLINE
-            while not Slow.waiting and time.monotonic() < end:
-                pass
+            untilAHandlerWorks()
             loop.callFromThread(loop._signalled, 15)
             loop.callFromThread(loop.callLater, 0.05, loop._signalled, 15)
             with suppress(ConnectionResetError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import errno
 import logging
 import os
@@ -29,7 +28,7 @@ from reactor.error import (
 from reactor.transports import datagram
 from reactor.transports.datagram import RECEIVE_BATCH, RECEIVE_REST
 from reactor.transports.udp import UDPPort
-from tests.support.datagrams import DatagramWorld, leavingSockets, nameOf, refusedName, stopped, worldOf
+from tests.support.datagrams import DatagramWorld, OnBothSides, leavingSockets, nameOf, refusedName, stopped, worldOf
 from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, TWISTED, dial
 
 GROUP = "239.255.42.7"
@@ -68,16 +67,8 @@ def echo(protocol: Any, datagram: bytes, addr: Any) -> None:
     protocol.transport.write(datagram, addr)
 
 
-class TestLikeTwisted:
+class TestLikeTwisted(OnBothSides):
     """The same script on both, and one trace."""
-
-    def both(self, script: Callable[[DatagramWorld], Any]) -> Any:
-        said = []
-        for side in (*LOOPS, TWISTED):
-            with worldOf(side) as world:
-                said.append(copy.deepcopy(script(world)))  # the end of the world would add to it
-        assert said[:-1] == [said[-1]] * len(LOOPS)
-        return said[0]
 
     @HOSTS
     def test_life(self, host: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import errno
 import logging
 import os
@@ -18,8 +17,8 @@ import pytest
 from reactor import UNIXAddress
 from reactor.error import CannotListenError
 from reactor.transports.datagram import RECEIVE_SIZE
-from tests.support.datagrams import DatagramWorld, leavingSockets, stopped, worldOf
-from tests.support.worlds import LOOPS, TWISTED
+from tests.support.datagrams import DatagramWorld, OnBothSides, leavingSockets, stopped, worldOf
+from tests.support.worlds import LOOPS
 
 CONNECTED = "ConnectedDatagramProtocol"
 
@@ -54,16 +53,8 @@ def warningsIn(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
 
 
-class TestLikeTwisted:
+class TestLikeTwisted(OnBothSides):
     """The same script on both, and one trace."""
-
-    def both(self, script: Callable[[DatagramWorld], Any]) -> Any:
-        said = []
-        for side in (*LOOPS, TWISTED):
-            with worldOf(side) as world:
-                said.append(copy.deepcopy(script(world)))  # the end of the world would add to it
-        assert said[:-1] == [said[-1]] * len(LOOPS)
-        return said[0]
 
     def test_life(self) -> None:
         def script(world: DatagramWorld) -> Any:
