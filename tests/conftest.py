@@ -6,6 +6,8 @@ test.
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import functools
 import gc
 import os
@@ -31,6 +33,7 @@ UNMEASURED = {ROOT / "tests" / "differential", ROOT / "tests" / "house"}
 IN_CHILDREN = "COVERAGE_PROCESS_CONFIG"  # with it in the environment, a child process measures itself
 FILES = "/dev/fd"
 THREAD_DEADLINE = 5.0
+EXIT_DEADLINE = 120.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
 _failedTiming: dict[str, int] = {}  # and the failures of each: what a failed test holds may be one, at its teardown
@@ -49,6 +52,12 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """A process that cannot end, since a thread of it waits, shows its stacks, and fails."""
+    faulthandler.dump_traceback_later(EXIT_DEADLINE, exit=True, file=2)
 
 
 def pytest_report_header() -> str:
@@ -168,10 +177,32 @@ def _nothingRepeated() -> None:
         logger._repeats.over(everything=True)
 
 
+def childProcesses() -> dict[int, str]:
+    """The child processes of every thread, and the command of each; none where the kernel does not list them."""
+    found = {}
+    for task in pathlib.Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):  # the thread has ended
+            for pid in map(int, (task / "children").read_text().split()):
+                with contextlib.suppress(OSError):
+                    command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+                    found[pid] = command.decode(errors="replace") or "(has ended, and was not waited for)"
+    return found
+
+
+def endChildren(pids: set[int]) -> None:
+    """Kill what a test has left, so that it is no fault of the tests that follow."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
 @pytest.fixture(autouse=True)
 def _nothingLeft() -> Iterator[None]:
     threads = set(threading.enumerate())
     files = openFiles()
+    children = childProcesses().keys()
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     yield
     for number, handler in handlers.items():
@@ -179,6 +210,9 @@ def _nothingLeft() -> Iterator[None]:
     for thread in set(threading.enumerate()) - threads:
         thread.join(THREAD_DEADLINE)
         assert not thread.is_alive(), f"the test left a thread running: {thread}"
+    started = {pid: command for pid, command in childProcesses().items() if pid not in children}
+    endChildren(set(started))
+    assert not started, f"the test left child processes: {started}"
     if openFiles().keys() - files.keys():
         gc.collect()
     left = {number: what for number, what in openFiles().items() if number not in files}

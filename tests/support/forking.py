@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import posix
 import signal
 import traceback
 from collections.abc import Callable, Iterator
-from typing import NoReturn
 
 from tests.support.worlds import DEADLINE
 
@@ -20,15 +18,6 @@ def fork() -> int:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest's handler, of the parent, would raise
         signal.alarm(int(DEADLINE))
     return pid
-
-
-def leave(code: int) -> NoReturn:
-    """End this child process with `code`, whatever happens.
-
-    Not by os._exit: coverage puts a function in its place, which saves all that the parent has measured. That takes 15
-    seconds of processor time late in a run, and may raise.
-    """
-    posix._exit(code)
 
 
 @contextlib.contextmanager
@@ -45,7 +34,7 @@ def childEndsHere(right: Callable[[], object] = lambda: True) -> Iterator[None]:
         traceback.print_exc()
     finally:
         if os.getpid() != parent:
-            leave(code)
+            os._exit(code)
 
 
 @contextlib.contextmanager
@@ -63,7 +52,7 @@ def child(does: Callable[[], object]) -> Iterator[Callable[[], None]]:
             does()
             os.write(say, b"!")
             os.read(wait, 1)
-            leave(0)
+            os._exit(0)
     os.close(say)
     os.close(wait)
     ended: list[int] = []

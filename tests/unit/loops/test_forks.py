@@ -33,7 +33,7 @@ from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
 from reactor.testing.wire import PumpReactor
 from reactor.transports.unix.path import PathLock
-from tests.support.forking import child, childEndsHere, fork, inChild, leave
+from tests.support.forking import child, childEndsHere, fork, inChild
 from tests.support.worlds import (
     ASYNCIO,
     DEADLINE,
@@ -488,7 +488,7 @@ def test_startEndsInTheChild(side: Any) -> None:
         await ended
         seen.append("ended")
         if os.getpid() != parent:
-            leave(0 if reactor.eventloop is not eventloop else 1)
+            os._exit(0 if reactor.eventloop is not eventloop else 1)
         assert os.waitpid(pids[0], 0)[1] == 0
         reactor.close()
 
