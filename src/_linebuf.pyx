@@ -266,9 +266,10 @@ cdef class LineBuffer(Follower):
             self.delimiter = delimiter
         return cut_line(self) if locate(self) else None
 
-    def lines(self):
+    def lines(self, untilEmpty=False):
         """The batch. If memory runs out it is what was cut so far; only if that is nothing, MemoryError is raised."""
         cdef list lines = None
+        cdef Py_ssize_t last = 0 if untilEmpty else -1  # a line of this length is the last
         cdef PyObject *line
         cdef Py_ssize_t length, each
         try:
@@ -286,6 +287,9 @@ cdef class LineBuffer(Follower):
                 line = new_bytes(front_of(self), length)
                 line_push(lines, line)
                 advance(self)
+                if length <= last:
+                    self.spent = size_of(self) == 0
+                    break
         except MemoryError:
             if not lines:
                 raise
@@ -304,6 +308,7 @@ cdef class LineBuffer(Follower):
             return take_front(self, size)
         cdef bytes everything = contents_of(self)
         drop_all(self)
+        self.spent = 1
         return everything
 
     def clear(self):
@@ -324,9 +329,10 @@ cdef class LineBuffer(Follower):
         return dropped
 
     def isDone(self):
-        if not self.spent or self.settings != KNOWN or self.owner == NULL or LINE_TAG(self.owner) != self.tag:
-            return False
-        return self.closingCountAtRead == closingCount if self.watches else not self.batches
+        return self.spent != 0 and is_unchanged(self) and (self.watches != 0 or not self.batches)
+
+    def isUnchanged(self):
+        return is_unchanged(self)
 
     def receive(self, owner, data, transport):
         add_read(self, data)
@@ -523,6 +529,13 @@ cdef inline int how_to_go_on(LineBuffer self) noexcept:
     if self.settings != KNOWN:
         return SLOW if self.settings == REFUSED else STALE
     return BATCHED if self.batches else WATCHED if self.watches else FAST
+
+
+cdef inline bint is_unchanged(LineBuffer self) noexcept:
+    """Whether the settings are known, and no transport has begun to close since the read, if that is watched."""
+    if self.settings != KNOWN or self.owner == NULL or LINE_TAG(self.owner) != self.tag:
+        return False
+    return not self.watches or self.closingCountAtRead == closingCount
 
 
 cdef inline bint knows(LineBuffer self, object owner) noexcept:

@@ -125,6 +125,8 @@ class LineReceiver(Protocol):
     - `line_mode`: true for lines, false for raw data; see setLineMode and setRawMode.
     - `paused`: while true, the receiver stores new data and delivers none; see pauseProducing.
     - `stripCR`: if true, one CR before the delimiter is not part of the line and does not count for MAX_LENGTH.
+    - `batchEndsAtEmptyLine`: if true, a batch for linesReceived also ends behind an empty line. A change of mode then
+      counts for all that follows, for example the body behind the head of a message.
     - `overlong`: "close" or "skip". With "close", as in Twisted, lineLengthExceeded gets all that is buffered, and
       closes. With "skip" lineLengthExceeded is called once, and the line is dropped up to its delimiter and counted in
       `overlongCount`. Nothing of it comes back: raw data begins behind it, too.
@@ -143,6 +145,7 @@ class LineReceiver(Protocol):
     overlong: str = "close"
     overlongCount: int = 0
     paused: bool = False
+    batchEndsAtEmptyLine: bool = False
 
     #: Define `linesReceived(lines)` in a subclass to get all complete lines of a read as one list, never an empty one.
     #: It replaces lineReceived, and its result has the same meaning. Settings changed inside count after it. The list
@@ -295,6 +298,13 @@ class LineReceiver(Protocol):
         """Return all received, undelivered bytes, and forget them. A line that is skipped is left out."""
         return self.__buffer.take()
 
+    def takeReceived(self, size: int) -> bytes:
+        """Return the next `size` received, undelivered bytes, or as many as there are, and forget them.
+
+        A line that is skipped is left out. ValueError if `size` is negative.
+        """
+        return self.__buffer.take(size)
+
     def takeUndelivered(self) -> bytes:
         """Do the same as clearLineBuffer, for startTLS: another stream begins, so a skipped line ends, too."""
         taken = self.__buffer.take()
@@ -343,10 +353,12 @@ class LineReceiver(Protocol):
         return buffer.follow(self, self.delimiter, self.MAX_LENGTH, self.stripCR, batches)
 
     def __deliverBatch(self, buffer: LineBuffer) -> Any:
-        """Deliver all lines of a read at once, by the known settings; then the rest, by asking for each setting."""
-        batchReceived = self.linesReceived
-        if batchReceived is not None:
-            lines = buffer.lines()
+        """Deliver all lines of a read at once, by the known settings; then the rest, by asking for each setting.
+
+        If batches end at empty lines there is one for each of them, for as long as the settings are known.
+        """
+        while (batchReceived := self.linesReceived) is not None:
+            lines = buffer.lines(self.batchEndsAtEmptyLine)
             why = batchReceived(lines) if lines else None
             if why is not None:
                 why, stop = self.__heed(buffer, why)
@@ -357,6 +369,8 @@ class LineReceiver(Protocol):
             transport = self.transport
             if lines and transport and transport.disconnecting:
                 return why
+            if not lines or not buffer.isUnchanged():
+                break
         return self.__deliver(buffer)
 
     def __deliver(self, buffer: LineBuffer) -> Any:
@@ -399,7 +413,7 @@ class LineReceiver(Protocol):
         buffer.delimiter = self.delimiter
         buffer.maxLength = self.MAX_LENGTH
         buffer.stripCR = self.stripCR
-        return buffer.lines()
+        return buffer.lines(self.batchEndsAtEmptyLine)
 
     def __skips(self) -> bool:
         """Whether to skip a line that is too long; count it if so."""

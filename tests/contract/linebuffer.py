@@ -298,6 +298,28 @@ class LineBufferContract:
             assert buffer.take(int(next(buffer))) == body
         assert len(buffer) == 0
 
+    def test_linesUntilAnEmptyOne(self, make: Maker) -> None:
+        text = b"a\r\nb\r\n\r\n\r\nc\r\n\r\nbody"
+        buffer = fed(make, [text])
+        heads = []
+        while lines := buffer.lines(True):
+            heads.append(lines)
+        assert heads == [[b"a", b"b", b""], [b""], [b"c", b""]]
+        assert (buffer.take(2), buffer.take(), buffer.lineCount) == (b"bo", b"dy", 6)
+        assert fed(make, [text]).lines(False) == [b"a", b"b", b"", b"", b"c", b""]
+
+    def test_linesUntilAnEmptyOneAreWhatHasCome(self, make: Maker) -> None:
+        for size in (1, 2, 5, 100):
+            buffer = fed(make, pieces(b"a\r\nlonger\r\n\r\nrest\r\n", size))
+            assert buffer.lines(True) == [b"a", b"longer", b""]
+            assert buffer.lines(True) == [b"rest"]
+        buffer = make(maxLength=3)
+        buffer.feed(b"a\r\nlonger\r\n\r\n")
+        assert buffer.lines(True) == [b"a"]
+        stripping = make(delimiter=b"\n", stripCR=True)
+        stripping.feed(b"a\r\n\r\nb\n")
+        assert stripping.lines(True) == [b"a", b""]
+
     def test_itMayBeFedAndClearedWhileIterating(self, make: Maker) -> None:
         buffer = fed(make, [b"1\r\n2\r\n3"])
         lines = []

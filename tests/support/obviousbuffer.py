@@ -66,8 +66,13 @@ class LineBuffer:
             self.lineCount += 1
         return line
 
-    def lines(self) -> list[bytes]:
-        return list(self)
+    def lines(self, untilEmpty: bool = False) -> list[bytes]:
+        lines = []
+        for line in self:
+            lines.append(line)
+            if untilEmpty and not line:
+                break
+        return lines
 
     @property
     def exceeded(self) -> bool:

@@ -749,6 +749,67 @@ def test_settingsChangedInABatchCountAfterIt(base: Any) -> None:
     assert trace[7:] == ["resume", [b"12"], [b"lose"], "lose", [b"never"]]
 
 
+class Heads(Recorded):
+    """Reads messages with a head of lines and a body of as many bytes as its first line says."""
+
+    batchEndsAtEmptyLine = True
+    missing = 0
+
+    def linesReceived(self, lines: list[bytes]) -> Any:
+        self.trace.append(lines)
+        if lines[-1]:
+            return
+        if lines[0] == b"pause":
+            self.pauseProducing()
+        elif lines[0] == b"lose":
+            self.transport.loseConnection()
+        elif lines[0] == b"other":
+            self.delimiter = b"\n"
+        elif lines[0].isdigit():
+            body = self.takeReceived(int(lines[0]))
+            self.trace.append(("body", body))
+            self.missing = int(lines[0]) - len(body)
+            if self.missing:
+                self.setRawMode()
+
+    def rawDataReceived(self, data: bytes) -> Any:
+        piece, rest = data[: self.missing], data[self.missing :]
+        self.trace.append(("raw", piece))
+        self.missing -= len(piece)
+        if not self.missing:
+            self.setLineMode(rest)
+
+
+def test_batchesThatEndAtEmptyLines(base: Any) -> None:
+    """What a head decides counts for the bytes behind it, in the same read."""
+    protocol, trace = connected(recorder(base, Heads))
+    protocol.dataReceived(b"a\r\nb\r\n\r\n4\r\nx\r\n\r\n\r\n\r\nc\r\n\r\n\r\n3\r\n\r\n1")
+    assert trace == [
+        [b"a", b"b", b""],
+        [b"4", b"x", b""],
+        ("body", b"\r\n\r\n"),
+        [b"c", b""],
+        [b""],
+        [b"3", b""],
+        ("body", b"1"),
+    ]
+    protocol.dataReceived(b"23d\r\n")
+    protocol.dataReceived(b"\r\npause\r\n\r\ne\r\n\r\n")
+    assert trace[7:] == [("raw", b"23"), [b"d"], [b""], [b"pause", b""], "pause"]
+    protocol.resumeProducing()
+    protocol.dataReceived(b"other\r\n\r\nf\r\ng\n\nlose\n\nnever\n\n")
+    assert trace[12:] == ["resume", [b"e", b""], [b"other", b""], [b"f\r", b"g", b""], [b"lose", b""], "lose"]
+
+
+def test_takeReceivedEndsTheDelivery(base: Any) -> None:
+    protocol, trace = connected(recorder(base, Heads))
+    protocol.dataReceived(b"5\r\n\r\nhello")
+    protocol.dataReceived(b"a\r\n\r\n")
+    assert trace == [[b"5", b""], ("body", b"hello"), [b"a", b""]]
+    with pytest.raises(ValueError, match="-1"):
+        protocol.takeReceived(-1)
+
+
 def test_aTrueResultOfABatchStops(base: Any) -> None:
     def linesReceived(self: Any, lines: list[bytes]) -> Any:
         self.trace.append(lines)
@@ -808,6 +869,7 @@ BATCH_ACTIONS: list[Any] = [
     lambda self: self.dataReceived(b"from\r\ninside\n"),
     lambda self: self.setLineMode(b"extra\r\n"),
     lambda self: self.clearLineBuffer(),
+    lambda self: self.takeReceived(2),
     lambda self: 1 // 0,
     lambda self: succeed("at once"),
 ]
@@ -827,6 +889,7 @@ def batchTrace(seed: int, buffer: Any, transport: Any, **settings: Any) -> Trace
         linesReceived=linesReceived,
         _bufferClass=buffer,
         overlong=rng.choice(["close", "skip"]),
+        batchEndsAtEmptyLine=rng.random() < 0.5,
         **settings,
     )
     protocol = kind()

@@ -16,7 +16,8 @@ A LineBuffer belongs to one thread, and calls no code of its user. Its contract:
 - Iterating cuts one line a step, as exact bytes, without its delimiter, and without one CR at its end if `stripCR`. It
   ends where no complete line is left or the next line is longer than `maxLength`, and may go on after any change.
 - `cut(delimiter)` sets the delimiter and returns the next line, however long, with its CR, or None.
-- `lines()` returns all that iterating would give; if it raises, nothing was cut.
+- `lines(untilEmpty=False)` returns all that iterating would give; if it raises, nothing was cut. With `untilEmpty` the
+  list also ends behind an empty line, which is its last one.
 - `exceeded`: whether the line at the front is too long. A complete line is too long if it is longer than `maxLength`.
   An unfinished line is too long from `maxLength + len(delimiter)` bytes on. With `stripCR` it may have one byte more,
   as the CR counts as part of the delimiter.
@@ -42,7 +43,8 @@ with one of these; the pure buffer answers with SLOW alone:
 - BATCHED: take `lines()`. Each setting is known.
 - STALE: read the settings, and call `follow` with them, which answers like this, or `refuse`.
 
-`isDone()` then tells whether all is delivered, and no change happened meanwhile that must be looked at.
+`isDone()` then tells whether all is delivered, and no change happened meanwhile that must be looked at. `isUnchanged()`
+tells the latter alone: more `lines()` may be taken.
 `send(owner, transport, line)` does and returns what `transport.write(line + owner.delimiter)` does. `sendAll(owner,
 transport, lines)` does the same for any iterable of lines, in one write, or in none if there are no lines. Both raise
 TypeError for lines that are not bytes-like, as `checkLine(line)` does.

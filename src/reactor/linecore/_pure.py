@@ -153,7 +153,14 @@ class LineBuffer:
         end = self._find()
         return None if end < 0 else self._cut(end, end)
 
-    def lines(self) -> list[bytes]:
+    def lines(self, untilEmpty: bool = False) -> list[bytes]:
+        if untilEmpty:
+            head: list[bytes] = []
+            for line in self:
+                head.append(line)
+                if not line:
+                    break
+            return head
         if self.maxLength < UNLIMITED or self.stripCR or self._find() < 0:
             return list(self)
         *lines, rest = self.peek().split(self._delimiter)
