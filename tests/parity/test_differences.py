@@ -47,6 +47,8 @@ import twisted.protocols.basic
 import twisted.protocols.policies
 import twisted.python.failure
 import twisted.test.iosim
+import twisted.web.http
+import twisted.web.http_headers
 from twisted.internet._resolver import GAIResolver
 from twisted.internet.process import unregisterReapProcessHandler
 from twisted.internet.tcp import _reservedFD
@@ -56,6 +58,7 @@ from twisted.python.threadpool import ThreadPool
 
 import reactor
 import reactor.endpoints
+import reactor.http
 import reactor.policies
 import reactor.stringreceivers
 import reactor.testing
@@ -103,6 +106,8 @@ OURS = SimpleNamespace(
     task=reactor.task,
     threads=reactor.threads,
     policies=reactor.policies,
+    http=reactor.http,
+    Headers=reactor.http.Headers,
     Failure=reactor.Failure,
 )
 TWISTED = SimpleNamespace(
@@ -118,6 +123,8 @@ TWISTED = SimpleNamespace(
     task=twisted.internet.task,
     threads=twisted.internet.threads,
     policies=twisted.protocols.policies,
+    http=twisted.web.http,
+    Headers=twisted.web.http_headers.Headers,
     Failure=twisted.python.failure.Failure,
 )
 
@@ -2449,3 +2456,81 @@ def test_aServersFactoryForAClient(model: Model) -> None:
     assert len(accepted) == (0 if model.isOurs else 1)
     for each in (listening, *accepted):
         each.close()
+
+
+def test_headersWithControls(model: Model) -> None:
+    for value in (b"a\r\nb", b"a\0b", b"a\x1bb"):
+        headers = model.Headers()
+        try:
+            headers.setRawHeaders(b"x", [value])
+            headers.addRawHeader(b"x", value)
+        except ValueError:
+            model.note("refused")
+        model.note(headers.getRawHeaders(b"x"))
+    altered = [[b"a b"] * 2, [b"a\0b"] * 2, [b"a\x1bb"] * 2]
+    assert model.trace == (["refused", None] * 3 if model.isOurs else altered)
+    with pytest.raises(ValueError, match="a b"):
+        headers.setRawHeaders(b"a b", [b""])
+
+
+def test_listsOfHeadersAreCopies(model: Model) -> None:
+    headers = model.Headers({b"x": [b"1"]})
+    headers.getRawHeaders(b"x").append(b"2\r\n")
+    for _name, values in headers.getAllRawHeaders():
+        values.append(b"3\r\n")
+    assert headers.getRawHeaders(b"x") == ([b"1"] if model.isOurs else [b"1", b"2\r\n", b"3\r\n"])
+
+
+def test_aTextIsNoListOfValues(model: Model) -> None:
+    headers = model.Headers()
+    with pytest.raises(TypeError, match="a list of values") if model.isOurs else nullcontext():
+        headers.setRawHeaders("x", "text")
+    assert headers.getRawHeaders("x") == (None if model.isOurs else ["t", "e", "x", "t"])
+
+
+def test_headersAreNoKeys(model: Model) -> None:
+    one, other = model.Headers({b"a": [b"1"]}), model.Headers({b"b": [b"1"]})
+    for act in (lambda: len({one, model.Headers({b"a": [b"1"]})}), lambda: one < other):
+        try:
+            model.note(act())
+        except TypeError:
+            model.note("refused")
+    assert one == model.Headers({b"a": [b"1"]})
+    assert model.trace == (["refused", "refused"] if model.isOurs else [2, True])
+
+
+def test_datesToTheLetter(model: Model) -> None:
+    for text in (
+        b"Sun, 31 Feb 1994 08:49:37 GMT",
+        b"Sun, 06 Nov 1994 25:49:37 GMT",
+        b"Sun, 06 Nov 1994 08:49:37 EST",
+        b"Wed, 31 Dec 1969 23:59:59 GMT",
+        b"",
+    ):
+        try:
+            model.note(model.http.stringToDatetime(text))
+        except Exception as error:
+            model.note(type(error).__name__)
+    theirs = [762684577, 784172977, 784111777, "ValueError", "IndexError"]
+    assert model.trace == (["ValueError", "ValueError", "ValueError", -1, "ValueError"] if model.isOurs else theirs)
+
+
+def test_yearsOfTwoDigits(model: Model) -> None:
+    for ahead in (49, 51):
+        year = (time.gmtime().tm_year + ahead) % 100
+        moment = time.gmtime(model.http.stringToDatetime(b"Sunday, 01-Jan-%02d 00:00:00 GMT" % year))
+        model.note(moment.tm_year - time.gmtime().tm_year)
+    thisYear = time.gmtime().tm_year
+    ofTwisted = [(year % 100 + 31) % 100 + 1969 - thisYear for year in (thisYear + 49, thisYear + 51)]
+    assert model.trace == ([49, -49] if model.isOurs else ofTwisted)
+    assert ofTwisted != [49, -49]
+
+
+def test_datesWithLongYears(model: Model) -> None:
+    for moment in (253402300800, -62135596800):
+        try:
+            model.note(model.http.datetimeToString(moment))
+        except ValueError:
+            model.note("refused")
+    theirs = [b"Sat, 01 Jan 10000 00:00:00 GMT", b"Mon, 01 Jan    1 00:00:00 GMT"]
+    assert model.trace == (["refused", b"Mon, 01 Jan 0001 00:00:00 GMT"] if model.isOurs else theirs)
