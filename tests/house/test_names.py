@@ -610,6 +610,7 @@ def test_noModuleIsCalledAsyncio() -> None:
 
 # Public names of Twisted's that are not in its own camelCase, and names of asyncio's; they are kept.
 TWISTED_NAMES = {"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"}
+TWISTED_NAMES |= {"code_message", "max_age", "received_cookies"}
 ASYNCIO_NAMES = {"connection_made", "data_received", "eof_received", "pause_writing", "resume_writing"}
 ASYNCIO_NAMES |= {"connection_lost", "at_eof", "feed_data", "feed_eof", "wait_closed", "is_closing", "can_write_eof"}
 ASYNCIO_NAMES |= {"write_eof", "get_extra_info", "add_reader", "add_writer", "remove_reader", "remove_writer"}

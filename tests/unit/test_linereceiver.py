@@ -755,7 +755,7 @@ class Heads(Recorded):
     batchEndsAtEmptyLine = True
     missing = 0
 
-    def linesReceived(self, lines: list[bytes]) -> Any:
+    def linesReceived(self: Any, lines: list[bytes]) -> Any:
         self.trace.append(lines)
         if lines[-1]:
             return
@@ -772,7 +772,7 @@ class Heads(Recorded):
             if self.missing:
                 self.setRawMode()
 
-    def rawDataReceived(self, data: bytes) -> Any:
+    def rawDataReceived(self: Any, data: bytes) -> Any:
         piece, rest = data[: self.missing], data[self.missing :]
         self.trace.append(("raw", piece))
         self.missing -= len(piece)
@@ -781,7 +781,7 @@ class Heads(Recorded):
 
 
 def test_batchesThatEndAtEmptyLines(base: Any) -> None:
-    """What a head decides counts for the bytes behind it, in the same read."""
+    """A head may decide about the bytes behind it, in the same read."""
     protocol, trace = connected(recorder(base, Heads))
     protocol.dataReceived(b"a\r\nb\r\n\r\n4\r\nx\r\n\r\n\r\n\r\nc\r\n\r\n\r\n3\r\n\r\n1")
     assert trace == [

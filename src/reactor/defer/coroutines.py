@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Coroutine, Generator
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from types import CoroutineType, GeneratorType, TracebackType
 from typing import Any, Final, TypeAlias
 
@@ -34,18 +34,18 @@ def isSteps(thing: object) -> bool:
 
 
 class Driver:
-    """Runs `steps` in a copy of the current context, and gives their result or exception to the chain `outcome`.
+    """Runs `steps` in `context`, and gives their result or exception to the chain `outcome`.
 
-    `outcome` is fresh, and the driver's `cancel` becomes its canceller. Other chains that the driver needs are of the
-    same class.
+    Without a context it is a copy of the current one. `outcome` is fresh, and the driver's `cancel` becomes its
+    canceller. Other chains that the driver needs are of the same class.
     """
 
     __slots__ = ("_context", "_early", "_outcome", "_starting", "_steps", "_waitingOn")
 
-    def __init__(self, steps: Steps, outcome: CallbackChain) -> None:
+    def __init__(self, steps: Steps, outcome: CallbackChain, context: Context | None = None) -> None:
         self._steps = steps
         self._outcome = outcome
-        self._context = copy_context()
+        self._context = copy_context() if context is None else context
         self._waitingOn = outcome
         self._starting = False
         self._early: Any = None
@@ -54,6 +54,12 @@ class Driver:
     def start(self) -> None:
         """Run up to the first wait."""
         outcome = self._resume(None, None)
+        if outcome is not None:
+            outcome._runCallbacks()
+
+    def goOn(self, yielded: Any) -> None:
+        """Do the same as `start` for steps that the caller has begun, and that have yielded this."""
+        outcome = self._resume(None, yielded, True)
         if outcome is not None:
             outcome._runCallbacks()
 
@@ -68,10 +74,11 @@ class Driver:
         return outcome
 
     # One frame, not two: an exception's frames keep their callers' frames, with all variables.
-    def _resume(self, giver: CallbackChain | None, result: Any) -> CallbackChain | None:
+    def _resume(self, giver: CallbackChain | None, result: Any, isYielded: bool = False) -> CallbackChain | None:
         """Run the next steps with `result`, the result of the chain that they waited for.
 
-        Return the chain that has the outcome if the steps have ended, else None.
+        If it `isYielded`, the steps have just yielded it. Return the chain that has the outcome if the steps have
+        ended, else None.
         """
         if self._starting:
             self._starting = False
@@ -81,7 +88,9 @@ class Driver:
         run = self._context.run
         while True:
             try:
-                if isinstance(result, Failure):
+                if isYielded:
+                    isYielded = False
+                elif isinstance(result, Failure):
                     result = run(steps.throw, result.value.with_traceback(result.tb))
                 else:
                     result = run(steps.send, result)

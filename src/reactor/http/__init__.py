@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reactor._faces import publish
+from reactor.http.channel import HTTPChannel
 from reactor.http.codes import (
     ACCEPTED,
     ALREADY_REPORTED,
@@ -71,8 +72,12 @@ from reactor.http.codes import (
     VARIANT_ALSO_NEGOTIATES,
 )
 from reactor.http.dates import datetimeToLogString, datetimeToString, stringToDatetime
+from reactor.http.errors import BodyLost, HTTPError
+from reactor.http.factory import HTTPFactory
 from reactor.http.grammar import InvalidHeaderName
 from reactor.http.headers import Headers
+from reactor.http.requests import Request
+from reactor.http.response import Response
 
 __all__ = [
     "ACCEPTED",
@@ -140,8 +145,14 @@ __all__ = [
     "UPGRADE_REQUIRED",
     "USE_PROXY",
     "VARIANT_ALSO_NEGOTIATES",
+    "BodyLost",
+    "HTTPChannel",
+    "HTTPError",
+    "HTTPFactory",
     "Headers",
     "InvalidHeaderName",
+    "Request",
+    "Response",
     "datetimeToLogString",
     "datetimeToString",
     "stringToDatetime",

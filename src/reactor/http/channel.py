@@ -1,0 +1,658 @@
+"""HTTPChannel: one connection of an HTTP/1.1 server. A LineReceiver whose lines are heads and whose raw data is bodies.
+
+How it works
+============
+
+In line mode the line core gives each head as one batch, since batches end at empty lines. So whatever a head decides
+counts for the bytes behind it. A body that has come with its head is taken at once. Otherwise the channel sets raw
+mode, a decoder finds the end of the body, and what follows it goes back with setLineMode.
+
+The input of a connection is in one of these phases; the phase says what the connection waits for, and how long:
+
+    phase      what comes next                        deadline
+    IDLE       the first byte of a request            `timeOut`, then the connection closes
+    HEAD       the rest of a head                     `headTimeOut`, then 408
+    BODY       the rest of a body                     MIN_RATE bytes a second, looked at each GRACE seconds, then 408
+    BUSY       an answer of the program               none: the program's own
+    ENDING     nothing: what comes is dropped         `lingerTime`, then the connection is reset
+    TAKEN      bytes for another protocol             none
+
+    from       to         when
+    IDLE       HEAD       a read has left a part of a head
+    any of     BUSY       a request without a body has come, or the last piece of its body
+    the four
+               BODY       a head has come, and not all of its body
+    BUSY       IDLE       all requests are answered
+               HEAD       the same, and a part of the next head is there
+    any        ENDING     the last answer has been decided: an error, or a request that does not persist
+    BUSY       TAKEN      a request has handed the connection over
+
+`requests` holds the requests that are not answered, in their order. The first one writes to the transport, the others
+keep what they write (`queued`). With `maxPipelined` requests the channel reads no more until one is answered.
+
+Reading stops for as long as one of three causes holds (`_holds`). The peer does not take our output, too many requests
+wait, or a handler takes its body slower than it comes. While the peer takes no output, `stallTime` is the deadline.
+
+A connection that ends while the peer may still send is not closed at once. Closing a socket with unread input resets
+the connection, and the reset may destroy the answer on its way. So our half ends, and input is dropped until the peer
+ends its half, too (RFC 9112, 9.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from reactor import _current
+from reactor._closing import closeFor
+from reactor._logger import getLogger
+from reactor.error import IdleTimeout
+from reactor.failure import Failure
+from reactor.http.bodies import Decoder, LengthDecoder, decoderFor
+from reactor.http.errors import HTTPError
+from reactor.http.head import (
+    CHUNKED,
+    MAX_FIELDS,
+    MAX_HEAD,
+    MAX_LINE,
+    Pair,
+    checkHost,
+    expectsContinue,
+    parseFields,
+    parseRequestLine,
+    persists,
+    requestLength,
+)
+from reactor.http.requests import Request
+from reactor.http.waits import Deadlines, endWait
+from reactor.interfaces import ISSLTransport
+from reactor.linereceiver import LineReceiver
+from reactor.protocol import connectionDone
+
+log = getLogger("reactor.http")
+
+IDLE, HEAD, BODY, BUSY, ENDING, TAKEN = range(6)
+
+# Causes to read nothing.
+OUTPUT, QUEUE, CONTENT = 1, 2, 4
+
+MIN_RATE = 240  # bytes a second
+GRACE = 5.0  # seconds
+#: A body that no handler has read is dropped up to this many bytes; for more, the connection ends.
+MOST_DROPPED = 64 * 1024
+
+_VERSIONS = (b"HTTP/1.0", b"HTTP/1.1")
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class HTTPChannel(LineReceiver):
+    """One connection of an HTTP/1.1 server. It makes a `requestFactory(channel)` for each request.
+
+    Settings, as class or instance attributes:
+
+    - `MAX_LENGTH`: bytes of the longest request line or field. `totalHeadersSize`, `maxHeaders`: of a head, in bytes
+      and in fields.
+    - `timeOut`: seconds between requests, or None. `headTimeOut`: seconds for a head.
+    - `stallTime`: seconds without progress after which a peer that takes no output is reset. `lingerTime`: seconds that
+      a peer may take to end its half. `abortTimeout`: seconds that the end of an idle connection may take, or None.
+    - `maxPipelined`: requests that wait for their answers. `maxRequests`: requests of one connection, or None.
+    - `maxContentLength`: bytes of a body that is kept for a Request whose `process` needs it whole.
+    """
+
+    MAX_LENGTH = MAX_LINE
+    batchEndsAtEmptyLine = True
+    maxHeaders = MAX_FIELDS
+    totalHeadersSize = MAX_HEAD
+    maxPipelined = 16
+    maxRequests: int | None = None
+    maxContentLength = 1024 * 1024
+    timeOut: float | None = 60.0
+    headTimeOut: float = 10.0
+    stallTime: float = 60.0
+    lingerTime: float = 5.0
+    abortTimeout: float | None = 15.0
+
+    requestFactory: Any = Request
+    _deadlines: Deadlines | None = None
+    _skipped = False
+    _isOver = False
+    _decoder: Decoder | None = None
+    _receiving: Any = None
+    _received = 0
+    _owesContinue = False
+    _stalledAt: int | None = None
+    _producer: Any = None
+    _pulls = False
+    _lastChance = False
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.requestCount = 0
+        self.waitsIn: set[Any] | None = None
+        self._phase = IDLE
+        self._holds = 0
+        self._lines: list[bytes] | None = None
+
+    # Lines: heads.
+
+    def connectionMade(self) -> None:
+        """See BaseProtocol."""
+        transport = self.transport
+        transport.registerProducer(self, True)
+        self._wait(self.timeOut)
+
+    def dataReceived(self, data: bytes) -> Any:
+        """See LineReceiver; a part of a head begins its deadline."""
+        why = LineReceiver.dataReceived(self, data)
+        if self._phase == IDLE and (self._lines is not None or self.heldSize):
+            self._phase = HEAD
+            self._wait(self.headTimeOut)
+        return why
+
+    def linesReceived(self, lines: list[bytes]) -> None:
+        """Called with a head, or with those of its lines that have come."""
+        if lines[-1] or self._lines is not None:
+            whole = self._collect(lines)
+            if whole is None:
+                return
+            lines = whole
+        if len(lines) == 1:
+            # RFC 9112, 2.2: some clients send an empty line behind a body. More than one is no mistake.
+            if self._skipped:
+                self._refuse(HTTPError(400, "empty lines before a request"))
+            self._skipped = True
+            return
+        try:
+            self._checkSize(lines)
+            line = parseRequestLine(lines[0])
+            pairs, known = parseFields(lines[1:-1])
+            method, target, minor = line
+            if minor or target[0] != 47:
+                pairs = checkHost(pairs, known, target, minor)
+            length = requestLength(known, minor)
+            if method == b"CONNECT" and length:
+                raise HTTPError(400, "CONNECT with a body")  # RFC 9110, 9.3.6: parsers differ about it
+            expects = b"expect" in known and expectsContinue(known, minor)
+        except HTTPError as error:
+            self._refuse(error)
+            return
+        self._skipped = False
+        request = self.requestFactory(self)
+        # RFC 9110, 9.3.6: behind an answer to CONNECT there is a tunnel, or nothing.
+        request.persistent = method != b"CONNECT" and persists(known, minor)
+        self.requestCount += 1
+        if self.requestCount == self.maxRequests:
+            request.persistent = False
+        request.begin((method, target, _VERSIONS[minor]), pairs, known)
+        requests = self.requests
+        if requests:
+            request.queued = True
+        requests.append(request)
+        if length:
+            self._bodyBegins(request, length, expects, lines)
+            return
+        self._phase = BUSY
+        if self.waitsIn is not None:
+            endWait(self)
+        if len(requests) >= self.maxPipelined:
+            self._hold(QUEUE)
+        if not request.persistent and method != b"CONNECT":
+            self._takeNoMore()
+            self._isOver = True
+        if not request.streams:
+            request.gotLength(0)
+        self._run(request)
+
+    def _collect(self, lines: list[bytes]) -> list[bytes] | None:
+        """Keep the lines of a head that has not come whole; return it when it has."""
+        if self._lines is None:
+            self._lines = lines
+        else:
+            self._lines += lines
+        lines = self._lines
+        try:
+            self._checkSize(lines)
+        except HTTPError as error:
+            self._refuse(error)
+            return None
+        if lines[-1]:
+            return None
+        self._lines = None
+        return lines
+
+    def _checkSize(self, lines: list[bytes]) -> None:
+        if len(lines) > self.maxHeaders + 2:
+            raise HTTPError(431, f"more than {self.maxHeaders} fields")
+        # Joining them is twice as fast as adding up their lengths.
+        if len(b"".join(lines)) + 2 * len(lines) > self.totalHeadersSize:
+            raise HTTPError(431, f"a head of more than {self.totalHeadersSize} bytes")
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Called for a line that is too long: answers 414 or 431."""
+        isField = self._lines is not None
+        self._refuse(HTTPError(431 if isField else 414, f"a line of more than {self.MAX_LENGTH} bytes"))
+
+    def _run(self, request: Any) -> None:
+        """Let the program answer."""
+        try:
+            request.requestReceived(request.method, request.uri, request.clientproto)
+        except Exception:
+            request.processingFailed(Failure())
+
+    # Raw data: bodies.
+
+    def _bodyBegins(self, request: Any, length: int, expects: bool, lines: list[bytes]) -> None:
+        """A request with a body has come."""
+        if not request.streams and length > self.maxContentLength:
+            self._refuseRequest(request, HTTPError(413))
+            return
+        request.gotLength(length if length != CHUNKED else None)
+        if length != CHUNKED and self.heldSize >= length:
+            request.handleContentChunk(self.takeReceived(length))
+            self._phase = BODY  # until the request has its end
+            self._receiving = request
+            if request.streams:
+                self._bodyEnded(())
+                self._run(request)
+            else:
+                self._bodyEnded(())
+            return
+        self._decoder = decoderFor(length, len(lines) - 2, sum(map(len, lines)) + 2 * len(lines))
+        self._receiving = request
+        self._received = 0
+        self._phase = BODY
+        self._owesContinue = expects and not self.heldSize
+        self.setRawMode()
+        self._wait(GRACE)
+        if request.streams:
+            self._run(request)
+        else:
+            self.wantBody(request)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Called with a part of a body, and what follows it; at the end of a connection, with what is dropped."""
+        decoder = self._decoder
+        if decoder is None:
+            return
+        self._received += len(data)
+        self._owesContinue = False
+        request = self._receiving
+        try:
+            piece, rest = decoder.feed(data)
+            if not request.streams and request.content.tell() + len(piece) > self.maxContentLength:
+                raise HTTPError(413)
+        except HTTPError as error:
+            self._refuseRequest(request, error)
+            return
+        if piece:
+            request.handleContentChunk(piece)
+        if rest is not None and self._decoder is decoder:
+            self._decoder = None
+            self.setLineMode(rest)
+            self._bodyEnded(decoder.trailers)
+
+    def _bodyEnded(self, trailers: Sequence[Pair]) -> None:
+        """The last piece of a body has come."""
+        request, self._receiving = self._receiving, None
+        self._letGo(CONTENT)
+        self._phase = BUSY
+        endWait(self)
+        request.trailers = trailers
+        if request.streams:
+            request.bodyEnded(trailers)
+        if len(self.requests) >= self.maxPipelined:
+            self._hold(QUEUE)
+        if not request.persistent:
+            self._takeNoMore()
+            self._isOver = True
+        if request.finished:
+            self._answered()
+        elif not request.streams:
+            self._run(request)
+
+    @property
+    def isReceiving(self) -> bool:
+        """Whether a part of a body is missing."""
+        return self._receiving is not None
+
+    def wantBody(self, request: Any) -> None:
+        """Called by a request whose program reads the body now. The client may wait for a word (RFC 9110, 10.1.1)."""
+        if self._receiving is request:
+            if self._owesContinue:
+                self._owesContinue = False
+                request.send(_CONTINUE)
+            self._letGo(CONTENT)
+
+    def holdBody(self) -> None:
+        """Called by a request whose program does not keep up with its body."""
+        self._hold(CONTENT)
+
+    def releaseBody(self) -> None:
+        """Called by a request whose program has caught up."""
+        self._letGo(CONTENT)
+
+    def decidePersistence(self, request: Any) -> None:
+        """Called by a request before the head of its answer. A body that is not wanted any more may be too long."""
+        decoder = self._decoder
+        if self._receiving is request and request.persistent:
+            short = isinstance(decoder, LengthDecoder) and decoder.left <= MOST_DROPPED
+            request.persistent = short and not self._owesContinue
+
+    # Answers.
+
+    def write(self, data: bytes) -> None:
+        """Called by requests with what goes out."""
+        self.transport.write(data)
+
+    def writeSequence(self, iovec: Any) -> None:
+        """Send the pieces, in order."""
+        self.transport.writeSequence(iovec)
+
+    def requestDone(self, request: Any) -> None:
+        """Called by the first request when its answer is complete."""
+        requests = self.requests
+        if not requests or requests[0] is not request:
+            raise TypeError(f"{request} is not the first of the requests that wait")
+        del requests[0]
+        if not request.persistent:
+            self._end()
+            return
+        if self._receiving is not request:
+            self._answered()
+        else:
+            self._letGo(CONTENT)  # the rest of its body is dropped
+
+    def _answered(self) -> None:
+        """A request is answered, and its body has come whole."""
+        requests = self.requests
+        if requests:
+            if requests[0].queued:
+                requests[0].noLongerQueued()
+        elif self._phase == BUSY:
+            if self._lines is None and not self.heldSize:
+                self._phase = IDLE
+                self._wait(self.timeOut)
+            else:
+                self._phase = HEAD
+                self._wait(self.headTimeOut)
+        if self._holds & QUEUE and len(self.requests) < self.maxPipelined:
+            self._letGo(QUEUE)
+
+    def _refuseRequest(self, request: Any, error: HTTPError) -> None:
+        """Answer a request whose body is refused, unless the program has answered already."""
+        self._count(error)
+        request.persistent = False
+        self._takeNoMore()
+        body = getattr(request, "body", None)
+        if body is not None:
+            body.fail(error)
+        if request.finished or request.startedWriting:
+            if not request.finished:
+                self.abort()
+            return
+        request.refuse(error)
+
+    def _refuse(self, error: HTTPError) -> None:
+        """Answer what cannot be understood, behind the answers of earlier requests; then the connection ends."""
+        self._count(error)
+        self._takeNoMore()
+        request = Request(self, bool(self.requests))
+        request.method = request.uri = b"-"
+        request.clientproto = b"HTTP/1.1"
+        self.requests.append(request)
+        request.refuse(error)
+
+    def _count(self, error: HTTPError) -> None:
+        counts = getattr(self.factory, "refusedCounts", None)
+        if counts is not None:
+            counts[error.code] += 1
+        log.info("A request from %s is refused: %s", self.getPeer(), error)
+
+    # The end.
+
+    def _takeNoMore(self) -> None:
+        """No further request is read."""
+        self._phase = ENDING
+        self._decoder = None
+        self._receiving = None
+        self._lines = None
+        endWait(self)
+        self.clearLineBuffer()
+        self.setRawMode()
+
+    def _end(self) -> None:
+        """The last answer is written: end our half, then the connection."""
+        transport = self.transport
+        lingers = not self._isOver and hasattr(transport, "loseWriteConnection")
+        self._takeNoMore()
+        for request in self.requests:
+            request.connectionLost(Failure(connectionDone.value))
+        self.requests = []
+        self._wait(self.lingerTime)
+        if not lingers:
+            self.loseConnection()
+            return
+        self._holds = 0
+        self.paused = False
+        transport.unregisterProducer()
+        transport.resumeProducing()
+        transport.loseWriteConnection()
+
+    def loseConnection(self) -> None:
+        """Close the connection when what was written has been sent."""
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """End the connection at once: the peer must not take an answer for complete."""
+        self._takeNoMore()
+        self.transport.unregisterProducer()
+        self.transport.abortConnection()
+
+    def closeSoon(self) -> None:
+        """End in order: answer the requests that have come, take no more, then close."""
+        if self._phase in (ENDING, TAKEN):
+            return
+        if not self.requests:
+            self.loseConnection()
+        else:
+            self.requests[-1].persistent = False
+            if self._receiving is None:
+                self._takeNoMore()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See Protocol. Requests that have no answer are told."""
+        endWait(self)
+        self._phase = ENDING
+        requests, self.requests = self.requests, []
+        for request in requests:
+            request.connectionLost(reason)
+
+    # Deadlines.
+
+    def callLater(self, period: float, func: Any) -> Any:
+        """The current reactor's callLater. A factory with a reactor, and tests, replace it."""
+        return _current.current().callLater(period, func)
+
+    def setTimeout(self, period: float | None) -> float | None:
+        """Set the seconds between requests, None for no deadline; from now on if none is running. Return the earlier.
+
+        As of Twisted's TimeoutMixin.
+        """
+        previous, self.timeOut = self.timeOut, period
+        if self._phase == IDLE:
+            self._wait(period)
+        return previous
+
+    def resetTimeout(self) -> None:
+        """Start the time between requests again."""
+        if self._phase == IDLE:
+            self._wait(self.timeOut)
+
+    def _wait(self, period: float | None) -> None:
+        endWait(self)
+        if period is None:
+            return
+        deadlines = self._deadlines
+        if deadlines is None:
+            deadlines = self._findDeadlines()
+            if deadlines is None:
+                return
+        deadlines.of(period).begin(self)
+
+    def _findDeadlines(self) -> Deadlines | None:
+        """A channel without a factory has deadlines if it knows a reactor, or has a callLater of its own."""
+        if hasattr(self.factory, "deadlinesOf"):
+            self._deadlines = self.factory.deadlinesOf(self)
+        elif "callLater" in vars(self) or type(self).callLater is not HTTPChannel.callLater:
+            self._deadlines = Deadlines(self.callLater)
+        elif hasattr(self.transport, "reactor"):
+            self._deadlines = Deadlines(self.transport.reactor.callLater)
+        return self._deadlines
+
+    def waitedTooLong(self) -> None:
+        """Called by the deadline of the phase."""
+        if self._lastChance:
+            self.forceAbortClient()
+        elif self._holds & OUTPUT:
+            self._stalled()
+        elif self._phase == IDLE:
+            self.timeoutConnection()
+        elif self._phase == HEAD:
+            self._refuse(HTTPError(408, "the head of the request has not come in time"))
+        elif self._phase == BODY:
+            self._checkRate()
+        else:
+            self._stalled()
+
+    def _checkRate(self) -> None:
+        if self._holds or self._received >= MIN_RATE * GRACE:
+            self._received = 0
+            self._wait(GRACE)
+        else:
+            self._refuseRequest(self._receiving, HTTPError(408, "the body of the request comes too slowly"))
+
+    def _stalled(self) -> None:
+        """The peer has taken no more output, or has not ended the connection: reset it, unless it is only slow."""
+        unsent = getattr(self.transport, "unsent", 0)
+        if unsent and (self._stalledAt is None or unsent < self._stalledAt):
+            self._stalledAt = unsent
+            self._wait(self.stallTime)
+        else:
+            self.forceAbortClient()
+
+    def timeoutConnection(self) -> None:
+        """Called when no request has come in time: closes the connection, and resets it after `abortTimeout`."""
+        self._lastChance = True
+        self._wait(self.abortTimeout)
+        self.transport.unregisterProducer()
+        closeFor(self.transport, IdleTimeout(f"{self.timeOut:g} s without a request"))
+
+    def forceAbortClient(self) -> None:
+        """Called when the connection has not ended in time: resets it."""
+        self.transport.abortConnection()
+
+    # Back-pressure: the channel is the transport's producer, and the programs' producers are behind it.
+
+    @property
+    def isFull(self) -> bool:
+        """Whether the peer takes less than is written."""
+        return bool(self._holds & OUTPUT)
+
+    def _hold(self, cause: int) -> None:
+        if not self._holds:
+            LineReceiver.pauseProducing(self)
+        self._holds |= cause
+
+    def _letGo(self, cause: int) -> None:
+        if self._holds & cause:
+            self._holds &= ~cause
+            if not self._holds:
+                LineReceiver.resumeProducing(self)
+
+    def pauseProducing(self) -> None:
+        """Called by the transport when the peer takes no more."""
+        self._hold(OUTPUT)
+        self._stalledAt = getattr(self.transport, "unsent", None)
+        if self._phase != ENDING:
+            self._wait(self.stallTime)
+        if self._producer is not None:
+            self._producer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Called by the transport when the peer has taken everything."""
+        if self._producer is not None:
+            self._producer.resumeProducing()
+        for request in self.requests[:1]:
+            if isinstance(request.streams, bool) and request.streams:
+                request.goOnSending()
+        if self._phase in (IDLE, HEAD, BODY):
+            self._received = 0
+            self._wait({IDLE: self.timeOut, HEAD: self.headTimeOut, BODY: GRACE}[self._phase])
+        elif self._phase != ENDING:
+            endWait(self)
+        self._letGo(OUTPUT)
+
+    def stopProducing(self) -> None:
+        """Called by the transport when the connection has ended."""
+        if self._producer is not None:
+            self._producer.stopProducing()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Called by the first request for its producer. RuntimeError if there is one."""
+        if self._producer is not None or self._pulls:
+            raise RuntimeError(f"cannot register producer {producer!r}: there is one")
+        if streaming:
+            self._producer = producer
+            if self.isFull:
+                producer.pauseProducing()
+            return
+        self._pulls = True
+        self.transport.unregisterProducer()
+        self.transport.registerProducer(producer, False)
+
+    def unregisterProducer(self) -> None:
+        """Called by the first request."""
+        self._producer = None
+        if self._pulls:
+            self._pulls = False
+            self.transport.unregisterProducer()
+            self.transport.registerProducer(self, True)
+
+    # For requests.
+
+    def getPeer(self) -> Any:
+        """Return the peer's address."""
+        return self.transport.getPeer()
+
+    def getHost(self) -> Any:
+        """Return the address on our side."""
+        return self.transport.getHost()
+
+    def isSecure(self) -> bool:
+        """Whether the connection is TLS."""
+        return isinstance(self.transport, ISSLTransport)
+
+    def checkTakeOver(self, request: Any) -> None:
+        """RuntimeError unless `request` may hand over the connection."""
+        if self.requests != [request] or self._receiving is not None:
+            raise RuntimeError("a connection is handed over by its only request, behind its body")
+
+    def takeOver(self, request: Any, protocol: Any) -> None:
+        """Called by `request`, whose answer has been written: from now on the connection is that of `protocol`."""
+        self._phase = TAKEN
+        endWait(self)
+        self.requests = []
+        request.finished = 1
+        request.channel = None
+        rest = self.clearLineBuffer()
+        self.transport.unregisterProducer()
+        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
+        self.connectionLost = protocol.connectionLost  # type: ignore[method-assign]
+        if self._holds:
+            self._holds = 0
+            self.paused = False
+            self.transport.resumeProducing()
+        protocol.makeConnection(self.transport)
+        if rest:
+            protocol.dataReceived(rest)

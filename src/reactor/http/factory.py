@@ -1,0 +1,81 @@
+"""HTTPFactory: the factory of HTTP servers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Self
+from weakref import WeakKeyDictionary
+
+from reactor import _current
+from reactor._logger import getLogger
+from reactor.http.channel import HTTPChannel
+from reactor.http.handling import HandledRequest
+from reactor.http.waits import Deadlines
+from reactor.protocol import ServerFactory
+
+log = getLogger("reactor.http")
+
+
+class HTTPFactory(ServerFactory[HTTPChannel]):
+    """Serves HTTP/1.1. Twisted's `twisted.web.http.HTTPFactory`.
+
+    - `requestFactory`: called with the channel for each request, a subclass of Request as a rule. None: the channel's.
+    - `timeOut`: seconds that a connection may be idle between requests, or None.
+    - `handler`: what forHandler has got.
+    - `refusedCounts`: how many requests were refused, by the code of the answer.
+    """
+
+    protocol: Any = HTTPChannel
+    requestFactory: Any = None
+    handler: Callable[[Any], Any] | None = None
+    timeOut: float | None = 60.0
+
+    def __init__(
+        self,
+        logPath: Any = None,
+        timeout: float | None = 60.0,
+        logFormatter: Callable[[str, Any], str] | None = None,
+        reactor: Any = None,
+    ) -> None:
+        self.timeOut = timeout
+        self.reactor = reactor
+        self.logs = type(self).log is not HTTPFactory.log
+        self.refusedCounts: Counter[int] = Counter()
+        self._deadlines: WeakKeyDictionary[Any, Deadlines] = WeakKeyDictionary()
+
+    @classmethod
+    def forHandler(cls, handler: Callable[[Any], Any], *args: Any, **kwargs: Any) -> Self:
+        """Return cls(*args, **kwargs) that answers each request with what `handler(request)` gives.
+
+        That is a Response, or bytes, or a Deferred or coroutine with one of these. TypeError if it cannot be called.
+        """
+        if not callable(handler):
+            raise TypeError(f"a handler is called with each request, and {handler!r} cannot be called")
+        factory = cls(*args, **kwargs)
+        factory.handler = handler
+        factory.requestFactory = HandledRequest
+        return factory
+
+    def buildProtocol(self, addr: Any) -> HTTPChannel:
+        """See Factory."""
+        channel: HTTPChannel = self.protocol()
+        channel.factory = self
+        if self.requestFactory is not None:
+            channel.requestFactory = self.requestFactory
+        if self.timeOut != channel.timeOut:
+            channel.timeOut = self.timeOut
+        return channel
+
+    def deadlinesOf(self, channel: HTTPChannel) -> Deadlines:
+        """Return the deadlines of the reactor that `channel` has, which all its connections share."""
+        if "callLater" in vars(channel) or type(channel).callLater is not HTTPChannel.callLater:
+            return Deadlines(channel.callLater)
+        reactor = self.reactor or getattr(channel.transport, "reactor", None) or _current.current()
+        found = self._deadlines.get(reactor)
+        if found is None:
+            found = self._deadlines[reactor] = Deadlines(reactor.callLater)
+        return found
+
+    def log(self, request: Any) -> None:
+        """Called with each request that is answered."""

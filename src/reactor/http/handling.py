@@ -1,0 +1,299 @@
+"""Requests that a handler answers: HandledRequest runs it, and sends what it gives.
+
+Most handlers give their answer at once, and most answers are a few bytes. So the first step of a coroutine is made
+here, in a context of its own. Only a handler that waits costs a Deferred. An answer without fields of its own is sent
+as one write of three pieces; the first of them is made once a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextvars import copy_context
+from types import CoroutineType
+from typing import Any
+
+from reactor._beside import isCoroutine
+from reactor._logger import getLogger
+from reactor.defer import Deferred, ensureDeferred
+from reactor.defer.coroutines import Driver
+from reactor.failure import Failure
+from reactor.http.codes import NO_BODY_CODES, RESPONSES
+from reactor.http.content import HIGH_WATER, Content
+from reactor.http.dates import dateLine
+from reactor.http.errors import BodyLost
+from reactor.http.head import Pair
+from reactor.http.requests import Request
+from reactor.http.response import Response, sizeOf
+
+log = getLogger("reactor.http")
+
+# Above this size a body is not copied behind its head, and goes out in pieces of PIECE bytes.
+LARGE = 64 * 1024
+PIECE = 256 * 1024
+
+_plainHeads: dict[int, bytes] = {}
+_plainDate = b""
+
+
+def plainHead(code: int) -> bytes:
+    """Return the head of an answer with the code `code`, up to the number of its Content-Length."""
+    global _plainDate
+    date = dateLine()
+    if date is not _plainDate:
+        _plainHeads.clear()
+        _plainDate = date
+    head = _plainHeads.get(code)
+    if head is None:
+        reason = RESPONSES.get(code, b"Unknown Status")
+        head = _plainHeads[code] = b"HTTP/1.1 %d %b\r\n%bContent-Length: " % (code, reason, date)
+    return head
+
+
+class HandledRequest(Request):
+    """A request whose answer a handler gives: see HTTPFactory.forHandler.
+
+    Beside what every Request has, a handler uses `body`, `respond` and `takeOver`.
+    """
+
+    streams = True
+
+    #: Bytes of a body that is awaited whole.
+    maxBodySize = 1024 * 1024
+
+    _body: Content | None = None
+    _drained: Deferred[None] | None = None
+
+    # For the channel.
+
+    def gotLength(self, length: int | None) -> None:
+        """See Request."""
+        self._body = Content(self, length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """See Request. While the handler reads slower than the peer sends, the peer is held back."""
+        body = self.body
+        if self.finished:
+            return
+        body.add(data)
+        if body.held > HIGH_WATER and not body.isWaited and self.channel is not None:
+            self.channel.holdBody()
+
+    def bodyEnded(self, trailers: Sequence[Pair]) -> None:
+        """Called by the channel behind the last piece of the body."""
+        self.body.end(trailers)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """See Request; called as soon as the head is there. Runs the handler."""
+        try:
+            answer = self.channel.factory.handler(self)
+            if type(answer) is CoroutineType:
+                context = copy_context()
+                try:
+                    yielded = context.run(answer.send, None)
+                except StopIteration as stop:
+                    answer = stop.value
+                else:
+                    outcome: Deferred[Any] = Deferred()
+                    Driver(answer, outcome, context).goOn(yielded)
+                    answer = outcome
+            if type(answer) is Response:
+                self.respond(answer)
+            else:
+                self._take(answer)
+        except Exception:
+            self.processingFailed(Failure())
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See Request. A handler that reads the body gets BodyLost."""
+        super().connectionLost(reason)
+        if self._body is not None:
+            self._body.fail(BodyLost("the connection has ended before the request's body"))
+        self.goOnSending()
+
+    def noLongerQueued(self) -> None:
+        """See Request."""
+        super().noLongerQueued()
+        self.goOnSending()
+
+    # For the body.
+
+    def bodyWanted(self) -> None:
+        """The handler waits for more of the body."""
+        if self.channel is not None:
+            self.channel.wantBody(self)
+
+    def bodyTaken(self) -> None:
+        """The handler has taken what had come of the body."""
+        if self.channel is not None:
+            self.channel.releaseBody()
+
+    # For handlers.
+
+    @property
+    def body(self) -> Content:
+        """The body of the request: `await` it, or iterate over it with `async for`."""
+        body = self._body
+        if body is None:
+            body = self._body = Content(self, 0)
+        return body
+
+    def respond(self, response: Response) -> None:
+        """Send an answer. A handler that returns the response need not call it. RuntimeError for a second answer."""
+        body = response.body
+        if self.startedWriting:
+            raise RuntimeError("the request has its answer already")
+        if self._disconnected:
+            _dispose(body)
+            return
+        if (
+            type(body) is bytes
+            and len(body) <= LARGE
+            and not response.fields
+            and self._responseHeaders is None
+            and self._cookies is None
+            and self.persistent
+            and self.clientproto == b"HTTP/1.1"
+            and response.code not in (204, 205, 304)
+            and not self.channel.isReceiving
+        ):
+            size = len(body)
+            self.startedWriting = 1
+            self.code = response.code
+            self.sentLength = size
+            if self.method == b"HEAD":
+                body = b""
+            data = b"%b%d\r\n\r\n%b" % (plainHead(response.code), size, body)
+            if self.queued:
+                self.send(data)
+            else:
+                self.channel.transport.write(data)
+            self._finished()
+            return
+        self._respond(response)
+
+    def drained(self) -> Deferred[None] | None:
+        """Return None if more may be written, or a Deferred that fires when it may, or when nobody is there any more.
+
+        `write` itself never waits. A handler that writes much awaits this in between.
+        """
+        channel = self.channel
+        if channel is None or self._disconnected or not (self.queued or channel.isFull):
+            return None
+        if self._drained is None:
+            self._drained = Deferred()
+        return self._drained
+
+    def goOnSending(self) -> None:
+        """Called by the channel when the peer has taken what was sent, and at the end."""
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.callback(None)
+
+    def takeOver(self, protocol: Any, code: int = 101, headers: Any = None) -> None:
+        """Answer with `code` and these fields, and hand the connection to `protocol`, as it is (RFC 9110, 7.8).
+
+        The code is 101 for Upgrade, with the fields Connection and Upgrade, or 200 for CONNECT. `protocol` is
+        connected at once, and gets what has come behind the request. The handler returns None. RuntimeError if
+        earlier requests are not answered, if there is an answer, or if the body has not come whole.
+        """
+        self.channel.checkTakeOver(self)
+        if self.startedWriting:
+            raise RuntimeError("the request has its answer already")
+        for name, value in (Response(200, headers=headers).fields if headers is not None else {}).items():
+            self.responseHeaders.setRawHeaders(name, value)
+        self.setResponseCode(code)
+        self.persistent = True
+        self.write(b"") if code < 200 else self.send(self._tunnelHead())
+        self.startedWriting = 1
+        self.channel.takeOver(self, protocol)
+
+    # Inside.
+
+    def _take(self, answer: Any) -> None:
+        """Send what a handler has given, now or later."""
+        if isinstance(answer, Response):
+            self.respond(answer)
+        elif isinstance(answer, bytes):
+            self.respond(Response(200, answer))
+        elif answer is None:
+            if not (self.startedWriting or self.finished or self._disconnected):
+                raise TypeError("the handler has returned None, and has not answered")
+        elif hasattr(answer, "addCallbacks"):
+            answer.addCallback(self._take).addErrback(self.processingFailed)
+        elif isCoroutine(answer):
+            self._take(ensureDeferred(answer))
+        else:
+            raise TypeError(f"a handler returns a Response or bytes, not {answer!r}")
+
+    def _respond(self, response: Response) -> None:
+        """Send an answer that is not plain."""
+        body = response.body
+        self.code = response.code
+        self.code_message = RESPONSES.get(response.code, b"Unknown Status")
+        size = sizeOf(body)
+        for name, values in response.fields.items():
+            for value in values:
+                self.responseHeaders.addRawHeader(name, value)
+        if size >= 0 and response.code not in NO_BODY_CODES and b"content-length" not in response.fields:
+            self.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % size])
+        if type(body) is bytes and size <= LARGE:
+            self.write(body)
+            self.finish()
+            return
+        if type(body) is bytes:
+            view = memoryview(body)
+            body = (view[at : at + PIECE] for at in range(0, size, PIECE))
+        self.write(b"")
+        if self._bodyless:
+            _dispose(body)
+            self.finish()
+        else:
+            ensureDeferred(self._sendAll(body)).addErrback(self.processingFailed)
+
+    async def _sendAll(self, body: Any) -> None:
+        try:
+            if hasattr(body, "__aiter__"):
+                async for piece in body:
+                    if not await self._sent(piece):
+                        return
+            else:
+                for piece in body:
+                    if not await self._sent(piece):
+                        return
+        finally:
+            await _closed(body)
+        self.finish()
+
+    async def _sent(self, piece: bytes) -> bool:
+        """Send a piece, and wait until the peer takes more. False if nobody is there any more."""
+        if self._disconnected or self.finished:
+            return False
+        self.write(piece)
+        drained = self.drained()
+        if drained is not None:
+            await drained
+        return not self._disconnected
+
+    def _tunnelHead(self) -> bytes:
+        """The head behind which a tunnel begins: it has no length (RFC 9110, 9.3.6)."""
+        lines: Iterable[bytes] = (
+            b"%b: %b\r\n" % (name, value)
+            for name, values in self.responseHeaders.getAllRawHeaders()
+            for value in values
+        )
+        return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (self.code, self.code_message, dateLine(), b"".join(lines))
+
+
+def _dispose(body: Any) -> None:
+    """Close a body that nobody reads."""
+    if type(body) is not bytes:
+        ensureDeferred(_closed(body)).addErrback(lambda failure: log.error("closing a body", exc_info=failure.value))
+
+
+async def _closed(body: Any) -> None:
+    """Call the `aclose()` or the `close()` of a body, if it has one."""
+    close = getattr(body, "aclose", None) or getattr(body, "close", None)
+    if close is not None:
+        closing = close()
+        if closing is not None:
+            await closing
