@@ -58,6 +58,7 @@ from reactor.http.head import (
     Pair,
     checkHost,
     expectsContinue,
+    parseBlock,
     parseFields,
     parseRequestLine,
     persists,
@@ -124,6 +125,8 @@ class HTTPChannel(LineReceiver):
     _producer: Any = None
     _pulls = False
     _lastChance = False
+    _inRead = False
+    _idle: Any = None
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
@@ -142,11 +145,25 @@ class HTTPChannel(LineReceiver):
         self._wait(self.timeOut)
 
     def dataReceived(self, data: bytes) -> Any:
-        """See LineReceiver; a part of a head begins its deadline."""
-        why = LineReceiver.dataReceived(self, data)
-        if self._phase == IDLE and (self._lines is not None or self.heldSize):
-            self._phase = HEAD
-            self._wait(self.headTimeOut)
+        """See LineReceiver. Deadlines are set once a read, not with each request: most have been answered by then."""
+        self._inRead = True
+        try:
+            why = LineReceiver.dataReceived(self, data)
+        finally:
+            self._inRead = False
+        if self._phase == IDLE:
+            if self._lines is not None or self.heldSize:
+                self._phase = HEAD
+                self._wait(self.headTimeOut)
+            else:
+                deadline = self._idle
+                if deadline is None:
+                    self._wait(self.timeOut)
+                elif self.waitsIn is not deadline.current or self.waitsIn is None:
+                    endWait(self)
+                    deadline.begin(self)
+        elif self._phase == BUSY and self.waitsIn is not None:
+            endWait(self)
         return why
 
     def linesReceived(self, lines: list[bytes]) -> None:
@@ -163,23 +180,30 @@ class HTTPChannel(LineReceiver):
             self._skipped = True
             return
         try:
-            self._checkSize(lines)
-            line = parseRequestLine(lines[0])
-            pairs, known = parseFields(lines[1:-1])
-            method, target, minor = line
-            if minor or target[0] != 47:
+            method, target, minor = parseRequestLine(lines[0])
+            if len(lines) > self.maxHeaders + 2:
+                self._checkSize(lines)
+            fields = lines[1:-1]
+            block = b"\r\n".join(fields)
+            if len(block) + len(lines[0]) + 6 > self.totalHeadersSize:
+                self._checkSize(lines)
+            if minor and target[0] == 47:
+                pairs, known, length, persistent, expects = parseBlock(fields, block)
+            else:
+                pairs, known = parseFields(fields)
                 pairs = checkHost(pairs, known, target, minor)
-            length = requestLength(known, minor)
-            if method == b"CONNECT" and length:
+                length = requestLength(known, minor)
+                expects = expectsContinue(known, minor)
+                # RFC 9110, 9.3.6: behind an answer to CONNECT there is a tunnel, or nothing.
+                persistent = method != b"CONNECT" and persists(known, minor)
+            if length and method == b"CONNECT":
                 raise HTTPError(400, "CONNECT with a body")  # RFC 9110, 9.3.6: parsers differ about it
-            expects = b"expect" in known and expectsContinue(known, minor)
         except HTTPError as error:
             self._refuse(error)
             return
         self._skipped = False
         request = self.requestFactory(self)
-        # RFC 9110, 9.3.6: behind an answer to CONNECT there is a tunnel, or nothing.
-        request.persistent = method != b"CONNECT" and persists(known, minor)
+        request.persistent = persistent
         self.requestCount += 1
         if self.requestCount == self.maxRequests:
             request.persistent = False
@@ -192,8 +216,6 @@ class HTTPChannel(LineReceiver):
             self._bodyBegins(request, length, expects, lines)
             return
         self._phase = BUSY
-        if self.waitsIn is not None:
-            endWait(self)
         if len(requests) >= self.maxPipelined:
             self._hold(QUEUE)
         if not request.persistent and method != b"CONNECT":
@@ -362,6 +384,15 @@ class HTTPChannel(LineReceiver):
         else:
             self._letGo(CONTENT)  # the rest of its body is dropped
 
+    def plainDone(self, request: Any) -> None:
+        """Do what requestDone does, for a request that persists and has come whole."""
+        requests = self.requests
+        del requests[0]
+        if self._inRead and not requests and self._phase == BUSY and not self._holds:
+            self._phase = IDLE
+        else:
+            self._answered()
+
     def _answered(self) -> None:
         """A request is answered, and its body has come whole."""
         requests = self.requests
@@ -480,6 +511,7 @@ class HTTPChannel(LineReceiver):
         As of Twisted's TimeoutMixin.
         """
         previous, self.timeOut = self.timeOut, period
+        self._idle = None
         if self._phase == IDLE:
             self._wait(period)
         return previous
@@ -498,7 +530,10 @@ class HTTPChannel(LineReceiver):
             deadlines = self._findDeadlines()
             if deadlines is None:
                 return
-        deadlines.of(period).begin(self)
+        deadline = deadlines.of(period)
+        deadline.begin(self)
+        if self._phase == IDLE:
+            self._idle = deadline
 
     def _findDeadlines(self) -> Deadlines | None:
         """A channel without a factory has deadlines if it knows a reactor, or has a callLater of its own."""
@@ -581,17 +616,18 @@ class HTTPChannel(LineReceiver):
 
     def resumeProducing(self) -> None:
         """Called by the transport when the peer has taken everything."""
-        if self._producer is not None:
-            self._producer.resumeProducing()
-        for request in self.requests[:1]:
-            if isinstance(request.streams, bool) and request.streams:
-                request.goOnSending()
+        self._holds &= ~OUTPUT  # first, as a producer that goes on may fill the transport again
         if self._phase in (IDLE, HEAD, BODY):
             self._received = 0
             self._wait({IDLE: self.timeOut, HEAD: self.headTimeOut, BODY: GRACE}[self._phase])
         elif self._phase != ENDING:
             endWait(self)
-        self._letGo(OUTPUT)
+        if self._producer is not None:
+            self._producer.resumeProducing()
+        if self.requests and self.requests[0].streams:
+            self.requests[0].goOnSending()
+        if not self._holds and self.paused:
+            LineReceiver.resumeProducing(self)
 
     def stopProducing(self) -> None:
         """Called by the transport when the connection has ended."""

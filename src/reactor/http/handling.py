@@ -163,11 +163,16 @@ class HandledRequest(Request):
             if self.method == b"HEAD":
                 body = b""
             data = b"%b%d\r\n\r\n%b" % (plainHead(response.code), size, body)
-            if self.queued:
+            channel = self.channel
+            if self.queued or self._notifications is not None or channel.factory.logs:
                 self.send(data)
-            else:
-                self.channel.transport.write(data)
-            self._finished()
+                self._finished()
+                return
+            # The same at half of the price. This is the path of most requests.
+            channel.transport.write(data)
+            self.finished = 1
+            self.channel = None
+            channel.plainDone(self)
             return
         self._respond(response)
 
@@ -231,6 +236,9 @@ class HandledRequest(Request):
         self.code = response.code
         self.code_message = RESPONSES.get(response.code, b"Unknown Status")
         size = sizeOf(body)
+        if response.code == 205:
+            _dispose(body)
+            body, size = b"", 0  # RFC 9110, 15.3.6
         for name, values in response.fields.items():
             for value in values:
                 self.responseHeaders.addRawHeader(name, value)

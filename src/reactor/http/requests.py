@@ -604,8 +604,9 @@ class Request:
         if b"close" in options:
             self.persistent = False
         elif self.code >= 200:
-            if self.channel is not None:
-                self.channel.decidePersistence(self)
+            decide = getattr(self.channel, "decidePersistence", None)  # channels in tests of programs have none
+            if decide is not None:
+                decide(self)
             if not self.persistent:
                 headers.setRawHeaders(b"Connection", [*(headers.getRawHeaders(b"Connection") or ()), b"close"])
             elif self.clientproto == b"HTTP/1.0" and b"keep-alive" not in options:

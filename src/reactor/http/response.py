@@ -19,11 +19,11 @@ class Response:
 
     - `code`: the status code, 200 to 599.
     - `body`: bytes, or an iterable or asynchronous iterable of bytes. Pieces are asked for as fast as the peer takes
-      them. If such a body has an attribute `length`, in bytes, the answer announces it. Otherwise the answer is
-      chunked. Its `close()`, `aclose()` of a generator, is called whatever happens.
+      them. The length of such a body is its attribute `length`, in bytes, or a Content-Length in `headers`. Without
+      either the answer is chunked. Its `close()`, `aclose()` of a generator, is called whatever happens.
     - `headers`: Headers, a mapping of names to a value, or to a list of values, or pairs. Names and values are bytes or
-      ASCII text. ValueError for what no field may have (RFC 9110, 5). The framing (Content-Length, Transfer-Encoding)
-      and Date are added by the server.
+      ASCII text. ValueError for what no field may have (RFC 9110, 5), and for Transfer-Encoding, which is
+      the server's. The server adds Content-Length and Date.
 
     A Response whose body is bytes may be the answer to any number of requests.
     """
@@ -66,8 +66,9 @@ class Response:
         if b"transfer-encoding" in fields:
             raise ValueError("the server decides about Transfer-Encoding")
         length = fields.get(b"content-length")
+        size = sizeOf(self.body) if self.body else -1
         if length is not None and (
-            len(length) != 1 or not length[0].isdigit() or (self.body and length[0] != b"%d" % sizeOf(self.body))
+            len(length) != 1 or not length[0].isdigit() or (size >= 0 and int(length[0]) != size)
         ):
             raise ValueError(f"the body has not the length that the headers announce: {length!r}")
         self.fields, self.lines = fields, b"".join(lines)

@@ -30,18 +30,18 @@ class Waiter(Protocol):
 class Deadline:
     """A deadline of `period` seconds, for any number of waiters, each of which waits for one thing at a time."""
 
-    __slots__ = ("_callLater", "_current", "period")
+    __slots__ = ("_callLater", "current", "period")
 
     def __init__(self, period: float, callLater: Callable[..., object]) -> None:
         self.period = period
         self._callLater = callLater
-        self._current: set[Any] | None = None
+        self.current: set[Any] | None = None
 
     def begin(self, waiter: Waiter) -> None:
         """Let `waiter`, which waits for nothing, wait from now on."""
-        current = self._current
+        current = self.current
         if current is None:
-            current = self._current = set()
+            current = self.current = set()
             slice = self.period / SLICES
             self._callLater(slice, self._close, current)
             self._callLater(self.period + slice, self._pass, current)
@@ -50,8 +50,8 @@ class Deadline:
 
     def _close(self, waiters: set[Any]) -> None:
         """The slice is over: what begins to wait from now on shares another set."""
-        if self._current is waiters:
-            self._current = None
+        if self.current is waiters:
+            self.current = None
 
     def _pass(self, waiters: set[Any]) -> None:
         """The deadline of all that still wait has passed."""
