@@ -254,7 +254,12 @@ class OutputStream(OutputBuffer):
                 return
         elif self.producer is not None and not self.streamingProducer:
             return  # a pull producer has been asked already
-        if self._writing or self.producer is not None or self._writeHalf:
+        producer = self.producer
+        if (
+            self._writing
+            or self._writeHalf
+            or (producer is not None and (self.producerPaused or not self.streamingProducer))
+        ):
             self._sentAll()
 
     def _sendSome(self, output: bytes | bytearray) -> int:
