@@ -162,7 +162,7 @@ class HTTPChannel(LineReceiver):
                 elif self.waitsIn is not deadline.current or self.waitsIn is None:
                     endWait(self)
                     deadline.begin(self)
-        elif self._phase == BUSY and self.waitsIn is not None:
+        elif self._phase == BUSY and not self._holds & OUTPUT:
             endWait(self)
         return why
 
@@ -216,6 +216,8 @@ class HTTPChannel(LineReceiver):
             self._bodyBegins(request, length, expects, lines)
             return
         self._phase = BUSY
+        if not self._inRead:
+            endWait(self)
         if len(requests) >= self.maxPipelined:
             self._hold(QUEUE)
         if not request.persistent and method != b"CONNECT":

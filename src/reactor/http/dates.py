@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from reactor import _overwritten as _overwritten
@@ -97,6 +98,8 @@ def _fullYear(year: int, rest: tuple[int, ...], now: time.struct_time) -> int:
 
 
 _line = (-1, b"")
+#: Called when the Date field of a new second is made, for what must not be remembered any longer.
+atNewSecond: list[Callable[[], object]] = []
 
 
 def dateLine() -> bytes:
@@ -107,4 +110,6 @@ def dateLine() -> bytes:
     if made != second:
         line = b"Date: " + datetimeToString(second) + b"\r\n"
         _line = (second, line)
+        for forget in atNewSecond:
+            forget()
     return line

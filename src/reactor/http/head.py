@@ -6,8 +6,8 @@ refused. An attacker could otherwise hide a request inside another (RFC 9112, 11
 
 Most clients send the same fields with each request, byte for byte. So what a block of fields means is remembered, and
 a block that was seen before costs one look-up in a dict. Safe, because the meaning depends on the bytes alone. A block
-is kept at its second sight, so that blocks which never come again push nothing out. A full dict begins anew. A block
-with a secret is never kept.
+is kept at its second sight, so that blocks which never come again push nothing out. A full dict begins anew. Blocks may
+have secrets: all are forgotten when the Date field changes, so that none outlives its requests by much.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from reactor.http.dates import atNewSecond
 from reactor.http.errors import HTTPError
 from reactor.http.grammar import TOKEN
 
@@ -29,7 +30,6 @@ UNTIL_CLOSE = -2  # and of a response's body that ends with the connection
 
 LONGEST_KEPT = 2048  # bytes of a block
 MOST_KEPT = 512  # blocks
-SECRET = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 LONGEST_NAME = 64
 MOST_NAMES = 1024
 # More than one of these would leave a choice to the reader (RFC 9110, 5.3).
@@ -177,6 +177,7 @@ def _checkValue(name: bytes, value: bytes) -> None:
 Block = tuple[list[Pair], dict[bytes, bytes], int, bool, bool]
 
 _blocks: dict[bytes, Block] = {}
+atNewSecond.append(_blocks.clear)
 # The hashes of blocks that were seen once, at the places that these choose.
 _seen = [0] * MOST_KEPT
 
@@ -196,7 +197,7 @@ def parseBlock(lines: Sequence[bytes], block: bytes) -> Block:
         mark = hash(block)
         if _seen[mark % MOST_KEPT] != mark:
             _seen[mark % MOST_KEPT] = mark
-        elif len(block) <= LONGEST_KEPT and SECRET.isdisjoint(known):
+        elif len(block) <= LONGEST_KEPT:
             if len(_blocks) >= MOST_KEPT:
                 _blocks.clear()
             _blocks[block] = found
