@@ -83,6 +83,10 @@ from tests.unit.interfaces.test_interfaces import LEFT_OUT
 from tests.unit.transports.test_descriptors import DescriptorWorld
 from tests.unit.transports.test_scopes import LINK, found
 
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it is deprecated
+    TwistedHTTPClient = twisted.web.http.HTTPClient
+
 # Until logging has begun, Twisted keeps what it logs, with every object the tracebacks lead to. (It warns of a second
 # beginning, in another file of tests.) And it keeps one descriptor in reserve from its first port on.
 with warnings.catch_warnings():
@@ -108,6 +112,7 @@ OURS = SimpleNamespace(
     policies=reactor.policies,
     http=reactor.http,
     Headers=reactor.http.Headers,
+    HTTPClient=reactor.http.HTTPClient,
     Failure=reactor.Failure,
 )
 TWISTED = SimpleNamespace(
@@ -125,6 +130,7 @@ TWISTED = SimpleNamespace(
     policies=twisted.protocols.policies,
     http=twisted.web.http,
     Headers=twisted.web.http_headers.Headers,
+    HTTPClient=TwistedHTTPClient,
     Failure=twisted.python.failure.Failure,
 )
 
@@ -2534,3 +2540,79 @@ def test_datesWithLongYears(model: Model) -> None:
             model.note("refused")
     theirs = [b"Sat, 01 Jan 10000 00:00:00 GMT", b"Mon, 01 Jan    1 00:00:00 GMT"]
     assert model.trace == (["refused", b"Mon, 01 Jan 0001 00:00:00 GMT"] if model.isOurs else theirs)
+
+
+def oldClient(model: Model) -> Any:
+    """An HTTPClient that notes its answer, on a transport in memory."""
+
+    class Client(model.HTTPClient):  # type: ignore[name-defined,misc]
+        def handleHeader(self, key: bytes, val: bytes) -> None:
+            model.note((key, val))
+
+        def handleResponse(self, response: bytes) -> None:
+            model.note(response)
+
+    client = Client()
+    transport: Any = OurStringTransport() if model.isOurs else StringTransport()
+    client.makeConnection(transport)
+    return client
+
+
+def test_requestsOfTheOldClient(model: Model) -> None:
+    client = oldClient(model)
+    acts: list[Callable[[], object]] = [
+        lambda: client.sendCommand(b"GET", b"/ HTTP/1.1\r\nHost: x"),
+        lambda: client.sendHeader(b"A B", b"c"),
+        lambda: client.sendHeader(b"A", b"b\r\nc"),
+    ]
+    for act in acts:
+        try:
+            act()
+        except ValueError:
+            model.note("refused")
+    assert model.trace == (["refused"] * 3 if model.isOurs else [])
+    sent = b"" if model.isOurs else b"GET / HTTP/1.1\r\nHost: x HTTP/1.0\r\nA B: c\r\nA: b c\r\n"
+    assert client.transport.value() == sent
+
+
+def test_answersThatAreNoHTTP(model: Model) -> None:
+    answers = {
+        b"HTTP/1.0\r\n": "IndexError",
+        b"HTTP/1.0 200 OK\r\nno colon\r\n\r\n": "ValueError",
+        b"HTTP/1.0 200 OK\r\nContent-Length: x\r\n\r\n": "ValueError",
+        b"HTTP/1.0 200 OK\r\nContent-Length: -5\r\n\r\n": "taken",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n": "taken",
+        b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n": "taken",
+        b"HTTP/1.0 200 OK\r\n" + b"A: b\r\n" * 101 + b"\r\n": "taken",
+        b"HTTP/1.0 200 OK\r\n" + b"A: %s\r\n" % (b"b" * 9000) * 2 + b"\r\n": "taken",
+        b"HTTP/1.0 200 OK\r\nA: b\r\n" + b" c\r\n" * 5000 + b"\r\n": "taken",
+    }
+    for answer in answers:
+        client = oldClient(model)
+        try:
+            client.dataReceived(answer)
+            model.note("closed" if client.transport.disconnecting else "taken")
+        except (ValueError, IndexError) as error:
+            model.note(type(error).__name__)
+    outcomes = [each for each in model.trace if isinstance(each, str)]
+    assert outcomes == (["closed"] * len(answers) if model.isOurs else [*answers.values()])
+
+
+def test_answersWithoutABody(model: Model) -> None:
+    client = oldClient(model)
+    client.dataReceived(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+    model.note("end")
+    client.connectionLost(model.Failure(model.error.ConnectionDone()))
+    header = (b"Content-Length", b"0")
+    assert model.trace == ([header, b"", "end"] if model.isOurs else [header, "end", b""])
+
+
+def test_twoRequestsOfTheOldClient(model: Model) -> None:
+    client = oldClient(model)
+    answer = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nab"
+    client.dataReceived(answer + b"stray\r\n")
+    client.firstLine, client.length = True, None
+    with nullcontext() if model.isOurs else pytest.raises(ValueError, match="not enough values"):
+        client.dataReceived(answer)
+    header = (b"Content-Length", b"2")
+    assert model.trace == ([header, b"ab"] * 2 if model.isOurs else [header, b"ab", header])

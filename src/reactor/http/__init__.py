@@ -76,6 +76,7 @@ from reactor.http.errors import BodyLost, HTTPError
 from reactor.http.factory import HTTPFactory
 from reactor.http.grammar import InvalidHeaderName
 from reactor.http.headers import Headers
+from reactor.http.oldclient import HTTPClient
 from reactor.http.requests import Request
 from reactor.http.response import Response
 
@@ -147,6 +148,7 @@ __all__ = [
     "VARIANT_ALSO_NEGOTIATES",
     "BodyLost",
     "HTTPChannel",
+    "HTTPClient",
     "HTTPError",
     "HTTPFactory",
     "Headers",
