@@ -432,6 +432,7 @@ class HTTPChannel(LineReceiver):
         request = Request(self, bool(self.requests))
         request.method = request.uri = b"-"
         request.clientproto = b"HTTP/1.1"
+        request.persistent = False
         self.requests.append(request)
         request.refuse(error)
 

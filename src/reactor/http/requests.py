@@ -65,7 +65,7 @@ class Request:
     chunked = 0
     sentLength = 0
     queued: Any = False
-    persistent = False
+    persistent = True
     code = 200
     code_message = b"OK"
     method = b"(no method yet)"
