@@ -12,6 +12,7 @@ import itertools
 import logging
 import os
 import pathlib
+import re
 import resource
 import signal
 import socket
@@ -2616,3 +2617,286 @@ def test_twoRequestsOfTheOldClient(model: Model) -> None:
         client.dataReceived(answer)
     header = (b"Content-Length", b"2")
     assert model.trace == ([header, b"ab"] * 2 if model.isOurs else [header, b"ab", header])
+
+
+class Served:
+    """A channel on a transport in memory, which receives `data`; its requests are processed by `process`."""
+
+    def __init__(self, model: Model, process: Callable[[Any], Any], data: bytes = b"", timeout: float | None = None):
+        requests: list[Any] = []
+
+        class Request(model.http.Request):  # type: ignore[name-defined,misc]
+            def process(self) -> Any:
+                requests.append(self)
+                return process(self)
+
+        self.requests = requests
+        self.clock = model.task.Clock()
+        factory = model.http.HTTPFactory(timeout=timeout, reactor=self.clock)
+        self.channel = factory.buildProtocol(None)
+        self.channel.requestFactory = Request
+        self.transport: Any = OurStringTransport() if model.isOurs else StringTransport()
+        self.channel.makeConnection(self.transport)
+        if data:
+            self.channel.dataReceived(data)
+
+    @property
+    def wire(self) -> bytes:
+        """The bytes that were sent, without the fields Date."""
+        return re.sub(rb"Date: [^\r\n]*\r\n", b"", self.transport.value())
+
+    @property
+    def closed(self) -> bool:
+        return bool(self.transport.disconnecting)
+
+
+def answerFive(request: Any) -> None:
+    """Answer with five bytes and their length."""
+    request.setHeader(b"content-length", b"5")
+    request.write(b"hello")
+    request.finish()
+
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
+OLD = b"GET / HTTP/1.0\r\n\r\n"
+
+
+def test_theHeadsOfAnswers(model: Model) -> None:
+    served = Served(model, answerFive, GET)
+    assert (b"\r\nDate: " in served.transport.value()) is model.isOurs
+    served = Served(model, answerFive, OLD)
+    ours = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+    assert served.wire == (ours if model.isOurs else b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+    assert served.closed
+
+
+def test_keepAliveOfHTTP10(model: Model) -> None:
+    asked = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    served = Served(model, answerFive, asked)
+    assert served.closed is not model.isOurs
+    assert (b"Connection: keep-alive\r\n" in served.wire) is model.isOurs
+    served = Served(model, lambda request: [request.write(b"no length"), request.finish()], asked)
+    assert served.closed
+
+
+def test_answersThatWroteNothing(model: Model) -> None:
+    served = Served(model, lambda request: request.finish(), GET)
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    assert served.wire == (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" if model.isOurs else chunked)
+    served = Served(model, lambda request: request.finish(), OLD)
+    assert (b"Content-Length: 0" in served.wire) is model.isOurs
+
+
+def test_programsThatClose(model: Model) -> None:
+    def process(request: Any) -> None:
+        request.setHeader(b"connection", b"close")
+        answerFive(request)
+
+    served = Served(model, process, GET)
+    assert b"\r\nConnection: close\r\n" in served.wire
+    assert served.closed is model.isOurs
+
+
+def test_lengthsThatAreWrong(model: Model) -> None:
+    def tooMuch(request: Any) -> None:
+        request.setHeader(b"content-length", b"2")
+        request.write(b"a")
+        with pytest.raises(ValueError, match="1 bytes more") if model.isOurs else nullcontext():
+            request.write(b"bc")
+
+    served = Served(model, tooMuch, GET)
+    assert served.wire.partition(b"\r\n\r\n")[2] == (b"a" if model.isOurs else b"abc")
+
+    def tooLittle(request: Any) -> None:
+        request.setHeader(b"content-length", b"9")
+        request.write(b"a")
+        request.finish()
+
+    assert Served(model, tooLittle, GET).transport.disconnected is model.isOurs
+
+
+def test_answersThatHaveNoLength(model: Model) -> None:
+    def process(request: Any) -> None:
+        request.setResponseCode(204)
+        answerFive(request)
+
+    served = Served(model, process, GET)
+    assert served.wire.endswith(b"\r\n\r\n")
+    assert (b"Content-Length" in served.wire) is not model.isOurs
+
+
+def test_pipelinedRequests(model: Model) -> None:
+    served = Served(model, lambda request: None, GET + GET.replace(b"/", b"/2", 1) + GET)
+    assert len(served.requests) == (3 if model.isOurs else 1)
+    if model.isOurs:
+        for number in (2, 0, 1):
+            served.requests[number].setHeader(b"x-number", b"%d" % number)
+            served.requests[number].finish()
+        assert re.findall(rb"X-Number: (\d)", served.wire) == [b"0", b"1", b"2"]
+
+
+def test_processThatRaises(model: Model) -> None:
+    def process(request: Any) -> None:
+        raise RuntimeError("as the test says")
+
+    served = Served(model, process)
+    with nullcontext() if model.isOurs else pytest.raises(RuntimeError, match="as the test says"):
+        served.channel.dataReceived(GET)
+    assert served.wire[:12] == (b"HTTP/1.1 500" if model.isOurs else b"")
+    assert b"as the test says" not in served.wire
+
+
+def test_processThatIsACoroutine(model: Model) -> None:
+    async def process(request: Any) -> None:
+        answerFive(request)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it was never awaited
+        served = Served(model, process, GET)
+        gc.collect()
+    assert served.wire.endswith(b"hello") is model.isOurs
+
+
+def test_semicolonsSeparateNothing(model: Model) -> None:
+    Served(model, lambda request: model.note(request.args), GET.replace(b"/", b"/?a=1;b=2", 1))
+    assert model.trace == [{b"a": [b"1;b=2"]} if model.isOurs else {b"a": [b"1"], b"b": [b"2"]}]
+
+
+def test_fieldsThatStandTwice(model: Model) -> None:
+    for name in (b"Authorization", b"Content-Type"):
+        served = Served(model, answerFive, GET[:-2] + 2 * (name + b": x\r\n") + b"\r\n")
+        model.note(served.wire[9:12])
+    assert model.trace == ([b"400"] * 2 if model.isOurs else [b"200"] * 2)
+
+
+def test_headsOfRequests(model: Model) -> None:
+    for head in (b"GET / HTTP/1.1\r\n\r\n", GET[:-2] + b"A: b\r\n c\r\n\r\n"):
+        served = Served(model, answerFive, head)
+        model.note((served.wire[9:12], served.closed))
+    assert model.trace == [(b"400", True)] * 2 if model.isOurs else [(b"200", False)] * 2
+
+
+def test_transferCodings(model: Model) -> None:
+    for coding in (b"identity", b"gzip"):
+        served = Served(model, answerFive, POST + b"Transfer-Encoding: %b\r\nContent-Length: 1\r\n\r\nx" % coding)
+        model.note(served.wire[9:12])
+    chunked = POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
+    for data in (chunked, chunked.replace(b"gzip, ", b"").replace(b"1.1", b"1.0")):
+        model.note(Served(model, answerFive, data).wire[9:12])
+    ours = [b"400", b"400", b"501", b"400"]
+    assert model.trace == (ours if model.isOurs else [b"200", b"400", b"400", b"200"])
+
+
+def test_laterVersions(model: Model) -> None:
+    served = Served(model, answerFive, GET.replace(b"1.1", b"1.2"))
+    assert served.wire[9:12] == (b"200" if model.isOurs else b"400")
+
+
+def test_refusalsWait(model: Model) -> None:
+    served = Served(model, answerFive, b"GET /\r\n")
+    assert served.closed is not model.isOurs
+    if model.isOurs:
+        served.channel.dataReceived(b"\r\n")
+        assert (served.wire[9:12], served.closed) == (b"400", True)
+
+
+def test_formsThatAreCutOff(model: Model) -> None:
+    form = b'--a\r\nContent-Disposition: form-data; name="b"\r\n\r\nc'
+    head = POST + b"Content-Type: multipart/form-data; boundary=a\r\nContent-Length: %d\r\n\r\n" % len(form)
+    served = Served(model, answerFive, head + form)
+    assert served.wire[9:12] == (b"400" if model.isOurs else b"200")
+
+
+def test_codesOfThreeDigits(model: Model) -> None:
+    def process(request: Any) -> None:
+        for code in (1, 1000):
+            try:
+                request.setResponseCode(code)
+            except ValueError:
+                model.note("refused")
+        request.finish()
+
+    Served(model, process, GET)
+    assert model.trace == (["refused"] * 2 if model.isOurs else [])
+
+
+def test_refusals(model: Model) -> None:
+    long = b"x" * 17000
+    for data, code in (
+        (b"GET /%b HTTP/1.1\r\n\r\n" % long, b"414"),
+        (GET[:-2] + b"A: %b\r\n\r\n" % long, b"431"),
+        (GET[:-2] + b"A: %b\r\n" % (b"b" * 8000) * 3 + b"\r\n", b"431"),
+        (GET[:-2] + b"A: b\r\n" * 501 + b"\r\n", b"431"),
+        (GET.replace(b"1.1", b"2.0"), b"505"),
+    ):
+        served = Served(model, answerFive)
+        served.channel.dataReceived(data)
+        assert served.closed
+        if model.isOurs:
+            assert served.wire[9:12] == code
+            assert re.search(rb"Content-Length: [1-9]", served.wire)
+        else:
+            assert served.wire in (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"")
+
+
+def test_longBodies(model: Model) -> None:
+    size = 1024 * 1024 + 1
+
+    def process(request: Any) -> None:
+        model.note(len(request.content.read()))
+        request.finish()
+
+    served = Served(model, process)
+    served.channel.dataReceived(POST + b"Content-Length: %d\r\n\r\n" % size)
+    if not served.closed:
+        served.channel.dataReceived(bytes(size))
+    assert (served.wire[9:12], model.trace) == ((b"413", []) if model.isOurs else (b"200", [size]))
+
+
+def test_expectWithoutABody(model: Model) -> None:
+    served = Served(model, answerFive, GET[:-2] + b"Expect: 100-continue\r\n\r\n")
+    assert served.wire[9:12] == (b"200" if model.isOurs else b"100")
+
+
+def test_slowHeads(model: Model) -> None:
+    served = Served(model, answerFive, timeout=60)
+    for _ in range(15):
+        served.channel.dataReceived(b"G")
+        for _ in range(4):
+            served.clock.advance(0.25)
+    assert served.closed is model.isOurs
+    assert served.wire[9:12] == (b"408" if model.isOurs else b"")
+
+
+def test_cookiesOfOnePart(model: Model) -> None:
+    def process(request: Any) -> None:
+        for value in (b"b; Path=/", b"b\r\nc"):
+            try:
+                request.addCookie(b"a", value)
+            except ValueError:
+                model.note("refused")
+        model.note(request.cookies)
+        request.finish()
+
+    Served(model, process, GET)
+    assert model.trace == (["refused"] * 2 + [[]] if model.isOurs else [[b"a=b  Path=/", b"a=b c"]])
+
+
+def test_listsOfTags(model: Model) -> None:
+    def process(request: Any) -> None:
+        model.note(bool(request.setETag(b'"a"')))
+        request.finish()
+
+    Served(model, process, GET[:-2] + b'If-None-Match: "b","a"\r\n\r\n')
+    assert model.trace == [model.isOurs]
+
+
+def test_hostsThatAreSet(model: Model) -> None:
+    def process(request: Any) -> None:
+        request.setHost(b"www.example.com", 80)
+        model.note(request.getHost().host)
+        answerFive(request)
+
+    Served(model, process, GET)
+    assert model.trace == ["www.example.com" if model.isOurs else b"www.example.com"]
