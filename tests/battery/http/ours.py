@@ -1,0 +1,94 @@
+"""Our server under the cases: a real factory's channel on a transport that keeps its output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reactor.error import ConnectionDone
+from reactor.failure import Failure
+from reactor.http import HTTPFactory, Request, Response
+from reactor.task import Clock
+from reactor.testing import StringTransport
+from tests.battery.http.cases import Seen
+from tests.battery.http.others import Reading, sortedPairs
+
+CANARY = b"/canary"
+CANARIES = b"GET /canary HTTP/1.1\r\nHost: canary\r\n\r\n"
+
+
+def seenOf(request: Request, body: bytes) -> Seen:
+    """A request as the cases write it."""
+    headers = request.requestHeaders.getAllRawHeaders()
+    return Seen(
+        request.method, request.uri, sortedPairs((name, each) for name, values in headers for each in values), body
+    )
+
+
+class Server:
+    """One connection of a server whose handler waits for the whole body, and notes each request."""
+
+    def __init__(self) -> None:
+        self.found: list[Seen] = []
+        self.begun = 0
+        self.transport = StringTransport(lenient=True)
+        factory = HTTPFactory.forHandler(self.handle, reactor=Clock())
+        self.channel: Any = factory.buildProtocol(self.transport.getPeer())
+        self.channel.makeConnection(self.transport)
+
+    async def handle(self, request: Request) -> Response:
+        self.begun += 1
+        body = await request.body
+        self.found.append(seenOf(request, body))
+        return Response(200)
+
+    def feed(self, pieces: Iterable[bytes]) -> None:
+        """Deliver the pieces. Those behind the end come, too, as a transport may have read them already."""
+        for piece in pieces:
+            self.channel.dataReceived(piece)
+
+    @property
+    def isClosed(self) -> bool:
+        return bool(self.transport.disconnecting)
+
+    def end(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
+
+def answersIn(output: bytes) -> list[tuple[int, bytes]]:
+    """The status and the head of each answer, in order, 100 (Continue) left out.
+
+    ValueError if the output is no answers.
+    """
+    found = []
+    while output:
+        head, empty, output = output.partition(b"\r\n\r\n")
+        version, _, rest = head.partition(b" ")
+        if not empty or version not in (b"HTTP/1.1", b"HTTP/1.0"):
+            raise ValueError(f"no answer: {head!r}")
+        status = int(rest[:3])
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        length = int(fields.get(b"content-length", b"0"))
+        if status >= 200:
+            found.append((status, head))
+            output = output[length:] if length <= len(output) else b"no body"
+    return found
+
+
+def byOurs(pieces: Iterable[bytes]) -> Reading:
+    """How our channel reads a stream. A canary behind it tells whether the next request may come."""
+    server = Server()
+    server.feed(pieces)
+    requests = tuple(server.found)
+    refusal = ""
+    if server.isClosed:
+        status = answersIn(server.transport.value())[-1][0]
+        end, refusal = ("refused", str(status)) if status >= 400 else ("closed", "")
+    else:
+        end = "within"
+    server.feed([CANARIES])
+    if len(server.found) > len(requests):
+        found = server.found[len(requests) :]
+        end = "open" if end == "within" and [each.target for each in found] == [CANARY] else f"{end}, and then {found}"
+    server.end()
+    return Reading(requests, end, refusal)
