@@ -39,7 +39,7 @@ class Seen(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a program sees, and how it ends.
+    """The requests that a program sees, and the end behind them.
 
     "open": the next request may come. "within": a request is not complete. "closed": the server closes after the last
     answer. "refused": it answers one of `statuses` and closes.
@@ -106,7 +106,7 @@ def posted(body: bytes, **fields: bytes | tuple[bytes, ...]) -> Seen:
 
 
 def received(body: bytes) -> Seen:
-    """What a program sees of chunked()."""
+    """The request that a program sees of chunked()."""
     return posted(body, transfer_encoding=b"chunked")
 
 

@@ -66,7 +66,6 @@ for size in (
     b"5\\",
     b"5/",
     b"five",
-    b"0b1",
     b"5L",
     b"",
     b" ",
@@ -132,7 +131,7 @@ for size in (
 ):
     refuse(f"{len(size)} digits, {shown(size[:2])} to {shown(size[-1:])}", rules.CHUNK_SIZE, sized(size), 400, 413)
 for size in (b"ffffffffffffffff", b"8000000000000000", b"7fffffffffffffff", b"100000005", b"fffffffffffffff5"):
-    refuse(f"a huge one {shown(size)}", rules.CHUNK_SIZE, sized(size), 400, 413)
+    wait(f"a huge one {shown(size)}", rules.CHUNK_SIZE, sized(size))
 
 for extension in (
     b";a",
@@ -193,7 +192,6 @@ for extension in (
     b";a=b\x1f",
     b" a=b",
     b"\ta",
-    b"a;b=c",
     b"=5",
     b":a=b",
     b",a",

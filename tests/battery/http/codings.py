@@ -213,7 +213,7 @@ refuse("a bare CR before the value", rules.BARE_CR, coded(b"Transfer-Encoding:\r
 refuse("a bare CR before the name", rules.BARE_CR, coded(b"X: y\rTransfer-Encoding: chunked"))
 refuse("a bare CR behind the value", rules.BARE_CR, coded(b"Transfer-Encoding: chunked\rX: y"))
 refuse("a bare CR at the end", rules.BARE_CR, coded(b"Transfer-Encoding: chunked\r"))
-for name in (
+for written in (
     b" Transfer-Encoding",
     b"\tTransfer-Encoding",
     b"\x00Transfer-Encoding",
@@ -223,7 +223,7 @@ for name in (
     b"(Transfer-Encoding",
     b"Transfer-Encoding]",
 ):
-    refuse(f"the name {shown(name)}", rules.FIELD_NAME, coded(b"X: y", name + b": chunked"))
+    refuse(f"the name {shown(written)}", rules.FIELD_NAME, coded(b"X: y", written + b": chunked"))
 accept(
     "an underscore in the name is another field",
     rules.FIELD_NAME,

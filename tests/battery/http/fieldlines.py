@@ -67,9 +67,9 @@ for value in (
     b"{}",
 ):
     accept(f"a value {shown(value)}", rules.FIELD_VALUE, get(b"X: " + value), read(x=value))
-for name in (b"!#$%&'*+-.^_`|~", b"0", b"_", b"-", b"X.Y"):
-    fields = tuple(sorted([(b"host", b"a"), (name.lower(), b"y")]))
-    accept(f"a name {shown(name)}", rules.FIELD_NAME, get(name + b": y"), Seen(fields=fields))
+for token in (b"!#$%&'*+-.^_`|~", b"0", b"_", b"-", b"X.Y"):
+    fields = tuple(sorted([(b"host", b"a"), (token.lower(), b"y")]))
+    accept(f"a name {shown(token)}", rules.FIELD_NAME, get(token + b": y"), Seen(fields=fields))
 accept("two of one name", rules.FIELD_ORDER, get(b"X: 1", b"X: 2"), read(x=(b"1", b"2")))
 accept(
     "three of one name, apart, in any case",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from tests.battery.http.cases import Pairs, Seen
 
 
 class Reading(NamedTuple):
-    """What a parser made of a stream; `end` is one of a Verdict's, and `error` says why it refuses."""
+    """The requests in a stream; `end` is one of a Verdict's, and `error` the reason to refuse the rest."""
 
     requests: tuple[Seen, ...]
     end: str
@@ -123,20 +124,26 @@ def aiohttpReader() -> Iterator[Reader]:
     refusals = (aiohttp.http_exceptions.HttpProcessingError, aiohttp.http_exceptions.PayloadEncodingError, ValueError)
 
     def read(pieces: Iterable[bytes]) -> Reading:
+        """Read byte by byte what is refused: the parser forgets the messages before an error in the same piece."""
+        data = b"".join(pieces)
+        reading = readOnce([data])
+        return readOnce(bytes([each]) for each in data) if reading.end == "refused" else reading
+
+    def readOnce(pieces: Iterable[bytes]) -> Reading:
         parser = aiohttp.http_parser.HttpRequestParserPy(protocol, loop, 1 << 22, auto_decompress=False)
         found: list[Seen] = []
         waiting: list[tuple[Any, Any]] = []
         left = b""
 
-        def take() -> str | None:
+        def take(isTunnel: bool) -> str | None:
             while waiting:
                 message, payload = waiting[0]
                 if payload.exception() is not None:
                     raise payload.exception()
-                if not payload.is_eof():
+                if not payload.is_eof() and not isTunnel:
                     return "within"
                 del waiting[0]
-                body = payload.read_nowait(-1)
+                body = b"" if isTunnel else payload.read_nowait(-1)
                 fields = sortedPairs((bytes(name), value.strip(b" \t")) for name, value in message.raw_headers)
                 target = message.path.encode("utf-8", "surrogateescape")
                 found.append(Seen(message.method.encode(), target, fields, body))
@@ -149,7 +156,7 @@ def aiohttpReader() -> Iterator[Reader]:
             try:
                 messages, upgraded, left = parser.feed_data(piece)
                 waiting += messages
-                end = take()
+                end = take(upgraded)
             except refusals as error:
                 return Reading(tuple(found), "refused", f"{type(error).__name__}: {error}")
             if end == "closed" or upgraded:
@@ -163,21 +170,27 @@ def aiohttpReader() -> Iterator[Reader]:
 
 
 class _TwistedRequest(twisted.web.http.Request):
+    def gotLength(self, length: int | None) -> None:
+        self.content = io.BytesIO()  # a long body would have a temporary file
+
     def process(self) -> None:
-        fields = sortedPairs((name, each) for name, values in self.requestHeaders.getAllRawHeaders() for each in values)
-        self.content.seek(0)
-        self.channel.found.append(Seen(self.method, self.uri, fields, self.content.read()))
-        self.setHeader(b"Content-Length", b"0")
-        self.finish()
+        request: Any = self
+        headers = request.requestHeaders.getAllRawHeaders()
+        fields = sortedPairs((name, each) for name, values in headers for each in values)
+        request.content.seek(0)
+        request.channel.found.append(Seen(request.method, request.uri, fields, request.content.read()))
+        request.setHeader(b"Content-Length", b"0")
+        request.finish()
 
 
 def byTwisted(pieces: Iterable[bytes]) -> Reading:
-    channel = twisted.web.http.HTTPChannel()
+    channel: Any = twisted.web.http.HTTPChannel()
+    found: list[Seen] = []
     channel.requestFactory = _TwistedRequest
     channel.callLater = twisted.internet.task.Clock().callLater
     channel.timeOut = None
     channel.factory = channel.site = _Quiet()
-    channel.found = found = []
+    channel.found = found
     transport = twisted.internet.testing.StringTransport(lenient=True)
     channel.makeConnection(transport)
     for piece in pieces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -60,18 +61,21 @@ def answersIn(output: bytes) -> list[tuple[int, bytes]]:
 
     ValueError if the output is no answers.
     """
-    found = []
-    while output:
-        head, empty, output = output.partition(b"\r\n\r\n")
+    found, at = [], 0
+    while at < len(output):
+        end = output.find(b"\r\n\r\n", at)
+        head = output[at:end] if end >= 0 else output[at:]
         version, _, rest = head.partition(b" ")
-        if not empty or version not in (b"HTTP/1.1", b"HTTP/1.0"):
+        if end < 0 or version not in (b"HTTP/1.1", b"HTTP/1.0"):
             raise ValueError(f"no answer: {head!r}")
+        at = end + 4
         status = int(rest[:3])
-        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
-        length = int(fields.get(b"content-length", b"0"))
         if status >= 200:
+            length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
             found.append((status, head))
-            output = output[length:] if length <= len(output) else b"no body"
+            at += int(length[1]) if length else 0
+    if at > len(output) != end + 4:  # a refused HEAD has no body
+        raise ValueError(f"an answer is not complete: {output[-100:]!r}")
     return found
 
 

@@ -21,12 +21,16 @@ class Quarrel(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """Quarrels that are no fault of ours: whose, the patterns of the difference and of the message, and the reason."""
+    """Quarrels that are no fault of ours.
 
+    `party`, `difference` and `raw` are patterns of a Quarrel's. `example` is a message that shows it.
+    """
+
+    reason: str
     party: str
     difference: str
     raw: bytes
-    reason: str
+    example: bytes
 
     def covers(self, quarrel: Quarrel) -> bool:
         return bool(
@@ -43,7 +47,7 @@ def plain(seen: Seen) -> Seen:
 
 
 def difference(ours: Reading, theirs: Reading) -> str | None:
-    """What is different, in words. What we alone refuse is none: a stricter server lets nobody in."""
+    """The difference in words. A request that we alone refuse makes none: a stricter server lets nobody in."""
     for mine, other in zip(ours.requests, theirs.requests, strict=False):
         if mine != other and (mine := plain(mine)) != (other := plain(other)):
             part = next(name for name in Seen._fields if getattr(mine, name) != getattr(other, name))

@@ -116,8 +116,8 @@ for method in (
     b"A" * 64,
 ):
     accept(f"method {shown(method)}", rules.METHOD, line(method + b" / HTTP/1.1"), Seen(method))
-for method in b'"(),/:;<=>?@[\\]{}':
-    text = b"GE%cT" % method
+for byte in b'"(),/:;<=>?@[\\]{}':
+    text = b"GE%cT" % byte
     refuse(f"method {shown(text)}", rules.METHOD, line(text + b" / HTTP/1.1") + HIDDEN)
 for byte in (0x00, 0x01, 0x08, 0x0B, 0x0C, 0x1B, 0x1F, 0x7F, 0x80, 0xFF):
     refuse(f"method with {shown(byte)}", rules.METHOD, line(b"GE%cT / HTTP/1.1" % byte) + HIDDEN)
@@ -172,4 +172,4 @@ for name, text in {
     "Redis": b"*1\r\n$4\r\nPING\r\n",
     "JSON": b'{"method": "GET"}\r\n',
 }.items():
-    refuse(name, rules.OTHER_PROTOCOL, text)
+    refuse(name, rules.OTHER_PROTOCOL, text + CRLF)

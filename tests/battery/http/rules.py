@@ -29,6 +29,7 @@ TARGET = Rule("RFC 9112, 3.2", "A target has one of four forms; a server answers
 ORIGIN_FORM = Rule("RFC 9112, 3.2.1", "A target may be a path that begins with a slash, and a query; no fragment.")
 ABSOLUTE_FORM = Rule("RFC 9112, 3.2.2", "A server takes a whole URI, and its authority stands for the field Host.")
 AUTHORITY_FORM = Rule("RFC 9112, 3.2.3", "A host and a port are the target of CONNECT, and of no other method.")
+CONNECT = Rule("RFC 9110, 9.3.6", "CONNECT has no content, and HTTP ends behind it.")
 ASTERISK_FORM = Rule("RFC 9112, 3.2.4", "An asterisk is the target of OPTIONS, and of no other method.")
 USER_INFO = Rule("RFC 9110, 4.2.4", "User information in a URI of untrusted origin is an error.")
 HOST = Rule("RFC 9112, 3.2", "400 answers a request of HTTP/1.1 without Host, with two, or with an invalid one.")

@@ -128,3 +128,25 @@ for target in (
     refuse(f"CONNECT {shown(target)}", rules.AUTHORITY_FORM, asked(target, b"CONNECT", HOST) + HIDDEN)
 for method in (b"GET", b"OPTIONS", b"POST"):
     refuse(f"a host and a port for {shown(method)}", rules.AUTHORITY_FORM, asked(b"a:80", method) + HIDDEN)
+accept(
+    "CONNECT a:80, which ends HTTP",
+    rules.CONNECT,
+    asked(b"a:80", b"CONNECT") + HIDDEN,
+    Seen(b"CONNECT", b"a:80"),
+    end="closed",
+)
+accept(
+    "CONNECT to IPv6",
+    rules.CONNECT,
+    asked(b"[::1]:80", b"CONNECT") + HIDDEN,
+    Seen(b"CONNECT", b"[::1]:80"),
+    end="closed",
+)
+refuse(
+    "CONNECT with a length", rules.CONNECT, asked(b"a:80", b"CONNECT", HOST, b"Content-Length: 5") + b"hello" + HIDDEN
+)
+refuse(
+    "CONNECT with chunks",
+    rules.CONNECT,
+    asked(b"a:80", b"CONNECT", HOST, b"Transfer-Encoding: chunked") + b"0\r\n\r\n" + HIDDEN,
+)

@@ -13,7 +13,7 @@ def ended(*lines: bytes) -> bytes:
     return chunked(CRLF.join([b"5", b"hello", b"0", *lines, b"", b""]))
 
 
-for lines in (
+LINES: tuple[tuple[bytes, ...], ...] = (
     (b"X: y",),
     (b"X:",),
     (b"X:y",),
@@ -23,7 +23,8 @@ for lines in (
     (b"Expires: x",),
     (b"ETag: x",),
     (b"x-checksum: 0", b"Server-Timing: x"),
-):
+)
+for lines in LINES:
     accept(shown(b"|".join(lines)), rules.TRAILERS, ended(*lines) + get(), received(b"hello"), Seen())
 for name in (
     b"Transfer-Encoding",
@@ -43,7 +44,7 @@ for name in (
     refuse(f"the name {shown(name)}", rules.TRAILER_NAMES, ended(name + b": " + value) + HIDDEN)
 refuse("two lengths", rules.TRAILER_NAMES, ended(b"Content-Length: 5", b"Content-Length: 6") + HIDDEN)
 refuse("a length behind a good one", rules.TRAILER_NAMES, ended(b"X: y", b"Content-Length: 33") + HIDDEN)
-for name, lines in {
+for what, lines in {
     "no colon": (b"X",),
     "no name": (b": y",),
     "a space before the colon": (b"X : y",),
@@ -63,9 +64,9 @@ for name, lines in {
     "a request line in its place": (b"GET /hidden HTTP/1.1",),
     "a parenthesis in the name": (b"X(: y",),
 }.items():
-    refuse(name, rules.TRAILERS, ended(*lines) + HIDDEN)
-    refuse(f"{name}, behind a good one", rules.TRAILERS, ended(b"Y: z", *lines) + HIDDEN)
-for name, raw in {
+    refuse(what, rules.TRAILERS, ended(*lines) + HIDDEN)
+    refuse(f"{what}, behind a good one", rules.TRAILERS, ended(b"Y: z", *lines) + HIDDEN)
+for where, raw in {
     "LF behind a trailer": b"X: y\n\r\n",
     "LF in a value": b"X: y\nz\r\n\r\n",
     "LF for the empty line": b"X: y\r\n\n",
@@ -73,8 +74,8 @@ for name, raw in {
     "LF CR at the end": b"X: y\r\n\n\r",
     "LF LF": b"X: y\n\n",
 }.items():
-    refuse(name, rules.BARE_LF, chunked(b"5\r\nhello\r\n0\r\n" + raw) + HIDDEN)
-for name, raw in {
+    refuse(where, rules.BARE_LF, chunked(b"5\r\nhello\r\n0\r\n" + raw) + HIDDEN)
+for where, raw in {
     "CR in a value": b"X: y\rz\r\n\r\n",
     "CR behind a value": b"X: y\r\r\n\r\n",
     "CR for the empty line": b"X: y\r\n\r",
@@ -83,4 +84,4 @@ for name, raw in {
     "CR in a name": b"X\rY: z\r\n\r\n",
     "CR X at the end": b"\rX",
 }.items():
-    refuse(name, rules.BARE_CR, chunked(b"5\r\nhello\r\n0\r\n" + raw) + HIDDEN)
+    refuse(where, rules.BARE_CR, chunked(b"5\r\nhello\r\n0\r\n" + raw) + HIDDEN)

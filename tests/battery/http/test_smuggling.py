@@ -1,0 +1,72 @@
+"""Our server reads every case in the one right way, however the bytes are cut, and closes after an error."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from tests.battery.http import rules
+from tests.battery.http.cases import Case, Seen
+from tests.battery.http.corpus import CASES
+from tests.battery.http.mutations import cuts
+from tests.battery.http.ours import CANARIES, CANARY, Server, answersIn
+from tests.support.cutting import pieces
+from tests.support.worlds import ROOT
+
+ENOUGH = 600
+SHORT = 3000  # bytes of a case that also comes byte by byte
+
+
+def ways(raw: bytes) -> Iterator[list[bytes]]:
+    yield [raw]
+    yield pieces(raw, 1) if len(raw) <= SHORT else pieces(raw, 4096)
+    yield list(cuts(Random(0), raw))
+
+
+def nameOf(case: Case) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", CASES, ids=nameOf)
+def test_case(case: Case) -> None:
+    requests, end, statuses = case.verdict
+    for cut in ways(case.raw):
+        server = Server()
+        server.feed(cut)
+        assert tuple(server.found) == requests
+        output = server.transport.value()
+        answers = answersIn(output)
+        assert [status for status, _ in answers[: len(requests)]] == [200] * len(requests)
+        assert server.isClosed == (end in ("refused", "closed"))
+        if end == "refused":
+            assert len(answers) == len(requests) + 1
+            status, head = answers[-1]
+            assert status in statuses
+            assert b"\r\nconnection: close" in head.lower()
+        else:
+            assert len(answers) == len(requests)
+        server.feed([CANARIES])
+        if end == "open":
+            assert server.found[len(requests) :] == [Seen(target=CANARY, fields=((b"host", b"canary"),))]
+        elif end != "within":
+            assert tuple(server.found) == requests
+            assert server.transport.value() == output
+        server.end()
+
+
+def test_enoughCases() -> None:
+    """There are enough cases, none twice, and of all ends."""
+    assert len(CASES) >= ENOUGH
+    assert [name for name, count in Counter(case.name for case in CASES).items() if count > 1] == []
+    assert {case.verdict.end for case in CASES} == {"open", "closed", "within", "refused"}
+
+
+def test_rulesAreDocumented() -> None:
+    """Each rule has a case, and docs/smuggling.md has each rule."""
+    page = " ".join((ROOT / "docs" / "smuggling.md").read_text().split())
+    known = {each for each in vars(rules).values() if isinstance(each, rules.Rule)}
+    assert known == {case.rule for case in CASES}
+    assert [each for each in known if f"- {each.section}: {each.text}" not in page] == []
