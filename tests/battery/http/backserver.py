@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from typing import Any
 
 import reactor
 from reactor.http import HTTPFactory, Request, Response
@@ -22,7 +23,7 @@ class Backend:
         self.numbers = itertools.count(1)
         self.log: list[tuple[int, str, str, int]] = []
 
-    async def answer(self, request: Request) -> Response:
+    async def answer(self, request: Any) -> Response:
         """Answer with the target; note the number, the method, the target and the proxy's port."""
         body = await request.body
         number = next(self.numbers)

@@ -246,3 +246,19 @@ refuse(
     rules.OLD_CODING,
     message(b"POST / HTTP/1.0", HOST, b"Connection: keep-alive", b"Transfer-Encoding: chunked", body=BODY) + HIDDEN,
 )
+
+for method in (b"OPTIONS", b"DELETE", b"PUT", b"TRACE", b"FOO"):
+    accept(
+        f"of a {method.decode()}",
+        rules.CHUNKED,
+        message(method + b" / HTTP/1.1", HOST, b"Transfer-Encoding: chunked", body=BODY) + get(),
+        Seen(method, fields=pairs(host=b"a", transfer_encoding=b"chunked"), body=b"hello"),
+        Seen(),
+    )
+accept(
+    "in HTTP/1.2",
+    rules.CHUNKED,
+    message(b"POST / HTTP/1.2", HOST, b"Transfer-Encoding: chunked", body=BODY) + get(),
+    received(b"hello"),
+    Seen(),
+)

@@ -197,3 +197,31 @@ accept(
     read(connection=b"Upgrade", upgrade=b"h2c"),
     end="closed",
 )
+
+accept(
+    "expects, and the next request is the body",
+    rules.EXPECT,
+    post(b"Expect: 100-continue", b"Content-Length: 33") + HIDDEN,
+    posted(HIDDEN, content_length=b"33", expect=b"100-continue"),
+)
+refuse(
+    "expects twice",
+    rules.EXPECT,
+    post(b"Expect: 100-continue", b"Expect: x", b"Content-Length: 5", body=b"hello"),
+    417,
+    400,
+)
+accept(
+    "an option Transfer-Encoding takes nothing away",
+    rules.PERSISTENCE,
+    post(b"Connection: transfer-encoding", b"Transfer-Encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n") + get(),
+    posted(b"hello", connection=b"transfer-encoding", transfer_encoding=b"chunked"),
+    Seen(),
+)
+accept(
+    "an option Content-Length takes nothing away",
+    rules.PERSISTENCE,
+    post(b"Connection: content-length", b"Content-Length: 5", body=b"hello") + get(),
+    posted(b"hello", connection=b"content-length", content_length=b"5"),
+    Seen(),
+)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from reactor.defer import Deferred
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.http import HTTPFactory, Request, Response
@@ -27,21 +28,34 @@ def seenOf(request: Request, body: bytes) -> Seen:
 
 
 class Server:
-    """One connection of a server whose handler waits for the whole body, and notes each request."""
+    """One connection of a server, and the requests that its handler has seen.
 
-    def __init__(self) -> None:
+    The handler reads the whole body, and answers. One that `ignores` bodies answers at once. One that `delays` answers
+    in answerAll(), after everything has come.
+    """
+
+    def __init__(self, ignores: bool = False, delays: bool = False) -> None:
         self.found: list[Seen] = []
-        self.begun = 0
+        self.ignores = ignores
+        self.delays = delays
+        self.delayed: list[Deferred[None]] = []
         self.transport = StringTransport(lenient=True)
         factory = HTTPFactory.forHandler(self.handle, reactor=Clock())
         self.channel: Any = factory.buildProtocol(self.transport.getPeer())
         self.channel.makeConnection(self.transport)
 
-    async def handle(self, request: Request) -> Response:
-        self.begun += 1
-        body = await request.body
+    async def handle(self, request: Any) -> Response:
+        body = b"" if self.ignores else await request.body
         self.found.append(seenOf(request, body))
+        if self.delays:
+            self.delayed.append(Deferred())
+            await self.delayed[-1]
         return Response(200)
+
+    def answerAll(self) -> None:
+        """Let the handler answer the requests that have come, and those that come then."""
+        while self.delayed:
+            self.delayed.pop().callback(None)
 
     def feed(self, pieces: Iterable[bytes]) -> None:
         """Deliver the pieces. Those behind the end come, too, as a transport may have read them already."""

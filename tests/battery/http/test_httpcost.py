@@ -5,12 +5,14 @@ The collector of garbage rests while a connection is measured: what it costs dep
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from math import log
+from typing import Any
 
 import pytest
 
@@ -24,10 +26,12 @@ from tests.battery.http.cases import CRLF, HOST, chunked, get, message, post
 from tests.battery.http.ours import Server, answersIn
 from tests.battery.sizes import size
 from tests.support.cutting import pieces
+from tests.support.worlds import World, dial
 
 EXPONENT = 1.05  # of the processor time over the bytes
 MEMORY = 1 << 20  # bytes
 READ = 65536
+WAITS = 200  # turns in which nothing goes on
 PIPELINED = 16
 MOST = size(64_000, 1_000_000)  # bytes of the longest message, or requests
 
@@ -203,3 +207,44 @@ def test_unanswered() -> None:
     assert transport.producerState == "producing"
     assert [status for status, _ in answersIn(transport.value())] == [200] * count
     channel.connectionLost(Failure(ConnectionDone()))
+
+
+def test_unreadAnswers() -> None:
+    """A peer that asks and does not read is read no further; what waits for it is bounded, and all of it comes."""
+    total, body = size(20_000, 100_000), b"x" * 1000
+    channels = set()
+
+    async def handle(request: Any) -> Response:
+        channels.add(request.channel)
+        return Response(200, body)
+
+    with contextlib.closing(World()) as world, contextlib.ExitStack() as stack:
+        port = world.listen(HTTPFactory.forHandler(handle))
+        stack.enter_context(peer := dial(port, receiveBuffer=READ))
+        peer.setblocking(False)
+        asked, sent, waits, most = get(b"X: " + body) * total, 0, 0, 0
+        while sent < len(asked) and waits < WAITS:
+            try:
+                sent += peer.send(asked[sent : sent + READ])
+                waits = 0
+            except BlockingIOError:
+                waits += 1
+            world.reactor.iterate(0)
+            most = max([most, *(channel.transport.unsent for channel in channels)])
+        isRead = sent == len(asked)
+        assert not isRead
+        assert most <= MEMORY
+        received = 0
+        answer = len(b"HTTP/1.1 200 OK\r\nDate: Mon, 30 Nov 2026 17:00:00 GMT\r\nContent-Length: 1000\r\n\r\n") + len(
+            body
+        )
+
+        def isComplete() -> bool:
+            nonlocal sent, received
+            with contextlib.suppress(BlockingIOError):
+                received += len(peer.recv(1 << 20))
+            with contextlib.suppress(BlockingIOError):
+                sent += peer.send(asked[sent : sent + READ])
+            return received == total * answer
+
+        world.until(isComplete)

@@ -32,29 +32,54 @@ def nameOf(case: Case) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=nameOf)
 def test_case(case: Case) -> None:
-    requests, end, statuses = case.verdict
     for cut in ways(case.raw):
-        server = Server()
-        server.feed(cut)
+        check(case, Server(), cut)
+    check(case, Server(delays=True), [case.raw])
+    checkIgnored(case)
+
+
+def check(case: Case, server: Server, cut: list[bytes]) -> None:
+    """The program sees the requests of the verdict, the peer gets their answers, and the end is as it must be."""
+    requests, end, statuses = case.verdict
+    server.feed(cut)
+    server.answerAll()
+    assert tuple(server.found) == requests
+    output = server.transport.value()
+    answers = answersIn(output)
+    assert [status for status, _ in answers[: len(requests)]] == [200] * len(requests)
+    assert server.isClosed == (end in ("refused", "closed"))
+    if end == "refused":
+        assert len(answers) == len(requests) + 1
+        status, head = answers[-1]
+        assert status in statuses
+        assert b"\r\nconnection: close" in head.lower()
+    else:
+        assert len(answers) == len(requests)
+    server.feed([CANARIES])
+    if end == "open":
+        assert server.found[len(requests) :] == [Seen(target=CANARY, fields=((b"host", b"canary"),))]
+    elif end != "within":
         assert tuple(server.found) == requests
-        output = server.transport.value()
-        answers = answersIn(output)
-        assert [status for status, _ in answers[: len(requests)]] == [200] * len(requests)
-        assert server.isClosed == (end in ("refused", "closed"))
-        if end == "refused":
-            assert len(answers) == len(requests) + 1
-            status, head = answers[-1]
-            assert status in statuses
-            assert b"\r\nconnection: close" in head.lower()
-        else:
-            assert len(answers) == len(requests)
+        assert server.transport.value() == output
+    server.end()
+
+
+def checkIgnored(case: Case) -> None:
+    """A program that reads no body sees the same requests, and no part of a body is one."""
+    requests, end, _ = case.verdict
+    server = Server(ignores=True)
+    server.feed([case.raw])
+    if end == "open":
         server.feed([CANARIES])
-        if end == "open":
-            assert server.found[len(requests) :] == [Seen(target=CANARY, fields=((b"host", b"canary"),))]
-        elif end != "within":
-            assert tuple(server.found) == requests
-            assert server.transport.value() == output
-        server.end()
+    wanted = [each._replace(body=b"") for each in requests]
+    if end == "open" and not server.isClosed:
+        wanted.append(Seen(target=CANARY, fields=((b"host", b"canary"),)))
+    # A request with a body that is refused, or does not come, is seen as soon as its head is there.
+    more = server.found[len(wanted) :] if end in ("refused", "within") else []
+    assert server.found == wanted[: len(server.found)] + more
+    assert len(more) <= 1
+    assert b"/hidden" not in [each.target for each in more]
+    server.end()
 
 
 def test_enoughCases() -> None:
