@@ -80,3 +80,24 @@ accept(
     received(b"x" * BODY),
     Seen(),
 )
+refuse("three fields of 7000 bytes", rules.LARGE_FIELDS, get(*[b"X: " + b"y" * 6997] * 3) + HIDDEN, 431)
+refuse("four fields of 4 KiB", rules.LARGE_FIELDS, get(*[b"X: " + b"y" * 4093] * 4) + HIDDEN, 431)
+accept(
+    "two fields of 8000 bytes",
+    rules.LARGE_FIELDS,
+    get(b"X: " + b"y" * 7997, b"Y: " + b"z" * 7997) + get(),
+    Seen(fields=((b"host", b"a"), (b"x", b"y" * 7997), (b"y", b"z" * 7997))),
+    Seen(),
+)
+refuse(
+    "a head of 15 KiB, and trailers of 2 KiB",
+    rules.LARGE_FIELDS,
+    post(
+        b"X: " + b"y" * 7500,
+        b"X: " + b"y" * 7500,
+        b"Transfer-Encoding: chunked",
+        body=b"0\r\nX: " + b"y" * 2000 + b"\r\n\r\n",
+    )
+    + HIDDEN,
+    431,
+)

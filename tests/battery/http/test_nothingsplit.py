@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar
 
+import h11
 import pytest
 
 from reactor.http import Headers, HTTPFactory, Request, Response
 from reactor.task import Clock
 from reactor.testing import StringTransport
-from tests.battery.http.cases import get
+from tests.battery.http.cases import HOST, get, message
 from tests.battery.http.ours import answersIn
 
 Give = Callable[[Any, bytes], object]
@@ -139,3 +141,86 @@ def test_ofAHandler(text: bytes, caplog: pytest.LogCaptureFixture) -> None:
     assert status == 500
     assert b"Injected" not in transport.value()
     assert "ValueError" in caplog.text
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    for piece in (b"HTTP/1.1 200 OK\r\n", b"\r\n\r\n"):
+        yield piece
+
+
+BODIES: dict[str, Callable[[], Any]] = {
+    "nothing": lambda: b"",
+    "bytes": lambda: b"HTTP/1.1 200 OK\r\n\r\n",
+    "an iterable": lambda: [b"HTTP/1.1 200 OK\r\n", b"", b"\r\n"],
+    "asynchronous pieces": pieces,
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("code", [200, 204, 206, 304, 404, 503])
+def test_oneAnswerForEach(code: int, body: str) -> None:
+    """h11 reads as many answers as there were requests, whatever the codes, the methods and the bodies are."""
+    for fields in (None, {"X": "y"}):
+
+        async def handle(request: Request, fields: Any = fields) -> Response:
+            return Response(code, BODIES[body](), fields)
+
+        transport = StringTransport(lenient=True)
+        channel = HTTPFactory.forHandler(handle, reactor=Clock()).buildProtocol(transport.getPeer())
+        assert channel is not None
+        channel.makeConnection(transport)
+        methods = (b"GET", b"HEAD", b"POST", b"GET")
+        channel.dataReceived(b"".join(message(method + b" / HTTP/1.1", HOST) for method in methods))
+        client = h11.Connection(h11.CLIENT)
+        client.receive_data(transport.value())
+        for number, method in enumerate(methods):
+            client.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
+            client.send(h11.EndOfMessage())
+            answer = client.next_event()
+            assert isinstance(answer, h11.Response)
+            assert answer.status_code == code
+            while not isinstance(event := client.next_event(), h11.EndOfMessage):
+                assert isinstance(event, h11.Data)
+                assert method != b"HEAD"
+            if number + 1 < len(methods):
+                client.start_next_cycle()
+        assert client.trailing_data == (b"", False)
+
+
+FRAMING: dict[str, Any] = {
+    "a coding": {"Transfer-Encoding": "chunked"},
+    "a coding that is none": {"Transfer-Encoding": "identity"},
+    "two lengths": {"Content-Length": ["5", "6"]},
+    "two equal lengths": {"Content-Length": ["5", "5"]},
+    "a list of lengths": {"Content-Length": "5, 5"},
+    "a negative length": {"Content-Length": "-5"},
+    "a signed length": {"Content-Length": "+5"},
+    "a length that is too small": {"Content-Length": "4"},
+    "a length that is too large": {"Content-Length": "6"},
+    "a length of other digits": {"Content-Length": "\u0665"},
+}
+
+
+@pytest.mark.parametrize("what", FRAMING)
+def test_framingThatIsWrong(what: str) -> None:
+    """A Response is as long as its body; the server alone decides about its framing."""
+    with pytest.raises(ValueError, match=r"length|Transfer-Encoding"):
+        Response(200, b"hello", FRAMING[what])
+
+
+@pytest.mark.parametrize("fields", [each for each in FRAMING.values() if "Content-Length" in each])
+def test_framingThatARequestSets(fields: dict[str, Any]) -> None:
+    """Nothing but the announced bytes goes out for a Request that sets the length itself, or nothing at all."""
+    given = fields["Content-Length"]
+
+    def give(request: Any, text: bytes) -> None:
+        request.responseHeaders.setRawHeaders(b"Content-Length", given if isinstance(given, list) else [given])
+        request.write(b"hello")
+        request.finish()
+
+    _, output = answered(give, b"", isAtOnce=True)
+    lengths = re.findall(rb"(?i)content-length: (.*)\r\n", output)
+    assert len(lengths) <= 1
+    if lengths:
+        assert lengths[0].isdigit()
+        assert len(output.partition(b"\r\n\r\n")[2]) <= int(lengths[0])
