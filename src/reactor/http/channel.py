@@ -30,8 +30,9 @@ The input of a connection is in one of these phases; the phase says what the con
 `requests` holds the requests that are not answered, in their order. The first one writes to the transport, the others
 keep what they write (`queued`). With `maxPipelined` requests the channel reads no more until one is answered.
 
-Reading stops for as long as one of three causes holds (`_holds`). The peer does not take our output, too many requests
-wait, or a handler takes its body slower than it comes. While the peer takes no output, `stallTime` is the deadline.
+Reading stops for as long as one of four causes holds (`_holds`). The peer does not take our output, too many requests
+wait, a handler takes its body slower than it comes, or CONNECT has no answer: what follows it may be no HTTP. While the
+peer takes no output, `stallTime` is the deadline.
 
 A connection that ends while the peer may still send is not closed at once. Closing a socket with unread input resets
 the connection, and the reset may destroy the answer on its way. So our half ends, and input is dropped until the peer
@@ -75,7 +76,7 @@ log = getLogger("reactor.http")
 IDLE, HEAD, BODY, BUSY, ENDING, TAKEN = range(6)
 
 # Causes to read nothing.
-OUTPUT, QUEUE, CONTENT = 1, 2, 4
+OUTPUT, QUEUE, CONTENT, TUNNEL = 1, 2, 4, 8
 
 MIN_RATE = 240  # bytes a second
 GRACE = 5.0  # seconds
@@ -220,7 +221,9 @@ class HTTPChannel(LineReceiver):
             endWait(self)
         if len(requests) >= self.maxPipelined:
             self._hold(QUEUE)
-        if not request.persistent and method != b"CONNECT":
+        if method == b"CONNECT":
+            self._hold(TUNNEL)
+        elif not request.persistent:
             self._takeNoMore()
             self._isOver = True
         if not request.streams:

@@ -41,9 +41,14 @@ class Explained(NamedTuple):
 
 
 def plain(seen: Seen) -> Seen:
-    """A request without what parsers may write in their own way: h11 puts a coding's name into lower case."""
-    fields = tuple((name, value.lower() if name == CODING else value) for name, value in seen.fields)
-    return seen._replace(fields=fields)
+    """A request without what parsers may write in their own way.
+
+    h11 puts a coding's name into lower case. We replace Host by the authority of a whole URI (RFC 9112, 3.2.2).
+    """
+    fields = seen.fields
+    if b"://" in seen.target:
+        fields = tuple(pair for pair in fields if pair[0] != b"host")
+    return seen._replace(fields=tuple((name, value.lower() if name == CODING else value) for name, value in fields))
 
 
 def difference(ours: Reading, theirs: Reading) -> str | None:
