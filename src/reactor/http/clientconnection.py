@@ -52,7 +52,7 @@ class Owner(Protocol):
         """The connection has ended."""
 
     def repeat(self, exchange: Exchange) -> None:
-        """The server had ended the connection before it got the request: send it on a new one."""
+        """The server has most probably not got the request: send it on a new connection. `ended` is called next."""
 
 
 class ClientConnection(LineReceiver):
@@ -73,7 +73,6 @@ class ClientConnection(LineReceiver):
         self._hasHeard = False
         self._wait: Any = None
         self.exchangeCount = 0
-        self.isFit = True
 
     def connectionMade(self) -> None:
         """Tell the pool, which begins an exchange."""
@@ -168,7 +167,8 @@ class ClientConnection(LineReceiver):
         if code == 101 and not request.upgrades:
             raise HTTPError(502, "101 without a request for it")
         length = responseLength(known, minor, code, request.method)
-        self._persists = persists(known, minor) and not request.closes
+        staysOpen = persists(known, minor)
+        self._persists = staysOpen and not request.closes
         size, count = self._size, len(pairs)
         self._clearHead()
         kind = NoInflow if code == 101 else Inflow
@@ -180,7 +180,8 @@ class ClientConnection(LineReceiver):
         )
         body = ResponseBody(inflow, exchange.maxBody, getattr(exchange.reactor, "callFromThread", _never))
         response = ClientResponse(code, reason, minor, Headers.ofPairs(pairs), body, inflow)
-        self._dropUnsent()
+        if self._sender is not None and (self._wait is not None or (code >= 300 and not staysOpen)):
+            self._dropUnsent()
         exchange.answered(inflow)
         if code == 101:
             self.pauseProducing()
@@ -204,11 +205,10 @@ class ClientConnection(LineReceiver):
             self._sendBody()
 
     def _dropUnsent(self) -> None:
-        """The response is there before the body was sent: RFC 9110, 10.1.1 and RFC 9112, 9.3."""
-        if self._sender is not None and (self._wait is not None or not self._persists):
-            self._stopWaiting()
-            self._stopSending()
-            self._persists = False
+        """The server does not want the body: RFC 9110, 10.1.1 and RFC 9112, 9.5. It may still expect one here."""
+        self._stopWaiting()
+        self._stopSending()
+        self._persists = False
 
     # Its body.
 
@@ -278,7 +278,6 @@ class ClientConnection(LineReceiver):
             self.closeIdle()
 
     def _leave(self) -> None:
-        self.isFit = False
         self._exchange = None
         self._decoder = None
         self._stopWaiting()
@@ -320,7 +319,9 @@ class ClientConnection(LineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End the exchange: a body may end in this way, and a head may not."""
         exchange, decoder = self._exchange, self._decoder
-        wasFit = self.isFit
+        if exchange is not None and exchange.phase == SENT and self._mayRepeat(exchange):
+            self._owner.repeat(exchange)
+            exchange = None
         self._leave()
         self._owner.ended(self)
         if exchange is None:
@@ -332,8 +333,6 @@ class ClientConnection(LineReceiver):
                 exchange.inflow.end()
             else:
                 exchange.fail(BodyLost(f"the connection ended before the body did: {reason.getErrorMessage()}"))
-        elif wasFit and self._mayRepeat(exchange):
-            self._owner.repeat(exchange)
         else:
             text = f"the connection ended before the head of the response: {reason.getErrorMessage()}"
             exchange.fail(NoResponse(text, reason.value))

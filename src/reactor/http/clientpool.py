@@ -104,7 +104,7 @@ class Pool:
         self._open: set[ClientConnection] = set()
         self._connecting: set[_Connecting] = set()
         self._idle: dict[ClientConnection, IDelayedCall] = {}  # the one that is idle longest comes first
-        self._isServing = False
+        self._unserved: deque[_Host] = deque()
         self._ended: Deferred[None] | None = None
         self.isClosed = False
         self.openedCount = 0
@@ -143,7 +143,7 @@ class Pool:
             connection.closeNow()
         ended: Deferred[None] = Deferred()
         if self._ended is not None:
-            self._ended.chainDeferred(ended)
+            ended.chainDeferred(self._ended)
         self._ended = ended
         self._tellEnded()
         return ended
@@ -167,7 +167,7 @@ class Pool:
         """See clientconnection.Owner."""
         host = self._hosts[self._origins[connection]]
         waiting = host.waiting
-        if self.isClosed or (not waiting and not self._mostIdle) or (waiting and waiting[0].isRepeated):
+        if self.isClosed or not (waiting or self._mostIdle):
             connection.closeIdle()
         elif waiting:
             self._reuse(connection, waiting.popleft())
@@ -191,16 +191,13 @@ class Pool:
         self._tellEnded()
 
     def repeat(self, exchange: Exchange) -> None:
-        """See clientconnection.Owner."""
+        """See clientconnection.Owner. It is the first in line, and so gets the place of the connection that ends."""
         exchange.isRepeated = True
         exchange.phase = WAITING
         self.repeatedCount += 1
-        host = self._hosts.setdefault(exchange.request.destination.origin, _Host())
+        host = self._hosts[exchange.request.destination.origin]
         exchange.giveUp = lambda: self._leaveLine(host, exchange)
         host.waiting.appendleft(exchange)
-        if host.count >= self._perHost and host.idle:
-            host.idle[0].closeIdle()
-        self._serve(host)
 
     # The rest is its own.
 
@@ -228,16 +225,19 @@ class Pool:
             self._hosts.pop(origin, None)
 
     def _serve(self, host: _Host) -> None:
-        """Make connections for those that wait. It is a loop, since an attempt may fail at once."""
-        if self._isServing:
-            self._reactor.callLater(0, self._serve, host)
+        """Make connections for those that wait. It is a loop, since each attempt may fail at once."""
+        self._unserved.append(host)
+        if len(self._unserved) > 1:
             return
-        self._isServing = True
         try:
-            while host.waiting and host.count < self._perHost:
-                self._connect(host, host.waiting.popleft())
+            while self._unserved:
+                host = self._unserved[0]
+                if host.waiting and host.count < self._perHost:
+                    self._connect(host, host.waiting.popleft())
+                else:
+                    self._unserved.popleft()
         finally:
-            self._isServing = False
+            self._unserved.clear()
 
     def _connect(self, host: _Host, exchange: Exchange) -> None:
         attempt = _Connecting(self, exchange)
