@@ -42,7 +42,7 @@ COMMAND = PAGES["docs/command.md"]
 WORDS = 1100  # of the README: it is one page
 DEADLINE = 30.0
 
-SERVER, CLIENT, BEYOND, STREAMS, IN_MEMORY = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SERVER, CLIENT, BEYOND, STREAMS, LIBRARIES, IN_MEMORY = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def between(text: str, mark: str) -> str:

@@ -36,7 +36,7 @@ class Wire(StringTransport):
         self.protocol.dataReceived(data)
 
     def asked(self) -> bytes:
-        """What the client has sent since the last call."""
+        """The bytes that the client has sent since the last call."""
         data = self.value()
         self.clear()
         return data
@@ -92,7 +92,7 @@ class MemoryWorld:
 
 
 class Asked:
-    """What has become of a Deferred: a `result`, or an `error`."""
+    """The outcome of a Deferred: a `result`, or an `error`."""
 
     def __init__(self, deferred: Deferred[Any]) -> None:
         self.deferred = deferred
@@ -111,7 +111,7 @@ class Asked:
         return self.result is not None or self.error is not None
 
     def body(self, limit: int | None = None) -> Asked:
-        """What becomes of the whole body."""
+        """The outcome of the whole body."""
         return Asked(self.result.body.whole(limit))
 
 

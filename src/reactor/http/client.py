@@ -93,9 +93,9 @@ class Client:
           of the request's body. Later it is the longest pause in the response's body.
         - `maxBody`: bytes of a body that is awaited whole.
 
-        With the field `Expect: 100-continue`, the body is sent after a 100, or after one second. A request on a kept
-        connection that the server has just ended is sent once more, if its method is idempotent and its body is bytes
-        (RFC 9110, 9.2.2). Cancelling the Deferred gives the request up.
+        With the field `Expect: 100-continue`, the body is sent after a 100, or after one second. A request may meet the
+        end of a kept connection. It is sent once more then, if its method is idempotent (RFC 9110, 9.2.2) and its body
+        is bytes. Cancelling the Deferred gives the request up.
 
         ValueError at once, and nothing is sent, for a method, URL, name or value that could be read as anything else.
         So it is for contradictions about the body, and for CONNECT. TypeError for other types. RuntimeError after

@@ -1,8 +1,8 @@
 """A connection of the client: requests go out one after the other, and each response comes back before the next.
 
-A head comes in line mode, its lines are gathered until the empty one. A body comes in raw mode. Between two exchanges
-the connection is in raw mode, too. So whatever the server then sends is noticed, even half a line, and never taken for
-the answer to the next request: the connection is closed.
+A head comes in line mode, and its lines are gathered until the empty one. A body comes in raw mode. Between two
+exchanges the connection is in raw mode, too. Data that the server then sends is noticed, even half a line, and ends the
+connection. It is never taken for the answer to the next request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a request of the client fails with, beside the errors of connections in reactor.error."""
+"""The errors of the client's requests, beside those of connections in reactor.error."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class _Host:
-    """What a pool has for one server. `count` includes the connections that are being made."""
+    """The share of one server in a pool. `count` includes the connections that are being made."""
 
     __slots__ = ("count", "idle", "waiting")
 

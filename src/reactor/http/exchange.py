@@ -94,7 +94,7 @@ class Exchange:
         self.restart()
 
     def tell(self, result: ClientResponse | Failure) -> None:
-        """Give the program the response, or the failure. What it then does may end the exchange."""
+        """Give the program the response, or the failure. Its callbacks may end the exchange."""
         response, self._response = self._response, None
         if response is not None:
             response.callback(result)

@@ -30,7 +30,7 @@ class Origin(NamedTuple):
 
 
 class Destination(NamedTuple):
-    """What a URL stands for: the server, the value of the field Host, and the target of the request line."""
+    """The meaning of a URL: the server, the value of the field Host, and the target of the request line."""
 
     origin: Origin
     hostField: bytes

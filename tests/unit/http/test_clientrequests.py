@@ -1,4 +1,4 @@
-"""What a request of the client looks like on the wire, and what is refused before anything is sent."""
+"""Requests of the client as they stand on the wire, and those that are refused before anything is sent."""
 
 from __future__ import annotations
 

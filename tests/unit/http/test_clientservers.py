@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pathlib
 import shutil
 import signal
@@ -20,42 +19,12 @@ from reactor.http.client import Client
 from reactor.http.clienterrors import BodyTooLarge, NoResponse
 from tests.support.httpclients import ServerWorld
 from tests.support.tlsworlds import certificatePath
-from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, refusedPort
+from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, ROOT, refusedPort
 
 LARGE = bytes(range(256)) * 40960  # 10 MiB
 PAGE = b"<p>a page</p>\n"
 
-NGINX = """
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log {folder}/error.log;
-events {{ worker_connections 64; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    default_type text/html;
-    server {{
-        listen {host}:{port};
-        listen {host}:{tls} ssl;
-        ssl_certificate {certificate};
-        ssl_certificate_key {certificate};
-        client_max_body_size 0;
-        root {folder}/files;
-        location /few {{ keepalive_requests 2; rewrite ^ /page.html break; }}
-        location /chunked {{ ssi on; rewrite ^ /ssi.html break; }}
-        location /none {{ return 204; }}
-        location /elsewhere {{ return 301 http://other.test/; }}
-        location /small {{ client_max_body_size 1k; proxy_pass http://{host}:{port}/none; }}
-        location /any {{ proxy_pass http://{host}:{port}/none; proxy_method GET; }}
-        location /nothing {{ return 444; }}
-    }}
-}}
-"""
+NGINX = ROOT / "tests" / "support" / "nginx.conf"
 
 APP = '''
 import hashlib, http
@@ -160,11 +129,11 @@ def nginx(start: Start, tmp_path: pathlib.Path) -> list[str]:
     (files / "large.bin").write_bytes(LARGE)
     (files / "ssi.html").write_bytes(b"<!--#echo var='none' -->" + PAGE * 1000)
     port, tls = refusedPort(), refusedPort()
-    text = NGINX.format(folder=tmp_path, host=LOOPBACK, port=port, tls=tls, certificate=certificatePath())
+    text = NGINX.read_text()
+    values = {"folder": tmp_path, "host": LOOPBACK, "port": port, "tls": tls, "certificate": certificatePath()}
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", str(value))
     (tmp_path / "nginx.conf").write_text(text)
-    if os.geteuid() == 0:
-        for path in (tmp_path, *tmp_path.parents[:2]):
-            path.chmod(0o755)
     command = shutil.which("nginx")
     assert command is not None
     start(port, command, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "error.log"))
