@@ -1,6 +1,6 @@
 """A connection of the client: requests go out one after the other, and each response comes back before the next.
 
-A head comes in line mode, and its lines are gathered until the empty one. A body comes in raw mode. Between two
+A head comes in line mode, in batches of lines that end at the empty one. A body comes in raw mode. Between two
 exchanges the connection is in raw mode, too. Data that the server then sends is noticed, even half a line, and ends the
 connection. It is never taken for the answer to the next request.
 """
@@ -59,6 +59,7 @@ class ClientConnection(LineReceiver):
     """See the module. `exchangeCount` is the number of exchanges that have begun here."""
 
     MAX_LENGTH = MAX_LINE
+    batchEndsAtEmptyLine = True
 
     def __init__(self, owner: Owner, connected: Callable[[ClientConnection], None]) -> None:
         self._owner = owner
@@ -103,10 +104,8 @@ class ClientConnection(LineReceiver):
             self._sendBody()
 
     def _waitsForProgram(self) -> bool:
-        sender, exchange = self._sender, self._exchange
-        if sender is None or exchange is None or exchange.phase != SENT:
-            return False
-        return self._wait is None and not sender.isPaused
+        sender = self._sender
+        return sender is not None and self._wait is None and not sender.isPaused
 
     def _sendBody(self) -> None:
         self._stopWaiting()
@@ -125,28 +124,34 @@ class ClientConnection(LineReceiver):
             return
         if failure is not None:
             exchange.fail(failure)
-        elif exchange.phase == SENT:
+        else:
             exchange.restart()
 
     # The head of a response.
 
-    def lineReceived(self, line: bytes) -> None:
-        """A line of a head. Its size is checked line by line."""
+    def linesReceived(self, lines: list[bytes]) -> None:
+        """Lines of a head, up to the empty one that ends it, or as many as have come."""
         self._hasHeard = True
-        if line:
-            self._size += len(line) + 2
-            self._lines.append(line)
-            if self._size > MAX_HEAD:
-                self._refuse(f"the head of the response has more than {MAX_HEAD} bytes")
-            elif len(self._lines) > MAX_FIELDS + 1:
-                self._refuse(f"the head of the response has more than {MAX_FIELDS} fields")
-            return
-        try:
-            minor, code, reason = parseStatusLine(self._lines[0] if self._lines else b"")
-            pairs, known = parseFields(_unfolded(self._lines[1:]))
-            self._headReceived(minor, code, reason, pairs, known)
-        except HTTPError as error:
-            self._refuse(error.text)
+        held = self._lines
+        held += lines
+        self._size += sum(map(len, lines)) + 2 * len(lines)
+        isWhole = not lines[-1]
+        # The empty line counts in neither limit, and the first line not as a field.
+        if self._size - 2 * isWhole > MAX_HEAD:
+            self._refuse(f"the head of the response has more than {MAX_HEAD} bytes")
+        elif len(held) - isWhole > MAX_FIELDS + 1:
+            self._refuse(f"the head of the response has more than {MAX_FIELDS} fields")
+        elif isWhole:
+            held.pop()
+            try:
+                self._headLinesReceived(held)
+            except HTTPError as error:
+                self._refuse(error.text)
+
+    def _headLinesReceived(self, lines: list[bytes]) -> None:
+        minor, code, reason = parseStatusLine(lines[0] if lines else b"")
+        pairs, known = parseFields(_unfolded(lines[1:]))
+        self._headReceived(minor, code, reason, pairs, known)
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Give up: no line of a head is that long."""
@@ -341,7 +346,8 @@ class ClientConnection(LineReceiver):
         """Whether the server has most probably ended an idle connection, and a second time does no harm."""
         request = exchange.request
         isStale = self.exchangeCount > 1 and not self._hasHeard and not self.heldSize
-        return isStale and not exchange.isRepeated and request.isIdempotent and request.isReplayable
+        hasItsBody = request.isReplayable or self._wait is not None
+        return isStale and not exchange.isRepeated and request.isIdempotent and hasItsBody
 
 
 def _unfolded(lines: list[bytes]) -> list[bytes]:

@@ -282,6 +282,20 @@ def test_notRepeatedWithABodyThatIsUsedUp() -> None:
     assert isinstance(asked.error, NoResponse)
 
 
+def test_repeatedWithABodyThatIsHeldBack() -> None:
+    """Nothing has been asked of the iterable before the 100."""
+    world = MemoryWorld()
+    wire = used(world)
+    asked = world.ask("PUT", URL, {"Expect": "100-continue"}, iter([b"x"]))
+    wire.ends()
+    fresh = world.connect()
+    fresh.clear()
+    fresh.says(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert fresh.asked() == b"1\r\nx\r\n0\r\n\r\n"
+    fresh.says(NOTHING)
+    assert asked.result
+
+
 def test_repeatedKeepsItsDeadline() -> None:
     world = MemoryWorld(timeout=10)
     wire = used(world)
@@ -364,23 +378,48 @@ def test_earlyResponseLetsTheUploadGoOn() -> None:
     assert world.client.idleCount == 1
 
 
-def test_theProgramMayTakeItsTimeForABody() -> None:
-    """The deadline does not count while the program gives no piece. It does while the peer takes none."""
-
-    gate: list[Any] = []
+@pytest.mark.parametrize("hasBegun", [False, True])
+def test_theProgramMayTakeItsTimeForABody(hasBegun: bool) -> None:
+    """The deadline does not count while the program gives no piece, whether the response has begun or not."""
+    gate: Deferred[None] = Deferred()
 
     async def pieces() -> Any:
         yield b"a"
-        gate.append(Deferred())
-        await gate[0]
+        await gate
         yield b"b"
 
     world = MemoryWorld(timeout=10)
     asked = world.ask("POST", body=pieces())
     wire = world.connect()
+    if hasBegun:
+        wire.says(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n")
+        asked = asked.body()
     world.reactor.pump([5] * 20)
     assert not asked.isOver
-    gate[0].callback(None)
+    gate.callback(None)
+    world.reactor.advance(9.9)
+    assert not asked.isOver
+    world.reactor.advance(0.1)
+    assert isinstance(asked.error, TimeoutError)
+    assert wire.aborted
+
+
+def test_aPeerThatTakesNothing() -> None:
+    """The deadline counts while the peer takes none of the body. When it takes some, the deadline begins anew."""
+
+    class Slow(Wire):
+        def write(self, data: Any) -> None:
+            super().write(data)
+            if self.producer is not None:
+                self.producer.pauseProducing()
+
+    world = MemoryWorld(timeout=10)
+    asked = world.ask("POST", body=iter([b"a", b"b", b"c", b"d"]))
+    wire = world.connect(Slow)
+    for _ in range(2):
+        world.reactor.advance(9.9)
+        wire.producer.resumeProducing()
+    assert wire.value().endswith(b"1\r\nc\r\n")
     world.reactor.advance(9.9)
     assert not asked.isOver
     world.reactor.advance(0.1)
