@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from reactor._faces import publish
 from reactor.http.channel import HTTPChannel
+from reactor.http.client import Client, request
+from reactor.http.clienterrors import BadResponse, BodyTooLarge, ClientClosed, NoResponse, RequestFailed
 from reactor.http.codes import (
     ACCEPTED,
     ALREADY_REPORTED,
@@ -76,6 +78,7 @@ from reactor.http.errors import BodyLost, HTTPError
 from reactor.http.factory import HTTPFactory
 from reactor.http.grammar import InvalidHeaderName
 from reactor.http.headers import Headers
+from reactor.http.incoming import ClientResponse, ResponseBody
 from reactor.http.oldclient import HTTPClient
 from reactor.http.requests import Request
 from reactor.http.response import Response
@@ -146,17 +149,26 @@ __all__ = [
     "UPGRADE_REQUIRED",
     "USE_PROXY",
     "VARIANT_ALSO_NEGOTIATES",
+    "BadResponse",
     "BodyLost",
+    "BodyTooLarge",
+    "Client",
+    "ClientClosed",
+    "ClientResponse",
     "HTTPChannel",
     "HTTPClient",
     "HTTPError",
     "HTTPFactory",
     "Headers",
     "InvalidHeaderName",
+    "NoResponse",
     "Request",
+    "RequestFailed",
     "Response",
+    "ResponseBody",
     "datetimeToLogString",
     "datetimeToString",
+    "request",
     "stringToDatetime",
 ]
 
