@@ -21,6 +21,7 @@ from reactor.http.head import (
     MAX_FIELDS,
     MAX_HEAD,
     MAX_LINE,
+    UNTIL_CLOSE,
     Pair,
     parseFields,
     parseStatusLine,
@@ -171,8 +172,11 @@ class ClientConnection(LineReceiver):
         request = exchange.request
         if code == 101 and not request.upgrades:
             raise HTTPError(502, "101 without a request for it")
+        # As if there were a body: a contradiction is one behind HEAD, too.
+        framed = responseLength(known, minor, 200, b"GET")
         length = responseLength(known, minor, code, request.method)
-        staysOpen = persists(known, minor)
+        # A 204 that speaks of a body may be followed by one, and that by our next response (RFC 9112, 6.1 and 6.3).
+        staysOpen = persists(known, minor) and (code != 204 or framed in (0, UNTIL_CLOSE))
         self._persists = staysOpen and not request.closes
         size, count = self._size, len(pairs)
         self._clearHead()

@@ -50,6 +50,9 @@ BODIES: dict[str, tuple[str, bytes, bytes, bool]] = {
     "HEAD": ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"", True),
     "HEAD chunked": ("HEAD", CHUNKED, b"", True),
     "204": ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", b"", True),
+    "204 with a length": ("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", b"", True),
+    "204 that speaks of a body": ("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", b"", False),
+    "204 that speaks of chunks": ("GET", b"HTTP/1.1 204\r\nTransfer-Encoding: chunked\r\n\r\n", b"", False),
     "304": ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b"", True),
     "close": ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx", b"x", False),
     "close among others": (
@@ -166,6 +169,8 @@ BAD_HEADS = {
     "empty length": b"HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
     "endless length": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
     "length and coding": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "length and coding without a body": (b"HTTP/1.1 204 No\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    "another coding without a body": b"HTTP/1.1 304 No\r\nTransfer-Encoding: xchunked\r\n\r\n",
     "coding in 1.0": b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
     "chunked twice": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
     "gzip": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
