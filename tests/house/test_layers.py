@@ -273,6 +273,7 @@ def test_nothingInThePackageIsTimedByTheCalendar() -> None:
         "reactor._functions": {"seconds"},
         "reactor.aio.serving": {"seconds", "time"},
         "reactor.http.dates": {"time"},
+        "reactor.http.files": {"time"},
         "reactor.loops.base": {"seconds", "time"},
         "reactor.task.scheduled": {"seconds"},
         "reactor.testing.wire": {"seconds"},
