@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import http.client
 import importlib
 import inspect
 import pathlib
@@ -42,7 +43,7 @@ COMMAND = PAGES["docs/command.md"]
 WORDS = 1100  # of the README: it is one page
 DEADLINE = 30.0
 
-SERVER, CLIENT, BEYOND, STREAMS, LIBRARIES, IN_MEMORY = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SERVER, CLIENT, BEYOND, WEB, STREAMS, LIBRARIES, IN_MEMORY = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def between(text: str, mark: str) -> str:
@@ -127,6 +128,24 @@ def test_beyondTwisted(start: Start) -> None:
     with closing(connected(server, batches)) as sock, sock.makefile("rb") as file:
         sock.sendall(b"first\nsecond\r\n" + b"x" * 1001 + b"\nthird\n")
         assert [file.readline() for _ in range(4)] == [b"FIRST\n", b"SECOND\n", b"too long\n", b"THIRD\n"]
+    stop(server)
+
+
+def test_httpBesideTheLines(start: Start) -> None:
+    """Fifteen lines: a server of lines, and its health on another port."""
+    assert len(WEB.strip().splitlines()) <= 15
+    server, (lines, web) = start(WEB)
+    with closing(connected(server, lines)) as sock:
+        sock.sendall(b"one\r\ntwo\r\nthree\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(1) == b""
+    answers = {}
+    for path in ("/healthz", "/other"):
+        with closing(http.client.HTTPConnection("127.0.0.1", web, timeout=DEADLINE)) as client:
+            client.request("GET", path)
+            response = client.getresponse()
+            answers[path] = (response.status, response.read())
+    assert answers == {"/healthz": (200, b"3 lines\n"), "/other": (404, b"3 lines\n")}
     stop(server)
 
 
@@ -217,7 +236,7 @@ def test_commandLines() -> None:
     """Every `linereactor` line is one that the command's parser takes, and every option named is one of its options."""
     for page in (README, COMMAND):
         lines = re.findall(r"^linereactor (.*?)(?:  +#.*)?$", page, re.MULTILINE)
-        assert len(lines) == 5
+        assert len(lines) == 7
         for line in lines:
             makeParser().parse_args(line.split())
     helps = "".join(subcommand.format_help() for subcommand in subparsers().values())

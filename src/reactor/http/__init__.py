@@ -77,6 +77,7 @@ from reactor.http.dates import datetimeToLogString, datetimeToString, stringToDa
 from reactor.http.errors import BodyLost, HTTPError
 from reactor.http.factory import HTTPFactory
 from reactor.http.grammar import InvalidHeaderName
+from reactor.http.handling import HandledRequest
 from reactor.http.headers import Headers
 from reactor.http.incoming import ClientResponse, ResponseBody
 from reactor.http.oldclient import HTTPClient
@@ -159,6 +160,7 @@ __all__ = [
     "HTTPClient",
     "HTTPError",
     "HTTPFactory",
+    "HandledRequest",
     "Headers",
     "InvalidHeaderName",
     "NoResponse",

@@ -25,7 +25,7 @@ def combinedLogFormatter(timestamp: str, request: Any) -> str:
     then the number of bytes of the body, the Referer and the User-Agent. A missing value is `-`. The user is the name
     of Basic authentication that the client gave, whether the program accepted it or not.
     """
-    return _line(timestamp, request, getattr(request.getClientAddress(), "host", None))
+    return f"{quoted(peerOf(request))} - {_userOf(request)} {timestamp} {requestText(request)}"
 
 
 def proxiedLogFormatter(timestamp: str, request: Any) -> str:
@@ -34,23 +34,20 @@ def proxiedLogFormatter(timestamp: str, request: Any) -> str:
     Use it only behind a proxy that sets this header: a client can send any text in it.
     """
     values = request.requestHeaders.getRawHeaders(b"x-forwarded-for") or [b""]
-    return _line(timestamp, request, bytes(values[0]).split(b",")[0].strip())
+    host = bytes(values[0]).split(b",")[0].strip()
+    return f"{quoted(host)} - {_userOf(request)} {timestamp} {requestText(request)}"
 
 
-def _line(timestamp: str, request: Any, host: str | bytes | None) -> str:
+def peerOf(request: Any) -> str:
+    """Return the client's address as text; `-` if it has none, as over a UNIX socket."""
+    return str(getattr(request.getClientAddress(), "host", "-"))
+
+
+def requestText(request: Any) -> str:
+    """Return the part of the line behind the time: the request, its answer, and the client's own words."""
     line = b" ".join(_bytesOf(part) for part in (request.method, request.uri, request.clientproto))
-    words = (
-        _quoted(host),
-        "-",
-        _userOf(request),
-        timestamp,
-        _quoted(line),
-        str(request.code),
-        str(request.sentLength or "-"),
-        _quoted(request.getHeader(b"referer")),
-        _quoted(request.getHeader(b"user-agent")),
-    )
-    return " ".join(words)
+    agent, referer = request.getHeader(b"user-agent"), request.getHeader(b"referer")
+    return f"{quoted(line)} {request.code} {request.sentLength or '-'} {quoted(referer)} {quoted(agent)}"
 
 
 def _userOf(request: Any) -> str:
@@ -58,14 +55,14 @@ def _userOf(request: Any) -> str:
     name = _bytesOf(request.getUser() or b"")
     if not name:
         return "-"
-    return name.decode() if re.fullmatch(rb"[\w.@+-]+", name) and name != b"-" else _quoted(name)
+    return name.decode() if re.fullmatch(rb"[\w.@+-]+", name) and name != b"-" else quoted(name)
 
 
 def _bytesOf(value: str | bytes) -> bytes:
     return value.encode("utf-8", "backslashreplace") if isinstance(value, str) else bytes(value)
 
 
-def _quoted(value: str | bytes | None) -> str:
+def quoted(value: str | bytes | None) -> str:
     """Return a value between quotation marks, `"-"` if there is none."""
     text = _bytesOf(value or b"-").decode("latin-1")
     if not _PLAIN.fullmatch(text):

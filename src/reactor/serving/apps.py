@@ -23,13 +23,19 @@ from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.framing import LF, Framing
 from reactor.serving.linefile import openOutput
 from reactor.serving.options import DELIMITERS, SAME, Delimiter
+from reactor.serving.web import filesFactory, handlerFactory, logRequests, webFactoryOf
 
-BUILT_IN = ("echo", "chat", "collect")
+BUILT_IN = ("echo", "chat", "collect", "files")
+LINE_OPTIONS = "--delimiter, --max-line and --overlong"
+CURL = "curl {url}"
 
 
 @dataclass
 class Application:
-    """A served application: its factory, a call for each of its protocols, a command to try it, and its end."""
+    """A served application: its factory, a call for each of its protocols, a command to try it, and its end.
+
+    The command is a pattern for a place, in the form of nc's arguments, or for an address if it is one of curl.
+    """
 
     factory: Any
     prepare: Callable[[Any], None] | None
@@ -53,18 +59,26 @@ def lineSettings(delimiter: Delimiter | None, maxLine: int | None, overlong: str
 
 
 def makeApplication(
-    name: str,
+    name: str | None,
     settings: dict[str, Any],
     output: str | None,
     fail: Callable[[CommandError], object],
     reactor: Any = None,
     outputDelimiter: str | None = None,
+    root: str | None = None,
+    http: str | None = None,
 ) -> Application:
     """Return the application called `name`, with `settings` for its lines. CommandError if there is none.
 
     `fail` is called later, with a CommandError, if the application cannot go on. `reactor` writes the waiting output of
-    collect.
+    collect. `root` is the directory of files. `http` is the name of a handler; then `name` is None.
     """
+    if http is not None and name is not None:
+        raise CommandError("--http names the application: leave out APP", USAGE)
+    if name is None:
+        name = "echo" if http is None else http
+    if root is not None and name != "files":
+        raise CommandError("--root is for files only", USAGE)
     if outputDelimiter is not None and name != "collect":
         raise CommandError("--output-delimiter is for collect only", USAGE)
     if (output is not None) != (name == "collect"):
@@ -79,7 +93,12 @@ def makeApplication(
         file = openOutput(output, framingOf(settings.get("delimiter", LF), outputDelimiter), reactor)
         collection = tuned(Collection(file, fail), settings)
         return Application(collection, None, "nc -N {place} < FILE", file.close, collection)
-    factory = asFactory(findApplication(name), name)
+    if name == "files":
+        return _webApplication(filesFactory(root), name, settings)
+    found = findApplication(name)
+    factory = asFactory(found, name) if http is None else handlerFactory(found, name)
+    if webFactoryOf(factory) is not None:
+        return _webApplication(factory, name, settings)
     prepare = None
     if settings:
         tuned(factory, settings)
@@ -88,6 +107,16 @@ def makeApplication(
         if plain and inspect.isclass(factory.protocol) and not isLineReceiver(factory.protocol):
             raise prepare.refusal(factory.protocol)
     return Application(factory, prepare, "nc {place}")
+
+
+def _webApplication(factory: Any, name: str, settings: dict[str, Any]) -> Application:
+    """Return the application of a factory that serves HTTP. CommandError for settings of lines."""
+    if settings:
+        raise CommandError(f"{LINE_OPTIONS} are for servers of lines, and {name} serves HTTP", USAGE)
+    web = webFactoryOf(factory)
+    if web is not None:
+        logRequests(web)
+    return Application(factory, None, CURL)
 
 
 def framingOf(incoming: bytes, chosen: str | None) -> Framing:
@@ -127,8 +156,7 @@ class _Setter:
 
     def refusal(self, protocol: type) -> CommandError:
         """Return the error for an application whose protocol has no such settings."""
-        options = "--delimiter, --max-line and --overlong"
-        return CommandError(f"{options} are for LineReceivers, and {self._name} serves {protocol.__name__}", USAGE)
+        return CommandError(f"{LINE_OPTIONS} are for LineReceivers, and {self._name} serves {protocol.__name__}", USAGE)
 
 
 def findApplication(name: str) -> Any:

@@ -8,7 +8,7 @@ The phases of a connection:
   another. Some clients never stop, so the limit is READ_GRACE.
 - leaving: the output is sent, and then our half ends. Data that still comes is delivered as before, because a client
   that does not watch for the end takes it for received. A protocol that has paused its transport still works on data,
-  and gets time.
+  and gets time. So does a connection of HTTP that owes an answer; its last answer says that it is the last.
 - sent: the peer has acknowledged all output. The connection closes as soon as the peer is silent (for QUIET, if it has
   sent something since), or after LINGER. From then on the kernel refuses new data; the data that it has is delivered
   first.
@@ -38,14 +38,17 @@ from reactor.protocol.standins import StandIn, standBefore
 from reactor.serving.watch import (
     handshaking,
     hasEnded,
+    hasEndedOutput,
     held,
     isRead,
+    owesAnswer,
     readOnce,
     refuseMore,
     resetOnClose,
     unacknowledged,
     unread,
 )
+from reactor.serving.web import takeLastRequest
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
 
@@ -202,18 +205,24 @@ class Drain:
             if transport.disconnected:
                 del self._reading[transport]
             elif now < since + READ_GRACE and not transport.disconnecting:
-                waits = waits or unread(transport) > 0 or not isRead(transport, self._reactor)
+                isWaiting = unread(transport) > 0 or not isRead(transport, self._reactor)
+                waits = waits or isWaiting
+                if not isWaiting:
+                    takeLastRequest(transport)
         if not waits:
             for transport in self._reading:
+                takeLastRequest(transport)
                 self._leaving[Leaving(transport, self)] = None
             self._reading.clear()
 
     def _letGo(self, leaving: Leaving, now: float) -> None:
         transport = leaving.transport
-        if not isRead(transport, self._reactor):
+        if not isRead(transport, self._reactor) or owesAnswer(transport):
             return  # a handler still works
         if not leaving.ending:
             leaving.ending = True
+            if hasEndedOutput(transport):
+                leaving.sentAt = now
             transport.loseWriteConnection()
         elif leaving.sentAt is not None:
             busy = unread(transport) or unacknowledged(transport) or leaving.speaks(now)

@@ -24,8 +24,10 @@ APP is one of
   echo     sends each line back (the default)
   chat     one room: each line goes to all others
   collect  appends every line of every client to the file of --output
+  files    serves the files of --root over HTTP
 or package.module:name. The name is a Protocol class, a Factory class or instance, or a function without arguments that
-returns one of these. The module may lie in the current directory.
+returns one of these. An HTTPFactory serves HTTP. The module may lie in the current directory.
+In place of APP, --http names a handler of HTTP requests.
 
 Lines of the built-in applications end in LF. A CR before the LF is part of the line, so clients that end lines in CRLF
 are served as well. An APP of your own keeps its settings, except for those that these options change.
@@ -35,9 +37,16 @@ a line that ends in CRLF. Each of its bytes is then written as # and three octal
 reader is slow, the lines wait, and so do the clients. Lines that still wait 5 seconds after a signal are lost: a
 message counts them, and the exit code is 1.
 
+files serves regular files below DIR, and lists its directories. It follows links that stay below DIR. It shows no name
+that begins with a dot.
+
+HTTP has limits of its own, so the options for lines are refused there, and --idle-timeout is the time between two
+requests of a connection. With --log-level info, the log has one line for each request that was answered.
+
 Only this machine can connect, unless --host or the interface of a --listen names another address.
-SIGINT or SIGTERM ends the command in order. It accepts no more connections, answers the lines that it has read, and
-sends the answers, for 5 seconds at most. It exits with 0. A second signal ends it at once."""
+SIGINT or SIGTERM ends the command in order. It accepts no more connections, answers the lines and requests that it has
+read, and sends the answers, for 5 seconds at most. The last answer of a connection of HTTP says that it is the last.
+The command exits with 0. A second signal ends it at once."""
 
 LOAD_HELP = """\
 Each connection has up to P lines in flight, all different. Each reply must be the line that was sent, in order. A wrong
@@ -178,14 +187,16 @@ def programName() -> str:
 
 def makeParser() -> Parser:
     """Return the parser of the whole command line; the result's `command` is "serve" or "load"."""
-    parser = Parser(prog=programName(), description="Line servers on the Twisted network model, and a load for them.")
+    parser = Parser(
+        prog=programName(), description="Servers on the Twisted network model, and a load for servers of lines."
+    )
     parser.add_argument(
         "--version",
         action="version",
         version=f"linereactor {version()}, line core {IMPLEMENTATION}, Python {sys.version.split()[0]}",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="serve | load")
-    _addServe(commands.add_parser("serve", **_texts("run a line server", SERVE_HELP)))
+    _addServe(commands.add_parser("serve", **_texts("run a server of lines, or of HTTP", SERVE_HELP)))
     _addLoad(commands.add_parser("load", **_texts("drive an echo server and check every reply", LOAD_HELP)))
     return parser
 
@@ -201,7 +212,9 @@ def _texts(short: str, long: str) -> dict[str, Any]:
 
 def _addServe(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("app", nargs="?", default="echo", metavar="APP", help="the application to serve, see below")
+    add("app", nargs="?", metavar="APP", help="the application to serve, see below")
+    add("--http", metavar="NAME", help="package.module:name of a handler, which is called with each HTTP request")
+    add("--root", metavar="DIR", help="for files: the directory whose files are served")
     add("--host", type=host, help=f"address to listen on (default {HOST})")
     add("--port", type=wholeNumber(0, 65535), help=f"port to listen on; 0 takes a free one (default {PORT})")
     add(
@@ -231,7 +244,7 @@ def _addServe(parser: argparse.ArgumentParser) -> None:
         "--idle-timeout",
         type=seconds,
         metavar="S",
-        help="close connections that complete no line within S seconds (checked every S/8)",
+        help="close connections that complete no line or request within S seconds (checked every S/8)",
     )
     add("--output", metavar="FILE", help='for collect: file to append the lines to; "-" is standard output')
     add(

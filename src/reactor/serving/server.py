@@ -27,6 +27,7 @@ from reactor.serving.logs import logTo, say, tellLeftOut
 from reactor.serving.options import HOST, PORT, version, where
 from reactor.serving.standard import demand
 from reactor.serving.watch import Connections, IdleSweep, WatchedFactory
+from reactor.serving.web import limitIdling
 from reactor.stdio import PipeAddress, StandardIO
 from reactor.task import LoopingCall
 
@@ -49,11 +50,20 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
 
     settings = lineSettings(options.delimiter, options.max_line, options.overlong)
     endpoints = endpointsOf(options, reactor)
-    application = makeApplication(options.app, settings, options.output, fail, reactor, options.output_delimiter)
+    application = makeApplication(
+        options.app,
+        settings,
+        options.output,
+        fail,
+        reactor,
+        options.output_delimiter,
+        root=options.root,
+        http=options.http,
+    )
     server = Server(reactor, application, options.idle_timeout)
     try:
         addresses = [(kind, server.listen(endpoint)) for kind, endpoint in endpoints]
-        reactor.callWhenRunning(announce, options.app, application.hint, addresses)
+        reactor.callWhenRunning(announce, options.http or options.app or "echo", application.hint, addresses)
         if application.collection is not None:
             reactor.addSystemEventTrigger("before", "shutdown", application.collection.stopBegins)
             reactor.addSystemEventTrigger("during", "shutdown", application.collection.allTaken, reactor)
@@ -120,10 +130,16 @@ def announce(name: str, hint: str, addresses: list[tuple[str, Any]]) -> None:
 
 
 def tryThis(hint: str, kind: str, address: Any) -> str:
-    """Return `hint`, a command line with nc, for a server of this kind and address."""
+    """Return `hint`, a command line with nc or curl, for a server of this kind and address."""
     if isinstance(address, UNIXAddress):
-        return hint.format(place=f"-U {shlex.quote(placeOf(address))}")
+        path = shlex.quote(placeOf(address))
+        return hint.format(place=f"-U {path}", url=f"--unix-socket {path} http://localhost/")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    if "{url}" in hint:
+        isSecure = kind in ("ssl", "tls")
+        # the certificate need not name this address
+        url = f"--insecure https://{where(host, address.port)}/" if isSecure else f"http://{where(host, address.port)}/"
+        return hint.format(url=f"--globoff {url}" if ":" in host else url)
     if kind in ("ssl", "tls"):
         place = f"openssl s_client -quiet -connect {where(host, address.port)}"
         return re.sub(r"\bnc( -\w+)? \{place\}", place, hint)
@@ -154,6 +170,7 @@ class Server:
         self._pipes: list[StandardIO] = []
         self._connections = Connections(reactor)
         self._drain: Drain | None = None
+        self._idleTimeout = idleTimeout
         self._sweep = None if idleTimeout is None else IdleSweep(reactor, idleTimeout, self._connections)
 
     def listen(self, endpoint: Any) -> Any:
@@ -225,6 +242,8 @@ class Server:
             self._pipes.append(transport)
             return
         self._connections.add(transport)
+        if self._idleTimeout is not None:
+            limitIdling(transport, self._idleTimeout)
         if self._drain is not None:
             self._drain.add(transport)
 

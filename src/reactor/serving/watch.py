@@ -20,9 +20,11 @@ from reactor.interfaces import IDelayedCall, IProtocolFactory
 from reactor.linereceiver import LineReceiver
 from reactor.loops.base import ReactorBase
 from reactor.protocol.standins import StandIn, behind, standBefore
+from reactor.serving.web import channelOf
 from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
+from reactor.transports.output import ENDED, OPEN
 from reactor.transports.tls.layer import TLSLayer
 
 SWEEPS = 8
@@ -81,6 +83,18 @@ def readOnce(transport: Any) -> None:
         transport.readNow()
     else:
         getattr(transport, "lower", transport).doRead()
+
+
+def owesAnswer(transport: Any) -> bool:
+    """Whether a connection of HTTP has a request whose answer is not complete, or one that waits in the kernel."""
+    channel = channelOf(transport)
+    return channel is not None and bool(channel.requests or (channel.line_mode and unread(transport)))
+
+
+def hasEndedOutput(transport: Any) -> bool:
+    """Whether our half has ended, and the kernel has all output."""
+    ended: bool = getattr(transport, "_writeHalf", OPEN) >= ENDED
+    return ended
 
 
 def hasEnded(transport: Any) -> bool:
@@ -267,7 +281,7 @@ class IdleSweep:
     A LineReceiver makes progress with each completed line (in raw mode, and any other protocol: with each read). So a
     byte now and then does not keep a connection. A connection that the server itself does not read, because a handler
     works, is not idle. It is idle if its peer has not taken its output. The waiting output of an idle connection is
-    sent if the peer takes it by the next sweep.
+    sent if the peer takes it by the next sweep. Connections of HTTP have deadlines of their own.
 
     There is one timer for all: a sweep every eighth of `timeout`, SLICE connections a turn of the loop. A connection
     has one reference to its last Sighting, which is shared: the reactor's note. Its progress at that time is kept here,
@@ -310,7 +324,7 @@ class IdleSweep:
         now = Sighting(self._connections, monotonicTime(self._reactor))
         for lowest in some:
             transport = self._connections.over(lowest)
-            if transport is not None and not transport.disconnected:
+            if transport is not None and not transport.disconnected and channelOf(transport) is None:
                 try:
                     self._look(transport, lowest, now)
                 except Exception:  # its own error: a setting may be a property, for example

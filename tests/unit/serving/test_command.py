@@ -120,7 +120,11 @@ def readLine(client: socket.socket) -> bytes:
     ("arguments", "code", "message"),
     [
         ((), 2, "the following arguments are required"),
-        (("serve", "nothing"), 2, "no application 'nothing': it is one of echo, chat, collect, or package.module:name"),
+        (
+            ("serve", "nothing"),
+            2,
+            "no application 'nothing': it is one of echo, chat, collect, files, or package.module:name",
+        ),
         (("load", "here"), 2, "HOST:PORT is needed, or [IPv6]:PORT, not 'here'"),
     ],
 )

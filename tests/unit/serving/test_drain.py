@@ -344,6 +344,37 @@ def test_whoFallsSilentSeesNoReset(world: World, serving: Any, monkeypatch: pyte
     assert protocol.lines == client.sent == [b"line 0"]
 
 
+class Ending(Kept):
+    """Ends its half behind the first line; its client may go on."""
+
+    ended = False
+
+    def linesReceived(self, lines: list[bytes]) -> None:
+        super().linesReceived(lines)
+        self.transport.loseWriteConnection()
+
+    def readConnectionLost(self) -> None:
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        self.ended = True
+
+
+@everywhere(SOCKETS)
+def test_ourHalfHasEndedBefore(world: World, serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A protocol had ended its half before the stop. Nothing is owed to its client, so nothing holds the stop up."""
+    monkeypatch.setattr(drain, "DEADLINE", 60.0)
+    served = serving(Ending)
+    client = served.meet()
+    client.send()
+    (protocol,) = served.protocols
+    world.until(lambda: protocol.ended)
+    stopping = served.stop()
+    world.until(lambda: served.done)
+    assert protocol.reasons == [ConnectionDone]
+    assert (served.done, stopping.untaken) == ([0], 0)
+
+
 @everywhere(SOCKETS)
 def test_whoEndsInOrderIsTold(world: World, serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of a client's stream waits in the kernel behind its last line when its connection would be closed.

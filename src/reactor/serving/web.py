@@ -1,0 +1,88 @@
+"""HTTP under the command: handlers, the built-in `files`, the access log, and the end of connections in order."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from reactor._logger import getLogger
+from reactor.http.accesslog import peerOf, requestText
+from reactor.http.channel import HTTPChannel
+from reactor.http.factory import HTTPFactory
+from reactor.http.files import FilesHandler
+from reactor.protocol.standins import behind
+from reactor.serving.errors import USAGE, CommandError, reasonOf
+
+log = getLogger("reactor.http.access")
+
+
+def filesFactory(root: str | None) -> HTTPFactory:
+    """Return a factory that serves the files of the directory `root`. CommandError if it is none, or not readable."""
+    if root is None:
+        raise CommandError("files needs --root DIR", USAGE)
+    if not root:
+        raise CommandError("--root: a directory is needed; . is the current one", USAGE)
+    try:
+        return HTTPFactory.forHandler(FilesHandler(root))
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot serve {root!r}: {reasonOf(error)}") from None
+
+
+def handlerFactory(handler: Any, name: str) -> HTTPFactory:
+    """Return a factory that answers requests with `handler`, which the user has called `name`. CommandError if none."""
+    if hasattr(handler, "buildProtocol"):
+        raise CommandError(f"{name} is a factory: give it as APP, without --http", USAGE)
+    if isinstance(handler, type) or not callable(handler):
+        raise CommandError(f"{name} is no handler: a function of a request, or an object that is called as one", USAGE)
+    return HTTPFactory.forHandler(handler)
+
+
+def webFactoryOf(factory: Any) -> HTTPFactory | None:
+    """Return the HTTPFactory that `factory` is, or has behind its wrappers; None if it serves something else."""
+    seen = 0
+    while factory is not None and seen < 100:
+        if isinstance(factory, HTTPFactory):
+            return factory
+        factory = getattr(factory, "__dict__", {}).get("wrappedFactory")
+        seen += 1
+    return None
+
+
+def channelOf(transport: Any) -> HTTPChannel | None:
+    """Return the HTTPChannel of a connection, None if it has another protocol."""
+    protocol = transport.protocol
+    while protocol is not None and not isinstance(protocol, HTTPChannel):
+        protocol = behind(protocol)
+    return protocol
+
+
+def limitIdling(transport: Any, seconds: float) -> None:
+    """Give a new connection of HTTP `seconds` for its first request, and from each answer to the next request.
+
+    Heads, bodies and the taking of answers have deadlines of their own. An answer itself may take any time.
+    """
+    channel = channelOf(transport)
+    if channel is not None:
+        channel.setTimeout(seconds)
+
+
+def takeLastRequest(transport: Any) -> None:
+    """Let a connection of HTTP end in order, with `Connection: close`: behind the requests that it has, or the next."""
+    channel = channelOf(transport)
+    if channel is None:
+        return
+    if channel.requests:
+        channel.closeSoon()
+    else:
+        channel.maxRequests = channel.requestCount + 1
+
+
+def logRequests(factory: HTTPFactory) -> None:
+    """Log each request that `factory` answers, at level INFO. A factory with a log file of its own keeps that alone."""
+    if getattr(factory, "logPath", None) is None and log.isEnabledFor(logging.INFO):
+        factory.log = _logRequest  # type: ignore[method-assign]
+        factory.logs = True
+
+
+def _logRequest(request: Any) -> None:
+    log.info("%s %s", peerOf(request), requestText(request))
