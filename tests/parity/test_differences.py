@@ -65,6 +65,7 @@ import reactor.stringreceivers
 import reactor.testing
 import reactor.utils
 from reactor import CertificateOptions, EpollReactor, optionsForClientTLS
+from reactor.address import IPv4Address
 from reactor.endpoints import clientFromString
 from reactor.linecore import IMPLEMENTATION
 from reactor.serving.options import makeParser
@@ -75,6 +76,7 @@ from reactor.testing import connectedServerAndClient
 from tests.conftest import openFiles
 from tests.support.children import children
 from tests.support.datagrams import leavingSockets
+from tests.support.httprequests import Asked
 from tests.support.rawtls import Recorder, RecordingHalves, Wire, peerContext
 from tests.support.tlsworlds import HOST as TLS_HOST
 from tests.support.tlsworlds import TRUST, TLSWorld, certificatePath, clientOptions, serverOptions
@@ -2900,3 +2902,12 @@ def test_hostsThatAreSet(model: Model) -> None:
 
     Served(model, process, GET)
     assert model.trace == ["www.example.com" if model.isOurs else b"www.example.com"]
+
+
+def test_accessLogsNameTheUser(model: Model) -> None:
+    request = Asked("/a")
+    request.user = b"ann"
+    request.address = (IPv4Address if model.isOurs else twisted.internet.address.IPv4Address)("TCP", "192.0.2.7", 1)
+    user = "ann" if model.isOurs else "-"
+    line = f'"192.0.2.7" - {user} [now] "GET /a HTTP/1.1" 200 - "-" "-"'
+    assert model.http.combinedLogFormatter("[now]", request) == line

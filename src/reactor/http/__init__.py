@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reactor._faces import publish
+from reactor.http.accesslog import combinedLogFormatter, proxiedLogFormatter
 from reactor.http.channel import HTTPChannel
 from reactor.http.client import Client, request
 from reactor.http.clienterrors import BadResponse, BodyTooLarge, ClientClosed, NoResponse, RequestFailed
@@ -76,6 +77,7 @@ from reactor.http.codes import (
 from reactor.http.dates import datetimeToLogString, datetimeToString, stringToDatetime
 from reactor.http.errors import BodyLost, HTTPError
 from reactor.http.factory import HTTPFactory
+from reactor.http.files import FileBody, FilesHandler, FileTruncated, serveFile
 from reactor.http.grammar import InvalidHeaderName
 from reactor.http.handling import HandledRequest
 from reactor.http.headers import Headers
@@ -156,6 +158,9 @@ __all__ = [
     "Client",
     "ClientClosed",
     "ClientResponse",
+    "FileBody",
+    "FileTruncated",
+    "FilesHandler",
     "HTTPChannel",
     "HTTPClient",
     "HTTPError",
@@ -168,9 +173,12 @@ __all__ = [
     "RequestFailed",
     "Response",
     "ResponseBody",
+    "combinedLogFormatter",
     "datetimeToLogString",
     "datetimeToString",
+    "proxiedLogFormatter",
     "request",
+    "serveFile",
     "stringToDatetime",
 ]
 

@@ -33,9 +33,10 @@ def proxiedLogFormatter(timestamp: str, request: Any) -> str:
 
     Use it only behind a proxy that sets this header: a client can send any text in it.
     """
-    values = request.requestHeaders.getRawHeaders(b"x-forwarded-for") or [b""]
+    values = request.requestHeaders.getRawHeaders(b"x-forwarded-for") or [b"-"]
     host = bytes(values[0]).split(b",")[0].strip()
-    return f"{quoted(host)} - {_userOf(request)} {timestamp} {requestText(request)}"
+    first = quoted(host) if host else '""'
+    return f"{first} - {_userOf(request)} {timestamp} {requestText(request)}"
 
 
 def peerOf(request: Any) -> str:

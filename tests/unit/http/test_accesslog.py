@@ -55,6 +55,7 @@ def test_behindAProxy() -> None:
     assert proxiedLogFormatter(WHEN, request).startswith('"198.51.100.1" - - [')
     assert combinedLogFormatter(WHEN, request).startswith('"192.0.2.7" - - [')
     assert proxiedLogFormatter(WHEN, answered()).startswith('"-" - - [')
+    assert proxiedLogFormatter(WHEN, answered(x_forwarded_for="")).startswith('"" - - [')
     assert proxiedLogFormatter(WHEN, answered(x_forwarded_for='1" - \x1b[2J')).startswith(r'"1\" - \x1b[2J" - - [')
 
 
