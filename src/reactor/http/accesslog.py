@@ -1,4 +1,4 @@
-"""Lines of an access log: the combined log format, in the form of `twisted.web.http`.
+"""Access logs: lines in the combined log format as `twisted.web.http` writes it, and the part of a factory that logs.
 
 Values come from the client. They are quoted, and everything but printable ASCII in them is escaped as in Python. So no
 client can begin a line, end a quoted value, or send control sequences to the terminal that shows the log.
@@ -6,12 +6,21 @@ client can begin a line, end a quoted value, or send control sequences to the te
 
 from __future__ import annotations
 
+import io
+import logging
+import os
 import re
+import time
+from collections.abc import Callable
 from typing import Any
 
-from reactor import _overwritten as _overwritten
+from reactor._logger import getLogger
+from reactor._numbers import openFile
+from reactor.http.dates import datetimeToLogString
 
 __all__ = ["combinedLogFormatter", "proxiedLogFormatter"]
+
+log = getLogger("reactor.http.access")
 
 _PLAIN = re.compile(r"[ !#-\[\]-~]*")
 _SPECIAL = re.compile(r"[^ !#-\[\]-~]")
@@ -73,3 +82,91 @@ def quoted(value: str | bytes | None) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     return _SHORT.get(found[0]) or f"\\x{ord(found[0]):02x}"
+
+
+class AccessLogging:
+    """The access log of an HTTPFactory, with the names of Twisted's.
+
+    With a `logPath`, the factory appends a line for each answered request to that file. It opens the file when it
+    starts, and closes it when it stops. Without one, each request is a record of level INFO of the logger
+    `reactor.http.access`, if that logger takes such records when the factory starts. A program may set `logFile` to a
+    file of its own, or define `log`. If a line cannot be written, it is lost, a record says so, and requests go on.
+    """
+
+    #: The path of the file, or None.
+    logPath: str | bytes | None = None
+    #: Whether `log` is called with each request.
+    logs = False
+    reactor: Any = None
+
+    _logFormatter: Callable[[str, Any], str] = staticmethod(combinedLogFormatter)
+    _logFile: Any = None
+    _stamp: tuple[int, str] = (-1, "")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "log" in vars(cls):
+            cls.logs = True
+
+    def setLog(self, path: Any, formatter: Callable[[str, Any], str] | None) -> None:
+        """Set the file's path, which counts from here, and the function that makes lines; None: none, the usual one."""
+        self.logPath = None if path is None else os.path.abspath(os.fspath(path))
+        if formatter is not None:
+            if not callable(formatter):
+                raise TypeError(
+                    f"a logFormatter is called with a time and a request, and {formatter!r} cannot be called"
+                )
+            self._logFormatter = formatter
+
+    def startLog(self) -> None:
+        """Open the log: the factory starts. OSError if its file cannot be opened."""
+        if self.logPath is not None:
+            self.logFile = self._openLogFile(self.logPath)
+        self.logs = self.logs or log.isEnabledFor(logging.INFO)
+
+    def stopLog(self) -> None:
+        """Close the log: the factory stops."""
+        file, self._logFile = self._logFile, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                _tellLost(error)
+        self.logs = type(self).logs
+
+    @property
+    def logFile(self) -> Any:
+        """The file of the log, for text. AttributeError if there is none. A binary file is set as one for text."""
+        if self._logFile is None:
+            raise AttributeError("no log file present")
+        return self._logFile
+
+    @logFile.setter
+    def logFile(self, file: Any) -> None:
+        if isinstance(file, io.BufferedIOBase):
+            file = io.TextIOWrapper(file, "utf-8", write_through=True, newline="\n")
+        self._logFile = file
+        self.logs = self.logs or file is not None
+
+    def log(self, request: Any) -> None:
+        """Write the line of a request. Called when its answer is complete, in the order of the answers."""
+        if self._logFile is None:
+            log.info("%s %s", peerOf(request), requestText(request))
+            return
+        now = time.time() if self.reactor is None else self.reactor.seconds()
+        second, stamp = self._stamp
+        if second != int(now):
+            self._stamp = second, stamp = int(now), datetimeToLogString(int(now))
+        line = self._logFormatter(stamp, request)
+        try:
+            self._logFile.write(f"{line}\n")
+        except (OSError, ValueError) as error:  # the disk is full, or the program has closed its file
+            _tellLost(error)
+
+    def _openLogFile(self, path: str | bytes) -> Any:
+        """Open the file of the log. A subclass may rotate it, for example."""
+        return open(path, "a", 1, encoding="utf-8", newline="\n", opener=openFile)
+
+
+def _tellLost(error: Exception) -> None:
+    log.limited(logging.WARNING, "a line of the access log was lost: %s", error)

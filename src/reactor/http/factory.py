@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from reactor import _current
 from reactor._logger import getLogger
+from reactor.http.accesslog import AccessLogging
 from reactor.http.channel import HTTPChannel
 from reactor.http.handling import HandledRequest
 from reactor.http.waits import Deadlines
@@ -17,7 +18,7 @@ from reactor.protocol import ServerFactory
 log = getLogger("reactor.http")
 
 
-class HTTPFactory(ServerFactory[HTTPChannel]):
+class HTTPFactory(AccessLogging, ServerFactory[HTTPChannel]):
     """Serves HTTP/1.1. Twisted's `twisted.web.http.HTTPFactory`.
 
     - `requestFactory`: called with the channel for each request, a subclass of Request as a rule. None: the channel's.
@@ -38,9 +39,9 @@ class HTTPFactory(ServerFactory[HTTPChannel]):
         logFormatter: Callable[[str, Any], str] | None = None,
         reactor: Any = None,
     ) -> None:
+        self.setLog(logPath, logFormatter)
         self.timeOut = timeout
         self.reactor = reactor
-        self.logs = type(self).log is not HTTPFactory.log
         self.refusedCounts: Counter[int] = Counter()
         self._deadlines: WeakKeyDictionary[Any, Deadlines] = WeakKeyDictionary()
 
@@ -77,5 +78,10 @@ class HTTPFactory(ServerFactory[HTTPChannel]):
             found = self._deadlines[reactor] = Deadlines(reactor.callLater)
         return found
 
-    def log(self, request: Any) -> None:
-        """Called with each request that is answered."""
+    def startFactory(self) -> None:
+        """See Factory. Opens the access log."""
+        self.startLog()
+
+    def stopFactory(self) -> None:
+        """See Factory. Closes the access log."""
+        self.stopLog()

@@ -23,7 +23,7 @@ from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.framing import LF, Framing
 from reactor.serving.linefile import openOutput
 from reactor.serving.options import DELIMITERS, SAME, Delimiter
-from reactor.serving.web import filesFactory, handlerFactory, logRequests, webFactoryOf
+from reactor.serving.web import filesFactory, handlerFactory, webFactoryOf
 
 BUILT_IN = ("echo", "chat", "collect", "files")
 LINE_OPTIONS = "--delimiter, --max-line and --overlong"
@@ -113,9 +113,6 @@ def _webApplication(factory: Any, name: str, settings: dict[str, Any]) -> Applic
     """Return the application of a factory that serves HTTP. CommandError for settings of lines."""
     if settings:
         raise CommandError(f"{LINE_OPTIONS} are for servers of lines, and {name} serves HTTP", USAGE)
-    web = webFactoryOf(factory)
-    if web is not None:
-        logRequests(web)
     return Application(factory, None, CURL)
 
 

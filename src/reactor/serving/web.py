@@ -1,19 +1,14 @@
-"""HTTP under the command: handlers, the built-in `files`, the access log, and the end of connections in order."""
+"""HTTP under the command: handlers, the built-in `files`, and the end of connections in order."""
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from reactor._logger import getLogger
-from reactor.http.accesslog import peerOf, requestText
 from reactor.http.channel import HTTPChannel
 from reactor.http.factory import HTTPFactory
 from reactor.http.files import FilesHandler
 from reactor.protocol.standins import behind
 from reactor.serving.errors import USAGE, CommandError, reasonOf
-
-log = getLogger("reactor.http.access")
 
 
 def filesFactory(root: str | None) -> HTTPFactory:
@@ -75,14 +70,3 @@ def takeLastRequest(transport: Any) -> None:
         channel.closeSoon()
     else:
         channel.maxRequests = channel.requestCount + 1
-
-
-def logRequests(factory: HTTPFactory) -> None:
-    """Log each request that `factory` answers, at level INFO. A factory with a log file of its own keeps that alone."""
-    if getattr(factory, "logPath", None) is None and log.isEnabledFor(logging.INFO):
-        factory.log = _logRequest  # type: ignore[method-assign]
-        factory.logs = True
-
-
-def _logRequest(request: Any) -> None:
-    log.info("%s %s", peerOf(request), requestText(request))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import os
+import pathlib
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from twisted.web import http
 
 from reactor.address import IPv6Address, UNIXAddress
 from reactor.http.accesslog import combinedLogFormatter, proxiedLogFormatter
+from reactor.http.factory import HTTPFactory
 from tests.support.httprequests import Asked
 
 WHEN = "[06/Nov/1994:08:49:37 +0000]"
@@ -86,3 +91,114 @@ def test_textOfPrograms() -> None:
     assert '"GET /a?b HTTP/1.0"' in combinedLogFormatter(WHEN, request)
     request.uri = "/ä"
     assert r'"GET /\xc3\xa4 HTTP/1.0"' in combinedLogFormatter(WHEN, request)
+
+
+# The log of a factory.
+
+
+class Timed:
+    """A reactor that only tells the time."""
+
+    def __init__(self) -> None:
+        self.now = 784111777.9
+
+    def seconds(self) -> float:
+        return self.now
+
+
+def test_aFileOfLines(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is opened for appending at the start, and closed at the stop; each line is there at once."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "access.log"
+    path.write_text("before\n")
+    clock = Timed()
+    factory = HTTPFactory("access.log", reactor=clock)
+    monkeypatch.chdir("/")
+    assert not factory.logs
+    factory.doStart()
+    assert factory.logs
+    factory.log(answered())
+    clock.now += 1.0
+    factory.log(answered(user_agent='x"\n'))
+    first, second = path.read_text().removeprefix("before\n").splitlines()
+    assert first == combinedLogFormatter(WHEN, answered())
+    assert second.endswith(r'"x\"\n"')
+    assert "08:49:38" in second
+    file = factory.logFile
+    factory.doStop()
+    assert file.closed
+    assert not factory.logs
+    with pytest.raises(AttributeError, match="no log file present"):
+        _ = factory.logFile
+
+
+def test_aFormatterOfOnesOwn(tmp_path: pathlib.Path) -> None:
+    def formatter(timestamp: str, request: Any) -> str:
+        return f"{timestamp} {request.code}"
+
+    factory = HTTPFactory(os.fsencode(tmp_path / "log"), logFormatter=formatter, reactor=Timed())
+    factory.doStart()
+    factory.log(answered())
+    factory.doStop()
+    assert (tmp_path / "log").read_text() == f"{WHEN} 206\n"
+    wrong: Any = "%h %l"
+    with pytest.raises(TypeError, match="cannot be called"):
+        HTTPFactory(logFormatter=wrong)
+
+
+def test_filesOfOnesOwn() -> None:
+    factory = HTTPFactory(reactor=Timed())
+    for file in (text := io.StringIO(newline="\n"), octets := io.BytesIO()):
+        factory.logFile = file
+        assert factory.logs
+        factory.log(answered())
+    line = combinedLogFormatter(WHEN, answered()) + "\n"
+    assert (text.getvalue(), octets.getvalue()) == (line, line.encode())
+    factory.logFile.detach()
+
+
+def test_aSubclassThatLogs() -> None:
+    """As in Twisted, a program may define `log`; it is called without a start of the factory, too."""
+
+    class Own(HTTPFactory):
+        def log(self, request: Any) -> None:
+            """Keep nothing."""
+
+    assert Own().logs
+    assert not HTTPFactory().logs
+
+
+def test_theLoggerInPlaceOfAFile(caplog: pytest.LogCaptureFixture) -> None:
+    """Each value is escaped there as well; and it is asked at the start whether it wants such records."""
+    factory = HTTPFactory()
+    with caplog.at_level(logging.WARNING, "reactor.http.access"):
+        factory.doStart()
+        assert not factory.logs
+        factory.doStop()
+    with caplog.at_level(logging.INFO, "reactor.http.access"):
+        factory.doStart()
+        assert factory.logs
+        factory.log(answered(referer="a\x1b[2J"))
+        factory.doStop()
+    texts = [record.getMessage() for record in caplog.records if record.name == "reactor.http.access"]
+    assert texts == [r'192.0.2.7 "GET /a?b HTTP/1.1" 206 1234 "a\x1b[2J" "-"']
+
+
+@pytest.mark.needs("/dev/full")
+def test_aLineThatIsLost(caplog: pytest.LogCaptureFixture) -> None:
+    """A full disk, or a closed file, costs the line. Requests go on, and a record tells of it."""
+    factory = HTTPFactory("/dev/full")
+    factory.doStart()
+    factory.log(answered())
+    assert "a line of the access log was lost: [Errno 28]" in caplog.text
+    factory.doStop()
+    factory = HTTPFactory()
+    factory.logFile = io.StringIO()
+    factory.logFile.close()
+    factory.log(answered())
+    assert "closed file" in caplog.text
+
+
+def test_aLogThatCannotBeOpened(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        HTTPFactory(tmp_path / "none" / "log").doStart()
