@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from reactor.http.rooted import Opened, namesOf, openBelow, openFile, openListed
 __all__ = ["FileBody", "FileTruncated", "FilesHandler", "serveFile"]
 
 INDEX = b"index.html"
+_ABSOLUTE = re.compile(rb"https?://[^/?]+", re.IGNORECASE)
 _METHODS = (b"GET", b"HEAD")
 _REASONS = {
     403: ("Forbidden", "The server may not read this file."),
@@ -152,7 +154,7 @@ class FilesHandler:
         """Return the response to `request`."""
         if request.method not in _METHODS:
             return _notAllowed()
-        path = request.path
+        path = _pathOf(request)
         if not path.startswith(self.prefix):
             return self._redirect(request, []) if path + b"/" == self.prefix else _error(404)
         names = namesOf(path[len(self.prefix) - 1 :], self.hidden)
@@ -199,6 +201,13 @@ class FilesHandler:
             return None
         closeNumber(opened.fd)
         return opened.status
+
+
+def _pathOf(request: Any) -> bytes:
+    """Return the path of a request. A target with a host is one for a proxy, and counts (RFC 9112, 3.2.2)."""
+    path: bytes = request.path
+    absolute = _ABSOLUTE.match(path)
+    return path if absolute is None else path[absolute.end() :] or b"/"
 
 
 def _caught(answer: Callable[[], Response]) -> Response:

@@ -41,7 +41,7 @@ _STYLE = "\n".join(
         "th,td{padding:.45rem .5rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:baseline}",
         "th{color:var(--dim);font-size:.85rem;font-weight:500}",
         "tbody tr:hover{background:var(--over)}",
-        "td:first-child{overflow-wrap:anywhere}",
+        "td:first-child{width:100%;overflow-wrap:anywhere}",
         "td a{display:block}",
         ".size,.time{color:var(--dim);font-size:.9rem;white-space:nowrap;font-variant-numeric:tabular-nums}",
         ".size{text-align:right}",

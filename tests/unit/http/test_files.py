@@ -70,6 +70,16 @@ def test_aFile(root: pathlib.Path) -> None:
     }
 
 
+def test_absoluteTargets(root: pathlib.Path) -> None:
+    """As for a proxy. The host is not ours to check."""
+    assert bodyOf(ask(root, "http://any.example/page.html?x")) == b"<p>hello"
+    assert bodyOf(ask(root, "HTTPS://any.example:443/page.html")) == b"<p>hello"
+    assert b"Index of /" in bodyOf(ask(root, "http://any.example"))
+    assert headersOf(ask(root, "http://any.example/sub?x=http://y/"))[b"location"] == b"/sub/?x=http://y/"
+    for uri in ("http:///page.html", "ftp://any.example/page.html", "http://any.example/../page.html", "page.html"):
+        assert ask(root, uri).code == 404
+
+
 def test_headHasTheSameHeaders(root: pathlib.Path) -> None:
     """The body knows its length, and is closed unread."""
     got, head = ask(root, "/file.bin"), ask(root, "/file.bin", b"HEAD")
