@@ -143,12 +143,11 @@ def _shown(name: bytes) -> str:
 def _sizeText(size: int) -> str:
     if size < 1024:
         return f"{size} B"
-    amount = float(size)
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
+    amount, units = size / 1024, ["TiB", "GiB", "MiB", "KiB"]
+    while amount >= 1000 and len(units) > 1:
         amount /= 1024
-        if amount < 1000 or unit == "TiB":
-            break
-    return f"{amount:.1f} {unit}"
+        units.pop()
+    return f"{amount:.1f} {units[-1]}"
 
 
 def _timeText(seconds: float) -> str:

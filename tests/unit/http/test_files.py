@@ -470,6 +470,18 @@ def test_hostileNames(root: pathlib.Path) -> None:
     assert found == set(names)
 
 
+def test_aFileThatIsRemovedMeanwhile(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is left out of the page that is being made."""
+    (root / "sub" / "link").symlink_to("../file.bin")
+    (root / "sub" / "other").write_bytes(b"")
+
+    def gone(self: FilesHandler, names: list[bytes]) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(FilesHandler, "_statusOf", gone)
+    assert [name for name, _text in listed(bodyOf(ask(root, "/sub/")))] == ["../", "other"]
+
+
 def test_aLargeDirectoryIsCut(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(12):
         (root / "sub" / f"{number}").write_bytes(b"")

@@ -147,6 +147,13 @@ def test_linksInside(root: pathlib.Path, target: str, names: tuple[bytes, ...]) 
     assert contentOf(root, b"link", *names) == (root / "link").joinpath(*map(os.fsdecode, names)).read_bytes()
 
 
+def test_linksFromFurtherDown(root: pathlib.Path) -> None:
+    (root / "inner" / "deep" / "absolute").symlink_to(root / "inner" / "file")
+    (root / "inner" / "deep" / "relative").symlink_to("../../file")
+    assert contentOf(root, b"inner", b"deep", b"absolute") == b"inner"
+    assert contentOf(root, b"inner", b"deep", b"relative") == b"file"
+
+
 @pytest.mark.parametrize(
     "target",
     [
