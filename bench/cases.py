@@ -209,5 +209,34 @@ def special() -> Iterable[Case]:
     )
 
 
-ROWS = [*parsing(), *growing(), *dispatching(), *requesting(), *streaming(), *special()]
+PYTHONS = ("ours-http", "uvicorn", "granian", "granian-rsgi", "aiohttp", "tornado-web", "hypercorn", "twisted-web")
+WEB = (*PYTHONS, "nginx")
+
+
+def overHTTP() -> Iterable[Case]:
+    def asked(name: str, title: str, rivals: tuple[str, ...], job: str = "http-hello", **options: Any) -> Case:
+        title = f"HTTP: {title}, 64 connections, {options.get('pipeline', 1)} deep"
+        return Case(f"http-{name}", title, "request", "serve", "http", rivals, {"connections": 64, **options}, job)
+
+    everybody = ("ours-http", "ours-http-uvloop", "ours-http-request", *WEB[1:])
+    yield asked("1", "requests", everybody)
+    yield asked("16", "requests", everybody, pipeline=16)
+    yield asked("varied", "requests with fields of their own", WEB, varied=True)
+    yield asked("digest", "1 KiB, answered with its SHA-256", PYTHONS, "http-digest", body=1024)
+    for name, title, job in (
+        ("up", "a body of 100 MiB to the server", "http-sink"),
+        ("down", "a body of 100 MiB from the server", "http-source"),
+    ):
+        yield Case(f"http-{name}", f"HTTP: {title}", "byte", "serve", f"http-{name}", PYTHONS, {}, job, count=100 * MIB)
+    parsers = ("ours-http", "httptools", "h11", "h11-reader")
+    for name, title, varied in (("head", "the same each time", False), ("heads", "their values differ", True)):
+        title = f"HTTP: a head of 8 fields, parsed in process; {title}"
+        options = {"varied": varied}
+        yield Case(f"http-{name}", title, "head", "work", "heads", parsers, options, seconds=0.1, repetitions=9)
+    title = "HTTP: memory of 5,000 connections, each of which has asked once"
+    job = "http-hello"
+    yield Case("http-memory", title, "connection", "memory", "http-idle", WEB, {}, job, count=5000, repetitions=1)
+
+
+ROWS = [*parsing(), *growing(), *dispatching(), *requesting(), *streaming(), *special(), *overHTTP()]
 CASES = {row.name: row for row in ROWS}

@@ -101,5 +101,19 @@ FIGURES = (
         tuple(f"deferreds-{how}" for how in ("callbacks", "errbacks", "waiting", "coroutine", "generator", "gathered")),
         wide=3,
     ),
+    Figure(
+        "http",
+        "HTTP/1.1: a server's CPU time for a request with 8 fields, 64 connections",
+        "bars",
+        ("http-1", "http-16", "http-varied", "http-digest"),
+    ),
+    Figure("http-bodies", "HTTP/1.1: bodies of 100 MiB", "bars", ("http-up", "http-down")),
+    Figure(
+        "http-parts",
+        "HTTP/1.1: parsing a head; an idle connection",
+        "bars",
+        ("http-head", "http-heads", "http-memory"),
+        wide=3,
+    ),
     Figure("marks", "The marks: figure over mark, 1 is met", "marks"),
 )

@@ -25,6 +25,7 @@ class Mark:
     - "cost": at most `bound` times the rival's;
     - "below": less than the rival's;
     - "exponent" and "bytes": at most `bound`;
+    - "rate": at least `bound` units for a second of CPU time;
     - "least": less than every rival's.
 
     `beyond` is the next mark, after this one is met.
@@ -47,6 +48,7 @@ class Mark:
             "below": "below",
             "exponent": f"<= {self.bound:g}",
             "bytes": f"<= {self.bound / KIB:g} KiB",
+            "rate": f">= {self.bound:,.0f}/s",
             "least": "below",
         }
         return shown[self.kind]
@@ -67,6 +69,8 @@ class Mark:
             return row.exponent
         if self.kind == "bytes":
             return row.cost
+        if self.kind == "rate":
+            return 1 / row.cost
         if self.kind == "least":
             others = [name for name in case.measured() if RIVALS[name].family not in ("ours", "c")]
             return max((row.cost / case.rows[name].cost for name in others), default=None)
@@ -75,7 +79,7 @@ class Mark:
 
     def holds(self, figure: float, bound: float) -> bool:
         """Whether a figure keeps a bound, both rounded as shown."""
-        if self.kind == "quicker":
+        if self.kind in ("quicker", "rate"):
             return figure >= bound
         return figure < bound if self.kind in ("below", "least") else figure <= bound
 
@@ -103,9 +107,17 @@ def judge(results: Results) -> list[Verdict]:
         word = "met" if mark.holds(figure, mark.bound) else "missed"
         if mark.beyond is not None and word == "met":
             word += ", and the next one" if mark.holds(figure, mark.beyond) else f" (next: {mark.beyond:g})"
-        shown = f"{figure / KIB:.2f} KiB" if mark.kind == "bytes" else f"{figure:.3f}"
-        verdicts.append(Verdict(mark, shown if figure < 10 or mark.kind == "bytes" else f"{figure:.1f}", word, figure))
+        verdicts.append(Verdict(mark, shownAs(mark.kind, figure), word, figure))
     return verdicts
+
+
+def shownAs(kind: str, figure: float) -> str:
+    """Return a figure of a kind of mark as text."""
+    if kind == "bytes":
+        return f"{figure / KIB:.2f} KiB"
+    if kind == "rate":
+        return f"{figure:,.0f}/s"
+    return f"{figure:.3f}" if figure < 10 else f"{figure:.1f}"
 
 
 def parsingMarks() -> Iterator[Mark]:
@@ -162,4 +174,19 @@ def servingMarks() -> Iterator[Mark]:
     yield Mark("a million timers, half cancelled", "timers", "ours", "asyncio", "cost", 1.0)
 
 
-MARKS = [*parsingMarks(), *servingMarks()]
+def httpMarks() -> Iterator[Mark]:
+    bounds = {"uvicorn": 0.5, "aiohttp": 0.5, "granian": 0.65, "granian-rsgi": 0.8, "twisted-web": 0.3}
+    for rival, bound in bounds.items():
+        yield Mark("HTTP: 64 connections, 1 deep", "http-1", "ours-http", rival, "cost", bound)
+    yield Mark("HTTP: 64 connections, 16 deep", "http-16", "ours-http", "uvicorn", "cost", 0.3)
+    yield Mark("HTTP: 64 connections, 16 deep, a core", "http-16", "ours-http", "", "rate", 100_000)
+    yield Mark("HTTP: 1 KiB, answered with its SHA-256", "http-digest", "ours-http", "uvicorn", "cost", 0.6)
+    yield Mark("HTTP: 100 MiB up", "http-up", "ours-http", "aiohttp", "cost", 1.05)
+    yield Mark("HTTP: 100 MiB down", "http-down", "ours-http", "aiohttp", "cost", 1.05)
+    for case, how in (("http-head", "the same each time"), ("http-heads", "their values differ")):
+        yield Mark(f"HTTP: a head of 8 fields, {how}", case, "ours-http", "h11-reader", "quicker", 6.0)
+    yield Mark("HTTP: memory of an idle connection", "http-memory", "ours-http", "", "bytes", 1.5 * KIB)
+    yield Mark("HTTP: memory of an idle connection", "http-memory", "ours-http", "", "least")
+
+
+MARKS = [*parsingMarks(), *servingMarks(), *httpMarks()]

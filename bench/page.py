@@ -8,6 +8,7 @@ from bench.figures import FIGURES
 from bench.marks import Verdict
 from bench.report import markdownTable, marksTable
 from bench.results import Results
+from bench.rivals import PACKAGES
 
 BEGIN, END = "<!-- runs -->", "<!-- /runs -->"
 NOTHING = "No run has been kept yet: `make bench` makes one."
@@ -24,7 +25,7 @@ def fillPage(page: Path, runs: dict[str, tuple[Results, list[Verdict]]]) -> None
 def sectionOf(folder: Path, name: str, results: Results, verdicts: list[Verdict]) -> str:
     """Return the page's section about one run."""
     facts = results.facts
-    packages = ("linereactor", "twisted", "uvloop", "rloop", "gevent", "tornado", "trio")
+    packages = [package for package in PACKAGES if package in facts]  # older runs lack some
     versions = ", ".join(f"{package} {facts[package] or 'not installed'}" for package in packages)
     met = sum(verdict.word.startswith("met") for verdict in verdicts)
     parts = [f"## {facts['Python']}, {results.begun[:10]}"]

@@ -32,6 +32,10 @@ COLOURS = {
     "gevent": "#a16207",
     "tornado": "#be185d",
     "trio": "#0369a1",
+    "uvicorn": "#0e7490",
+    "granian": "#6d28d9",
+    "hypercorn": "#92400e",
+    "aiohttp": "#3f6212",
     "c": "#525252",
     "plain": "#737373",
 }
@@ -127,7 +131,7 @@ def drawMarks(axes: Any, verdicts: list[Verdict]) -> None:
     for place, verdict in enumerate(reversed(shown)):
         assert verdict.value is not None
         better = verdict.value / verdict.mark.bound
-        better = better if verdict.mark.kind == "quicker" else 1 / better
+        better = better if verdict.mark.kind in ("quicker", "rate") else 1 / better
         axes.barh(place, better - 1, left=1, color=COLOURS["asyncio" if verdict.word.startswith("met") else "ours"])
         axes.text(max(better, 1), place, f" {verdict.figure} ({verdict.mark.limit})", va="center", fontsize=7)
     labels = [f"{verdict.mark.what} / {verdict.mark.againstWhat or 'itself'}" for verdict in reversed(shown)]

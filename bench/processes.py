@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,28 +41,64 @@ class Used:
         return Used(self.cpu - before.cpu, ticks)
 
 
-def usedBy(pid: int) -> Used:
-    """Return the CPU use of process `pid` and its threads.
+def familyOf(pid: int) -> list[int]:
+    """Return `pid`, its children and theirs: a server may leave its work to other processes."""
+    found = [pid]
+    for each in found:
+        with suppress(OSError):  # it has ended
+            for children in Path(f"/proc/{each}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+    return found
 
-    The seconds come from the process's CPU clock, in nanoseconds. /proc counts ticks of 10 ms, which serve only to tell
-    user from system time. While a process runs, its clock stands still until the next tick. So this waits until it is
-    idle.
+
+def endFamily(pid: int) -> None:
+    """Kill a process, its children and theirs."""
+    for each in familyOf(pid):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+
+
+def fieldsOf(stat: Path) -> list[str]:
+    """Return the fields of a file "stat" of /proc, from the state on."""
+    return stat.read_text().rpartition(")")[2].split()
+
+
+def isRunning(pid: int) -> bool:
+    """Whether a thread of the process runs."""
+    return any(fieldsOf(stat)[0] == "R" for stat in Path(f"/proc/{pid}/task").glob("*/stat"))
+
+
+def clockOf(pid: int) -> float:
+    """Return the seconds of the process's CPU clock."""
+    # Linux makes the id of another process's clock from its pid. 2 stands for the scheduler's count.
+    return time.clock_gettime(~pid << 3 | 2)
+
+
+def usedBy(pid: int) -> Used:
+    """Return the CPU use of process `pid` and its children, with all their threads.
+
+    The seconds come from the processes' CPU clocks, in nanoseconds. /proc counts ticks of 10 ms, which serve only to
+    tell user from system time. While a process runs, its clock stands still until the next tick. So this waits until it
+    is idle.
     """
     end = time.monotonic() + SETTLING
-    while (fields := Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split())[0] == "R":
+    family = familyOf(pid)
+    while any(map(isRunning, family)):
         if time.monotonic() > end:
             break
         time.sleep(0.0002)
-    # Linux makes the id of another process's clock from its pid. 2 stands for the scheduler's count.
-    return Used(time.clock_gettime(~pid << 3 | 2), (int(fields[11]), int(fields[12])))
+    ticks = [fieldsOf(Path(f"/proc/{each}/stat"))[11:13] for each in family]
+    user, system = (sum(map(int, column)) for column in zip(*ticks, strict=True))
+    return Used(sum(map(clockOf, family)), (user, system))
 
 
 def memoryOf(pid: int) -> int:
-    """Return the bytes of memory that are the process's own (RssAnon)."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    raise LookupError("no RssAnon")
+    """Return the bytes of memory that are the process's own (RssAnon), with its children's."""
+    found = 0
+    for each in familyOf(pid):
+        lines = Path(f"/proc/{each}/status").read_text().splitlines()
+        found += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+    return found
 
 
 class Port:
@@ -95,11 +132,11 @@ class Port:
 def waitUntilIdle(pid: int, quiet: float = 0.05, deadline: float = 60.0) -> None:
     """Return when the process has used no more than a hundredth of the time for `quiet` seconds."""
     end = time.monotonic() + deadline
-    clock = ~pid << 3 | 2
-    before = time.clock_gettime(clock)
+    family = familyOf(pid)
+    before = sum(map(clockOf, family))
     while True:
         time.sleep(quiet)
-        now = time.clock_gettime(clock)
+        now = sum(map(clockOf, family))
         if now - before <= quiet / 100 or time.monotonic() > end:
             return
         before = now

@@ -15,6 +15,7 @@ COST_UNITS = {
     "line": ("ns/line", 1e9),
     "byte": ("s/GiB", float(1 << 30)),
     "request": ("us/request", 1e6),
+    "head": ("us/head", 1e6),
     "delivery": ("us/delivery", 1e6),
     "datagram": ("us/datagram", 1e6),
     "connection": ("us/connection", 1e6),

@@ -44,6 +44,28 @@ def asyncioLike(loop: str, needs: tuple[str, ...] = ()) -> list[Rival]:
     ]
 
 
+def overHTTP() -> list[Rival]:
+    """Return rivals with the jobs http-... alone."""
+    asgi = "httpasgi"
+    process = "reactor.http, Request.process"
+    return [
+        Rival("ours-http", "ours", "reactor.http", ("httpours", "handler"), ("reactor.http",)),
+        Rival("ours-http-uvloop", "ours", "reactor.http on uvloop", ("httpours", "uvloop"), ("reactor.http", "uvloop")),
+        Rival("ours-http-request", "ours", process, ("httpours", "request"), ("reactor.http",)),
+        Rival("uvicorn", "uvicorn", "uvicorn", (asgi, "uvicorn"), ("uvicorn", "httptools", "uvloop")),
+        Rival("granian", "granian", "granian, ASGI", (asgi, "granian"), ("granian", "uvloop")),
+        Rival("granian-rsgi", "granian", "granian, RSGI", (asgi, "rsgi"), ("granian", "uvloop")),
+        Rival("hypercorn", "hypercorn", "hypercorn", (asgi, "hypercorn"), ("hypercorn", "uvloop")),
+        Rival("aiohttp", "aiohttp", "aiohttp.web", ("httpaiohttp",), ("aiohttp", "uvloop")),
+        Rival("tornado-web", "tornado", "tornado.web", ("httptornado",), ("tornado",)),
+        Rival("twisted-web", "twisted", "twisted.web", ("httptwisted",), ("twisted",)),
+        Rival("nginx", "c", "nginx", ("httpnginx",), program="nginx"),
+        Rival("h11", "plain", "h11", needs=("h11",)),
+        Rival("h11-reader", "plain", "h11, its reader alone", needs=("h11",)),
+        Rival("httptools", "plain", "httptools", needs=("httptools",)),
+    ]
+
+
 # docs/bench/README.md says what the program of each row does.
 ROWS = [
     Rival("ours", "ours", "linereactor", ("onreactor", "ours")),
@@ -74,9 +96,13 @@ ROWS = [
     Rival("naive", "plain", "split and a call a line"),
     Rival("split", "plain", "bytes.split alone"),
     Rival("bytesio", "plain", "io.BytesIO, iterated"),
+    *overHTTP(),
 ]
 RIVALS = {row.name: row for row in ROWS}
-PACKAGES = ("linereactor", "twisted", "uvloop", "rloop", "gevent", "tornado", "trio", "pyOpenSSL")
+PACKAGES = (
+    *("linereactor", "twisted", "uvloop", "rloop", "gevent", "tornado", "trio", "pyOpenSSL"),
+    *("uvicorn", "httptools", "granian", "hypercorn", "aiohttp", "h11"),
+)
 
 
 def missing(rival: Rival, tls: bool = False) -> str:
@@ -153,5 +179,6 @@ def facts() -> dict[str, str | None]:
         **{package: versionOf(package) for package in PACKAGES},
         "redis-server": firstLine("redis-server", "--version"),
         "redis-benchmark": firstLine("redis-benchmark", "--version"),
+        "nginx": firstLine("nginx", "-v"),
         "C compiler": firstLine("cc", "--version"),
     }

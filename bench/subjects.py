@@ -14,9 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bench.asking import HTTP_LOADS, Digesting, Download, Greeting, Upload
 from bench.cases import Case
-from bench.loads import LOADS, PING, BulkIn, BulkOut, Chat, Connected, Datagrams, Dialogue, Idle, Ingest, Load
-from bench.processes import SERVER_CORE, Port, memoryOf, onCore, usedBy, waitUntilIdle
+from bench.loads import LOADS as LINE_LOADS
+from bench.loads import PING, BulkIn, BulkOut, Chat, Connected, Datagrams, Dialogue, Ingest, Load
+from bench.processes import SERVER_CORE, Port, endFamily, memoryOf, onCore, usedBy, waitUntilIdle
 from bench.results import Sample
 from bench.rivals import ROOT, Rival, compileFloor, serverCommand
 from bench.work.task import WrongAnswer
@@ -27,7 +29,7 @@ RUN_DEADLINE = 300.0
 # step would look like growth.
 FRESH_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 WARM = 64  # connections that exist before memory is measured
-
+LOADS = LINE_LOADS | HTTP_LOADS
 
 # How to check that a server does its job.
 ONE: dict[str, Any] = {"connections": 1}
@@ -41,6 +43,10 @@ PROBES: dict[str, tuple[type[Connected], dict[str, Any]]] = {
     "sink": (BulkIn, {}),
     "source": (BulkOut, {}),
     "udp": (Datagrams, {"window": 1}),
+    "http-hello": (Greeting, ONE),
+    "http-digest": (Digesting, ONE),
+    "http-sink": (Upload, {}),
+    "http-source": (Download, {}),
 }
 
 
@@ -54,6 +60,7 @@ class Workshop:
     def __init__(self) -> None:
         self._floor: Path | None = None
         self._pem: Path | None = None
+        self._folder: Path | None = None
 
     def floor(self) -> Path:
         """Return the path of the C server."""
@@ -71,26 +78,36 @@ class Workshop:
             self._pem.write_bytes(done.stdout)
         return self._pem
 
+    def folder(self) -> Path:
+        """Return the path of a folder for the files that servers write."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="linereactor-bench-"))
+        return self._folder
+
     def close(self) -> None:
         """Remove them."""
         for path in (self._floor, self._pem):
             if path is not None:
                 shutil.rmtree(path.parent)
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
 
     def spawn(
         self, command: list[str], variables: dict[str, str] | None = None, **pipes: Any
     ) -> subprocess.Popen[bytes]:
         """Start a process to measure, on its core, with these additional environment variables."""
-        environment = {**os.environ, "PYTHONHASHSEED": "0", "BENCH_PEM": str(self._pem or ""), **(variables or {})}
+        ours = {"PYTHONHASHSEED": "0", "BENCH_PEM": str(self._pem or ""), "BENCH_FOLDER": str(self._folder or "")}
+        environment = {**os.environ, **ours, **(variables or {})}
         with onCore(SERVER_CORE):
             return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
 
 
 def end(process: subprocess.Popen[bytes] | None) -> None:
-    """End a process of ours, and wait for it."""
+    """End a process of ours and its children, and wait for it."""
     if process is None:
         return
-    process.kill()
+    if process.poll() is None:
+        endFamily(process.pid)
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
@@ -166,6 +183,8 @@ class Server:
         tls = any(job.startswith("tls-") for job in self.ports)
         pem = str(self.workshop.pem()) if tls else ""
         floor = self.workshop.floor() if self.rival.name == "floor" else None
+        if self.rival.name == "nginx":
+            self.workshop.folder()
         command = serverCommand(self.rival, self.ports, floor, pem)
         self.process = self.workshop.spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -244,7 +263,7 @@ class Memory(Server):
             self.ready()
         self.used = True
         assert self.pid is not None
-        load = Idle(self.ports[self.case.job], False, 0)
+        load = LOADS[self.case.what](self.ports[self.case.job], False, 0)
         try:
             load.send(WARM)
             waitUntilIdle(self.pid)

@@ -12,6 +12,15 @@ A server is run as `python -m bench.servers.NAME [VARIANT ...] JOB:PORT ...` and
 
 Lines end in CRLF. "tls-" before a job means over TLS. Each framework is used as in its documentation, with its own
 defaults, except for a backlog that holds all clients.
+
+The jobs over HTTP:
+
+- http-hello: answers each request with the same 13 bytes
+- http-digest: answers with the SHA-256 of the request's body, in hexadecimal digits
+- http-sink: takes a body of any length, and answers with its number of bytes
+- http-source: answers with as many bytes as the query asks for, in pieces of 64 KiB
+
+Here a connection may also stay for 60 s between requests, and ask for as much as it likes. No server writes a log.
 """
 
 from __future__ import annotations
@@ -29,6 +38,8 @@ BLOCK = bytes(range(256)) * 256
 BACKLOG = 4096
 ASKING = b"?"
 LAST = b"."  # the last line of a `count`, for servers that cannot answer once the input has ended
+HELLO = b"Hello, world!"
+KEPT = 60  # seconds between the requests of a connection over HTTP
 HEADER = 16  # the first bytes of a `sink`, which come in one read: the total number, in decimal
 JOBS = (
     "pong",
@@ -40,6 +51,10 @@ JOBS = (
     "sink",
     "source",
     "udp",
+    "http-hello",
+    "http-digest",
+    "http-sink",
+    "http-source",
     "tls-pong",
     "tls-sink",
     "tls-source",
@@ -54,6 +69,11 @@ class Job:
     port: int
     tls: bool
 
+    @property
+    def application(self) -> str:
+        """Return the name without "http-"."""
+        return self.name.removeprefix("http-")
+
 
 def jobsOf(arguments: list[str]) -> list[Job]:
     """Return the jobs of the command line. Also raise the process's limit of connections to the system's."""
@@ -67,6 +87,19 @@ def jobsOf(arguments: list[str]) -> list[Job]:
             sys.exit(f"no job is called {name!r}")
         found.append(Job(name.removeprefix("tls-"), int(port), name.startswith("tls-")))
     return found
+
+
+def forkForEach(jobs: list[Job]) -> Job:
+    """Return the job of this process, for servers that do one job each: a child does each of the others."""
+    for job in jobs[1:]:
+        if os.fork() == 0:
+            return job
+    return jobs[0]
+
+
+def sizeOf(query: bytes) -> int:
+    """Return the number of bytes that the query of a `http-source` asks for."""
+    return int(query)
 
 
 def tlsContext(kind: type[ssl.SSLContext] = ssl.SSLContext) -> ssl.SSLContext:

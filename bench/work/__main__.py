@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.work.deferreds import Deferreds
 from bench.work.growth import Growth
+from bench.work.heads import Heads
 from bench.work.loops import FromThread, Timers, Turns
 from bench.work.parsing import Answer, Parse
 from bench.work.task import Task, WrongAnswer
@@ -29,6 +30,7 @@ TASKS: dict[str, Any] = {
     "turns": Turns,
     "threads": FromThread,
     "deferreds": Deferreds,
+    "heads": Heads,
 }
 
 

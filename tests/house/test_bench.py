@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import re
 import socket
 import subprocess
@@ -21,16 +22,16 @@ from bench import guard
 from bench.cases import CASES, Case
 from bench.figures import FIGURES
 from bench.guarded import WORKS
-from bench.loads import LOADS, OurLoad
+from bench.loads import OurLoad
 from bench.marks import MARKS, judge
 from bench.page import BEGIN, END, fillPage
-from bench.processes import Port
+from bench.processes import Port, clockOf, familyOf, usedBy
 from bench.report import marksText, pageOf, textOf
 from bench.results import CaseResult, Results, Row, Sample, loadResults
 from bench.rivals import RIVALS, facts, missing
 from bench.runner import CaseRun, Pace, Progress
 from bench.servers.common import JOBS
-from bench.subjects import Failed, Memory, Server, Worker, Workshop
+from bench.subjects import LOADS, Failed, Memory, Server, Worker, Workshop, end
 from bench.work import growth, lines, parsing
 from bench.work.__main__ import TASKS
 from bench.work.lines import Naive
@@ -93,9 +94,10 @@ def test_servers(name: str, workshop: Workshop) -> None:
         server.close()
 
 
-def test_memory(workshop: Workshop) -> None:
+@pytest.mark.parametrize(("case", "rival"), [("memory", "asyncio"), ("http-memory", "twisted-web")])
+def test_memory(case: str, rival: str, workshop: Workshop) -> None:
     """Each measurement has a process of its own; a connection holds something."""
-    memory = Memory(CASES["memory"], RIVALS["asyncio"], workshop)
+    memory = Memory(CASES[case], RIVALS[rival], workshop)
     try:
         memory.ready()
         pids = set()
@@ -148,6 +150,9 @@ def test_aLostLineIsSeen(monkeypatch: pytest.MonkeyPatch) -> None:
         parsing.Parse("naive", 8).verify()
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
 class Wrong:
     """A server that answers every read with the same bytes."""
 
@@ -178,6 +183,15 @@ class Wrong:
         ("ingest", b"19 lines 5 bytes\r\n", {"connections": 1, "length": 32}),
         ("in", b"5 bytes\r\n", {}),
         ("out", b"what nobody asked for", {}),
+        ("http", OK + b"Content-Length: 13\r\n\r\nHello, earth!", {"connections": 1}),
+        ("http", OK + b"Content-Length: 12\r\n\r\nHello, world", {"connections": 1}),
+        ("http", OK + b"Content-Length: 13\r\n\r\nHello, world!!", {"connections": 1}),
+        ("http", OK + b"\r\nHello, world!", {"connections": 1}),
+        ("http", OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n0\r\n\r\n", {"connections": 1}),
+        ("http", b"HTTP/1.1 404 Not Found\r\nContent-Length: 13\r\n\r\nHello, world!", {"connections": 1}),
+        ("http", (OK + b"Content-Length: 13\r\n\r\nHello, world!") * 2, {"connections": 1}),
+        ("http-up", OK + b"Content-Length: 9\r\n\r\n5 bytes\r\n", {}),
+        ("http-down", OK + b"Content-Length: 1\r\n\r\n?", {}),
     ],
 )
 def test_aWrongAnswerIsSeen(what: str, answer: bytes, options: dict[str, Any]) -> None:
@@ -199,6 +213,39 @@ def test_aLoadThatFails() -> None:
             OurLoad(port.number, False, 1, 1).run(10)
     finally:
         port.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"content-LENGTH:13\r\n\r\nHello, world!",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n8\r\n, world!\r\n0\r\n\r\n",
+    ],
+)
+def test_aRightAnswerOverHTTP(answer: bytes) -> None:
+    """A body of a given length, and one in chunks."""
+    right = Wrong(OK + answer)
+    try:
+        load = LOADS["http"](right.port, False, connections=1)
+        assert load.run(3) > 0
+    finally:
+        right.close()
+
+
+def test_theWorkOfChildrenCounts(workshop: Workshop) -> None:
+    """A server may leave its work to another process, which ends with it."""
+    work = "import os, signal; os.fork() or [sum(range(3 * 10**7)), print(flush=True)]; signal.pause()"
+    process = workshop.spawn([sys.executable, "-c", work], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == b"\n"
+        assert len(familyOf(process.pid)) == 2
+        assert usedBy(process.pid).cpu > 2 * clockOf(process.pid)
+    finally:
+        stdout = os.dup(process.stdout.fileno())
+        end(process)
+    with open(stdout, "rb") as file:
+        assert file.read() == b""  # nobody holds the other end
 
 
 def test_withoutRedisBenchmark(workshop: Workshop) -> None:
