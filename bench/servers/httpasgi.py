@@ -128,6 +128,7 @@ def granian(job: Job, interface: str) -> None:
         loop=Loops.uvloop,
         http=HTTPModes.http1,
         backlog=BACKLOG,
+        backpressure=1 << 16,  # the default is the backlog, and it holds idle connections back, too
         log_enabled=False,
     ).serve()
 

@@ -31,16 +31,22 @@ async def sink(request: Any) -> Response:
     return Response(200, total(size))
 
 
-async def blocks(left: int) -> AsyncIterator[bytes]:
-    while left:
-        piece = BLOCK[:left]
-        left -= len(piece)
-        yield piece
+class Blocks:
+    """The body of a `http-source`. The answer announces its `length`."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = self.length
+        while left:
+            piece = BLOCK[:left]
+            left -= len(piece)
+            yield piece
 
 
 async def source(request: Any) -> Response:
-    left = sizeOf(request.uri.partition(b"?")[2])
-    return Response(200, blocks(left), {b"content-length": b"%d" % left})
+    return Response(200, Blocks(sizeOf(request.uri.partition(b"?")[2])))
 
 
 class Hello(Request):
@@ -55,7 +61,9 @@ HANDLERS: dict[str, Any] = {"hello": hello, "digest": digest, "sink": sink, "sou
 
 def factoryOf(variant: str, application: str) -> HTTPFactory:
     if variant == "request":
-        return HTTPFactory(requestFactory={"hello": Hello}[application])
+        factory = HTTPFactory()
+        factory.requestFactory = {"hello": Hello}[application]
+        return factory
     return HTTPFactory.forHandler(HANDLERS[application])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.work.task import expect
+from reactor.linecore import LineBuffer
 
 MANY = 4096  # different heads, when they vary
 FIRST = 100000  # numbers in them have six digits
@@ -91,6 +92,27 @@ def h11Reader() -> Callable[[bytes], Any]:
     return parse
 
 
+def ourParser() -> Callable[[bytes], Any]:
+    """The line core and reactor.http.head, with all that a server asks of a head."""
+    known: Any = importlib.import_module("reactor.http.head")
+    buffer = LineBuffer(b"\r\n", known.MAX_LINE)
+    feed, lines = buffer.feed, buffer.lines
+
+    def parse(head: bytes) -> Any:
+        feed(head)
+        first, *rest = lines(True)
+        rest.pop()
+        method, target, minor = known.parseRequestLine(first)
+        pairs, fields = known.parseFields(rest)
+        known.checkHost(fields, method, target, minor)
+        known.requestLength(fields, minor)
+        known.persists(fields, minor)
+        known.expectsContinue(fields, minor)
+        return method, target, pairs
+
+    return parse
+
+
 def plainOf(parsed: Any) -> Parsed:
     """Return what was parsed as plain values, with names in lower case."""
     if isinstance(parsed, tuple):
@@ -99,6 +121,7 @@ def plainOf(parsed: Any) -> Parsed:
 
 
 PARSERS: dict[str, Callable[[], Callable[[bytes], Any]]] = {
+    "ours-http": ourParser,
     "httptools": httptoolsParser,
     "h11": h11Parser,
     "h11-reader": h11Reader,
