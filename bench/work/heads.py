@@ -104,7 +104,7 @@ def ourParser() -> Callable[[bytes], Any]:
         rest.pop()
         method, target, minor = known.parseRequestLine(first)
         pairs, fields = known.parseFields(rest)
-        known.checkHost(fields, method, target, minor)
+        pairs = known.checkHost(pairs, fields, target, minor)
         known.requestLength(fields, minor)
         known.persists(fields, minor)
         known.expectsContinue(fields, minor)
