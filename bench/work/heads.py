@@ -116,7 +116,7 @@ def ourParser() -> Callable[[bytes], Any]:
 def plainOf(parsed: Any) -> Parsed:
     """Return what was parsed as plain values, with names in lower case."""
     if isinstance(parsed, tuple):
-        return parsed  # type: ignore[return-value]
+        return parsed
     return parsed.method, parsed.target, [(bytes(name), bytes(value)) for name, value in parsed.headers]
 
 

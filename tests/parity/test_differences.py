@@ -2796,7 +2796,7 @@ def test_laterVersions(model: Model) -> None:
 
 
 def test_refusalsWait(model: Model) -> None:
-    served = Served(model, answerFive, b"GET /\r\n")
+    served = Served(model, answerFive, b"GET / HTTP/1.1\r\nno field\r\nX: y\r\n")
     assert served.closed is not model.isOurs
     if model.isOurs:
         served.channel.dataReceived(b"\r\n")

@@ -232,12 +232,14 @@ class HTTPChannel(LineReceiver):
 
     def _collect(self, lines: list[bytes]) -> list[bytes] | None:
         """Keep the lines of a head that has not come whole; return it when it has."""
-        if self._lines is None:
-            self._lines = lines
-        else:
-            self._lines += lines
-        lines = self._lines
         try:
+            if self._lines is None:
+                if lines[0]:
+                    parseRequestLine(lines[0])  # what is no HTTP is refused at once
+                self._lines = lines
+            else:
+                self._lines += lines
+                lines = self._lines
             self._checkSize(lines)
         except HTTPError as error:
             self._refuse(error)
