@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
+from reactor.http import Response
 from tests.battery.http import rules
-from tests.battery.http.cases import Case, Seen
+from tests.battery.http.cases import Case, Seen, post, posted
 from tests.battery.http.corpus import CASES
 from tests.battery.http.mutations import cuts
-from tests.battery.http.ours import CANARIES, CANARY, Server, answersIn
+from tests.battery.http.ours import CANARIES, CANARY, Server, answersIn, seenOf
 from tests.support.cutting import pieces
 from tests.support.worlds import ROOT
 
@@ -95,3 +97,25 @@ def test_rulesAreDocumented() -> None:
     known = {each for each in vars(rules).values() if isinstance(each, rules.Rule)}
     assert known == {case.rule for case in CASES}
     assert [each for each in known if f"- {each.section}: {each.text}" not in page] == []
+
+
+@pytest.mark.parametrize("cut", [1, 1000])
+def test_whatAProgramChanges(cut: int) -> None:
+    """A program that changes what it has got changes it for no later request, however often the same bytes come."""
+    raw = post(b"X: y", b"Cookie: a=b", b"Content-Length: 5", body=b"hello")
+    seen = []
+
+    async def handle(request: Any) -> Response:
+        seen.append(seenOf(request, await request.body))
+        request.requestHeaders.setRawHeaders(b"Host", [b"b"])
+        request.requestHeaders.addRawHeader(b"X", b"z")
+        request.requestHeaders.removeHeader(b"Cookie")
+        request.getAllHeaders().clear()
+        request.received_cookies.clear()
+        return Response(200)
+
+    server = Server()
+    server.channel.factory.handler = handle
+    server.feed(pieces(raw * 5, cut))
+    assert seen == [posted(b"hello", x=b"y", cookie=b"a=b", content_length=b"5")] * 5
+    server.end()
