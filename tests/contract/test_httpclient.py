@@ -14,10 +14,12 @@ from reactor.defer import CancelledError, Deferred
 from reactor.error import ConnectError, ConnectionRefusedError, DNSLookupError, SSLError, TimeoutError
 from reactor.http.client import Client, request
 from reactor.http.clienterrors import BadResponse, BodyTooLarge, ClientClosed, NoResponse
-from reactor.http.errors import BodyLost
+from reactor.http.errors import BodyLost, HTTPError
+from reactor.http.factory import HTTPFactory
+from reactor.http.response import Response
 from reactor.protocol import Protocol, ServerFactory
 from reactor.tlsoptions import optionsForClientTLS
-from tests.support.httpclients import OK, Scripted, ServerWorld
+from tests.support.httpclients import OK, Scripted, ServerWorld, Sized
 from tests.support.tlsworlds import HOST, TRUST
 from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, OURS, refusedPort, silentServer
 
@@ -604,3 +606,72 @@ def test_theCurrentReactor(plain: ServerWorld) -> None:
     plain.reactor.callWhenRunning(lambda: Deferred.fromCoroutine(run()).addErrback(got.append))
     plain.reactor.run(installSignalHandlers=False)
     assert got == [b"ok", b"ok"]
+
+
+# The server of this package.
+
+
+def test_ourOwnServer(world: ServerWorld) -> None:
+    """Bodies of both kinds in both directions, and a handler's error, over one connection."""
+
+    async def handler(asked: Any) -> Any:
+        if asked.path == b"/fails":
+            raise HTTPError(409, "no")
+        if asked.path == b"/whole":
+            return hashlib.sha256(await asked.body).hexdigest().encode()
+        digest = hashlib.sha256()
+        async for piece in asked.body:
+            digest.update(piece)
+        text = digest.hexdigest().encode()
+        return Response(201, iter([text[:9], text[9:]]), {"X-Method": asked.method})
+
+    async def pieces(data: bytes) -> AsyncIterator[bytes]:
+        for at in range(0, len(data), 10000):
+            yield data[at : at + 10000]
+
+    async def run() -> tuple[int, int]:
+        async with clientOf(world) as client:
+            for size in (0, 1, 100000, 900000):
+                data = bytes(range(256)) * (size // 256) + bytes(size % 256)
+                digest = hashlib.sha256(data).hexdigest().encode()
+                for path in ("whole", "pieces"):
+                    for body in (data, pieces(data)):
+                        answer = await client.request("PUT", url + path, body=body)
+                        assert await answer.body == digest
+                        assert answer.headers.hasHeader("X-Method") == (path == "pieces")
+            failed = await client.request("GET", f"{url}fails")
+            assert (failed.code, await failed.body) == (409, b"no\n")
+            head = await client.request("HEAD", f"{url}whole")
+            assert (head.code, await head.body) == (200, b"")
+            return client.openedCount, client.repeatedCount
+
+    url = world.serveFactory(HTTPFactory.forHandler(handler))
+    assert world.run(run()) == (1, 0)
+
+
+def test_aProxyInTenLines(world: ServerWorld) -> None:
+    """A body goes through a handler and a client in pieces, and so does the response."""
+    size = 3000000
+
+    async def back(asked: Any) -> Any:
+        total = 0
+        async for piece in asked.body:
+            total += len(piece)
+        return Response(200, Sized(*[bytes(30000)] * (total // 30000), length=total), {"X-Total": str(total)})
+
+    async def front(asked: Any) -> Any:
+        answer = await client.request(asked.method, behind, {"Content-Type": "x/y"}, asked.body)
+        return Response(answer.code, answer.body, {"X-Total": answer.headers.getRawHeaders("x-total")})
+
+    behind = world.serveFactory(HTTPFactory.forHandler(back))
+    client = clientOf(world)
+    url = world.serveFactory(HTTPFactory.forHandler(front))
+
+    async def run() -> tuple[Any, ...]:
+        async with clientOf(world) as outer:
+            answer = await outer.request("POST", url, {"Content-Length": str(size)}, [bytes(size // 3)] * 3)
+            got = sum([len(piece) async for piece in answer.body])
+            return answer.headers.getRawHeaders("x-total"), answer.body.length, got
+
+    assert world.run(run()) == ([str(size)], size, size)
+    world.run(client.close().__await__())

@@ -115,6 +115,14 @@ class Asked:
         return Asked(self.result.body.whole(limit))
 
 
+class Sized(list[bytes]):
+    """Pieces that know their length, as the body of a request or a response does."""
+
+    def __init__(self, *pieces: bytes, length: int | None) -> None:
+        super().__init__(pieces)
+        self.length = length
+
+
 class Scripted(Protocol):
     """A server's connection: for each request it does the next steps of the script of its factory.
 

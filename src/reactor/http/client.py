@@ -85,10 +85,11 @@ class Client:
     ) -> Deferred[ClientResponse]:
         """Send a request; return a Deferred of the ClientResponse, which fires when its head has come.
 
-        - `method` is sent as it is. `url` is an absolute URL: see urls.parseURL. `headers` are a Headers, a mapping, or
-          pairs of a name and a value.
-        - `body`: bytes, or an iterable of bytes, which may be asynchronous. An iterable is sent in chunks, or with the
-          field Content-Length that the caller gives. It is asked for more when the peer has taken the last pieces.
+        - `method` is sent as it is. `url` is an absolute URL: see urls.parseURL. `headers` are a Headers, a mapping of
+          names to a value or a list of values, or pairs.
+        - `body`: bytes, or an iterable of bytes, which may be asynchronous. An iterable is asked for more when the peer
+          has taken the last pieces. Its length is its attribute `length`, in bytes, or the field Content-Length of the
+          caller. Without either it is sent in chunks.
         - `timeout`: seconds from now to the end of the head (None: no limit). It begins again while the peer takes more
           of the request's body. Later it is the longest pause in the response's body.
         - `maxBody`: bytes of a body that is awaited whole.

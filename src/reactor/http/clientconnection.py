@@ -182,7 +182,7 @@ class ClientConnection(LineReceiver):
         self._clearHead()
         kind = NoInflow if code == 101 else Inflow
         inflow = kind(
-            max(0, length),
+            length,
             lambda: self._pauseReading(exchange),
             lambda: self._resumeReading(exchange),
             lambda: self._dropped(exchange),

@@ -119,7 +119,8 @@ class ResponseBody:
 
     `data = await response.body` gives bytes, up to the limit `maxBody` of the request. `async for piece in
     response.body` has no limit: each piece is at least one byte, and the peer is held back while the program works.
-    One coroutine may do one of these. After it was awaited, the bytes are kept, and it can be awaited again.
+    One coroutine may do one of these. After it was awaited, the bytes are kept, and it can be awaited again. `length`
+    is its length in bytes if the server has told it, else None.
 
     BodyLost if the connection ends before the body does, BadResponse if its framing is broken. error.TimeoutError if
     nothing more comes for as long as the `timeout` of the request. BodyTooLarge beyond the limit.
@@ -130,6 +131,7 @@ class ResponseBody:
         self._maxBody = maxBody
         self._callFromThread = callFromThread
         self._whole: bytes | None = None
+        self.length = None if inflow.length < 0 else inflow.length
 
     def __await__(self) -> Generator[Deferred[Any], None, bytes]:
         return self.whole().__await__()

@@ -11,7 +11,7 @@ from reactor.http.headers import Headers, canonicalName
 from reactor.http.urls import Destination, parseURL
 
 Text: TypeAlias = bytes | str
-HeadersLike: TypeAlias = Headers | Mapping[Any, Text] | Iterable[tuple[Text, Text]]
+HeadersLike: TypeAlias = Headers | Mapping[Any, Text | Iterable[Text]] | Iterable[tuple[Text, Text | Iterable[Text]]]
 BodyLike: TypeAlias = bytes | bytearray | memoryview | Iterable[bytes] | AsyncIterable[bytes]
 
 AGENT = b"linereactor"
@@ -97,7 +97,9 @@ def _fieldsOf(headers: HeadersLike | None) -> dict[bytes, list[bytes]]:
     if isinstance(pairs, str | bytes):
         raise TypeError(f"headers are a Headers, a mapping or pairs, not {headers!r}")
     for name, value in pairs:
-        fields.setdefault(canonicalName(name), []).append(checkValue(value))
+        isOne = isinstance(value, str | bytes) or not isinstance(value, Iterable)
+        values: Iterable[Any] = (value,) if isOne else value
+        fields.setdefault(canonicalName(name), []).extend([checkValue(each) for each in values])
     return fields
 
 
@@ -121,7 +123,8 @@ def _takeBody(request: Outgoing, body: Any) -> None:
         raise TypeError("a body is bytes, not str: encode it")
     elif hasattr(body, "__aiter__") or hasattr(body, "__iter__"):
         request.body = body
-        request.length = CHUNKED
+        length = getattr(body, "length", None)
+        request.length = length if type(length) is int and length >= 0 else CHUNKED
     else:
         raise TypeError(f"a body is bytes, or an iterable of bytes that may be asynchronous, not {body!r}")
 

@@ -11,7 +11,7 @@ from reactor.http.grammar import InvalidHeaderName
 from reactor.http.headers import Headers
 from reactor.http.outgoing import prepare
 from reactor.http.urls import Origin, parseURL
-from tests.support.httpclients import URL, Full, MemoryWorld
+from tests.support.httpclients import URL, Full, MemoryWorld, Sized
 
 GOOD_URLS = {
     "http://server.test": (Origin(False, "server.test", 80), b"server.test", b"/"),
@@ -155,6 +155,8 @@ def test_optionsOfTheServer() -> None:
         {"x-one": "1", b"x-two": b"2"},
         [("X-One", b"1"), (b"X-Two", "2")],
         iter([("X-One", b"1"), (b"X-Two", "2")]),
+        {"x-one": ["1"], b"x-two": (b"2",)},
+        [("X-One", [b"1"]), (b"X-Two", iter(["2"]))],
         Headers({"x-one": ["1"], b"x-two": [b"2"]}),
     ],
 )
@@ -327,6 +329,12 @@ def test_piecesWithALength() -> None:
     world = MemoryWorld()
     world.ask("POST", URL, {"Content-Length": "4"}, [b"ab", b"cd"])
     assert world.connect().asked().partition(b"\r\n\r\n")[2] == b"abcd"
+    world.ask("POST", URL, None, Sized(b"ab", b"cd", length=4))
+    head, _, body = world.connect().asked().partition(b"\r\n\r\n")
+    assert b"Content-Length: 4\r\n" in head
+    assert body == b"abcd"
+    world.ask("POST", URL, None, Sized(b"ab", b"cd", length=None))
+    assert world.connect().asked().endswith(b"2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n")
 
 
 @pytest.mark.parametrize(

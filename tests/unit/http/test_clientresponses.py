@@ -86,6 +86,8 @@ def test_bodies(name: str, size: int) -> None:
         if not wire.disconnecting:
             wire.says(piece)
     assert asked.body().result == body
+    assert asked.result.body.length in (None, len(body))
+    assert (asked.result.body.length is None) == (method == "GET" and b"chunked\r\n" in data and b"204" not in data)
     assert wire.disconnecting == (not isReusable)
     assert world.client.idleCount == isReusable
     assert not wire.aborted or name.startswith(("something", "a "))
