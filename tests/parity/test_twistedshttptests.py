@@ -26,6 +26,7 @@ import reactor.http.channel
 import reactor.http.requests
 import reactor.task
 from reactor import _current
+from reactor.http.head import parseBlock
 
 NAME = "twisted.web.test.test_http"
 
@@ -129,9 +130,17 @@ def outcomeOf(name: str) -> str:
 
 @pytest.fixture(autouse=True)
 def asTwistedsAnswers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No Date, and no Host is asked for: their requests have none. Time is a Clock's where they give none."""
+    """Add no Date, and to their requests the Host that they lack. Time is a Clock's where they give none."""
+
+    def withHost(fields: list[bytes], block: bytes) -> Any:
+        return (
+            parseBlock(fields, block)
+            if b"Host: " in block
+            else parseBlock([*fields, b"Host: x"], b"%b\r\nHost: x" % block)
+        )
+
     monkeypatch.setattr(reactor.http.requests, "dateLine", lambda: b"")
-    monkeypatch.setattr(reactor.http.channel, "checkHost", lambda pairs, *arguments: pairs)
+    monkeypatch.setattr(reactor.http.channel, "parseBlock", withHost)
     monkeypatch.setattr(_current, "current", reactor.task.Clock)
 
 
