@@ -2911,3 +2911,16 @@ def test_accessLogsNameTheUser(model: Model) -> None:
     user = "ann" if model.isOurs else "-"
     line = f'"192.0.2.7" - {user} [now] "GET /a HTTP/1.1" 200 - "-" "-"'
     assert model.http.combinedLogFormatter("[now]", request) == line
+
+
+def test_insideOfHTTP(model: Model) -> None:
+    steps = ("headerReceived", "allHeadersReceived", "allContentReceived", "length", "checkPersistence", "persistent")
+    assert [hasattr(model.http.HTTPChannel, name) for name in (*steps, "writeHeaders")] == [not model.isOurs] * 7
+    functions = ("urlparse", "parse_qs", "timegm", "toChunk", "fromChunk", "parseContentRange", "PotentialDataLoss")
+    assert [hasattr(model.http, name) for name in functions] == [not model.isOurs] * 7
+    for version, closed in ((b"1.1", False), (b"1.0", True)):
+        served = Served(model, answerFive, GET.replace(b"1.1", version))
+        if model.isOurs:
+            assert served.requests[0].persistent is not closed
+        else:
+            assert bool(served.channel._channel.persistent) is not closed
