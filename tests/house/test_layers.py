@@ -275,7 +275,6 @@ def test_nothingInThePackageIsTimedByTheCalendar() -> None:
         "reactor.http.accesslog": {"seconds", "time"},
         "reactor.http.dates": {"time"},
         "reactor.http.files": {"time"},
-        "reactor.http.handling": {"time"},
         "reactor.loops.base": {"seconds", "time"},
         "reactor.task.scheduled": {"seconds"},
         "reactor.testing.wire": {"seconds"},
