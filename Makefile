@@ -28,13 +28,14 @@ again = if [ -s $(1) ]; then echo 'These need a quiet machine, and run again, al
     $(2) @$(1); fi
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 
-.PHONY: help serve test suites suite-compiled suite-pure battery lint types coverage coverage-report coverage-core bench bench-quick guard wheel changelog release-check clean
+.PHONY: help serve test suites suite-compiled suite-pure battery borrowed lint types coverage coverage-report coverage-core bench bench-quick guard wheel changelog release-check clean
 
 help:
 	@echo 'make serve          a line server on 127.0.0.1:7000 (ARGS="chat --port 7001", for another)'
 	@echo 'make test           the suite on the compiled and on the pure line core, then the battery (ARGS="-k name", for a'
 	@echo '                    part of the suite alone)'
 	@echo 'make battery        what a server must survive, at the size that CI runs (REACTOR_BATTERY=full, for the whole)'
+	@echo 'make borrowed       download the archives whose cases of HTTP the battery tries, too'
 	@echo 'make lint           ruff: rules and format'
 	@echo 'make types          mypy, strict, on src/, tests/ and examples/; stubtest; mypy and pyright on what programs see'
 	@echo 'make coverage       make test under coverage, and the gate on branches'
@@ -84,6 +85,10 @@ battery: $(VENV)/.test
 	@rm -f $(AGAIN)-battery
 	@REACTOR_AGAIN=$(AGAIN)-battery REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest tests/battery $(ARGS)
 	@$(call again,$(AGAIN)-battery,REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest)
+
+# The archives of other projects whose cases the battery reads. Without them it skips these, and says so.
+borrowed: $(VENV)/.test
+	@$(BIN)/python -m tests.battery.http.borrowed
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

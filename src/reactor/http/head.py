@@ -172,8 +172,8 @@ def _checkValue(name: bytes, value: bytes) -> None:
         raise HTTPError(413, "Content-Length is larger than anything")
 
 
-# The fields of a request in their order, and by their names; the length of its body; whether the connection persists;
-# whether the client waits for a 100.
+# The fields of a request in their order, and by their names. Then the length of its body, and whether the connection
+# persists. At last, whether the client waits for a 100.
 Block = tuple[list[Pair], dict[bytes, bytes], int, bool, bool]
 
 _blocks: dict[bytes, Block] = {}
