@@ -46,6 +46,7 @@ def test_everyMethodOfReactorsHasAFunction() -> None:
     forTransports = {
         "closeSoon",
         "closed",
+        "flushBehindRead",
         "flushSoon",
         "isReading",
         "keepNote",

@@ -183,6 +183,10 @@ class LoopServices(ThreadServices):
         """See ITransportReactor.replaced."""
         self.opened(new)
 
+    def flushBehindRead(self, transport: IFlushable) -> None:
+        """Send the output now: a callback of an event loop reads one transport."""
+        transport.flush()
+
     def flushSoon(self, transport: IFlushable) -> None:
         """Send the output when the present callback is over."""
         if transport not in self._toFlush:

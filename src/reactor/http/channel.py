@@ -59,6 +59,7 @@ from reactor.http.head import (
     Pair,
     checkHost,
     expectsContinue,
+    knownRequestLine,
     parseBlock,
     parseFields,
     parseRequestLine,
@@ -119,7 +120,7 @@ class HTTPChannel(LineReceiver):
     _skipped = False
     _isOver = False
     _decoder: Decoder | None = None
-    _receiving: Any = None
+    receiving: Any = None  # the request whose body is coming
     _received = 0
     _owesContinue = False
     _stalledAt: int | None = None
@@ -181,7 +182,7 @@ class HTTPChannel(LineReceiver):
             self._skipped = True
             return
         try:
-            method, target, minor = parseRequestLine(lines[0])
+            method, target, minor = knownRequestLine(lines[0])
             if len(lines) > self.maxHeaders + 2:
                 self._checkSize(lines)
             fields = lines[1:-1]
@@ -279,7 +280,7 @@ class HTTPChannel(LineReceiver):
         if length != CHUNKED and self.heldSize >= length:
             request.handleContentChunk(self.takeReceived(length))
             self._phase = BODY  # until the request has its end
-            self._receiving = request
+            self.receiving = request
             if request.streams:
                 self._bodyEnded(())
                 self._run(request)
@@ -287,7 +288,7 @@ class HTTPChannel(LineReceiver):
                 self._bodyEnded(())
             return
         self._decoder = decoderFor(length, len(lines) - 2, sum(map(len, lines)) + 2 * len(lines))
-        self._receiving = request
+        self.receiving = request
         self._received = 0
         self._phase = BODY
         self._owesContinue = expects and not self.heldSize
@@ -305,7 +306,7 @@ class HTTPChannel(LineReceiver):
             return
         self._received += len(data)
         self._owesContinue = False
-        request = self._receiving
+        request = self.receiving
         try:
             piece, rest = decoder.feed(data)
             if not request.streams and request.content.tell() + len(piece) > self.maxContentLength:
@@ -322,7 +323,7 @@ class HTTPChannel(LineReceiver):
 
     def _bodyEnded(self, trailers: Sequence[Pair]) -> None:
         """The last piece of a body has come."""
-        request, self._receiving = self._receiving, None
+        request, self.receiving = self.receiving, None
         self._letGo(CONTENT)
         self._phase = BUSY
         endWait(self)
@@ -342,11 +343,11 @@ class HTTPChannel(LineReceiver):
     @property
     def isReceiving(self) -> bool:
         """Whether a part of a body is missing."""
-        return self._receiving is not None
+        return self.receiving is not None
 
     def wantBody(self, request: Any) -> None:
         """Called by a request whose program reads the body now. The client may wait for a word (RFC 9110, 10.1.1)."""
-        if self._receiving is request:
+        if self.receiving is request:
             if self._owesContinue:
                 self._owesContinue = False
                 request.send(_CONTINUE)
@@ -363,7 +364,7 @@ class HTTPChannel(LineReceiver):
     def decidePersistence(self, request: Any) -> None:
         """Called by a request before the head of its answer. A body that is not wanted any more may be too long."""
         decoder = self._decoder
-        if self._receiving is request and request.persistent:
+        if self.receiving is request and request.persistent:
             short = isinstance(decoder, LengthDecoder) and decoder.left <= MOST_DROPPED
             request.persistent = short and not self._owesContinue
 
@@ -386,7 +387,7 @@ class HTTPChannel(LineReceiver):
         if not request.persistent:
             self._end()
             return
-        if self._receiving is not request:
+        if self.receiving is not request:
             self._answered()
         else:
             self._letGo(CONTENT)  # the rest of its body is dropped
@@ -453,7 +454,7 @@ class HTTPChannel(LineReceiver):
         """No further request is read."""
         self._phase = ENDING
         self._decoder = None
-        self._receiving = None
+        self.receiving = None
         self._lines = None
         endWait(self)
         self.clearLineBuffer()
@@ -496,7 +497,7 @@ class HTTPChannel(LineReceiver):
             self.loseConnection()
         else:
             self.requests[-1].persistent = False
-            if self._receiving is None:
+            if self.receiving is None:
                 self._takeNoMore()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -573,7 +574,7 @@ class HTTPChannel(LineReceiver):
             self._received = 0
             self._wait(GRACE)
         else:
-            self._refuseRequest(self._receiving, HTTPError(408, "the body of the request comes too slowly"))
+            self._refuseRequest(self.receiving, HTTPError(408, "the body of the request comes too slowly"))
 
     def _stalled(self) -> None:
         """The peer has taken no more output, or has not ended the connection: reset it, unless it is only slow."""
@@ -679,7 +680,7 @@ class HTTPChannel(LineReceiver):
 
     def checkTakeOver(self, request: Any) -> None:
         """RuntimeError unless `request` may hand over the connection."""
-        if self.requests != [request] or self._receiving is not None:
+        if self.requests != [request] or self.receiving is not None:
             raise RuntimeError("a connection is handed over by its only request, behind its body")
 
     def takeOver(self, request: Any, protocol: Any) -> None:

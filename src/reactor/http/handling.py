@@ -154,7 +154,7 @@ class HandledRequest(Request):
             and self.persistent
             and self.clientproto == b"HTTP/1.1"
             and response.code not in (204, 205, 304)
-            and not self.channel.isReceiving
+            and self.channel.receiving is None
         ):
             size = len(body)
             self.startedWriting = 1

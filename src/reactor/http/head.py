@@ -68,6 +68,21 @@ CONTROLS = bytes(set(range(32)) - {9}) + b"\x7f"  # what no field has (RFC 9110,
 LONGEST_LENGTH = 18  # digits: more than any disk, and less than 2**63
 
 
+def knownRequestLine(line: bytes) -> tuple[bytes, bytes, int]:
+    """Return the result of parseRequestLine. A line that is seen again in the same second is remembered."""
+    found = _lines.get(line)
+    if found is None:
+        found = parseRequestLine(line)
+        mark = hash(line)
+        if _seenLines[mark % MOST_KEPT] != mark:
+            _seenLines[mark % MOST_KEPT] = mark
+        elif len(line) <= LONGEST_KEPT:
+            if len(_lines) >= MOST_KEPT:
+                _lines.clear()
+            _lines[line] = found
+    return found
+
+
 def parseRequestLine(line: bytes) -> tuple[bytes, bytes, int]:
     """Return the method, the target and the minor version of HTTP/1 (0 or 1) of a request line (RFC 9112, 3).
 
@@ -178,6 +193,9 @@ Block = tuple[list[Pair], dict[bytes, bytes], int, bool, bool]
 
 _blocks: dict[bytes, Block] = {}
 atNewSecond.append(_blocks.clear)
+_lines: dict[bytes, tuple[bytes, bytes, int]] = {}
+_seenLines = [0] * MOST_KEPT
+atNewSecond.append(_lines.clear)
 # The hashes of blocks that were seen once, at the places that these choose.
 _seen = [0] * MOST_KEPT
 

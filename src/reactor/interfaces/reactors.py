@@ -272,6 +272,9 @@ class ITransportReactor(IReactor, Protocol):
     def flushSoon(self, transport: IFlushable) -> None:
         """Call transport.flush() once before the loop sleeps, however often this is called."""
 
+    def flushBehindRead(self, transport: IFlushable) -> None:
+        """Call transport.flush(), now or together with those of other transports that have been read in this turn."""
+
     def closeSoon(self, file: IClosable) -> None:
         """Close `file` once no event of this batch can name its descriptor any more."""
 

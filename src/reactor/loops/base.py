@@ -693,6 +693,10 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
         """Call transport.flush() once before the loop sleeps, however often it is asked for."""
         self._toFlush[transport] = None
 
+    def flushBehindRead(self, transport: IFlushable) -> None:
+        """Call transport.flush(), now or together with those of other transports that have been read in this turn."""
+        transport.flush()
+
     def closeSoon(self, file: IClosable) -> None:
         """Close `file` once no event of this batch can name its descriptor any more."""
         if self._inBatch:

@@ -17,6 +17,7 @@ from typing import Any
 from reactor._arguments import checkHas
 from reactor._numbers import openEpoll
 from reactor.failure import failureOf
+from reactor.interfaces import IFlushable
 from reactor.loops import forks
 from reactor.loops.base import ReactorBase
 from reactor.loops.guard import RAISED
@@ -25,6 +26,9 @@ from reactor.loops.waker import Waker
 
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
 BATCH = 512
+# The number of transports whose output is sent together, in the middle of a batch of events. A send leaves the caches
+# to the kernel, and wakes the peer's process, if that is on this machine. In a burst it costs half as much.
+BURST = 16
 
 
 class EpollReactor(ReactorBase):
@@ -118,6 +122,10 @@ class EpollReactor(ReactorBase):
         """See ReactorBase.isReading."""
         return ownerOf(self._readers.get(reader.fileno())) is reader
 
+    def flushBehindRead(self, transport: IFlushable) -> None:
+        """See ReactorBase.flushBehindRead: BURST transports are flushed together, or all at the end of the turn."""
+        self._toFlush[transport] = None
+
     def _watch(self, fd: int, wanted: int, already: int) -> None:
         if fd in self._readers or fd in self._writers:
             try:
@@ -185,6 +193,8 @@ class EpollReactor(ReactorBase):
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         readers, writers = self._readers, self._writers
         for fd, flags in events:
+            if len(self._toFlush) >= BURST:
+                self._flushOutput()
             owner = None
             try:
                 if flags != OUT and (owner := readers.get(fd)) is not None:

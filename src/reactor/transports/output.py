@@ -1,7 +1,7 @@
 """The writing half of a stream transport: its unsent output, and the producers that wait for it.
 
-`write`, which is the line core's (OutputBuffer), only gathers. The transport is flushed when the event that wrote to it
-is over, or before the loop sleeps. So a pipelined client gets one packet a batch, and a lone request gets one send.
+`write`, which is the line core's (OutputBuffer), only gathers. The transport is flushed behind the events of a burst,
+or before the loop sleeps. So a pipelined client gets one packet a batch, and a lone request gets one send.
 docs/design.md has the reasons.
 
 The backlog is bounded. Above `highWater` bytes a streaming producer is paused until everything has been sent. A backlog

@@ -154,7 +154,7 @@ class Connection(DuplexStream):
         self.reactor.removeWriter(self)
 
     def doRead(self) -> None:
-        """Read once, deliver, and send the protocol's output."""
+        """Read once, deliver, and have the protocol's output sent."""
         try:
             data = self._sock.recv(self._readSize)
         except (BlockingIOError, InterruptedError):
@@ -170,7 +170,7 @@ class Connection(DuplexStream):
         if result is not None:
             self._beside(result)
         if self._front() is not None:
-            self.flush()
+            self.reactor.flushBehindRead(self)
 
     def _close(self) -> None:
         if self._rest is not None:
