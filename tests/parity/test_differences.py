@@ -2924,3 +2924,18 @@ def test_insideOfHTTP(model: Model) -> None:
             assert served.requests[0].persistent is not closed
         else:
             assert bool(served.channel._channel.persistent) is not closed
+
+
+def test_formsWithManyFields(model: Model) -> None:
+    head = POST + b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n"
+    plain = b"&".join([b"a=b"] * 1001)
+    part = b'--a\r\nContent-Disposition: form-data; name="b"\r\n\r\nc\r\n'
+    for kind, form in (
+        (b"application/x-www-form-urlencoded", plain),
+        (b"multipart/form-data; boundary=a", part * 1001 + b"--a--\r\n"),
+        (b"multipart/form-data; boundary=a", part.replace(b"\r\n", b"\r\nX: " + b"y" * 9000 + b"\r\n", 1) + b"--a--"),
+    ):
+        served = Served(model, answerFive)
+        served.channel.dataReceived(head % (kind, len(form)) + form)
+        model.note(served.wire[9:12])
+    assert model.trace == ([b"413", b"413", b"400"] if model.isOurs else [b"200"] * 3)

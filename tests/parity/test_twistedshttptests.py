@@ -175,8 +175,6 @@ DIFFERENT = {
     "ChannelProductionTests.test_HTTPChannelToleratesDataWhenTransportPaused": "our LineReceiver keeps it",
     "ChannelProductionTests.test_HTTPChannelUnregistersSelfWhenTimingOut": "test_slowHeads",
     "ChunkingTests.test_multipartFormData": "test_transferCodings",
-    "HTTP0_9Tests.test_buffer": "test_refusalsWait",
-    "HTTP0_9Tests.test_noPipeliningApi": "test_refusalsWait",
     **{
         f"{kind}.{name}": "test_slowHeads"
         for kind in ("HTTP0_9Tests", "HTTP1_0Tests", "HTTP1_1Tests", "HTTP1_1_close_Tests")
@@ -193,7 +191,6 @@ DIFFERENT = {
     "ParsingTests.test_chunkedEncoding": "test_transferCodings",
     "ParsingTests.test_headerStripWhitespace": "test_headsOfRequests",
     "ParsingTests.test_headersMultiline": "test_headsOfRequests",
-    "ParsingTests.test_invalidMethodNonAscii": "test_refusalsWait",
     "ParsingTests.test_invalidVersion": "test_laterVersions",
     "ParsingTests.test_multipartEmptyHeaderProcessingFailure": "test_formsThatAreCutOff",
     "ParsingTests.test_transferEncodingIdentity": "test_transferCodings",

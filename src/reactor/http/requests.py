@@ -13,13 +13,10 @@ import base64
 import binascii
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from email import message_from_bytes
-from email.policy import HTTP
+from collections.abc import Callable, Mapping, Sequence
 from io import SEEK_END, BytesIO
 from math import ceil
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
 from reactor._beside import beside
 from reactor._logger import getLogger
@@ -30,6 +27,7 @@ from reactor.http.bodies import LAST_CHUNK, chunk
 from reactor.http.codes import CACHED, FOUND, NO_BODY_CODES, NOT_MODIFIED, PRECONDITION_FAILED, RESPONSES
 from reactor.http.dates import dateLine, datetimeToString, stringToDatetime
 from reactor.http.errors import HTTPError
+from reactor.http.forms import MAX_FIELDS, formArgs, multipartArgs
 from reactor.http.grammar import checkReason
 from reactor.http.head import Pair, words
 from reactor.http.headers import Headers
@@ -617,9 +615,9 @@ class Request:
         """Add the fields of a form in the body to `args`. HTTPError 400 for a multipart body that is none."""
         kind = (self.getHeader(b"Content-Type") or b"").partition(b";")[0].strip().lower()
         if kind == _FORM:
-            self.args.update(formArgs(self.content.read()))
+            self.args.update(formArgs(self.content.read(), MAX_FIELDS))
         elif kind == _MULTIPART:
-            self.args.update(_multipartArgs(self.content.read(), self.getHeader(b"Content-Type")))
+            self.args.update(multipartArgs(self.content.read(), self.getHeader(b"Content-Type")))
         self.content.seek(0)
 
     def _authorize(self) -> None:
@@ -644,27 +642,3 @@ def _cookieText(part: bytes | str) -> bytes:
 
 
 _COOKIE: Callable[[bytes], Any] = re.compile(rb"[\t -:<-~\x80-\xff]*").fullmatch
-
-
-def formArgs(form: bytes) -> dict[bytes, list[bytes]]:
-    """Return the names and values of a query or a form in the URL's encoding. An item without "=" is left out."""
-    args: dict[bytes, list[bytes]] = {}
-    for item in form.replace(b"+", b" ").split(b"&"):
-        name, equals, value = item.partition(b"=")
-        if equals:
-            args.setdefault(unquote_to_bytes(name), []).append(unquote_to_bytes(value))
-    return args
-
-
-def _multipartArgs(content: bytes, kind: bytes) -> dict[bytes, list[bytes]]:
-    message = message_from_bytes(b"MIME-Version: 1.0\r\nContent-Type: " + kind + b"\r\n\r\n" + content, policy=HTTP)
-    if not message.is_multipart() or message.defects:
-        raise HTTPError(400, "the body is no multipart form")
-    args: dict[bytes, list[bytes]] = {}
-    parts: Iterable[Any] = message.get_payload()
-    for part in parts:
-        name = part.get_param("name", header="content-disposition")
-        if not isinstance(name, str):
-            continue  # as in Twisted
-        args.setdefault(name.encode("utf-8", "surrogateescape"), []).append(part.get_payload(decode=True) or b"")
-    return args
