@@ -31,6 +31,7 @@ from reactor.http.forms import MAX_FIELDS, formArgs, multipartArgs
 from reactor.http.grammar import checkReason
 from reactor.http.head import Pair, words
 from reactor.http.headers import Headers
+from reactor.linecore import asBytes
 
 if TYPE_CHECKING:
     from reactor.http.channel import HTTPChannel
@@ -90,6 +91,7 @@ class Request:
     _receivedCookies: dict[bytes, bytes] | None = None
     _notifications: list[Deferred[None]] | None = None
     _held: list[bytes] | None = None
+    _ending: Callable[[], object] | None = None
     _user: bytes | None = None
     _password = b""
 
@@ -152,7 +154,9 @@ class Request:
         held, self._held = self._held, None
         if held:
             self.channel.write(b"".join(held))
-        if self.finished:
+        if self._ending is not None:
+            self._ending()
+        elif self.finished:
             self._cleanup()
         elif self.producer is not None:
             self.channel.registerProducer(self.producer, self.streamingProducer)
@@ -171,7 +175,7 @@ class Request:
         if self._disconnected or self.finished:
             return
         if self.startedWriting:
-            self.channel.abort()
+            self._endInTurn(self.channel.abort)
         else:
             self.refuse(refusal)
 
@@ -452,13 +456,15 @@ class Request:
     def write(self, data: bytes) -> None:
         """Send a piece of the answer's body. The first call sends the head.
 
-        RuntimeError after `finish`, ValueError for more bytes than the answer's Content-Length allows. Nothing is sent
-        to HEAD, nor with the codes 204 and 304. After the end of the connection it does nothing.
+        RuntimeError after `finish`, ValueError for more bytes than the answer's Content-Length allows, TypeError for
+        what is not bytes-like. Nothing is sent to HEAD, nor with the codes 204 and 304. After the end of the connection
+        it does nothing.
         """
         if self.finished:
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
         if self._disconnected:
             return
+        data = asBytes(data)
         head = b""
         if not self.startedWriting:
             head = self._head()
@@ -496,7 +502,7 @@ class Request:
             self.send(LAST_CHUNK)
         if self._left:
             log.error("%s: the answer is %d bytes shorter than its Content-Length", self, self._left)
-            self.channel.abort()
+            self._endInTurn(self.channel.abort)
             return
         self._finished()
 
@@ -527,11 +533,18 @@ class Request:
         self.producer = None
 
     def loseConnection(self) -> None:
-        """Close the connection when what was written has been sent."""
+        """Close the connection when what was written has been sent, and the answers of earlier requests."""
         if self.channel is not None:
-            self.channel.loseConnection()
+            self._endInTurn(self.channel.loseConnection)
 
     # Inside.
+
+    def _endInTurn(self, end: Callable[[], object]) -> None:
+        """End the connection by `end`, when the earlier requests have their answers."""
+        if self.queued:
+            self._ending = end
+        else:
+            end()
 
     def _finished(self) -> None:
         """The answer is complete, as far as the program is concerned."""
