@@ -115,3 +115,28 @@ EXPLAINED = (
         get(b"Connection: x close") + get(),
     ),
 )
+
+# Quarrels about answers.
+OF_ANSWERS = (
+    Explained(
+        "RFC 9112, 5.2: a client takes a value that goes on in a second line, with spaces between.",
+        "llhttp",
+        "refused: (?:Unexpected whitespace after header value|Invalid header value char)",
+        rb"\r\n[ \t]",
+        b"HTTP/1.1 200 OK\r\nX: y\r\n z\r\nContent-Length: 0\r\n\r\n",
+    ),
+    Explained(
+        "RFC 9112, 9.3: HTTP/1.0 persists if both sides say keep-alive.",
+        "h11",
+        "does not persist",
+        rb"HTTP/1\.0",
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+    ),
+    Explained(
+        "RFC 9110, 2.5: a higher minor version is read as the highest that is known.",
+        "llhttp",
+        "refused: Invalid HTTP version",
+        rb"HTTP/1\.[2-9]",
+        b"HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ),
+)

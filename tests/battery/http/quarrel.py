@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tests.battery.http.cases import Seen
+from tests.battery.http.cases import Pairs, Seen
 from tests.battery.http.others import Reader, Reading
 
 CODING = b"transfer-encoding"
@@ -48,7 +48,12 @@ def plain(seen: Seen) -> Seen:
     fields = seen.fields
     if b"://" in seen.target:
         fields = tuple(pair for pair in fields if pair[0] != b"host")
-    return seen._replace(fields=tuple((name, value.lower() if name == CODING else value) for name, value in fields))
+    return seen._replace(fields=plainFields(fields))
+
+
+def plainFields(fields: Pairs) -> Pairs:
+    """Fields with the names of codings in lower case."""
+    return tuple((name, value.lower() if name == CODING else value) for name, value in fields)
 
 
 def difference(ours: Reading, theirs: Reading) -> str | None:
