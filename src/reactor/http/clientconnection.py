@@ -167,6 +167,9 @@ class ClientConnection(LineReceiver):
         exchange = self._exchange
         assert exchange is not None, "between exchanges there are no lines"
         if code < 200 and code != 101:
+            # RFC 9112, 6.1, and RFC 9110, 8.6: it has no body. Behind one that speaks of a body, nothing is certain.
+            if b"transfer-encoding" in known or known.get(b"content-length", b"0").strip(b"0"):
+                raise HTTPError(502, f"a response of the code {code} that speaks of a body")
             self._interimReceived(code)
             return
         request = exchange.request

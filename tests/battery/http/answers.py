@@ -120,7 +120,8 @@ def byH11Client(pieces: Iterable[bytes], method: str = "GET") -> Answer:
     connection = h11.Connection(h11.CLIENT)
     connection.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
     connection.send(h11.EndOfMessage())
-    code, fields, body = 0, (), b""
+    code, body = 0, b""
+    fields: Pairs = ()
     for piece in (*pieces, b""):
         try:
             connection.receive_data(piece)

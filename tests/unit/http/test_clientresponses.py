@@ -178,6 +178,8 @@ BAD_HEADS = {
     "gzip": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
     "xchunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n",
     "101 that was not asked for": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    "100 with a length": b"HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\n" + OK,
+    "103 with a coding": b"HTTP/1.1 103 Early Hints\r\nTransfer-Encoding: chunked\r\n\r\n" + OK,
     "endless 100": b"HTTP/1.1 100 Continue\r\n\r\n" * 17,
     "endless 103": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 17,
     "long status line": b"HTTP/1.1 200 " + b"x" * 9000,
