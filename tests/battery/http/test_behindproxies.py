@@ -110,7 +110,7 @@ def backend() -> Iterator[Backend]:
 def front(folder: pathlib.Path, backend: Backend, configuration: str, *command: str) -> Iterator[str]:
     """A proxy on a UNIX socket, whose path this gives."""
     path = folder / "configuration"
-    path.write_text(configuration.format(folder=folder, host=LOOPBACK, port=backend.port, buffering="off"))
+    path.write_text(configuration.format(folder=folder, host=LOOPBACK, port=backend.port))
     with program(*(part.format(folder=folder) for part in command), str(path)) as child:
         end = time.monotonic() + DEADLINE
         while True:
@@ -137,19 +137,26 @@ def exchange(path: str, raw: bytes) -> bytes:
             return b""
 
 
-PROXIES = {
+COMMANDS = {
     "haproxy": (HAPROXY, ("haproxy", "-db", "-f")),
     "nginx": (NGINX, ("nginx", "-p", "{folder}", "-e", "{folder}/error.log", "-c")),
 }
 
 
 @pytest.mark.timeout(size(120, 600))
-@pytest.mark.parametrize("proxy", [pytest.param(name, marks=pytest.mark.needs(name)) for name in PROXIES])
-def test_canary(proxy: str, backend: Backend, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize(
+    ("proxy", "buffering"),
+    [
+        pytest.param("haproxy", "", marks=pytest.mark.needs("haproxy")),
+        pytest.param("nginx", "off", marks=pytest.mark.needs("nginx")),
+        pytest.param("nginx", "on", marks=pytest.mark.needs("nginx")),
+    ],
+)
+def test_canary(proxy: str, buffering: str, backend: Backend, tmp_path: pathlib.Path) -> None:
     """Another client's request follows each case on the proxy's connection to us, and gets its own answer."""
-    configuration, command = PROXIES[proxy]
+    configuration, command = COMMANDS[proxy]
     reused = passed = 0
-    with front(tmp_path, backend, configuration, *command) as path:
+    with front(tmp_path, backend, configuration.replace("{buffering}", buffering), *command) as path:
         before = 0
         for number, case in enumerate(CASES):
             output = exchange(path, case.raw)
