@@ -287,3 +287,8 @@ wait("no last chunk", rules.INCOMPLETE, chunked(b"5\r\nhello\r\n"))
 wait("no empty line behind the last chunk", rules.INCOMPLETE, chunked(b"5\r\nhello\r\n0\r\n"))
 wait("the end within the data", rules.INCOMPLETE, chunked(b"ff\r\nhello"))
 wait("the end within a size", rules.INCOMPLETE, chunked(b"f"))
+for size in (b"0_2e", b"0x2_e", b"5these", b"+0x5", b"5\r\r;a"):
+    refuse(f"size {shown(size)}, whose prefix or suffix is one", rules.CHUNK_SIZE, sized(size))
+refuse("last -0x0", rules.CHUNK_SIZE, chunked(b"5\r\nhello\r\n-0x0\r\n\r\n") + HIDDEN)
+refuse("letters for sizes", rules.CHUNK_SIZE, chunked(b"Z\r\nZZ\r\nZZZ\r\n\r\n") + HIDDEN)
+refuse("two empty lines for the end", rules.CHUNK_SIZE, chunked(b"5\r\nhello\r\n\r\n\r\n") + HIDDEN)

@@ -262,3 +262,5 @@ accept(
     received(b"hello"),
     Seen(),
 )
+refuse("a name that goes on in a second line", rules.FIELD_NAME, coded(b"Transfer-", b"Encoding: chunked"))
+refuse("no colon", rules.FIELD_NAME, coded(b"Transfer-Encoding chunked"))

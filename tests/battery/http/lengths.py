@@ -245,3 +245,18 @@ refuse(
     "both, in HTTP/1.0", rules.OLD_CODING, message(b"POST / HTTP/1.0", HOST, FIVE, CHUNKED, body=b"0\r\n\r\n") + HIDDEN
 )
 refuse("both, of a GET", rules.LENGTH_AND_CODING, get(b"Content-Length: 5", CHUNKED) + b"0\r\n\r\n" + HIDDEN)
+accept(
+    "010, which is no octal number",
+    rules.LENGTH,
+    post(b"Content-Length: 010", body=b"0123456789") + get(),
+    posted(b"0123456789", content_length=b"010"),
+    Seen(),
+)
+refuse("no colon", rules.FIELD_NAME, post(b"Content-Length 33") + HIDDEN)
+refuse("a name that goes on in a second line", rules.FIELD_NAME, post(b"Content-", b"Length: 33") + HIDDEN)
+refuse("behind an empty name", rules.FIELD_NAME, post(b":", b"Content-Length: 33") + HIDDEN)
+refuse(
+    "both, a comma before the coding",
+    rules.LENGTH_AND_CODING,
+    post(FIVE, b"Transfer-Encoding: ,chunked", body=b"0\r\n\r\n") + HIDDEN,
+)

@@ -54,6 +54,9 @@ for name, text in {
 
 for version in (
     b"HTTP/1.10",
+    b"HTTP/1.32",
+    b"HTTP/4294967297.1",
+    b"HTTP/1.4294967297",
     b"HTTP/1.01",
     b"HTTP/01.1",
     b"HTTP/11.1",

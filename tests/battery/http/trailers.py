@@ -85,3 +85,6 @@ for where, raw in {
     "CR X at the end": b"\rX",
 }.items():
     refuse(where, rules.BARE_CR, chunked(b"5\r\nhello\r\n0\r\n" + raw) + HIDDEN)
+accept(
+    "a request line for a value", rules.TRAILERS, ended(b"X:GET /hidden HTTP/1.1") + get(), received(b"hello"), Seen()
+)
