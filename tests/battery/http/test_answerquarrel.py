@@ -24,14 +24,14 @@ def quarrelsOver(raw: bytes, method: str) -> tuple[Answer, list[Quarrel]]:
     return ours, [Quarrel(party, text, raw) for party, text in found.items() if text is not None]
 
 
-@pytest.mark.timeout(size(120, 3600))
-def test_quarrel() -> None:
+@pytest.mark.parametrize("part", range(size(1, 40)))
+def test_quarrel(part: int) -> None:
     """An answer that our client takes is the same for others, and so is the place where the next one begins."""
-    random = Random(SEED)
+    random = Random(SEED + part)
     unexplained: dict[tuple[str, str], Quarrel] = {}
     whole = 0
-    count = size(5000, 200_000)
-    for number, raw in enumerate(answers(count, SEED)):
+    count = 5000
+    for number, raw in enumerate(answers(count, SEED + part)):
         method = "GET" if number % 4 else "HEAD"
         ours, quarrels = quarrelsOver(raw, method)
         whole += ours.end == "whole"

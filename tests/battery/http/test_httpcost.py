@@ -33,7 +33,7 @@ MEMORY = 1 << 20  # bytes
 READ = 65536
 WAITS = 200  # turns in which nothing goes on
 PIPELINED = 16
-MOST = size(64_000, 1_000_000)  # bytes of the longest message, or requests
+MOST = size(32_000, 256_000)  # bytes of the longest message, or requests
 
 
 def fed(raw: bytes, cut: int = READ, status: int = 200) -> float:
@@ -129,11 +129,18 @@ def test_linear(work: Callable[[int], float]) -> None:
     assert min(found) <= EXPONENT, found
 
 
+@pytest.mark.timing
+def test_aMillionChunks() -> None:
+    """A chunk among a million costs as much as one among fifty thousand."""
+    few, many = min(chunks(50_000) for _ in range(3)) / 50_000, chunks(1_000_000) / 1_000_000
+    assert many <= few * 1.5
+
+
 def longHeads() -> Iterator[float]:
     """The cost of a byte of one line that comes byte by byte, at lengths up to the limit."""
     for length in (1000, 2000, 4000, 8000):
         raw = message(b"GET / HTTP/1.1", HOST, b"X: " + b"y" * length)
-        yield min(fed(raw * (64_000 // length), 1) for _ in range(3)) / (len(raw) * (64_000 // length))
+        yield min(fed(raw * (32_000 // length), 1) for _ in range(3)) / (len(raw) * (32_000 // length))
 
 
 @pytest.mark.timing
