@@ -40,9 +40,11 @@ class Server:
         self.delays = delays
         self.delayed: list[Deferred[None]] = []
         self.transport = StringTransport(lenient=True)
-        factory = HTTPFactory.forHandler(self.handle, reactor=Clock())
-        self.channel: Any = factory.buildProtocol(self.transport.getPeer())
+        self.channel: Any = self.makeFactory().buildProtocol(self.transport.getPeer())
         self.channel.makeConnection(self.transport)
+
+    def makeFactory(self) -> HTTPFactory:
+        return HTTPFactory.forHandler(self.handle, reactor=Clock())
 
     async def handle(self, request: Any) -> Response:
         body = b"" if self.ignores else await request.body
@@ -68,6 +70,23 @@ class Server:
 
     def end(self) -> None:
         self.channel.connectionLost(Failure(ConnectionDone()))
+
+
+class PortedServer(Server):
+    """The same with a Request in the way of Twisted, whose `process` gets the whole body."""
+
+    def makeFactory(self) -> HTTPFactory:
+        server = self
+
+        class Ported(Request):
+            def process(self) -> None:
+                server.found.append(seenOf(self, self.content.read()))
+                self.setHeader(b"Content-Length", b"0")
+                self.finish()
+
+        factory = HTTPFactory(reactor=Clock())
+        factory.requestFactory = Ported
+        return factory
 
 
 def answersIn(output: bytes) -> list[tuple[int, bytes]]:

@@ -14,7 +14,7 @@ from tests.battery.http import rules
 from tests.battery.http.cases import Case, Seen, post, posted
 from tests.battery.http.corpus import CASES
 from tests.battery.http.mutations import cuts
-from tests.battery.http.ours import CANARIES, CANARY, Server, answersIn, seenOf
+from tests.battery.http.ours import CANARIES, CANARY, PortedServer, Server, answersIn, seenOf
 from tests.support.cutting import pieces
 from tests.support.worlds import ROOT
 
@@ -36,6 +36,7 @@ def nameOf(case: Case) -> str:
 def test_case(case: Case) -> None:
     for cut in ways(case.raw):
         check(case, Server(), cut)
+        check(case, PortedServer(), cut)
     check(case, Server(delays=True), [case.raw])
     checkIgnored(case)
 
