@@ -16,7 +16,7 @@ from reactor.failure import Failure
 from reactor.http.bodies import Decoder, decoderFor
 from reactor.http.clienterrors import BadResponse, NoResponse
 from reactor.http.errors import BodyLost, HTTPError
-from reactor.http.exchange import ANSWERED, SENT, Exchange
+from reactor.http.exchange import SENT, Exchange
 from reactor.http.head import (
     MAX_FIELDS,
     MAX_HEAD,
@@ -79,7 +79,8 @@ class ClientConnection(LineReceiver):
     def connectionMade(self) -> None:
         """Tell the pool, which begins an exchange."""
         self.line_mode = 0
-        self._connected(self)
+        connected, self._connected = self._connected, _never
+        connected(self)
 
     # A request.
 
@@ -339,10 +340,11 @@ class ClientConnection(LineReceiver):
         if exchange is None:
             return
         exchange.giveUp = _never
-        if exchange.phase == ANSWERED and exchange.inflow is not None:
+        inflow = exchange.inflow
+        if inflow is not None:
             if decoder is not None and decoder.close() and reason.check(ConnectionDone):
                 exchange.finish()
-                exchange.inflow.end()
+                inflow.end()
             else:
                 exchange.fail(BodyLost(f"the connection ended before the body did: {reason.getErrorMessage()}"))
         else:

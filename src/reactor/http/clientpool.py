@@ -41,7 +41,7 @@ class _Connecting(ClientFactory[ClientConnection]):
 
     def __init__(self, pool: Pool, exchange: Exchange) -> None:
         self._pool = pool
-        self._exchange = exchange
+        self._exchange: Exchange | None = exchange
         self._connector: Any = None
         self.origin = exchange.request.destination.origin
 
@@ -59,9 +59,9 @@ class _Connecting(ClientFactory[ClientConnection]):
 
     def failed(self, reason: Failure) -> None:
         """The same, for an attempt that could not begin, too."""
-        exchange = self._exchange
+        exchange = self._forget()
         self._pool.notConnected(self)
-        if exchange.phase == CONNECTING:
+        if exchange is not None and exchange.phase == CONNECTING:
             exchange.fail(reason)
 
     def stop(self) -> None:
@@ -72,15 +72,21 @@ class _Connecting(ClientFactory[ClientConnection]):
 
     def close(self) -> None:
         """The client was closed."""
-        self._exchange.close()
+        if self._exchange is not None:
+            self._exchange.close()
 
     def _connected(self, connection: ClientConnection) -> None:
-        exchange = self._exchange
+        exchange = self._forget()
         self._pool.connected(self, connection)
-        if exchange.phase == CONNECTING:
+        if exchange is not None and exchange.phase == CONNECTING:
             connection.begin(exchange)
         else:
             self._pool.freed(connection)
+
+    def _forget(self) -> Exchange | None:
+        """Return the exchange. The connector keeps this factory for as long as the connection lasts."""
+        exchange, self._exchange, self._connector = self._exchange, None, None
+        return exchange
 
 
 class Pool:

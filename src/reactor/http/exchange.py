@@ -33,6 +33,15 @@ if TYPE_CHECKING:
 WAITING, CONNECTING, SENT, ANSWERED, OVER = range(5)
 
 
+def _nothing() -> None:
+    """There is nothing to give up."""
+
+
+def _never() -> bool:
+    """Return False: no program is awaited."""
+    return False
+
+
 class Exchange:
     """See the module. The pool and the connection set two calls.
 
@@ -46,8 +55,8 @@ class Exchange:
         self.maxBody = maxBody
         self.phase = WAITING
         self.isRepeated = False
-        self.giveUp: Callable[[], None] = lambda: None
-        self.waitsForProgram: Callable[[], bool] = lambda: False
+        self.giveUp: Callable[[], None] = _nothing
+        self.waitsForProgram: Callable[[], bool] = _never
         self.inflow: Inflow | None = None
         # The result of the Deferred is the response. Without a reference to it from here, the program can drop that.
         self._response: Deferred[ClientResponse] | None = None
@@ -100,10 +109,12 @@ class Exchange:
             response.callback(result)
 
     def finish(self) -> None:
-        """All is done."""
+        """All is done. No reference is left in a circle, which would keep the body until the next collection."""
         self.phase = OVER
         self.suspend()
-        self.giveUp = lambda: None
+        self.giveUp = _nothing
+        self.waitsForProgram = _never
+        self.inflow = None
 
     def fail(self, error: BaseException | Failure) -> None:
         """End with `error`, whatever the phase: give up, and tell the program that waits for the head or the body."""

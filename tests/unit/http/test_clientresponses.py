@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -380,6 +381,27 @@ def test_cancelledBody() -> None:
     body.deferred.cancel()
     assert isinstance(body.error, CancelledError)
     assert wire.aborted
+
+
+def test_noCircles() -> None:
+    """A response, its body and its request are freed without a collection, if all goes well."""
+    world = MemoryWorld()
+    gc.disable()
+    try:
+        for start, rest in ((OK, b""), (CHUNKED, b"2\r\nok\r\n0\r\n\r\n")):
+            asked, wire = world.get(start, url=f"http://{len(world.wires)}.test/")
+            exchange = wire.protocol._exchange
+            freed = [weakref.ref(each) for each in (asked.result, asked.result.body, asked.result._inflow)]
+            if exchange is not None:
+                freed.append(weakref.ref(exchange))
+            body = asked.body()
+            if rest:
+                wire.says(rest)
+            assert body.isOver
+            del exchange, asked, body
+            assert [each() for each in freed] == [None] * len(freed)
+    finally:
+        gc.enable()
 
 
 def test_aResponseThatIsDropped() -> None:
