@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pathlib
 import shutil
 import signal
@@ -19,10 +20,12 @@ from reactor.http.client import Client
 from reactor.http.clienterrors import BodyTooLarge, NoResponse
 from tests.support.httpclients import ServerWorld
 from tests.support.tlsworlds import certificatePath
-from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, ROOT, refusedPort
+from tests.support.worlds import DEADLINE, LOOPS, ROOT, refusedPort
 
 LARGE = bytes(range(256)) * 40960  # 10 MiB
 PAGE = b"<p>a page</p>\n"
+# An address of this process alone (127.0.0.0/8 is all loopback): another one could take a port that is free now.
+ADDRESS = "127." + ".".join(str(1 + os.getpid() // 250**power % 250) for power in (2, 1, 0))
 
 NGINX = ROOT / "tests" / "support" / "nginx.conf"
 
@@ -76,7 +79,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+http.server.ThreadingHTTPServer((sys.argv[3], int(sys.argv[1])), Handler).serve_forever()
 """
 
 Start = Callable[..., None]
@@ -92,7 +95,7 @@ def start() -> Iterator[Start]:
         processes.append(process)
         while process.poll() is None:
             try:
-                socket.create_connection((LOOPBACK, port), DEADLINE).close()
+                socket.create_connection((ADDRESS, port), DEADLINE).close()
             except ConnectionRefusedError:
                 continue
             return
@@ -130,14 +133,14 @@ def nginx(start: Start, tmp_path: pathlib.Path) -> list[str]:
     (files / "ssi.html").write_bytes(b"<!--#echo var='none' -->" + PAGE * 1000)
     port, tls = refusedPort(), refusedPort()
     text = NGINX.read_text()
-    values = {"folder": tmp_path, "host": LOOPBACK, "port": port, "tls": tls, "certificate": certificatePath()}
+    values = {"folder": tmp_path, "host": ADDRESS, "port": port, "tls": tls, "certificate": certificatePath()}
     for name, value in values.items():
         text = text.replace(f"@{name}@", str(value))
     (tmp_path / "nginx.conf").write_text(text)
     command = shutil.which("nginx")
     assert command is not None
     start(port, command, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-e", str(tmp_path / "error.log"))
-    return [f"http://{LOOPBACK}:{port}", f"https://{LOOPBACK}:{tls}"]
+    return [f"http://{ADDRESS}:{port}", f"https://{ADDRESS}:{tls}"]
 
 
 @pytest.mark.needs("nginx")
@@ -235,8 +238,8 @@ def test_manyAtOnceToNginx(world: ServerWorld, nginx: list[str]) -> None:
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 def test_httpServer(world: ServerWorld, start: Start, version: str) -> None:
     port = refusedPort()
-    start(port, sys.executable, "-c", HANDLER, str(port), version)
-    root = f"http://{LOOPBACK}:{port}"
+    start(port, sys.executable, "-c", HANDLER, str(port), version, ADDRESS)
+    root = f"http://{ADDRESS}:{port}"
 
     async def run() -> None:
         async with Client(world.reactor) as client:
@@ -262,9 +265,9 @@ def test_uvicorn(world: ServerWorld, start: Start, tmp_path: pathlib.Path, parse
     pytest.importorskip(parser)
     (tmp_path / "app.py").write_text(textwrap.dedent(APP))
     port = refusedPort()
-    options = ["--host", LOOPBACK, "--port", str(port), "--http", parser, "--app-dir", str(tmp_path)]
+    options = ["--host", ADDRESS, "--port", str(port), "--http", parser, "--app-dir", str(tmp_path)]
     start(port, sys.executable, "-m", "uvicorn", "app:application", "--log-level", "warning", *options)
-    root = f"http://{LOOPBACK}:{port}"
+    root = f"http://{ADDRESS}:{port}"
 
     async def run() -> None:
         async with Client(world.reactor) as client:
