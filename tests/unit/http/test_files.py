@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import resource
+import tempfile
 from contextlib import suppress
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -110,35 +111,33 @@ def test_nothingThere(root: pathlib.Path, uri: str) -> None:
 
 
 @pytest.mark.needs("root")
-def test_unreadable(root: pathlib.Path) -> None:
-    """Root may read everything, so the test asks as another user."""
-    (root / "file.bin").chmod(0)
-    (root / "sub" / "index.html").write_bytes(b"index")
-    (root / "sub" / "index.html").chmod(0)
-    (root / "closed").mkdir(mode=0o711)
-    (root / "closed" / "file").write_bytes(b"found")
-    (root / "locked").mkdir(mode=0)
-    os.chmod(root.parent, 0o755)
-    handler = FilesHandler(root)
-    for path in [*root.parents]:
-        if not path.stat().st_mode & 0o001:
-            path.chmod(path.stat().st_mode | 0o111)
-    os.seteuid(65534)
-    try:
-        codes = {
-            uri: handler(Asked(uri)).code for uri in ("/file.bin", "/sub/", "/closed/", "/closed/file", "/locked/x")
-        }
-        direct = serveFile(Asked(), root / "file.bin")
-        with pytest.raises(PermissionError):
-            FilesHandler(root / "locked")
-        with pytest.raises(PermissionError):
-            FilesHandler(root / "closed")
-        FilesHandler(root / "closed", listing=False)
-    finally:
-        os.seteuid(0)
-    assert codes == {"/file.bin": 403, "/sub/": 403, "/closed/": 403, "/closed/file": 200, "/locked/x": 403}
-    assert direct.code == 403
-    assert b"403 Forbidden" in bodyOf(direct)
+def test_unreadable() -> None:
+    """Root may read everything, so the test asks as another user, in a directory that this one may pass through."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder)
+        root.chmod(0o755)
+        for name, mode in (("closed", 0o711), ("locked", 0o700), ("sub", 0o755)):
+            (root / name).mkdir()
+            (root / name).chmod(mode)
+        for name, mode in (("file.bin", 0), ("sub/index.html", 0), ("closed/file", 0o644)):
+            (root / name).write_bytes(b"content")
+            (root / name).chmod(mode)
+        handler = FilesHandler(root)
+        os.seteuid(65534)
+        try:
+            uris = ("/file.bin", "/sub/", "/closed/", "/closed/file", "/locked/x")
+            answers = {uri: handler(Asked(uri)) for uri in uris}
+            direct = serveFile(Asked(), root / "file.bin")
+            for name in ("locked", "closed"):
+                with pytest.raises(PermissionError):
+                    FilesHandler(root / name)
+            FilesHandler(root / "closed", listing=False)
+        finally:
+            os.seteuid(0)
+        assert [answer.code for answer in answers.values()] == [403, 403, 403, 200, 403]
+        assert bodyOf(answers["/closed/file"]) == b"content"
+        assert direct.code == 403
+        assert b"403 Forbidden" in bodyOf(direct)
 
 
 def test_noDescriptorLeft(root: pathlib.Path) -> None:

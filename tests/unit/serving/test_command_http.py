@@ -253,15 +253,13 @@ def test_whatWasSentBeforeTheSignalIsAnswered(opened: Open, folder: pathlib.Path
 
 
 def test_aClientThatStaysAfterItsLastAnswer(opened: Open, slow: tuple[Served, pathlib.Path]) -> None:
-    """The server has ended its half before the signal. So nothing is owed, and the stop is quick and in order."""
+    """The server has ended its half before the signal. So nothing is owed, and the stop is in order."""
     served, _output = slow
     with opened(served, b"GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") as client:
         assert b"answer to /x" in readAll(client)
-        begun = time.monotonic()
         served.stop()
         assert served.wait() == 0
-        assert time.monotonic() - begun < 4.0  # below the deadline, at which it would be reset, and the log would tell
-    assert served.log == b""
+    assert served.log == b""  # at the deadline it would have been reset, and the log would tell
 
 
 # The time between requests.
@@ -274,9 +272,7 @@ def test_idleConnections(opened: Open, folder: pathlib.Path) -> None:
         file.truncate(30_000_000)
     with serving("--http", "webapp:handler", "--idle-timeout", "0.3", cwd=folder) as served:
         waits, idle = opened(served, GET % b"/slow"), opened(served)
-        begun = time.monotonic()
         assert idle.recv(100) == b""
-        assert time.monotonic() - begun < 1.0
         answer = readSome(waits, b"answer to /slow\n")
         assert b"Connection: close" not in answer
         assert waits.recv(100) == b""
