@@ -16,6 +16,8 @@ from email.policy import HTTP
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reactor.http import pages
 from reactor.http.conditions import Span
@@ -536,3 +538,54 @@ def test_noDescriptorIsLeft(root: pathlib.Path) -> None:
     for headers in ({"If-Match": '"x"'}, {"If-None-Match": "*"}, {"Range": "bytes=5000-"}):
         handler(Asked("/file.bin", headers=dict(headers)))
     assert set(os.listdir("/dev/fd")) == before
+
+
+# Any request.
+
+SEGMENTS = st.sampled_from(["", ".", "..", "%2e%2e", "sub", "file.bin", "page.html", "link", "%", "%00", "\\", "a%2fb"])
+PATHS = st.lists(SEGMENTS, max_size=5).map("/".join).map("/{}".format) | st.binary(max_size=40)
+TAGS = st.sampled_from(["*", '"x"', 'W/"x"', "{tag}", "W/{tag}", '"x", {tag}', "{tag}x", "", ",", '"'])
+DATES = st.sampled_from(["Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:36 GMT", "never", ""])
+RANGES = st.text(alphabet="0123456789-,= bytes", max_size=20).map("bytes={}".format) | st.text("b=1-,", max_size=5)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "If-Match": TAGS,
+        "If-None-Match": TAGS,
+        "If-Range": TAGS | DATES,
+        "If-Modified-Since": DATES,
+        "If-Unmodified-Since": DATES,
+        "Range": RANGES,
+    },
+)
+
+
+@given(PATHS, st.sampled_from([b"GET", b"HEAD", b"POST"]), FIELDS)
+def test_anyRequest(uri: str | bytes, method: bytes, fields: dict[str, str]) -> None:
+    """Each gets an answer with a code of its own, no byte from outside of the root, and nothing is left open."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = pathlib.Path(folder) / "root"
+        (root / "sub").mkdir(parents=True)
+        (root.parent / "secret").write_bytes(b"secret")
+        (root / "link").symlink_to("../secret")
+        for name in ("file.bin", "page.html", "sub/page.html"):
+            (root / name).write_bytes(b"0123456789")
+            os.utime(root / name, (LONG_AGO, LONG_AGO))
+        before = set(os.listdir("/dev/fd"))
+        tag = '"%x-a"' % (LONG_AGO * 10**9)
+        headers: dict[str, Any] = {name: value.replace("{tag}", tag) for name, value in fields.items()}
+        response = FilesHandler(root)(Asked(uri, method, headers))
+        body = bodyOf(response)
+        assert response.code in ({405} if method == b"POST" else {200, 206, 301, 304, 404, 412, 416})
+        assert b"secret" not in body
+        if response.code == 206:
+            assert method == b"GET"
+            assert b"content-range" in headersOf(response) or b"multipart" in headersOf(response)[b"content-type"]
+        if response.code == 304:
+            assert body == b""
+            assert {"If-None-Match", "If-Modified-Since"} & headers.keys()
+        if response.code == 412:
+            assert {"If-Match", "If-Unmodified-Since"} & headers.keys()
+        if response.code == 416:
+            assert headersOf(response)[b"content-range"] == b"bytes */10"
+        assert set(os.listdir("/dev/fd")) == before
