@@ -24,6 +24,7 @@ from reactor.http.rooted import Opened, namesOf, openBelow, openFile, openListed
 __all__ = ["FileBody", "FileTruncated", "FilesHandler", "serveFile"]
 
 INDEX = b"index.html"
+_UNSAFE = re.compile(rb"[^!-~]")  # a channel lets no such byte through, but others may make requests
 _ABSOLUTE = re.compile(rb"https?://[^/?]+", re.IGNORECASE)
 _METHODS = (b"GET", b"HEAD")
 _REASONS = {
@@ -191,6 +192,7 @@ class FilesHandler:
         The address is made of the names again. So it cannot begin with two slashes, which would name a host.
         """
         _path, mark, query = request.uri.partition(b"?")
+        query = _UNSAFE.sub(lambda found: b"%%%02X" % found[0][0], query)
         place = self.prefix + b"".join(encoded(name) + b"/" for name in names) + mark + query
         return Response(301, b"", [(b"Location", place)])
 

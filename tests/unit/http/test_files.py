@@ -385,6 +385,12 @@ def test_redirection(root: pathlib.Path) -> None:
         assert (response.code, headersOf(response)[b"location"]) == (301, place)
 
 
+def test_queriesOfRedirections(root: pathlib.Path) -> None:
+    """They stay as they are, but for bytes that no address has."""
+    location = headersOf(ask(root, b"/sub?a=%41&b\xc3\xa4 c\r\nX: y\0"))[b"location"]
+    assert location == b"/sub/?a=%41&b%C3%A4%20c%0D%0AX:%20y%00"
+
+
 def test_noRedirectionLeadsToAnotherHost(root: pathlib.Path) -> None:
     for name in ("evil.example", "\tevil", "@evil", ":evil", "http:"):
         (root / name).mkdir()
