@@ -47,6 +47,7 @@ import twisted.internet.utils
 import twisted.protocols.basic
 import twisted.protocols.policies
 import twisted.python.failure
+import twisted.python.log
 import twisted.test.iosim
 import twisted.web.http
 import twisted.web.http_headers
@@ -2911,6 +2912,40 @@ def test_accessLogsNameTheUser(model: Model) -> None:
     user = "ann" if model.isOurs else "-"
     line = f'"192.0.2.7" - {user} [now] "GET /a HTTP/1.1" 200 - "-" "-"'
     assert model.http.combinedLogFormatter("[now]", request) == line
+
+
+def accessLog(model: Model, path: str | None) -> Any:
+    """A factory that has started, and a request for its log."""
+    factory = model.http.HTTPFactory(path, reactor=model.task.Clock())
+    factory.startFactory()
+    request = Asked("/a")
+    request.address = (IPv4Address if model.isOurs else twisted.internet.address.IPv4Address)("TCP", "192.0.2.7", 1)
+    return factory, request
+
+
+def test_accessLogsWithoutAPath(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "reactor.http.access"):
+        factory, request = accessLog(model, None)
+        if model.isOurs:
+            factory.log(request)
+        model.note(factory._logFile is twisted.python.log.logfile)
+        factory.stopFactory()
+    texts = [record.getMessage() for record in caplog.records if record.name == "reactor.http.access"]
+    assert texts == (['192.0.2.7 "GET /a HTTP/1.1" 200 - "-" "-"'] if model.isOurs else [])
+    assert model.trace == [not model.isOurs]
+
+
+@pytest.mark.needs("/dev/full")
+def test_accessLogsOnAFullDisk(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    factory, request = accessLog(model, "/dev/full")
+    try:
+        factory.log(request)
+    except OSError:
+        model.note("raised")
+    with suppress(OSError):
+        factory.stopFactory()
+    assert model.trace == ([] if model.isOurs else ["raised"])
+    assert ("a line of the access log was lost" in caplog.text) == model.isOurs
 
 
 def test_insideOfHTTP(model: Model) -> None:
