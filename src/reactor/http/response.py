@@ -76,4 +76,7 @@ class Response:
 
 def sizeOf(body: Any) -> int:
     """Return the length of a body in bytes, or -1 if it is not known before its end."""
-    return len(body) if type(body) is bytes else getattr(body, "length", -1)
+    if type(body) is bytes:
+        return len(body)
+    length = getattr(body, "length", None)
+    return -1 if length is None else length
