@@ -41,10 +41,12 @@ ends its half, too (RFC 9112, 9.6).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from reactor import _current
+from reactor._beside import beside, failTransport
 from reactor._closing import closeFor
 from reactor._logger import getLogger
 from reactor.error import IdleTimeout
@@ -123,6 +125,7 @@ class HTTPChannel(LineReceiver):
     receiving: Any = None  # the request whose body is coming
     _received = 0
     _owesContinue = False
+    _mayUpgrade = False
     _stalledAt: int | None = None
     _producer: Any = None
     _pulls = False
@@ -153,6 +156,8 @@ class HTTPChannel(LineReceiver):
             why = LineReceiver.dataReceived(self, data)
         finally:
             self._inRead = False
+        if self._holds & OUTPUT:
+            return why  # the deadline is that of the peer's stall
         if self._phase == IDLE:
             if self._lines is not None or self.heldSize:
                 self._phase = HEAD
@@ -215,13 +220,14 @@ class HTTPChannel(LineReceiver):
             request.queued = True
         requests.append(request)
         if length:
+            self._mayUpgrade = b"upgrade" in known
             self._bodyBegins(request, length, expects, lines)
             return
         self._phase = BUSY
         if not self._inRead:
             endWait(self)
-        if len(requests) >= self.maxPipelined:
-            self._hold(QUEUE)
+        if len(requests) >= self.maxPipelined or b"upgrade" in known:
+            self._hold(QUEUE)  # the bytes behind an upgrade may be no request: the answer decides
         if method == b"CONNECT":
             self._hold(TUNNEL)
         elif not request.persistent:
@@ -330,7 +336,7 @@ class HTTPChannel(LineReceiver):
         request.trailers = trailers
         if request.streams:
             request.bodyEnded(trailers)
-        if len(self.requests) >= self.maxPipelined:
+        if len(self.requests) >= self.maxPipelined or (self._mayUpgrade and not request.finished):
             self._hold(QUEUE)
         if not request.persistent:
             self._takeNoMore()
@@ -350,7 +356,9 @@ class HTTPChannel(LineReceiver):
         if self.receiving is request:
             if self._owesContinue:
                 self._owesContinue = False
-                request.send(_CONTINUE)
+                self._received = int(MIN_RATE * GRACE)  # the body may begin late
+                if not request.startedWriting:
+                    request.send(_CONTINUE)  # else the head of the answer is the word
             self._letGo(CONTENT)
 
     def holdBody(self) -> None:
@@ -425,11 +433,12 @@ class HTTPChannel(LineReceiver):
         body = getattr(request, "body", None)
         if body is not None:
             body.fail(error)
-        if request.finished or request.startedWriting:
-            if not request.finished:
-                self.abort()
-            return
-        request.refuse(error)
+        if not (request.finished or request.startedWriting):
+            request.refuse(error)
+        elif not request.finished:
+            self.abort()
+        elif not self.requests:
+            self._end()  # the answer is out, and its connection was to persist
 
     def _refuse(self, error: HTTPError) -> None:
         """Answer what cannot be understood, behind the answers of earlier requests; then the connection ends."""
@@ -446,7 +455,7 @@ class HTTPChannel(LineReceiver):
         counts = getattr(self.factory, "refusedCounts", None)
         if counts is not None:
             counts[error.code] += 1
-        log.info("A request from %s is refused: %s", self.getPeer(), error)
+        log.limited(logging.INFO, "A request from %s is refused: %s", self.getPeer(), error)
 
     # The end.
 
@@ -570,7 +579,7 @@ class HTTPChannel(LineReceiver):
             self._stalled()
 
     def _checkRate(self) -> None:
-        if self._holds or self._received >= MIN_RATE * GRACE:
+        if self._holds or self._owesContinue or self._received >= MIN_RATE * GRACE:
             self._received = 0
             self._wait(GRACE)
         else:
@@ -611,6 +620,8 @@ class HTTPChannel(LineReceiver):
     def _letGo(self, cause: int) -> None:
         if self._holds & cause:
             self._holds &= ~cause
+            if cause == CONTENT:
+                self._received = int(MIN_RATE * GRACE)  # the peer had no chance to send in the time that has begun
             if not self._holds:
                 LineReceiver.resumeProducing(self)
 
@@ -618,8 +629,7 @@ class HTTPChannel(LineReceiver):
         """Called by the transport when the peer takes no more."""
         self._hold(OUTPUT)
         self._stalledAt = getattr(self.transport, "unsent", None)
-        if self._phase != ENDING:
-            self._wait(self.stallTime)
+        self._wait(self.stallTime)
         if self._producer is not None:
             self._producer.pauseProducing()
 
@@ -629,7 +639,7 @@ class HTTPChannel(LineReceiver):
         if self._phase in (IDLE, HEAD, BODY):
             self._received = 0
             self._wait({IDLE: self.timeOut, HEAD: self.headTimeOut, BODY: GRACE}[self._phase])
-        elif self._phase != ENDING:
+        else:
             endWait(self)
         if self._producer is not None:
             self._producer.resumeProducing()
@@ -688,8 +698,6 @@ class HTTPChannel(LineReceiver):
         self._phase = TAKEN
         endWait(self)
         self.requests = []
-        request.finished = 1
-        request.channel = None
         rest = self.clearLineBuffer()
         self.transport.unregisterProducer()
         self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
@@ -698,6 +706,13 @@ class HTTPChannel(LineReceiver):
             self._holds = 0
             self.paused = False
             self.transport.resumeProducing()
-        protocol.makeConnection(self.transport)
-        if rest:
-            protocol.dataReceived(rest)
+        try:
+            beside(protocol.makeConnection(self.transport), self._takerFailed)
+            if rest:
+                beside(protocol.dataReceived(rest), self._takerFailed)
+        except Exception:
+            self._takerFailed(Failure())
+
+    def _takerFailed(self, failure: Failure) -> None:
+        """The protocol that has the connection has failed with what was received before."""
+        failTransport(self, failure, log)

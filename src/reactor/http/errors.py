@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reactor.http.codes import RESPONSES
 
@@ -21,7 +21,7 @@ class HTTPError(Exception):
         self,
         code: int,
         text: str = "",
-        headers: Mapping[bytes | str, bytes | str] | Iterable[tuple[bytes | str, bytes | str]] | None = None,
+        headers: Mapping[Any, Any] | Iterable[tuple[Any, Any]] | None = None,
     ) -> None:
         if not 400 <= code <= 599:
             raise ValueError(f"the code of an HTTPError is from 400 to 599, not {code!r}")

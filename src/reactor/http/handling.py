@@ -210,7 +210,14 @@ class HandledRequest(Request):
         self.persistent = True
         self.write(b"") if code < 200 else self.send(self._tunnelHead())
         self.startedWriting = 1
-        self.channel.takeOver(self, protocol)
+        channel, self.channel = self.channel, None
+        self.finished = 1
+        if channel.factory.logs:
+            channel.factory.log(self)
+        channel.takeOver(self, protocol)
+        waiting, self._notifications = self._notifications, None
+        for deferred in waiting or ():
+            deferred.callback(None)
 
     # Inside.
 

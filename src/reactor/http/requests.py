@@ -160,7 +160,7 @@ class Request:
             self._cleanup()
         elif self.producer is not None:
             self.channel.registerProducer(self.producer, self.streamingProducer)
-            if self.streamingProducer:
+            if self.streamingProducer and not self.channel.isFull:
                 self.producer.resumeProducing()
 
     def processingFailed(self, failure: Failure) -> None:
@@ -176,8 +176,12 @@ class Request:
             return
         if self.startedWriting:
             self._endInTurn(self.channel.abort)
-        else:
+            return
+        try:
             self.refuse(refusal)
+        except Exception as fault:  # the fields of the HTTPError
+            log.error("%s: an answer cannot be sent", self, exc_info=fault)
+            self.refuse(HTTPError(500))
 
     def refuse(self, error: HTTPError) -> None:
         """Answer with the code and the text of `error`. Nothing of an answer may have been written yet."""
@@ -187,7 +191,7 @@ class Request:
         headers: Any = error.headers or ()
         for name, value in headers.items() if isinstance(headers, Mapping) else headers:
             self.responseHeaders.addRawHeader(name, value)
-        body = error.text.encode() + b"\n"
+        body = error.text.encode("utf-8", "replace") + b"\n"
         self.responseHeaders.setRawHeaders(b"Content-Type", [b"text/plain; charset=utf-8"])
         self.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
         self.write(body)
