@@ -435,6 +435,7 @@ class HTTPChannel(LineReceiver):
             body.fail(error)
         if not (request.finished or request.startedWriting):
             request.refuse(error)
+            request._disconnected = True  # a handler that answers later speaks to nobody, and need not hear of it
         elif not request.finished:
             self.abort()
         elif not self.requests:

@@ -21,21 +21,22 @@ class Content:
     in bytes if the peer has told it, otherwise None. `trailers` are the fields behind a chunked body, after its end.
     """
 
-    __slots__ = ("_arrived", "_ended", "_failure", "_pieces", "_reader", "_request", "_size", "length", "trailers")
+    __slots__ = ("_arrived", "_ended", "_failure", "_limit", "_pieces", "_request", "_size", "length", "trailers")
 
     def __init__(self, request: Any, length: int | None) -> None:
-        self._request: Any = request
+        # None once nothing more comes, so that a request and its body are no cycle.
+        self._request: Any = None if length == 0 else request
+        self._limit = 0
         self._pieces: list[bytes] = []
         self._size = 0
         self._ended = length == 0
         self._failure: BaseException | None = None
         self._arrived: Deferred[None] | None = None
-        self._reader = False
         self.length = length
         self.trailers: Sequence[Pair] = ()
 
     def __await__(self) -> Generator[Any, Any, bytes]:
-        limit = self._request.maxBodySize
+        limit = self._limit if self._request is None else self._request.maxBodySize
         if self.length is not None and self.length > limit:
             raise HTTPError(413)
         while True:
@@ -97,13 +98,20 @@ class Content:
         """All has come."""
         self.trailers = trailers
         self._ended = True
+        self._letGo()
         self._wake()
 
     def fail(self, error: BaseException) -> None:
         """The rest will not come."""
         if not self._ended and self._failure is None:
             self._failure = error
+            self._letGo()
             self._wake()
+
+    def _letGo(self) -> None:
+        request, self._request = self._request, None
+        if request is not None:
+            self._limit = request.maxBodySize
 
     def _wake(self) -> None:
         arrived = self._arrived

@@ -62,6 +62,7 @@ class HandledRequest(Request):
 
     _body: Content | None = None
     _drained: Deferred[None] | None = None
+    _sending: Deferred[None] | None = None
 
     # For the channel.
 
@@ -108,6 +109,9 @@ class HandledRequest(Request):
         super().connectionLost(reason)
         if self._body is not None:
             self._body.fail(BodyLost("the connection has ended before the request's body"))
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.cancel()  # a generator that waits for its next piece would learn of the end only then
         self.goOnSending()
 
     def noLongerQueued(self) -> None:
@@ -140,11 +144,11 @@ class HandledRequest(Request):
     def respond(self, response: Response) -> None:
         """Send an answer. A handler that returns the response need not call it. RuntimeError for a second answer."""
         body = response.body
-        if self.startedWriting:
-            raise RuntimeError("the request has its answer already")
         if self._disconnected:
             _dispose(body)
             return
+        if self.startedWriting:
+            raise RuntimeError("the request has its answer already")
         if (
             type(body) is bytes
             and len(body) <= LARGE
@@ -263,7 +267,10 @@ class HandledRequest(Request):
             _dispose(body)
             self.finish()
         else:
-            ensureDeferred(self._sendAll(body)).addErrback(self.processingFailed)
+            sending = ensureDeferred(self._sendAll(body))
+            if not (self.finished or self._disconnected):
+                self._sending = sending
+            sending.addErrback(self.processingFailed)
 
     async def _sendAll(self, body: Any) -> None:
         try:
@@ -277,6 +284,7 @@ class HandledRequest(Request):
                         return
         finally:
             await _closed(body)
+        self._sending = None
         self.finish()
 
     async def _sent(self, piece: bytes) -> bool:

@@ -295,7 +295,7 @@ def test_sixteenWait() -> None:
     assert scene.send(*[get(b"/%d" % number) for number in range(40)]) == []
     assert len(handler.requests) == 16
     assert scene.channel._holds == QUEUE
-    # What the peer sends then waits on its side.
+    # From then on, the peer's bytes wait on its side.
     scene.peer.transport.write(b"".join(get(b"/x%d" % number) for number in range(10_000)))
     scene.pump.flush()
     assert scene.peer.transport.unsent > 0
@@ -978,7 +978,7 @@ UPGRADING = get(b"/", b"Upgrade: echo", b"Connection: upgrade")
 @pytest.mark.parametrize("isLate", [False, True])
 @pytest.mark.parametrize("code", [101, 200])
 def test_takeOver(code: int, isLate: bool) -> None:
-    """What has come behind the head belongs to the new protocol, also if the answer takes its time."""
+    """The bytes behind the head belong to the new protocol, also if the answer takes its time."""
     taker, gate = Taker(), Deferred[None]()
 
     async def handler(request: Any) -> None:

@@ -1,0 +1,626 @@
+"""Handlers, and Requests of Twisted's kind: every way to answer, to read a body, and to fail."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from reactor.defer import Deferred, ensureDeferred, succeed
+from reactor.http import BodyLost, HTTPError, HTTPFactory, Request, Response
+from tests.support.httpscenes import Answering, Scene, chunked, get, post
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def asynchronous(_: Any) -> Response:
+    return Response(200, b"ok")
+
+
+async def inTwoSteps(_: Any) -> bytes:
+    await succeed(None)
+    return b"ok"
+
+
+async def nested(request: Any) -> Any:
+    return await inTwoSteps(request)
+
+
+KINDS = {
+    "async": asynchronous,
+    "steps": inTwoSteps,
+    "nested": nested,
+    "response": lambda _: Response(200, b"ok"),
+    "bytes": lambda _: b"ok",
+    "deferred": lambda _: succeed(Response(200, b"ok")),
+    "deferred bytes": lambda _: succeed(b"ok"),
+    "coroutine": lambda request: asynchronous(request),
+    "ensured": lambda request: ensureDeferred(inTwoSteps(request)),
+    "respond": lambda request: request.respond(Response(200, b"ok")),
+    "write": lambda request: (request.write(b"o"), request.write(b"k"), request.finish())[2],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kindsOfHandlers(kind: str) -> None:
+    scene = Scene(KINDS[kind])
+    assert [(each.code, each.body) for each in scene.send(get(), get() * 2)] == [(200, b"ok")] * 3
+
+
+def test_handlerIsCallable() -> None:
+    with pytest.raises(TypeError, match="cannot be called"):
+        HTTPFactory.forHandler(b"ok")  # type: ignore[arg-type]
+
+
+class Mine(Exception):
+    pass
+
+
+def failing(error: Exception) -> Any:
+    raise error
+
+
+async def failingLate(gate: Deferred[None]) -> Any:
+    await gate
+    raise Mine("secret")
+
+
+FAILURES: dict[str, Any] = {
+    "raises": lambda _: failing(Mine("secret")),
+    "async": lambda _: failingLate(succeed(None)),
+    "None": lambda _: None,
+    "async None": lambda _: ensureDeferred(_nothing()),
+    "text": lambda _: "secret",
+    "number": lambda _: 5,
+    "generator": lambda _: (each for each in [b"secret"]),
+    "asynchronous generator": lambda _: _pieces(),
+    "bad code": lambda _: Response(5),
+}
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def _pieces() -> AsyncIterator[bytes]:
+    yield b"secret"
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_failureIs500(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Logged once, and nothing of it reaches the peer. The connection goes on."""
+    scene = Scene(FAILURES[kind])
+    for _ in range(2):
+        caplog.clear()
+        answer = scene.ask(get())
+        assert (answer.code, answer.body, answer.closes) == (500, b"Internal Server Error\n", False)
+        assert b"secret" not in repr(answer).encode()
+        assert len(errors(caplog)) == 1
+        assert caplog.records[0].exc_info
+
+
+def test_lateFailure(caplog: pytest.LogCaptureFixture) -> None:
+    gate: Deferred[None] = Deferred()
+    scene = Scene(lambda _: failingLate(gate))
+    assert scene.send(get()) == []
+    gate.callback(None)
+    assert [answer.code for answer in scene.take()] == [500]
+    assert len(errors(caplog)) == 1
+
+
+def test_failureOfADeferred(caplog: pytest.LogCaptureFixture) -> None:
+    handler = Answering(lambda _: Deferred())
+    scene = Scene(handler)
+    scene.send(get())
+    handler.answers[0].errback(Mine("secret"))
+    assert [answer.code for answer in scene.take()] == [500]
+    assert len(errors(caplog)) == 1
+
+
+def test_failureAmidAnAnswer(caplog: pytest.LogCaptureFixture) -> None:
+    """The peer must not take the answer for complete."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise Mine("secret")
+
+    scene = Scene(lambda _: Response(200, pieces()))
+    assert all(not answer.ended for answer in scene.send(get()))
+    assert not scene.isOpen
+    assert len(errors(caplog)) == 1
+
+
+def test_errorsWithACode(caplog: pytest.LogCaptureFixture) -> None:
+    """The peer gets the code and the text; it is no failure of the program, so nothing is logged."""
+    for handler in (
+        lambda _: failing(HTTPError(404, "no such page", {"X-Why": "gone"})),
+        lambda request: ensureDeferred(_raising(HTTPError(404, "no such page", [(b"X-Why", b"gone")]))),
+    ):
+        answer = Scene(handler).ask(get())
+        assert (answer.code, answer.body, answer.closes) == (404, b"no such page\n", False)
+        assert answer.fields[b"x-why"] == b"gone"
+        assert answer.fields[b"content-type"] == b"text/plain; charset=utf-8"
+    assert Scene(lambda _: failing(HTTPError(503))).ask(get()).body == b"Service Unavailable\n"
+    assert Scene(lambda _: failing(HTTPError(400, "\ud800\xe4"))).ask(get()).body == b"?\xc3\xa4\n"
+    assert errors(caplog) == []
+    with pytest.raises(ValueError, match="400 to 599"):
+        HTTPError(200)
+
+
+async def _raising(error: Exception) -> Any:
+    raise error
+
+
+def test_fieldsOfAnAnswerThatWasNotSent() -> None:
+    """An error is an answer of its own: nothing that was set before is in it."""
+
+    def handler(request: Any) -> None:
+        request.setHeader(b"Content-Length", b"500")
+        request.setHeader(b"X-Secret", b"x")
+        request.addCookie(b"a", b"b")
+        request.setETag(b'"a"')
+        request.setResponseCode(200, b"My Reason")
+        raise Mine
+
+    answer = Scene(handler).ask(get())
+    assert (answer.code, answer.ended) == (500, True)
+    assert not {b"x-secret", b"set-cookie", b"etag"} & answer.fields.keys()
+
+
+def test_secondAnswer(caplog: pytest.LogCaptureFixture) -> None:
+    def handler(request: Any) -> Response:
+        request.respond(Response(200, b"first"))
+        return Response(200, b"second")
+
+    scene = Scene(handler)
+    assert [answer.body for answer in scene.send(get())] == [b"first"]
+    assert len(errors(caplog)) == 1
+    assert [answer.body for answer in scene.send(get())] == [b"first"]
+
+
+# The body of the request.
+
+
+def reading(how: str) -> Any:
+    async def handler(request: Any) -> bytes:
+        if how == "awaits":
+            body: bytes = await request.body
+            return body
+        return b"".join([piece async for piece in request.body])
+
+    return handler
+
+
+HOW = pytest.mark.parametrize("how", ["awaits", "iterates"])
+
+
+@HOW
+def test_bodyInPieces(how: str) -> None:
+    for message in (post(b"hello world"), chunked(b"hello", b" ", b"world")):
+        for at in range(1, len(message)):
+            assert Scene(reading(how)).ask(message[:at], message[at:]).body == b"hello world", at
+    assert Scene(reading(how)).ask(get()).body == b""
+    assert Scene(reading(how)).ask(post(b"")).body == b""
+    assert Scene(reading(how)).ask(chunked()).body == b""
+
+
+def test_bodyIsGivenOnce() -> None:
+    async def handler(request: Any) -> bytes:
+        whole = await request.body
+        again = await request.body
+        left = [piece async for piece in request.body]
+        return b"%b|%b|%d|%r" % (whole, again, len(left), request.body.length)
+
+    assert Scene(handler).ask(post(b"once")).body == b"once||0|4"
+    assert Scene(handler).ask(chunked(b"once")).body == b"once||0|None"
+
+
+def test_bodyThatIsTooLong() -> None:
+    """1 MiB is what a handler may await. Iterating has no limit."""
+    limit = 1 << 20
+    for size in (limit, limit + 1):
+        code = 200 if size == limit else 413
+        for message in (post(b"x" * size), chunked(b"x" * size)):
+            answer = Scene(reading("awaits")).ask(message)
+            assert (answer.code, answer.closes) == (code, code == 413)
+    assert len(Scene(reading("iterates")).ask(post(b"x" * 2 * limit)).body) == 2 * limit
+
+
+def test_announcedLengthIsEnoughToRefuse() -> None:
+    scene = Scene(reading("awaits"))
+    answer = scene.ask(get(b"/", b"Content-Length: %d" % ((1 << 20) + 1), b"Expect: 100-continue", method=b"PUT"))
+    assert (answer.code, answer.closes) == (413, True)
+
+
+def test_handlerMayCatchThatItIsTooLong() -> None:
+    async def handler(request: Any) -> Response:
+        try:
+            await request.body
+        except HTTPError as error:
+            return Response(error.code, b"mine")
+        return Response(200)
+
+    answer = Scene(handler).ask(get(b"/", b"Content-Length: 9000000", method=b"POST"))
+    assert (answer.code, answer.body, answer.closes) == (413, b"mine", True)
+
+
+@HOW
+def test_bodyThatIsCutOff(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    """BodyLost in the handler; nothing is logged, since any peer can do it."""
+    seen: list[type] = []
+
+    async def handler(request: Any) -> Any:
+        try:
+            return await reading(how)(request)
+        except Exception as error:
+            seen.append(type(error))
+            raise
+
+    for message in (post(b"hello")[:-1], chunked(b"hello")[:-2]):
+        for end in ("leave", "loseConnection"):
+            seen.clear()
+            scene = Scene(handler)
+            scene.send(message)
+            scene.leave() if end == "leave" else scene.peer.transport.loseConnection()
+            scene.pump.flush()
+            assert seen == [BodyLost]
+    assert errors(caplog) == []
+
+
+@HOW
+def test_bodyThatIsBroken(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(reading(how))
+    scene.send(get(b"/", b"Transfer-Encoding: chunked", method=b"POST"), b"5\r\nhello\r\n")
+    answer = scene.ask(b"nonsense\r\n")
+    assert (answer.code, answer.closes) == (400, True)
+    assert errors(caplog) == []
+
+
+def test_answerThatIsTooLate(caplog: pytest.LogCaptureFixture) -> None:
+    """The body broke, and the channel has answered: what the handler gives later is dropped without a word."""
+    gate: Deferred[None] = Deferred()
+    closed: list[bool] = []
+
+    class Body:
+        def __iter__(self) -> Any:
+            return iter([b"late"])
+
+        def close(self) -> None:
+            closed.append(True)
+
+    async def handler(request: Any) -> Response:
+        await gate
+        return Response(200, Body())
+
+    scene = Scene(handler)
+    answer = scene.ask(get(b"/", b"Transfer-Encoding: chunked", method=b"POST"), b"nonsense\r\n")
+    assert (answer.code, answer.closes) == (400, True)
+    gate.callback(None)
+    assert scene.take() == []
+    assert errors(caplog) == []
+    assert closed == [True]
+
+
+def test_twoReaders() -> None:
+    async def handler(request: Any) -> bytes:
+        first = ensureDeferred(reading("awaits")(request))
+        with pytest.raises(RuntimeError, match="being read"):
+            await request.body
+        body: bytes = await first
+        return body
+
+    assert Scene(handler).ask(post(b"hello")[:-1], b"o").body == b"hello"
+
+
+def test_streamedEcho() -> None:
+    """A body that is sent back while it comes."""
+
+    async def pieces(request: Any) -> AsyncIterator[bytes]:
+        async for piece in request.body:
+            yield piece
+
+    scene = Scene(lambda request: Response(200, pieces(request)))
+    data = bytes(range(256)) * 4096
+    answer = scene.ask(post(data))
+    assert (answer.body == data, answer.ended) == (True, True)
+
+
+# Bodies of answers, and the end of the connection.
+
+
+@pytest.mark.parametrize("isEarly", [False, True])
+def test_generatorIsClosedWithTheConnection(isEarly: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Also one that waits for something that never comes."""
+    events: list[object] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            if not isEarly:
+                yield b"first"
+            await Deferred()
+            yield b"never"
+        except BaseException as error:
+            events.append(type(error).__name__)
+            raise
+        finally:
+            events.append("closed")
+
+    scene = Scene(lambda _: Response(200, pieces()))
+    scene.send(get())
+    assert events == []
+    scene.leave()
+    assert events == ["CancelledError", "closed"]
+    assert errors(caplog) == []
+
+
+def test_generatorIsClosedWhileThePeerReadsNothing() -> None:
+    closed: list[bool] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x" * 100_000
+        finally:
+            closed.append(True)
+
+    scene = Scene(lambda _: Response(200, pieces()))
+    scene.peer.transport.pauseProducing()
+    scene.send(get())
+    assert closed == []
+    scene.leave()
+    assert closed == [True]
+
+
+def test_answerForAClientThatHasLeft() -> None:
+    """Its body is closed, and never begun."""
+    events: list[str] = []
+
+    class Body:
+        def __iter__(self) -> Any:
+            events.append("begun")
+            return iter([])
+
+        def close(self) -> None:
+            events.append("closed")
+
+    handler = Answering(lambda _: Deferred())
+    scene = Scene(handler)
+    scene.send(get())
+    scene.leave()
+    handler.answers[0].callback(Response(200, Body()))
+    assert events == ["closed"]
+
+
+def test_drained() -> None:
+    """A handler that writes waits for the peer."""
+    written = 0
+
+    async def handler(request: Any) -> None:
+        nonlocal written
+        for _ in range(200):
+            request.write(b"x" * 16384)
+            written += 1
+            drained = request.drained()
+            if drained is not None:
+                await drained
+        request.finish()
+
+    scene = Scene(handler)
+    scene.peer.transport.pauseProducing()
+    scene.send(get())
+    assert written < 50
+    scene.peer.transport.resumeProducing()
+    (answer,) = scene.take()
+    assert (len(answer.body), answer.ended) == (200 * 16384, True)
+
+
+def test_nothingIsLeftOfARequest() -> None:
+    """No cycle holds a request behind its answer: the collector has nothing to do."""
+    scene = Scene(reading("awaits"))
+    scene.send(get(), post(b"x"), chunked(b"x"))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            scene.send(get(), post(b"x"), chunked(b"x"))
+        found = [each for each in gc.get_objects() if isinstance(each, Request)]
+    finally:
+        gc.enable()
+    assert found == []
+
+
+# Requests of Twisted's kind.
+
+
+def serving(process: Any) -> Scene:
+    factory = HTTPFactory()
+    factory.requestFactory = type("Mine", (Request,), {"process": process})
+    return Scene(factory=factory)
+
+
+def test_process() -> None:
+    def process(request: Any) -> None:
+        request.setHeader(b"X", b"y")
+        request.setResponseCode(201)
+        request.write(b"a=")
+        request.write(request.args[b"a"][0] + request.content.read())
+        request.finish()
+
+    answer = serving(process).ask(post(b"body", path=b"/x?a=1"))
+    assert (answer.code, answer.body, answer.fields[b"x"]) == (201, b"a=1body", b"y")
+
+
+def test_asynchronousProcess(caplog: pytest.LogCaptureFixture) -> None:
+    gate: Deferred[None] = Deferred()
+
+    async def process(request: Any) -> None:
+        if request.path == b"/fail":
+            raise Mine("secret")
+        await gate
+        if request.path == b"/late":
+            raise Mine("secret")
+        request.write(b"done")
+        request.finish()
+
+    scene = serving(process)
+    assert scene.send(get(b"/x") + get(b"/fail") + get(b"/late")) == []
+    gate.callback(None)
+    assert [(answer.code, answer.body[:4]) for answer in scene.take()] == [
+        (200, b"done"),
+        (500, b"Inte"),
+        (500, b"Inte"),
+    ]
+    assert len(errors(caplog)) == 2
+
+
+def test_writingTooMuchOrTooLittle(caplog: pytest.LogCaptureFixture) -> None:
+    def process(request: Any) -> None:
+        request.setHeader(b"Content-Length", b"3")
+        request.write(b"ab")
+        if request.path == b"/more":
+            request.write(b"cd")
+        request.finish()
+
+    for path in (b"/more", b"/less"):
+        caplog.clear()
+        scene = serving(process)
+        assert all(not answer.ended for answer in scene.send(get(path)))
+        assert not scene.isOpen
+        assert len(errors(caplog)) == 1
+
+
+def test_writeBehindTheEnd() -> None:
+    scene = serving(lambda request: kept.append(request))
+    kept: list[Any] = []
+    scene.send(get())
+    kept[0].finish()
+    with pytest.raises(RuntimeError, match=r"after Request\.finish"):
+        kept[0].write(b"x")
+    with pytest.warns(UserWarning, match="twice"):
+        kept[0].finish()
+    scene.send(get())
+    scene.leave()
+    kept[1].write(b"nobody reads it")
+    with pytest.raises(RuntimeError, match="connection was lost"):
+        kept[1].finish()
+
+
+class Push:
+    """A push producer that writes as long as it may."""
+
+    def __init__(self, request: Any, size: int) -> None:
+        self.request = request
+        self.left = size
+        self.isPaused = self.isStopped = False
+        self.isRunning = False
+
+    def begin(self) -> None:
+        self.request.registerProducer(self, True)
+        if not self.request.queued:
+            self.resumeProducing()
+
+    def resumeProducing(self) -> None:
+        self.isPaused = False
+        if self.isRunning:
+            return
+        self.isRunning = True
+        while self.left and not (self.isPaused or self.isStopped):
+            self.left -= 1
+            self.request.write(b"x" * 16384)
+        self.isRunning = False
+        if not self.left:
+            self.left = -1
+            self.request.unregisterProducer()
+            self.request.finish()
+
+    def pauseProducing(self) -> None:
+        self.isPaused = True
+
+    def stopProducing(self) -> None:
+        self.isStopped = True
+
+
+class Pull(Push):
+    def begin(self) -> None:
+        self.request.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        self.left -= 1
+        self.request.write(b"x" * 16384)
+        if not self.left:
+            self.request.unregisterProducer()
+            self.request.finish()
+
+
+@pytest.mark.parametrize("kind", [Push, Pull])
+@pytest.mark.parametrize("count", [1, 3], ids=["alone", "pipelined"])
+def test_producers(kind: type[Push], count: int) -> None:
+    """In their order, and each only as fast as the peer reads."""
+    producers: list[Push] = []
+
+    def process(request: Any) -> None:
+        producers.append(kind(request, 300))
+        producers[-1].begin()
+
+    scene = serving(process)
+    scene.peer.transport.pauseProducing()
+    scene.send(get() * count)
+    assert 0 < len(producers) <= count
+    assert all(producer.left > 200 for producer in producers)
+    scene.peer.transport.resumeProducing()
+    while scene.pump.pump():
+        assert scene.transport.unsent < 1 << 20
+    answers = scene.take()
+    assert [(len(answer.body), answer.ended) for answer in answers] == [(300 * 16384, True)] * count
+    assert scene.channel.requests == []
+
+
+@pytest.mark.parametrize("kind", [Push, Pull])
+def test_producerIsStopped(kind: type[Push]) -> None:
+    producers: list[Push] = []
+
+    def process(request: Any) -> None:
+        producers.append(kind(request, 300))
+        producers[-1].begin()
+
+    scene = serving(process)
+    scene.peer.transport.pauseProducing()
+    scene.send(get())
+    scene.leave()
+    assert producers[0].isStopped
+
+
+def test_turnOfAProducerWhileThePeerReadsNothing() -> None:
+    """A producer whose turn comes when the transport is full waits, too."""
+    kept: list[Any] = []
+    scene = serving(lambda request: kept.append(request))
+    scene.send(get() * 2)
+    scene.peer.transport.pauseProducing()
+    producer = Push(kept[1], 300)
+    producer.begin()
+    kept[0].write(b"x" * (1 << 20))
+    scene.pump.flush()
+    kept[0].finish()
+    assert producer.left == 300
+    scene.peer.transport.resumeProducing()
+    assert [len(answer.body) for answer in scene.take()] == [1 << 20, 300 * 16384]
+
+
+def test_producerThatWasForgotten(caplog: pytest.LogCaptureFixture) -> None:
+    kept: list[Any] = []
+    scene = serving(lambda request: kept.append(request))
+    scene.send(get())
+    kept[0].registerProducer(Push(kept[0], 1), True)
+    with pytest.raises(ValueError, match="previous"):
+        kept[0].registerProducer(Push(kept[0], 1), True)
+    kept[0].finish()
+    assert len(errors(caplog)) == 1
+    scene.send(get())
+    kept[1].write(b"next")
+    kept[1].finish()
+    assert [answer.body for answer in scene.take()] == [b"next"]
