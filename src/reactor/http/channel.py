@@ -93,15 +93,17 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class HTTPChannel(LineReceiver):
     """One connection of an HTTP/1.1 server. It makes a `requestFactory(channel)` for each request.
 
-    Settings, as class or instance attributes:
+    `twisted.web.http` has a class of this name, with `requestFactory`, `timeOut`, `maxHeaders` and `totalHeadersSize`.
+    A request that breaks RFC 9110 or 9112 gets an answer with a code from 400 to 505, and the connection ends.
+    Settings, as class or instance attributes (a factory's `timeOut` and `requestFactory` take the place of these):
 
-    - `MAX_LENGTH`: bytes of the longest request line or field. `totalHeadersSize`, `maxHeaders`: of a head, in bytes
-      and in fields.
-    - `timeOut`: seconds between requests, or None. `headTimeOut`: seconds for a head.
+    - `MAX_LENGTH`: bytes of the longest request line or field; beyond it 414 or 431. `totalHeadersSize`, `maxHeaders`:
+      of a head, in bytes and in fields; beyond it 431.
+    - `timeOut`: seconds between requests, or None. `headTimeOut`: seconds for a head; then 408.
     - `stallTime`: seconds without progress after which a peer that takes no output is reset. `lingerTime`: seconds that
       a peer may take to end its half. `abortTimeout`: seconds that the end of an idle connection may take, or None.
     - `maxPipelined`: requests that wait for their answers. `maxRequests`: requests of one connection, or None.
-    - `maxContentLength`: bytes of a body that is kept for a Request whose `process` needs it whole.
+    - `maxContentLength`: bytes of a body that is kept for a Request whose `process` needs it whole; beyond it 413.
     """
 
     MAX_LENGTH = MAX_LINE
@@ -500,7 +502,11 @@ class HTTPChannel(LineReceiver):
         self.transport.abortConnection()
 
     def closeSoon(self) -> None:
-        """End in order: answer the requests that have come, take no more, then close."""
+        """End in order: answer the requests that have come, take no more, then close.
+
+        The last answer says `Connection: close`, unless its head has been written. Without a request under way the
+        connection is closed at once.
+        """
         if self._phase in (ENDING, TAKEN):
             return
         if not self.requests:

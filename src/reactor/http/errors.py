@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 class HTTPError(Exception):
     """A request cannot be answered as asked. `code` is the status code of the answer (400 to 599).
 
-    The parser raises it for a message that breaks the rules, with the section of the RFC in `text`. A handler may raise
-    it, too: the peer then gets `code`, and `text` as the body. `headers` are more fields of the answer.
+    The parser raises it for a message that breaks the rules, with the rule in `text`. A handler may raise it, too: the
+    peer then gets `code`, and `text` with an LF as the body, as `text/plain`. Without a `text` it is the code's usual
+    reason. `headers` are more fields of the answer: a mapping, or pairs, of bytes or str. ValueError for another code.
     """
 
     def __init__(

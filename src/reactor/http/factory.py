@@ -19,7 +19,10 @@ log = getLogger("reactor.http")
 
 
 class HTTPFactory(AccessLogging, ServerFactory[HTTPChannel]):
-    """Serves HTTP/1.1. Twisted's `twisted.web.http.HTTPFactory`.
+    """Serves HTTP/1.1: `forHandler` for a function that answers, `requestFactory` for a subclass of Request.
+
+    Twisted's `twisted.web.http.HTTPFactory`, with the same arguments. Settings of the connections are attributes of
+    `protocol`, the HTTPChannel or a subclass.
 
     - `requestFactory`: called with the channel for each request, a subclass of Request as a rule. None: the channel's.
     - `timeOut`: seconds that a connection may be idle between requests, or None.
@@ -39,6 +42,14 @@ class HTTPFactory(AccessLogging, ServerFactory[HTTPChannel]):
         logFormatter: Callable[[str, Any], str] | None = None,
         reactor: Any = None,
     ) -> None:
+        """Make a factory.
+
+        - `logPath`: the file to which the access log is appended, or None.
+        - `timeout`: `timeOut`, in seconds.
+        - `logFormatter`: called with the time in brackets and the request, returns the line of the log. TypeError if it
+          cannot be called.
+        - `reactor`: for the deadlines, and the time in the log; None: the one of each connection's transport.
+        """
         self.setLog(logPath, logFormatter)
         self.timeOut = timeout
         self.reactor = reactor

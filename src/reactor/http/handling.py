@@ -52,12 +52,13 @@ def plainHead(code: int) -> bytes:
 class HandledRequest(Request):
     """A request whose answer a handler gives: see HTTPFactory.forHandler.
 
-    Beside what every Request has, a handler uses `body`, `respond` and `takeOver`.
+    Beside what every Request has, a handler uses `body`, `respond`, `drained` and `takeOver`. `args` has the query
+    alone, since the body may not have come.
     """
 
     streams = True
 
-    #: Bytes of a body that is awaited whole.
+    #: Bytes of a body that is awaited whole; beyond it 413. A handler may set another limit before it reads.
     maxBodySize = 1024 * 1024
 
     _body: Content | None = None

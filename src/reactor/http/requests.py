@@ -200,7 +200,11 @@ class Request:
     # For programs: what was asked.
 
     def process(self) -> Any:
-        """Called when the request is there: answer it, here or later. A subclass defines it; it may be `async def`."""
+        """Called when the whole request is there: answer it, here or later. A subclass defines it.
+
+        It may be `async def`. An exception is logged, and answered with 500; an HTTPError with its own code. If a part
+        of the answer has been written, the connection is reset.
+        """
 
     @property
     def path(self) -> bytes:
@@ -404,7 +408,12 @@ class Request:
         httpOnly: bool = False,
         sameSite: bytes | str | None = None,
     ) -> None:
-        """Add a Set-Cookie field to the answer. ValueError for line breaks, NUL or semicolons, and unknown sameSite."""
+        """Add a Set-Cookie field to the answer, with the name `k` and the value `v` (RFC 6265, 4.1).
+
+        The other arguments are the attributes of the cookie; `max_age` is a number of seconds, as text. `sameSite` is
+        lax, strict or none, and none needs `secure`. ValueError for all else there, and for a control character or a
+        semicolon anywhere.
+        """
         parts = [_cookieText(k) + b"=" + _cookieText(v)]
         for name, value in (
             (b"Expires", expires),
@@ -520,7 +529,11 @@ class Request:
             self._held.append(data)
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Attach a producer of the answer's body. ValueError if there is one."""
+        """Attach a producer of the answer's body: a push producer if `streaming`, else a pull producer.
+
+        It is paused while the peer takes less than it writes, and while earlier requests have no answer. Unregister it
+        before `finish`. ValueError if there is one.
+        """
         if self.producer is not None:
             raise ValueError(f"registering producer {producer} before previous one ({self.producer}) was unregistered")
         self.streamingProducer = streaming
