@@ -234,7 +234,7 @@ class HTTPChannel(LineReceiver):
             self._hold(TUNNEL)
         elif not request.persistent:
             self._takeNoMore()
-            self._isOver = True
+            self._isOver = not persistent  # with maxRequests the client may send more
         if not request.streams:
             request.gotLength(0)
         self._run(request)
@@ -336,13 +336,13 @@ class HTTPChannel(LineReceiver):
         self._phase = BUSY
         endWait(self)
         request.trailers = trailers
+        if not request.persistent:  # before the program goes on: its answer may end the connection, with a deadline
+            self._takeNoMore()
+            self._isOver = not persists(request._known, request.clientproto == _VERSIONS[1])
         if request.streams:
             request.bodyEnded(trailers)
         if len(self.requests) >= self.maxPipelined or (self._mayUpgrade and not request.finished):
             self._hold(QUEUE)
-        if not request.persistent:
-            self._takeNoMore()
-            self._isOver = True
         if request.finished:
             self._answered()
         elif not request.streams:
