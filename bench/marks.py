@@ -184,7 +184,7 @@ def httpMarks() -> Iterator[Mark]:
     yield Mark("HTTP: 100 MiB up", "http-up", "ours-http", "aiohttp", "cost", 1.05)
     yield Mark("HTTP: 100 MiB down", "http-down", "ours-http", "aiohttp", "cost", 1.05)
     for case, how in (("http-head", "the same each time"), ("http-heads", "their values differ")):
-        yield Mark(f"HTTP: a head of 8 fields, {how}", case, "ours-http", "h11-reader", "quicker", 6.0)
+        yield Mark(f"HTTP: a head of 8 fields, {how}", case, "ours-http", "h11", "quicker", 6.0)
     yield Mark("HTTP: memory of an idle connection", "http-memory", "ours-http", "", "bytes", 1.5 * KIB)
     yield Mark("HTTP: memory of an idle connection", "http-memory", "ours-http", "", "least")
 

@@ -102,12 +102,8 @@ def ourParser() -> Callable[[bytes], Any]:
         feed(head)
         first, *rest = lines(True)
         rest.pop()
-        method, target, minor = known.parseRequestLine(first)
-        pairs, fields = known.parseFields(rest)
-        pairs = known.checkHost(pairs, fields, target, minor)
-        known.requestLength(fields, minor)
-        known.persists(fields, minor)
-        known.expectsContinue(fields, minor)
+        method, target, _minor = known.parseRequestLine(first)
+        pairs = known.parseBlock(rest, b"\r\n".join(rest))[0]
         return method, target, pairs
 
     return parse
