@@ -430,17 +430,18 @@ class HTTPChannel(LineReceiver):
     def _refuseRequest(self, request: Any, error: HTTPError) -> None:
         """Answer a request whose body is refused, unless the program has answered already."""
         self._count(error)
+        wasAnswered = request.finished
         request.persistent = False
         self._takeNoMore()
         body = getattr(request, "body", None)
         if body is not None:
-            body.fail(error)
+            body.fail(error)  # a handler that waits for it gives the answer
         if not (request.finished or request.startedWriting):
             request.refuse(error)
             request._disconnected = True  # a handler that answers later speaks to nobody, and need not hear of it
         elif not request.finished:
             self.abort()
-        elif not self.requests:
+        elif wasAnswered and not self.requests:
             self._end()  # the answer is out, and its connection was to persist
 
     def _refuse(self, error: HTTPError) -> None:

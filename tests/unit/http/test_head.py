@@ -248,7 +248,7 @@ def test_blockIsKeptAtItsSecondSight(blocks: dict[bytes, Any]) -> None:
 def test_blocksAndLinesAreForgottenWithTheSecond(monkeypatch: pytest.MonkeyPatch) -> None:
     """They may have secrets."""
     now = 1000.0
-    monkeypatch.setattr(dates.time, "time", lambda: now)
+    monkeypatch.setattr("reactor.http.dates.time.time", lambda: now)
     dates.dateLine()
     for _ in range(2):
         ask(b"Host: a", b"Cookie: a=b")
