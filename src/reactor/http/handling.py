@@ -263,6 +263,8 @@ class HandledRequest(Request):
         if type(body) is bytes:
             view = memoryview(body)
             body = (view[at : at + PIECE] for at in range(0, size, PIECE))
+        if response.code < 300:
+            self.bodyWanted()  # the pieces may be made of it, and a client that waits for a 100 takes none later
         self.write(b"")
         if self._bodyless:
             _dispose(body)
