@@ -158,7 +158,7 @@ class HTTPChannel(LineReceiver):
             why = LineReceiver.dataReceived(self, data)
         finally:
             self._inRead = False
-        if self._holds & OUTPUT:
+        if self._holds & OUTPUT or self._pulls:
             return why  # the deadline is that of the peer's stall
         if self._phase == IDLE:
             if self._lines is not None or self.heldSize:
@@ -382,6 +382,8 @@ class HTTPChannel(LineReceiver):
 
     def write(self, data: bytes) -> None:
         """Called by requests with what goes out."""
+        if self._stalledAt is not None:
+            self._stalledAt += len(data)
         self.transport.write(data)
 
     def writeSequence(self, iovec: Any) -> None:
@@ -406,6 +408,8 @@ class HTTPChannel(LineReceiver):
         """Do what requestDone does, for a request that persists and has come whole."""
         requests = self.requests
         del requests[0]
+        if self._stalledAt is not None:
+            self._stalledAt += request.sentLength
         if self._inRead and not requests and self._phase == BUSY and not self._holds:
             self._phase = IDLE
         else:
@@ -577,6 +581,8 @@ class HTTPChannel(LineReceiver):
             self.forceAbortClient()
         elif self._holds & OUTPUT:
             self._stalled()
+        elif self._pulls:
+            self._pullStalled()
         elif self._phase == IDLE:
             self.timeoutConnection()
         elif self._phase == HEAD:
@@ -601,6 +607,13 @@ class HTTPChannel(LineReceiver):
             self._wait(self.stallTime)
         else:
             self.forceAbortClient()
+
+    def _pullStalled(self) -> None:
+        """The transport has not asked its producer for more in time. The peer is slow, or the producer is."""
+        if getattr(self.transport, "unsent", 0):
+            self._stalled()
+        else:
+            self._wait(self.stallTime)
 
     def timeoutConnection(self) -> None:
         """Called when no request has come in time: closes the connection, and resets it after `abortTimeout`."""
@@ -644,17 +657,27 @@ class HTTPChannel(LineReceiver):
     def resumeProducing(self) -> None:
         """Called by the transport when the peer has taken everything."""
         self._holds &= ~OUTPUT  # first, as a producer that goes on may fill the transport again
-        if self._phase in (IDLE, HEAD, BODY):
-            self._received = 0
-            self._wait({IDLE: self.timeOut, HEAD: self.headTimeOut, BODY: GRACE}[self._phase])
-        else:
-            endWait(self)
+        self._waitForInput()
         if self._producer is not None:
             self._producer.resumeProducing()
         if self.requests and self.requests[0].streams:
             self.requests[0].goOnSending()
         if not self._holds and self.paused:
             LineReceiver.resumeProducing(self)
+
+    def _waitForInput(self) -> None:
+        """The peer takes output: the deadline is that of the input's phase again."""
+        self._stalledAt = None
+        if self._phase in (IDLE, HEAD, BODY):
+            self._received = 0
+            self._wait({IDLE: self.timeOut, HEAD: self.headTimeOut, BODY: GRACE}[self._phase])
+        else:
+            endWait(self)
+
+    def pulled(self) -> None:
+        """Called when the transport asks a pull producer for more: the peer has taken everything."""
+        self._stalledAt = None
+        self._wait(self.stallTime)
 
     def stopProducing(self) -> None:
         """Called by the transport when the connection has ended."""
@@ -672,13 +695,14 @@ class HTTPChannel(LineReceiver):
             return
         self._pulls = True
         self.transport.unregisterProducer()
-        self.transport.registerProducer(producer, False)
+        self.transport.registerProducer(_Pulled(self, producer), False)
 
     def unregisterProducer(self) -> None:
         """Called by the first request."""
         self._producer = None
         if self._pulls:
             self._pulls = False
+            self._waitForInput()
             self.transport.unregisterProducer()
             self.transport.registerProducer(self, True)
 
@@ -724,3 +748,18 @@ class HTTPChannel(LineReceiver):
     def _takerFailed(self, failure: Failure) -> None:
         """The protocol that has the connection has failed with what was received before."""
         failTransport(self, failure, log)
+
+
+class _Pulled:
+    """A pull producer of a request. Each question of the transport for more shows that the peer takes output."""
+
+    def __init__(self, channel: HTTPChannel, producer: Any) -> None:
+        self._channel = channel
+        self._producer = producer
+
+    def resumeProducing(self) -> Any:
+        self._channel.pulled()
+        return self._producer.resumeProducing()
+
+    def stopProducing(self) -> Any:
+        return self._producer.stopProducing()

@@ -624,3 +624,71 @@ def test_producerThatWasForgotten(caplog: pytest.LogCaptureFixture) -> None:
     kept[1].write(b"next")
     kept[1].finish()
     assert [answer.body for answer in scene.take()] == [b"next"]
+
+
+def test_stallOfAPulledAnswer() -> None:
+    """A peer that takes nothing is reset. One that takes a little each time is not, and a slow producer is no stall."""
+    producers: list[Pull] = []
+
+    gate: Deferred[None] = Deferred()
+
+    class Slow(Pull):
+        async def resumeProducing(self) -> None:  # type: ignore[override]
+            await gate
+            super().resumeProducing()
+
+    def process(request: Any) -> None:
+        producers.append((Slow if request.path == b"/slow" else Pull)(request, 300))
+        producers[-1].begin()
+
+    scene = serving(process)
+    scene.peer.transport.pauseProducing()
+    scene.send(get())
+    scene.advance(55)
+    assert scene.transport.connected
+    scene.advance(80)
+    assert not scene.transport.connected
+    assert producers[0].isStopped
+
+    scene = serving(process)
+    transport: Any = scene.peer.transport
+    transport.pauseProducing()
+    scene.send(get())
+    for _ in range(10):
+        scene.advance(40)
+        scene.peer.received += transport.wire.recv(20_000)
+        scene.pump.flush()
+    transport.resumeProducing()
+    assert [len(answer.body) for answer in scene.take()] == [300 * 16384]
+
+    scene = serving(process)
+    scene.send(get(b"/slow"))
+    scene.advance(300)
+    assert scene.transport.connected
+    gate.callback(None)
+    assert [len(answer.body) for answer in scene.take()] == [300 * 16384]
+    scene.advance(70)
+    assert not scene.isOpen
+
+
+@pytest.mark.parametrize("isPlain", [False, True])
+def test_outputThatGrowsIsNoStall(isPlain: bool) -> None:
+    """A program writes more while the peer is slow: what counts is what the peer takes."""
+    handler = Answering(lambda _: Deferred())
+    scene = Scene(handler)
+    transport: Any = scene.peer.transport
+    scene.send(get() * 3)
+    transport.pauseProducing()
+    handler.answers[0].callback(b"x" * 300_000)
+    scene.pump.flush()
+    assert scene.channel.isFull
+    scene.advance(30)
+    handler.answers[1].callback(b"y" * (60_000 if isPlain else 300_000))
+    scene.pump.flush()
+    for _ in range(4):
+        scene.advance(25)
+        scene.peer.received += transport.wire.recv(12_000)
+        scene.pump.flush()
+    assert scene.transport.connected
+    scene.advance(150)
+    assert not scene.transport.connected
