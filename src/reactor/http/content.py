@@ -26,12 +26,12 @@ class Content:
     The first read sends the 100 that a client with `Expect: 100-continue` waits for (RFC 9110, 10.1.1).
     """
 
-    __slots__ = ("_arrived", "_ended", "_failure", "_limit", "_pieces", "_request", "_size", "length", "trailers")
+    __slots__ = ("_arrived", "_ended", "_failure", "_pieces", "_request", "_size", "length", "limit", "trailers")
 
     def __init__(self, request: Any, length: int | None) -> None:
         # None once nothing more comes, so that a request and its body are no cycle.
         self._request: Any = None if length == 0 else request
-        self._limit = 0
+        self.limit: int = request.maxBodySize
         self._pieces: list[bytes] = []
         self._size = 0
         self._ended = length == 0
@@ -41,11 +41,10 @@ class Content:
         self.trailers: Sequence[Pair] = ()
 
     def __await__(self) -> Generator[Any, Any, bytes]:
-        limit = self._limit if self._request is None else self._request.maxBodySize
-        if self.length is not None and self.length > limit:
+        if self.length is not None and self.length > self.limit:
             raise HTTPError(413)
         while True:
-            if self._size > limit:
+            if self._size > self.limit:
                 raise HTTPError(413)
             if self._ended:
                 break
@@ -63,7 +62,7 @@ class Content:
             await _Wait(self)
         self._size = 0
         pieces, self._pieces = self._pieces, []
-        if not self._ended:
+        if self._request is not None:
             self._request.bodyTaken()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -103,20 +102,15 @@ class Content:
         """All has come."""
         self.trailers = trailers
         self._ended = True
-        self._letGo()
+        self._request = None
         self._wake()
 
     def fail(self, error: BaseException) -> None:
         """The rest will not come."""
         if not self._ended and self._failure is None:
             self._failure = error
-            self._letGo()
+            self._request = None
             self._wake()
-
-    def _letGo(self) -> None:
-        request, self._request = self._request, None
-        if request is not None:
-            self._limit = request.maxBodySize
 
     def _wake(self) -> None:
         arrived = self._arrived

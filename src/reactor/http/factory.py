@@ -27,6 +27,7 @@ class HTTPFactory(AccessLogging, ServerFactory[HTTPChannel]):
     - `requestFactory`: called with the channel for each request, a subclass of Request as a rule. None: the channel's.
     - `timeOut`: seconds that a connection may be idle between requests, or None.
     - `handler`: what forHandler has got.
+    - `maxBodySize`: bytes of a request's body that a handler may await whole; for more it gets HTTPError 413.
     - `refusedCounts`: how many requests were refused, by the code of the answer.
     """
 
@@ -34,6 +35,7 @@ class HTTPFactory(AccessLogging, ServerFactory[HTTPChannel]):
     requestFactory: Any = None
     handler: Callable[[Any], Any] | None = None
     timeOut: float | None = 60.0
+    maxBodySize = 1024 * 1024
 
     def __init__(
         self,

@@ -58,17 +58,16 @@ class HandledRequest(Request):
 
     streams = True
 
-    #: Bytes of a body that is awaited whole; beyond it 413. A handler may set another limit before it reads.
-    maxBodySize = 1024 * 1024
-
     _body: Content | None = None
     _drained: Deferred[None] | None = None
     _sending: Deferred[None] | None = None
+    _maxBodySize: int = 1024 * 1024
 
     # For the channel.
 
     def gotLength(self, length: int | None) -> None:
         """See Request."""
+        self._maxBodySize = getattr(self.channel.factory, "maxBodySize", self._maxBodySize)
         self._body = Content(self, length)
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -141,6 +140,17 @@ class HandledRequest(Request):
         if body is None:
             body = self._body = Content(self, 0)
         return body
+
+    @property
+    def maxBodySize(self) -> int:
+        """Bytes of a body that is awaited whole: the factory's number, unless the handler sets another."""
+        return self._maxBodySize
+
+    @maxBodySize.setter
+    def maxBodySize(self, size: int) -> None:
+        self._maxBodySize = size
+        if self._body is not None:
+            self._body.limit = size
 
     def respond(self, response: Response) -> None:
         """Send an answer. A handler that returns the response need not call it. RuntimeError for a second answer."""

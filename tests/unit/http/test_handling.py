@@ -231,6 +231,22 @@ def test_bodyThatIsTooLong() -> None:
     assert len(Scene(reading("iterates")).ask(post(b"x" * 2 * limit)).body) == 2 * limit
 
 
+def test_limitIsTheFactorysOrTheHandlers() -> None:
+    async def handler(request: Any) -> bytes:
+        if request.path == b"/more":
+            request.maxBodySize = 20
+        body: bytes = await request.body
+        return body
+
+    for message in (post, lambda body, path: chunked(body, path=path)):
+        for path, most in ((b"/", 10), (b"/more", 20)):
+            for size in (most, most + 1):
+                factory = HTTPFactory.forHandler(handler)
+                factory.maxBodySize = 10
+                answer = Scene(factory=factory).ask(message(b"x" * size, path=path))
+                assert answer.code == (200 if size == most else 413)
+
+
 def test_announcedLengthIsEnoughToRefuse() -> None:
     scene = Scene(reading("awaits"))
     answer = scene.ask(get(b"/", b"Content-Length: %d" % ((1 << 20) + 1), b"Expect: 100-continue", method=b"PUT"))
@@ -270,6 +286,27 @@ def test_bodyThatIsCutOff(how: str, caplog: pytest.LogCaptureFixture) -> None:
             scene.pump.flush()
             assert seen == [BodyLost]
     assert errors(caplog) == []
+
+
+def test_piecesThatCameBeforeTheEnd() -> None:
+    """A slow handler gets what has come, and then BodyLost."""
+    gate: Deferred[None] = Deferred()
+    got: list[Any] = []
+
+    async def handler(request: Any) -> None:
+        await gate
+        try:
+            async for piece in request.body:
+                got.append(piece)  # noqa: PERF401 - those before the error count
+        except BodyLost as error:
+            got.append(type(error))
+            raise
+
+    scene = Scene(handler)
+    scene.send(post(b"hello")[:-1])
+    scene.leave()
+    gate.callback(None)
+    assert got == [b"hell", BodyLost]
 
 
 @HOW
