@@ -6,7 +6,14 @@ from reactor._faces import publish
 from reactor.http.accesslog import combinedLogFormatter, proxiedLogFormatter
 from reactor.http.channel import HTTPChannel
 from reactor.http.client import Client, request
-from reactor.http.clienterrors import BadResponse, BodyTooLarge, ClientClosed, NoResponse, RequestFailed
+from reactor.http.clienterrors import (
+    BadResponse,
+    BodyTooLarge,
+    ClientClosed,
+    NoResponse,
+    RequestFailed,
+    RequestTimedOut,
+)
 from reactor.http.codes import (
     ACCEPTED,
     ALREADY_REPORTED,
@@ -171,6 +178,7 @@ __all__ = [
     "NoResponse",
     "Request",
     "RequestFailed",
+    "RequestTimedOut",
     "Response",
     "ResponseBody",
     "combinedLogFormatter",

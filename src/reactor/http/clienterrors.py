@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from reactor import _overwritten as _overwritten
+import builtins
+
+from reactor import error
 
 
 class RequestFailed(Exception):
@@ -30,3 +32,12 @@ class BodyTooLarge(RequestFailed):
 
 class ClientClosed(RequestFailed):
     """The Client was closed, or the response, before this was over."""
+
+
+class RequestTimedOut(error.TimeoutError, builtins.TimeoutError):
+    """The deadline of a request, or of its response's body, has passed. The server may have done what it was asked.
+
+    It is reactor.error.TimeoutError, as where a connection attempt takes too long, and also Python's TimeoutError.
+    """
+
+    MESSAGE = "The request took too long"

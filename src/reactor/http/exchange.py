@@ -21,9 +21,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from reactor.defer import CancelledError, Deferred
-from reactor.error import TimeoutError
 from reactor.failure import Failure
-from reactor.http.clienterrors import ClientClosed
+from reactor.http.clienterrors import ClientClosed, RequestTimedOut
 from reactor.http.incoming import ClientResponse, Inflow
 from reactor.http.outgoing import Outgoing
 
@@ -92,7 +91,7 @@ class Exchange:
             self.restart()
             return
         what = "no more of the response's body came" if self.phase == ANSWERED else "no head of a response came"
-        self.fail(TimeoutError(string=f"{what} within {self._timeout:g} seconds"))
+        self.fail(RequestTimedOut(string=f"{what} within {self._timeout:g} seconds"))
 
     # Its ends.
 

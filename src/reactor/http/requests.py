@@ -192,7 +192,8 @@ class Request:
         for name, value in headers.items() if isinstance(headers, Mapping) else headers:
             self.responseHeaders.addRawHeader(name, value)
         body = error.text.encode("utf-8", "replace") + b"\n"
-        self.responseHeaders.setRawHeaders(b"Content-Type", [b"text/plain; charset=utf-8"])
+        if not self.responseHeaders.hasHeader(b"Content-Type"):
+            self.responseHeaders.setRawHeaders(b"Content-Type", [b"text/plain; charset=utf-8"])
         self.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
         self.write(body)
         self.finish()
