@@ -228,7 +228,7 @@ class HTTPChannel(LineReceiver):
         self._phase = BUSY
         if not self._inRead:
             endWait(self)
-        if len(requests) >= self.maxPipelined or b"upgrade" in known:
+        if len(requests) >= self.maxPipelined or (b"upgrade" in known and persistent):
             self._hold(QUEUE)  # the bytes behind an upgrade may be no request: the answer decides
         if method == b"CONNECT":
             self._hold(TUNNEL)
@@ -341,7 +341,9 @@ class HTTPChannel(LineReceiver):
             self._isOver = not persists(request._known, request.clientproto == _VERSIONS[1])
         if request.streams:
             request.bodyEnded(trailers)
-        if len(self.requests) >= self.maxPipelined or (self._mayUpgrade and not request.finished):
+        if len(self.requests) >= self.maxPipelined or (
+            self._mayUpgrade and request.persistent and not request.finished
+        ):
             self._hold(QUEUE)
         if request.finished:
             self._answered()

@@ -1031,6 +1031,30 @@ def test_refusedUpgradeIsAnAnswerLikeAnyOther() -> None:
     ]
 
 
+def test_upgradeOfTheLastRequest() -> None:
+    """Nothing may follow it, so reading goes on, and drops what comes."""
+    fields = (b"Upgrade: x", b"Connection: close, upgrade")
+    for request in (get(b"/", *fields), post(b"a", *fields)):
+        handler, scene = waiting()
+        scene.send(request)
+        assert scene.channel._holds == 0
+        scene.send(b"x" * 100_000)
+        handler.answers[0].callback(b"no")
+        assert [answer.body for answer in scene.take()] == [b"no"]
+        assert not scene.isOpen
+
+
+def test_upgradeWithABody() -> None:
+    """The bytes behind the body wait for the answer, too."""
+    handler, scene = waiting()
+    taker = Taker()
+    scene.send(post(b"body", b"Upgrade: x", b"Connection: upgrade") + b"behind")
+    assert scene.channel._holds == QUEUE
+    handler.requests[0].takeOver(taker)
+    scene.pump.flush()
+    assert taker.events == ["made", b"behind"]
+
+
 def test_refusedTunnelEndsTheConnection() -> None:
     scene = Scene(lambda _: Response(405))
     answer = scene.ask(TUNNEL + get())
