@@ -22,8 +22,8 @@ import twisted.internet.testing
 import twisted.web.http
 
 import reactor.http
+import reactor.http.answers
 import reactor.http.channel
-import reactor.http.requests
 import reactor.task
 from reactor import _current
 from reactor.http.head import parseBlock
@@ -139,7 +139,7 @@ def asTwistedsAnswers(monkeypatch: pytest.MonkeyPatch) -> None:
             else parseBlock([*fields, b"Host: x"], b"%b\r\nHost: x" % block)
         )
 
-    monkeypatch.setattr(reactor.http.requests, "dateLine", lambda: b"")
+    monkeypatch.setattr(reactor.http.answers, "dateLine", lambda: b"")
     monkeypatch.setattr(reactor.http.channel, "parseBlock", withHost)
     monkeypatch.setattr(_current, "current", reactor.task.Clock)
 

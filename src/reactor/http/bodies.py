@@ -77,12 +77,15 @@ class ChunkedDecoder:
     """A chunked body. HTTPError 400 where the framing is broken, 431 for trailers that are too large.
 
     `fields` and `size` are the number of fields of the head and its bytes: the limits of a head count trailers in.
-    A chunk's size line may have `MAX_SIZE_LINE` bytes; nothing uses its extensions.
+    These are `maxFields` and `maxSize`. A chunk's size line may have `MAX_SIZE_LINE` bytes. Nothing uses its
+    extensions.
     """
 
-    __slots__ = ("_fields", "_held", "_left", "_size", "_state", "trailers")
+    __slots__ = ("_fields", "_held", "_left", "_maxFields", "_maxSize", "_size", "_state", "trailers")
 
-    def __init__(self, fields: int = 0, size: int = 0) -> None:
+    def __init__(self, fields: int = 0, size: int = 0, maxFields: int = MAX_FIELDS, maxSize: int = MAX_HEAD) -> None:
+        self._maxFields = maxFields
+        self._maxSize = maxSize
         self.trailers: list[Pair] = []
         self._fields = fields
         self._size = size
@@ -146,7 +149,7 @@ class ChunkedDecoder:
     def _trailerReceived(self, line: bytes) -> None:
         self._fields += 1
         self._size += len(line) + 2
-        if self._fields > MAX_FIELDS or self._size > MAX_HEAD:
+        if self._fields > self._maxFields or self._size > self._maxSize:
             raise HTTPError(431, "head and trailers together are too large")
         name, value = parseField(line)
         if name in NOT_IN_TRAILERS:
@@ -154,10 +157,12 @@ class ChunkedDecoder:
         self.trailers.append((name, value))
 
 
-def decoderFor(length: int, fields: int = 0, size: int = 0) -> Decoder:
-    """Return the decoder for a body of `length` bytes, or CHUNKED or UNTIL_CLOSE."""
+def decoderFor(
+    length: int, fields: int = 0, size: int = 0, maxFields: int = MAX_FIELDS, maxSize: int = MAX_HEAD
+) -> Decoder:
+    """Return the decoder for a body of `length` bytes, or CHUNKED or UNTIL_CLOSE; the rest as of ChunkedDecoder."""
     if length == CHUNKED:
-        return ChunkedDecoder(fields, size)
+        return ChunkedDecoder(fields, size, maxFields, maxSize)
     return UntilCloseDecoder() if length == UNTIL_CLOSE else LengthDecoder(length)
 
 

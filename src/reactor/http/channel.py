@@ -123,6 +123,7 @@ class HTTPChannel(LineReceiver):
     _deadlines: Deadlines | None = None
     _skipped = False
     _isOver = False
+    _advances = False
     _decoder: Decoder | None = None
     receiving: Any = None  # the request whose body is coming
     _received = 0
@@ -295,7 +296,9 @@ class HTTPChannel(LineReceiver):
             else:
                 self._bodyEnded(())
             return
-        self._decoder = decoderFor(length, len(lines) - 2, sum(map(len, lines)) + 2 * len(lines))
+        self._decoder = decoderFor(
+            length, len(lines) - 2, sum(map(len, lines)) + 2 * len(lines), self.maxHeaders, self.totalHeadersSize
+        )
         self.receiving = request
         self._received = 0
         self._phase = BODY
@@ -419,11 +422,17 @@ class HTTPChannel(LineReceiver):
 
     def _answered(self) -> None:
         """A request is answered, and its body has come whole."""
+        if self._advances:
+            return
         requests = self.requests
         if requests:
-            if requests[0].queued:
-                requests[0].noLongerQueued()
-        elif self._phase == BUSY:
+            self._advances = True  # a loop, as each of sixteen answers that are ready would call this again
+            try:
+                while self.requests and self.requests[0].queued:
+                    self.requests[0].noLongerQueued()
+            finally:
+                self._advances = False
+        if not self.requests and self._phase == BUSY:
             if self._lines is None and not self.heldSize:
                 self._phase = IDLE
                 self._wait(self.timeOut)
@@ -529,7 +538,10 @@ class HTTPChannel(LineReceiver):
         self._phase = ENDING
         requests, self.requests = self.requests, []
         for request in requests:
-            request.connectionLost(reason)
+            try:
+                request.connectionLost(reason)
+            except Exception:
+                log.exception("%s has failed at the end of its connection", request)
 
     # Deadlines.
 
@@ -662,7 +674,7 @@ class HTTPChannel(LineReceiver):
         self._waitForInput()
         if self._producer is not None:
             self._producer.resumeProducing()
-        if self.requests and self.requests[0].streams:
+        if self.requests:
             self.requests[0].goOnSending()
         if not self._holds and self.paused:
             LineReceiver.resumeProducing(self)

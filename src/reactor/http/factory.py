@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Self
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from reactor import _current
 from reactor._logger import getLogger
@@ -88,7 +88,8 @@ class HTTPFactory(AccessLogging, ServerFactory[HTTPChannel]):
         reactor = self.reactor or getattr(channel.transport, "reactor", None) or _current.current()
         found = self._deadlines.get(reactor)
         if found is None:
-            found = self._deadlines[reactor] = Deadlines(reactor.callLater)
+            known: Any = ref(reactor)  # the deadlines are the value, and must not keep their key
+            found = self._deadlines[reactor] = Deadlines(lambda *call: known().callLater(*call))
         return found
 
     def startFactory(self) -> None:

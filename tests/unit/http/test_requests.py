@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from reactor.http import HTTPFactory, Request
+from reactor.http import HTTPFactory, Request, Response
 from reactor.task import Clock
 from reactor.testing import StringTransport
+from tests.support.httpscenes import Scene
 
 
 class Served:
@@ -94,3 +95,39 @@ def test_anAbortWaitsForEarlierAnswers(how: str) -> None:
     answer(seen[0], b"first")
     assert transport.disconnected
     assert b"first" in transport.value()
+
+
+class Giving(Request):
+    """Answers with a Response in `process`, as a program of Twisted's kind may do."""
+
+    def process(self) -> None:
+        if self.uri == b"/pieces":
+            self.respond(Response(200, iter([b"one", b"two"]), {"X-A": "b"}))
+        elif self.uri == b"/wrong":
+            self.respond(Response(204))
+            self.respond(Response(200))
+        else:
+            self.respond(Response(404, b"nothing"))
+
+
+def test_processGivesAResponse() -> None:
+    scene = Scene(factory=HTTPFactory(), requestFactory=Giving)
+    first, second = scene.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /pieces HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (first.code, first.body) == (404, b"nothing")
+    assert (second.code, second.body) == (200, b"onetwo")
+
+
+def test_aSecondResponseIsRefused(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(factory=HTTPFactory(), requestFactory=Giving)
+    assert scene.ask(b"GET /wrong HTTP/1.1\r\nHost: a\r\n\r\n").code == 204
+    assert "has its answer already" in caplog.text
+
+
+def test_notificationsComeInTheOrderOfTheRequests() -> None:
+    order: list[int] = []
+    served = Served(nothing, 3)
+    for number, request in enumerate(served.requests):
+        request.notifyFinish().addCallback(lambda _, number: order.append(number), number)
+    for request in reversed(served.requests):
+        answer(request, b"x")
+    assert order == [0, 1, 2]

@@ -1,0 +1,231 @@
+"""Responding: answers that are given as a Response, and connections that are handed over.
+
+Most answers are a few bytes, without fields of their own. Such an answer is one write of three pieces. The first of
+them, up to the length, is made once a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reactor._logger import getLogger
+from reactor.defer import Deferred, ensureDeferred
+from reactor.failure import Failure
+from reactor.http.answers import Answer
+from reactor.http.codes import NO_BODY_CODES, NOT_IMPLEMENTED, RESPONSES
+from reactor.http.dates import dateLine
+from reactor.http.response import Response, sizeOf
+
+log = getLogger("reactor.http")
+
+# Above this size a body is not copied behind its head, and goes out in pieces of PIECE bytes.
+LARGE = 64 * 1024
+PIECE = 256 * 1024
+
+_plainHeads: dict[int, bytes] = {}
+_plainDate = b""
+
+
+def plainHead(code: int) -> bytes:
+    """Return the head of an answer with the code `code`, up to the number of its Content-Length."""
+    global _plainDate
+    date = dateLine()
+    if date is not _plainDate:
+        _plainHeads.clear()
+        _plainDate = date
+    head = _plainHeads.get(code)
+    if head is None:
+        reason = RESPONSES.get(code, b"Unknown Status")
+        head = _plainHeads[code] = b"HTTP/1.1 %d %b\r\n%bContent-Length: " % (code, reason, date)
+    return head
+
+
+class Responding(Answer):
+    """An answer that takes a Response, or another protocol."""
+
+    _drained: Deferred[None] | None = None
+    _sending: Deferred[None] | None = None
+
+    def bodyWanted(self) -> None:
+        """Called before an answer whose pieces may be made of the request's body."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See Answer. A Response that is being sent is given up."""
+        super().connectionLost(reason)
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            sending.cancel()  # a generator that waits for its next piece would learn of the end only then
+        self.goOnSending()
+
+    def noLongerQueued(self) -> None:
+        """See Answer."""
+        super().noLongerQueued()
+        self.goOnSending()
+
+    def respond(self, response: Response) -> None:
+        """Send an answer. A handler that returns the response need not call it. RuntimeError for a second answer."""
+        body = response.body
+        if self._disconnected:
+            _dispose(body)
+            return
+        if self.startedWriting:
+            raise RuntimeError("the request has its answer already")
+        if self.method == b"CONNECT" and response.code < 300:
+            _dispose(body)  # only takeOver() makes a tunnel, and such a code would promise one (RFC 9110, 9.3.6)
+            response, body = Response(NOT_IMPLEMENTED), b""
+        if (
+            type(body) is bytes
+            and len(body) <= LARGE
+            and not response.fields
+            and self._responseHeaders is None
+            and self._cookies is None
+            and self.persistent
+            and self.clientproto == b"HTTP/1.1"
+            and response.code not in (204, 205, 304)
+            and self.channel.receiving is None
+        ):
+            size = len(body)
+            self.startedWriting = 1
+            self.code = response.code
+            self.sentLength = size
+            if self.method == b"HEAD":
+                body = b""
+            data = b"%b%d\r\n\r\n%b" % (plainHead(response.code), size, body)
+            channel = self.channel
+            if self.queued or self._notifications is not None or channel.factory.logs:
+                self.send(data)
+                self._finished()
+                return
+            # The same at half of the price. This is the path of most requests.
+            channel.transport.write(data)
+            self.finished = 1
+            self.channel = None
+            channel.plainDone(self)
+            return
+        self._respond(response)
+
+    def drained(self) -> Deferred[None] | None:
+        """Return None if more may be written, or a Deferred that fires when it may, or when nobody is there any more.
+
+        `write` itself never waits. A handler that writes much awaits this in between.
+        """
+        channel = self.channel
+        if channel is None or self._disconnected or not (self.queued or channel.isFull):
+            return None
+        if self._drained is None:
+            self._drained = Deferred()
+        return self._drained
+
+    def goOnSending(self) -> None:
+        """Called by the channel when the peer has taken what was sent, and at the end."""
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.callback(None)
+
+    def takeOver(self, protocol: Any, code: int = 101, headers: Any = None) -> None:
+        """Answer with `code` and these fields, and hand the connection to `protocol`, as it is (RFC 9110, 7.8).
+
+        The code is 101 for Upgrade, with the fields Connection and Upgrade, or 200 for CONNECT. `protocol` is
+        connected at once, and gets what has come behind the request. The handler returns None. RuntimeError if
+        earlier requests are not answered, if there is an answer, or if the body has not come whole.
+        """
+        self.channel.checkTakeOver(self)
+        if self.startedWriting:
+            raise RuntimeError("the request has its answer already")
+        for name, value in (Response(200, headers=headers).fields if headers is not None else {}).items():
+            self.responseHeaders.setRawHeaders(name, value)
+        self.setResponseCode(code)
+        self.persistent = True
+        self.write(b"") if code < 200 else self.send(self._tunnelHead())
+        self.startedWriting = 1
+        channel, self.channel = self.channel, None
+        self.finished = 1
+        if channel.factory.logs:
+            channel.factory.log(self)
+        channel.takeOver(self, protocol)
+        waiting, self._notifications = self._notifications, None
+        for deferred in waiting or ():
+            deferred.callback(None)
+
+    def _respond(self, response: Response) -> None:
+        """Send an answer that is not plain."""
+        body = response.body
+        self.code = response.code
+        self.code_message = RESPONSES.get(response.code, b"Unknown Status")
+        size = sizeOf(body)
+        if response.code == 205:
+            _dispose(body)
+            body, size = b"", 0  # RFC 9110, 15.3.6
+        for name, values in response.fields.items():
+            for value in values:
+                self.responseHeaders.addRawHeader(name, value)
+        if size >= 0 and response.code not in NO_BODY_CODES and b"content-length" not in response.fields:
+            self.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % size])
+        if type(body) is bytes and size <= LARGE:
+            self.write(body)
+            self.finish()
+            return
+        if type(body) is bytes:
+            view = memoryview(body)
+            body = (view[at : at + PIECE] for at in range(0, size, PIECE))
+        if response.code < 300:
+            self.bodyWanted()  # the pieces may be made of it, and a client that waits for a 100 takes none later
+        self.write(b"")
+        if self._bodyless:
+            _dispose(body)
+            self.finish()
+        else:
+            sending = ensureDeferred(self._sendAll(body))
+            if not (self.finished or self._disconnected):
+                self._sending = sending
+            sending.addErrback(self.processingFailed)
+
+    async def _sendAll(self, body: Any) -> None:
+        try:
+            if hasattr(body, "__aiter__"):
+                async for piece in body:
+                    if not await self._sent(piece):
+                        return
+            else:
+                for piece in body:
+                    if not await self._sent(piece):
+                        return
+        finally:
+            await _closed(body)
+        self._sending = None
+        self.finish()
+
+    async def _sent(self, piece: bytes) -> bool:
+        """Send a piece, and wait until the peer takes more. False if nobody is there any more."""
+        if self._disconnected or self.finished:
+            return False
+        self.write(piece)
+        drained = self.drained()
+        if drained is not None:
+            await drained
+        return not self._disconnected
+
+    def _tunnelHead(self) -> bytes:
+        """The head behind which a tunnel begins: it has no length (RFC 9110, 9.3.6)."""
+        lines: Iterable[bytes] = (
+            b"%b: %b\r\n" % (name, value)
+            for name, values in self.responseHeaders.getAllRawHeaders()
+            for value in values
+        )
+        return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (self.code, self.code_message, dateLine(), b"".join(lines))
+
+
+def _dispose(body: Any) -> None:
+    """Close a body that nobody reads."""
+    if type(body) is not bytes:
+        ensureDeferred(_closed(body)).addErrback(lambda failure: log.error("closing a body", exc_info=failure.value))
+
+
+async def _closed(body: Any) -> None:
+    """Call the `aclose()` or the `close()` of a body, if it has one."""
+    close = getattr(body, "aclose", None) or getattr(body, "close", None)
+    if close is not None:
+        closing = close()
+        if closing is not None:
+            await closing
