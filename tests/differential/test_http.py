@@ -180,7 +180,6 @@ def answering(world: World, act: Callable[[Any], object] | None = None, body: by
     ampersands="/?&&a=1&&",
     highBytes="/?a=%ff%00",
     star="*",
-    absolute="http://example.com:80/a?b=c",
     parameters="/a;b/c;d?e",
     dots="/a/../b/./c//d",
 )

@@ -2895,6 +2895,16 @@ def test_listsOfTags(model: Model) -> None:
     assert model.trace == [model.isOurs]
 
 
+def test_targetsWithAHost(model: Model) -> None:
+    def process(request: Any) -> None:
+        model.note(request.path)
+        model.note(request.getHeader(b"host"))
+        answerFive(request)
+
+    Served(model, process, b"GET http://b/x?y=z HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert model.trace == ([b"/x", b"b"] if model.isOurs else [b"http://b/x", b"a"])
+
+
 def test_hostsThatAreSet(model: Model) -> None:
     def process(request: Any) -> None:
         request.setHost(b"www.example.com", 80)

@@ -21,6 +21,7 @@ from reactor.http.errors import HTTPError
 from reactor.http.grammar import checkReason
 from reactor.http.head import words
 from reactor.http.headers import Headers
+from reactor.http.trailers import lastChunk
 from reactor.linecore import asBytes
 
 log = getLogger("reactor.http")
@@ -32,6 +33,7 @@ class Answer:
     """The answer to a request: see Request, which adds what was asked.
 
     - `code`, `code_message`, `responseHeaders`, `cookies`: of the answer, as far as the program sets them.
+    - `responseTrailers`: Headers, a mapping or pairs, sent behind the body if that is chunked. None: no trailers.
     - `sentLength`: the bytes of its body so far. `finished`: whether the program has ended it.
     - `queued`: whether earlier requests are not answered. `persistent`: whether the connection goes on behind it.
     """
@@ -52,6 +54,8 @@ class Answer:
     code_message = b"OK"
     etag: bytes | None = None
     lastModified: int | None = None
+    responseTrailers: Any = None
+
     _disconnected = False
     _bodyless = False
     _left: int | None = None  # bytes that the announced length still allows
@@ -194,7 +198,10 @@ class Answer:
             self.send(b"%b%b" % (head, data) if head else data)
 
     def finish(self) -> None:
-        """End the answer. RuntimeError if the connection has ended; a second call is a warning."""
+        """End the answer. RuntimeError if the connection has ended; a second call is a warning.
+
+        ValueError for a trailer that is none.
+        """
         if self._disconnected:
             raise RuntimeError(
                 "Request.finish called on a request after its connection was lost; "
@@ -208,7 +215,7 @@ class Answer:
                 self._announceNothing()
             self.write(b"")
         if self.chunked:
-            self.send(LAST_CHUNK)
+            self.send(LAST_CHUNK if self.responseTrailers is None else lastChunk(self.responseTrailers))
         if self._left:
             log.error("%s: the answer is %d bytes shorter than its Content-Length", self, self._left)
             self._endInTurn(self.channel.abort)
@@ -259,12 +266,19 @@ class Answer:
 
     def _finished(self) -> None:
         """The answer is complete, as far as the program is concerned."""
-        factory = getattr(self.channel, "factory", None)
-        if factory is not None and getattr(factory, "logs", True):
-            factory.log(self)
+        self._tellLog()
         self.finished = 1
         if not self.queued:
             self._cleanup()
+
+    def _tellLog(self) -> None:
+        """Have the factory log the request. A failure costs the line, and not the answer."""
+        factory = getattr(self.channel, "factory", None)
+        if factory is not None and getattr(factory, "logs", True):
+            try:
+                factory.log(self)
+            except Exception:
+                log.exception("%s: the access log has failed", self)
 
     def _cleanup(self) -> None:
         """The answer is complete, and all of it is sent."""
@@ -273,11 +287,17 @@ class Answer:
             self.unregisterProducer()
         channel, self.channel = self.channel, None
         self._ended()
-        if self._notifications is not None:  # before the next answer, so that programs hear of all in their order
-            waiting, self._notifications = self._notifications, None
-            for deferred in waiting:
-                deferred.callback(None)
+        othersWait = len(getattr(channel, "requests", ())) > 1
+        if othersWait:  # before the next answer, so that programs hear of all in their order
+            self._notify()
         channel.requestDone(self)
+        if not othersWait:
+            self._notify()
+
+    def _notify(self) -> None:
+        waiting, self._notifications = self._notifications, None
+        for deferred in waiting or ():
+            deferred.callback(None)
 
     def _ended(self) -> None:
         """Called when the answer is complete: a subclass gives back what it holds."""
@@ -300,10 +320,7 @@ class Answer:
         if not headers.hasHeader(b"Date"):
             pieces.append(dateLine())
         pieces += self._framing(headers)
-        for name, values in headers.getAllRawHeaders():
-            pieces += [b"%b: %b\r\n" % (name, value) for value in values]
-        pieces.append(b"\r\n")
-        return b"".join(pieces)
+        return b"%b%b\r\n" % (b"".join(pieces), headers.asLines())
 
     def _framing(self, headers: Headers) -> list[bytes]:
         """Decide how the body ends and whether the connection persists. Return the fields that tell it."""
@@ -374,7 +391,7 @@ class Answer:
         """
         error = failure.value
         refusal = error if isinstance(error, HTTPError) else HTTPError(500)
-        if refusal is not error and not self._disconnected:
+        if (refusal is not error or self.startedWriting) and not self._disconnected:
             log.error("%s has failed", self, exc_info=error)
         if self._disconnected or self.finished:
             return

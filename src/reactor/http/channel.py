@@ -129,6 +129,7 @@ class HTTPChannel(LineReceiver):
     _received = 0
     _owesContinue = False
     _mayUpgrade = False
+    _upgrading: Any = None
     _stalledAt: int | None = None
     _producer: Any = None
     _pulls = False
@@ -150,6 +151,8 @@ class HTTPChannel(LineReceiver):
         """See BaseProtocol."""
         transport = self.transport
         transport.registerProducer(self, True)
+        if hasattr(self.factory, "channelOpened"):
+            self.factory.channelOpened()
         self._wait(self.timeOut)
 
     def dataReceived(self, data: bytes) -> Any:
@@ -172,7 +175,7 @@ class HTTPChannel(LineReceiver):
                 elif self.waitsIn is not deadline.current or self.waitsIn is None:
                     endWait(self)
                     deadline.begin(self)
-        elif self._phase == BUSY and not self._holds & OUTPUT:
+        elif self._phase == BUSY:
             endWait(self)
         return why
 
@@ -228,9 +231,11 @@ class HTTPChannel(LineReceiver):
             return
         self._phase = BUSY
         if not self._inRead:
-            endWait(self)
-        if len(requests) >= self.maxPipelined or (b"upgrade" in known and persistent):
-            self._hold(QUEUE)  # the bytes behind an upgrade may be no request: the answer decides
+            self._rest()
+        if len(requests) >= self.maxPipelined:
+            self._hold(QUEUE)
+        if b"upgrade" in known and persistent:
+            self._holdFor(request)
         if method == b"CONNECT":
             self._hold(TUNNEL)
         elif not request.persistent:
@@ -337,26 +342,21 @@ class HTTPChannel(LineReceiver):
         request, self.receiving = self.receiving, None
         self._letGo(CONTENT)
         self._phase = BUSY
-        endWait(self)
+        self._rest()
         request.trailers = trailers
         if not request.persistent:  # before the program goes on: its answer may end the connection, with a deadline
             self._takeNoMore()
             self._isOver = not persists(request._known, request.clientproto == _VERSIONS[1])
         if request.streams:
             request.bodyEnded(trailers)
-        if len(self.requests) >= self.maxPipelined or (
-            self._mayUpgrade and request.persistent and not request.finished
-        ):
+        if len(self.requests) >= self.maxPipelined:
             self._hold(QUEUE)
+        if self._mayUpgrade and request.persistent and not request.finished:
+            self._holdFor(request)
         if request.finished:
             self._answered()
         elif not request.streams:
             self._run(request)
-
-    @property
-    def isReceiving(self) -> bool:
-        """Whether a part of a body is missing."""
-        return self.receiving is not None
 
     def wantBody(self, request: Any) -> None:
         """Called by a request whose program reads the body now. The client may wait for a word (RFC 9110, 10.1.1)."""
@@ -433,14 +433,13 @@ class HTTPChannel(LineReceiver):
             finally:
                 self._advances = False
         if not self.requests and self._phase == BUSY:
-            if self._lines is None and not self.heldSize:
-                self._phase = IDLE
-                self._wait(self.timeOut)
-            else:
-                self._phase = HEAD
-                self._wait(self.headTimeOut)
+            self._phase = IDLE if self._lines is None and not self.heldSize else HEAD
+            self._waitForInput()
         if self._holds & QUEUE and len(self.requests) < self.maxPipelined:
             self._letGo(QUEUE)
+        if self._upgrading is not None and self._upgrading not in self.requests:
+            self._upgrading = None
+            self._letGo(TUNNEL)
 
     def _refuseRequest(self, request: Any, error: HTTPError) -> None:
         """Answer a request whose body is refused, unless the program has answered already."""
@@ -484,7 +483,7 @@ class HTTPChannel(LineReceiver):
         self._decoder = None
         self.receiving = None
         self._lines = None
-        endWait(self)
+        self._rest()
         self.clearLineBuffer()
         self.setRawMode()
 
@@ -496,25 +495,32 @@ class HTTPChannel(LineReceiver):
         for request in self.requests:
             request.connectionLost(Failure(connectionDone.value))
         self.requests = []
+        self._stalledAt = None
         self._wait(self.lingerTime)
         if not lingers:
             self.loseConnection()
             return
         self._holds = 0
         self.paused = False
-        transport.unregisterProducer()
+        self._detach()
         transport.resumeProducing()
         transport.loseWriteConnection()
 
+    def _detach(self) -> None:
+        """Ask nothing more of producers, as the connection ends."""
+        self.transport.unregisterProducer()
+        self._pulls = False
+        self.stopProducing()
+
     def loseConnection(self) -> None:
         """Close the connection when what was written has been sent."""
-        self.transport.unregisterProducer()
+        self._detach()
         self.transport.loseConnection()
 
     def abort(self) -> None:
         """End the connection at once: the peer must not take an answer for complete."""
         self._takeNoMore()
-        self.transport.unregisterProducer()
+        self._detach()
         self.transport.abortConnection()
 
     def closeSoon(self) -> None:
@@ -536,12 +542,17 @@ class HTTPChannel(LineReceiver):
         """See Protocol. Requests that have no answer are told."""
         endWait(self)
         self._phase = ENDING
+        self._leaveFactory()
         requests, self.requests = self.requests, []
         for request in requests:
             try:
                 request.connectionLost(reason)
             except Exception:
                 log.exception("%s has failed at the end of its connection", request)
+
+    def _leaveFactory(self) -> None:
+        if hasattr(self.factory, "channelClosed"):
+            self.factory.channelClosed()
 
     # Deadlines.
 
@@ -633,7 +644,7 @@ class HTTPChannel(LineReceiver):
         """Called when no request has come in time: closes the connection, and resets it after `abortTimeout`."""
         self._lastChance = True
         self._wait(self.abortTimeout)
-        self.transport.unregisterProducer()
+        self._detach()
         closeFor(self.transport, IdleTimeout(f"{self.timeOut:g} s without a request"))
 
     def forceAbortClient(self) -> None:
@@ -646,6 +657,11 @@ class HTTPChannel(LineReceiver):
     def isFull(self) -> bool:
         """Whether the peer takes less than is written."""
         return bool(self._holds & OUTPUT)
+
+    def _holdFor(self, request: Any) -> None:
+        """Read nothing until `request` is answered. The bytes behind it may be of another protocol."""
+        self._upgrading = request
+        self._hold(TUNNEL)
 
     def _hold(self, cause: int) -> None:
         if not self._holds:
@@ -671,6 +687,7 @@ class HTTPChannel(LineReceiver):
     def resumeProducing(self) -> None:
         """Called by the transport when the peer has taken everything."""
         self._holds &= ~OUTPUT  # first, as a producer that goes on may fill the transport again
+        self._stalledAt = None
         self._waitForInput()
         if self._producer is not None:
             self._producer.resumeProducing()
@@ -680,12 +697,16 @@ class HTTPChannel(LineReceiver):
             LineReceiver.resumeProducing(self)
 
     def _waitForInput(self) -> None:
-        """The peer takes output: the deadline is that of the input's phase again."""
-        self._stalledAt = None
-        if self._phase in (IDLE, HEAD, BODY):
+        """Begin the deadline of the input's phase, unless the one for output runs."""
+        if self._phase in (IDLE, HEAD, BODY) and not (self._holds & OUTPUT or self._pulls):
             self._received = 0
             self._wait({IDLE: self.timeOut, HEAD: self.headTimeOut, BODY: GRACE}[self._phase])
         else:
+            self._rest()
+
+    def _rest(self) -> None:
+        """End the deadline, unless it is that for output."""
+        if not (self._holds & OUTPUT or self._pulls):
             endWait(self)
 
     def pulled(self) -> None:
@@ -694,28 +715,32 @@ class HTTPChannel(LineReceiver):
         self._wait(self.stallTime)
 
     def stopProducing(self) -> None:
-        """Called by the transport when the connection has ended."""
-        if self._producer is not None:
-            self._producer.stopProducing()
+        """Called when the connection ends, by the transport and by the channel: tells the producer, once."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            beside(producer.stopProducing())
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """Called by the first request for its producer. RuntimeError if there is one."""
-        if self._producer is not None or self._pulls:
+        if self._producer is not None:
             raise RuntimeError(f"cannot register producer {producer!r}: there is one")
         if streaming:
             self._producer = producer
             if self.isFull:
                 producer.pauseProducing()
             return
+        self._producer = producer
         self._pulls = True
         self.transport.unregisterProducer()
         self.transport.registerProducer(_Pulled(self, producer), False)
+        self._letGo(OUTPUT)  # the transport tells the channel no more when the peer takes output again
 
     def unregisterProducer(self) -> None:
         """Called by the first request."""
         self._producer = None
         if self._pulls:
             self._pulls = False
+            self._stalledAt = None
             self._waitForInput()
             self.transport.unregisterProducer()
             self.transport.registerProducer(self, True)
@@ -743,6 +768,7 @@ class HTTPChannel(LineReceiver):
         """Called by `request`, whose answer has been written: from now on the connection is that of `protocol`."""
         self._phase = TAKEN
         endWait(self)
+        self._leaveFactory()
         self.requests = []
         rest = self.clearLineBuffer()
         self.transport.unregisterProducer()
@@ -775,5 +801,5 @@ class _Pulled:
         self._channel.pulled()
         return self._producer.resumeProducing()
 
-    def stopProducing(self) -> Any:
-        return self._producer.stopProducing()
+    def stopProducing(self) -> None:
+        self._channel.stopProducing()

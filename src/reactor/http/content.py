@@ -16,7 +16,8 @@ HIGH_WATER = 64 * 1024
 class Content:
     """A body that arrives. `await` it for the whole, as bytes, or iterate over its pieces with `async for`.
 
-    - Each byte comes once: a second `await` gives b"". RuntimeError for two readers at the same time.
+    - The whole may be awaited again. A piece comes once, and behind pieces there is no whole: RuntimeError. So it is
+      for two readers at the same time.
     - Awaiting the whole raises HTTPError 413 if it has more than the request's `maxBodySize` bytes. A handler that does
       not catch that answers with 413. The iteration has no limit, and the peer waits while a piece is worked on.
     - Both raise BodyLost if the connection ends before the body, and the HTTPError of the answer if it is refused.
@@ -26,7 +27,18 @@ class Content:
     The first read sends the 100 that a client with `Expect: 100-continue` waits for (RFC 9110, 10.1.1).
     """
 
-    __slots__ = ("_arrived", "_ended", "_failure", "_pieces", "_request", "_size", "length", "limit", "trailers")
+    __slots__ = (
+        "_arrived",
+        "_ended",
+        "_failure",
+        "_isTaken",
+        "_pieces",
+        "_request",
+        "_size",
+        "length",
+        "limit",
+        "trailers",
+    )
 
     def __init__(self, request: Any, length: int | None) -> None:
         # None once nothing more comes, so that a request and its body are no cycle.
@@ -34,6 +46,7 @@ class Content:
         self.limit: int = request.maxBodySize
         self._pieces: list[bytes] = []
         self._size = 0
+        self._isTaken = False
         self._ended = length == 0
         self._failure: BaseException | None = None
         self._arrived: Deferred[None] | None = None
@@ -41,6 +54,8 @@ class Content:
         self.trailers: Sequence[Pair] = ()
 
     def __await__(self) -> Generator[Any, Any, bytes]:
+        if self._isTaken:
+            raise RuntimeError("the body has been read piece by piece: it is not there as a whole any more")
         if self.length is not None and self.length > self.limit:
             raise HTTPError(413)
         while True:
@@ -49,8 +64,9 @@ class Content:
             if self._ended:
                 break
             yield from self._more()
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(self._pieces) != 1:
+            self._pieces = [b"".join(self._pieces)]  # it may be awaited again
+        return self._pieces[0]
 
     def __aiter__(self) -> Content:
         return self
@@ -61,6 +77,7 @@ class Content:
                 raise StopAsyncIteration
             await _Wait(self)
         self._size = 0
+        self._isTaken = True
         pieces, self._pieces = self._pieces, []
         if self._request is not None:
             self._request.bodyTaken()

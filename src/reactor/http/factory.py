@@ -57,6 +57,8 @@ class HTTPFactory(AccessLogging, ServerFactory[HTTPChannel]):
         self.reactor = reactor
         self.refusedCounts: Counter[int] = Counter()
         self._deadlines: WeakKeyDictionary[Any, Deadlines] = WeakKeyDictionary()
+        self._channels = 0
+        self._isStopped = False
 
     @classmethod
     def forHandler(cls, handler: Callable[[Any], Any], *args: Any, **kwargs: Any) -> Self:
@@ -94,8 +96,23 @@ class HTTPFactory(AccessLogging, ServerFactory[HTTPChannel]):
 
     def startFactory(self) -> None:
         """See Factory. Opens the access log."""
+        if self._isStopped and self._channels:
+            self.stopLog()
+        self._isStopped = False
         self.startLog()
 
     def stopFactory(self) -> None:
-        """See Factory. Closes the access log."""
-        self.stopLog()
+        """See Factory. Closes the access log, when the last connection has ended."""
+        self._isStopped = True
+        if not self._channels:
+            self.stopLog()
+
+    def channelOpened(self) -> None:
+        """Called by each channel when its connection stands."""
+        self._channels += 1
+
+    def channelClosed(self) -> None:
+        """Called by each channel when its connection has ended, or belongs to another protocol."""
+        self._channels -= 1
+        if self._isStopped and not self._channels:
+            self.stopLog()

@@ -84,6 +84,12 @@ class HandledRequest(Request):
         if self._body is not None:
             self._body.fail(BodyLost("the connection has ended before the request's body"))
 
+    def _ended(self) -> None:
+        """See Answer. The rest of the body will be dropped, and must not look complete."""
+        super()._ended()
+        if self._body is not None:
+            self._body.fail(BodyLost("the request was answered before its body had come"))
+
     # For the body.
 
     def bodyWanted(self) -> None:

@@ -313,5 +313,5 @@ def checkHost(pairs: list[Pair], known: dict[bytes, bytes], target: bytes, minor
         raise HTTPError(400, "HTTP/1.1 without Host")
     if target[0] != 47 and (absolute := ABSOLUTE.fullmatch(target)) is not None:
         known[b"host"] = host = absolute[2]
-        pairs = [(name, host if name == b"host" else value) for name, value in pairs]
+        pairs = [(b"host", host), *(pair for pair in pairs if pair[0] != b"host")]
     return pairs

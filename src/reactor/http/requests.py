@@ -48,7 +48,7 @@ class Request(Responding):
     - `code`, `code_message`: of the answer. `sentLength`: the bytes of the answer's body so far.
     """
 
-    #: Whether `process` is called as soon as the head is there, and the body comes through `bodyReceived`.
+    #: Whether the request is handed on as soon as its head is there. Only HandledRequest, which has a `body`, does so.
     streams = False
 
     uri = b"(no uri yet)"
@@ -128,8 +128,16 @@ class Request(Responding):
 
     @property
     def path(self) -> bytes:
-        """The `uri` up to its "?", not decoded."""
-        return self.uri.split(b"?", 1)[0] if self._path is None else self._path
+        """The path of the `uri`, up to its "?", not decoded. A target in absolute form begins with a host; it has none.
+
+        RFC 9112, 3.2.2: both forms of a target mean the same.
+        """
+        if self._path is None:
+            target = self.uri.split(b"?", 1)[0]
+            if not target.startswith(b"/") and b"://" in target:
+                target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
+            self._path = target
+        return self._path
 
     @path.setter
     def path(self, path: bytes) -> None:

@@ -6,7 +6,6 @@ them, up to the length, is made once a second.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from reactor._logger import getLogger
@@ -113,7 +112,7 @@ class Responding(Answer):
         channel = self.channel
         if channel is None or self._disconnected or not (self.queued or channel.isFull):
             return None
-        if self._drained is None:
+        if self._drained is None or self._drained.called:  # a wait that was cancelled
             self._drained = Deferred()
         return self._drained
 
@@ -139,14 +138,11 @@ class Responding(Answer):
         self.persistent = True
         self.write(b"") if code < 200 else self.send(self._tunnelHead())
         self.startedWriting = 1
+        self._tellLog()
         channel, self.channel = self.channel, None
         self.finished = 1
-        if channel.factory.logs:
-            channel.factory.log(self)
         channel.takeOver(self, protocol)
-        waiting, self._notifications = self._notifications, None
-        for deferred in waiting or ():
-            deferred.callback(None)
+        self._notify()
 
     def _respond(self, response: Response) -> None:
         """Send an answer that is not plain."""
@@ -194,6 +190,8 @@ class Responding(Answer):
         finally:
             await _closed(body)
         self._sending = None
+        if hasattr(body, "trailers"):
+            self.responseTrailers = body.trailers
         self.finish()
 
     async def _sent(self, piece: bytes) -> bool:
@@ -208,12 +206,8 @@ class Responding(Answer):
 
     def _tunnelHead(self) -> bytes:
         """The head behind which a tunnel begins: it has no length (RFC 9110, 9.3.6)."""
-        lines: Iterable[bytes] = (
-            b"%b: %b\r\n" % (name, value)
-            for name, values in self.responseHeaders.getAllRawHeaders()
-            for value in values
-        )
-        return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (self.code, self.code_message, dateLine(), b"".join(lines))
+        lines = self.responseHeaders.asLines()
+        return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (self.code, self.code_message, dateLine(), lines)
 
 
 def _dispose(body: Any) -> None:

@@ -20,7 +20,8 @@ class Response:
     - `code`: the status code, 200 to 599.
     - `body`: bytes, or an iterable or asynchronous iterable of bytes. Pieces are asked for as fast as the peer takes
       them. The length of such a body is its attribute `length`, in bytes, or a Content-Length in `headers`. Without
-      either the answer is chunked. Its `close()`, `aclose()` of a generator, is called whatever happens.
+      either the answer is chunked, with the fields of its attribute `trailers` behind the last chunk. The `close()` of
+      a body, `aclose()` of a generator, is called whatever happens.
     - `headers`: Headers, a mapping of names to a value, or to a list of values, or pairs. Names and values are bytes or
       ASCII text. ValueError for what no field may have (RFC 9110, 5), and for Transfer-Encoding, which is
       the server's. The server adds Content-Length and Date.
@@ -28,7 +29,7 @@ class Response:
     A Response whose body is bytes may be the answer to any number of requests.
     """
 
-    __slots__ = ("body", "code", "fields", "lines")
+    __slots__ = ("body", "code", "fields")
 
     def __init__(self, code: int = 200, body: Body = b"", headers: Fields | None = None) -> None:
         if type(code) is not int or not 200 <= code <= 599:
@@ -42,9 +43,8 @@ class Response:
                 raise TypeError(f"a response's body is bytes, or an iterable of bytes, not {body!r}")
         self.code = code
         self.body: Any = body
-        #: The fields by their names in lower case, and their lines as they go out.
+        #: The fields by their names in lower case.
         self.fields = NO_FIELDS
-        self.lines = b""
         if headers is not None:
             self._take(headers)
 
@@ -57,12 +57,10 @@ class Response:
         else:
             pairs = headers.items() if isinstance(headers, Mapping) else headers
         fields: dict[bytes, list[bytes]] = {}
-        lines: list[bytes] = []
         for name, value in pairs:
             written = checkName(name)
             values = [checkValue(each) for each in ((value,) if isinstance(value, bytes | str) else value)]
             fields.setdefault(written.lower(), []).extend(values)
-            lines += [b"%b: %b\r\n" % (written, each) for each in values]
         if b"transfer-encoding" in fields:
             raise ValueError("the server decides about Transfer-Encoding")
         length = fields.get(b"content-length")
@@ -71,7 +69,7 @@ class Response:
             len(length) != 1 or not length[0].isdigit() or (size >= 0 and int(length[0]) != size)
         ):
             raise ValueError(f"the body has not the length that the headers announce: {length!r}")
-        self.fields, self.lines = fields, b"".join(lines)
+        self.fields = fields
 
 
 def sizeOf(body: Any) -> int:

@@ -7,9 +7,10 @@ from typing import Any
 
 from reactor.defer import Deferred
 from reactor.failure import Failure
-from reactor.http.bodies import LAST_CHUNK, chunk
+from reactor.http.bodies import chunk
 from reactor.http.head import CHUNKED
 from reactor.http.outgoing import PIECE, Outgoing
+from reactor.http.trailers import lastChunk
 
 
 def _slices(data: bytes) -> Iterator[bytes]:
@@ -84,7 +85,7 @@ class BodySender:
             elif isinstance(body, Generator):
                 body.close()
         if self._isChunked:
-            self._transport.write(LAST_CHUNK)
+            self._transport.write(lastChunk(getattr(body, "trailers", None)))
         elif self._left:
             raise ValueError(f"the body of a request ended {self._left} bytes before its Content-Length")
 

@@ -15,9 +15,11 @@ from twisted.internet import address
 from twisted.web import http
 
 from reactor.address import IPv6Address, UNIXAddress
+from reactor.defer import Deferred
 from reactor.http.accesslog import combinedLogFormatter, proxiedLogFormatter
 from reactor.http.factory import HTTPFactory
 from tests.support.httprequests import Asked
+from tests.support.httpscenes import Scene
 
 WHEN = "[06/Nov/1994:08:49:37 +0000]"
 
@@ -202,3 +204,34 @@ def test_aLineThatIsLost(caplog: pytest.LogCaptureFixture) -> None:
 def test_aLogThatCannotBeOpened(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError):
         HTTPFactory(tmp_path / "none" / "log").doStart()
+
+
+def test_requestsAnsweredBehindTheStopAreLogged(tmp_path: pathlib.Path) -> None:
+    """The file closes when the last connection has ended."""
+    path = tmp_path / "log"
+    waiting: list[Deferred[Any]] = []
+
+    def handler(request: Any) -> Deferred[Any]:
+        waiting.append(Deferred())
+        return waiting[0]
+
+    scene = Scene(factory=HTTPFactory.forHandler(handler, logPath=path))
+    scene.factory.doStart()
+    scene.send(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
+    scene.factory.doStop()
+    waiting[0].callback(b"here")
+    assert [answer.body for answer in scene.take()] == [b"here"]
+    assert '"GET /late HTTP/1.1" 200 4' in path.read_text()
+    scene.leave()
+    with pytest.raises(AttributeError):
+        scene.factory.logFile  # noqa: B018
+
+
+def test_aLogThatRaisesCostsItsLine(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(HTTPFactory):
+        def log(self, request: Any) -> None:
+            raise ZeroDivisionError
+
+    scene = Scene(factory=Failing.forHandler(lambda request: b"here"))
+    assert scene.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").body == b"here"
+    assert "the access log has failed" in caplog.text

@@ -12,6 +12,7 @@ import pytest
 from reactor.defer import Deferred, ensureDeferred
 from reactor.error import IdleTimeout
 from reactor.http import HTTPChannel, HTTPFactory, Request, Response
+from reactor.http import channel as channels
 from reactor.http.channel import BODY, BUSY, CONTENT, ENDING, GRACE, HEAD, IDLE, MIN_RATE, OUTPUT, QUEUE, TAKEN
 from reactor.protocol import Protocol
 from reactor.task import Clock
@@ -1049,7 +1050,7 @@ def test_upgradeWithABody() -> None:
     handler, scene = waiting()
     taker = Taker()
     scene.send(post(b"body", b"Upgrade: x", b"Connection: upgrade") + b"behind")
-    assert scene.channel._holds == QUEUE
+    assert scene.channel._holds == channels.TUNNEL
     handler.requests[0].takeOver(taker)
     scene.pump.flush()
     assert taker.events == ["made", b"behind"]
@@ -1132,3 +1133,84 @@ def test_channelWithAClockOfItsOwn() -> None:
     channel.makeConnection(transport)
     clock.advance(64)
     assert transport.disconnecting
+
+
+def test_anUpgradeWaitsBehindAnotherRequest() -> None:
+    """The answer to an earlier request lets nothing behind the upgrade be read."""
+    first: Deferred[Any] = Deferred()
+    taker = Taker()
+    held: list[Any] = []
+
+    def handler(request: Any) -> Any:
+        if request.uri == b"/slow":
+            return first
+        held.append(request)
+        return Deferred()
+
+    scene = Scene(handler)
+    scene.send(get(b"/slow") + get(b"/ws", b"Upgrade: echo", b"Connection: upgrade") + b"frame\r\n\r\n")
+    first.callback(b"slow")
+    assert [answer.body for answer in scene.take()] == [b"slow"]
+    held[0].takeOver(taker, headers={"Upgrade": "echo", "Connection": "upgrade"})
+    scene.pump.flush()
+    assert taker.events == ["made", b"frame\r\n\r\n"]
+
+
+class Push:
+    """A push producer that notes its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def pauseProducing(self) -> None:
+        self.calls.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.calls.append("resume")
+
+    def stopProducing(self) -> None:
+        self.calls.append("stop")
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("end", ["abort", "loseConnection", "leave"])
+def test_producersAreStoppedAtEachEnd(streaming: bool, end: str) -> None:
+    producer = Push()
+
+    class Producing(Request):
+        def process(self) -> None:
+            self.registerProducer(producer, streaming)
+
+    scene = Scene(factory=HTTPFactory(), requestFactory=Producing)
+    scene.send(get(b"/"))
+    if end == "leave":
+        scene.leave()
+    else:
+        getattr(scene.channel, end)()
+    scene.pump.flush()
+    assert producer.calls.count("stop") == 1
+
+
+def test_aPullProducerWhileThePeerIsBehind() -> None:
+    """The next request is read as soon as the producer is done."""
+
+    class Sending(Request):
+        def process(self) -> None:
+            self.setHeader("Content-Length", str(200_000 if self.uri == b"/long" else 2))
+            if self.uri == b"/long":
+                self.write(b"x" * 199_998)
+                self.registerProducer(self, False)
+            else:
+                self.resumeProducing()
+
+        def resumeProducing(self) -> None:
+            self.write(b"ok")
+            if self.uri == b"/long":
+                self.unregisterProducer()
+            self.finish()
+
+        def stopProducing(self) -> None: ...
+
+    scene = Scene(factory=HTTPFactory(), requestFactory=Sending)
+    assert [len(answer.body) for answer in scene.send(get(b"/long"))] == [200_000]
+    assert [answer.body for answer in scene.send(get(b"/short"))] == [b"ok"]

@@ -209,15 +209,24 @@ def test_bodyInPieces(how: str) -> None:
     assert Scene(reading(how)).ask(chunked()).body == b""
 
 
-def test_bodyIsGivenOnce() -> None:
+def test_wholeBodyMayBeAwaitedAgain() -> None:
     async def handler(request: Any) -> bytes:
         whole = await request.body
         again = await request.body
-        left = [piece async for piece in request.body]
-        return b"%b|%b|%d|%r" % (whole, again, len(left), request.body.length)
+        return b"%b|%b|%r" % (whole, again, request.body.length)
 
-    assert Scene(handler).ask(post(b"once")).body == b"once||0|4"
-    assert Scene(handler).ask(chunked(b"once")).body == b"once||0|None"
+    assert Scene(handler).ask(post(b"once")).body == b"once|once|4"
+    assert Scene(handler).ask(chunked(b"once")).body == b"once|once|None"
+
+
+def test_piecesAreNoWhole(caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(request: Any) -> bytes:
+        assert [piece async for piece in request.body] == [b"once"]
+        assert [piece async for piece in request.body] == []
+        return await request.body  # type: ignore[no-any-return]
+
+    assert Scene(handler).ask(post(b"once")).code == 500
+    assert "read piece by piece" in caplog.text
 
 
 def test_bodyThatIsTooLong() -> None:
@@ -729,3 +738,64 @@ def test_outputThatGrowsIsNoStall(isPlain: bool) -> None:
     assert scene.transport.connected
     scene.advance(150)
     assert not scene.transport.connected
+
+
+class Summed:
+    """A body whose trailers are known at its end."""
+
+    def __init__(self) -> None:
+        self.trailers: dict[str, str] = {}
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"abc"
+        self.trailers["X-Sum"] = "3"
+
+
+def test_trailersOfAnAnswer() -> None:
+    scene = Scene(lambda request: Response(200, Summed()))
+    scene.peer.transport.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    scene.pump.flush()
+    assert bytes(scene.peer.received).endswith(b"3\r\nabc\r\n0\r\nX-Sum: 3\r\n\r\n")
+
+
+def test_trailersThatAreNone(caplog: pytest.LogCaptureFixture) -> None:
+    body = Summed()
+    body.trailers["Content-Length"] = "3"
+    scene = Scene(lambda request: Response(200, body))
+    scene.peer.transport.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    scene.pump.flush()
+    assert not scene.isOpen
+    assert "Content-Length is no trailer" in caplog.text
+
+
+def test_aBodyThatIsReadBehindTheAnswer() -> None:
+    """The rest of a body is dropped when the request is answered, and does not look complete."""
+    errors: list[BaseException] = []
+
+    async def handler(request: Any) -> None:
+        request.respond(Response(202, b"ok"))
+        try:
+            await request.body
+        except Exception as error:
+            errors.append(error)
+
+    scene = Scene(handler)
+    assert scene.ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").code == 202
+    assert [type(error) for error in errors] == [BodyLost]
+    assert scene.send(b"0123456789", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")[0].code == 202
+
+
+def test_targetsInAbsoluteFormHaveTheSamePath() -> None:
+    paths: list[Any] = []
+
+    def handler(request: Any) -> bytes:
+        paths.append((request.path, request.getHeader(b"host"), request.args))
+        return b""
+
+    for line in (
+        b"GET http://b/x/y?a=1 HTTP/1.1\r\nHost: c\r\n\r\n",
+        b"GET http://b/x/y?a=1 HTTP/1.0\r\n\r\n",
+        b"GET http://b HTTP/1.1\r\nHost: b\r\n\r\n",
+    ):
+        Scene(handler).send(line)
+    assert paths == [(b"/x/y", b"b", {b"a": [b"1"]}), (b"/x/y", b"b", {b"a": [b"1"]}), (b"/", b"b", {})]

@@ -75,7 +75,6 @@ def test_twoLengths() -> None:
 def test_fieldsInAnyShape(fields: Any) -> None:
     response = Response(200, b"", fields)
     assert response.fields == {b"a": [b"1"], b"b": [b"2", b"3"]}
-    assert response.lines == b"A: 1\r\nB: 2\r\nB: 3\r\n"
     assert repr(response) == "Response(200)"
 
 
