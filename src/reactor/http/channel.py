@@ -31,8 +31,8 @@ The input of a connection is in one of these phases; the phase says what the con
 keep what they write (`queued`). With `maxPipelined` requests the channel reads no more until one is answered.
 
 Reading stops for as long as one of four causes holds (`_holds`). The peer does not take our output, too many requests
-wait, a handler takes its body slower than it comes, or CONNECT has no answer. Behind CONNECT there may be no HTTP.
-While the peer takes no output, `stallTime` is the deadline.
+wait, or a handler takes its body slower than it comes. Or CONNECT or an upgrade has no answer: behind it there may be
+no HTTP. While the peer takes no output, `stallTime` is the deadline.
 
 A connection that ends while the peer may still send is not closed at once. Closing a socket with unread input resets
 the connection, and the reset may destroy the answer on its way. So our half ends, and input is dropped until the peer

@@ -92,7 +92,7 @@ class Responding(Answer):
                 body = b""
             data = b"%b%d\r\n\r\n%b" % (plainHead(response.code), size, body)
             channel = self.channel
-            if self.queued or self._notifications is not None or channel.factory.logs:
+            if self.queued or self._notifications is not None or getattr(channel.factory, "logs", True):
                 self.send(data)
                 self._finished()
                 return
