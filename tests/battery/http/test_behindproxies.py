@@ -168,7 +168,8 @@ def test_canary(proxy: str, buffering: str, backend: Backend, tmp_path: pathlib.
             assert target.encode() + b" " in body, (case, canary)
             assert last[1:3] == ("GET", target), (case, seen, last)
             answered = [int(each) for each in re.findall(rb"(?i)\r\nX-Number: (\d+)\r\n", output)]
-            unanswered = [each for each in seen if each[0] not in answered]
+            # CONNECT is answered by the server itself, with 501, as the program does not take it over.
+            unanswered = [each for each in seen if each[0] not in answered and each[1] != "CONNECT"]
             assert not unanswered, (case, output, seen)
             reused += last[3] == before
             passed += bool(seen)

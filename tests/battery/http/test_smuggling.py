@@ -49,7 +49,10 @@ def check(case: Case, server: Server, cut: list[bytes]) -> None:
     assert tuple(server.found) == requests
     output = server.transport.value()
     answers = answersIn(output)
-    assert [status for status, _ in answers[: len(requests)]] == [200] * len(requests)
+    # A Response to CONNECT promises no tunnel, whatever its code. A program of Twisted's kind writes its own answer.
+    connected = 200 if isinstance(server, PortedServer) else 501
+    wanted = [connected if request.method == b"CONNECT" else 200 for request in requests]
+    assert [status for status, _ in answers[: len(requests)]] == wanted
     assert server.isClosed == (end in ("refused", "closed"))
     if end == "refused":
         assert len(answers) == len(requests) + 1
