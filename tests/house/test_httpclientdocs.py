@@ -90,7 +90,6 @@ def test_bodiesInPieces(port: int) -> None:
 @pytest.mark.parametrize("library", ["httpx", "aiohttp"])
 def test_librariesOfAsyncio(port: int, library: str) -> None:
     """A line server that fetches pages by httpx or aiohttp, which follow a redirect and keep its cookie."""
-    pytest.importorskip(library)
     (free,) = freePorts(1)
     program = LIBRARIES if library == "httpx" else programAt("http-aiohttp")
     assert f"import {library}\n" in program

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 
+import aiohttp
 import pytest
 
 from reactor import Clock, http
@@ -110,8 +111,6 @@ def run(tmp_path: pathlib.Path) -> Iterator[Run]:
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize("mark", MARKS)
 def test_dialogues(run: Run, mark: str) -> None:
-    if mark == "takeover":
-        pytest.importorskip("wsproto")
     program = run(mark)
     program.hold()
     printed = program.stop()
@@ -162,8 +161,6 @@ def test_postedLinesReachLineClients(run: Run) -> None:
 
 def test_websocket(run: Run) -> None:
     """A real client over the connection that a handler has given away."""
-    pytest.importorskip("wsproto")
-    aiohttp = pytest.importorskip("aiohttp")
     program = run("takeover")
     program.connect("7000").close()
 

@@ -193,24 +193,7 @@ class HTTPChannel(LineReceiver):
             self._skipped = True
             return
         try:
-            method, target, minor = knownRequestLine(lines[0])
-            if len(lines) > self.maxHeaders + 2:
-                self._checkSize(lines)
-            fields = lines[1:-1]
-            block = b"\r\n".join(fields)
-            if len(block) + len(lines[0]) + 6 > self.totalHeadersSize:
-                self._checkSize(lines)
-            if minor and target[0] == 47:
-                pairs, known, length, persistent, expects = parseBlock(fields, block)
-            else:
-                pairs, known = parseFields(fields)
-                pairs = checkHost(pairs, known, target, minor)
-                length = requestLength(known, minor)
-                expects = expectsContinue(known, minor)
-                # RFC 9110, 9.3.6: behind an answer to CONNECT there is a tunnel, or nothing.
-                persistent = method != b"CONNECT" and persists(known, minor)
-            if length and method == b"CONNECT":
-                raise HTTPError(400, "CONNECT with a body")  # RFC 9110, 9.3.6: parsers differ about it
+            line, pairs, known, length, persistent, expects = self._headOf(lines)
         except HTTPError as error:
             self._refuse(error)
             return
@@ -220,7 +203,7 @@ class HTTPChannel(LineReceiver):
         self.requestCount += 1
         if self.requestCount == self.maxRequests:
             request.persistent = False
-        request.begin((method, target, _VERSIONS[minor]), pairs, known)
+        request.begin(line, pairs, known)
         requests = self.requests
         if requests:
             request.queued = True
@@ -236,7 +219,7 @@ class HTTPChannel(LineReceiver):
             self._hold(QUEUE)
         if b"upgrade" in known and persistent:
             self._holdFor(request)
-        if method == b"CONNECT":
+        if line[0] == b"CONNECT":
             self._hold(TUNNEL)
         elif not request.persistent:
             self._takeNoMore()
@@ -244,6 +227,28 @@ class HTTPChannel(LineReceiver):
         if not request.streams:
             request.gotLength(0)
         self._run(request)
+
+    def _headOf(self, lines: list[bytes]) -> tuple[Any, ...]:
+        """Return the parts of a head: its first line, its fields twice, and what they decide (see head.Block)."""
+        method, target, minor = knownRequestLine(lines[0])
+        if len(lines) > self.maxHeaders + 2:
+            self._checkSize(lines)
+        fields = lines[1:-1]
+        block = b"\r\n".join(fields)
+        if len(block) + len(lines[0]) + 6 > self.totalHeadersSize:
+            self._checkSize(lines)
+        if minor and target[0] == 47:
+            pairs, known, length, persistent, expects = parseBlock(fields, block)
+        else:
+            pairs, known = parseFields(fields)
+            pairs = checkHost(pairs, known, target, minor)
+            length = requestLength(known, minor)
+            expects = expectsContinue(known, minor)
+            # RFC 9110, 9.3.6: behind an answer to CONNECT there is a tunnel, or nothing.
+            persistent = method != b"CONNECT" and persists(known, minor)
+        if length and method == b"CONNECT":
+            raise HTTPError(400, "CONNECT with a body")  # RFC 9110, 9.3.6: parsers differ about it
+        return (method, target, _VERSIONS[minor]), pairs, known, length, persistent, expects
 
     def _collect(self, lines: list[bytes]) -> list[bytes] | None:
         """Keep the lines of a head that has not come whole; return it when it has."""
@@ -295,11 +300,9 @@ class HTTPChannel(LineReceiver):
             request.handleContentChunk(self.takeReceived(length))
             self._phase = BODY  # until the request has its end
             self.receiving = request
+            self._bodyEnded(())
             if request.streams:
-                self._bodyEnded(())
                 self._run(request)
-            else:
-                self._bodyEnded(())
             return
         self._decoder = decoderFor(
             length, len(lines) - 2, sum(map(len, lines)) + 2 * len(lines), self.maxHeaders, self.totalHeadersSize

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from reactor.http.dates import atNewSecond
 from reactor.http.errors import HTTPError
@@ -73,14 +74,19 @@ def knownRequestLine(line: bytes) -> tuple[bytes, bytes, int]:
     found = _lines.get(line)
     if found is None:
         found = parseRequestLine(line)
-        mark = hash(line)
-        if _seenLines[mark % MOST_KEPT] != mark:
-            _seenLines[mark % MOST_KEPT] = mark
-        elif len(line) <= LONGEST_KEPT:
-            if len(_lines) >= MOST_KEPT:
-                _lines.clear()
-            _lines[line] = found
+        _remember(_lines, _seenLines, line, found)
     return found
+
+
+def _remember(table: dict[bytes, Any], seen: list[int], key: bytes, meaning: object) -> None:
+    """Keep what `key` means, at its second sight: `seen` has the hashes of keys that were seen once."""
+    mark = hash(key)
+    if seen[mark % MOST_KEPT] != mark:
+        seen[mark % MOST_KEPT] = mark
+    elif len(key) <= LONGEST_KEPT:
+        if len(table) >= MOST_KEPT:
+            table.clear()
+        table[key] = meaning
 
 
 def parseRequestLine(line: bytes) -> tuple[bytes, bytes, int]:
@@ -212,13 +218,7 @@ def parseBlock(lines: Sequence[bytes], block: bytes) -> Block:
         if b"host" not in known:
             raise HTTPError(400, "HTTP/1.1 without Host")
         found = pairs, known, requestLength(known, 1), persists(known, 1), expectsContinue(known, 1)
-        mark = hash(block)
-        if _seen[mark % MOST_KEPT] != mark:
-            _seen[mark % MOST_KEPT] = mark
-        elif len(block) <= LONGEST_KEPT:
-            if len(_blocks) >= MOST_KEPT:
-                _blocks.clear()
-            _blocks[block] = found
+        _remember(_blocks, _seen, block, found)
     return found
 
 

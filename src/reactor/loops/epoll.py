@@ -27,7 +27,7 @@ from reactor.loops.waker import Waker
 IN, OUT = select.EPOLLIN, select.EPOLLOUT
 BATCH = 512
 # The number of transports whose output is sent together, in the middle of a batch of events. A send leaves the caches
-# to the kernel, and wakes the peer's process, if that is on this machine. In a burst it costs half as much.
+# to the kernel, and wakes the peer's process, if that is on this machine. In a burst it costs less.
 BURST = 16
 
 

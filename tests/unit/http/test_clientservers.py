@@ -261,8 +261,6 @@ def test_httpServer(world: ServerWorld, start: Start, version: str) -> None:
 
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
 def test_uvicorn(world: ServerWorld, start: Start, tmp_path: pathlib.Path, parser: str) -> None:
-    pytest.importorskip("uvicorn")
-    pytest.importorskip(parser)
     (tmp_path / "app.py").write_text(textwrap.dedent(APP))
     port = refusedPort()
     options = ["--host", ADDRESS, "--port", str(port), "--http", parser, "--app-dir", str(tmp_path)]
