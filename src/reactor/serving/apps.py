@@ -75,6 +75,8 @@ def makeApplication(
     """
     if http is not None and name is not None:
         raise CommandError("--http names the application: leave out APP", USAGE)
+    if http is not None and not any(mark in http for mark in (":", "/", ".py")):
+        raise CommandError(f"no application {http!r}: --http takes package.module:handler", USAGE)
     if name is None:
         name = "echo" if http is None else http
     if root is not None and name != "files":

@@ -112,6 +112,7 @@ def test_programs(folder: pathlib.Path, arguments: tuple[str, ...]) -> None:
         ({"name": "echo", "root": "."}, "--root is for files only"),
         ({"name": "echo", "http": "a:b"}, "--http names the application: leave out APP"),
         ({"http": "here"}, "no application 'here'"),
+        ({"http": "echo"}, "no application 'echo': --http takes package.module:handler"),
         ({"http": "no.module:here"}, "no module named 'no'"),
         ({"http": f"{__name__}:HTTPFactory"}, "is a factory: give it as APP"),
         ({"http": "reactor.http.files:FilesHandler"}, "is no handler"),
