@@ -22,7 +22,7 @@ from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import ITransportReactor
 from reactor.protocol import ServerFactory
-from reactor.serving.drain import DEADLINE
+from reactor.service.drain import DEADLINE
 from reactor.serving.errors import CommandError
 from reactor.serving.linefile import LineFile, LinePipe
 from reactor.serving.lines import ServedLines

@@ -13,22 +13,18 @@ from typing import Any
 
 from reactor._logger import escaped
 from reactor.address import UNIXAddress, scopedHost
-from reactor.defer import Deferred, gatherResults, maybeDeferred
 from reactor.endpoints.streams import TCP4ServerEndpoint
 from reactor.endpoints.strings import serverArguments
-from reactor.error import CannotListenError, ReactorNotRunning
-from reactor.failure import Failure
+from reactor.error import CannotListenError, ConnectionDone, ReactorNotRunning
 from reactor.linecore import IMPLEMENTATION
 from reactor.loops.base import ReactorBase
-from reactor.serving.apps import Application, lineSettings, makeApplication
-from reactor.serving.drain import Drain
+from reactor.service.server import Server
+from reactor.serving.apps import lineSettings, makeApplication
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.logs import logTo, say, tellLeftOut
 from reactor.serving.options import HOST, PORT, version, where
 from reactor.serving.standard import demand
-from reactor.serving.watch import Connections, IdleSweep, WatchedFactory
-from reactor.serving.web import limitIdling
-from reactor.stdio import PipeAddress, StandardIO
+from reactor.stdio import PipeAddress
 from reactor.task import LoopingCall
 
 LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": "::1", "tls": "::1"}
@@ -60,15 +56,21 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
         root=options.root,
         http=options.http,
     )
-    server = Server(reactor, application, options.idle_timeout)
+    server = Server(reactor, application.factory, options.idle_timeout, application.prepare)
+    telling = LoopingCall(tellLeftOut)
+    telling.clock = reactor
     try:
-        addresses = [(kind, server.listen(endpoint)) for kind, endpoint in endpoints]
+        addresses = [(kind, listenOn(server, endpoint)) for kind, endpoint in endpoints]
         reactor.callWhenRunning(announce, options.http or options.app or "echo", application.hint, addresses)
         if application.collection is not None:
             reactor.addSystemEventTrigger("before", "shutdown", application.collection.stopBegins)
             reactor.addSystemEventTrigger("during", "shutdown", application.collection.allTaken, reactor)
+        telling.start(TELL_EVERY, now=False)
         server.run()
     finally:
+        if telling.running:
+            telling.stop()
+            tellLeftOut(everything=True)
         server.close()
         if broken:
             with suppress(CommandError):
@@ -78,6 +80,20 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
     if broken:
         raise broken[0]
     return 0
+
+
+def listenOn(server: Server, endpoint: Any) -> Any:
+    """Listen on `endpoint`, and return its address. CommandError if that fails."""
+    try:
+        return server.listen(endpoint)
+    except CannotListenError as error:
+        isPath = error.interface == "unix"
+        place = escaped(str(error.port)) if isPath else where(error.interface or "0.0.0.0", int(error.port))
+        raise CommandError(f"cannot listen on {place}: {reasonOf(error.socketError)}") from None
+    except ConnectionDone as error:
+        raise CommandError(str(error)) from None
+    except Exception as error:
+        raise CommandError(f"cannot listen: {reasonOf(error)}", USAGE) from None
 
 
 def endpointsOf(options: argparse.Namespace, reactor: ReactorBase) -> list[tuple[str, Any]]:
@@ -158,98 +174,3 @@ def allowDescriptors() -> None:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-class Server:
-    """The ports and connections of one application."""
-
-    def __init__(self, reactor: ReactorBase, application: Application, idleTimeout: float | None) -> None:
-        self._reactor = reactor
-        self._factory = WatchedFactory(application.factory, self._met, application.prepare)
-        self._ports: list[Any] = []
-        self._pipes: list[StandardIO] = []
-        self._connections = Connections(reactor)
-        self._drain: Drain | None = None
-        self._idleTimeout = idleTimeout
-        self._sweep = None if idleTimeout is None else IdleSweep(reactor, idleTimeout, self._connections)
-
-    def listen(self, endpoint: Any) -> Any:
-        """Listen on `endpoint`, and return its address. CommandError if that fails."""
-        opened: list[Any] = []
-        failed: list[Failure] = []
-        endpoint.listen(self._factory).addCallbacks(opened.append, failed.append)
-        for failure in failed:
-            error = failure.value
-            if isinstance(error, CannotListenError):
-                isPath = error.interface == "unix"
-                place = escaped(str(error.port)) if isPath else where(error.interface or "0.0.0.0", int(error.port))
-                raise CommandError(f"cannot listen on {place}: {reasonOf(error.socketError)}") from None
-            raise CommandError(f"cannot listen: {reasonOf(error)}", USAGE) from None
-        if not isinstance(opened[0], StandardIO):
-            self._ports.append(opened[0])
-        elif opened[0].disconnected:
-            raise CommandError("the connection over standard input and output has ended at once")
-        return opened[0].getHost()
-
-    def run(self) -> None:
-        """Run the reactor until it is stopped."""
-        self._reactor.addSystemEventTrigger("before", "shutdown", self.stop)
-        self._reactor.addSystemEventTrigger("during", "shutdown", self._giveUp)
-        if self._sweep is not None:
-            self._sweep.start()
-        telling = LoopingCall(tellLeftOut)
-        telling.clock = self._reactor
-        telling.start(TELL_EVERY, now=False)
-        try:
-            self._reactor.run()
-        finally:
-            telling.stop()
-            tellLeftOut(everything=True)
-
-    def stop(self) -> Deferred[Any]:
-        """Accept no more, and end every connection in order. The Deferred fires when all have ended.
-
-        Clients that the kernel has let in already are accepted first, because closing the socket would reset them.
-        """
-        ports, self._ports = self._ports, []
-        self.close()
-        self._drain = Drain(self._reactor, [*self._connections, *self._pipes], ports)
-        return self._drain.start()
-
-    def _giveUp(self) -> None:
-        """Give up: the reactor waits no longer."""
-        if self._drain is not None:
-            self._drain.giveUp()
-
-    def abort(self) -> None:
-        """Reset every connection."""
-        for transport in [*self._connections, *self._pipes]:
-            transport.abortConnection()
-
-    def close(self) -> Deferred[Any]:
-        """Stop accepting and sweeping. The Deferred fires when the ports are closed. Later calls do nothing."""
-        if self._sweep is not None:
-            self._sweep.stop()
-        ports, self._ports = self._ports, []
-        closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
-        if ports and not self._reactor.running:
-            self._reactor.iterate()
-        return closed
-
-    def _met(self, transport: Any) -> None:
-        if isinstance(transport, StandardIO):
-            transport.ended = self._pipeEnded
-            self._pipes.append(transport)
-            return
-        self._connections.add(transport)
-        if self._idleTimeout is not None:
-            limitIdling(transport, self._idleTimeout)
-        if self._drain is not None:
-            self._drain.add(transport)
-
-    def _pipeEnded(self, reason: Failure) -> None:
-        """Stop, if the server serves only standard input, which has ended."""
-        self._pipes.clear()
-        if not self._ports:
-            with suppress(ReactorNotRunning):  # the reactor is stopping already
-                self._reactor.stop()

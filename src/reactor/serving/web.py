@@ -1,13 +1,11 @@
-"""HTTP under the command: handlers, the built-in `files`, and the end of connections in order."""
+"""HTTP under the command: handlers, and the built-in `files`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from reactor.http.channel import HTTPChannel
 from reactor.http.factory import HTTPFactory
 from reactor.http.files import FilesHandler
-from reactor.protocol.standins import behind
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 
 
@@ -41,32 +39,3 @@ def webFactoryOf(factory: Any) -> HTTPFactory | None:
         factory = getattr(factory, "__dict__", {}).get("wrappedFactory")
         seen += 1
     return None
-
-
-def channelOf(transport: Any) -> HTTPChannel | None:
-    """Return the HTTPChannel of a connection, None if it has another protocol."""
-    protocol = transport.protocol
-    while protocol is not None and not isinstance(protocol, HTTPChannel):
-        protocol = behind(protocol)
-    return protocol
-
-
-def limitIdling(transport: Any, seconds: float) -> None:
-    """Give a new connection of HTTP `seconds` for its first request, and from each answer to the next request.
-
-    Heads, bodies and the taking of answers have deadlines of their own. An answer itself may take any time.
-    """
-    channel = channelOf(transport)
-    if channel is not None:
-        channel.setTimeout(seconds)
-
-
-def takeLastRequest(transport: Any) -> None:
-    """Let a connection of HTTP end in order, with `Connection: close`: behind the requests that it has, or the next."""
-    channel = channelOf(transport)
-    if channel is None:
-        return
-    if channel.requests:
-        channel.closeSoon()
-    else:
-        channel.maxRequests = channel.requestCount + 1

@@ -14,8 +14,8 @@ from reactor.endpoints.streams import Introduction
 from reactor.policies import ProtocolWrapper, ThrottlingFactory, WrappingFactory
 from reactor.protocol import Factory, Protocol
 from reactor.protocol.standins import StandIn, behind, giveWay, standBefore
-from reactor.serving.drain import Leaving
-from reactor.serving.watch import Counted, held, progressOf
+from reactor.service.drain import Leaving
+from reactor.service.watch import Counted, held, progressOf
 from reactor.transports.duplex import tellStop
 from reactor.transports.starttls import Alias
 from tests.support.worlds import World

@@ -39,7 +39,9 @@ from reactor.failure import Failure
 from reactor.linereceiver import LineReceiver
 from reactor.loops.epoll import EpollReactor
 from reactor.protocol import Factory, Protocol, ServerFactory
-from reactor.serving import apps, drain, load, options, server, watch
+from reactor.service import drain, watch
+from reactor.service.server import Server
+from reactor.serving import apps, load, options, server
 from reactor.serving.errors import CommandError, reasonOf
 from reactor.serving.latency import Latencies, ProgressBar
 from reactor.serving.logs import CleanFormatter, Tracebacks, logTo
@@ -732,7 +734,7 @@ def test_aConnectionIsFoundFromItsHandshakeToItsEnd() -> None:
     connections = watch.Connections(world.reactor)
     found: list[tuple[Any, ...]] = []
 
-    class Server(Lines):
+    class Serving(Lines):
         def connectionMade(self) -> None:
             found.append(tuple(connections))
             connections.add(self.transport)
@@ -742,7 +744,7 @@ def test_aConnectionIsFoundFromItsHandshakeToItsEnd() -> None:
             found.append(tuple(connections))
 
     clients = world.clientFactory()
-    world.connect(world.listen(ServerFactory.forProtocol(Server)), clients)
+    world.connect(world.listen(ServerFactory.forProtocol(Serving)), clients)
     world.until(lambda: len(found) == 2 and clients.trace)
     ((transport,),) = found[1:]
     clients.only.transport.loseConnection()  # it is told at the client's close_notify, and answers that
@@ -951,8 +953,7 @@ def drained(
     loop: EpollReactor, protocol: Callable[[], Protocol], talk: Callable[[tuple[str, int]], Any], *, stops: Any = None
 ) -> Any:
     """Serve `protocol` while `talk(address)` runs in a thread; then drain. `stops` gets a function that says when."""
-    application = apps.Application(Factory.forProtocol(protocol), None, "")
-    serving = server.Server(loop, application, None)
+    serving = Server(loop, Factory.forProtocol(protocol))
     ((_, endpoint),) = server.endpointsOf(argparse.Namespace(listen=[], host=None, port=0), loop)
     address = serving.listen(endpoint)
     if stops is not None:
@@ -1463,8 +1464,7 @@ def test_aSecondSignalTellsToo(loop: EpollReactor, caplog: pytest.LogCaptureFixt
 
 def test_aHandshakeThatWasBegunIsWaitedFor(loop: EpollReactor) -> None:
     """A client of TLS that was let in before the stop is answered, or hears of the end in order; it is not cut off."""
-    application = apps.Application(Factory.forProtocol(Echo), None, "")
-    serving = server.Server(loop, application, None)
+    serving = Server(loop, Factory.forProtocol(Echo))
     address = serving.listen(SSL4ServerEndpoint(loop, 0, serverOptions(), interface="127.0.0.1"))
 
     def talk() -> bytes:

@@ -35,7 +35,7 @@ from reactor.defer import Deferred
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
 from reactor.protocol.standins import StandIn, standBefore
-from reactor.serving.watch import (
+from reactor.service.watch import (
     handshaking,
     hasEnded,
     hasEndedOutput,
@@ -48,7 +48,7 @@ from reactor.serving.watch import (
     unacknowledged,
     unread,
 )
-from reactor.serving.web import takeLastRequest
+from reactor.service.web import takeLastRequest
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
 

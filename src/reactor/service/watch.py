@@ -20,7 +20,7 @@ from reactor.interfaces import IDelayedCall, IProtocolFactory
 from reactor.linereceiver import LineReceiver
 from reactor.loops.base import ReactorBase
 from reactor.protocol.standins import StandIn, behind, standBefore
-from reactor.serving.web import channelOf
+from reactor.service.web import channelOf
 from reactor.stdio import StandardIO
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
