@@ -117,5 +117,19 @@ class SignalHandling:
 
 
 def _giveBack(number: int, handler: Any) -> None:
-    if handler is not None:  # the handler is C code, which Python cannot set: ours stays, and does no harm
+    """Restore `handler` for a signal.
+
+    CPython writes an OSError to standard error if the signal comes between its last look and the change. So this thread
+    blocks the signal meanwhile; then the kernel delivers it to the restored handler.
+    """
+    if handler is None:  # the handler is C code, which Python cannot set: ours stays, and does no harm
+        return
+    if not hasattr(signal, "pthread_sigmask"):
         signal.signal(number, handler)
+        return
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
+        signal.signal(number, handler)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)

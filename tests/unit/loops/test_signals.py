@@ -258,6 +258,22 @@ def test_removingAStopSignalGivesItBack(reactor: EpollReactor) -> None:
     reactor.run()
 
 
+def test_aSignalWaitsWhileItsHandlerComesBack(reactor: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython complains of a signal that comes just before its handler goes, as a child did at the end of a run."""
+    unchanged = signal.signal
+    blocked: dict[int, bool] = {}
+
+    def change(number: int, handler: Any) -> Any:
+        blocked[number] = number in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return unchanged(number, handler)
+
+    reactor.callWhenRunning(monkeypatch.setattr, signal, "signal", change)
+    reactor.callWhenRunning(reactor.stop)
+    reactor.run()
+    assert blocked == dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGCHLD), True)
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_aHandlerThatRaises(reactor: EpollReactor, caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> None:
         raise ValueError("in a handler")
