@@ -28,7 +28,7 @@ again = if [ -s $(1) ]; then echo 'These need a quiet machine, and run again, al
     $(2) @$(1); fi
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 
-.PHONY: help serve test suites suite-compiled suite-pure battery borrowed lint types coverage coverage-report coverage-core bench bench-quick guard wheel changelog release-check clean
+.PHONY: help serve test suites suite-compiled suite-pure battery battery-one battery-two borrowed lint types coverage coverage-report coverage-core bench bench-quick guard wheel changelog release-check clean
 
 help:
 	@echo 'make serve          a line server on 127.0.0.1:7000 (ARGS="chat --port 7001", for another)'
@@ -80,11 +80,29 @@ suite-pure:
 	@rm -f $(AGAIN)-pure
 	@REACTOR_AGAIN=$(AGAIN)-pure REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(or $(ARGS),$(OF_THE_TREE))
 
-# Alone on the machine, after the suites and never under coverage: it looks at times, memory and descriptors.
+# After the suites, and never under coverage: it looks at times, memory and descriptors. The first half of it looks at
+# none of these, and runs as two parts side by side; the rest runs alone on the machine.
+BATTERY := REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest
+BATTERY_ONE := tests/battery/http/test_smuggling.py tests/battery/http/test_parserquarrel.py \
+    tests/battery/http/test_answerquarrel.py tests/battery/http/test_behindproxies.py \
+    tests/battery/http/test_nothingsplit.py tests/battery/http/test_nothingsplitbyclients.py \
+    tests/battery/test_allocations.py tests/battery/test_exceptions.py
+BATTERY_TWO := tests/battery/test_reentrancy.py tests/battery/test_badcertificates.py tests/battery/test_halfclose.py \
+    tests/battery/test_nomemory.py tests/battery/test_starttlsinjection.py
+APART := $(patsubst %,--ignore=%,$(BATTERY_ONE) $(BATTERY_TWO))
+
 battery: $(VENV)/.test
+	@$(if $(ARGS),,$(MAKE) --no-print-directory --keep-going -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
+	    battery-one battery-two)
 	@rm -f $(AGAIN)-battery
-	@REACTOR_AGAIN=$(AGAIN)-battery REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest tests/battery $(ARGS)
-	@$(call again,$(AGAIN)-battery,REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest)
+	@REACTOR_AGAIN=$(AGAIN)-battery $(BATTERY) tests/battery $(or $(ARGS),$(APART))
+	@$(call again,$(AGAIN)-battery,$(BATTERY))
+
+battery-one:
+	@$(BATTERY) $(BATTERY_ONE)
+
+battery-two:
+	@$(BATTERY) $(BATTERY_TWO)
 
 # The archives of other projects whose cases the battery reads. Without them it skips these, and says so.
 borrowed: $(VENV)/.test
