@@ -277,6 +277,7 @@ def test_nothingInThePackageIsTimedByTheCalendar() -> None:
         "reactor.http.accesslog": {"seconds", "time"},
         "reactor.http.dates": {"time"},
         "reactor.http.files": {"time"},
+        "reactor.service.worker": {"time"},
         "reactor.loops.base": {"seconds", "time"},
         "reactor.task.scheduled": {"seconds"},
         "reactor.testing.wire": {"seconds"},

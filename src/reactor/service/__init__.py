@@ -1,13 +1,34 @@
 """Servers in production: ports and connections with limits, and an end in order.
 
 - `Server`: ports of one factory, the sweep of idle connections, and the end in order.
+- `Supervisor`, `Configuration`, `Program`, `Place`: a server of several processes, which are renewed without loss.
+- `Worker`: one of these processes.
+- `Notifier`: what a service tells systemd.
+- `Identity`, `identityOf`, `PrivilegeError`: giving up root.
 """
 
 from __future__ import annotations
 
 from reactor._faces import publish
+from reactor.service.hands import Program
+from reactor.service.notify import Notifier
+from reactor.service.privileges import Identity, PrivilegeError, identityOf
+from reactor.service.reuse import Place
 from reactor.service.server import Server
+from reactor.service.supervisor import Configuration, Supervisor
+from reactor.service.worker import Worker
 
-__all__ = ["Server"]
+__all__ = [
+    "Configuration",
+    "Identity",
+    "Notifier",
+    "Place",
+    "PrivilegeError",
+    "Program",
+    "Server",
+    "Supervisor",
+    "Worker",
+    "identityOf",
+]
 
 publish(globals())

@@ -1,0 +1,194 @@
+"""The hands of a fleet: its decisions as processes, orders and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from reactor._logger import getLogger
+from reactor.loops.base import ReactorBase
+from reactor.service import notify
+from reactor.service.control import BEAT, GENERATION, GRACE, NUMBER, VARIABLES, Message
+from reactor.service.fleet import Fleet
+from reactor.service.members import Member, Watcher
+from reactor.service.processes import ManagedProcess
+from reactor.service.reuse import Groups, Place
+from reactor.service.worker import BEAT_INTERVAL
+
+log = getLogger("reactor.service")
+
+BEATS = 4  # in the time of a watchdog, at least
+NOT_INHERITED = frozenset({*VARIABLES, *notify.VARIABLES, "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"})
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that a supervisor runs: its `arguments`, of which the first is its path, and a Place for each name.
+
+    `environment` is its whole environment; None means the supervisor's own. The variables of the channel are added, and
+    those of systemd are removed.
+    """
+
+    arguments: Sequence[str]
+    sockets: Mapping[str, Place] = field(default_factory=dict)
+    environment: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.arguments, str | bytes) or not self.arguments:
+            raise TypeError(f"the arguments are a list of strings, and not {self.arguments!r}")
+
+
+class ProcessHands:
+    """Runs the processes of a fleet, whose setups are Programs, and tells the fleet their events.
+
+    `counted(member, snapshot)` is called with each snapshot, and `gone(member, pid)` at the end of each process.
+    """
+
+    def __init__(
+        self,
+        reactor: ReactorBase,
+        groups: Groups,
+        watcher: Watcher,
+        counted: Callable[[Mapping[str, Any]], None],
+        gone: Callable[[int], None],
+        *,
+        sendFin: bool,
+        **options: Any,
+    ) -> None:
+        """`options` are those of Fleet."""
+        self.fleet = Fleet(reactor, self, watcher, **options)
+        self._reactor = reactor
+        self._groups = groups
+        self._counted = counted
+        self._gone = gone
+        self._sendFin = sendFin
+        self._processes: dict[Member, ManagedProcess] = {}
+
+    def places(self) -> set[Place]:
+        """Return the places of all processes that have not ended, and of those to come."""
+        plans = [self.fleet.plan, *(member.plan for member in self.fleet.members)]
+        programs = [cast(Program, plan.setup) for plan in plans if plan.setup is not None]
+        return {place for program in programs for place in program.sockets.values()}
+
+    def order(self, message: Message) -> None:
+        """Give an order to all processes."""
+        for process in self._processes.values():
+            process.order(message)
+
+    def report(self, message: Message) -> None:
+        """Send a message to all processes, which the next one replaces."""
+        for process in self._processes.values():
+            process.report(message)
+
+    # As members.Hands.
+
+    def start(self, member: Member) -> None:
+        """See members.Hands."""
+        program = cast(Program, member.plan.setup)
+        slots: dict[str, set[int]] = {}
+        sockets: dict[str, list[int]] = {}
+        for name, place in program.sockets.items():
+            group = self._groups[place]
+            group.grow(member.workers)
+            mine = group.slotsOf(member.number, member.workers)
+            slots[name] = set(mine)
+            sockets[name] = [group[slot].fileno() for slot in mine]
+        process = ManagedProcess(
+            self._reactor,
+            program.arguments,
+            self._environment(program, member),
+            sockets,
+            lambda message: self._heard(member, message),
+            lambda how: self._ended(member, how),
+        )
+        process.slots = slots
+        self._processes[member] = process
+        log.debug("%s has started, process %d", member, process.pid)
+
+    def drain(self, member: Member, grace: float) -> None:
+        """See members.Hands."""
+        self._tell(member, {"order": "drain", "grace": grace, "sendFin": self._sendFin})
+
+    def leave(self, member: Member) -> None:
+        """See members.Hands."""
+        self._tell(member, {"order": "now"})
+
+    def terminate(self, member: Member) -> None:
+        """See members.Hands."""
+        self._signal(member, signal.SIGTERM)
+
+    def dump(self, member: Member) -> None:
+        """See members.Hands. The worker has faulthandler on, which writes the stacks of all threads at SIGABRT."""
+        self._signal(member, signal.SIGABRT)
+
+    def kill(self, member: Member) -> None:
+        """See members.Hands."""
+        self._signal(member, signal.SIGKILL)
+
+    def cover(self, member: Member, workers: int) -> None:
+        """See members.Hands."""
+        process = self._processes.get(member)
+        if process is None or not process.takes:
+            return
+        program = cast(Program, member.plan.setup)
+        for name, place in program.sockets.items():
+            group = self._groups[place]
+            for slot in group.slotsOf(member.number, workers):
+                if group.spreads and slot not in process.slots[name]:
+                    process.slots[name].add(slot)
+                    process.order({"order": "take", "name": name}, group[slot].fileno())
+
+    def canCover(self, member: Member) -> bool:
+        """See members.Hands. Shared sockets need no cover."""
+        process = self._processes.get(member)
+        places = cast(Program, member.plan.setup).sockets.values()
+        return process is not None and (process.takes or not any(self._groups[place].spreads for place in places))
+
+    # Helpers.
+
+    def _environment(self, program: Program, member: Member) -> dict[str, str]:
+        inherited = os.environ if program.environment is None else program.environment
+        watchdog = member.plan.watchdog
+        beat = BEAT_INTERVAL if watchdog is None else min(BEAT_INTERVAL, watchdog / BEATS)
+        return {
+            **{name: value for name, value in inherited.items() if name not in NOT_INHERITED},
+            NUMBER: str(member.number),
+            GENERATION: str(member.generation),
+            GRACE: repr(float(member.plan.grace)),
+            BEAT: repr(beat),
+        }
+
+    def _tell(self, member: Member, message: Message) -> None:
+        if (process := self._processes.get(member)) is not None:
+            process.order(message)
+
+    def _signal(self, member: Member, number: int) -> None:
+        if (process := self._processes.get(member)) is not None:
+            process.signal(number)
+
+    def _heard(self, member: Member, message: dict[str, Any]) -> None:
+        event = message.get("event")
+        if event == "beat":
+            self.fleet.beat(member)
+            self._counted(message.get("snapshot") or {})
+        elif event == "ready":
+            if (process := self._processes.get(member)) is not None:
+                process.takes = bool(message.get("takes"))
+            self.fleet.ready(member)
+        elif event == "draining":
+            self.fleet.draining(member)
+        elif event == "retiring":
+            self.fleet.retiring(member)
+        elif event == "failed":
+            self.fleet.failed(member, str(message.get("reason")))
+        else:
+            log.error("an unknown message of %s: %r", member, message)
+
+    def _ended(self, member: Member, how: str) -> None:
+        process = self._processes.pop(member, None)
+        self.fleet.ended(member, how)
+        if process is not None:
+            self._gone(process.pid)
