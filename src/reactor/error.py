@@ -207,6 +207,21 @@ class IdleTimeout(ConnectionDone):
     MESSAGE = "Connection was closed cleanly, as it was idle"
 
 
+class LineDeadlineExceeded(ConnectionDone):
+    """This side closed in order, because the peer took too long for one line (not in Twisted)."""
+
+    MESSAGE = "Connection was closed cleanly, as a line did not end in time"
+
+
+class PendingLimitExceeded(ConnectionDone):
+    """This side closed in order: all peers' unfinished lines were too much, and this one's among the longest.
+
+    Not in Twisted.
+    """
+
+    MESSAGE = "Connection was closed cleanly, as unfinished lines took too much memory"
+
+
 class ConnectionUnwanted(ConnectionDone):
     """This side closed in order, because the factory refuses this or any further connection (not in Twisted)."""
 

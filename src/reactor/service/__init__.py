@@ -5,6 +5,9 @@
 - `Worker`: one of these processes.
 - `Notifier`: what a service tells systemd.
 - `Identity`, `identityOf`, `PrivilegeError`: giving up root.
+- `Server`: several listeners, their counters, and the end in order.
+- `Limits`: what a listener lets in; `Keepalive`: how the kernel probes a silent peer.
+- `ConnectionRecord`: what is known of a connection that has ended.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from reactor.service.hands import Program
 from reactor.service.notify import Notifier
 from reactor.service.privileges import Identity, PrivilegeError, identityOf
 from reactor.service.reuse import Place
+from reactor.service.limits import Keepalive, Limits
+from reactor.service.listener import Listener
+from reactor.service.records import ConnectionRecord
 from reactor.service.server import Server
 from reactor.service.supervisor import Configuration, Supervisor
 from reactor.service.worker import Worker
@@ -30,5 +36,6 @@ __all__ = [
     "Worker",
     "identityOf",
 ]
+__all__ = ["ConnectionRecord", "Keepalive", "Limits", "Listener", "Server"]
 
 publish(globals())

@@ -1,113 +1,133 @@
-"""Server: ports, their connections, and the end of both in order."""
+"""Server: several listeners with their limits, their connections, and the end of all in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from reactor.defer import Deferred, gatherResults, maybeDeferred
-from reactor.error import ConnectionDone, ReactorNotRunning
-from reactor.failure import Failure
+from reactor.error import ReactorNotRunning
 from reactor.interfaces import IProtocolFactory
 from reactor.loops.base import ReactorBase
-from reactor.service.drain import Drain
-from reactor.service.watch import Connections, IdleSweep, WatchedFactory
-from reactor.service.web import limitIdling
+from reactor.service.drain import DEADLINE, Drain
+from reactor.service.limits import Limits
+from reactor.service.listener import Listener
+from reactor.service.records import ConnectionRecord
 from reactor.stdio import StandardIO
+
+NO_LIMITS = Limits()
 
 
 class Server:
-    """The ports and connections of one `factory`.
+    """Listeners on one reactor: `addListener` adds one, and `drain` ends all of them in order.
 
-    Connections without progress for `idleTimeout` seconds are closed; None: never. `prepare`, if given, is called with
-    each protocol before its connection is made.
+    `onEnded`, if set, is called with the ConnectionRecord of each connection that has ended. `listeners` has the
+    listeners by name. `worker` and `generation` are numbers for the snapshot of a program with several processes.
     """
 
-    def __init__(
-        self,
-        reactor: ReactorBase,
-        factory: IProtocolFactory,
-        idleTimeout: float | None = None,
-        prepare: Callable[[Any], None] | None = None,
-    ) -> None:
-        self._reactor = reactor
-        self._factory = WatchedFactory(factory, self._met, prepare)
-        self._ports: list[Any] = []
-        self._pipes: list[StandardIO] = []
-        self._connections = Connections(reactor)
+    def __init__(self, reactor: ReactorBase) -> None:
+        self.reactor = reactor
+        self.onEnded: Callable[[ConnectionRecord], object] | None = None
+        self.worker = 0
+        self.generation = 0
+        self._listeners: dict[str, Listener] = {}
         self._drain: Drain | None = None
-        self._idleTimeout = idleTimeout
-        self._sweep = None if idleTimeout is None else IdleSweep(reactor, idleTimeout, self._connections)
 
-    def listen(self, endpoint: Any) -> Any:
-        """Listen on `endpoint`, and return its address. CannotListenError, or the endpoint's other error, if it fails.
+    @property
+    def listeners(self) -> Mapping[str, Listener]:
+        """The listeners, by name."""
+        return MappingProxyType(self._listeners)
 
-        ConnectionDone if the connection over standard input and output has ended at once.
+    def addListener(
+        self,
+        endpoint: Any,
+        factory: IProtocolFactory,
+        *,
+        name: str,
+        limits: Limits = NO_LIMITS,
+        prepare: Callable[[Any], None] | None = None,
+    ) -> Deferred[Listener]:
+        """Listen on `endpoint` for `factory`, within `limits`. The Deferred fires with the Listener.
+
+        It fails with the endpoint's error, for example CannotListenError, and then there is no listener of that name.
+        `prepare`, if given, is called with each protocol before its connection is made. ValueError if the name is
+        taken.
         """
-        opened: list[Any] = []
-        failed: list[Failure] = []
-        endpoint.listen(self._factory).addCallbacks(opened.append, failed.append)
-        for failure in failed:
-            raise failure.value
-        if not isinstance(opened[0], StandardIO):
-            self._ports.append(opened[0])
-        elif opened[0].disconnected:
-            raise ConnectionDone("the connection over standard input and output has ended at once")
-        return opened[0].getHost()
+        listener = self.makeListener(factory, name=name, limits=limits, prepare=prepare)
+
+        def failed(failure: Any) -> Any:
+            del self._listeners[name]
+            return failure
+
+        return listener.listen(endpoint).addCallbacks(lambda _: listener, failed)
+
+    def makeListener(
+        self,
+        factory: IProtocolFactory,
+        *,
+        name: str,
+        limits: Limits = NO_LIMITS,
+        prepare: Callable[[Any], None] | None = None,
+    ) -> Listener:
+        """Return a listener that has no address yet: its methods `listen` and `adopt` add some. See addListener."""
+        if name in self._listeners:
+            raise ValueError(f"there is a listener {name!r} already")
+        self._listeners[name] = listener = Listener(self, factory, name, limits, prepare)
+        return listener
 
     def run(self) -> None:
-        """Run the reactor until it is stopped."""
-        self._reactor.addSystemEventTrigger("before", "shutdown", self.stop)
-        self._reactor.addSystemEventTrigger("during", "shutdown", self._giveUp)
-        if self._sweep is not None:
-            self._sweep.start()
-        self._reactor.run()
+        """Run the reactor until it is stopped. Its shutdown drains the server first."""
+        self.reactor.addSystemEventTrigger("before", "shutdown", self.drain)
+        self.reactor.addSystemEventTrigger("during", "shutdown", self.giveUp)
+        self.reactor.run()
 
-    def stop(self) -> Deferred[Any]:
+    def drain(self, grace: float = DEADLINE, sendFin: bool = False) -> Deferred[int]:
         """Accept no more, and end every connection in order. The Deferred fires when all have ended.
 
-        Clients that the kernel has let in already are accepted first, because closing the socket would reset them.
+        Its result is the number of connections that were reset, `grace` seconds later at the latest. Clients that the
+        kernel has let in already are accepted first, because closing the socket would reset them.
         """
-        ports, self._ports = self._ports, []
+        ports = [port for listener in self._listeners.values() for port in listener.takePorts()]
         self.close()
-        self._drain = Drain(self._reactor, [*self._connections, *self._pipes], ports)
+        self._drain = Drain(self.reactor, self.connections(), ports)
         return self._drain.start()
 
-    def _giveUp(self) -> None:
-        """Give up: the reactor waits no longer."""
+    def giveUp(self) -> None:
+        """Wait no longer for a drain that goes on."""
         if self._drain is not None:
             self._drain.giveUp()
 
+    def connections(self) -> list[Any]:
+        """Return the transports of all open connections."""
+        return [transport for listener in self._listeners.values() for transport in listener.connections()]
+
     def abort(self) -> None:
         """Reset every connection."""
-        for transport in [*self._connections, *self._pipes]:
+        for transport in self.connections():
             transport.abortConnection()
 
     def close(self) -> Deferred[Any]:
         """Stop accepting and sweeping. The Deferred fires when the ports are closed. Later calls do nothing."""
-        if self._sweep is not None:
-            self._sweep.stop()
-        ports, self._ports = self._ports, []
+        ports = []
+        for listener in self._listeners.values():
+            listener.stopSweeping()
+            ports += listener.takePorts()
         closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
-        if ports and not self._reactor.running:
-            self._reactor.iterate()
+        if ports and not self.reactor.running:
+            self.reactor.iterate()
         return closed
 
-    def _met(self, transport: Any) -> None:
-        if isinstance(transport, StandardIO):
-            transport.ended = self._pipeEnded
-            self._pipes.append(transport)
-            return
-        self._connections.add(transport)
-        if self._idleTimeout is not None:
-            limitIdling(transport, self._idleTimeout)
-        if self._drain is not None:
+    # For listeners.
+
+    def met(self, transport: Any) -> None:
+        """A connection has been made."""
+        if self._drain is not None and not isinstance(transport, StandardIO):
             self._drain.add(transport)
 
-    def _pipeEnded(self, reason: Failure) -> None:
+    def pipeEnded(self) -> None:
         """Stop, if the server serves only standard input, which has ended."""
-        self._pipes.clear()
-        if not self._ports:
+        if not any(listener.ports for listener in self._listeners.values()):
             with suppress(ReactorNotRunning):  # the reactor is stopping already
-                self._reactor.stop()
+                self.reactor.stop()

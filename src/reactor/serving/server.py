@@ -16,8 +16,11 @@ from reactor.address import UNIXAddress, scopedHost
 from reactor.endpoints.streams import TCP4ServerEndpoint
 from reactor.endpoints.strings import serverArguments
 from reactor.error import CannotListenError, ConnectionDone, ReactorNotRunning
+from reactor.failure import Failure
 from reactor.linecore import IMPLEMENTATION
 from reactor.loops.base import ReactorBase
+from reactor.service.limits import Limits
+from reactor.service.listener import Listener
 from reactor.service.server import Server
 from reactor.serving.apps import lineSettings, makeApplication
 from reactor.serving.errors import USAGE, CommandError, reasonOf
@@ -56,11 +59,17 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
         root=options.root,
         http=options.http,
     )
-    server = Server(reactor, application.factory, options.idle_timeout, application.prepare)
+    server = Server(reactor)
+    listener = server.makeListener(
+        application.factory,
+        name=options.http or options.app or "echo",
+        limits=Limits(idleTimeout=options.idle_timeout),
+        prepare=application.prepare,
+    )
     telling = LoopingCall(tellLeftOut)
     telling.clock = reactor
     try:
-        addresses = [(kind, listenOn(server, endpoint)) for kind, endpoint in endpoints]
+        addresses = [(kind, listenOn(listener, endpoint)) for kind, endpoint in endpoints]
         reactor.callWhenRunning(announce, options.http or options.app or "echo", application.hint, addresses)
         if application.collection is not None:
             reactor.addSystemEventTrigger("before", "shutdown", application.collection.stopBegins)
@@ -82,10 +91,15 @@ def serve(options: argparse.Namespace, reactor: ReactorBase) -> int:
     return 0
 
 
-def listenOn(server: Server, endpoint: Any) -> Any:
+def listenOn(listener: Listener, endpoint: Any) -> Any:
     """Listen on `endpoint`, and return its address. CommandError if that fails."""
     try:
-        return server.listen(endpoint)
+        opened: list[Any] = []
+        failed: list[Failure] = []
+        listener.listen(endpoint).addCallbacks(opened.append, failed.append)
+        for failure in failed:
+            raise failure.value
+        return opened[0].getHost()
     except CannotListenError as error:
         isPath = error.interface == "unix"
         place = escaped(str(error.port)) if isPath else where(error.interface or "0.0.0.0", int(error.port))

@@ -953,9 +953,10 @@ def drained(
     loop: EpollReactor, protocol: Callable[[], Protocol], talk: Callable[[tuple[str, int]], Any], *, stops: Any = None
 ) -> Any:
     """Serve `protocol` while `talk(address)` runs in a thread; then drain. `stops` gets a function that says when."""
-    serving = Server(loop, Factory.forProtocol(protocol))
+    serving = Server(loop)
     ((_, endpoint),) = server.endpointsOf(argparse.Namespace(listen=[], host=None, port=0), loop)
-    address = serving.listen(endpoint)
+    serving.addListener(endpoint, Factory.forProtocol(protocol), name="lines")
+    address = serving.listeners["lines"].ports[0].getHost()
     if stops is not None:
         stops(loop)
     return Meanwhile(loop).run(serving.run, lambda: talk((address.host, address.port)))[1]
@@ -1464,8 +1465,10 @@ def test_aSecondSignalTellsToo(loop: EpollReactor, caplog: pytest.LogCaptureFixt
 
 def test_aHandshakeThatWasBegunIsWaitedFor(loop: EpollReactor) -> None:
     """A client of TLS that was let in before the stop is answered, or hears of the end in order; it is not cut off."""
-    serving = Server(loop, Factory.forProtocol(Echo))
-    address = serving.listen(SSL4ServerEndpoint(loop, 0, serverOptions(), interface="127.0.0.1"))
+    serving = Server(loop)
+    endpoint = SSL4ServerEndpoint(loop, 0, serverOptions(), interface="127.0.0.1")
+    serving.addListener(endpoint, Factory.forProtocol(Echo), name="echo")
+    address = serving.listeners["echo"].ports[0].getHost()
 
     def talk() -> bytes:
         with socket.create_connection((address.host, address.port), timeout=DEADLINE) as plain:
