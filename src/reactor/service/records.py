@@ -27,9 +27,10 @@ class ConnectionRecord(NamedTuple):
 
     The reasons:
 
-    - "done" is an end in order, "lost" a broken connection, "aborted" a reset by this side, "drained" an end by a drain.
-    - "idle", "line-deadline", "overlong", "max-pending" and "output" name the limit; "output" is that of unsent bytes.
-    - "handler" is a callback that raised, "tls" a failed handshake, and "proxy" a wrong header of the PROXY protocol.
+    - "done" is an end in order, and "drained" is that of a drain.
+    - "lost" is a broken connection, and "aborted" is a reset by this side.
+    - "idle", "line-deadline", "overlong", "max-pending" and "output" name a limit. "output" is that of unsent bytes.
+    - "handler" is a callback that raised. "tls" is a failed handshake. "proxy" is a wrong header before the connection.
     """
 
     listener: str
