@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, SOCKET_MODE
 from reactor.endpoints.hostname import HostnameEndpoint
@@ -27,7 +27,10 @@ from reactor.endpoints.streams import (
     UNIXServerEndpoint,
 )
 from reactor.endpoints.systemd import ListenFDs, familyOf
-from reactor.endpoints.tls import wrapClientTLS, wrapServerTLS
+from reactor.endpoints.tls import belowTLS, wrapClientTLS, wrapServerTLS
+from reactor.haproxy.listening import proxyEndpoint
+from reactor.haproxy.sending import ownHeader, proxyClientEndpoint
+from reactor.haproxy.trust import LOCAL, TrustedNetworks
 from reactor.tlsoptions import ClientOptions, optionsForClientTLS
 
 # pyOpenSSL's methods, and the one version of TLS that each allows; None: from 1.2 on. Others mean older versions.
@@ -277,10 +280,13 @@ _CLIENTS = {
 }
 
 
+_HAPROXY = "haproxy"
+
+
 def _foreign(name: str, parser: Any, kinds: dict[str, Kind]) -> Any:
     """Return `parser`, for endpoints of a foreign type. ValueError if it is None."""
     if parser is None:
-        raise ValueError(f"unknown endpoint type {name!r}, the types here are {', '.join(kinds)}")
+        raise ValueError(f"unknown endpoint type {name!r}, the types here are {', '.join([*kinds, _HAPROXY])}")
     return parser
 
 
@@ -291,10 +297,24 @@ def _splitKind(description: str) -> tuple[list[str], dict[str, str]]:
     return positional, named
 
 
-def serverArguments(description: str | bytes) -> tuple[str, Callable[..., Any], dict[str, Any]]:
-    """Return a server endpoint's kind, its maker, and the arguments from its string (the reactor excluded)."""
+_PLACES = ("inside-tls", "before-tls")
+
+Arguments: TypeAlias = tuple[str, Callable[..., Any], dict[str, Any]]
+
+
+def serverArguments(description: str | bytes) -> Arguments:
+    """Return a server endpoint's kind, its maker, and the arguments from its string (the reactor excluded).
+
+    The kind of a `haproxy` endpoint is that of the endpoint behind the word.
+    """
     description = _text(description)
     (name, *positional), named = _splitKind(description)
+    return _serverArguments(description, name, positional, named)
+
+
+def _serverArguments(description: str, name: str, positional: list[str], named: dict[str, str]) -> Arguments:
+    if name.lower() == _HAPROXY:
+        return _proxiedServer(description, positional, named)
     kind = _SERVERS.get(name if name.upper() in _EXACT else name.lower())
     if kind is None:
         parser = _foreign(name, serverParser(name), _SERVERS)
@@ -302,6 +322,34 @@ def serverArguments(description: str | bytes) -> tuple[str, Callable[..., Any], 
     if positional == [""] and not kind.fields:
         positional = []
     return kind.name, kind.make, kind.arguments(kind.byPosition(description, positional, named))
+
+
+def _proxiedServer(description: str, positional: list[str], named: dict[str, str]) -> Arguments:
+    """Return the arguments of the endpoint behind the word `haproxy`, and a maker that wraps it."""
+    trusted = named.pop("trusted", "").split(",") if "trusted" in named else LOCAL
+    place = named.pop("header", _PLACES[0])
+    if place not in _PLACES:
+        raise ValueError(f"the header of a haproxy endpoint is {' or '.join(_PLACES)}, not {place!r}")
+    TrustedNetworks(trusted)
+    name, make, arguments = _serverArguments(description, *_behindWord(description, positional), named)
+    if place == "before-tls" and name not in ("ssl", "tls"):
+        raise ValueError(f"header=before-tls is for the endpoints ssl and tls, not for {name}")
+
+    def wrap(endpoint: Any) -> Any:
+        return proxyEndpoint(endpoint, trusted)
+
+    def makeWrapped(reactor: Any, **arguments: Any) -> Any:
+        endpoint = make(reactor, **arguments)
+        return belowTLS(endpoint, wrap) if place == "before-tls" else wrap(endpoint)
+
+    return name, makeWrapped, arguments
+
+
+def _behindWord(description: str, positional: list[str]) -> tuple[str, list[str]]:
+    """Return the type of the endpoint behind the word `haproxy`, and its other fields without a key."""
+    if not positional:
+        raise ValueError(f"the endpoint {description!r} names no endpoint behind haproxy, as in haproxy:tcp:8080")
+    return positional[0], positional[1:]
 
 
 def serverFromString(reactor: Any, description: str | bytes) -> Any:
@@ -314,6 +362,9 @@ def serverFromString(reactor: Any, description: str | bytes) -> Any:
     - `tls:DIRECTORY`, of `*.pem` files, one for each host, and port=443, backlog=50, interface=\\:\\:
     - `systemd:domain=INET`, INET6 or UNIX, and name= or index=: a socket that was passed to this process
     - `stdio:`, standard input and output
+    - `haproxy:` before another one, as in `haproxy:tcp:7000:trusted=10.0.0.0/8,fd00\\:\\:/8`: connections begin with a
+      header of the PROXY protocol. trusted= are the networks to believe, unix among them for UNIX sockets; without it
+      they are those of this machine. header=before-tls is for ssl and tls: the header comes in plain, before TLS
     - the types that registerEndpointParser has registered, and Twisted's plugins, if it is installed
     """
     _name, make, arguments = serverArguments(description)
@@ -329,10 +380,23 @@ def clientFromString(reactor: Any, description: str | bytes) -> Any:
     - `ssl:HOST:PORT` with the same, and hostname= to verify another name, caCertsDir= for `*.pem` files to trust,
       certKey= and privateKey= for a client's certificate
     - `tls:HOST:PORT`, by `hostname`, with certificate= and trustRoots=; endpoint= replaces the connection below
+    - `haproxy:` before another one, as in `haproxy:tcp:HOST:PORT`: each connection begins with a header of the PROXY
+      protocol, which names its own ends. It has version 2, or that of version=1. TLS behind the header is
+      `tls:HOST:PORT:endpoint=haproxy\\:tcp\\:HOST\\:PORT`
     - the types that registerEndpointParser has registered, and Twisted's plugins, if it is installed
     """
     description = _text(description)
     (name, *positional), fields = _splitKind(description)
+    return _makeClient(reactor, description, name, positional, fields)
+
+
+def _makeClient(reactor: Any, description: str, name: str, positional: list[str], fields: dict[str, str]) -> Any:
+    if name.lower() == _HAPROXY:
+        version = fields.pop("version", "2")
+        if version not in ("1", "2"):
+            raise ValueError(f"the version of a haproxy endpoint is 1 or 2, not {version!r}")
+        inner = _makeClient(reactor, description, *_behindWord(description, positional), fields)
+        return proxyClientEndpoint(inner, ownHeader(int(version)))
     kind = _CLIENTS.get(name.lower())
     if kind is None:
         return _foreign(name, clientParser(name), _CLIENTS).parseStreamClient(reactor, *positional, **fields)

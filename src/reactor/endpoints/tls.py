@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from reactor._arguments import checkFactory
 from reactor.defer import Deferred, execute, fail
-from reactor.endpoints.streams import Introduction
+from reactor.endpoints.streams import Introduction, SSL4ServerEndpoint, TCP4ServerEndpoint
 from reactor.error import ConnectingCancelledError, NoProtocol
 from reactor.failure import Failure
 from reactor.interfaces import IListeningPort, IProtocolFactory
@@ -168,3 +169,14 @@ def wrapServerTLS(connectionCreator: ContextFactory, wrappedEndpoint: Any, clock
     at once, with TypeError or ValueError, if it is none, or one for clients. `clock` is as in wrapClientTLS.
     """
     return _TLSServerEndpoint(connectionCreator, wrappedEndpoint)
+
+
+def belowTLS(endpoint: Any, wrap: Callable[[Any], Any]) -> Any:
+    """Return a server endpoint as `endpoint`, with `wrap` around what is below its TLS. ValueError if it has no TLS."""
+    if isinstance(endpoint, _TLSServerEndpoint):
+        return _TLSServerEndpoint(endpoint._contextFactory, wrap(endpoint._wrappedEndpoint))
+    if isinstance(endpoint, SSL4ServerEndpoint):
+        reactor: Any = endpoint._reactor
+        lower = TCP4ServerEndpoint(reactor, endpoint._port, endpoint._backlog, endpoint._interface)
+        return _TLSServerEndpoint(endpoint._sslContextFactory, wrap(lower))
+    raise ValueError("header=before-tls is for endpoints with TLS: ssl and tls")

@@ -88,7 +88,7 @@ def beginTLS(
         layer._askLater()
     lower = _replace(connection, layer)
     protocol.transport = layer
-    if undelivered(protocol):
+    if undelivered(protocol) or lower._unread is not None:
         layer.lower = lower
         layer._abort(SSLError(string=PLAIN_BYTES))
     else:

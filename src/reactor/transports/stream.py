@@ -22,7 +22,7 @@ from contextlib import suppress
 from copy import copy
 from socket import SocketType
 from socket import socket as Socket
-from typing import cast
+from typing import Any, cast
 
 from reactor.address import Address
 from reactor.error import ConnectionDone, ConnectionLost
@@ -44,7 +44,10 @@ class Connection(DuplexStream):
     A Connector follows its connection through `ended`.
     """
 
-    __slots__ = ("_fd", "_host", "_peer", "_readHalf", "_readSize", "_rest", "_sock")
+    __slots__ = ("_fd", "_host", "_peer", "_readHalf", "_readSize", "_rest", "_sock", "_unread", "proxyHeader")
+
+    #: The ProxyHeader with which the connection has begun, None without the PROXY protocol: see reactor.haproxy.
+    proxyHeader: Any
 
     def __init__(
         self,
@@ -63,6 +66,8 @@ class Connection(DuplexStream):
         self._readHalf = OPEN
         self._readSize = READ_SIZE
         self._rest: IDelayedCall | None = None
+        self._unread: Any = None  # an Unread, see handover.py
+        self.proxyHeader = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {type(self.protocol).__name__} with {self._peer}>"
@@ -135,6 +140,9 @@ class Connection(DuplexStream):
 
     def startReading(self) -> None:
         """Have the loop call doRead, if the peer can still send. If the system refuses, the connection ends."""
+        if self._unread is not None:
+            self._unread.resume()
+            return
         if self.connected and self._readHalf == OPEN:
             try:
                 self.reactor.addReader(self)
@@ -143,6 +151,8 @@ class Connection(DuplexStream):
 
     def stopReading(self) -> None:
         """Undo startReading."""
+        if self._unread is not None:
+            self._unread.pause()
         self.reactor.removeReader(self)
 
     def startWriting(self) -> None:
