@@ -282,6 +282,7 @@ def test_nothingInThePackageIsTimedByTheCalendar() -> None:
         "reactor.http.files": {"time"},
         "reactor.service.worker": {"time"},
         "reactor.loops.base": {"seconds", "time"},
+        "reactor.service.summing": {"time"},
         "reactor.task.scheduled": {"seconds"},
         "reactor.testing.wire": {"seconds"},
         "reactor.timers": {"seconds"},

@@ -9,6 +9,7 @@
 - `Limits`: what a listener lets in; `Keepalive`: how the kernel probes a silent peer.
 - `ConnectionRecord`: what is known of a connection that has ended.
 """
+"""Services: what a server needs in production."""
 
 from __future__ import annotations
 
@@ -37,5 +38,8 @@ __all__ = [
     "identityOf",
 ]
 __all__ = ["ConnectionRecord", "Keepalive", "Limits", "Listener", "Server"]
+from reactor.service.summing import Totals
+
+__all__ = ["Totals"]
 
 publish(globals())
