@@ -5,20 +5,27 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from reactor._current import current
 from reactor._logger import escaped
 from reactor.loops.base import ReactorBase
+from reactor.serving.check import check
 from reactor.serving.errors import RUNTIME, CommandError
 from reactor.serving.load import load
 from reactor.serving.logs import finish, say
 from reactor.serving.options import makeParser, programName
-from reactor.serving.server import serve
+from reactor.serving.serve import serve
 from reactor.serving.standard import fillStandard
 
-COMMANDS = {"serve": serve, "load": load}
+ReactorOf = Callable[[], ReactorBase]
+
+COMMANDS: dict[str, Callable[[argparse.Namespace, ReactorOf], int]] = {
+    "serve": serve,
+    "check": lambda options, reactorOf: check(options),
+    "load": lambda options, reactorOf: load(options, reactorOf()),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         fillStandard()  # first, as any other descriptor could get one of the three numbers
         options = makeParser().parse_args(arguments)
+        options.commandLine = arguments
         name = f"{programName()} {options.command}"
         return _run(options)
     except CommandError as error:
@@ -43,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        return COMMANDS[options.command](options, cast("ReactorBase", current()))
+        return COMMANDS[options.command](options, lambda: cast("ReactorBase", current()))
     # raised by an application; Python would write the text as is, and wait for its reader
     except SystemExit as leaving:
         if leaving.code is None or isinstance(leaving.code, int):

@@ -70,7 +70,7 @@ from reactor.address import IPv4Address
 from reactor.endpoints import clientFromString
 from reactor.linecore import IMPLEMENTATION
 from reactor.serving.options import makeParser
-from reactor.serving.server import endpointsOf
+from reactor.serving.places import endpointsOf
 from reactor.stdio import StandardIO
 from reactor.testing import StringTransport as OurStringTransport
 from reactor.testing import connectedServerAndClient

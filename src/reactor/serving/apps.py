@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -22,12 +23,13 @@ from reactor.serving.echo import Echo
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.framing import LF, Framing
 from reactor.serving.linefile import openOutput
-from reactor.serving.options import DELIMITERS, SAME, Delimiter
+from reactor.serving.values import DELIMITERS, SAME, Delimiter
 from reactor.serving.web import filesFactory, handlerFactory, webFactoryOf
 
 BUILT_IN = ("echo", "chat", "collect", "files")
 LINE_OPTIONS = "--delimiter, --max-line and --overlong"
 CURL = "curl {url}"
+HINTS = {"echo": r"printf 'hello\r\n' | nc -q1 {place}", "collect": "nc -N {place} < FILE", "files": CURL}
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Application:
     prepare: Callable[[Any], None] | None
     hint: str
     close: Callable[[], None] = lambda: None
+    reopen: Callable[[], None] = lambda: None
     collection: Collection | None = None
 
 
@@ -67,16 +70,20 @@ def makeApplication(
     outputDelimiter: str | None = None,
     root: str | None = None,
     http: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    inherited: Mapping[str, Any] | None = None,
 ) -> Application:
     """Return the application called `name`, with `settings` for its lines. CommandError if there is none.
 
     `fail` is called later, with a CommandError, if the application cannot go on. `reactor` writes the waiting output of
-    collect. `root` is the directory of files. `http` is the name of a handler; then `name` is None.
+    collect. `root` is the directory of files. `http` is the name of a handler; then `name` is None. `arguments` are
+    keyword arguments for an application that is not built in. `inherited` are more settings for its lines, which an
+    application without lines does without.
     """
     if http is not None and name is not None:
         raise CommandError("--http names the application: leave out APP", USAGE)
-    if http is not None and not any(mark in http for mark in (":", "/", ".py")):
-        raise CommandError(f"no application {http!r}: --http takes package.module:handler", USAGE)
+    if http is not None:
+        checkHandlerName(http)
     if name is None:
         name = "echo" if http is None else http
     if root is not None and name != "files":
@@ -85,30 +92,38 @@ def makeApplication(
         raise CommandError("--output-delimiter is for collect only", USAGE)
     if (output is not None) != (name == "collect"):
         raise CommandError("collect needs --output FILE" if output is None else "--output is for collect only", USAGE)
+    everything = {**(inherited or {}), **settings}
+    if name in BUILT_IN and arguments:
+        raise CommandError(f"{name} takes no arguments", USAGE)
     if name == "echo":
-        return Application(
-            tuned(ServerFactory.forProtocol(Echo), settings), None, r"printf 'hello\r\n' | nc -q1 {place}"
-        )
+        return Application(tuned(ServerFactory.forProtocol(Echo), everything), None, HINTS["echo"])
     if name == "chat":
-        return Application(tuned(Room(), settings), None, "nc {place}")
+        return Application(tuned(Room(), everything), None, "nc {place}")
     if output is not None:
-        file = openOutput(output, framingOf(settings.get("delimiter", LF), outputDelimiter), reactor)
-        collection = tuned(Collection(file, fail), settings)
-        return Application(collection, None, "nc -N {place} < FILE", file.close, collection)
+        file = openOutput(output, framingOf(everything.get("delimiter", LF), outputDelimiter), reactor)
+        collection = tuned(Collection(file, fail), everything)
+        return Application(collection, None, HINTS["collect"], file.close, collection)
     if name == "files":
         return _webApplication(filesFactory(root), name, settings)
     found = findApplication(name)
-    factory = asFactory(found, name) if http is None else handlerFactory(found, name)
+    given = arguments or {}
+    factory = asFactory(found, name, given) if http is None else handlerFactory(withArguments(found, name, given), name)
     if webFactoryOf(factory) is not None:
         return _webApplication(factory, name, settings)
     prepare = None
-    if settings:
-        tuned(factory, settings)
-        prepare = _Setter(settings, name)
+    if everything:
+        tuned(factory, everything)
+        prepare = _Setter(everything, name, mustFit=bool(settings))
         plain = getattr(type(factory), "buildProtocol", None) is Factory.buildProtocol
-        if plain and inspect.isclass(factory.protocol) and not isLineReceiver(factory.protocol):
+        if settings and plain and inspect.isclass(factory.protocol) and not isLineReceiver(factory.protocol):
             raise prepare.refusal(factory.protocol)
     return Application(factory, prepare, "nc {place}")
+
+
+def checkHandlerName(name: str) -> None:
+    """CommandError if `name` cannot be one of --http."""
+    if not any(mark in name for mark in (":", "/", ".py")):
+        raise CommandError(f"no application {name!r}: --http takes package.module:handler", USAGE)
 
 
 def _webApplication(factory: Any, name: str, settings: dict[str, Any]) -> Application:
@@ -116,6 +131,11 @@ def _webApplication(factory: Any, name: str, settings: dict[str, Any]) -> Applic
     if settings:
         raise CommandError(f"{LINE_OPTIONS} are for servers of lines, and {name} serves HTTP", USAGE)
     return Application(factory, None, CURL)
+
+
+def hintOf(app: str | None, http: str | None) -> str:
+    """Return the command to try an application that is not imported here. See Application."""
+    return CURL if http is not None else HINTS.get(app or "echo", "nc {place}")
 
 
 def framingOf(incoming: bytes, chosen: str | None) -> Framing:
@@ -140,15 +160,21 @@ def isLineReceiver(thing: Any) -> bool:
 
 
 class _Setter:
-    """Gives `settings` to LineReceivers of a factory with a buildProtocol of its own. CommandError for others."""
+    """Gives `settings` to LineReceivers of a factory with a buildProtocol of its own.
 
-    def __init__(self, settings: dict[str, Any], name: str) -> None:
+    Others keep theirs; CommandError if `mustFit`.
+    """
+
+    def __init__(self, settings: dict[str, Any], name: str, mustFit: bool = True) -> None:
         self._settings = settings
         self._name = name
+        self._mustFit = mustFit
 
     def __call__(self, protocol: Any) -> None:
         if not isinstance(protocol, LineReceiver):
-            raise self.refusal(type(protocol))
+            if self._mustFit:
+                raise self.refusal(type(protocol))
+            return
         for key, value in self._settings.items():
             if getattr(protocol, key, None) != value:
                 setattr(protocol, key, value)
@@ -160,15 +186,7 @@ class _Setter:
 
 def findApplication(name: str) -> Any:
     """Return the object `package.module:name`; the module may lie in the current directory."""
-    moduleName, colon, path = name.partition(":")
-    if moduleName.endswith(".py") or "/" in moduleName:
-        directory, _, file = moduleName.rpartition("/")
-        inside = f", called in {directory}" if directory not in ("", ".") else ""
-        told = f"{file.removesuffix('.py')}:{path or 'name'}"
-        raise CommandError(f"{name!r} names a file, and a module is needed: {told}{inside}", USAGE)
-    if not (colon and moduleName and path):
-        built = ", ".join(BUILT_IN)
-        raise CommandError(f"no application {name!r}: it is one of {built}, or package.module:name", USAGE)
+    moduleName, path = splitName(name)
     if (here := os.getcwd()) not in sys.path and "" not in sys.path:
         sys.path.insert(0, here)
     found: Any = _import(moduleName)
@@ -178,6 +196,20 @@ def findApplication(name: str) -> Any:
         except AttributeError:
             raise CommandError(f"{moduleName} has no {path!r}", USAGE) from None
     return found
+
+
+def splitName(name: str) -> tuple[str, str]:
+    """Return the module of `package.module:name`, and the name. CommandError for another form."""
+    moduleName, colon, path = name.partition(":")
+    if moduleName.endswith(".py") or "/" in moduleName:
+        directory, _, file = moduleName.rpartition("/")
+        inside = f", called in {directory}" if directory not in ("", ".") else ""
+        told = f"{file.removesuffix('.py')}:{path or 'name'}"
+        raise CommandError(f"{name!r} names a file, and a module is needed: {told}{inside}", USAGE)
+    if not (colon and moduleName and path):
+        built = ", ".join(BUILT_IN)
+        raise CommandError(f"no application {name!r}: it is one of {built}, or package.module:name", USAGE)
+    return moduleName, path
 
 
 def _import(name: str) -> ModuleType:
@@ -205,30 +237,70 @@ def _told(error: BaseException) -> str:
     return escaped(f"{told} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else told)
 
 
-def asFactory(thing: Any, name: str) -> Any:
+def asFactory(thing: Any, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
     """Return the factory of `thing`: a protocol class, a factory, its class, or a callable.
 
-    The callable is called once, without arguments, and returns a factory.
+    The callable is called once, with the keyword `arguments`, and returns a factory. The class of a factory gets them
+    in the same way. A protocol class gets them for each connection.
     """
-    factory = _directFactory(thing, name)
+    given = arguments or {}
+    factory = _directFactory(thing, name, given)
     if factory is None and callable(thing):
-        factory = _directFactory(_call(thing, name), name)
+        factory = _directFactory(_call(thing, name, given), name)
     if factory is None:
         raise CommandError(f"{name} is no Protocol class, no Factory, and no callable that returns one", USAGE)
     return factory
 
 
-def _directFactory(thing: Any, name: str) -> Any:
+def isUsable(thing: Any) -> bool:
+    """Whether `thing` may be an application, as far as that is known without a call."""
+    return hasattr(thing, "buildProtocol") or hasattr(thing, "makeConnection") or callable(thing)
+
+
+class _Supplied(ServerFactory[Any]):
+    """A factory whose protocols get keyword arguments."""
+
+    protocol: Any
+
+    def __init__(self, protocol: Any, arguments: Mapping[str, Any]) -> None:
+        self.protocol = protocol
+        self._arguments = arguments
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """See IProtocolFactory."""
+        protocol = self.protocol(**self._arguments)
+        protocol.factory = self
+        return protocol
+
+
+def _directFactory(thing: Any, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
     if not inspect.isclass(thing):
+        if hasattr(thing, "buildProtocol") and arguments:
+            raise CommandError(f"{name} is a factory that exists already, so it takes no arguments", USAGE)
         return thing if hasattr(thing, "buildProtocol") else None
     if hasattr(thing, "buildProtocol"):
-        return _call(thing, name)
-    return ServerFactory.forProtocol(thing) if hasattr(thing, "makeConnection") else None
-
-
-def _call(thing: Any, name: str) -> Any:
+        return _call(thing, name, arguments)
+    if not hasattr(thing, "makeConnection"):
+        return None
+    if not arguments:
+        return ServerFactory.forProtocol(thing)
     try:
-        made = thing()
+        inspect.signature(thing).bind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"{name} does not take these arguments: {error}", USAGE) from None
+    return _Supplied(thing, arguments)
+
+
+def withArguments(handler: Any, name: str, arguments: Mapping[str, Any]) -> Any:
+    """Return a handler with keyword `arguments`: a class is called with them, a function gets them with each call."""
+    if not arguments:
+        return handler
+    return _call(handler, name, arguments) if inspect.isclass(handler) else functools.partial(handler, **arguments)
+
+
+def _call(thing: Any, name: str, arguments: Mapping[str, Any] | None = None) -> Any:
+    try:
+        made = thing(**(arguments or {}))
     except Exception as error:
         raise CommandError(f"{name} failed: {_told(error)}") from error
     if inspect.iscoroutine(made):

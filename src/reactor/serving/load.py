@@ -20,11 +20,11 @@ from reactor.failure import Failure
 from reactor.linereceiver import LineReceiver
 from reactor.loops.base import ReactorBase
 from reactor.protocol import ClientFactory
+from reactor.serving.descriptors import allowDescriptors
 from reactor.serving.errors import CommandError, reasonOf
 from reactor.serving.latency import Latencies, ProgressBar
 from reactor.serving.logs import logTo
 from reactor.serving.options import Target
-from reactor.serving.server import allowDescriptors
 from reactor.task import LoopingCall
 
 log = logging.getLogger("reactor.serving")

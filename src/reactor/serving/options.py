@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import math
+import itertools
+import re
 import sys
-from collections.abc import Callable
+import textwrap
 from typing import Any, NamedTuple, NoReturn
 
 from reactor._logger import escaped
 from reactor.linecore import IMPLEMENTATION
 from reactor.serving.errors import USAGE
-from reactor.serving.logs import LEVELS
+from reactor.serving.settings import addOptions
+from reactor.serving.values import splitPlace, where, wholeNumber
 
-HOST = "127.0.0.1"
-PORT = 7000
 LINE_LENGTH = 32
 MIN_LINE_LENGTH = 16
 
@@ -45,8 +45,21 @@ requests of a connection. With --log-level info, the log has one line for each r
 
 Only this machine can connect, unless --host or the interface of a --listen names another address.
 SIGINT or SIGTERM ends the command in order. It accepts no more connections, answers the lines and requests that it has
-read, and sends the answers, for 5 seconds at most. The last answer of a connection of HTTP says that it is the last.
-The command exits with 0. A second signal ends it at once."""
+read, and sends the answers, for --grace seconds at most. The last answer of a connection of HTTP says that it is the
+last. The command exits with 0. A second signal ends it at once.
+
+With --workers, a supervisor opens the ports and starts the workers. SIGHUP starts new workers with fresh code and
+configuration, and ends the old ones in order. SIGTTIN adds a worker, and SIGTTOU removes one. SIGUSR1 opens log files
+and outputs anew, with and without workers.
+
+The file of --config has the names of the options as its keys, and a [[listen]] table for each place to listen. Each
+option is also a variable, for example LINEREACTOR_MAX_LINE. The command line wins over the environment, and both win
+over the file. linereactor check tells what is wrong with all of it."""
+
+CHECK_HELP = """\
+The options and the variables LINEREACTOR_... are those of serve. Each mistake is one line on standard error, with the
+key at its beginning, and the exit code is 2. Without a mistake, standard output tells what would be served, and the
+exit code is 0. No port is opened. The modules of applications are imported, unless --no-import is given."""
 
 LOAD_HELP = """\
 Each connection has up to P lines in flight, all different. Each reply must be the line that was sent, in order. A wrong
@@ -54,25 +67,6 @@ or a missing reply ends the run with exit code 1.
 Latency is the time from writing a line to having its reply. It is measured for every line, with P lines in flight on
 each connection, so a slow server is also asked less often.
 Lines are sent with CRLF; replies may end in LF or CRLF."""
-
-
-class Delimiter(NamedTuple):
-    """The end of a line, and whether a CR before it is left out of the line."""
-
-    delimiter: bytes
-    stripCR: bool = False
-
-
-DELIMITERS = {
-    "crlf": Delimiter(b"\r\n"),
-    "lf": Delimiter(b"\n"),
-    "newline": Delimiter(b"\n", True),
-    "nul": Delimiter(b"\0"),
-}
-
-
-SAME = "same"
-OUTPUT_DELIMITERS = ("lf", "crlf", "nul", SAME)
 
 
 class Target(NamedTuple):
@@ -83,11 +77,6 @@ class Target(NamedTuple):
 
     def __str__(self) -> str:
         return where(self.host, self.port)
-
-
-def where(host: str, port: int) -> str:
-    """Return host and port as text, an IPv6 address in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Parser(argparse.ArgumentParser):
@@ -108,68 +97,28 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {escaped(message)} (see {self.prog} --help)\n")
 
 
-def wholeNumber(low: int, high: float = math.inf) -> Callable[[str], int]:
-    """Return a converter to whole numbers from `low` to `high`."""
+class Formatter(argparse.HelpFormatter):
+    """A formatter that fills the paragraphs of texts to the terminal's width, and breaks no option at a hyphen.
 
-    def convert(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = low - 1
-        if not low <= number <= high:
-            wanted = f"from {low} to {high}" if high < math.inf else f"of at least {low}"
-            raise argparse.ArgumentTypeError(f"a whole number {wanted} is needed, not {text!r}")
-        return number
+    A line that begins with spaces stays a line.
+    """
 
-    return convert
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
 
-
-def seconds(text: str) -> float:
-    """Convert a positive number of seconds."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"a positive number of seconds is needed, not {text!r}")
-    return number
-
-
-def delimiter(text: str) -> Delimiter:
-    """Convert a delimiter's name, or its bytes in hexadecimal."""
-    known = DELIMITERS.get(text.lower())
-    if known is not None:
-        return known
-    try:
-        octets = bytes.fromhex(text)
-    except ValueError:
-        octets = b""
-    if not octets:
-        names = ", ".join(DELIMITERS)
-        raise argparse.ArgumentTypeError(
-            f"a delimiter is one of {names}, or bytes in hexadecimal as 0d0a, not {text!r}"
-        )
-    return Delimiter(octets)
-
-
-def host(text: str) -> str:
-    """Convert a host. An empty one is refused: it would mean every interface, and is often an unset variable."""
-    if not text:
-        raise argparse.ArgumentTypeError("an address is needed; 0.0.0.0 is every IPv4 address of this machine")
-    return text
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        filled = []
+        for isLoose, lines in itertools.groupby(text.split("\n"), lambda line: bool(line) and line[0] != " "):
+            for part in [" ".join(lines)] if isLoose else lines:
+                start = re.match(r" *(?:\S+ {2,})?", part)
+                hanging = " " * len(start[0]) if start and part.startswith(" ") else ""
+                filled.append(textwrap.fill(part, width, subsequent_indent=hanging, break_on_hyphens=False))
+        return "\n".join(filled)
 
 
 def target(text: str) -> Target:
     """Convert HOST:PORT, or [IPv6]:PORT."""
-    name, colon, number = text.rpartition(":")
-    literal = name.startswith("[") and name.endswith("]")
-    inner = name[1:-1] if literal else name
-    if not colon or not inner or (":" in inner and not literal):
-        raise argparse.ArgumentTypeError(f"HOST:PORT is needed, or [IPv6]:PORT, not {text!r}")
-    port = int(number) if number.isdecimal() and len(number) <= 5 else -1
-    if not 0 < port <= 65535:
-        raise argparse.ArgumentTypeError(f"the port in {text!r} is no number from 1 to 65535")
-    return Target(inner, port)
+    return Target(*splitPlace(text, 1))
 
 
 def version() -> str:
@@ -186,7 +135,10 @@ def programName() -> str:
 
 
 def makeParser() -> Parser:
-    """Return the parser of the whole command line; the result's `command` is "serve" or "load"."""
+    """Return the parser of the whole command line; the result's `command` is "serve", "check" or "load".
+
+    The values of serve and check are texts; reactor.serving.config reads them.
+    """
     parser = Parser(
         prog=programName(), description="Servers on the Twisted network model, and a load for servers of lines."
     )
@@ -195,8 +147,19 @@ def makeParser() -> Parser:
         action="version",
         version=f"linereactor {version()}, line core {IMPLEMENTATION}, Python {sys.version.split()[0]}",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | load")
-    _addServe(commands.add_parser("serve", **_texts("run a server of lines, or of HTTP", SERVE_HELP)))
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | check | load")
+    addOptions(
+        commands.add_parser(
+            "serve", usage="%(prog)s [options] [APP]", **_texts("run a server of lines, or of HTTP", SERVE_HELP)
+        )
+    )
+    checking = commands.add_parser(
+        "check",
+        usage="%(prog)s [options] [APP]",
+        **_texts("tell what is wrong with the configuration of serve", CHECK_HELP),
+    )
+    checking.add_argument("--no-import", action="store_true", help="import no application")
+    addOptions(checking)
     _addLoad(commands.add_parser("load", **_texts("drive an echo server and check every reply", LOAD_HELP)))
     return parser
 
@@ -206,58 +169,8 @@ def _texts(short: str, long: str) -> dict[str, Any]:
         "help": short,
         "description": short[0].upper() + short[1:] + ".",
         "epilog": long,
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
+        "formatter_class": Formatter,
     }
-
-
-def _addServe(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("app", nargs="?", metavar="APP", help="the application to serve, see below")
-    add("--http", metavar="NAME", help="package.module:name of a handler, which is called with each HTTP request")
-    add("--root", metavar="DIR", help="for files: the directory whose files are served")
-    add("--host", type=host, help=f"address to listen on (default {HOST})")
-    add("--port", type=wholeNumber(0, 65535), help=f"port to listen on; 0 takes a free one (default {PORT})")
-    add(
-        "--listen",
-        action="append",
-        default=[],
-        metavar="ENDPOINT",
-        help="endpoint to listen on, in place of --host and --port, or in addition to them if given. "
-        r"The forms: tcp:PORT:interface=ADDRESS, tcp6:PORT:interface=\:\:1 (a colon in a value is escaped), "
-        "unix:PATH, ssl:PORT:privateKey=FILE:certKey=FILE, tls:DIRECTORY, systemd:domain=INET:name=NAME, stdio:. "
-        "The default interface is the loopback address. The option may be repeated",
-    )
-    add(
-        "--max-line",
-        type=wholeNumber(1),
-        metavar="N",
-        help="longest line, in bytes (default 16384; for collect 1048576)",
-    )
-    add(
-        "--delimiter",
-        type=delimiter,
-        metavar="D",
-        help="bytes that end a line: crlf, lf, newline (LF or CRLF), nul, or hexadecimal digits such as 0d0a",
-    )
-    add("--overlong", choices=("close", "skip"), help="a longer line closes its connection, or is skipped")
-    add(
-        "--idle-timeout",
-        type=seconds,
-        metavar="S",
-        help="close connections that complete no line or request within S seconds (checked every S/8)",
-    )
-    add("--output", metavar="FILE", help='for collect: file to append the lines to; "-" is standard output')
-    add(
-        "--output-delimiter",
-        choices=OUTPUT_DELIMITERS,
-        help="for collect: bytes that end a line in FILE; by default LF, or --delimiter's if that is nul or digits",
-    )
-    add(
-        "--log-level",
-        choices=LEVELS,
-        default="warning",
-        help="lowest level of the log on standard error (default warning)",
-    )
 
 
 def _addLoad(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ import reactor.endpoints
 from reactor.endpoints import clientFromString, registerEndpointParser, serverFromString, unregisterEndpointParser
 from reactor.endpoints.strings import serverArguments
 from reactor.serving.options import makeParser
-from reactor.serving.server import endpointsOf
+from reactor.serving.places import endpointsOf
 from tests.support.worlds import runProgram
 
 PLUGIN = """

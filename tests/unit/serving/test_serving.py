@@ -41,7 +41,7 @@ from reactor.loops.epoll import EpollReactor
 from reactor.protocol import Factory, Protocol, ServerFactory
 from reactor.service import drain, watch
 from reactor.service.server import Server
-from reactor.serving import apps, load, options, server
+from reactor.serving import apps, descriptors, load, options, places, serve
 from reactor.serving.errors import CommandError, reasonOf
 from reactor.serving.latency import Latencies, ProgressBar
 from reactor.serving.logs import CleanFormatter, Tracebacks, logTo
@@ -65,7 +65,7 @@ def theLoop() -> EpollReactor:
 def loop(theLoop: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> Iterator[EpollReactor]:
     """One reactor for all, and the command's. The process's own limits and logging stay as they are."""
     monkeypatch.setattr(command, "current", lambda: theLoop)
-    for module in (server, load):
+    for module in (serve, load):
         monkeypatch.setattr(module, "logTo", lambda level, reactor: None)
         monkeypatch.setattr(module, "allowDescriptors", lambda: None)
     monkeypatch.setattr(sys, "argv", ["linereactor"])
@@ -379,14 +379,14 @@ def test_aNamesAddress(first: socket.AddressFamily, monkeypatch: pytest.MonkeyPa
     ]
     found.sort(key=lambda entry: entry[0] != first)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **more: found)
-    assert server.literalAddress("localhost") == "127.0.0.1"
+    assert places.literalAddress("localhost") == "127.0.0.1"
     del found[[entry[0] for entry in found].index(socket.AF_INET)]
-    assert server.literalAddress("localhost") == "::1"
+    assert places.literalAddress("localhost") == "::1"
 
 
 def test_theBacklogAndInterfaceOfAnEndpointStand(loop: EpollReactor) -> None:
     wanted = argparse.Namespace(listen=["tcp:7:backlog=3", "tcp6:8:interface=\\:\\:"], host=None, port=None)
-    (_, first), (_, second) = server.endpointsOf(wanted, loop)
+    (_, first), (_, second) = places.endpointsOf(wanted, loop)
     assert (first._port, first._backlog, first._interface) == (7, 3, "127.0.0.1")
     assert (second._port, second._interface) == (8, "::")
 
@@ -395,7 +395,7 @@ def test_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(resource, "getrlimit", lambda which: (10, 20))
     monkeypatch.setattr(resource, "setrlimit", lambda which, limits: asked.append(limits))
-    server.allowDescriptors()
+    descriptors.allowDescriptors()
     assert asked == [(20, 20)]
 
 
@@ -954,7 +954,7 @@ def drained(
 ) -> Any:
     """Serve `protocol` while `talk(address)` runs in a thread; then drain. `stops` gets a function that says when."""
     serving = Server(loop)
-    ((_, endpoint),) = server.endpointsOf(argparse.Namespace(listen=[], host=None, port=0), loop)
+    ((_, endpoint),) = places.endpointsOf(argparse.Namespace(listen=[], host=None, port=0), loop)
     serving.addListener(endpoint, Factory.forProtocol(protocol), name="lines")
     address = serving.listeners["lines"].ports[0].getHost()
     if stops is not None:

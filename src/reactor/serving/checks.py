@@ -1,0 +1,153 @@
+"""Mistakes between the values of a configuration: keys that need others, and keys that exclude others."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from reactor.endpoints.strings import serverArguments
+from reactor.serving.apps import BUILT_IN, LINE_OPTIONS, checkHandlerName, splitName
+from reactor.serving.errors import CommandError, reasonOf
+from reactor.serving.settings import CHOICE
+from reactor.serving.sources import Given, Mistake, Source
+
+# Keys that belong to one built-in application.
+OF_APPLICATION = {"root": "files", "output": "collect", "output-delimiter": "collect"}
+OF_LINES = ("delimiter", "max-line", "overlong")
+OF_TLS = ("key", "client-ca", "tls-minimum", "session-tickets")
+OF_WORKERS = ("watchdog", "max-lines", "max-lifetime")
+_ECHO = Given("echo", "")
+EXTRAS = {"reload": "watchfiles", "uvloop": "uvloop"}  # the extra, and the module that it installs
+
+
+def whole(process: Source, places: list[Source], mistakes: list[Mistake]) -> None:
+    """Check a whole configuration: the values of the process, and of each place to listen."""
+    mistakes.extend((*_ofProcess(process, places), *_unused(places)))
+    for place in places:
+        isOnly = len(places) == 1
+        mistakes.extend(_ofApplication(place, isOnly))
+        mistakes.extend(_ofEndpoints(place))
+        mistakes.extend(_ofTLS(place, isOnly))
+    mistakes.extend(_twice(places))
+
+
+def applicationOf(place: Source) -> str:
+    """Return the name of the application of a place to listen."""
+    return next((str(place[key].value) for key in CHOICE if key in place), "echo")
+
+
+def _ofProcess(process: Source, places: list[Source]) -> Iterator[Mistake]:
+    hasWorkers = "workers" in process or ("reload" in process and process["reload"].value)
+    for key in OF_WORKERS:
+        if key in process and not hasWorkers:
+            yield Mistake(process[key].place, "this needs workers: the supervisor does it")
+    if "loop" in process and process["loop"].value == "uvloop" and _isMissing("uvloop"):
+        yield Mistake(process["loop"].place, missingText("uvloop"))
+    if "reload" in process and process["reload"].value and _isMissing("watchfiles"):
+        yield Mistake(process["reload"].place, missingText("reload"))
+    for place in places if hasWorkers else ():
+        if place.get("app", _ECHO).value == "chat":
+            yield Mistake(place["app"].place, "chat is one room in one process, which workers cannot share")
+        if "service" in place:
+            text = "an application of services opens its own ports, which workers cannot share"
+            yield Mistake(place["service"].place, text)
+        if any(each.partition(":")[0] == "stdio" for each in _endpointsOf(place)):
+            text = "stdio: is one connection of one process, which workers cannot share"
+            yield Mistake(place["endpoint"].place, text)
+
+
+def missingText(extra: str) -> str:
+    """Return the text about an extra that is not installed."""
+    return f"{EXTRAS[extra]} is not installed: pip install 'linereactor[{extra}]'"
+
+
+def _isMissing(module: str) -> bool:
+    return importlib.util.find_spec(module) is None
+
+
+def _unused(places: list[Source]) -> Iterator[Mistake]:
+    """Find values for all places that fit none of them. With one place, _ofApplication finds them."""
+    if len(places) < 2:
+        return
+    for key, application in OF_APPLICATION.items():
+        given = [place[key] for place in places if key in place and not place[key].isOwn]
+        if given and not any(applicationOf(place) == application for place in places):
+            yield Mistake("", f"{given[0].place} is for {application} only")
+
+
+def _ofApplication(place: Source, isOnly: bool) -> Iterator[Mistake]:
+    name = applicationOf(place)
+    chosen = [place[key] for key in CHOICE if key in place]
+    if len(chosen) > 1:
+        yield Mistake("", f"{chosen[1].place} names the application: leave out {chosen[0].place}")
+        return
+    for given in chosen:
+        try:
+            if "http" in place:
+                checkHandlerName(name)
+            elif "app" in place and name not in BUILT_IN:
+                splitName(name)
+        except CommandError as error:
+            yield Mistake(_before(given), str(error))
+            return
+    for key, application in OF_APPLICATION.items():
+        if key in place and name != application and (isOnly or place[key].isOwn):
+            yield Mistake("", f"{place[key].place} is for {application} only")
+    at = _before(chosen[0]) if chosen else ""
+    if name == "collect" and "output" not in place:
+        yield Mistake(at, "collect needs --output FILE" if not at else "collect needs output, a file")
+    if name == "files" and "root" not in place:
+        yield Mistake(at, "files needs --root DIR" if not at else "files needs root, a directory")
+    isWeb = name == "files" or "http" in place
+    if isWeb and any(key in place and (isOnly or place[key].isOwn) for key in OF_LINES):
+        yield Mistake(at, f"{LINE_OPTIONS} are for servers of lines, and {name} serves HTTP")
+    if "arguments" in place and (name in BUILT_IN or not chosen):
+        yield Mistake(place["arguments"].place, f"{name} takes no arguments")
+
+
+def _before(given: Given) -> str:
+    """Return the place of `given` for the beginning of a mistake. The command line needs none."""
+    return "" if given.place == "APP" or given.place.startswith("-") else given.place
+
+
+def _endpointsOf(place: Source) -> tuple[str, ...]:
+    return place["endpoint"].value if "endpoint" in place else ()
+
+
+def _ofEndpoints(place: Source) -> Iterator[Mistake]:
+    for endpoint in _endpointsOf(place):
+        try:
+            kind, _make, _arguments = serverArguments(endpoint)
+        except (OSError, ValueError) as error:
+            name = getattr(error, "filename", None)
+            file = "" if name is None else f": {os.fsdecode(name)}"
+            yield Mistake(place["endpoint"].place, f"{reasonOf(error)}{file}")
+            continue
+        if kind in ("ssl", "tls", "stdio") and "cert" in place and place["cert"].isOwn:
+            yield Mistake(place["cert"].place, f"a {kind} endpoint has no place for this: take tcp")
+
+
+def _ofTLS(place: Source, isOnly: bool) -> Iterator[Mistake]:
+    for key in OF_TLS:
+        if key in place and "cert" not in place and (isOnly or place[key].isOwn):
+            yield Mistake(place[key].place, "this needs cert, the certificate of TLS")
+    if "proxy-before-tls" in place and "proxy" not in place and (isOnly or place["proxy-before-tls"].isOwn):
+        yield Mistake(place["proxy-before-tls"].place, "this needs proxy, the networks of the balancers")
+
+
+def _twice(places: Iterable[Source]) -> Iterator[Mistake]:
+    """Find endpoints that are given twice. A port of 0 is another one each time."""
+    seen: list[tuple[str, dict[str, Any]]] = []
+    for place in places:
+        for endpoint in _endpointsOf(place):
+            try:
+                kind, _make, arguments = serverArguments(endpoint)
+            except (OSError, ValueError):
+                continue
+            where = {key: value for key, value in arguments.items() if key in ("port", "interface", "address")}
+            if where and where.get("port") != 0:
+                if (kind, where) in seen:
+                    yield Mistake(place["endpoint"].place, f"the endpoint {endpoint} is given twice")
+                seen.append((kind, where))

@@ -1,0 +1,187 @@
+"""Places to listen: from the strings of a plan to endpoints, sockets of a supervisor, and errors in one line."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from reactor._logger import escaped
+from reactor.address import scopedHost
+from reactor.defer import execute
+from reactor.endpoints.pemfiles import PEMDirectory, serverOptions
+from reactor.endpoints.streams import TCP4ServerEndpoint
+from reactor.endpoints.strings import serverArguments
+from reactor.endpoints.systemd import ListenFDs
+from reactor.endpoints.tls import wrapServerTLS
+from reactor.error import CannotListenError, ConnectionDone
+from reactor.haproxy.listening import proxyEndpoint
+from reactor.service.reuse import Place
+from reactor.serving.errors import USAGE, CommandError, reasonOf
+from reactor.serving.plan import ListenPlan
+from reactor.serving.settings import HOST, PORT
+from reactor.serving.standard import demand
+from reactor.serving.tls import contextFactory
+from reactor.serving.values import where
+from reactor.tlsoptions import ContextFactory
+
+LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": "::1", "tls": "::1"}
+BACKLOG = 511
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One endpoint of a plan. `make(reactor, **arguments)` makes it; `kind` is the type in its string."""
+
+    kind: str
+    make: Callable[..., Any]
+    arguments: dict[str, Any]
+
+    @property
+    def isSecure(self) -> bool:
+        """Whether the endpoint itself serves TLS."""
+        return self.kind in ("ssl", "tls")
+
+    def place(self) -> Place:
+        """Return the place for a supervisor, which opens the socket. CommandError if workers cannot share it."""
+        given = self.arguments
+        if self.kind == "unix":
+            return Place.unix(given["address"], given["backlog"], given.get("mode", 0o666))
+        if self.kind in LOOPBACK:
+            return Place.tcp(given.get("port", 443), given["interface"], given["backlog"])
+        if self.kind == "systemd":
+            return Place.inherited(ListenFDs.fromEnvironment().find(given.get("index"), given.get("name")))
+        raise CommandError(f"workers cannot share a {self.kind} endpoint", USAGE)
+
+    def contexts(self) -> ContextFactory | None:
+        """Return the contexts of an endpoint that serves TLS, for a socket that is open already."""
+        given = self.arguments
+        if self.kind == "tls":
+            return PEMDirectory(given["path"]).options()
+        if self.kind == "ssl":
+            key = given.get("privateKey", "server.pem")
+            return serverOptions(key, given.get("certKey"), given.get("extraCertChain"))
+        return None
+
+
+class SocketEndpoint:
+    """A server endpoint on a listening socket of someone else, which stays open."""
+
+    def __init__(self, reactor: Any, sock: socket.socket) -> None:
+        self._reactor = reactor
+        self._socket = sock
+
+    def listen(self, protocolFactory: Any) -> Any:
+        """See IStreamServerEndpoint."""
+        sock = self._socket
+        return execute(self._reactor.adoptStreamPort, sock.fileno(), sock.family, protocolFactory)
+
+
+def spotsOf(listener: ListenPlan) -> Iterator[Spot]:
+    """Return the endpoints of a place to listen. CommandError for one that cannot be.
+
+    They are its strings, and with a host or port, or without strings, the endpoint of these two. An endpoint without an
+    interface gets the loopback one, so other machines can connect only if the user names another.
+    """
+    backlog = listener.backlog or BACKLOG
+    if listener.service is not None and not listener.endpoints:
+        return
+    for description in listener.endpoints:
+        kind, make, arguments = _parsed(description)
+        if kind in LOOPBACK or kind == "unix":
+            arguments.setdefault("backlog", backlog)
+        yield Spot(kind, make, arguments)
+    if not listener.endpoints or listener.host is not None or listener.port is not None:
+        address = literalAddress(listener.host or HOST)
+        port = PORT if listener.port is None else listener.port
+        yield Spot("tcp", TCP4ServerEndpoint, {"port": port, "interface": address, "backlog": backlog})
+
+
+def _parsed(description: str) -> tuple[str, Callable[..., Any], dict[str, Any]]:
+    try:
+        kind, make, arguments = serverArguments(description)
+        if kind == "stdio":
+            demand((0, 1))
+        if kind in LOOPBACK:
+            arguments["interface"] = arguments.get("interface") or LOOPBACK[kind]
+        return kind, make, arguments
+    except (OSError, ValueError) as error:
+        raise _endpointError(error) from None
+
+
+def _endpointError(error: Exception) -> CommandError:
+    name = getattr(error, "filename", None)
+    file = "" if name is None else f": {os.fsdecode(name)}"
+    return CommandError(f"--listen: {reasonOf(error)}{file}", USAGE)
+
+
+def endpointsOf(options: Any, reactor: Any) -> list[tuple[str, Any]]:
+    """Return the endpoints of options `listen`, `host` and `port`, each with its kind. CommandError for a wrong one."""
+    listener = ListenPlan(endpoints=tuple(options.listen or ()), host=options.host, port=options.port)
+    return [(spot.kind, opened(spot, reactor)) for spot in spotsOf(listener)]
+
+
+def opened(spot: Spot, reactor: Any) -> Any:
+    """Return the endpoint of `spot`. CommandError if its files cannot be used."""
+    try:
+        return spot.make(reactor, **spot.arguments)
+    except (OSError, ValueError) as error:
+        raise _endpointError(error) from None
+
+
+def endpointOf(spot: Spot, listener: ListenPlan, reactor: Any, sock: socket.socket | None = None) -> Any:
+    """Return the endpoint of `spot`, with the TLS and the PROXY headers of `listener`.
+
+    `sock` is the socket that a supervisor has opened for it, if there is one.
+    """
+    contexts = None
+    if sock is None:
+        endpoint = opened(spot, reactor)
+    else:
+        endpoint = SocketEndpoint(reactor, sock)
+        try:
+            contexts = spot.contexts()
+        except (OSError, ValueError) as error:
+            raise _endpointError(error) from None
+    if listener.cert is not None and not (spot.isSecure or spot.kind == "stdio"):
+        contexts = _contextsOf(listener)
+    if listener.proxy is not None and listener.proxyBeforeTls:
+        endpoint = proxyEndpoint(endpoint, listener.proxy)
+    if contexts is not None:
+        endpoint = wrapServerTLS(contexts, endpoint)
+    if listener.proxy is not None and not listener.proxyBeforeTls:
+        endpoint = proxyEndpoint(endpoint, listener.proxy)
+    return endpoint
+
+
+def _contextsOf(listener: ListenPlan) -> ContextFactory:
+    assert listener.cert is not None
+    try:
+        return contextFactory(
+            listener.cert, listener.key, listener.clientCa, listener.tlsMinimum, listener.sessionTickets
+        )
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot serve TLS: {reasonOf(error)}", USAGE) from None
+
+
+def literalAddress(host: str) -> str:
+    """Return the address of `host`, a name or an address; IPv4 if it has one. CommandError if it has none."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise CommandError(f"--host: no address for {host!r}: {reasonOf(error)}", USAGE) from None
+    return scopedHost(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4])
+
+
+def cannotListen(error: BaseException) -> CommandError:
+    """Return the error in one line for an endpoint that cannot listen."""
+    if isinstance(error, CannotListenError):
+        isPath = error.interface == "unix"
+        # A supervisor's error has a port that may be text, for example of a path.
+        place = escaped(str(error.port)) if isPath else where(error.interface or "0.0.0.0", int(error.port))
+        return CommandError(f"cannot listen on {place}: {reasonOf(error.socketError)}")
+    if isinstance(error, ConnectionDone):
+        return CommandError(str(error))
+    return CommandError(f"cannot listen: {reasonOf(error)}", USAGE)

@@ -1,0 +1,99 @@
+"""`linereactor serve`: applications on ports, in one process or below a supervisor, until a signal stops it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any, cast
+
+from reactor import _current
+from reactor.error import ReactorAlreadyInstalledError
+from reactor.loops.asyncioloop import AsyncioReactor
+from reactor.loops.base import ReactorBase
+from reactor.loops.epoll import EpollReactor
+from reactor.service.control import CONTROL
+from reactor.service.worker import Worker
+from reactor.serving.apps import BUILT_IN, findApplication
+from reactor.serving.checks import missingText
+from reactor.serving.config import planOf
+from reactor.serving.descriptors import allowDescriptors
+from reactor.serving.errors import USAGE, CommandError
+from reactor.serving.logs import logTo
+from reactor.serving.plan import Plan
+from reactor.serving.running import Serving
+from reactor.serving.supervising import Supervising, commandLine
+
+
+class LateReactor:
+    """The reactor that is current when it is needed: an application may install its own when it is imported."""
+
+    def __init__(self, reactorOf: Callable[[], ReactorBase]) -> None:
+        self._reactorOf = reactorOf
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactorOf(), name)
+
+
+def serve(options: argparse.Namespace, reactorOf: Callable[[], ReactorBase]) -> int:
+    """Serve until the reactor stops; return the exit code. CommandError if it cannot begin or go on.
+
+    `reactorOf` returns the current reactor. It is called when the applications are imported.
+    """
+    isWorker = CONTROL in os.environ
+    try:
+        plan = planOf(vars(options), os.environ)
+        logTo(plan.logLevel, cast(ReactorBase, LateReactor(reactorOf)))
+        allowDescriptors()
+        if plan.workers is not None and not isWorker:
+            arguments = commandLine(getattr(options, "commandLine", None))
+            return Supervising(plan, options, arguments, reactorOf()).run()
+        reactor = reactorFor(plan, reactorOf)
+    except CommandError as error:
+        if isWorker:
+            _tellFailed(Worker.fromEnvironment(reactorOf()), error)
+        raise
+    worker = Worker.fromEnvironment(reactor)
+    try:
+        return Serving(plan, reactor, worker).run()
+    except CommandError as error:
+        _tellFailed(worker, error)
+        raise
+
+
+def _tellFailed(worker: Worker | None, error: CommandError) -> None:
+    if worker is not None:
+        worker.failed(str(error))
+
+
+def reactorFor(plan: Plan, reactorOf: Callable[[], ReactorBase]) -> ReactorBase:
+    """Return the reactor of a plan: that of --loop, or else one that an application has installed, or the default."""
+    if plan.loop is not None:
+        installLoop(plan.loop)
+    for listener in plan.listeners:
+        name = listener.http or listener.app
+        if name is not None and name not in BUILT_IN:
+            findApplication(name)
+    return reactorOf()
+
+
+def installLoop(loop: str) -> None:
+    """Make a reactor of the kind `loop` the process's default. CommandError if another one is, or without uvloop."""
+    try:
+        _current.install(makeReactor(loop))
+    except ReactorAlreadyInstalledError:
+        raise CommandError("--loop: this process has a reactor already", USAGE) from None
+
+
+def makeReactor(loop: str) -> Any:
+    """Return a reactor of the kind `loop`: epoll, asyncio or uvloop."""
+    if loop == "epoll":
+        return EpollReactor()
+    if loop == "asyncio":
+        return AsyncioReactor()
+    try:
+        uvloop: Any = importlib.import_module("uvloop")
+    except ImportError:
+        raise CommandError(missingText("uvloop"), USAGE) from None
+    return AsyncioReactor(uvloop.new_event_loop())

@@ -1,0 +1,236 @@
+"""The sources of a configuration: the command line, the environment, and a TOML file.
+
+Each source is a dict from keys to Given values. Mistakes are collected, not raised, so that `check` tells all of them.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from reactor._logger import escaped
+from reactor.serving.errors import reasonOf
+from reactor.serving.settings import (
+    BY_KEY,
+    PLACE,
+    TABLE_KEYS,
+    TOP_KEYS,
+    VARIABLE,
+    Setting,
+    nearest,
+    outsideSettings,
+)
+from reactor.serving.values import TEXT, WrongValue, described
+
+# Variables between a supervisor and its workers, which are no options.
+INTERNAL = ("CONTROL", "WORKER", "GENERATION", "SOCKETS")
+TYPING_ERROR = 0.8  # how like a known variable an unknown one is, so that it counts as a mistake
+
+
+class Given(NamedTuple):
+    """A value, and the place where it was given: `--max-line`, `LINEREACTOR_MAX_LINE`, `F: listen[0].max-line`.
+
+    `isOwn` tells whether it stands in a [[listen]] table.
+    """
+
+    value: Any
+    place: str
+    isOwn: bool = False
+
+
+Source: TypeAlias = dict[str, Given]
+
+
+class Mistake(NamedTuple):
+    """A mistake at a place of the configuration."""
+
+    place: str
+    text: str
+
+    def __str__(self) -> str:
+        return escaped(f"{self.place}: {self.text}" if self.place else self.text)
+
+
+@dataclass
+class FileSource:
+    """A TOML file: the values above the first table, and those of each [[listen]] table."""
+
+    top: Source = field(default_factory=dict)
+    tables: list[Source] = field(default_factory=list)
+
+
+def fromCommandLine(options: Mapping[str, Any], mistakes: list[Mistake]) -> Source:
+    """Return the values of the command line. `options` are texts by the settings' names; None: not given."""
+    found: Source = {}
+    for setting in outsideSettings():
+        given = options.get(setting.name)
+        if given is None:
+            continue
+        place = setting.option
+        if isinstance(given, bool):
+            found[setting.key] = Given(given, place if given else f"--no-{setting.key}")
+        else:
+            _convert(setting, given if setting.repeatable else [given], place, found, mistakes)
+    return found
+
+
+def fromEnvironment(environ: Mapping[str, str], mistakes: list[Mistake]) -> Source:
+    """Return the values of the variables LINEREACTOR_... The values of a repeatable option are between commas.
+
+    An empty variable counts as not set. A variable that is nearly one of ours is a mistake; others are left alone.
+    """
+    found: Source = {}
+    known = {setting.variable: setting for setting in outsideSettings()}
+    for variable, text in sorted(environ.items()):
+        setting = known.get(variable)
+        if setting is not None:
+            if text:
+                texts = [each.strip() for each in text.split(",")] if setting.repeatable else [text]
+                _convert(setting, texts, variable, found, mistakes)
+        elif variable.startswith(VARIABLE) and not variable.removeprefix(VARIABLE).startswith(INTERNAL):
+            names = [each.removeprefix(VARIABLE) for each in known]
+            meant = nearest(variable.removeprefix(VARIABLE), names, TYPING_ERROR)
+            if meant is not None:
+                mistakes.append(Mistake(variable, f"no such variable; {VARIABLE}{meant} is one"))
+    return found
+
+
+def _convert(setting: Setting, texts: Iterable[str], place: str, found: Source, mistakes: list[Mistake]) -> None:
+    values = []
+    for text in texts:
+        try:
+            values.append(setting.fromText(text))
+        except WrongValue as error:
+            mistakes.append(Mistake(place, str(error)))
+            return
+    found[setting.key] = Given(tuple(values) if setting.repeatable else values[0], place)
+
+
+def fromFile(path: str, mistakes: list[Mistake]) -> FileSource:
+    """Return the values of the TOML file at `path`."""
+    found = FileSource()
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        text = data.decode()
+        document = tomllib.loads(text)
+    except OSError as error:
+        mistakes.append(Mistake("", f"cannot read {path}: {reasonOf(error)}"))
+        return found
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        mistakes.append(Mistake(f"{path}: line {line}", "the file is no UTF-8"))
+        return found
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        mistakes.append(_syntaxMistake(path, str(error)))
+        return found
+    _Reader(path, Lines(text), mistakes).read(document, found)
+    return found
+
+
+def _syntaxMistake(path: str, text: str) -> Mistake:
+    """Return the mistake for an error of tomllib, whose text ends in the place."""
+    at = re.search(r"\(at (?:line (\d+), column (\d+)|(end of document))\)$", text)
+    if at is None:
+        return Mistake(path, f"no TOML: {text}")
+    place = "at its end" if at[3] else f"line {at[1]}, column {at[2]}"
+    said = text[: at.start()].strip()
+    return Mistake(f"{path}: {place}", f"no TOML: {said[:1].lower()}{said[1:]}")
+
+
+class Lines:
+    """The lines on which the keys of a file stand, as far as a simple search finds them."""
+
+    def __init__(self, text: str) -> None:
+        self._found: dict[tuple[int, str], int] = {}
+        table, isInside = -1, True
+        for number, line in enumerate(text.split("\n"), 1):
+            if re.match(r"\s*\[\[\s*[\"']?listen[\"']?\s*\]\]", line):
+                table, isInside = table + 1, True
+                self._found[table, ""] = number
+            elif re.match(r"\s*\[", line):
+                isInside = False  # a table of another name, for example of arguments
+            elif isInside and (key := re.match(r"\s*[\"']?([\w-]+)[\"']?\s*=", line)):
+                self._found.setdefault((table, key[1]), number)
+
+    def told(self, table: int, key: str) -> str:
+        """Return the line of a key of a table (-1: above the tables) or of the table itself, as text behind a file."""
+        number = self._found.get((table, key)) or self._found.get((table, ""))
+        return "" if number is None else f" (line {number})"
+
+
+class _Reader:
+    """Reads a document into a FileSource."""
+
+    def __init__(self, path: str, lines: Lines, mistakes: list[Mistake]) -> None:
+        self._path = path
+        self._lines = lines
+        self._mistakes = mistakes
+
+    def read(self, document: Mapping[str, Any], found: FileSource) -> None:
+        """Read all."""
+        document = dict(document)
+        listen = document.get("listen")
+        if isinstance(listen, list) and listen and all(isinstance(each, dict) for each in listen):
+            del document["listen"]
+            for number, table in enumerate(listen):
+                found.tables.append(self._table(table, number))
+        elif isinstance(listen, dict):
+            del document["listen"]
+            self._tell(-1, "listen", "one table in single brackets: write [[listen]]")
+        for key, value in document.items():
+            self._keep(-1, key, value, found.top)
+
+    def _table(self, table: Mapping[str, Any], number: int) -> Source:
+        source: Source = {}
+        for key, value in table.items():
+            self._keep(number, key, value, source)
+        if "endpoint" not in table and "service" not in table:
+            self._tell(number, "", 'an endpoint is needed, for example endpoint = "tcp:7000"')
+        return source
+
+    def _keep(self, table: int, key: str, value: Any, source: Source) -> None:
+        known = TOP_KEYS if table < 0 else TABLE_KEYS
+        setting = BY_KEY.get(key)
+        if setting is None or key not in known:
+            self._tell(table, key, _unknown(setting, key, known, table))
+            return
+        try:
+            kept = endpointsFrom(value) if key == "endpoint" else setting.fromFile(value)
+        except WrongValue as error:
+            self._tell(table, key, str(error))
+        else:
+            source[key] = Given(kept, self._place(table, key), table >= 0)
+
+    def _place(self, table: int, key: str) -> str:
+        name = key if table < 0 else f"listen[{table}].{key}" if key else f"listen[{table}]"
+        return f"{self._path}: {name}{self._lines.told(table, key)}"
+
+    def _tell(self, table: int, key: str, text: str) -> None:
+        self._mistakes.append(Mistake(self._place(table, key), text))
+
+
+def _unknown(setting: Setting | None, key: str, known: Iterable[str], table: int) -> str:
+    """Return the text about a key that has no place here."""
+    if setting is not None and setting.scope == PLACE:
+        return "a key of a [[listen]] table, which does not stand above the tables"
+    if setting is not None and setting.inFile and table >= 0:
+        return "a key for the whole server: write it above the first [[listen]]"
+    if setting is not None:
+        return "an option that a file does not have"
+    meant = nearest(key.replace("_", "-").lower(), known)
+    return "no such key" if meant is None else f"no such key; the nearest is {meant}"
+
+
+def endpointsFrom(value: Any) -> tuple[str, ...]:
+    """Return the endpoints of a table: one, or an array. WrongValue for another type."""
+    listed = value if isinstance(value, list) else [value]
+    for each in listed:
+        if not isinstance(each, str) or not each:
+            raise WrongValue(f"{TEXT.wanted} is needed, or an array of them, not {described(each)}")
+    if not listed:
+        raise WrongValue("an array without an endpoint is of no use")
+    return tuple(listed)

@@ -1,0 +1,134 @@
+"""A supervisor for `serve --workers`: the sockets of a plan, its workers, and the reload of its configuration."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from reactor.address import UNIXAddress, fromSocketName
+from reactor.error import CannotListenError
+from reactor.loops.base import ReactorBase
+from reactor.service.hands import Program
+from reactor.service.privileges import Identity, PrivilegeError, identityOf
+from reactor.service.reuse import Place
+from reactor.service.summing import Totals
+from reactor.service.supervisor import Configuration, Supervisor
+from reactor.serving.announce import Served, announce
+from reactor.serving.apps import hintOf
+from reactor.serving.config import planOf
+from reactor.serving.errors import USAGE, CommandError
+from reactor.serving.options import version
+from reactor.serving.places import cannotListen, spotsOf
+from reactor.serving.plan import Plan
+from reactor.serving.reloading import Changes
+from reactor.serving.running import coresOf, socketName
+from reactor.serving.values import AUTO
+
+
+class Supervising:
+    """Runs the workers of `plan`, processes with the same command line.
+
+    `arguments` is that command line. `options` are those of the command, for a reload.
+    """
+
+    def __init__(self, plan: Plan, options: argparse.Namespace, arguments: Sequence[str], reactor: ReactorBase) -> None:
+        self._plan = plan
+        self._options = options
+        self._arguments = arguments
+        self._reactor = reactor
+        self._places = placesOf(plan)
+        self.totals = Totals(version(), plan.config)
+        self.supervisor = Supervisor(
+            reactor,
+            arguments,
+            self._places,
+            workers=workersOf(plan),
+            grace=plan.grace,
+            watchdog=plan.watchdog,
+            reconfigure=self._reconfigure,
+            identity=_identityOf(plan),
+            totals=self.totals,
+        )
+
+    def run(self) -> int:
+        """Run until a signal ends the workers; return the exit code. CommandError if a port cannot be opened."""
+        try:
+            self.supervisor.open()
+        except CannotListenError as error:
+            raise cannotListen(error) from None
+        except PrivilegeError as error:
+            raise CommandError(str(error), USAGE) from None
+        self._reactor.callWhenRunning(self._announce)
+        changes = None
+        if self._plan.reload:
+            changes = Changes(self._reactor, self.supervisor.reload, self._plan.config)
+            changes.start()
+        try:
+            return self.supervisor.run()
+        finally:
+            if changes is not None:
+                changes.stop()
+
+    def _announce(self) -> None:
+        served = []
+        for listener in self._plan.listeners:
+            each = Served(listener.application, hintOf(listener.app, listener.http))
+            for number, spot in enumerate(spotsOf(listener)):
+                address = self.supervisor.addressOf(socketName(listener, number))
+                each.addresses.append(("ssl" if listener.cert else spot.kind, addressFrom(address)))
+            served.append(each)
+        count = workersOf(self._plan)
+        announce(served, f"{count} worker{'s' if count > 1 else ''}, ")
+
+    def _reconfigure(self, before: Configuration) -> Configuration:
+        """Read the configuration again. CommandError if there is a mistake in it."""
+        plan = planOf(vars(self._options), os.environ)
+        if plan.workers is None:
+            raise CommandError("the configuration has no workers any more: that needs a restart")
+        self._plan, self._places = plan, placesOf(plan)
+        program = Program(self._arguments, self._places)
+        return Configuration(program, workersOf(plan), plan.grace, plan.watchdog, before.admin)
+
+
+def addressFrom(name: Any) -> Any:
+    """Return the address object for a socket's name."""
+    if isinstance(name, tuple):
+        return fromSocketName(socket.AF_INET6 if ":" in name[0] else socket.AF_INET, name)
+    return UNIXAddress(name)
+
+
+def workersOf(plan: Plan) -> int:
+    """Return the number of workers of a plan."""
+    return coresOf() if plan.workers == AUTO else int(plan.workers or 1)
+
+
+def placesOf(plan: Plan) -> dict[str, Place]:
+    """Return the places of all endpoints of a plan, by the names that workers know them by."""
+    places: dict[str, Place] = {}
+    for listener in plan.listeners:
+        for number, spot in enumerate(spotsOf(listener)):
+            try:
+                places[socketName(listener, number)] = spot.place()
+            except (TypeError, ValueError) as error:
+                raise CommandError(f"cannot listen: {error}", USAGE) from None
+    return places
+
+
+def _identityOf(plan: Plan) -> Identity | None:
+    if plan.user is None and plan.group is None:
+        return None
+    try:
+        return identityOf(plan.user, plan.group)
+    except PrivilegeError as error:
+        raise CommandError(str(error), USAGE) from None
+
+
+def commandLine(arguments: Sequence[str] | None) -> list[str]:
+    """Return the command line of a worker. `arguments` are those of main(); None: the process's own."""
+    if arguments is None:
+        return [sys.executable, *sys.orig_argv[1:]]
+    return [sys.executable, "-m", "reactor", *arguments]

@@ -1,0 +1,197 @@
+"""The forms of the command's values: converters from text, and the types that stand for them in a file."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import ipaddress
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+
+class WrongValue(argparse.ArgumentTypeError, ValueError):
+    """A value that an option does not take. The text tells the form that is needed, and the value."""
+
+
+class Delimiter(NamedTuple):
+    """The end of a line, and whether a CR before it is left out of the line."""
+
+    delimiter: bytes
+    stripCR: bool = False
+
+
+DELIMITERS = {
+    "crlf": Delimiter(b"\r\n"),
+    "lf": Delimiter(b"\n"),
+    "newline": Delimiter(b"\n", True),
+    "nul": Delimiter(b"\0"),
+}
+
+
+SAME = "same"
+OUTPUT_DELIMITERS = ("lf", "crlf", "nul", SAME)
+
+AUTO = "auto"
+FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+class Form(NamedTuple):
+    """The types of a value in a file, and their name in errors."""
+
+    types: tuple[type, ...]
+    wanted: str
+
+
+TEXT = Form((str,), "a text in quotes")
+WHOLE = Form((int,), "a whole number")
+NUMBER = Form((int, float), "a number")
+FLAG = Form((bool,), "true or false")
+WHOLE_OR_TEXT = Form((int, str), "a whole number or a text in quotes")
+TABLE = Form((dict,), "a table")
+
+
+def described(value: object) -> str:
+    """Return a value of a TOML file, for an error."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"the text {value!r}"
+    kinds: tuple[tuple[type, str], ...] = (
+        (Mapping, "a table"),
+        (list, "an array"),
+        (datetime.date, "a date"),
+        (datetime.time, "a time"),
+    )
+    return next((name for kind, name in kinds if isinstance(value, kind)), str(value))
+
+
+def where(host: str, port: int) -> str:
+    """Return host and port as text, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def wholeNumber(low: int, high: float = math.inf) -> Callable[[str], int]:
+    """Return a converter to whole numbers from `low` to `high`."""
+
+    def convert(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            wanted = f"from {low} to {high}" if high < math.inf else f"of at least {low}"
+            raise WrongValue(f"a whole number {wanted} is needed, not {text!r}")
+        return number
+
+    return convert
+
+
+def positive(unit: str) -> Callable[[str], float]:
+    """Return a converter to positive numbers of `unit`, for example "seconds"."""
+
+    def convert(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = -1.0
+        if not 0 < number < math.inf:
+            raise WrongValue(f"a positive number of {unit} is needed, not {text!r}")
+        return number
+
+    return convert
+
+
+seconds = positive("seconds")
+
+
+def workers(text: str) -> int | str:
+    """Convert a number of workers, or `auto`."""
+    if text == AUTO:
+        return AUTO
+    try:
+        return wholeNumber(1, 1024)(text)
+    except WrongValue:
+        raise WrongValue(f"a whole number from 1 to 1024 is needed, or auto, not {text!r}") from None
+
+
+def flag(text: str) -> bool:
+    """Convert a flag of the environment."""
+    try:
+        return FLAGS[text.lower()]
+    except KeyError:
+        raise WrongValue(f"true or false is needed, not {text!r}") from None
+
+
+def filled(what: str) -> Callable[[str], str]:
+    """Return a converter to texts that are not empty. An empty one is often an unset variable of a shell."""
+
+    def convert(text: str) -> str:
+        if not text:
+            raise WrongValue(f"{what} is needed, not an empty text")
+        return text
+
+    return convert
+
+
+def delimiter(text: str) -> Delimiter:
+    """Convert a delimiter's name, or its bytes in hexadecimal."""
+    known = DELIMITERS.get(text.lower())
+    if known is not None:
+        return known
+    try:
+        octets = bytes.fromhex(text)
+    except ValueError:
+        octets = b""
+    if not octets:
+        names = ", ".join(DELIMITERS)
+        raise WrongValue(f"a delimiter is one of {names}, or bytes in hexadecimal as 0d0a, not {text!r}")
+    return Delimiter(octets)
+
+
+def host(text: str) -> str:
+    """Convert a host. An empty one is refused: it would mean every interface, and is often an unset variable."""
+    if not text:
+        raise WrongValue("an address is needed; 0.0.0.0 is every IPv4 address of this machine")
+    return text
+
+
+def network(text: str) -> str:
+    """Convert a network, as 192.0.2.0/24 or 2001:db8::/32, or one address."""
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        pass
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise WrongValue(f"a network is needed, as 192.0.2.0/24 or 2001:db8::/32, not {text!r}") from None
+    raise WrongValue(f"{text!r} has bits behind its prefix: the network is {meant}")
+
+
+def place(text: str) -> str:
+    """Convert HOST:PORT, [IPv6]:PORT or unix:PATH, the place of the admin pages."""
+    if text.startswith("unix:"):
+        if text == "unix:":
+            raise WrongValue("a path is needed behind unix:")
+        return text
+    splitPlace(text)
+    return text
+
+
+def splitPlace(text: str, low: int = 0) -> tuple[str, int]:
+    """Return the host and the port of HOST:PORT or [IPv6]:PORT. WrongValue for another form."""
+    name, colon, number = text.rpartition(":")
+    literal = name.startswith("[") and name.endswith("]")
+    inner = name[1:-1] if literal else name
+    if not colon or not inner or (":" in inner and not literal):
+        raise WrongValue(f"HOST:PORT is needed, or [IPv6]:PORT, not {text!r}")
+    port = int(number) if number.isdecimal() and len(number) <= 5 else -1
+    if not low <= port <= 65535:
+        raise WrongValue(f"the port in {text!r} is no number from {low} to 65535")
+    return inner, port
+
+
+def answer(text: str) -> bytes:
+    """Convert the text that a refused client gets, to a line."""
+    return text.encode() + b"\r\n"
