@@ -7,6 +7,13 @@
 - `Worker`: one of these processes. `Totals`: the sum of their snapshots.
 - `Notifier`: what a service tells systemd.
 - `Identity`, `identityOf`, `PrivilegeError`: giving up root.
+"""Servers in production: ports and connections with limits, an end in order, and the services of Twisted's programs.
+
+- `Server`: ports of one factory, the sweep of idle connections, and the end in order.
+- `Service`, `MultiService`: parts of a program that start and stop. `Application` is the one at the top.
+- `TCPServer`, `StreamServerEndpointService`, `ClientService`, `TimerService` and the like: services for ports,
+  connections and repeated calls. `strports.service` makes one from a text.
+- `runService`, `loadApplication`: a program around a service, and the service in a file or module.
 """
 
 from __future__ import annotations
@@ -40,6 +47,57 @@ __all__ = [
     "Totals",
     "Worker",
     "identityOf",
+from reactor.service import strports
+from reactor.service.application import Application, ApplicationError, IProcess, Process, loadApplication
+from reactor.service.clientservice import ClientService, backoffPolicy
+from reactor.service.internet import (
+    CooperatorService,
+    MulticastServer,
+    SSLClient,
+    SSLServer,
+    StreamServerEndpointService,
+    TCPClient,
+    TCPServer,
+    TimerService,
+    UDPServer,
+    UNIXClient,
+    UNIXDatagramClient,
+    UNIXDatagramServer,
+    UNIXServer,
+)
+from reactor.service.running import ServiceRunner, runService
+from reactor.service.server import Server
+from reactor.service.services import IService, IServiceCollection, MultiService, Service
+
+__all__ = [
+    "Application",
+    "ApplicationError",
+    "ClientService",
+    "CooperatorService",
+    "IProcess",
+    "IService",
+    "IServiceCollection",
+    "MultiService",
+    "MulticastServer",
+    "Process",
+    "SSLClient",
+    "SSLServer",
+    "Server",
+    "Service",
+    "ServiceRunner",
+    "StreamServerEndpointService",
+    "TCPClient",
+    "TCPServer",
+    "TimerService",
+    "UDPServer",
+    "UNIXClient",
+    "UNIXDatagramClient",
+    "UNIXDatagramServer",
+    "UNIXServer",
+    "backoffPolicy",
+    "loadApplication",
+    "runService",
+    "strports",
 ]
 
 publish(globals())
