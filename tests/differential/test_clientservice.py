@@ -40,7 +40,10 @@ THEIRS = SimpleNamespace(
 )
 SCRIPTS = 400
 STEPS = 60
-STEP = "start stop ask ask cancel connect connect refuse lose lose advance advance advance prepared rejected".split()
+STEP = (
+    *("start", "stop", "ask", "ask", "cancel", "connect", "connect", "refuse", "lose", "lose"),
+    *("advance", "advance", "advance", "prepared", "rejected"),
+)
 
 
 class Lost(Exception):

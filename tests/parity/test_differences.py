@@ -5,6 +5,7 @@ A reactor of Twisted's own runs here too, a new one for each test, as it cannot 
 
 from __future__ import annotations
 
+import copy
 import errno
 import gc
 import io
@@ -30,6 +31,8 @@ from typing import Any
 
 import OpenSSL.SSL
 import pytest
+import twisted.application.internet
+import twisted.application.service
 import twisted.internet.address
 import twisted.internet.defer
 import twisted.internet.endpoints
@@ -62,6 +65,8 @@ import reactor
 import reactor.endpoints
 import reactor.http
 import reactor.policies
+import reactor.service
+import reactor.service.internet
 import reactor.stringreceivers
 import reactor.testing
 import reactor.utils
@@ -118,6 +123,8 @@ OURS = SimpleNamespace(
     Headers=reactor.http.Headers,
     HTTPClient=reactor.http.HTTPClient,
     Failure=reactor.Failure,
+    service=reactor.service,
+    internet=reactor.service.internet,
 )
 TWISTED = SimpleNamespace(
     name="twisted",
@@ -136,6 +143,8 @@ TWISTED = SimpleNamespace(
     Headers=twisted.web.http_headers.Headers,
     HTTPClient=TwistedHTTPClient,
     Failure=twisted.python.failure.Failure,
+    service=twisted.application.service,
+    internet=twisted.application.internet,
 )
 
 
@@ -2984,3 +2993,254 @@ def test_formsWithManyFields(model: Model) -> None:
         served.channel.dataReceived(head % (kind, len(form)) + form)
         model.note(served.wire[9:12])
     assert model.trace == ([b"413", b"413", b"400"] if model.isOurs else [b"200"] * 3)
+
+
+class Dialled:
+    """A ClientService with an endpoint whose connections a test makes."""
+
+    def __init__(self, model: Model, cancel: Any = None, **options: Any) -> None:
+        self.model = model
+        self.cancel = cancel
+        self.clock = model.task.Clock()
+        self.attempts: list[Any] = []
+        self.made: list[Any] = []  # protocols as the program sees them
+        self.transports: list[Any] = []
+        dialled = self
+
+        class Factory(model.protocol.Factory):  # type: ignore[misc]
+            def buildProtocol(self, addr: object) -> Any:
+                dialled.made.append(model.protocol.Protocol())
+                return dialled.made[-1]
+
+        self.service = model.internet.ClientService(self, Factory(), lambda _: 1.0, self.clock, **options)
+
+    def connect(self, factory: Any) -> Any:
+        """Called by the service: this is its endpoint."""
+        self.factory = factory
+        self.attempts.append(self.model.defer.Deferred(self.cancel))
+        return self.attempts[-1]
+
+    def succeed(self) -> Any:
+        """Make the connection; return its protocol as the transport sees it."""
+        facing = self.factory.buildProtocol(None)
+        self.transports.append(StringTransport())
+        facing.makeConnection(self.transports[-1])
+        self.attempts[-1].callback(facing)
+        return facing
+
+    def lose(self, facing: Any) -> None:
+        """End the connection; note an exception."""
+        try:
+            facing.connectionLost(self.model.Failure(self.model.error.ConnectionDone()))
+        except Exception as error:
+            self.model.note(type(error).__name__)
+
+    def closing(self) -> list[bool]:
+        return [transport.disconnecting for transport in self.transports]
+
+
+def told(model: Model, name: str, deferred: Any) -> None:
+    """Note the result of `deferred`, or the type of its failure."""
+    failed = model.Failure
+    deferred.addBoth(lambda it: model.note(name, it.type.__name__ if isinstance(it, failed) else it))
+
+
+def test_prepareConnectionGetsTheProtocol(model: Model) -> None:
+    given: list[Any] = []
+    dialled = Dialled(model, prepareConnection=given.append)
+    dialled.service.startService()
+    dialled.succeed()
+    assert (given[0] is dialled.made[0]) == model.isOurs
+
+
+def test_rejectedConnectionsAreClosed(model: Model) -> None:
+    """Whether prepareConnection fails, or the service stops before it is done. Only ours waits for the end."""
+    preparing = [model.defer.Deferred(), model.defer.Deferred()]
+    waiting = iter(preparing)
+    dialled = Dialled(model, prepareConnection=lambda _: next(waiting))
+    dialled.service.startService()
+    dialled.succeed()
+    preparing[0].errback(ValueError("unfit"))
+    dialled.clock.advance(1)
+    facing = dialled.succeed()
+    told(model, "stopped", dialled.service.stopService())
+    assert dialled.closing() == [model.isOurs] * 2
+    assert model.trace == ([] if model.isOurs else [("stopped", None)])
+    dialled.lose(facing)
+    assert model.trace == [("stopped", None), *([] if model.isOurs else ["NoTransition"])]
+
+
+def test_lostWhilePreparing(model: Model) -> None:
+    """To ours it is a failed attempt, and the next one follows."""
+    dialled = Dialled(model, prepareConnection=lambda _: model.defer.Deferred())
+    dialled.service.startService()
+    told(model, "asked", dialled.service.whenConnected(1))
+    dialled.lose(dialled.succeed())
+    assert model.trace == ([("asked", "ConnectionDone")] if model.isOurs else ["NoTransition"])
+    dialled.clock.advance(1)
+    assert len(dialled.attempts) == (2 if model.isOurs else 1)
+    dialled.service.stopService().addErrback(lambda _: None)
+
+
+def test_connectedThoughCancelled(model: Model) -> None:
+    """An endpoint may connect in the moment in which it is cancelled. Ours closes that connection."""
+    facing: list[Any] = []
+    dialled = Dialled(model, cancel=lambda _: facing.append(dialled.succeed()))
+    dialled.service.startService()
+    try:
+        told(model, "stopped", dialled.service.stopService())
+    except Exception as error:
+        model.note(type(error).__name__)
+    assert dialled.closing() == [model.isOurs]
+    assert model.trace == ([] if model.isOurs else ["NoTransition"])
+    if model.isOurs:
+        dialled.lose(facing[0])
+        assert model.trace == [("stopped", None)]
+
+
+def test_callsInsideWhenConnected(model: Model) -> None:
+    """A callback of whenConnected may stop the service, or ask again."""
+    dialled = Dialled(model)
+    dialled.service.startService()
+    told(model, "again", dialled.service.whenConnected().addCallback(lambda _: dialled.service.stopService()))
+    facing = dialled.succeed()
+    assert model.trace == ([] if model.isOurs else [("again", "RuntimeError")])
+    assert dialled.closing() == [model.isOurs]
+    dialled.lose(facing)
+    if not model.isOurs:
+        dialled.service.stopService()
+    assert model.trace == [("again", None if model.isOurs else "RuntimeError")]
+
+
+def test_stoppedBeforeItsStart(model: Model) -> None:
+    dialled = Dialled(model)
+    told(model, "asked", dialled.service.whenConnected())
+    dialled.service.stopService()
+    assert model.trace == ([("asked", "CancelledError")] if model.isOurs else [])
+
+
+def test_retryPoliciesThatRaise(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    """Ours logs the exception, and goes on with the default policy."""
+    dialled = Dialled(model)
+    service = model.internet.ClientService(dialled, model.protocol.Factory(), lambda _: 1 // 0, dialled.clock)
+    service.startService()
+    dialled.attempts[0].errback(ValueError("refused"))
+    assert ("ZeroDivisionError" in caplog.text) == model.isOurs
+    dialled.clock.advance(100)
+    assert len(dialled.attempts) == (2 if model.isOurs else 1)
+    dialled.attempts[0].addErrback(lambda _: None)
+    if model.isOurs:
+        service.stopService()
+
+
+def test_clientServicesWantAFactory(model: Model) -> None:
+    endpoint = Dialled(model)
+    for arguments in ((endpoint, model.protocol.Protocol()), (object(), model.protocol.Factory())):
+        with pytest.raises(TypeError) if model.isOurs else nullcontext():
+            model.internet.ClientService(*arguments, clock=endpoint.clock)
+
+
+def test_servicesThatWereNeverStarted(model: Model) -> None:
+    """Ours stop at once."""
+    services = [
+        model.internet.TimerService(1, print),
+        model.internet.StreamServerEndpointService(SimpleNamespace(listen=None), model.protocol.Factory()),
+    ]
+    for service in services:
+        try:
+            told(model, "stopped", service.stopService())
+        except AttributeError:
+            model.note("raised")
+    assert model.trace == ([("stopped", None)] * 2 if model.isOurs else ["raised"] * 2)
+
+
+def test_endpointServicesStartAgain(model: Model) -> None:
+    """Twisted's listens once."""
+    listening: list[Any] = []
+
+    def listen(factory: Any) -> Any:
+        port = SimpleNamespace(stopListening=lambda: None)
+        listening.append(port)
+        return model.defer.succeed(port)
+
+    service = model.internet.StreamServerEndpointService(SimpleNamespace(listen=listen), model.protocol.Factory())
+    for _ in range(2):
+        service.startService()
+        told(model, "stopped", service.stopService())
+    assert len(listening) == (2 if model.isOurs else 1)
+    assert model.trace == [("stopped", None)] * 2
+
+
+def test_startsAreWaitedFor(model: Model) -> None:
+    """A service's start may return a Deferred or be a coroutine. The collection's start returns a Deferred for all."""
+    done: list[Any] = [model.defer.Deferred(), model.defer.Deferred()]
+
+    class Slow(model.service.Service):  # type: ignore[misc, name-defined]
+        def startService(self) -> Any:
+            return done[0]
+
+    class Coroutine(model.service.Service):  # type: ignore[misc, name-defined]
+        async def startService(self) -> None:
+            model.note("begun")
+            await done[1]
+            model.note("ended")
+
+    collection = model.service.MultiService()
+    for kind in (Slow, Coroutine):
+        kind().setServiceParent(collection)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nothing awaits the coroutine in Twisted
+        started = collection.startService()
+    assert model.trace == (["begun"] if model.isOurs else [])
+    assert (started is None) == (not model.isOurs)
+    if model.isOurs:
+        started.addCallback(lambda _: model.note("started"))
+        done[1].callback(None)
+        assert model.trace == ["begun", "ended"]
+        done[0].callback(None)
+        assert model.trace == ["begun", "ended", "started"]
+
+
+def test_cooperatorServicesRun(model: Model) -> None:
+    service = model.internet.CooperatorService()
+    service.startService()
+    assert bool(service.running) == model.isOurs
+    service.stopService()
+    assert not service.running
+
+
+def test_applicationsAreServices(model: Model) -> None:
+    """An Application is its own service, collection and process. In Twisted it has them as components."""
+    application = model.service.Application("name", 1, 2)
+    faces = [getattr(model.service, name)(application) is application for name in ("IService", "IServiceCollection")]
+    assert faces == [model.isOurs] * 2
+    assert model.service.IService(application).name == "name"
+    process = model.service.IProcess(application)
+    assert (process.uid, process.gid, process is application) == (1, 2, model.isOurs)
+
+
+def test_copiesOfServices(model: Model) -> None:
+    """Services are not pickled here, and a copy is as it is."""
+    service = model.service.Service()
+    service.startService()
+    assert bool(copy.copy(service).running) == model.isOurs
+
+
+def test_datagramClientsStop(model: Model) -> None:
+    """Their port is no connector. Twisted asks it to disconnect."""
+    closed: list[Any] = []
+    port = SimpleNamespace(stopListening=lambda: closed.append("closed"))
+    service = model.internet.UNIXDatagramClient(reactor=SimpleNamespace(connectUNIXDatagram=lambda: port))
+    service.startService()
+    with nullcontext() if model.isOurs else pytest.raises(AttributeError):
+        service.stopService()
+    assert closed == (["closed"] if model.isOurs else [])
+
+
+def test_whatTwistedsApplicationsHave(model: Model) -> None:
+    """Plugins of twistd, saved applications and components are not here."""
+    assert [hasattr(model.service, name) for name in ("IServiceMaker", "ServiceMaker")] == [not model.isOurs] * 2
+    application = model.service.Application("name")
+    assert [hasattr(application, name) for name in ("setComponent", "getComponent")] == [not model.isOurs] * 2
+    with pytest.raises(ValueError if model.isOurs else OSError):
+        model.service.loadApplication("/nowhere/name.tap", "pickle")

@@ -78,23 +78,23 @@ class Case(unittest.TestCase):
 
     def assertNoResult(self, deferred: Any) -> None:
         """The Deferred has not fired."""
-        self.assertFalse(deferred.called)
+        assert not deferred.called
 
     def successResultOf(self, deferred: Any) -> Any:
         """Return the result of the Deferred, which has succeeded."""
         ended: list[Any] = []
         deferred.addBoth(ended.append)
-        self.assertTrue(ended)
-        self.assertNotIsInstance(ended[0], Failure)
+        assert ended
+        assert not isinstance(ended[0], Failure)
         return ended[0]
 
     def failureResultOf(self, deferred: Any, *kinds: type[BaseException]) -> Any:
         """Return the Failure of the Deferred, which has failed with one of `kinds`."""
         ended: list[Any] = []
         deferred.addBoth(ended.append)
-        self.assertIsInstance(ended[0], Failure)
+        assert isinstance(ended[0], Failure)
         if kinds:
-            self.assertTrue(ended[0].check(*kinds))
+            assert ended[0].check(*kinds)
         return ended[0]
 
 
@@ -250,7 +250,9 @@ DIFFERENT = {
     "test_application.InternetTests.test_reactorParametrizationInServer": "its factory is a plain object",
     "test_application.ServiceTests.testCopying": "test_copiesOfServices",
     "test_internet.ClientServiceTests.test_interfacesForTransport": "test_methodsAreEnough",
-    "test_internet.ClientServiceTests.test_prepareConnectionCalledWithProtocol": "test_prepareConnectionGetsTheProtocol",
+    "test_internet.ClientServiceTests.test_prepareConnectionCalledWithProtocol": (
+        "test_prepareConnectionGetsTheProtocol"
+    ),
 }
 
 
