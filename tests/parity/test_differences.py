@@ -3007,7 +3007,7 @@ class Dialled:
         self.transports: list[Any] = []
         dialled = self
 
-        class Factory(model.protocol.Factory):  # type: ignore[misc]
+        class Factory(model.protocol.Factory):  # type: ignore[misc, name-defined]
             def buildProtocol(self, addr: object) -> Any:
                 dialled.made.append(model.protocol.Protocol())
                 return dialled.made[-1]
@@ -3085,7 +3085,7 @@ def test_lostWhilePreparing(model: Model) -> None:
 def test_connectedThoughCancelled(model: Model) -> None:
     """An endpoint may connect in the moment in which it is cancelled. Ours closes that connection."""
     facing: list[Any] = []
-    dialled = Dialled(model, cancel=lambda _: facing.append(dialled.succeed()))
+    dialled: Dialled = Dialled(model, cancel=lambda _: facing.append(dialled.succeed()))
     dialled.service.startService()
     try:
         told(model, "stopped", dialled.service.stopService())

@@ -25,12 +25,21 @@ import pytest
 import reactor
 import reactor.service.internet
 from reactor import EpollReactor, LineReceiver, Protocol, _current, defer, interfaces, protocol, task
+from reactor.endpoints import TCP4ServerEndpoint
 from reactor.failure import Failure
 from reactor.service import strports
 from reactor.testing import MemoryReactor, StringTransport
 from tests.support.worlds import OURS, turnUntil
 
 service: Any = reactor.service
+
+
+class Passing(logging.Handler):
+    """Passes records on to a function."""
+
+    def __init__(self, take: Callable[[logging.LogRecord], object]) -> None:
+        super().__init__()
+        self.emit = take  # type: ignore[assignment, method-assign]
 
 
 class Case(unittest.TestCase):
@@ -42,8 +51,7 @@ class Case(unittest.TestCase):
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         """Collect the exceptions that are logged meanwhile."""
         records: list[logging.LogRecord] = []
-        handler = logging.Handler()
-        handler.emit = records.append  # type: ignore[method-assign]
+        handler = Passing(records.append)
         self._records = records
         logging.getLogger("reactor").addHandler(handler)
         try:
@@ -104,10 +112,9 @@ class Logs:
     def __init__(self) -> None:
         self._handlers: dict[Any, logging.Handler] = {}
 
-    def addObserver(self, observer: Callable[[logging.LogRecord], None]) -> None:
+    def addObserver(self, observer: Callable[[logging.LogRecord], object]) -> None:
         """Have `observer` called with each record."""
-        handler = logging.Handler()
-        handler.emit = observer  # type: ignore[method-assign]
+        handler = Passing(observer)
         self._handlers[id(observer)] = handler
         logging.getLogger("reactor").addHandler(handler)
 
@@ -139,7 +146,7 @@ NAMES: dict[str, Any] = {
     "StringTransport": StringTransport,
     "SynchronousTestCase": Case,
     "SkipTest": unittest.SkipTest,
-    "TCP4ServerEndpoint": reactor.endpoints.TCP4ServerEndpoint,
+    "TCP4ServerEndpoint": TCP4ServerEndpoint,
     "TestCase": Case,
     "basic": types.SimpleNamespace(LineReceiver=LineReceiver),
     "copy": copy,
