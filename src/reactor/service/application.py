@@ -91,7 +91,7 @@ def _run(path: str) -> ModuleType:
         with open(path, "rb") as file:
             text = file.read()
     except (OSError, ValueError) as error:
-        raise ApplicationError(f"cannot read {place}: {_reason(error)}") from None
+        raise ApplicationError(f"cannot read {place}: {getattr(error, 'strerror', None) or error}") from None
     module = ModuleType(os.path.basename(path))
     module.__file__ = path
     try:

@@ -1,0 +1,257 @@
+"""`serve --service` as its users meet it: a process, real clients, a signal, and one line when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import pwd
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from reactor import EpollReactor
+from reactor.serving.errors import CommandError
+from reactor.serving.servicefile import changeUser, findService, serveService
+from tests.support.worlds import OURS
+
+DEADLINE = 30.0
+HOST = "127.0.0.1"
+
+# The command's own beginning and end, without its options.
+PROGRAM = """
+import sys
+from reactor._current import current
+from reactor.serving.errors import CommandError
+from reactor.serving.logs import finish, logTo, say
+from reactor.serving.servicefile import serveService
+logTo("info", current())
+try:
+    sys.exit(serveService(sys.argv[1], current(), float(sys.argv[2])))
+except CommandError as error:
+    say(f"serve: {error}")
+    sys.exit(error.code)
+finally:
+    finish()
+"""
+
+ECHO = """
+from reactor import Protocol, ServerFactory
+from reactor.service import Application, Service, strports
+
+class Echo(Protocol):
+    def dataReceived(self, data):
+        self.transport.write(data)
+
+application = Application("echo")
+listening = strports.service("tcp:0:interface=127.0.0.1", ServerFactory.forProtocol(Echo))
+listening.setServiceParent(application)
+"""
+
+TELLING = """
+class Telling(Service):
+    async def startService(self):
+        super().startService()
+        port = listening._waitingForPort.result
+        print(port.getHost().port, flush=True)
+
+    async def stopService(self):
+        print("stopping", flush=True)
+        await later(STOP)
+        print("stopped", flush=True)
+
+from reactor import callLater, Deferred
+def later(seconds):
+    deferred = Deferred()
+    callLater(seconds, deferred.callback, None)
+    return deferred
+
+Telling().setServiceParent(application)
+"""
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: pathlib.Path) -> Iterator[Start]:
+    """Runs a text as app.tac, in a process and a directory of its own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(text: str, grace: float = 20.0) -> subprocess.Popen[str]:
+        (tmp_path / "app.tac").write_text(textwrap.dedent(text))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, "app.tac", str(grace)],
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_life(start: Start) -> None:
+    """Ports open, clients are served, and the stop that takes its time is waited for."""
+    process = start(ECHO + TELLING.replace("STOP", "0.05"))
+    assert process.stdout is not None
+    with socket.create_connection((HOST, int(process.stdout.readline())), DEADLINE) as client:
+        client.sendall(b"hello")
+        assert client.recv(9) == b"hello"
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=DEADLINE)
+    assert (out, process.returncode) == ("stopping\nstopped\n", 0)
+    assert re.search(r"^linereactor \S+: echo of app\.tac runs \(line core: \w+\)$", err, re.MULTILINE)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_aStopWithoutAnEnd(start: Start, signals: int) -> None:
+    """The grace ends it, or a second signal does."""
+    process = start(ECHO + TELLING.replace("STOP", "1000"), 0.05 if signals == 1 else 1000)
+    assert process.stdout is not None
+    process.stdout.readline()
+    for _ in range(signals):
+        process.send_signal(signal.SIGTERM)
+        if process.stdout.readline() != "stopping\n":
+            break
+        if signals == 2:
+            process.send_signal(signal.SIGTERM)
+            break
+    _out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    assert ("has not stopped within 0.05 seconds" in err) == (signals == 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "told"),
+    [
+        ("import nothing", 2, "--service: app.tac, line 1: ModuleNotFoundError: No module named 'nothing'"),
+        (
+            """
+            from reactor.service import Application, Service
+            class Broken(Service):
+                def startService(self):
+                    raise ValueError("two\\nlines")
+            application = Application("broken")
+            Broken().setServiceParent(application)
+            """,
+            1,
+            r"app.tac: the application cannot start: ValueError: two\nlines",
+        ),
+    ],
+)
+def test_errorsAreOneLine(start: Start, text: str, code: int, told: str) -> None:
+    process = start(text)
+    out, err = process.communicate(timeout=DEADLINE)
+    assert (out, process.returncode) == ("", code)
+    assert err.splitlines()[-1] == f"serve: {told}"
+
+
+def test_portsInUse(start: Start) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        number = taken.getsockname()[1]
+        process = start(ECHO.replace("tcp:0", f"tcp:{number}"))
+        _out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("serve: app.tac: ")
+    assert f"127.0.0.1:{number}" in err.splitlines()[-1]
+
+
+def test_modulesLieInTheCurrentDirectory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    (tmp_path / "servicesHere.py").write_text("from reactor.service import Application as application\n")
+    (tmp_path / "app.tac").write_text("import servicesHere\napplication = servicesHere.application('here')\n")
+    assert findService("app.tac").name == "here"
+    assert sys.path[0] == str(tmp_path)
+    sys.modules.pop("servicesHere")
+
+
+def test_order(tmp_path: pathlib.Path) -> None:
+    """The application's user counts behind the ports, then the command's, and only then the services start."""
+    path = tmp_path / "app.tac"
+    path.write_text(
+        "from reactor.service import Application, Service\n"
+        "import os\n"
+        "trace = []\n"
+        "class Told(Service):\n"
+        "    def privilegedStartService(self): trace.append('privileged')\n"
+        "    def startService(self): trace.append('start')\n"
+        "    def stopService(self): trace.append('stop')\n"
+        "application = Application('x', os.getuid(), os.getgid())\n"
+        "application.trace = trace\n"
+        "Told().setServiceParent(application)\n"
+    )
+    loop = EpollReactor()
+    trace: list[str] = []
+
+    def privileges() -> None:
+        trace.extend(sys.modules["app.tac"].trace)
+        trace.append("privileges")
+
+    def started() -> None:
+        trace.append("started")
+        loop.stop()
+
+    assert serveService(str(path), loop, privileges=privileges, started=started) == 0
+    assert (trace, sys.modules["app.tac"].trace) == (
+        ["privileged", "privileges", "started"],
+        ["privileged", "start", "stop"],
+    )
+    sys.modules.pop("app.tac")
+    OURS.close(loop)
+
+
+SHED = """
+import os, sys
+from reactor.serving.errors import CommandError
+from reactor.serving.servicefile import changeUser
+try:
+    changeUser(*(None if part == "-" else int(part) for part in sys.argv[1:]))
+except CommandError as error:
+    print(error)
+else:
+    print(os.getresuid(), os.getresgid(), sorted(os.getgroups()))
+"""
+
+
+def shed(uid: object, gid: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", SHED, str(uid), str(gid)], capture_output=True, text=True, timeout=DEADLINE, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.needs("root")
+def test_anotherUser() -> None:
+    nobody = pwd.getpwnam("nobody")
+    uid, gid = nobody.pw_uid, nobody.pw_gid
+    groups = sorted({gid, *os.getgrouplist("nobody", gid)})
+    assert shed(uid, "-") == f"{(uid,) * 3} {(gid,) * 3} {groups}"
+    assert shed(uid, 54321) == f"{(uid,) * 3} {(54321,) * 3} {sorted(os.getgrouplist('nobody', 54321))}"
+    assert shed(54321, 54322) == f"{(54321,) * 3} {(54322,) * 3} [54322]"
+    assert shed(54321, "-") == "user 54321 has no group of its own here, so the application must name one"
+
+
+def test_sameUser() -> None:
+    changeUser(None, None)
+    changeUser(os.getuid(), os.getgid())
+
+
+def test_aUserThatCannotBe(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setgroups", refuse)
+    with pytest.raises(CommandError, match="cannot become user 54321 and group 54322: Operation not permitted"):
+        changeUser(54321, 54322)
