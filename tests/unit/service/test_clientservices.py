@@ -161,7 +161,7 @@ DONE = Failure(ConnectionDone())
 
 
 def test_standsBeforeTheProtocol() -> None:
-    """What others look for in a protocol or a factory they find."""
+    """Other code finds the methods that the protocol and the factory have, and no others."""
     endpoint = Endpoint()
     service = ClientService(endpoint, Factory.forProtocol(Lines), clock=Clock())
     service.startService()

@@ -145,7 +145,7 @@ def test_stoppedBeforeItsStart(loop: EpollReactor) -> None:
 
 
 def test_stopIsOneForAll(loop: EpollReactor) -> None:
-    """Who else asks for the stop waits for the same end, and the deadline is the first caller's."""
+    """A second caller waits for the same end, and the deadline is the first caller's."""
     gate: Deferred[None] = Deferred()
     service = Told(loop, stop=gate)
     service.startService = lambda: service.note("start")  # type: ignore[method-assign]
