@@ -19,6 +19,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic
 
 import pytest
+import twisted.application.internet
+import twisted.application.service
+import twisted.application.strports
 import twisted.internet.address
 import twisted.internet.defer
 import twisted.internet.endpoints
@@ -148,6 +151,18 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
     # Their HTTPClient is deprecated: asking for it is a warning.
     ("http", twisted.web.http, "HTTPChannel HTTPFactory Request datetimeToLogString datetimeToString stringToDatetime"),
     ("http", twisted.web.http_headers, "Headers InvalidHeaderName"),
+    (
+        "service",
+        twisted.application.service,
+        "Application IProcess IService IServiceCollection MultiService Process Service loadApplication",
+    ),
+    (
+        "service.internet",
+        twisted.application.internet,
+        """ClientService CooperatorService MulticastServer SSLClient SSLServer StreamServerEndpointService TCPClient
+        TCPServer TimerService UDPServer UNIXClient UNIXDatagramClient UNIXDatagramServer UNIXServer backoffPolicy""",
+    ),
+    ("service.strports", twisted.application.strports, "listen service"),
 )
 
 # Modules of Twisted's whose every name is looked at, and ours of that name.
@@ -169,6 +184,9 @@ WHOLE: tuple[tuple[Any, str], ...] = (
     (twisted.internet.stdio, "stdio"),
     (twisted.web.http, "http"),
     (twisted.web.http_headers, "http"),
+    (twisted.application.service, "service"),
+    (twisted.application.internet, "service.internet"),
+    (twisted.application.strports, "service.strports"),
 )
 
 # Names of those that are not here, each with the reason. README says so too.
@@ -192,6 +210,8 @@ ABSENT: dict[str, str] = {
     "parse_qs": "urllib.parse has it, and `args` are parsed",
     "urlparse": "urllib.parse has it",
     "timegm": "calendar has it",
+    "IServiceMaker": "for plugins of twistd",
+    "ServiceMaker": "the same",
 }
 
 # The inner parts of Twisted's reactor and transports that show: nothing that an interface promises.
@@ -302,6 +322,14 @@ OWN_WORDS = frozenset({"MESSAGE"})
 # Members of a class, or parameters of a call, that are not Twisted's, each with the reason. A key is how the difference
 # reads, or begins.
 DIFFERENT: dict[str, str] = {
+    "service.loadApplication(filename, kind), Twisted's (": "an application is Python, and nothing is encrypted",
+    **{
+        f"service.internet.{name} has no volatile": "services are not pickled"
+        for name in (
+            *("TCPServer", "TCPClient", "SSLServer", "SSLClient", "UNIXServer", "UNIXClient", "UDPServer"),
+            *("MulticastServer", "UNIXDatagramServer", "UNIXDatagramClient", "TimerService"),
+        )
+    },
     "http.HTTPChannel.MAX_LENGTH": "8 KiB a line, of 16 KiB a head",
     "http.HTTPChannel.maxHeaders": "100, as a browser sends 20",
     "http.HTTPChannel.timeOut": "a channel without a factory has deadlines, too",

@@ -63,8 +63,8 @@ class Application(MultiService, Process):
         return f"<Application {self.name!r}>"
 
 
-def loadApplication(source: str | os.PathLike[str], kind: str = "python") -> Any:
-    """Return the application of `source`: the path of a file, `package.module`, or `package.module:name`.
+def loadApplication(filename: str | os.PathLike[str], kind: str = "python") -> Any:
+    """Return the application of `filename`: the path of a file, `package.module`, or `package.module:name`.
 
     A file or module without a name assigns `application`. That is a service, or a function without arguments that
     returns one. A text that ends in .tac or .py, or has a slash, or is the path of a file, is a path. The file is run
@@ -73,7 +73,7 @@ def loadApplication(source: str | os.PathLike[str], kind: str = "python") -> Any
     """
     if kind != "python":
         raise ValueError(f"applications are loaded from Python code, kind 'python', not from {kind!r}")
-    text = os.fspath(source)
+    text = os.fspath(filename)
     if text.endswith(SUFFIXES) or os.sep in text or os.path.isfile(text):
         return _checked(_member(_run(text), NAME, escaped(text)), escaped(text))
     moduleName, _, path = text.partition(":")
