@@ -11,40 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reactor.service import Totals
-
-
-def listenerOf(accepted: int = 0, **more: Any) -> dict[str, Any]:
-    return {
-        "addresses": ["tcp 127.0.0.1:7000"],
-        "open": 1,
-        "accepted": accepted,
-        "refused": {"denied": 2 * accepted},
-        "ended": {"done": 3 * accepted},
-        "linesIn": 10 * accepted,
-        "bytesIn": 100 * accepted,
-        "bytesOut": 1000 * accepted,
-        "overlong": 0,
-        "limited": {},
-        "outputOverflows": 0,
-        "pendingBytes": 5,
-        **more,
-    }
-
-
-def snapshotOf(pid: int = 100, accepted: int = 0, **more: Any) -> dict[str, Any]:
-    return {
-        "time": 1000.0,
-        "pid": pid,
-        "worker": 1,
-        "generation": 1,
-        "state": "ready",
-        "started": 900.0,
-        "loop": {"lag": 0.001, "lagMax": 0.01, "slowCallbacks": accepted, "cpuSeconds": 0.5, "rssBytes": 1000},
-        "listeners": {"syslog": listenerOf(accepted)},
-        "peers": [{"peer": "192.0.2.1", "open": 1, "lines": accepted, "bytes": 10 * accepted}],
-        "application": {"collect": {"kept": accepted}},
-        **more,
-    }
+from tests.support.statuses import listenerOf, snapshotOf
 
 
 def test_oneProcess() -> None:
