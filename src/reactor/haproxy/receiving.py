@@ -10,6 +10,7 @@ so the path of a line is the same too. Only a transport of another package keeps
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,7 +27,6 @@ from reactor.haproxy.trust import LOCAL, TrustedNetworks
 from reactor.interfaces import IDelayedCall, IProtocolFactory
 from reactor.policies.wrapping import ProtocolWrapper
 from reactor.protocol import Protocol, connectionDone
-from reactor.protocol.standins import StandIn
 from reactor.transports.handover import handOver, lowestOf, standFor
 
 log = getLogger("reactor.haproxy")
@@ -46,7 +46,7 @@ class HAProxyWrappingFactory:
     the ProxyHeader. getPeer() and getHost() return its addresses, or the real ones if it names none.
 
     - `trusted`: the networks to believe, see TrustedNetworks; by default those of this machine alone.
-    - `headerTimeout`: seconds for the whole header.
+    - `headerTimeout`: seconds for the whole header, more than 0.
     - `maxHeaderLength`: bytes of a header of version 2.
     - `versions`: the accepted ones.
 
@@ -65,6 +65,8 @@ class HAProxyWrappingFactory:
     ) -> None:
         checkFactory(wrappedFactory)
         checkSeconds(headerTimeout, "a headerTimeout")
+        if not 0 < headerTimeout < math.inf:
+            raise ValueError(f"a headerTimeout is a positive number of seconds, not {headerTimeout!r}")
         checkCount(maxHeaderLength, "a maxHeaderLength")
         self.wrappedFactory = wrappedFactory
         self.trusted = TrustedNetworks(trusted)
@@ -132,10 +134,14 @@ class HAProxyProtocolWrapper(ProtocolWrapper):
         return self.proxyHeader.destination or super().getHost()
 
 
-class HeaderReader(Protocol, StandIn):
-    """Reads the header of one connection, and gives way to the program's protocol."""
+class HeaderReader(Protocol):
+    """Reads the header of one connection, and gives way to the program's protocol.
+
+    On a transport of another package it stays, and `wrappedProtocol` is what stands behind it.
+    """
 
     transport: Any
+    wrappedProtocol: Any = None
 
     def __init__(self, factory: HAProxyWrappingFactory, addr: Any) -> None:
         self.factory = factory
@@ -159,8 +165,7 @@ class HeaderReader(Protocol, StandIn):
     def dataReceived(self, data: bytes) -> Any:
         """Take a part of the header; behind the header, on a transport of another package, pass data on."""
         if self._parser is None:
-            wrapped = self.__dict__.get("wrappedProtocol")
-            return None if wrapped is None else wrapped.dataReceived(data)
+            return None if self.wrappedProtocol is None else self.wrappedProtocol.dataReceived(data)
         try:
             found = self._parser.feed(data)
         except InvalidProxyHeader as error:
@@ -187,9 +192,8 @@ class HeaderReader(Protocol, StandIn):
     @goesOn
     def connectionLost(self, reason: Failure = connectionDone) -> Any:
         """Called once, last: passed on behind the header."""
-        wrapped = self.__dict__.get("wrappedProtocol")
-        if wrapped is not None:
-            return wrapped.connectionLost(reason)
+        if self.wrappedProtocol is not None:
+            return self.wrappedProtocol.connectionLost(reason)
         if self._parser is not None:
             self.factory.count(UNFINISHED, self._addr, "it has ended before a whole header")
             self._endWaiting()

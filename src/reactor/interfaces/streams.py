@@ -222,7 +222,8 @@ class IAnyTransport(ITCPTransport, ITLSTransport, ISSLTransport, IUNIXTransport,
 
     TCP, TLS and UNIX sockets each have a part of it: see ITCPTransport, ISSLTransport and IUNIXTransport. So no object
     provides it at run time, and a protocol for one of them needs no cast. `connector`, a Connector, and `hostname`, its
-    host, belong to a client's connection. `TLS` says whether it is one of TLS.
+    host, belong to a client's connection. `TLS` says whether it is one of TLS. `proxyHeader` is the ProxyHeader of
+    reactor.haproxy with which it has begun, or None.
     """
 
     TLS: bool
@@ -233,6 +234,7 @@ class IAnyTransport(ITCPTransport, ITLSTransport, ISSLTransport, IUNIXTransport,
     outputLimit: int
     producer: Any
     protocol: Any
+    proxyHeader: Any
     reactor: Any
     streamingProducer: bool
 

@@ -336,14 +336,14 @@ class TestEncoding:
     )
     def test_addressesThatNoHeaderNames(self, source: Any, destination: Any) -> None:
         for encode in (encodeV1, encodeV2):
-            with pytest.raises(ValueError):
+            with pytest.raises(ValueError, match=r"family|literal|port is"):
                 encode(source, destination)
 
     @pytest.mark.parametrize(
         "tlv", [(256, b""), (-1, b""), (1, bytes(65536)), (1, bytes(65530)), (names.UNIQUE_ID, bytes(129))]
     )
     def test_tlvsThatDoNotFit(self, tlv: tuple[int, bytes]) -> None:
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"TLV has|unique ID|has room"):
             encodeV2(CLIENT, SERVER, [tlv])
 
     def test_pathsThatDoNotFit(self) -> None:

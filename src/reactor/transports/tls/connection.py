@@ -33,6 +33,11 @@ class TLSConnection(TLSLayer):
         self.lower.bufferSize = size
 
     @property
+    def proxyHeader(self) -> Any:
+        """The ProxyHeader with which the connection has begun, before TLS or in it. None without the PROXY protocol."""
+        return getattr(self.lower, "proxyHeader", None)
+
+    @property
     def negotiatedProtocol(self) -> bytes | None:
         """The protocol that ALPN has agreed on (RFC 7301), None if there is none."""
         return self._engine.negotiatedProtocol
