@@ -81,11 +81,19 @@ from reactor._linetricks cimport (
     size_in,
     text_in,
 )
-from reactor._sending cimport announces_closing, closingCount, send_line, send_lines
+from reactor._sending cimport (
+    OutputBuffer,
+    Tally,
+    announces_closing,
+    closingCount,
+    send_line,
+    send_lines,
+    tally_lines,
+)
 
 from reactor._announcing import AnnouncingAttribute, announces, announcingFromTheStart
 from reactor._arguments import checkDelimiter
-from reactor._sending import Disconnectable, OutputBuffer
+from reactor._sending import Disconnectable
 
 SOURCE_HASH = LINE_SOURCE_HASH.decode("ascii")
 
@@ -97,6 +105,10 @@ cdef enum:
     SLOW = 3
     WATCHED = 4
     BATCHED = 5
+
+cdef enum:
+    WAITING = 1
+    COUNTED = 2
 
 # A read of at most this size is copied to a tail that is there rather than adopted beside it.
 cdef enum:
@@ -139,6 +151,7 @@ cdef class LineBuffer(Follower):
     # `closingCount` when the present read came.
     cdef unsigned int closingCountAtRead
     cdef unsigned char isBusy
+    # WAITING, if a handler's result is missing, and COUNTED, if a tally gets the lines.
     cdef unsigned char isWaiting
     cdef unsigned char strips
     cdef unsigned char skipping
@@ -226,11 +239,11 @@ cdef class LineBuffer(Follower):
 
     @property
     def waiting(self):
-        return self.isWaiting != 0
+        return self.isWaiting & WAITING != 0
 
     @waiting.setter
     def waiting(self, value):
-        self.isWaiting = 1 if value else 0
+        self.isWaiting = (self.isWaiting & COUNTED) | (WAITING if value else 0)
 
     @property
     def busy(self):
@@ -238,14 +251,20 @@ cdef class LineBuffer(Follower):
 
     @busy.setter
     def busy(self, value):
-        cdef PyObject *owner = self.owner
         self.isBusy = 1 if value else 0
         if not self.isBusy:
-            self.owner = NULL
-            if self.chunk is not None and self.pos == size_in(<PyObject *>self.chunk):
-                drop_chunk(self)
-            keep(<PyObject *>self, NULL)
-            Py_XDECREF(owner)
+            let_go(self)
+
+    def count(self, tally):
+        self.isWaiting |= COUNTED
+        (<Tally?>tally).source = <void *>self
+        (<Tally>tally).counted = self.lineCount
+
+    def finish(self, transport):
+        self.isBusy = 0
+        let_go(self)
+        if self.isWaiting & COUNTED:
+            tell_tally(self, transport)
 
     @property
     def exceeded(self):
@@ -336,7 +355,9 @@ cdef class LineBuffer(Follower):
 
     def receive(self, owner, data, transport):
         add_read(self, data)
-        if self.isBusy or self.isWaiting:
+        if self.isBusy or self.isWaiting & WAITING:
+            if self.isWaiting & COUNTED:
+                tell_tally(self, transport)
             return KEPT
         if self.skipping and not owner.paused:
             self.delimiter = owner.delimiter
@@ -394,6 +415,7 @@ cdef class LineBuffer(Follower):
                 drop_all(self)
             lines.whole = whole
             lines.end = end
+            lines.buffer = self
         return lines
 
     def refuse(self, owner):
@@ -416,6 +438,9 @@ cdef class Lines:
     cdef unsigned int announcementCountAtRead
     cdef unsigned int closingCountAtRead
     cdef unsigned char watches
+    # The buffer that counts the lines, until rest() has told it their number, and the number that iterating has given.
+    cdef LineBuffer buffer
+    cdef Py_ssize_t given
 
     def __dealloc__(self):
         keep(<PyObject *>self, NULL)
@@ -453,6 +478,7 @@ cdef class Lines:
             raise StopIteration
         line = next_line(<PyObject *>self, text_in(<PyObject *>self.whole) + self.pos, length)
         self.pos += length + size_in(<PyObject *>self.separator)
+        self.given += 1
         return LINE_OWNED(line)
 
     def rest(self):
@@ -465,6 +491,9 @@ cdef class Lines:
             length = length_of_next(self)
             rest.append(PyBytes_FromStringAndSize(PyBytes_AS_STRING(self.whole) + self.pos, length))
             self.pos += length + size_in(<PyObject *>self.separator)
+        buffer, self.buffer = self.buffer, None
+        if buffer is not None:
+            buffer.lineCount += self.given + len(rest)
         return rest
 
 
@@ -523,6 +552,34 @@ cdef inline PyObject *next_line(PyObject *source, const char *text, Py_ssize_t l
         line = line_new(text, length)
         keep(source, line)
     return line
+
+
+cdef inline void let_go(LineBuffer self) noexcept:
+    """The delivery of a read is over."""
+    cdef PyObject *owner = self.owner
+    self.owner = NULL
+    if self.chunk is not None and self.pos == size_in(<PyObject *>self.chunk):
+        drop_chunk(self)
+    keep(<PyObject *>self, NULL)
+    Py_XDECREF(owner)
+
+
+cdef int tell_tally(LineBuffer self, object transport) except -1:
+    """Count what has changed since the last time. It is done once a read, so a line costs nothing more."""
+    cdef Tally tally
+    cdef Py_ssize_t lines, more
+    if isinstance(transport, OutputBuffer):
+        tally = (<OutputBuffer>transport).tally
+    else:
+        found = getattr(transport, "tally", None)
+        tally = <Tally>found if isinstance(found, Tally) else None
+    if tally is not None and tally.source == <void *>self:
+        lines = self.lineCount - <Py_ssize_t>tally.counted
+        more = size_of(self) - <Py_ssize_t>tally.pending
+        if lines or more:
+            tally.counted = self.lineCount
+            tally_lines(tally, lines, more)
+    return 0
 
 
 cdef inline int how_to_go_on(LineBuffer self) noexcept:

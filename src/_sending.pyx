@@ -12,7 +12,15 @@ from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
 from reactor._announcing cimport is_plain
-from reactor._linetricks cimport LINE_SET_SIZE, LINE_SOURCE_HASH, LINE_TAG, PyList_GET_ITEM, size_in, text_in
+from reactor._linetricks cimport (
+    LINE_SET_SIZE,
+    LINE_SOURCE_HASH,
+    LINE_TAG,
+    PY_SSIZE_T_MAX,
+    PyList_GET_ITEM,
+    size_in,
+    text_in,
+)
 
 from reactor._arguments import checkDelimiter
 
@@ -57,6 +65,55 @@ cdef class Disconnectable:
         closingCount += 1
 
 
+cdef class Tally:
+    """What a connection has carried, and, through `whole`, what all of a listener have. reactor.linecore says more."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.maxPending = PY_SSIZE_T_MAX
+
+    def addRequest(self):
+        self.requests += 1
+        if self.whole is not None:
+            self.whole.requests += 1
+
+    def addOverlong(self):
+        self.overlong += 1
+        if self.whole is not None:
+            self.whole.overlong += 1
+
+    def leave(self):
+        if self.whole is not None:
+            self.whole.pending -= self.pending
+            self.whole = None
+
+    def ended(self, transport, reason):
+        pass
+
+    def _passedLimit(self):
+        pass
+
+
+cdef int tally_lines(Tally tally, Py_ssize_t lines, Py_ssize_t pending) except -1:
+    """Count `lines` more, and `pending` bytes more, or fewer, that have not been delivered."""
+    cdef Tally whole = tally.whole
+    tally.lines += lines
+    tally.pending += pending
+    if whole is not None:
+        whole.lines += lines
+        whole.pending += pending
+        if pending > 0 and whole.pending > whole.maxPending:
+            whole._passedLimit()
+    return 0
+
+
+cdef inline void tally_out(OutputBuffer self, Py_ssize_t count) noexcept:
+    """Count bytes that the kernel has taken."""
+    if self.countsBytes and self.tally is not None:
+        self.tally.bytesOut += count
+        if self.tally.whole is not None:
+            self.tally.whole.bytesOut += count
+
+
 cdef class OutputBuffer(Disconnectable):
     """Output that was written and not yet sent. reactor.linecore has the contract.
 
@@ -82,6 +139,14 @@ cdef class OutputBuffer(Disconnectable):
         if self._mark < 0:
             self._mark = highWater
 
+    def _received(self, bytes data):
+        if self._mark < 0:
+            self._mark = self.highWater
+        if self.tally is not None and self.countsBytes:
+            self.tally.bytesIn += PyBytes_GET_SIZE(data)
+            if self.tally.whole is not None:
+                self.tally.whole.bytesIn += PyBytes_GET_SIZE(data)
+
     def _front(self):
         if self.first is not None:
             return self.first
@@ -89,7 +154,11 @@ cdef class OutputBuffer(Disconnectable):
             self._mark = -1
         return self.gathered
 
+    def _sent(self, Py_ssize_t count):
+        tally_out(self, count)
+
     def _drop(self, Py_ssize_t count):
+        tally_out(self, count)
         if count < unsent_in(self):
             if count:
                 gather(self)

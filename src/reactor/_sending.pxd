@@ -22,7 +22,25 @@ cdef class Disconnectable:
     cdef bint isClosing
 
 
+cdef class Tally:
+    cdef public long long bytesIn
+    cdef public long long bytesOut
+    cdef public long long lines
+    cdef public long long requests
+    cdef public long long overlong
+    # Bytes of lines that have not been delivered, and the number of them above which `whole` calls _passedLimit().
+    cdef public long long pending
+    cdef public long long maxPending
+    cdef public Tally whole
+    # The LineBuffer that counts here, as its address, and how many of its lines have been counted.
+    cdef void *source
+    cdef Py_ssize_t counted
+
+
 cdef class OutputBuffer(Disconnectable):
+    cdef public Tally tally
+    cdef public bint countsBytes
+    cdef public Py_ssize_t highWater
     cdef bytes first
     cdef bytearray gathered
     # How many bytes `gathered` has memory for, as far as is known.
@@ -31,6 +49,7 @@ cdef class OutputBuffer(Disconnectable):
 
 
 cdef bint announces_closing(object transport) except -1
+cdef int tally_lines(Tally tally, Py_ssize_t lines, Py_ssize_t pending) except -1
 cdef bint finds_gathering(object transport) except -1
 cdef char *room_for(OutputBuffer self, Py_ssize_t size) except NULL
 cdef bytes ended(bytes line, PyObject *delimiter)

@@ -34,6 +34,7 @@ from reactor.linecore import (
     WATCHED,
     LineBuffer,
     Lines,
+    Tally,
     announces,
     announcingFromTheStart,
     checkLine,
@@ -57,6 +58,15 @@ LONE_SETTINGS = (*SETTINGS, "linesReceived")
 def checkOverlong(value: object) -> None:
     if value not in ("close", "skip"):
         raise ValueError(f'overlong must be "close" or "skip", not {value!r}')
+
+
+def countedBuffer(protocol: Any) -> LineBuffer:
+    """Return a new buffer for `protocol`, whose lines count for the tally of its transport, if that has one."""
+    buffer: LineBuffer = protocol._bufferClass()
+    tally = getattr(protocol.transport, "tally", None)
+    if isinstance(tally, Tally):
+        buffer.count(tally)
+    return buffer
 
 
 def isLost(transport: Any) -> bool:
@@ -203,7 +213,7 @@ class LineReceiver(Protocol):
         """
         buffer = self.__buffer
         if buffer is UNUSED:
-            buffer = self.__buffer = self._bufferClass()
+            buffer = self.__buffer = countedBuffer(self)
         how = buffer.receive(self, data, self.transport)
         if not how:
             return None
@@ -242,7 +252,7 @@ class LineReceiver(Protocol):
             explain(self, error)
             raise
         finally:
-            buffer.busy = False
+            buffer.finish(self.transport)
 
     def lineReceived(self, line: bytes) -> Any:
         """Called with each line, without its delimiter. A true result ends the delivery: the rest waits for more."""
@@ -421,6 +431,9 @@ class LineReceiver(Protocol):
         if self.overlong == "close":
             return False
         self.overlongCount += 1
+        tally = getattr(self.transport, "tally", None)
+        if isinstance(tally, Tally):
+            tally.addOverlong()
         return True
 
     def __close(self, buffer: LineBuffer, line: bytes = b"") -> Any:
@@ -516,7 +529,7 @@ class LineOnlyReceiver(Protocol):
         """Take data and deliver lines. The transport calls this. Return the result of lineLengthExceeded, if called."""
         buffer = self.__buffer
         if buffer is UNUSED:
-            buffer = self.__buffer = self._bufferClass()
+            buffer = self.__buffer = countedBuffer(self)
         try:
             lines = buffer.split(data, self.delimiter)
             if lines:
@@ -532,6 +545,8 @@ class LineOnlyReceiver(Protocol):
             if _isOurs(error):
                 checkConnected(self, "dataReceived", error)
             raise
+        finally:
+            buffer.finish(self.transport)
         return None
 
     def __heed(self, why: Any) -> Any:
@@ -576,6 +591,16 @@ class LineOnlyReceiver(Protocol):
     def lineLengthExceeded(self, line: bytes) -> Any:
         """Called with a line, or the beginning of one, of more than MAX_LENGTH bytes. Closes the connection."""
         return closeTooLong(self)
+
+    @property
+    def lineCount(self) -> int:
+        """The number of lines that have ended on this connection, those of the present read left out."""
+        return self.__buffer.lineCount
+
+    @property
+    def heldSize(self) -> int:
+        """The number of bytes of the line that has not ended."""
+        return len(self.__buffer)
 
     def takeUndelivered(self) -> bytes:
         """Return the received, undelivered bytes, and forget them. startTLS calls it: such bytes were plain."""

@@ -213,7 +213,7 @@ class StandardIO(DuplexStream):
 
     def dataReceived(self, data: bytes) -> None:
         """Deliver `data`, and send the protocol's new output."""
-        self._hold(self.highWater)
+        self._received(data)
         if (result := self.protocol.dataReceived(data)) is not None:
             self._beside(result)
         if self._front() is not None:

@@ -31,6 +31,8 @@ A LineBuffer belongs to one thread, and calls no code of its user. Its contract:
   `lineCount`: how many lines have ended so far, cut or skipped.
 - Each byte is searched once and copied a bounded number of times, whatever the cuts of the input.
 
+`finish(transport)` ends a delivery: `busy` is false then, and the tally of `transport` knows of the lines.
+
 LineReceiver alone uses the following. While `busy` or `waiting` is set, the buffer only collects. `receive(owner, data,
 transport)` feeds, and says how to go on. A line that is being skipped then ends at the `delimiter` of `owner`, unless
 `owner` is `paused`. The answer is KEPT if there is nothing to do now. Otherwise `receive` has set `busy`, and answers
@@ -65,10 +67,18 @@ Transports alone use `OutputBuffer`, a base class that gathers what is written:
 
 - `write(data)` takes what is in a bytes-like object (TypeError for others), and calls `_passedMark(size of data)` if
   more than `_mark` bytes then wait. `_mark` is -1 at first. `unsent` tells how many wait.
-- `_hold(highWater)` makes `_mark`, if that is negative, `highWater`.
+- `_hold(highWater)` makes `_mark`, if that is negative, `highWater`. `_received(data)` does it with the attribute of
+  that name, and counts the bytes of a read. `_sent(count)` counts bytes that were sent past the buffer.
 - `_front()` returns what waits, as one bytes object or bytearray, or None, and then `_mark` is -1 again. `_drop(count)`
   forgets the first `count` bytes of it, and returns whether nothing is left; if so, `_mark` is -1. `_discardOutput()`
   forgets all.
+
+`Tally` counts what a connection carries, as whole numbers: `bytesIn`, `bytesOut`, `lines`, `requests`, `overlong`, and
+`pending`, the bytes of lines that have not been delivered. A transport has one in `tally`, or None. It counts bytes if
+its `countsBytes` is true. `buffer.count(tally)` makes a LineBuffer the one that counts there. It does so once a read,
+in `finish(transport)`, so a line costs nothing. All of it counts for another one, too, if that is in `whole`; `leave()` takes `pending` from it, and ends that.
+It calls `_passedLimit()` of `whole` when more than `maxPending` of that are pending. A transport calls
+`ended(transport, reason)` at its end. These two are for subclasses.
 
 The base of OutputBuffer, `Disconnectable`, has nothing but `disconnecting`, false at first. Setting it is announced, so
 iteration for a protocol on such a transport can be WATCHED.
@@ -86,7 +96,8 @@ from reactor.linecore._sending import asBytes, checkLine
 IMPLEMENTATION = "pure"
 
 if TYPE_CHECKING:
-    from reactor._linebuf import Disconnectable, LineBuffer, Lines, OutputBuffer, announces, announcingFromTheStart
+    from reactor._linebuf import Disconnectable, LineBuffer, Lines, announces, announcingFromTheStart
+    from reactor._sending import OutputBuffer, Tally
 else:
     if os.environ.get("REACTOR_PURE") != "1":
         try:
@@ -94,10 +105,10 @@ else:
                 Disconnectable,
                 LineBuffer,
                 Lines,
-                OutputBuffer,
                 announces,
                 announcingFromTheStart,
             )
+            from reactor._sending import OutputBuffer, Tally
         except ImportError as error:
             # A pure build has no such file. A file that is there and cannot be used is a fault.
             if not isinstance(error, ModuleNotFoundError) or error.name != "reactor._linebuf":
@@ -107,7 +118,7 @@ else:
     if IMPLEMENTATION == "pure":
         from reactor.linecore._announcing import announces, announcingFromTheStart
         from reactor.linecore._pure import LineBuffer, Lines
-        from reactor.linecore._sending import Disconnectable, OutputBuffer
+        from reactor.linecore._sending import Disconnectable, OutputBuffer, Tally
 
 __all__ = [
     "BATCHED",
@@ -122,6 +133,7 @@ __all__ = [
     "LineBuffer",
     "Lines",
     "OutputBuffer",
+    "Tally",
     "announces",
     "announcingFromTheStart",
     "asBytes",

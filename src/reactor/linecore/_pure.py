@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Self
 
 from reactor._arguments import checkDelimiter
-from reactor.linecore._sending import sendLine, sendLines
+from reactor.linecore._sending import Tally, sendLine, sendLines, tallyLines
 
 KEPT: Final = 0
 FAST: Final = 1
@@ -53,6 +53,7 @@ class LineBuffer:
     """Bytes go in as they were read, lines come out. The package's docstring is the contract."""
 
     __slots__ = (
+        "_counts",
         "_data",
         "_delimiter",
         "_pos",
@@ -77,6 +78,25 @@ class LineBuffer:
         self.lineCount = 0
         self.busy = False
         self.waiting = False
+        self._counts = False
+
+    def count(self, tally: Tally) -> None:
+        self._counts = True
+        tally.source = id(self)
+        tally.counted = self.lineCount
+
+    def finish(self, transport: object) -> None:
+        self.busy = False
+        if self._counts:
+            self._tell(transport)
+
+    def _tell(self, transport: object) -> None:
+        tally = getattr(transport, "tally", None)
+        if isinstance(tally, Tally) and tally.source == id(self):
+            lines, more = self.lineCount - tally.counted, len(self._data) - self._pos - tally.pending
+            if lines or more:
+                tally.counted = self.lineCount
+                tallyLines(tally, lines, more)
 
     @property
     def delimiter(self) -> bytes:
@@ -222,6 +242,8 @@ class LineBuffer:
     def receive(self, owner: Any, data: bytes | bytearray | memoryview, transport: object) -> int:
         self._add(data)
         if self.busy or self.waiting:
+            if self._counts:
+                self._tell(transport)
             return KEPT
         if self._skipping and not owner.paused:
             self.delimiter = owner.delimiter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -40,17 +41,92 @@ class Disconnectable:
         return self
 
 
+class Tally:
+    """What a connection has carried, and, through `whole`, what all of a listener have. The package's says more."""
+
+    __slots__ = (
+        "bytesIn",
+        "bytesOut",
+        "counted",
+        "lines",
+        "maxPending",
+        "overlong",
+        "pending",
+        "requests",
+        "source",
+        "whole",
+    )
+
+    bytesIn: int
+    bytesOut: int
+    lines: int
+    requests: int
+    overlong: int
+    pending: int
+    maxPending: int
+    whole: Tally | None
+    counted: int
+    source: int
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        self.bytesIn = self.bytesOut = self.lines = self.requests = self.overlong = self.pending = 0
+        self.maxPending = sys.maxsize
+        self.whole = None
+        self.counted = self.source = 0
+        return self
+
+    def addRequest(self) -> None:
+        self.requests += 1
+        if self.whole is not None:
+            self.whole.requests += 1
+
+    def addOverlong(self) -> None:
+        self.overlong += 1
+        if self.whole is not None:
+            self.whole.overlong += 1
+
+    def leave(self) -> None:
+        if self.whole is not None:
+            self.whole.pending -= self.pending
+            self.whole = None
+
+    def ended(self, transport: Any, reason: Any) -> None:
+        pass
+
+    def _passedLimit(self) -> None:
+        pass
+
+
+def tallyLines(tally: Tally, lines: int, pending: int) -> None:
+    """Count `lines` more, and `pending` bytes more, or fewer, that have not been delivered."""
+    tally.lines += lines
+    tally.pending += pending
+    whole = tally.whole
+    if whole is not None:
+        whole.lines += lines
+        whole.pending += pending
+        if pending > 0 and whole.pending > whole.maxPending:
+            whole._passedLimit()
+
+
 class OutputBuffer(Disconnectable):
     """Bytes that were written and not yet sent. The package's docstring is the contract."""
 
-    __slots__ = ("_mark", "_waiting")
+    __slots__ = ("_mark", "_waiting", "countsBytes", "highWater", "tally")
     _mark: int
     _waiting: bytes | bytearray
+    tally: Tally | None
+    countsBytes: bool
+    highWater: int
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self._waiting = b""
         self._mark = -1
+        self.tally = None
+        self.countsBytes = False
+        self.highWater = 0
         return self
 
     @property
@@ -72,6 +148,22 @@ class OutputBuffer(Disconnectable):
         if self._mark < 0:
             self._mark = highWater
 
+    def _received(self, data: bytes) -> None:
+        if self._mark < 0:
+            self._mark = self.highWater
+        tally = self.tally
+        if tally is not None and self.countsBytes:
+            tally.bytesIn += len(data)
+            if tally.whole is not None:
+                tally.whole.bytesIn += len(data)
+
+    def _sent(self, count: int) -> None:
+        tally = self.tally
+        if tally is not None and self.countsBytes:
+            tally.bytesOut += count
+            if tally.whole is not None:
+                tally.whole.bytesOut += count
+
     def _front(self) -> bytes | bytearray | None:
         if not self._waiting:
             self._mark = -1
@@ -79,6 +171,8 @@ class OutputBuffer(Disconnectable):
         return self._waiting
 
     def _drop(self, count: int) -> bool:
+        if self.tally is not None:
+            self._sent(count)
         if count < len(self._waiting):
             if count:
                 del self._gathered()[:count]

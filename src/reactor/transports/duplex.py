@@ -184,6 +184,9 @@ class DuplexStream(OutputStream):
                 self.reactor.reportFailure(failureOf(error), "connectionLost of", self)
                 if mayGoOn(protocol, "connectionLost"):  # that of TLS, or of a wrapper
                     protocol.connectionLost(reason)
+        tally = self.tally
+        if tally is not None:
+            tally.ended(self, reason)
         ended = self.ended
         if ended is not None:
             self._tellFollower(ended, reason)

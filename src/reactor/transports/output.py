@@ -62,7 +62,6 @@ class OutputStream(OutputBuffer):
         "_writeHalf",
         "_writing",
         "disconnected",
-        "highWater",
         "outputLimit",
         "producer",
         "producerPaused",
@@ -218,6 +217,8 @@ class OutputStream(OutputBuffer):
         except OSError:
             self._writeAndFlush(data)  # the error will come again, where all that must be kept is kept
             return
+        if self.tally is not None:
+            self._sent(sent)
         if sent < len(data):
             self._hold(self.highWater)
             self.write(data[sent:])

@@ -145,6 +145,7 @@ def _copyOf(connection: Connection) -> Connection:
         setattr(other, name, getattr(connection, name))
     if hasattr(connection, "__dict__"):  # a program's own class
         vars(other).update(vars(connection))
+    other.tally, other.countsBytes, other.highWater = connection.tally, connection.countsBytes, connection.highWater
     other._mark = UNLIMITED  # so that the write asks for no flush yet
     other.write(connection._front() or b"")
     other._mark = connection._mark

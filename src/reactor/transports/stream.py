@@ -175,7 +175,7 @@ class Connection(DuplexStream):
         if not data:
             self._readEnded()
             return
-        self._hold(self.highWater)
+        self._received(data)
         result = self.protocol.dataReceived(data)
         if result is not None:
             self._beside(result)

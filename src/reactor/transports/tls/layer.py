@@ -387,6 +387,9 @@ class TLSLayer(TLSOutput):
                 ended(reason)  # a Connector's goes on if it is called again with the same reason
         elif failed is not None:
             failed(self, reason)
+        tally = self.tally
+        if tally is not None:
+            tally.ended(self, reason)
         self._failed = self._ended = None
         self.protocol = None  # breaks the cycle with protocol.transport, which stays
         self.disconnecting = True  # see DuplexStream._end
