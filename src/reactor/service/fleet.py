@@ -58,7 +58,7 @@ class Fleet:
     ) -> None:
         self.plan = Plan(None)
         self.workers = 0
-        self.generation = 0
+        self.generation = self._newest = 0  # that which serves, and the last one that was begun
         self.isStopping = self.hasEnded = False
         self.members: list[Member] = []  # every process that has not ended
         self.serving: dict[int, Member] = {}
@@ -76,6 +76,7 @@ class Fleet:
         self._error: str | None = None
         self._newcomers: dict[int, Member] | None = None  # of the reload under way
         self._newPlan = self.plan
+        self._waitingPlan: Plan | None = None
         self._waiting: list[Callable[[], None]] = []
 
     @property
@@ -92,15 +93,17 @@ class Fleet:
             self._fill(number)
 
     def reload(self, plan: Plan) -> None:
-        """Replace all processes by those of `plan`. There must be no reload under way."""
-        assert not self.isReloading
+        """Replace all processes by those of `plan`. During a reload, it waits, and only the last such plan counts."""
         if self.isStopping:
             return
-        self.generation += 1
+        if self.isReloading:
+            self._waitingPlan = plan
+            return
+        self._newest += 1
         self._newPlan = plan
         self._newcomers = {}
         for number in range(plan.workers):
-            self._newcomers[number] = self._begin(number, plan, plan.workers)
+            self._newcomers[number] = self._begin(number, plan, plan.workers, self._newest)
 
     def more(self) -> None:
         """Add a position."""
@@ -229,9 +232,9 @@ class Fleet:
 
     # Processes.
 
-    def _begin(self, number: int, plan: Plan, workers: int) -> Member:
+    def _begin(self, number: int, plan: Plan, workers: int, generation: int) -> Member:
         """Start a process of `plan`, one of `workers`. If the system cannot, that is its end."""
-        member = Member(number, self.generation, plan, workers)
+        member = Member(number, generation, plan, workers)
         self.members.append(member)
         self._await(member, Phase.STARTING, self._startTimeout, "was not ready in time")
         try:
@@ -295,7 +298,7 @@ class Fleet:
         if self.isStopping or number >= self.workers:
             return
         if number not in self.serving:
-            self.serving[number] = self._begin(number, self.plan, self.workers)
+            self.serving[number] = self._begin(number, self.plan, self.workers, self.generation)
         else:
             self._replaceRetired(number)
 
@@ -322,7 +325,7 @@ class Fleet:
         if self.isReloading or number in self.successors or number in self._restarts:
             return
         log.info("%s retires", member)
-        self.successors[number] = self._begin(number, self.plan, self.workers)
+        self.successors[number] = self._begin(number, self.plan, self.workers, self.generation)
 
     def _countFailure(self, member: Member) -> None:
         """Count a process that has not lived, and give up after too many."""
@@ -371,25 +374,29 @@ class Fleet:
                 self._cancelRestart(number)
             leaving = [*self.serving.values(), *self.successors.values()]
             self.serving, self.successors = newcomers, {}
-            self.plan, self.workers = self._newPlan, len(newcomers)
+            self.plan, self.workers, self.generation = self._newPlan, len(newcomers), self._newest
             self._failures.clear()
             self._watcher.fleetReloaded(self.plan)
             self._tellReady()
         else:
             leaving = list(newcomers.values())
-            self._watcher.reloadFailed(self._newPlan, why)
             self._cover()
+            self._watcher.reloadFailed(self._newPlan, why)
         for member in leaving:
             self._drain(member)
         waiting, self._waiting = self._waiting, []
         for wish in waiting:
             wish()
+        plan, self._waitingPlan = self._waitingPlan, None
+        if plan is not None:
+            self.reload(plan)
         for number in list(self.serving):
             self._replaceRetired(number)
 
     def _endDecisions(self) -> None:
         self.isStopping = True
         self._newcomers = None
+        self._waitingPlan = None
         self._waiting.clear()
         self.serving.clear()
         self.successors.clear()

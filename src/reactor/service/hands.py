@@ -83,6 +83,23 @@ class ProcessHands:
         for process in self._processes.values():
             process.report(message)
 
+    def keepSlots(self) -> None:
+        """Keep a socket for each worker of the present plan: it has been in use."""
+        for place in cast(Program, self.fleet.plan.setup).sockets.values():
+            group = self._groups[place]
+            group.kept = max(group.kept, min(self.fleet.workers, len(group)))
+
+    def closeUnused(self) -> None:
+        """Close sockets that a failed reload has opened, once no process has them."""
+        if self.fleet.isReloading:
+            return
+        used: dict[Place, int] = {}
+        for member, process in self._processes.items():
+            for name, place in cast(Program, member.plan.setup).sockets.items():
+                used[place] = max(used.get(place, 0), *(slot + 1 for slot in process.slots[name]))
+        for place in self.places():
+            self._groups[place].shrink(used.get(place, 0))
+
     # As members.Hands.
 
     def start(self, member: Member) -> None:
@@ -106,6 +123,8 @@ class ProcessHands:
         )
         process.slots = slots
         self._processes[member] = process
+        if not self.fleet.isReloading:
+            self.keepSlots()
         log.debug("%s has started, process %d", member, process.pid)
 
     def drain(self, member: Member, grace: float) -> None:
@@ -139,6 +158,7 @@ class ProcessHands:
             for slot in group.slotsOf(member.number, workers):
                 if group.spreads and slot not in process.slots[name]:
                     process.slots[name].add(slot)
+                    group.kept = max(group.kept, slot + 1)
                     process.order({"order": "take", "name": name}, group[slot].fileno())
 
     def canCover(self, member: Member) -> bool:
@@ -173,7 +193,9 @@ class ProcessHands:
         event = message.get("event")
         if event == "beat":
             self.fleet.beat(member)
-            self._counted(message.get("snapshot") or {})
+            snapshot = message.get("snapshot")
+            if isinstance(snapshot, dict):
+                self._counted(snapshot)
         elif event == "ready":
             if (process := self._processes.get(member)) is not None:
                 process.takes = bool(message.get("takes"))

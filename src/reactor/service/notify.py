@@ -99,10 +99,6 @@ class Notifier:
         """MAINPID=: another process is the main one from now on. This one may tell, as long as it is that."""
         return self.send(MAINPID=pid)
 
-    def extendTimeout(self, seconds: float) -> bool:
-        """EXTEND_TIMEOUT_USEC=: the start, or the stop, takes up to `seconds` from now."""
-        return self.send(EXTEND_TIMEOUT_USEC=int(seconds * 1e6))
-
     def startBeating(self, clock: IReactorTime) -> None:
         """Send WATCHDOG=1 at half of `watchdog`, if there is one, from the loop of `clock`. So a stuck loop shows."""
         if self._name is None or self.watchdog is None or self._beating is not None:

@@ -98,7 +98,8 @@ def _counted(backlog: int) -> int:
 class Group:
     """The sockets of a place. They are open from the constructor on until `close`.
 
-    `spreads` tells whether each slot has a socket of its own. `len()` is the number of sockets.
+    `spreads` tells whether each slot has a socket of its own. `len()` is the number of sockets. The first `kept` of
+    them have been in use, so shrink() leaves them.
     """
 
     def __init__(self, place: Place, slots: int = 1) -> None:
@@ -107,6 +108,7 @@ class Group:
         self._bound: BoundPath | None = None
         self._sockets: list[socket.socket] = []
         self._refused = False
+        self.kept = 1
         self.spreads = place.kind in (TCP, UDP)
         try:
             self._sockets.append(self._first())
@@ -141,6 +143,11 @@ class Group:
             except OSError as error:
                 self._refused = True
                 log.warning("no more sockets for %s, workers share those that are there: %s", self.place, error)
+
+    def shrink(self, used: int) -> None:
+        """Close the sockets that were never in use, and are not among the first `used`."""
+        while len(self) > max(used, self.kept):
+            self._sockets.pop().close()
 
     def slotsOf(self, position: int, workers: int) -> list[int]:
         """Return the slots of the worker `position` of `workers`."""
@@ -209,17 +216,21 @@ class Groups:
     def __contains__(self, place: Place) -> bool:
         return place in self._groups
 
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self._groups)
+
     def __len__(self) -> int:
         return len(self._groups)
 
     def open(self, places: Iterable[Place], slots: int) -> None:
-        """Open the places that are not open, each with `slots` slots. On CannotListenError, all is as before."""
+        """Open the places that are not open, each with `slots` slots. On CannotListenError, all is as before.
+
+        The others grow when a worker needs more.
+        """
         opened: list[Place] = []
         try:
             for place in places:
-                if place in self._groups:
-                    self._groups[place].grow(slots)
-                else:
+                if place not in self._groups:
                     self._groups[place] = Group(place, slots)
                     opened.append(place)
         except BaseException:

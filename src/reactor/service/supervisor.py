@@ -29,6 +29,7 @@ log = getLogger("reactor.service")
 
 GRACE_TIME = 5.0
 ADMIN_GRACE = 1.0
+ADMIN_LEEWAY = 0.2  # seconds that the admin process stays beyond the grace of the workers
 STATUS_INTERVAL = 1.0
 
 
@@ -172,9 +173,12 @@ class Supervisor:
             if self._admin is not None:
                 self._admin.hands.fleet.hurry()
             return
-        log.info("the workers end in order, in %g s", self.configuration.grace)
+        grace = self.configuration.grace
+        log.info("the workers end in order, in %g s", grace)
         self._workers.fleet.stop()
         self._beginEnd()
+        if self._admin is not None:
+            self._reactor.callLater(grace + ADMIN_LEEWAY, self._admin.hands.fleet.hurry)
 
     def reload(self) -> None:
         """Replace all workers by new ones, with fresh code and the new configuration. HUP calls it.
@@ -187,7 +191,8 @@ class Supervisor:
         if fleet.isReloading:
             self._mustReload = True
             return
-        self._notifier.reloading("reloading")
+        if self._state == "ready":
+            self._notifier.reloading("reloading")
         try:
             found = self.configuration if self._reconfigure is None else self._reconfigure(self.configuration)
             if not isinstance(found, Configuration):
@@ -231,12 +236,13 @@ class Supervisor:
 
     def fleetReloaded(self, plan: Plan) -> None:
         """See members.Watcher."""
-        before, self.configuration = self.configuration, self._next
+        self.configuration = self._next
         self.reloads += 1
+        self._workers.keepSlots()
         log.info("reloaded: %s, the old ones drain", self._summary())
         if self._state == "ready":
             self._notifier.ready(self._summary())
-        self._reloadAdmin(before.admin)
+        self._reloadAdmin()
         self._reloadAgain()
 
     def reloadFailed(self, plan: Plan, reason: str) -> None:
@@ -256,7 +262,7 @@ class Supervisor:
         if self._admin is None:
             self.adminEnded()
         else:
-            self._admin.hands.fleet.stop()
+            self._admin.hands.fleet.hurry()  # it has nothing to finish
 
     # The course of things.
 
@@ -276,14 +282,14 @@ class Supervisor:
             self._admin = _Admin(self._reactor, self._groups, self, self._options)
             self._admin.hands.fleet.start(Plan(self.configuration.admin, 1, ADMIN_GRACE))
 
-    def _reloadAdmin(self, before: Program | None) -> None:
+    def _reloadAdmin(self) -> None:
         """Replace the admin process, too. If the new one fails, the old one stays."""
         admin = self._admin
         if admin is None:
             self._startAdmin()
         elif self.configuration.admin is None:
             admin.hands.fleet.stop()
-        elif not admin.hands.fleet.isReloading:
+        else:
             admin.hands.fleet.reload(Plan(self.configuration.admin, 1, ADMIN_GRACE))
 
     def _reloadFailed(self, reason: str, error: Exception | None = None) -> None:
@@ -308,8 +314,10 @@ class Supervisor:
     def adminEnded(self) -> None:
         """No admin process is left: that is the end, unless only the admin was given up."""
         self._admin = None
-        if not self._workers.fleet.hasEnded:
+        if not self._workers.fleet.isStopping:
+            self._startAdmin()  # a reload meanwhile may want one again
             self._closeUnused()
+        if not self._workers.fleet.hasEnded:
             return
         self._notifier.stopBeating()
         if self._telling.running:
@@ -337,6 +345,7 @@ class Supervisor:
         if self._next.admin is not None:
             wanted |= set(self._next.admin.sockets.values())
         self._groups.keep(wanted)
+        self._workers.closeUnused()
 
     def _summary(self) -> str:
         count = len(self._workers.fleet.serving)

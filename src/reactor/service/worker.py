@@ -193,6 +193,7 @@ class Worker:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._reactor.addSignalHandler(number, self._terminated)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the reactor runs, and its files are as new as the process
         self._reactor.addSignalHandler(signal.SIGUSR1, self._reopen)
 
     def _terminated(self) -> None:
@@ -290,9 +291,8 @@ class Worker:
     def _left(self) -> None:
         """The channel has ended: with the supervisor, or with our own reactor."""
         self._isAlone = True
-        if not self.isDraining and self._reactor.running:
+        if not self.isDraining and (self._reactor._mayStop or not self._reactor.running):
             log.warning("the supervisor has ended, so this worker ends, too")
-        if not self.isDraining:
             self._drain(self._grace)
 
     # Reports.
