@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,7 +35,9 @@ class Page:
     """One page. `console` has its errors and warnings, `requests` the addresses that it has asked for."""
 
     def __init__(self, address: str) -> None:
-        self._socket: ClientConnection = connect(address, max_size=None, max_queue=None, ping_interval=None, proxy=None)
+        self._stack = ExitStack()
+        waits: dict[str, Any] = {"max_size": None, "max_queue": None, "ping_interval": None, "proxy": None}
+        self._socket: ClientConnection = self._stack.enter_context(connect(address, **waits))
         self._numbers = itertools.count(1)
         self.console: list[str] = []
         self.requests: list[str] = []
@@ -112,7 +115,7 @@ class Page:
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def close(self) -> None:
-        self._socket.close()
+        self._stack.close()
 
 
 class Browser:
@@ -145,13 +148,19 @@ class Browser:
         self._pages.append(page)
         return page
 
+    def closePages(self) -> None:
+        """Close all pages of this object, so that they ask for nothing more."""
+        while self._pages:
+            page = self._pages.pop()
+            page.call("Page.close")
+            page.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for page in self._pages:
-            page.close()
+        self.closePages()
         self._process.terminate()
         self._process.wait(DEADLINE)
