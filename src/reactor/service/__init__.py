@@ -1,4 +1,4 @@
-"""Servers in production: ports and connections with limits, several processes, and an end in order.
+"""Servers in production: ports with limits, several processes, an end in order, and the services of Twisted's programs.
 
 - `Server`, `Listener`: several listeners, their counters, and the end in order.
 - `Limits`: what a listener lets in; `Keepalive`: how the kernel probes a silent peer.
@@ -7,9 +7,6 @@
 - `Worker`: one of these processes. `Totals`: the sum of their snapshots.
 - `Notifier`: what a service tells systemd.
 - `Identity`, `identityOf`, `PrivilegeError`: giving up root.
-"""Servers in production: ports and connections with limits, an end in order, and the services of Twisted's programs.
-
-- `Server`: ports of one factory, the sweep of idle connections, and the end in order.
 - `Service`, `MultiService`: parts of a program that start and stop. `Application` is the one at the top.
 - `TCPServer`, `StreamServerEndpointService`, `ClientService`, `TimerService` and the like: services for ports,
   connections and repeated calls. `strports.service` makes one from a text.
@@ -19,37 +16,10 @@
 from __future__ import annotations
 
 from reactor._faces import publish
-from reactor.service.hands import Program
-from reactor.service.limits import Keepalive, Limits
-from reactor.service.listener import Listener
-from reactor.service.notify import Notifier
-from reactor.service.privileges import Identity, PrivilegeError, identityOf
-from reactor.service.records import ConnectionRecord
-from reactor.service.reuse import Place
-from reactor.service.server import Server
-from reactor.service.summing import Totals
-from reactor.service.supervisor import Configuration, Supervisor
-from reactor.service.worker import Worker
-
-__all__ = [
-    "Configuration",
-    "ConnectionRecord",
-    "Identity",
-    "Keepalive",
-    "Limits",
-    "Listener",
-    "Notifier",
-    "Place",
-    "PrivilegeError",
-    "Program",
-    "Server",
-    "Supervisor",
-    "Totals",
-    "Worker",
-    "identityOf",
 from reactor.service import strports
 from reactor.service.application import Application, ApplicationError, IProcess, Process, loadApplication
 from reactor.service.clientservice import ClientService, backoffPolicy
+from reactor.service.hands import Program
 from reactor.service.internet import (
     CooperatorService,
     MulticastServer,
@@ -65,36 +35,59 @@ from reactor.service.internet import (
     UNIXDatagramServer,
     UNIXServer,
 )
+from reactor.service.limits import Keepalive, Limits
+from reactor.service.listener import Listener
+from reactor.service.notify import Notifier
+from reactor.service.privileges import Identity, PrivilegeError, identityOf
+from reactor.service.records import ConnectionRecord
+from reactor.service.reuse import Place
 from reactor.service.running import ServiceRunner, runService
 from reactor.service.server import Server
 from reactor.service.services import IService, IServiceCollection, MultiService, Service
+from reactor.service.summing import Totals
+from reactor.service.supervisor import Configuration, Supervisor
+from reactor.service.worker import Worker
 
 __all__ = [
     "Application",
     "ApplicationError",
     "ClientService",
+    "Configuration",
+    "ConnectionRecord",
     "CooperatorService",
     "IProcess",
     "IService",
     "IServiceCollection",
+    "Identity",
+    "Keepalive",
+    "Limits",
+    "Listener",
     "MultiService",
     "MulticastServer",
+    "Notifier",
+    "Place",
+    "PrivilegeError",
     "Process",
+    "Program",
     "SSLClient",
     "SSLServer",
     "Server",
     "Service",
     "ServiceRunner",
     "StreamServerEndpointService",
+    "Supervisor",
     "TCPClient",
     "TCPServer",
     "TimerService",
+    "Totals",
     "UDPServer",
     "UNIXClient",
     "UNIXDatagramClient",
     "UNIXDatagramServer",
     "UNIXServer",
+    "Worker",
     "backoffPolicy",
+    "identityOf",
     "loadApplication",
     "runService",
     "strports",

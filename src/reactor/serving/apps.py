@@ -19,11 +19,10 @@ from reactor.linereceiver import LineReceiver
 from reactor.protocol import Factory, ServerFactory
 from reactor.serving.chat import Room
 from reactor.serving.collect import Collection
+from reactor.serving.collecting.settings import CollectSettings, makeCollection
 from reactor.serving.echo import Echo
 from reactor.serving.errors import USAGE, CommandError, reasonOf
-from reactor.serving.framing import LF, Framing
-from reactor.serving.linefile import openOutput
-from reactor.serving.values import DELIMITERS, SAME, Delimiter
+from reactor.serving.values import Delimiter
 from reactor.serving.web import filesFactory, handlerFactory, webFactoryOf
 
 BUILT_IN = ("echo", "chat", "collect", "files")
@@ -67,18 +66,21 @@ def makeApplication(
     output: str | None,
     fail: Callable[[CommandError], object],
     reactor: Any = None,
-    outputDelimiter: str | None = None,
     root: str | None = None,
     http: str | None = None,
     arguments: Mapping[str, Any] | None = None,
     inherited: Mapping[str, Any] | None = None,
+    collecting: CollectSettings | None = None,
+    shared: bool = False,
+    listener: str = "",
 ) -> Application:
     """Return the application called `name`, with `settings` for its lines. CommandError if there is none.
 
     `fail` is called later, with a CommandError, if the application cannot go on. `reactor` writes the waiting output of
     collect. `root` is the directory of files. `http` is the name of a handler; then `name` is None. `arguments` are
     keyword arguments for an application that is not built in. `inherited` are more settings for its lines, which an
-    application without lines does without.
+    application without lines does without. `collecting` has the settings of collect, and `listener` is the name of the
+    place in its lines of JSON. `shared`: other processes of this server have the same output.
     """
     if http is not None and name is not None:
         raise CommandError("--http names the application: leave out APP", USAGE)
@@ -88,8 +90,6 @@ def makeApplication(
         name = "echo" if http is None else http
     if root is not None and name != "files":
         raise CommandError("--root is for files only", USAGE)
-    if outputDelimiter is not None and name != "collect":
-        raise CommandError("--output-delimiter is for collect only", USAGE)
     if (output is not None) != (name == "collect"):
         raise CommandError("collect needs --output FILE" if output is None else "--output is for collect only", USAGE)
     everything = {**(inherited or {}), **settings}
@@ -100,9 +100,13 @@ def makeApplication(
     if name == "chat":
         return Application(tuned(Room(), everything), None, "nc {place}")
     if output is not None:
-        file = openOutput(output, framingOf(everything.get("delimiter", LF), outputDelimiter), reactor)
-        collection = tuned(Collection(file, fail), everything)
-        return Application(collection, None, HINTS["collect"], file.close, collection)
+        delimiter = everything.get("delimiter")
+        settled = collecting or CollectSettings()
+        collection = makeCollection(reactor, output, settled, delimiter, fail, shared, listener)
+        tuned(collection, everything)
+        return Application(
+            collection, None, HINTS["collect"], collection.output.close, collection.reopen, collection=collection
+        )
     if name == "files":
         return _webApplication(filesFactory(root), name, settings)
     found = findApplication(name)
@@ -136,13 +140,6 @@ def _webApplication(factory: Any, name: str, settings: dict[str, Any]) -> Applic
 def hintOf(app: str | None, http: str | None) -> str:
     """Return the command to try an application that is not imported here. See Application."""
     return CURL if http is not None else HINTS.get(app or "echo", "nc {place}")
-
-
-def framingOf(incoming: bytes, chosen: str | None) -> Framing:
-    """Return the framing of collect's file: `incoming` ends the clients' lines, `chosen` is --output-delimiter."""
-    if chosen is None:
-        return Framing(incoming)
-    return Framing(incoming, incoming if chosen == SAME else DELIMITERS[chosen].delimiter)
 
 
 def tuned(factory: Any, settings: dict[str, Any]) -> Any:

@@ -9,12 +9,15 @@ from typing import Any
 
 from reactor.endpoints.strings import serverArguments
 from reactor.serving.apps import BUILT_IN, LINE_OPTIONS, checkHandlerName, splitName
+from reactor.serving.collecting.places import datagramPlace
+from reactor.serving.collecting.settings import OPTIONS, CollectSettings, checkSettings
 from reactor.serving.errors import CommandError, reasonOf
 from reactor.serving.settings import CHOICE
 from reactor.serving.sources import Given, Mistake, Source
 
 # Keys that belong to one built-in application.
-OF_APPLICATION = {"root": "files", "output": "collect", "output-delimiter": "collect"}
+OF_COLLECT = ("output", *(name.replace("_", "-") for name in OPTIONS))
+OF_APPLICATION = {"root": "files", **dict.fromkeys(OF_COLLECT, "collect")}
 OF_LINES = ("delimiter", "max-line", "overlong")
 OF_TLS = ("key", "client-ca", "tls-minimum", "session-tickets")
 OF_WORKERS = ("watchdog", "max-lines", "max-lifetime")
@@ -93,18 +96,36 @@ def _ofApplication(place: Source, isOnly: bool) -> Iterator[Mistake]:
             yield Mistake(_before(given), str(error))
             return
     for key, application in OF_APPLICATION.items():
-        if key in place and name != application and (isOnly or place[key].isOwn):
+        isGiven = key in place and place[key].value is not False
+        if isGiven and name != application and (isOnly or place[key].isOwn):
             yield Mistake("", f"{place[key].place} is for {application} only")
     at = _before(chosen[0]) if chosen else ""
     if name == "collect" and "output" not in place:
         yield Mistake(at, "collect needs --output FILE" if not at else "collect needs output, a file")
     if name == "files" and "root" not in place:
         yield Mistake(at, "files needs --root DIR" if not at else "files needs root, a directory")
+    if name == "collect" and "output" in place:
+        yield from _ofCollect(place, at)
     isWeb = name == "files" or "http" in place
     if isWeb and any(key in place and (isOnly or place[key].isOwn) for key in OF_LINES):
         yield Mistake(at, f"{LINE_OPTIONS} are for servers of lines, and {name} serves HTTP")
     if "arguments" in place and (name in BUILT_IN or not chosen):
         yield Mistake(place["arguments"].place, f"{name} takes no arguments")
+
+
+def _ofCollect(place: Source, at: str) -> Iterator[Mistake]:
+    """Find settings of collect that exclude each other."""
+    delimiter = place["delimiter"].value.delimiter if "delimiter" in place else None
+    try:
+        checkSettings(collectSettingsOf(place), place["output"].value, delimiter)
+    except CommandError as error:
+        yield Mistake(at, str(error))
+
+
+def collectSettingsOf(place: Source) -> CollectSettings:
+    """Return the settings of collect of a place to listen."""
+    given = {name: place[key].value for name in OPTIONS if (key := name.replace("_", "-")) in place}
+    return CollectSettings(**given)
 
 
 def _before(given: Given) -> str:
@@ -119,6 +140,11 @@ def _endpointsOf(place: Source) -> tuple[str, ...]:
 def _ofEndpoints(place: Source) -> Iterator[Mistake]:
     for endpoint in _endpointsOf(place):
         try:
+            datagrams = datagramPlace(endpoint)
+            if datagrams is not None and applicationOf(place) != "collect":
+                yield Mistake(place["endpoint"].place, f"{datagrams.kind} is for collect only")
+            if datagrams is not None:
+                continue
             kind, _make, _arguments = serverArguments(endpoint)
         except (OSError, ValueError) as error:
             name = getattr(error, "filename", None)
@@ -143,7 +169,8 @@ def _twice(places: Iterable[Source]) -> Iterator[Mistake]:
     for place in places:
         for endpoint in _endpointsOf(place):
             try:
-                kind, _make, arguments = serverArguments(endpoint)
+                datagrams = datagramPlace(endpoint)
+                kind, arguments = datagrams or serverArguments(endpoint)[::2]
             except (OSError, ValueError):
                 continue
             where = {key: value for key, value in arguments.items() if key in ("port", "interface", "address")}

@@ -15,14 +15,17 @@ TEXT = (b"\n", b"\r\n")  # the end of a line of text
 
 
 class Framing:
-    """The ends of a file's lines: `delimiter` in the file, `incoming` from clients; None: see the module."""
+    """The ends of a file's lines: `delimiter` in the file, `incoming` from clients; None: see the module.
 
-    def __init__(self, incoming: bytes = LF, delimiter: bytes | None = None) -> None:
+    `escapes`: every line is searched for the file's end, also if the end of the clients' lines excludes it.
+    """
+
+    def __init__(self, incoming: bytes = LF, delimiter: bytes | None = None, escapes: bool = False) -> None:
         if delimiter is None:
             delimiter = LF if incoming in TEXT else incoming
         self.delimiter = delimiter
         self._escaped = b"".join(b"#%03o" % octet for octet in delimiter)
-        self._mayContain = incoming not in delimiter  # a line never holds its own end
+        self._mayContain = escapes or incoming not in delimiter  # a line never holds its own end
 
     def join(self, lines: Iterable[bytes]) -> bytes:
         """Return `lines`, each with its end."""
@@ -30,6 +33,10 @@ class Framing:
         if self._mayContain:
             lines = [line.replace(delimiter, self._escaped) if delimiter in line else line for line in lines]
         return delimiter.join([*lines, b""])
+
+    def escape(self, message: bytes) -> bytes:
+        """Return a message that did not come as a line, with the file's end inside it escaped."""
+        return message.replace(self.delimiter, self._escaped)
 
     def lastLine(self, rest: bytes) -> bytes:
         """Return the bytes behind a client's last end, as a line.

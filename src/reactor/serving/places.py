@@ -19,6 +19,9 @@ from reactor.endpoints.tls import wrapServerTLS
 from reactor.error import CannotListenError, ConnectionDone
 from reactor.haproxy.listening import proxyEndpoint
 from reactor.service.reuse import Place
+from reactor.serving.collect import Collection
+from reactor.serving.collecting.datagrams import DatagramCollector
+from reactor.serving.collecting.places import LARGEST_UDP, DatagramPlace, datagramPlace, listenForDatagrams
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.plan import ListenPlan
 from reactor.serving.settings import HOST, PORT
@@ -28,6 +31,7 @@ from reactor.serving.values import where
 from reactor.tlsoptions import ContextFactory
 
 LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": "::1", "tls": "::1"}
+DATAGRAMS = ("udp", "unixgram")
 BACKLOG = 511
 
 
@@ -40,6 +44,11 @@ class Spot:
     arguments: dict[str, Any]
 
     @property
+    def isDatagram(self) -> bool:
+        """Whether datagrams come here, which only collect takes."""
+        return self.kind in DATAGRAMS
+
+    @property
     def isSecure(self) -> bool:
         """Whether the endpoint itself serves TLS."""
         return self.kind in ("ssl", "tls")
@@ -49,6 +58,8 @@ class Spot:
         given = self.arguments
         if self.kind == "unix":
             return Place.unix(given["address"], given["backlog"], given.get("mode", 0o666))
+        if self.kind == "udp":
+            return Place.udp(given["port"], given["interface"])
         if self.kind in LOOPBACK:
             return Place.tcp(given.get("port", 443), given["interface"], given["backlog"])
         if self.kind == "systemd":
@@ -89,6 +100,10 @@ def spotsOf(listener: ListenPlan) -> Iterator[Spot]:
     if listener.service is not None and not listener.endpoints:
         return
     for description in listener.endpoints:
+        datagrams = _datagramPlace(description)
+        if datagrams is not None:
+            yield Spot(datagrams.kind, dict, datagrams.arguments)
+            continue
         kind, make, arguments = _parsed(description)
         if kind in LOOPBACK or kind == "unix":
             arguments.setdefault("backlog", backlog)
@@ -97,6 +112,13 @@ def spotsOf(listener: ListenPlan) -> Iterator[Spot]:
         address = literalAddress(listener.host or HOST)
         port = PORT if listener.port is None else listener.port
         yield Spot("tcp", TCP4ServerEndpoint, {"port": port, "interface": address, "backlog": backlog})
+
+
+def _datagramPlace(description: str) -> DatagramPlace | None:
+    try:
+        return datagramPlace(description)
+    except ValueError as error:
+        raise _endpointError(error) from None
 
 
 def _parsed(description: str) -> tuple[str, Callable[..., Any], dict[str, Any]]:
@@ -154,6 +176,18 @@ def endpointOf(spot: Spot, listener: ListenPlan, reactor: Any, sock: socket.sock
     if listener.proxy is not None and not listener.proxyBeforeTls:
         endpoint = proxyEndpoint(endpoint, listener.proxy)
     return endpoint
+
+
+def datagramPort(spot: Spot, collection: Collection, reactor: Any, sock: socket.socket | None = None) -> Any:
+    """Have `collection` keep the datagrams that come to `spot`, and return the port. CommandError if that fails."""
+    longest = collection.protocol.MAX_LENGTH
+    try:
+        if sock is None:
+            return listenForDatagrams(reactor, DatagramPlace(spot.kind, spot.arguments), collection, longest)
+        protocol = DatagramCollector(reactor, collection, longest)
+        return reactor.adoptDatagramPort(sock.fileno(), sock.family, protocol, LARGEST_UDP)
+    except CannotListenError as error:
+        raise cannotListen(error) from None
 
 
 def _contextsOf(listener: ListenPlan) -> ContextFactory:

@@ -62,6 +62,15 @@ class ListenPlan:
     proxyBeforeTls: bool | None = None
     output: str | None = None
     outputDelimiter: str | None = None
+    format: str | None = None
+    prefix: bool | None = None
+    frames: str | None = None
+    rotateSize: int | None = None
+    rotateEvery: float | None = None
+    rotateKeep: int | None = None
+    rotateGzip: bool | None = None
+    fsync: str | None = None
+    onFull: str | None = None
     inherited: frozenset[str] = frozenset()
 
     @property
@@ -95,6 +104,9 @@ class Plan:
     admin: str | None = None
     slowCallback: float | None = None
     logLevel: str = "warning"
+    logFormat: str = "text"
+    logFile: str | None = None
+    logConnections: bool | None = None
     config: str | None = None
 
     def summary(self) -> list[str]:

@@ -7,24 +7,30 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from reactor._logger import getLogger
-from reactor.defer import Deferred, gatherResults, maybeDeferred
-from reactor.error import ReactorNotRunning
+from reactor._logger import escaped, getLogger
+from reactor.defer import CancelledError, Deferred, gatherResults, maybeDeferred, succeed
+from reactor.error import CannotListenError, ReactorNotRunning
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
 from reactor.service.listener import Listener
 from reactor.service.privileges import PrivilegeError, identityOf
+from reactor.service.running import ServiceRunner
 from reactor.service.server import Server
 from reactor.service.worker import Worker
 from reactor.serving.announce import Served, announce
 from reactor.serving.apps import Application, lineSettings, makeApplication
-from reactor.serving.errors import USAGE, CommandError
+from reactor.serving.collecting.settings import OPTIONS, CollectSettings
+from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.limits import limitsOf
-from reactor.serving.logs import tellLeftOut
-from reactor.serving.places import Spot, cannotListen, endpointOf, spotsOf
+from reactor.serving.logs import logConnection, tellLeftOut
+from reactor.serving.logs import reopen as reopenLog
+from reactor.serving.places import Spot, cannotListen, datagramPort, endpointOf, spotsOf
 from reactor.serving.plan import ListenPlan, Plan
+from reactor.serving.servicefile import changeUser, findService
+from reactor.serving.settings import camelCase
 from reactor.task import LoopingCall
 
 log = getLogger("reactor.serving")
@@ -49,10 +55,15 @@ class Serving:
         self._plan = plan
         self._reactor = reactor
         self._worker = worker
-        self._applications: list[Application] = []
+        self._applications: dict[str, Application] = {}
+        self._services: list[Any] = []
+        self._runners: list[ServiceRunner] = []
+        self._datagrams: list[Any] = []
         self._served: list[Served] = []
         self._spots: dict[str, tuple[ListenPlan, Spot, Listener]] = {}
         self._broken: list[CommandError] = []
+        if plan.logConnections:
+            self.server.onEnded = logConnection
 
     def run(self) -> int:
         """Serve until the reactor stops; return the exit code."""
@@ -63,7 +74,6 @@ class Serving:
             for listener in self._plan.listeners:
                 self._open(listener)
             if self._worker is None:
-                self._becomeUser()
                 self._liveAlone()
                 signals = {signal.SIGHUP: self._hangUp, signal.SIGUSR1: self.reopen}
             else:
@@ -86,15 +96,20 @@ class Serving:
         return 0
 
     def reopen(self) -> None:
-        """Open the outputs anew: they may have been rotated. SIGUSR1 calls it."""
-        for application in self._applications:
+        """Open the log and the outputs anew: they may have been moved away. SIGUSR1 calls it."""
+        reopenLog()
+        for application in self._applications.values():
             application.reopen()
 
     # The begin.
 
     def _open(self, listener: ListenPlan) -> None:
+        if listener.service is not None:
+            self._services.append(findService(listener.service))
+            self._served.append(Served(listener.service, ""))
+            return
         application = self._application(listener)
-        self._applications.append(application)
+        self._applications[listener.name] = application
         served = Served(listener.application, application.hint)
         self._served.append(served)
         made = self.server.makeListener(
@@ -104,8 +119,19 @@ class Serving:
             name = socketName(listener, number)
             self._spots[name] = (listener, spot, made)
             for sock in self._socketsOf(name):
-                port = _listening(made, endpointOf(spot, listener, self._reactor, sock))
+                port = self._listen(name, sock)
                 served.addresses.append(("ssl" if listener.cert else spot.kind, port.getHost()))
+
+    def _listen(self, name: str, sock: socket.socket | None) -> Any:
+        """Listen at the spot `name`, and return the port. `sock` is the socket of the supervisor, if there is one."""
+        listener, spot, made = self._spots[name]
+        if not spot.isDatagram:
+            return _listening(made, endpointOf(spot, listener, self._reactor, sock))
+        collection = self._applications[listener.name].collection
+        assert collection is not None
+        port = datagramPort(spot, collection, self._reactor, sock)
+        self._datagrams.append(port)
+        return port
 
     def _socketsOf(self, name: str) -> list[Any]:
         if self._worker is None:
@@ -125,11 +151,13 @@ class Serving:
             listener.output if isCollect else listener.own("output"),
             self._fail,
             self._reactor,
-            listener.outputDelimiter if isCollect else listener.own("outputDelimiter"),
             root=listener.root if isFiles else listener.own("root"),
             http=listener.http,
             arguments=listener.arguments,
             inherited=inherited,
+            collecting=collectSettingsOf(listener) if isCollect else None,
+            shared=self._worker is not None,
+            listener=listener.name,
         )
 
     def _becomeUser(self) -> None:
@@ -141,10 +169,45 @@ class Serving:
 
     def _liveAlone(self) -> None:
         react = self._reactor
-        react.callWhenRunning(announce, self._served)
-        react.addSystemEventTrigger("before", "shutdown", self.drain, self._plan.grace)
+        if self._services:
+            react.callWhenRunning(self._startServices)
+        else:
+            self._becomeUser()
+            react.callWhenRunning(announce, self._served)
+        react.addSystemEventTrigger("before", "shutdown", self._drainAll, self._plan.grace)
         react.addSystemEventTrigger("during", "shutdown", self.server.giveUp)
-        react.addSystemEventTrigger("during", "shutdown", self._outputsTaken)
+
+    def _startServices(self) -> None:
+        """Start the applications of services, one after the other. The user changes when all ports are open."""
+        starting: Deferred[Any] = succeed(None)
+        for application in self._services:
+            isLast = application is self._services[-1]
+            runner = ServiceRunner(
+                application,
+                self._reactor,
+                grace=self._plan.grace,
+                privileges=partial(self._giveUpRights, application, isLast),
+                started=partial(announce, self._served) if isLast else None,
+            )
+            self._runners.append(runner)
+            starting.addCallback(_startNext, runner)
+        starting.addErrback(self._notStarted)
+
+    def _giveUpRights(self, application: Any, isLast: bool) -> None:
+        changeUser(getattr(application, "uid", None), getattr(application, "gid", None))
+        if isLast:
+            self._becomeUser()
+
+    def _notStarted(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return  # the end has come first
+        error = failure.value
+        if isinstance(error, CannotListenError):
+            error = cannotListen(error)
+        elif not isinstance(error, CommandError):
+            told = escaped(f"{type(error).__name__}: {reasonOf(error)}")
+            error = CommandError(f"an application of services cannot start: {told}")
+        self._fail(error)
 
     def _obey(self, worker: Worker) -> None:
         worker.onTake(self._take)
@@ -156,26 +219,30 @@ class Serving:
     def _take(self, name: str, sock: socket.socket) -> None:
         """Accept on a further socket, which another worker leaves behind."""
         with sock:
-            listener, spot, made = self._spots[name]
-            _listening(made, endpointOf(spot, listener, self._reactor, sock))
+            self._listen(name, sock)
 
     # The end.
 
     def drain(self, grace: float, sendFin: bool = False) -> Deferred[int]:
         """End the connections in order, within `grace` seconds."""
-        for application in self._applications:
+        for application in self._applications.values():
             if application.collection is not None:
                 application.collection.stopBegins()
+        for port in self._datagrams:
+            port.protocol.takeLast()
         return self.server.drain(grace, sendFin)
 
-    def _outputsTaken(self) -> Deferred[Any]:
-        collections = [each.collection for each in self._applications if each.collection is not None]
-        return gatherResults([each.allTaken(self._reactor) for each in collections])
-
     def _drainAll(self, grace: float) -> Deferred[Any]:
-        assert self._worker is not None
-        drained = maybeDeferred(self.drain, grace, self._worker.sendFin)
-        return drained.addBoth(lambda _: self._outputsTaken())
+        """End the connections, the services and the outputs."""
+        sendFin = self._worker is not None and self._worker.sendFin
+        waiting: list[Deferred[Any]] = [maybeDeferred(self.drain, grace, sendFin)]
+        waiting += [runner.stop(grace) for runner in self._runners]
+        return gatherResults(waiting, consumeErrors=True).addBoth(self._outputsTaken)
+
+    def _outputsTaken(self, _result: object) -> Deferred[Any]:
+        collections = [each.collection for each in self._applications.values() if each.collection is not None]
+        waiting = [each.allTaken(self._reactor) for each in collections]
+        return gatherResults(waiting)
 
     def _fail(self, error: CommandError) -> None:
         """An application cannot go on."""
@@ -185,7 +252,7 @@ class Serving:
             self._reactor.stop()
 
     def _closeApplications(self) -> None:
-        for application in self._applications:
+        for application in self._applications.values():
             try:
                 application.close()
             except CommandError as error:
@@ -193,6 +260,16 @@ class Serving:
 
     def _hangUp(self) -> None:
         log.warning("SIGHUP reloads a server with workers, for example with --workers 1; this one goes on as it is")
+
+
+def collectSettingsOf(listener: ListenPlan) -> CollectSettings:
+    """Return the settings of collect of a place to listen."""
+    given = {name: getattr(listener, camelCase(name.replace("_", "-"))) for name in OPTIONS}
+    return CollectSettings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _startNext(_result: object, runner: ServiceRunner) -> Deferred[Any]:
+    return runner.start()
 
 
 def _limits(listener: ListenPlan) -> Any:

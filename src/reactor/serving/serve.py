@@ -44,7 +44,7 @@ def serve(options: argparse.Namespace, reactorOf: Callable[[], ReactorBase]) -> 
     isWorker = CONTROL in os.environ
     try:
         plan = planOf(vars(options), os.environ)
-        logTo(plan.logLevel, cast(ReactorBase, LateReactor(reactorOf)))
+        logTo(plan.logLevel, cast(ReactorBase, LateReactor(reactorOf)), plan.logFormat, plan.logFile)
         allowDescriptors()
         if plan.workers is not None and not isWorker:
             arguments = commandLine(getattr(options, "commandLine", None))

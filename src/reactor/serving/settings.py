@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from reactor.serving import values
+from reactor.serving.collecting.formats import FORMATS
+from reactor.serving.collecting.frames import MODES
+from reactor.serving.collecting.settings import ENDS, SAME
+from reactor.serving.collecting.syncing import POLICIES
+from reactor.serving.linefile import ON_FULL
+from reactor.serving.logformats import LOG_FORMATS
 from reactor.serving.logs import LEVELS
 from reactor.serving.values import FLAG, NUMBER, TABLE, TEXT, WHOLE, WHOLE_OR_TEXT, Form, WrongValue, wholeNumber
 
@@ -325,8 +331,53 @@ SETTINGS: tuple[Setting, ...] = (
         "output-delimiter",
         COLLECT,
         "bytes that end a line in FILE; by default LF, or --delimiter's if that is nul or digits",
-        choices=values.OUTPUT_DELIMITERS,
+        choices=(*ENDS, SAME),
     ),
+    Setting(
+        "format",
+        COLLECT,
+        "lines as they come (text, the default), or an object of JSON for each",
+        choices=FORMATS,
+    ),
+    Setting("prefix", COLLECT, "write the time (RFC 3339, UTC) and the client's address before a line", form=FLAG),
+    Setting(
+        "frames",
+        COLLECT,
+        "messages are lines, or octet-counted as in RFC 6587, or either (auto, the default)",
+        choices=MODES,
+    ),
+    Setting(
+        "rotate-size",
+        COLLECT,
+        "rotate FILE before it has more bytes: 100M, 2G",
+        convert=values.byteCount,
+        form=WHOLE_OR_TEXT,
+        metavar="N",
+    ),
+    Setting(
+        "rotate-every",
+        COLLECT,
+        "rotate FILE at multiples of T, in UTC: 3600, 15m, 1h, 1d",
+        convert=values.period,
+        form=WHOLE_OR_TEXT,
+        metavar="T",
+    ),
+    Setting(
+        "rotate-keep",
+        COLLECT,
+        "remove all rotated files but N (default: none)",
+        convert=wholeNumber(0),
+        form=WHOLE,
+        metavar="N",
+    ),
+    Setting("rotate-gzip", COLLECT, "compress rotated files", form=FLAG),
+    Setting(
+        "fsync",
+        COLLECT,
+        "have the disk keep the lines: at the end (never, the default), each second, or before a client goes on",
+        choices=POLICIES,
+    ),
+    Setting("on-full", COLLECT, "when the disk is full, wait for room (the default) or exit", choices=ON_FULL),
     # processes
     Setting(
         "workers",
@@ -411,11 +462,28 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "log-level",
         SIGHT,
-        "lowest level of the log on standard error (default warning)",
+        "lowest level of the log (default warning)",
         PROCESS,
         choices=LEVELS,
         default="warning",
     ),
+    Setting(
+        "log-format",
+        SIGHT,
+        "lines of text (the default), or objects of JSON",
+        PROCESS,
+        choices=LOG_FORMATS,
+        default="text",
+    ),
+    Setting(
+        "log-file",
+        SIGHT,
+        "file for the log, in place of standard error; USR1 opens it anew",
+        PROCESS,
+        values.filled("a file"),
+        metavar="FILE",
+    ),
+    Setting("log-connections", SIGHT, "log a line for each connection at its end", PROCESS, form=FLAG),
     # configuration
     Setting(
         "config",

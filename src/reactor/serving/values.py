@@ -29,9 +29,6 @@ DELIMITERS = {
 }
 
 
-SAME = "same"
-OUTPUT_DELIMITERS = ("lf", "crlf", "nul", SAME)
-
 AUTO = "auto"
 FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -103,6 +100,31 @@ def positive(unit: str) -> Callable[[str], float]:
 
 
 seconds = positive("seconds")
+
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+PERIODS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def byteCount(text: str) -> int:
+    """Convert a positive number of bytes, with a unit of 1024: 512, 64K, 100M, 2G, 1T."""
+    number, unit = _split(text.upper().removesuffix("B"), UNITS)
+    if not number or not number.isdecimal() or not int(number):
+        raise WrongValue(f"a number of bytes is needed, for example 100M, not {text!r}")
+    return int(number) * UNITS[unit]
+
+
+def period(text: str) -> float:
+    """Convert a positive whole number of seconds, or of another unit: 30s, 15m, 1h, 1d, 1w."""
+    number, unit = _split(text.lower(), PERIODS)
+    if not number.isdecimal() or not int(number):
+        raise WrongValue(f"a period is needed, for example 3600, 15m, 1h or 1d, not {text!r}")
+    return float(int(number) * PERIODS[unit])
+
+
+def _split(text: str, units: Mapping[str, int]) -> tuple[str, str]:
+    unit = text[-1:] if text[-1:] in units else ""
+    return text.removesuffix(unit), unit
 
 
 def workers(text: str) -> int | str:

@@ -35,7 +35,7 @@ from reactor.haproxy import (
     proxyEndpoint,
 )
 from reactor.serving.options import makeParser
-from reactor.serving.server import endpointsOf
+from reactor.serving.places import endpointsOf
 from reactor.tlsoptions import defaultClientContext
 from reactor.transports.tcp import TCPClientConnection, TCPConnection
 from reactor.transports.tls.connection import TLSConnection

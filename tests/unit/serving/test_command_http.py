@@ -160,7 +160,7 @@ def test_theAccessLog(folder: pathlib.Path) -> None:
         served.stop()
         assert served.wait() == 0
     lines = [line for line in served.log.decode().splitlines() if "reactor.http.access" in line]
-    date = r"\d+-\d+-\d+ \d+:\d+:\d+,\d+ INFO reactor.http.access: 127.0.0.1 "
+    date = r"\d+-\d+-\d+T\d+:\d+:\d+\.\d+Z INFO reactor.http.access: 127.0.0.1 "
     assert len(lines) == 2
     assert re.fullmatch(date + r'"GET /page\.html\?\\"q HTTP/1\.1" 200 9 "-" "a\\"b\\\\ \\xff\\x80"', lines[0])
     assert re.fullmatch(date + r'"GET /none HTTP/1\.1" 404 \d+ "http://x/" "-"', lines[1])

@@ -44,7 +44,8 @@ from reactor.service.server import Server
 from reactor.serving import apps, descriptors, load, options, places, serve
 from reactor.serving.errors import CommandError, reasonOf
 from reactor.serving.latency import Latencies, ProgressBar
-from reactor.serving.logs import CleanFormatter, Tracebacks, logTo
+from reactor.serving.logformats import CleanFormatter
+from reactor.serving.logs import Tracebacks, logTo
 from reactor.stdio import StandardIO
 from reactor.task import Clock
 from reactor.transports.output import OutputStream
@@ -66,7 +67,7 @@ def loop(theLoop: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> Iterator[Epo
     """One reactor for all, and the command's. The process's own limits and logging stay as they are."""
     monkeypatch.setattr(command, "current", lambda: theLoop)
     for module in (serve, load):
-        monkeypatch.setattr(module, "logTo", lambda level, reactor: None)
+        monkeypatch.setattr(module, "logTo", lambda *arguments: None)
         monkeypatch.setattr(module, "allowDescriptors", lambda: None)
     monkeypatch.setattr(sys, "argv", ["linereactor"])
     tooLong = theLoop.callLater(DEADLINE, theLoop.stop)

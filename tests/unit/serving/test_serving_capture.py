@@ -52,7 +52,7 @@ class App(LineReceiver):
         self.sendLine(b"done")
 """
 FORGED = "2026-01-01 00:00:00,000 CRITICAL reactor: forged"
-RECORD = r"\d{4}-\d\d-\d\d [\d:,]+ (\w+) ([\w.]+): (.*)"
+RECORD = r"\d{4}-\d\d-\d\dT[\d:.]+Z (\w+) ([\w.]+): (.*)"
 
 
 @pytest.fixture

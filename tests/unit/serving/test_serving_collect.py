@@ -19,7 +19,8 @@ from reactor.serving import collect
 from reactor.serving.collect import Collection, Collector
 from reactor.serving.errors import CommandError
 from reactor.serving.framing import Framing
-from reactor.serving.linefile import LineFile, LinePipe, openOutput
+from reactor.serving.linefile import LineFile, openOutput
+from reactor.serving.linepipe import LinePipe
 from reactor.transports.sharing import SharedDescriptor
 from tests.support.worlds import LOOPS, turnUntil
 

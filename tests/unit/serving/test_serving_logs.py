@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from reactor.serving import logs
-from reactor.serving.logs import CleanFormatter, StandardError
+from reactor.serving import logoutput
+from reactor.serving.logformats import CleanFormatter
+from reactor.serving.logoutput import StandardError
 from tests.support.worlds import LOOPS, turnUntil
 
 
@@ -149,7 +150,7 @@ def test_whatWaitsIsBounded(pipe: Stderr) -> None:
     """On every loop. Beyond HELD records are dropped, short ones too: none comes before an older one that is lost."""
     for number in range(20_000):
         pipe.log(f"{number} " + "x" * (100 * (number % 2)))
-    assert 0 < pipe.handler._backlog.size <= logs.HELD
+    assert 0 < pipe.handler._backlog.size <= logoutput.HELD
     dropped = pipe.handler.droppedCount
     assert dropped > 10_000
     found = b""

@@ -1,0 +1,1 @@
+"""The parts of `collect`: files that several processes append to, frames, formats and datagrams."""

@@ -1,0 +1,112 @@
+"""The two formats of the command's log: text, and JSON.
+
+Both are safe for programs that read lines, and for terminals. What a peer or an exception says is escaped, so that no
+control character, line end or other unprintable character is left. JSON has the same escaped text as its strings. So a
+program that prints a string of it is safe, too.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+from typing import Any
+
+from reactor._logger import escaped, tracebackOf
+from reactor.failure import safeRepr
+
+TEXT, JSON = LOG_FORMATS = ("text", "json")
+TEXT_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+EXTRA = "reactorFields"  # the attribute of a record with fields of its own
+
+
+def momentOf(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as in RFC 3339: in UTC, with three digits behind the second's point."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return f"{moment.isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
+
+
+class CleanFormatter(logging.Formatter):
+    """A formatter that makes one line of each record, with the lines of a traceback after it. Times are in UTC."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Return the record's time."""
+        return momentOf(record.created)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the record's line."""
+        return escaped(super().formatMessage(record))
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the whole record. Another handler's formatter may have left its own text of the traceback."""
+        if record.exc_info:
+            record.exc_text = None
+        elif record.exc_text:
+            record.exc_text = escaped(record.exc_text)
+        return super().format(record)
+
+    def formatException(self, ei: logging._SysExcInfoType) -> str:
+        """Return the traceback, with the text of each exception on one line."""
+        kind, value, frames = ei
+        if kind is None or value is None:
+            return "NoneType: None"
+        try:
+            return tracebackOf((kind, value, frames))[0]
+        except Exception:  # for example, an exception whose str() raises
+            return escaped(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        """The stack that a program has asked for: whatever names its frames, all lines but the first are indented."""
+        first, *rest = stack_info.split("\n")
+        lines = [each if each.startswith("  ") else f"  {each}" for each in rest]
+        return "\n".join([escaped(first), *(escaped(each) for each in lines)])
+
+    def formatFailure(self, record: logging.LogRecord, error: BaseException) -> str:
+        """Return the text in place of a record that cannot be formatted, because of `error`."""
+        told, _ = tracebackOf((type(error), error, error.__traceback__))
+        return f"{escaped(f'a record cannot be formatted: {safeRepr(record.msg)}')}\n{told}"
+
+    def formatPlain(self, text: str) -> str:
+        """Return a text of the command that is no record."""
+        return text
+
+
+class JSONFormatter(CleanFormatter):
+    """A formatter that makes one JSON object of each record, on one line, of printable ASCII characters.
+
+    Its keys are "time", "level", "logger" and "message", and "traceback" and "stack" if there are any. A record for a
+    connection has more.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record."""
+        fields = self._fields(record.created, record.levelname, record.name, record.getMessage())
+        fields.update(getattr(record, EXTRA, {}))
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        elif record.exc_text:
+            fields["traceback"] = escaped(record.exc_text, keep="\n")
+        if record.stack_info:
+            fields["stack"] = self.formatStack(record.stack_info)
+        return json.dumps(fields)
+
+    def formatFailure(self, record: logging.LogRecord, error: BaseException) -> str:
+        """See CleanFormatter."""
+        message = f"a record cannot be formatted: {safeRepr(record.msg)}"
+        fields = self._fields(record.created, logging.getLevelName(logging.ERROR), record.name, message)
+        fields["traceback"] = tracebackOf((type(error), error, error.__traceback__))[0]
+        return json.dumps(fields)
+
+    def formatPlain(self, text: str) -> str:
+        """See CleanFormatter."""
+        record = logging.LogRecord("reactor.serving", logging.INFO, __file__, 0, "%s", (text,), None)
+        return self.format(record)
+
+    def _fields(self, created: float, level: str, name: str, message: str) -> dict[str, Any]:
+        texts = {"level": level, "logger": name, "message": message}
+        return {"time": momentOf(created), **{key: escaped(text) for key, text in texts.items()}}
+
+
+def formatterOf(name: str) -> CleanFormatter:
+    """Return the formatter of one of LOG_FORMATS."""
+    return JSONFormatter() if name == JSON else CleanFormatter(TEXT_LINE)
