@@ -569,7 +569,7 @@ def test_aRetiringWorkerStaysUntilASuccessorLives() -> None:
     stage.fleet.retiring(old)
     for _ in range(2):
         stage.end(stage.fleet.successors[1])
-    assert old.phase is Phase.READY
+    assert old.isUp
     assert 1 not in stage.fleet.successors  # the next one waits
     stage.clock.advance(FIRST_DELAY)
     stage.fleet.ready(stage.fleet.successors[1])
