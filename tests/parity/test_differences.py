@@ -48,6 +48,7 @@ import twisted.internet.testing
 import twisted.internet.threads
 import twisted.internet.utils
 import twisted.protocols.basic
+import twisted.protocols.haproxy
 import twisted.protocols.policies
 import twisted.python.failure
 import twisted.python.log
@@ -63,6 +64,7 @@ from twisted.python.threadpool import ThreadPool
 
 import reactor
 import reactor.endpoints
+import reactor.haproxy
 import reactor.http
 import reactor.policies
 import reactor.service
@@ -71,8 +73,10 @@ import reactor.stringreceivers
 import reactor.testing
 import reactor.utils
 from reactor import CertificateOptions, EpollReactor, optionsForClientTLS
-from reactor.address import IPv4Address
+from reactor.address import IPv4Address, IPv6Address
 from reactor.endpoints import clientFromString
+from reactor.haproxy import encodeV2
+from reactor.haproxy.receiving import HEADER_TIMEOUT
 from reactor.linecore import IMPLEMENTATION
 from reactor.serving.options import makeParser
 from reactor.serving.places import endpointsOf
@@ -120,6 +124,7 @@ OURS = SimpleNamespace(
     threads=reactor.threads,
     policies=reactor.policies,
     http=reactor.http,
+    haproxy=reactor.haproxy,
     Headers=reactor.http.Headers,
     HTTPClient=reactor.http.HTTPClient,
     Failure=reactor.Failure,
@@ -140,6 +145,7 @@ TWISTED = SimpleNamespace(
     threads=twisted.internet.threads,
     policies=twisted.protocols.policies,
     http=twisted.web.http,
+    haproxy=twisted.protocols.haproxy,
     Headers=twisted.web.http_headers.Headers,
     HTTPClient=TwistedHTTPClient,
     Failure=twisted.python.failure.Failure,
@@ -2348,22 +2354,6 @@ def test_aSecondSignalHurries(model: Model) -> None:
     assert model.trace == ([] if model.isOurs else ["waiting"])
 
 
-def test_typesOfStrings() -> None:
-    """`haproxy:` is a plugin of Twisted's own."""
-    program = """
-import sys
-if sys.argv[1] == "without":
-    sys.modules["twisted.plugin"] = None
-from reactor.endpoints import serverFromString
-try:
-    print(type(serverFromString(None, "haproxy:tcp:1")).__module__.partition(".")[0])
-except ValueError as error:
-    print(error)
-"""
-    assert runProgram(program, "with").stdout == "twisted\n"
-    assert runProgram(program, "without").stdout.startswith("unknown endpoint type 'haproxy'")
-
-
 def test_endsInMemory() -> None:
     """They have what every transport has; TLS there is TLS."""
     theirs = twisted.test.iosim.FakeTransport(None, True)
@@ -3244,3 +3234,115 @@ def test_whatTwistedsApplicationsHave(model: Model) -> None:
     assert [hasattr(application, name) for name in ("setComponent", "getComponent")] == [not model.isOurs] * 2
     with pytest.raises(ValueError if model.isOurs else OSError):
         model.service.loadApplication("/nowhere/name.tap", "pickle")
+
+
+PROXY_TEXT = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
+PROXY_BINARY = encodeV2(IPv4Address("TCP", "192.0.2.1", 1), IPv4Address("TCP", "192.0.2.2", 2))
+
+
+def behindProxy(model: Model, *pieces: bytes, **settings: Any) -> SimpleNamespace:
+    """A server's protocol behind `pieces` of a header, which come one by one, and its client's socket.
+
+    `events` are the calls of the factory and the protocol, each with the host that is known then.
+    """
+    found = SimpleNamespace(events=[], protocol=None)
+
+    class Server(model.protocol.Protocol):  # type: ignore[misc, name-defined]
+        def connectionMade(self) -> None:
+            found.protocol = self
+            found.events.append(("made", self.transport.getPeer().host))
+
+        def dataReceived(self, data: bytes) -> None:
+            found.events.append((data, self.transport.getPeer().host))
+
+        def connectionLost(self, reason: Any = None) -> None:
+            found.events.append("lost")
+
+    class Factory(model.protocol.ServerFactory):  # type: ignore[misc, name-defined]
+        noisy = False
+
+        def buildProtocol(self, addr: Any) -> Any:
+            found.events.append(("build", addr.host))
+            return Server()
+
+    ports: list[Any] = []
+    below = model.endpoints.TCP4ServerEndpoint(model.reactor, 0, interface=HOST)
+    model.haproxy.proxyEndpoint(below, **settings).listen(Factory()).addCallback(ports.append)
+    found.port = ports[0]
+    found.client = client = socket.create_connection((HOST, ports[0].getHost().port))
+    for piece in pieces:
+        with suppress(OSError):  # the other side may have closed
+            client.sendall(piece)
+        for _ in range(4):
+            model.reactor.iterate(0.005)
+    return found
+
+
+def endBehindProxy(model: Model, found: SimpleNamespace) -> None:
+    found.client.close()
+    found.port.stopListening()
+    for _ in range(4):
+        model.reactor.iterate(0.005)
+
+
+def test_proxyHeadersAreBelievedOfTheTrusted(model: Model) -> None:
+    found = behindProxy(model, PROXY_TEXT + b"x", **({"trusted": ["192.0.2.0/24"]} if model.isOurs else {}))
+    endBehindProxy(model, found)
+    assert found.events[2:] == ([] if model.isOurs else [(b"x", "192.0.2.1"), "lost"])
+    assert (found.events == []) == model.isOurs
+
+
+def test_clientsAreKnownFromTheStart(model: Model) -> None:
+    found = behindProxy(model, PROXY_TEXT + b"x")
+    endBehindProxy(model, found)
+    known = "192.0.2.1" if model.isOurs else HOST
+    assert found.events == [("build", known), ("made", known), (b"x", "192.0.2.1"), "lost"]
+
+
+def test_nothingStaysBehindTheHeader(model: Model) -> None:
+    found = behindProxy(model, PROXY_TEXT)
+    assert hasattr(found.protocol.transport, "wrappedProtocol") is not model.isOurs
+    endBehindProxy(model, found)
+
+
+@pytest.mark.parametrize(("header", "first"), [(PROXY_TEXT, 7), (PROXY_BINARY, 15)])
+def test_proxyHeadersInPieces(model: Model, header: bytes, first: int) -> None:
+    found = behindProxy(model, header[:first], header[first:] + b"x")
+    endBehindProxy(model, found)
+    assert ((b"x", "192.0.2.1") in found.events) == model.isOurs
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n",
+        encodeV2(IPv4Address("TCP", "192.0.2.1", 1), IPv4Address("TCP", "192.0.2.2", 2), [(1, b"h2")])[:-1]
+        + b"\1\xff\1",
+        encodeV2(IPv4Address("TCP", "192.0.2.1", 1), IPv4Address("TCP", "192.0.2.2", 2), [(3, b"\0\0\0\1")]),
+    ],
+)
+def test_strictProxyHeaders(model: Model, header: bytes) -> None:
+    if header[12:13] == b"\x21":
+        header = header[:14] + (len(header) - 16).to_bytes(2) + header[16:]
+    found = behindProxy(model, header + b"x")
+    endBehindProxy(model, found)
+    assert ((b"x", "192.0.2.1") in found.events) is not model.isOurs
+
+
+def test_canonicalProxyAddresses(model: Model) -> None:
+    for header, theirs in (
+        (b"PROXY TCP6 0::01 ::2 1 2\r\n", "0::01"),
+        (encodeV2(IPv6Address("TCP", "::1", 1), IPv6Address("TCP", "::2", 2)), "0:0:0:0:0:0:0:1"),
+    ):
+        found = behindProxy(model, header + b"x")
+        endBehindProxy(model, found)
+        assert (b"x", "::1" if model.isOurs else theirs) in found.events
+
+
+def test_proxyHeadersHaveADeadline(model: Model) -> None:
+    found = behindProxy(model, PROXY_TEXT[:10])
+    assert [call.getTime() - model.reactor.seconds() for call in model.reactor.getDelayedCalls()] == (
+        [pytest.approx(HEADER_TIMEOUT, abs=1)] if model.isOurs else []
+    )
+    endBehindProxy(model, found)

@@ -50,9 +50,9 @@ class HAProxyWrappingFactory:
     - `maxHeaderLength`: bytes of a header of version 2.
     - `versions`: the accepted ones.
 
-    `refused` counts the refused connections by reason: "untrusted" (the peer's network), "invalid" (no header),
-    "timeout", and "unfinished" (the peer has closed before the end of a header). They are reset. The log has one record
-    for the first, tenth, hundredth, and so on, of a reason.
+    `refused` counts the connections that are reset, by reason: "untrusted", "invalid" and "timeout". Its "unfinished"
+    are those that the peer has closed before a header's end. The log has one record for the first, tenth, hundredth,
+    and so on, of a reason.
     """
 
     def __init__(

@@ -353,7 +353,7 @@ class TestEncoding:
 
 @given(st.sampled_from([b"", SIGNATURE, SIGNATURE + b"\x21\x11", b"PROXY TCP4 ", BINARY[:-3], BINARY]), st.binary())
 def test_anyBytes(start: bytes, rest: bytes) -> None:
-    """Whatever comes, the answer is a header with all the bytes behind it, or an error; nothing else is raised."""
+    """The answer to any bytes is a header with all the bytes behind it, or an error; nothing else is raised."""
     data = start + rest
     try:
         found = HeaderParser().feed(data)
