@@ -16,6 +16,7 @@ from reactor._closing import closeFor
 from reactor.endpoints.streams import Introduction
 from reactor.error import IdleTimeout
 from reactor.failure import Failure
+from reactor.haproxy.receiving import HeaderReader
 from reactor.interfaces import IDelayedCall, IProtocolFactory
 from reactor.linereceiver import LineReceiver
 from reactor.loops.base import ReactorBase
@@ -134,9 +135,10 @@ def _socketOf(transport: Any) -> socket.socket:
 
 
 def handshaking(reactor: ReactorBase) -> bool:
-    """Whether an accepted peer is still in its TLS handshake."""
-    layers = (getattr(transport, "protocol", None) for transport in reactor.openTransports())
-    return any(isinstance(layer, TLSLayer) and layer.isAccepting for layer in layers)
+    """Whether an accepted peer is still in its TLS handshake, or in its header of the PROXY protocol."""
+    above = (getattr(transport, "protocol", None) for transport in reactor.openTransports())
+    inside = (layer.protocol if isinstance(layer, TLSLayer) and not layer.isAccepting else layer for layer in above)
+    return any(isinstance(layer, TLSLayer | HeaderReader) and layer.isAccepting for layer in inside)
 
 
 class WatchedFactory:

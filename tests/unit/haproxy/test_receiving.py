@@ -20,6 +20,7 @@ from reactor.linereceiver import LineReceiver
 from reactor.policies import LimitConnectionsByPeer, WrappingFactory
 from reactor.protocol import Protocol, ServerFactory
 from reactor.protocol.standins import StandIn, standBefore
+from reactor.service.watch import handshaking
 from reactor.testing import StringTransport
 from reactor.transports.tcp import TCPConnection
 from reactor.transports.tls.connection import TLSConnection
@@ -264,6 +265,23 @@ class TestRefused:
         tcp.until(lambda: wrapping.refused["unfinished"])
         assert factory.made == []
         assert tcp.reactor.getDelayedCalls() == []
+
+    def test_aDrainWaitsForHeaders(self, tcp: World) -> None:
+        """The end in order goes on a little for a peer whose header is on its way, as for a TLS handshake."""
+        factory = Kept()
+        port, _ = serve(tcp, factory)
+        assert not handshaking(tcp.reactor)
+        with sent(tcp, port, TEXT[:9]) as peer:
+            tcp.until(lambda: handshaking(tcp.reactor))
+            peer.sendall(TEXT[9:])
+            tcp.until(lambda: factory.made)
+            assert not handshaking(tcp.reactor)
+            secure = tcp.listen(TLSFactory(tcp.reactor, HAProxyWrappingFactory(factory), serverOptions()))
+            with dial(secure) as other:
+                talk = shelter(tcp, other)
+                assert handshaking(tcp.reactor)
+                assert talk(BINARY + b"one\n") == b"ONE\n"
+                assert not handshaking(tcp.reactor)
 
     def test_theReactorStopsBeforeTheHeader(self, world: World) -> None:
         port, wrapping = serve(world, Kept())
