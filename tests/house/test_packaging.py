@@ -35,6 +35,17 @@ def test_oneVersion() -> None:
     assert sum(text.count(f'"{version}"') for text in texts) == 1
 
 
+def test_everyFileOfThePackageIsInTheWheel() -> None:
+    """setuptools takes modules by itself, and other files by the patterns of pyproject.toml."""
+    package = ROOT / "src" / "reactor"
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["reactor"]
+    taken = {path for pattern in patterns for path in package.glob(pattern)}
+    built = {".py", ".pyc", ".so", ".pxd"}  # the last are for the build alone
+    others = {path for path in package.rglob("*") if path.is_file() and path.suffix not in built}
+    assert others <= taken
+    assert package / "service" / "admin" / "status.html" in taken
+
+
 def test_theOldestPythonIsTheSameEverywhere() -> None:
     assert PROJECT["project"]["requires-python"] == ">=3.11"
     assert PROJECT["tool"]["ruff"]["target-version"] == "py311"

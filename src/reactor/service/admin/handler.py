@@ -69,7 +69,7 @@ class AdminFactory(HTTPFactory):
         self._unsubscribe: Callable[[], None] | None = None
         page = importlib.resources.files("reactor.service.admin").joinpath("status.html").read_bytes()
         self._page = _answerOf(200, page, "text/html; charset=utf-8", {b"Content-Security-Policy": pagePolicy(page)})
-        self._paths: dict[bytes, Callable[[Any], Response | None]] = {
+        self.paths: dict[bytes, Callable[[Any], Response | None]] = {
             b"/": lambda _: self._page,
             b"/healthz": lambda _: _answerOf(200, "alive\n"),
             b"/readyz": self._readiness,
@@ -101,7 +101,7 @@ class AdminFactory(HTTPFactory):
     def _answer(self, request: Any) -> Response | None:
         if not mayAsk(request, self._hosts):
             return _answerOf(421, "this address is asked as localhost, or by its number\n")
-        page = self._paths.get(request.path)
+        page = self.paths.get(request.path)
         if page is None:
             return _answerOf(404, "there is no such page\n")
         if request.method not in (b"GET", b"HEAD"):
