@@ -1,4 +1,4 @@
-"""The files of docs/deploy: the programs that read them take them, and they do what their comments say."""
+"""The files of docs/deploy: the programs that read them take them, and their comments tell the truth."""
 
 from __future__ import annotations
 
