@@ -160,6 +160,10 @@ class _OnAsyncio(Connection):
         """Return the asyncio transport."""
         return cast("Any", self.socket).transport
 
+    def writeLarge(self, data: bytes | memoryview) -> None:
+        """See OutputStream. asyncio may keep what it is given, so nothing is spared by giving it at once."""
+        self.write(data)
+
     def flush(self) -> None:
         """See OutputStream.flush. asyncio calls back only if there was output that it did not take."""
         super().flush()

@@ -6,7 +6,6 @@ not finished. Then it is `queued`, and keeps what the program has written.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from reactor.defer import Deferred
 from reactor.failure import Failure
 from reactor.http.bodies import LAST_CHUNK, chunk
 from reactor.http.codes import FOUND, NO_BODY_CODES, RESPONSES
+from reactor.http.cookies import cookieText
 from reactor.http.dates import dateLine, datetimeToString
 from reactor.http.errors import HTTPError
 from reactor.http.grammar import checkReason
@@ -26,7 +26,8 @@ from reactor.linecore import asBytes
 
 log = getLogger("reactor.http")
 
-_SAME_SITE = (b"lax", b"strict", b"none")
+#: A piece of an answer that has so many bytes is sent at once, if it can be: that spares a copy.
+STRAIGHT = 32 * 1024
 
 
 class Answer:
@@ -62,7 +63,7 @@ class Answer:
     _responseHeaders: Headers | None = None
     _cookies: list[bytes] | None = None
     _notifications: list[Deferred[None]] | None = None
-    _held: list[bytes] | None = None
+    _held: list[bytes | memoryview] | None = None
     _ending: Callable[[], object] | None = None
 
     @property
@@ -143,28 +144,8 @@ class Answer:
         lax, strict or none, and none needs `secure`. ValueError for all else there, and for a control character or a
         semicolon anywhere.
         """
-        parts = [_cookieText(k) + b"=" + _cookieText(v)]
-        for name, value in (
-            (b"Expires", expires),
-            (b"Domain", domain),
-            (b"Path", path),
-            (b"Max-Age", max_age),
-            (b"Comment", comment),
-        ):
-            if value is not None:
-                parts.append(name + b"=" + _cookieText(value))
-        if secure:
-            parts.append(b"Secure")
-        if httpOnly:
-            parts.append(b"HttpOnly")
-        if sameSite:
-            site = _cookieText(sameSite).lower()
-            if site not in _SAME_SITE:
-                raise ValueError(f"sameSite is lax, strict or none, not {sameSite!r}")
-            if site == b"none" and not secure:
-                raise ValueError("sameSite none needs secure")
-            parts.append(b"SameSite=" + site)
-        self.cookies.append(b"; ".join(parts))
+        attributes = (expires, domain, path, max_age, comment)
+        self.cookies.append(cookieText(k, v, attributes, secure, httpOnly, sameSite))
 
     def write(self, data: bytes) -> None:
         """Send a piece of the answer's body. The first call sends the head.
@@ -175,9 +156,11 @@ class Answer:
         """
         if self.finished:
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
-        if self._disconnected:
-            return
-        data = asBytes(data)
+        if not self._disconnected:
+            self._put(asBytes(data))
+
+    def _put(self, data: bytes | memoryview) -> None:
+        """Send a piece. A memoryview is one of bytes."""
         head = b""
         if not self.startedWriting:
             head = self._head()
@@ -194,8 +177,12 @@ class Answer:
         self.sentLength += size
         if self.chunked:
             data = chunk(data)
-        if head or data:
-            self.send(b"%b%b" % (head, data) if head else data)
+        if head:
+            data = b"".join((head, data))
+        if size >= STRAIGHT and not self.queued:
+            self.channel.writeLarge(data)
+        elif data:
+            self.send(data)
 
     def finish(self) -> None:
         """End the answer. RuntimeError if the connection has ended; a second call is a warning.
@@ -222,7 +209,7 @@ class Answer:
             return
         self._finished()
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Send bytes of the answer, framing included, or keep them until it is this request's turn."""
         if not self.queued:
             self.channel.write(data)
@@ -411,13 +398,3 @@ class Answer:
         waiting, self._notifications = self._notifications, None
         for deferred in waiting or ():
             deferred.errback(reason)
-
-
-def _cookieText(part: bytes | str) -> bytes:
-    text = part.encode() if isinstance(part, str) else bytes(part)
-    if not _COOKIE(text):
-        raise ValueError(f"no part of a cookie has a semicolon or a control character: {part!r}")
-    return text
-
-
-_COOKIE: Callable[[bytes], Any] = re.compile(rb"[\t -:<-~\x80-\xff]*").fullmatch

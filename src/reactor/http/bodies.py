@@ -166,9 +166,9 @@ def decoderFor(
     return UntilCloseDecoder() if length == UNTIL_CLOSE else LengthDecoder(length)
 
 
-def chunk(data: bytes) -> bytes:
+def chunk(data: bytes | memoryview) -> bytes:
     """Return `data` as one chunk; b"" gives b"", since an empty chunk would end the body (RFC 9112, 7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+    return b"".join((b"%x\r\n" % len(data), data, b"\r\n")) if data else b""
 
 
 LAST_CHUNK = b"0\r\n\r\n"

@@ -49,6 +49,7 @@ from reactor import _current
 from reactor._beside import beside, failTransport
 from reactor._closing import closeFor
 from reactor._logger import getLogger
+from reactor.defer import Deferred
 from reactor.error import IdleTimeout
 from reactor.failure import Failure
 from reactor.http.bodies import Decoder, LengthDecoder, decoderFor
@@ -73,6 +74,7 @@ from reactor.http.waits import Deadlines, endWait
 from reactor.interfaces import ISSLTransport
 from reactor.linereceiver import LineReceiver
 from reactor.protocol import connectionDone
+from reactor.transports.output import OutputStream
 
 log = getLogger("reactor.http")
 
@@ -120,6 +122,8 @@ class HTTPChannel(LineReceiver):
     abortTimeout: float | None = 15.0
 
     requestFactory: Any = Request
+    #: Whether the peer takes less than is written.
+    isFull = False
     _deadlines: Deadlines | None = None
     _skipped = False
     _isOver = False
@@ -388,11 +392,26 @@ class HTTPChannel(LineReceiver):
 
     # Answers.
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Called by requests with what goes out."""
         if self._stalledAt is not None:
             self._stalledAt += len(data)
         self.transport.write(data)
+
+    def writeLarge(self, data: bytes | memoryview) -> None:
+        """Called by requests with a large piece: the peer gets it at once, if nothing waits before it."""
+        if self._stalledAt is None and isinstance(self.transport, OutputStream):
+            self.transport.writeLarge(data)
+        else:
+            self.write(data)
+
+    def turn(self) -> Deferred[None] | None:
+        """Return a Deferred that fires when other connections have had their turn. None if writes are only gathered."""
+        if not isinstance(self.transport, OutputStream):
+            return None
+        turn: Deferred[None] = Deferred(lambda _: later.cancel())
+        later = self.transport.reactor.callLater(0, turn.callback, None)
+        return turn
 
     def writeSequence(self, iovec: Any) -> None:
         """Send the pieces, in order."""
@@ -504,7 +523,7 @@ class HTTPChannel(LineReceiver):
             self.loseConnection()
             return
         self._holds = 0
-        self.paused = False
+        self.isFull = self.paused = False
         self._detach()
         transport.resumeProducing()
         transport.loseWriteConnection()
@@ -656,11 +675,6 @@ class HTTPChannel(LineReceiver):
 
     # Back-pressure: the channel is the transport's producer, and the programs' producers are behind it.
 
-    @property
-    def isFull(self) -> bool:
-        """Whether the peer takes less than is written."""
-        return bool(self._holds & OUTPUT)
-
     def _holdFor(self, request: Any) -> None:
         """Read nothing until `request` is answered. The bytes behind it may be of another protocol."""
         self._upgrading = request
@@ -682,6 +696,7 @@ class HTTPChannel(LineReceiver):
     def pauseProducing(self) -> None:
         """Called by the transport when the peer takes no more."""
         self._hold(OUTPUT)
+        self.isFull = True
         self._stalledAt = getattr(self.transport, "unsent", None)
         self._wait(self.stallTime)
         if self._producer is not None:
@@ -690,6 +705,7 @@ class HTTPChannel(LineReceiver):
     def resumeProducing(self) -> None:
         """Called by the transport when the peer has taken everything."""
         self._holds &= ~OUTPUT  # first, as a producer that goes on may fill the transport again
+        self.isFull = False
         self._stalledAt = None
         self._waitForInput()
         if self._producer is not None:
@@ -736,6 +752,7 @@ class HTTPChannel(LineReceiver):
         self._pulls = True
         self.transport.unregisterProducer()
         self.transport.registerProducer(_Pulled(self, producer), False)
+        self.isFull = False
         self._letGo(OUTPUT)  # the transport tells the channel no more when the peer takes output again
 
     def unregisterProducer(self) -> None:
@@ -779,7 +796,7 @@ class HTTPChannel(LineReceiver):
         self.connectionLost = protocol.connectionLost  # type: ignore[method-assign]
         if self._holds:
             self._holds = 0
-            self.paused = False
+            self.isFull = self.paused = False
             self.transport.resumeProducing()
         try:
             beside(protocol.makeConnection(self.transport), self._takerFailed)

@@ -2,7 +2,7 @@
 
 A parser of our own reads multipart forms (RFC 7578). The standard library's is for mail. It decodes what no browser
 sends, and takes seconds for a body below every limit, while nothing else is served. This one looks at each byte a fixed
-number of times, and a form has at most MAX_FIELDS fields.
+number of times, and a form has at most MAX_FORM_FIELDS fields.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from reactor.http.errors import HTTPError
 from reactor.http.grammar import TOKEN
 
-MAX_FIELDS = 1000  # of a form
+MAX_FORM_FIELDS = 1000  # of a form
 MAX_PART_HEAD = 8192  # bytes
 
 # RFC 2046, 5.1.1: of one to 70 characters, the last of which is no space.
@@ -45,7 +45,7 @@ def multipartArgs(content: bytes, contentType: bytes) -> dict[bytes, list[bytes]
     """Return the fields of a multipart form: the content of each part, by its name. A file is a field, too.
 
     A part without a name is left out, as in Twisted. HTTPError 400 for a body that is no such form, or is cut off, and
-    413 for more than MAX_FIELDS parts.
+    413 for more than MAX_FORM_FIELDS parts.
     """
     boundary = _parameters(contentType).get(b"boundary", b"")
     if not _BOUNDARY.fullmatch(boundary):
@@ -78,8 +78,8 @@ def _partsOf(content: bytes, boundary: bytes) -> list[bytes]:
                 parts.append(content[begin : max(begin, at)])
             if isLast:
                 return parts
-            if len(parts) >= MAX_FIELDS:
-                raise HTTPError(413, f"a form of more than {MAX_FIELDS} fields")
+            if len(parts) >= MAX_FORM_FIELDS:
+                raise HTTPError(413, f"a form of more than {MAX_FORM_FIELDS} fields")
             begin = end + 2
             at = content.find(line, end)
         else:

@@ -132,7 +132,7 @@ class HandledRequest(Request):
         elif isinstance(answer, bytes):
             self.respond(Response(200, answer))
         elif answer is None:
-            if not (self.startedWriting or self.finished or self._disconnected):
+            if not (self.isAnswered or self.finished or self._disconnected):
                 raise TypeError("the handler has returned None, and has not answered")
         elif hasattr(answer, "addCallbacks"):
             answer.addCallback(self._take).addErrback(self.processingFailed)

@@ -55,7 +55,7 @@ NOT_IN_TRAILERS = frozenset(
 )
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"))
 
-TARGET = re.compile(rb"[!\"$-~]+")  # RFC 9112, 3.2: visible, and no fragment
+PLAIN_TARGET = re.compile(rb"[!\"$-~]+")  # RFC 9112, 3.2: visible, and no fragment
 VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")  # RFC 9112, 2.3
 STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*))?")  # RFC 9112, 4
 HOST = re.compile(  # RFC 3986, 3.2.2, without user information (RFC 9110, 4.2.4)
@@ -101,7 +101,7 @@ def parseRequestLine(line: bytes) -> tuple[bytes, bytes, int]:
     minor = 1 if version == b"HTTP/1.1" else _minorOf(version)
     if method not in METHODS and not TOKEN.fullmatch(method):
         raise HTTPError(400, "the method is no token")
-    if not TARGET.fullmatch(target):
+    if not PLAIN_TARGET.fullmatch(target):
         raise HTTPError(400, "the target has characters that no target has")
     if target[0] != 47 or method == b"CONNECT":
         _checkForm(method, target)

@@ -19,7 +19,7 @@ AGENT = b"linereactor"
 IDEMPOTENT = frozenset((b"GET", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"TRACE"))
 _WITH_CONTENT = frozenset((b"POST", b"PUT", b"PATCH"))  # a server waits for a length: RFC 9110, 8.6
 # A piece of a long body of bytes. Sent at once it would be output that waits without a bound.
-PIECE = 64 * 1024
+REQUEST_STEP = 64 * 1024
 
 
 class Outgoing:
@@ -115,7 +115,7 @@ def _takeBody(request: Outgoing, body: Any) -> None:
     if isinstance(body, bytes | bytearray | memoryview):
         data = bytes(body)
         request.length = len(data)
-        if len(data) <= PIECE:
+        if len(data) <= REQUEST_STEP:
             request.whole = data
         else:
             request.body = data

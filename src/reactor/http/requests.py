@@ -23,7 +23,7 @@ from reactor.address import IPv4Address
 from reactor.failure import Failure
 from reactor.http.codes import CACHED, NOT_MODIFIED, PRECONDITION_FAILED
 from reactor.http.dates import stringToDatetime
-from reactor.http.forms import MAX_FIELDS, formArgs, multipartArgs
+from reactor.http.forms import MAX_FORM_FIELDS, formArgs, multipartArgs
 from reactor.http.head import Pair
 from reactor.http.headers import Headers
 from reactor.http.responding import Responding
@@ -36,7 +36,6 @@ log = getLogger("reactor.http")
 _HOSTNAME = re.compile(rb"\[(?P<address>[^\]]*)\]|(?P<host>[^:]*)")
 _FORM = b"application/x-www-form-urlencoded"
 _MULTIPART = b"multipart/form-data"
-_SAME_SITE = (b"lax", b"strict", b"none")
 
 
 class Request(Responding):
@@ -116,6 +115,8 @@ class Request(Responding):
         self._ended()
 
     def _ended(self) -> None:
+        """See Answer."""
+        super()._ended()
         if self.content is not None:
             self.content.close()
 
@@ -299,7 +300,7 @@ class Request(Responding):
         """Add the fields of a form in the body to `args`. HTTPError 400 for a multipart body that is none."""
         kind = (self.getHeader(b"Content-Type") or b"").partition(b";")[0].strip().lower()
         if kind == _FORM:
-            self.args.update(formArgs(self.content.read(), MAX_FIELDS))
+            self.args.update(formArgs(self.content.read(), MAX_FORM_FIELDS))
         elif kind == _MULTIPART:
             self.args.update(multipartArgs(self.content.read(), self.getHeader(b"Content-Type")))
         self.content.seek(0)

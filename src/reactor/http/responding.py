@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from reactor._beside import CANCELLED
 from reactor._logger import getLogger
 from reactor.defer import Deferred, ensureDeferred
 from reactor.failure import Failure
-from reactor.http.answers import Answer
+from reactor.http.answers import STRAIGHT, Answer
 from reactor.http.codes import NO_BODY_CODES, NOT_IMPLEMENTED, RESPONSES
 from reactor.http.dates import dateLine
 from reactor.http.response import Response, sizeOf
+from reactor.transports.output import HIGH_WATER, OutputStream
 
 log = getLogger("reactor.http")
 
-# Above this size a body is not copied behind its head, and goes out in pieces of PIECE bytes.
+# Above this size a body is not copied after its head, and goes out in pieces of BODY_STEP bytes.
 LARGE = 64 * 1024
-PIECE = 256 * 1024
+BODY_STEP = 256 * 1024
+#: Bytes of a body that are sent in a row, if the peer takes them. Then other connections have their turn.
+
+IN_A_ROW = 4 * 1024 * 1024
 
 _plainHeads: dict[int, bytes] = {}
 _plainDate = b""
@@ -45,17 +50,32 @@ class Responding(Answer):
 
     _drained: Deferred[None] | None = None
     _sending: Deferred[None] | None = None
+    _isSending = False  # the pieces of a Response
 
     def bodyWanted(self) -> None:
         """Called before an answer whose pieces may be made of the request's body."""
 
+    @property
+    def isAnswered(self) -> bool:
+        """Whether the program has begun to answer, even if nothing of the answer has been written yet."""
+        return bool(self.startedWriting or self._isSending)
+
     def connectionLost(self, reason: Failure) -> None:
         """See Answer. A Response that is being sent is given up."""
         super().connectionLost(reason)
+        self._giveUp()
+        self.goOnSending()
+
+    def _ended(self) -> None:
+        """See Answer. The request may have been refused before the first piece of its answer."""
+        super()._ended()
+        self._giveUp()
+
+    def _giveUp(self) -> None:
+        """Send no more pieces. A generator that waits for its next one would learn of the end only then."""
         sending, self._sending = self._sending, None
         if sending is not None:
-            sending.cancel()  # a generator that waits for its next piece would learn of the end only then
-        self.goOnSending()
+            sending.cancel()
 
     def noLongerQueued(self) -> None:
         """See Answer."""
@@ -68,7 +88,7 @@ class Responding(Answer):
         if self._disconnected:
             _dispose(body)
             return
-        if self.startedWriting:
+        if self.startedWriting or self._isSending:
             raise RuntimeError("the request has its answer already")
         if self.method == b"CONNECT" and response.code < 300:
             _dispose(body)  # only takeOver() makes a tunnel, and such a code would promise one (RFC 9110, 9.3.6)
@@ -130,7 +150,7 @@ class Responding(Answer):
         earlier requests are not answered, if there is an answer, or if the body has not come whole.
         """
         self.channel.checkTakeOver(self)
-        if self.startedWriting:
+        if self.isAnswered:
             raise RuntimeError("the request has its answer already")
         for name, value in (Response(200, headers=headers).fields if headers is not None else {}).items():
             self.responseHeaders.setRawHeaders(name, value)
@@ -164,50 +184,117 @@ class Responding(Answer):
             return
         if type(body) is bytes:
             view = memoryview(body)
-            body = (view[at : at + PIECE] for at in range(0, size, PIECE))
+            body = (view[at : at + BODY_STEP] for at in range(0, size, BODY_STEP))
         if response.code < 300:
             self.bodyWanted()  # the pieces may be made of it, and a client that waits for a 100 takes none later
-        self.write(b"")
-        if self._bodyless:
+        if self.method == b"HEAD" or self.code in NO_BODY_CODES:
+            self.write(b"")
             _dispose(body)
             self.finish()
-        else:
-            sending = ensureDeferred(self._sendAll(body))
-            if not (self.finished or self._disconnected):
-                self._sending = sending
-            sending.addErrback(self.processingFailed)
+            return
+        self._isSending = True
+        sending = ensureDeferred(self._sendAll(body))
+        if self._isSending:
+            self._sending = sending
+        sending.addErrback(self._sendingFailed)
+
+    def _sendingFailed(self, failure: Failure) -> None:
+        """The pieces have failed, or the answer has been given up."""
+        self._isSending = False
+        self._sending = None
+        if not (self.finished and failure.check(*CANCELLED)):
+            self.processingFailed(failure)
 
     async def _sendAll(self, body: Any) -> None:
+        """Send the pieces of a body. The head goes with the first one: before it, a failure can still be told."""
         try:
             if hasattr(body, "__aiter__"):
-                async for piece in body:
-                    if not await self._sent(piece):
-                        return
+                await self._sendComing(body)
             else:
+                left = IN_A_ROW
                 for piece in body:
-                    if not await self._sent(piece):
+                    left -= len(piece)
+                    if (wait := self._sent(piece, left)) is not None:
+                        left = IN_A_ROW
+                        await wait
+                    if self._disconnected or self.finished:
                         return
         finally:
             await _closed(body)
+        if self._disconnected or self.finished:
+            return
+        self._isSending = False
         self._sending = None
         if hasattr(body, "trailers"):
             self.responseTrailers = body.trailers
+        if not self.startedWriting:
+            self.write(b"")  # the answer is chunked, even without a chunk: it may have trailers
         self.finish()
 
-    async def _sent(self, piece: bytes) -> bool:
-        """Send a piece, and wait until the peer takes more. False if nobody is there any more."""
+    async def _sendComing(self, body: Any) -> None:
+        """Send the pieces of an asynchronous body.
+
+        Between two calls of the system the caches forget the code here. So a large piece takes the shortest path: each
+        second one is sent, together with the one that waits.
+        """
+        channel = self.channel
+        straight: Any = None
+        left = IN_A_ROW
+        async for piece in body:
+            if self._disconnected or self.finished:
+                return
+            size = len(piece)
+            left -= size
+            room = self._left
+            if straight is not None and size >= STRAIGHT and type(piece) is bytes and room is not None and size <= room:
+                self._left = room - size
+                self.sentLength += size
+                if straight.unsent or size > HIGH_WATER:
+                    straight.writeLarge(piece)
+                else:
+                    straight.write(piece)
+                if left > 0 and not channel.isFull:
+                    continue
+                wait = self.drained() or channel.turn()
+            else:
+                wait = self._sent(piece, left)
+                straight = self._straight()
+            if wait is not None:
+                left = IN_A_ROW
+                await wait
+                if self._disconnected or self.finished:
+                    return
+                straight = self._straight()
+
+    def _straight(self) -> OutputStream | None:
+        """Return the transport, if pieces can go there as they are."""
+        if self.queued or self._left is None or self.channel is None or not self.startedWriting:
+            return None
+        transport = self.channel.transport
+        return transport if isinstance(transport, OutputStream) else None
+
+    def _sent(self, piece: Any, left: int) -> Deferred[None] | None:
+        """Send a piece. Return what is to be awaited before the next one: that the peer, or another one, is served."""
         if self._disconnected or self.finished:
-            return False
-        self.write(piece)
-        drained = self.drained()
-        if drained is not None:
-            await drained
-        return not self._disconnected
+            return None
+        if type(piece) is bytes or isView(piece):
+            self._put(piece)  # as it is: nothing can change it
+        else:
+            self.write(piece)
+        channel = self.channel
+        if self.queued or channel.isFull:
+            return self.drained()
+        return channel.turn() if left <= 0 else None
 
     def _tunnelHead(self) -> bytes:
         """The head behind which a tunnel begins: it has no length (RFC 9110, 9.3.6)."""
         lines = self.responseHeaders.asLines()
         return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (self.code, self.code_message, dateLine(), lines)
+
+
+def isView(piece: object) -> bool:
+    """Whether `piece` is a part of a bytes object, which is not copied."""
+    return type(piece) is memoryview and type(piece.obj) is bytes and bool(piece.c_contiguous) and piece.itemsize == 1
 
 
 def _dispose(body: Any) -> None:

@@ -9,13 +9,13 @@ from reactor.defer import Deferred
 from reactor.failure import Failure
 from reactor.http.bodies import chunk
 from reactor.http.head import CHUNKED
-from reactor.http.outgoing import PIECE, Outgoing
+from reactor.http.outgoing import REQUEST_STEP, Outgoing
 from reactor.http.trailers import lastChunk
 
 
 def _slices(data: bytes) -> Iterator[bytes]:
-    for at in range(0, len(data), PIECE):
-        yield data[at : at + PIECE]
+    for at in range(0, len(data), REQUEST_STEP):
+        yield data[at : at + REQUEST_STEP]
 
 
 class BodySender:

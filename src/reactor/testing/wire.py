@@ -12,6 +12,7 @@ import errno
 import socket
 import struct
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from reactor.failure import Failure
@@ -78,6 +79,10 @@ class MemorySocket:
             raise BlockingIOError(errno.EAGAIN, "the peer does not read")
         self.outgoing += data[:room]
         return min(room, len(data))
+
+    def sendmsg(self, pieces: Iterable[bytes | bytearray | memoryview]) -> int:
+        """Take as much of the pieces, in order, as there is room for."""
+        return self.send(b"".join(pieces))
 
     def shutdown(self, how: int) -> None:
         """End our half (SHUT_WR is the only use): the peer reads the rest, then b""."""

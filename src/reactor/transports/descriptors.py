@@ -171,6 +171,13 @@ class DescriptorStream(Connection):
         self._descriptors = None
         Connection._close(self)
 
+    def writeLarge(self, data: bytes | memoryview) -> None:
+        """See Connection."""
+        if self._descriptors:
+            self.write(data)  # they go with the first bytes that are sent
+        else:
+            Connection.writeLarge(self, data)
+
     # The method that OutputStream calls.
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:

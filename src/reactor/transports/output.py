@@ -220,10 +220,18 @@ class OutputStream(OutputBuffer):
         if self.tally is not None:
             self._sent(sent)
         if sent < len(data):
-            self._hold(self.highWater)
-            self.write(data[sent:])
-            self._writing = True
-            self.startWriting()
+            self._keep(data[sent:])
+
+    def writeLarge(self, data: bytes | memoryview) -> None:
+        """Write `data`, which is large. A transport that can spares a copy of it, by sending it at once."""
+        self.write(data)
+
+    def _keep(self, rest: bytes | memoryview) -> None:
+        """Keep what the peer has not taken, until it takes more."""
+        self._hold(self.highWater)
+        self.write(rest)
+        self._writing = True
+        self.startWriting()
 
     def _writeAndFlush(self, data: bytes) -> None:
         self._hold(self.highWater)

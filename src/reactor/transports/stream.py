@@ -134,6 +134,40 @@ class Connection(DuplexStream):
 
     # For the loop and other transports.
 
+    def writeLarge(self, data: bytes | memoryview) -> None:
+        """Write `data`, which is large, without a copy of it.
+
+        It is sent with what waits before it, as far as the peer takes both. Alone it waits for more, unless it has
+        more than `highWater` bytes. No producer is called from here, except one to pause. The connection does not end.
+        """
+        if self._writing or self.producerPaused or self._writeHalf >= ENDED:
+            self.write(data)
+            return
+        waiting = self._front()
+        if waiting is None and len(data) <= self.highWater:
+            self.write(data)  # which keeps the object itself
+            return
+        try:
+            sent = self._sock.sendmsg((data,) if waiting is None else (waiting, data))
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self.write(data)  # the error will come again, when no code of the writer is under way
+            return
+        if waiting is not None:
+            before = len(waiting)
+            if sent < before:
+                self._drop(sent)
+                self._keep(data)
+                return
+            isAsked = self._mark >= 0
+            self._drop(before)
+            if isAsked:
+                self._hold(self.highWater)  # the flush that was asked for will come
+            sent -= before
+        if sent < len(data):
+            self._keep(data[sent:])
+
     def fileno(self) -> int:
         """Return the socket's descriptor, -1 once it is closed."""
         return self._fd

@@ -11,7 +11,7 @@ import pytest
 from twisted.web import http as twistedHTTP
 
 from reactor.http import HTTPError
-from reactor.http.forms import MAX_FIELDS, MAX_PART_HEAD, formArgs, multipartArgs
+from reactor.http.forms import MAX_FORM_FIELDS, MAX_PART_HEAD, formArgs, multipartArgs
 
 KIND = b"multipart/form-data; boundary=AaB03x"
 
@@ -109,7 +109,7 @@ def test_linesThatOnlyBeginLikeTheBoundary() -> None:
         (formOf(b"no field\r\n\r\nx"), KIND, 400),
         (formOf(b"A B: c\r\n\r\nx"), KIND, 400),
         (formOf(b"A: b\r\n" * 1400 + b"\r\nx"), KIND, 400),
-        (formOf(*[field(b"a", b"b")] * (MAX_FIELDS + 1)), KIND, 413),
+        (formOf(*[field(b"a", b"b")] * (MAX_FORM_FIELDS + 1)), KIND, 413),
     ],
 )
 def test_noForms(content: bytes, kind: bytes, code: int) -> None:
@@ -119,15 +119,15 @@ def test_noForms(content: bytes, kind: bytes, code: int) -> None:
 
 
 def test_theLimits() -> None:
-    assert len(multipartArgs(formOf(*[field(b"a", b"b")] * MAX_FIELDS), KIND)[b"a"]) == MAX_FIELDS
+    assert len(multipartArgs(formOf(*[field(b"a", b"b")] * MAX_FORM_FIELDS), KIND)[b"a"]) == MAX_FORM_FIELDS
     head = b'Content-Disposition: form-data; name="a"\r\nX: '
     long = head + b"y" * (MAX_PART_HEAD - len(head))
     assert multipartArgs(formOf(long + b"\r\n\r\nb"), KIND) == {b"a": [b"b"]}
     with pytest.raises(HTTPError, match="a head of more than 8192 bytes"):
         multipartArgs(formOf(long + b"y\r\n\r\nb"), KIND)
-    assert len(formArgs(b"&".join([b"a=b"] * MAX_FIELDS), MAX_FIELDS)[b"a"]) == MAX_FIELDS
+    assert len(formArgs(b"&".join([b"a=b"] * MAX_FORM_FIELDS), MAX_FORM_FIELDS)[b"a"]) == MAX_FORM_FIELDS
     with pytest.raises(HTTPError, match="more than 1000 fields"):
-        formArgs(b"&".join([b"a=b"] * (MAX_FIELDS + 1)), MAX_FIELDS)
+        formArgs(b"&".join([b"a=b"] * (MAX_FORM_FIELDS + 1)), MAX_FORM_FIELDS)
 
 
 def test_queriesAsTwisteds() -> None:

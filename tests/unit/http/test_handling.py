@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from reactor.defer import Deferred, ensureDeferred, succeed
 from reactor.http import BodyLost, HTTPError, HTTPFactory, Request, Response
+from reactor.http.responding import IN_A_ROW
+from reactor.testing.pair import makeFakeServer
 from tests.support.httpscenes import Answering, Scene, chunked, get, post
 
 
@@ -799,3 +801,152 @@ def test_targetsInAbsoluteFormHaveTheSamePath() -> None:
     ):
         Scene(handler).send(line)
     assert paths == [(b"/x/y", b"b", {b"a": [b"1"]}), (b"/x/y", b"b", {b"a": [b"1"]}), (b"/", b"b", {})]
+
+
+# Pieces.
+
+
+def failingAtOnce(_: Any) -> Response:
+    def pieces() -> Any:
+        raise Mine
+        yield b""
+
+    return Response(200, pieces(), {b"X-Of": b"the answer"})
+
+
+def failingInAsync(_: Any) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        raise Mine
+        yield b""
+
+    return Response(200, pieces(), {b"X-Of": b"the answer"})
+
+
+def failingAfterAWait(_: Any) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        await succeed(None)
+        raise HTTPError(503)
+        yield b""
+
+    return Response(200, pieces(), {b"X-Of": b"the answer"})
+
+
+@pytest.mark.parametrize(
+    ("handler", "code"),
+    [
+        (failingAtOnce, 500),
+        (failingInAsync, 500),
+        (failingAfterAWait, 503),
+        (lambda _: Response(200, iter(cast("list[bytes]", ["text"]))), 500),
+        (lambda _: Response(200, iter([b"longer"]), {b"Content-Length": b"5"}), 0),
+    ],
+)
+def test_piecesThatFailBeforeTheFirst(handler: Any, code: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The head goes with the first piece. Before it, a failure has an answer of its own, and the connection stays."""
+    scene = Scene(handler)
+    if not code:
+        scene.send(get())
+        assert not scene.isOpen
+        return
+    answer = scene.ask(get())
+    assert (answer.code, answer.closes, b"x-of" in answer.fields) == (code, False, False)
+    assert len(errors(caplog)) == (code == 500)
+    assert scene.ask(get()).code == code
+
+
+def test_anEmptyPieceSendsTheHead() -> None:
+    gate: Deferred[bytes] = Deferred()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b""
+        yield await gate
+
+    scene = Scene(lambda _: Response(200, pieces()))
+    scene.peer.transport.write(get())
+    scene.pump.flush()
+    assert bytes(scene.peer.received).endswith(b"\r\n\r\n")
+    gate.callback(b"late")
+    assert scene.take()[0].body == b"late"
+
+
+def test_piecesThatAreNone() -> None:
+    """An answer without a piece is whole, with its trailers."""
+
+    class Body:
+        def __init__(self) -> None:
+            self.trailers = {b"X-Sum": b"0"}
+
+        def __iter__(self) -> Any:
+            return iter(())
+
+    scene = Scene(lambda _: Response(200, Body()))
+    scene.peer.transport.write(get())
+    scene.pump.flush()
+    assert bytes(scene.peer.received).endswith(b"\r\n\r\n0\r\nX-Sum: 0\r\n\r\n")
+
+
+def test_oneAnswerAlthoughItsFirstPieceIsAwaited() -> None:
+    """Nothing is written yet, and there is an answer all the same."""
+    gate: Deferred[bytes] = Deferred()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield await gate
+
+    def handler(request: Any) -> None:
+        request.respond(Response(200, pieces()))
+        with pytest.raises(RuntimeError, match="has its answer"):
+            request.respond(Response(200))
+        with pytest.raises(RuntimeError, match="has its answer"):
+            request.takeOver(None)
+
+    scene = Scene(handler)
+    assert scene.send(get()) == []
+    gate.callback(b"late")
+    assert scene.take()[0].body == b"late"
+
+
+def test_refusedBeforeTheFirstPiece(caplog: pytest.LogCaptureFixture) -> None:
+    """A request may be refused while the first piece of its answer is awaited. The generator is given up."""
+    closed: list[str] = []
+
+    async def pieces() -> AsyncIterator[bytes]:
+        try:
+            await Deferred()
+            yield b""
+        finally:
+            closed.append("closed")
+
+    scene = Scene(lambda _: Response(200, pieces()))
+    scene.send(get(b"/", b"Transfer-Encoding: chunked", method=b"POST"))
+    assert scene.ask(b"no size\r\n").code == 400
+    assert (closed, errors(caplog)) == (["closed"], [])
+
+
+@pytest.mark.parametrize("isAsync", [False, True])
+@pytest.mark.parametrize("kind", [bytes, memoryview, bytearray])
+def test_othersHaveTheirTurn(isAsync: bool, kind: Any) -> None:
+    """A peer that takes everything gets IN_A_ROW bytes in a row, and the rest in later turns of the loop."""
+    piece = kind(b"x" * 65536)
+    most = IN_A_ROW // 65536
+
+    async def coming() -> AsyncIterator[Any]:
+        for _ in range(3 * most):
+            yield piece
+
+    factory = HTTPFactory.forHandler(
+        lambda _: Response(
+            200, coming() if isAsync else iter([piece] * 3 * most), {b"Content-Length": str(3 * IN_A_ROW)}
+        )
+    )
+    channel = factory.buildProtocol(None)
+    transport = makeFakeServer(channel)  # to which nothing is connected: it takes everything
+    transport.start()
+    transport.bufferReceived(get())
+    sizes: list[int] = []
+    while transport.wire.outgoing or transport.unsent or not sizes:
+        transport.flush()
+        sizes.append(len(transport.wire.outgoing))
+        transport.wire.outgoing.clear()
+        cast("Any", transport.reactor).iterate(0)
+    assert sum(sizes) - 3 * IN_A_ROW < 300
+    assert max(sizes) < IN_A_ROW + 65536 + 300

@@ -508,6 +508,7 @@ def test_whatTypeCheckersTakeTransportsFor() -> None:
         "startWriting",
         "stopWriting",
         "writeConnectionLost",
+        "writeLarge",
         "writeNow",
     }
     assert offered - inner == set(interfaces.IAnyTransport.names())
