@@ -23,8 +23,8 @@ log = getLogger("reactor.http")
 # Above this size a body is not copied after its head, and goes out in pieces of BODY_STEP bytes.
 LARGE = 64 * 1024
 BODY_STEP = 256 * 1024
-#: Bytes of a body that are sent in a row, if the peer takes them. Then other connections have their turn.
 
+# Bytes of a body that are sent in a row, if the peer takes them. Then other connections have their turn.
 IN_A_ROW = 4 * 1024 * 1024
 
 _plainHeads: dict[int, bytes] = {}

@@ -165,6 +165,8 @@ class Connection(DuplexStream):
             if isAsked:
                 self._hold(self.highWater)  # the flush that was asked for will come
             sent -= before
+        if self.tally is not None:
+            self._sent(sent)
         if sent < len(data):
             self._keep(data[sent:])
 
