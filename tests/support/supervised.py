@@ -174,7 +174,7 @@ def main() -> int:
     return supervisor.run()
 
 
-# What tests do with it.
+# The code that runs it.
 
 
 def waitUntil(condition: Callable[[], object], deadline: float = DEADLINE) -> None:
@@ -209,7 +209,7 @@ class Supervised:
         return self
 
     def log(self) -> str:
-        """What it has logged."""
+        """Return its log."""
         return (self.folder / "log.txt").read_text(errors="replace")
 
     def until(self, *texts: str) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 from reactor._arguments import checkCount
 from reactor._defaults import BACKLOG, SOCKET_MODE
 from reactor._logger import getLogger
-from reactor._numbers import duplicate, openSocket
+from reactor._numbers import closeNumber, duplicate, openSocket
 from reactor.address import UNIXAddress, checkPort, hostText, isIPv6Address, socketName
 from reactor.error import CannotListenError
 from reactor.transports.binding import Binding
@@ -185,9 +185,13 @@ class Group:
 
     def _adopted(self) -> socket.socket:
         """Return a duplicate of the inherited socket, which may have siblings."""
+        number = -1
         try:
-            sock = socket.socket(fileno=duplicate(self.place.descriptor))
+            number = duplicate(self.place.descriptor)
+            sock = socket.socket(fileno=number)
         except OSError as error:
+            if number >= 0:
+                closeNumber(number)
             raise CannotListenError(f"descriptor {self.place.descriptor}", 0, error) from error
         self._sockets.append(sock)  # to be closed if it is of no use
         isStream = sock.type == socket.SOCK_STREAM

@@ -208,7 +208,7 @@ class Worker:
     def _heard(self, message: dict[str, Any]) -> None:
         order = message.get("order")
         if order == "drain":
-            self.sendFin = bool(message.get("sendFin", True))
+            self.sendFin = self.sendFin if self.isDraining else bool(message.get("sendFin", True))
             self._drain(float(message.get("grace", self._grace)))
         elif order == "now":
             self._leave()

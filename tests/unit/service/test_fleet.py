@@ -36,7 +36,7 @@ class Stage:
         self.fleet.start(Plan("old", workers, GRACE, watchdog))
 
     def take(self) -> list[Any]:
-        """What happened since the last call."""
+        """Return the entries since the last call."""
         self.log, happened = [], self.log
         return happened
 
@@ -231,7 +231,7 @@ def test_itGivesUpAtOnceIfAWorkerSaysWhyItCannotStart() -> None:
 
 
 def test_aWorkerMayFailAfterOthersWereReady() -> None:
-    """What a machine lacks now, a network say, it may have again later."""
+    """A machine may lack something for a while, for example its network."""
     stage = Stage().live()
     stage.end(stage.find(1))
     stage.fleet.failed(stage.find(1), "no network")
