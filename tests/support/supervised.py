@@ -151,6 +151,7 @@ def main() -> int:
         else:
             work(reactor, worker, settings)
         worker.ready()
+        reactor.callWhenRunning(logging.info, "serves")
         reactor.run()
         return 0
     found = configured(folder, settings)
@@ -233,6 +234,10 @@ class Supervised:
         """Wait until it says that its workers are ready."""
         waitUntil(lambda: re.search(text, self.log()) or self.process.poll() is not None)
         assert self.process.poll() is None, self.log()
+
+    def serves(self, pid: int) -> bool:
+        """Whether a worker has begun to serve."""
+        return f"{pid} INFO serves\n" in self.log()
 
     def workers(self) -> list[int]:
         """The processes that it has started, the oldest first."""
