@@ -7,7 +7,7 @@ character. The tables of kinds know the fields of each kind.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, SOCKET_MODE
@@ -324,6 +324,24 @@ def _serverArguments(description: str, name: str, positional: list[str], named: 
     return kind.name, kind.make, kind.arguments(kind.byPosition(description, positional, named))
 
 
+class ProxiedMaker:
+    """Makes the endpoint of a `haproxy` string. `isBeforeTLS` tells that its header comes in plain, before TLS."""
+
+    def __init__(self, make: Callable[..., Any], trusted: Sequence[str], isBeforeTLS: bool) -> None:
+        self._make = make
+        self._trusted = trusted
+        self.isBeforeTLS = isBeforeTLS
+
+    def __call__(self, reactor: Any, **arguments: Any) -> Any:
+        """Return the endpoint."""
+        endpoint = self._make(reactor, **arguments)
+        return belowTLS(endpoint, self.wrap) if self.isBeforeTLS else self.wrap(endpoint)
+
+    def wrap(self, endpoint: Any) -> Any:
+        """Return `endpoint`, another one for the same string, with the header of that string."""
+        return proxyEndpoint(endpoint, self._trusted)
+
+
 def _proxiedServer(description: str, positional: list[str], named: dict[str, str]) -> Arguments:
     """Return the arguments of the endpoint behind the word `haproxy`, and a maker that wraps it."""
     trusted = named.pop("trusted", "").split(",") if "trusted" in named else LOCAL
@@ -334,15 +352,7 @@ def _proxiedServer(description: str, positional: list[str], named: dict[str, str
     name, make, arguments = _serverArguments(description, *_behindWord(description, positional), named)
     if place == "before-tls" and name not in ("ssl", "tls"):
         raise ValueError(f"header=before-tls is for the endpoints ssl and tls, not for {name}")
-
-    def wrap(endpoint: Any) -> Any:
-        return proxyEndpoint(endpoint, trusted)
-
-    def makeWrapped(reactor: Any, **arguments: Any) -> Any:
-        endpoint = make(reactor, **arguments)
-        return belowTLS(endpoint, wrap) if place == "before-tls" else wrap(endpoint)
-
-    return name, makeWrapped, arguments
+    return name, ProxiedMaker(make, trusted, place == "before-tls"), arguments
 
 
 def _behindWord(description: str, positional: list[str]) -> tuple[str, list[str]]:

@@ -13,7 +13,7 @@ from reactor.address import scopedHost
 from reactor.defer import execute
 from reactor.endpoints.pemfiles import PEMDirectory, serverOptions
 from reactor.endpoints.streams import TCP4ServerEndpoint
-from reactor.endpoints.strings import serverArguments
+from reactor.endpoints.strings import ProxiedMaker, serverArguments
 from reactor.endpoints.systemd import ListenFDs
 from reactor.endpoints.tls import wrapServerTLS
 from reactor.error import CannotListenError, ConnectionDone
@@ -167,6 +167,10 @@ def endpointOf(spot: Spot, listener: ListenPlan, reactor: Any, sock: socket.sock
             contexts = spot.contexts()
         except (OSError, ValueError) as error:
             raise _endpointError(error) from None
+        if isinstance(spot.make, ProxiedMaker):
+            if contexts is not None and not spot.make.isBeforeTLS:
+                endpoint, contexts = wrapServerTLS(contexts, endpoint), None
+            endpoint = spot.make.wrap(endpoint)
     if listener.cert is not None and not (spot.isSecure or spot.kind == "stdio"):
         contexts = _contextsOf(listener)
     if listener.proxy is not None and listener.proxyBeforeTls:

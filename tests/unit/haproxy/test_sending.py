@@ -35,7 +35,8 @@ from reactor.haproxy import (
     proxyEndpoint,
 )
 from reactor.serving.options import makeParser
-from reactor.serving.places import endpointsOf
+from reactor.serving.places import endpointOf, endpointsOf, spotsOf
+from reactor.serving.plan import ListenPlan
 from reactor.tlsoptions import defaultClientContext
 from reactor.transports.tcp import TCPClientConnection, TCPConnection
 from reactor.transports.tls.connection import TLSConnection
@@ -327,3 +328,27 @@ def test_IPv6Clients(tcp: World) -> None:
     tcp.until(lambda: factory.only.transport is not None)
     peer = factory.only.transport.getPeer()
     assert peer == IPv6Address("TCP", "::1", clients.only.transport.getHost().port)
+
+
+@pytest.mark.parametrize("place", ["before-tls", "inside-tls"])
+@pytest.mark.parametrize("kind", ["tcp", "ssl"])
+def test_socketsOfASupervisor(tcp: World, kind: str, place: str) -> None:
+    """A worker that serves a socket opened before it wants the header, too."""
+    fields = f":privateKey={certificatePath()}:header={place}" if kind == "ssl" else ""
+    listener = ListenPlan(endpoints=(f"haproxy:{kind}:0{fields}",))
+    (spot,) = spotsOf(listener)
+    with socket.create_server((LOOPBACK, 0)) as sock:
+        server = endpointOf(spot, listener, tcp.reactor, sock)
+        header = encodeV2(CLIENT, SERVER)
+
+        def connect(port: Any) -> Any:
+            below = TCP4ClientEndpoint(tcp.reactor, LOOPBACK, sock.getsockname()[1])
+            if kind == "tcp":
+                return proxyClientEndpoint(below, header)
+            if place == "before-tls":
+                return wrapClientTLS(clientOptions(), proxyClientEndpoint(below, header))
+            return proxyClientEndpoint(wrapClientTLS(clientOptions(), below), header)
+
+        protocol, _, _ = met(tcp, server, connect)
+    assert protocol.transport.getPeer() == CLIENT
+    assert bool(protocol.transport.TLS) == (kind == "ssl")
