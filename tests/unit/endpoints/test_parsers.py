@@ -147,9 +147,11 @@ except ValueError as error:
     assert done.stdout.startswith("unknown endpoint type 'strange', the types here are tcp"), done.stderr
 
 
-def test_twistedsOwn() -> None:
-    """Types that Twisted has and we do not, by its plugins: what they wrap is Twisted's, on the reactor given."""
+def test_ownTypesComeFirst() -> None:
+    """Twisted has a plugin for `haproxy`, too; the endpoint is this package's, and so is what it wraps."""
+    theirs = twisted.internet.endpoints.serverFromString(object(), "haproxy:tcp:1")
+    assert type(theirs).__module__.startswith("twisted.")
     endpoint = serverFromString(object(), "haproxy:tcp:1")
-    assert type(endpoint).__module__.startswith("twisted.")
-    assert isinstance(endpoint, type(twisted.internet.endpoints.serverFromString(object(), "haproxy:tcp:1")))
+    assert type(endpoint).__module__ == "reactor.haproxy.listening"
+    assert type(endpoint._wrappedEndpoint).__module__.startswith("reactor.")
     assert {"registerEndpointParser", "unregisterEndpointParser"} <= set(reactor.endpoints.__all__)
