@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 from prometheus_client.samples import Sample
 
 from reactor.service.admin.metrics import ENDED, LIMITED, METRICS, REFUSED, Exposition
+from reactor.service.records import _WORDS
 from tests.support.statuses import listenerOf, snapshotOf, statusOf
 
 HOSTILE = 'a"b\\c\nd{e="f"} <script>'
@@ -76,6 +77,10 @@ def test_everyMetricHasItsValue() -> None:
     }
     assert samples == expected
     assert {name for name, _labels in samples} == {metric.sampleName for metric in METRICS}
+
+
+def test_theReasonsAreThoseOfConnections() -> None:
+    assert {word for _kind, word in _WORDS} | {"drained", "handler", "proxy"} == set(ENDED)
 
 
 @pytest.mark.parametrize(

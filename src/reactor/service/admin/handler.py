@@ -65,7 +65,7 @@ class AdminFactory(HTTPFactory):
         self._hosts = hosts
         self._history = History()
         self._number = 0
-        self._exposition: Exposition | None = None
+        self._exposition = _expositionOf(source)
         self._unsubscribe: Callable[[], None] | None = None
         page = importlib.resources.files("reactor.service.admin").joinpath("status.html").read_bytes()
         self._page = _answerOf(200, page, "text/html; charset=utf-8", {b"Content-Security-Policy": pagePolicy(page)})
@@ -117,10 +117,7 @@ class AdminFactory(HTTPFactory):
 
     def _metrics(self, request: Any) -> Response:
         if self._exposition is None:
-            try:
-                self._exposition = Exposition(self._source.status)
-            except ModuleNotFoundError:
-                return _answerOf(501, NEEDS_EXTRA)
+            return _answerOf(501, NEEDS_EXTRA)
         text, mediaType = self._exposition.text(request.getHeader("Accept") or "")
         return _answerOf(200, text, mediaType)
 
@@ -138,6 +135,13 @@ class AdminFactory(HTTPFactory):
         for name, value in {**FIELDS, b"Content-Type": b"text/event-stream", b"X-Accel-Buffering": b"no"}.items():
             request.setHeader(name, value)
         self.streams.open(request, history + status)
+        return None
+
+
+def _expositionOf(source: Source) -> Exposition | None:
+    try:
+        return Exposition(source.status)
+    except ModuleNotFoundError:
         return None
 
 

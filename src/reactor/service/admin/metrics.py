@@ -1,7 +1,7 @@
 """Metrics for Prometheus: a table of them, and their text as prometheus_client writes it.
 
-prometheus_client is the extra `[metrics]`. Importing it takes a tenth of a second, so only a process that is asked for
-metrics imports it.
+prometheus_client is the extra `[metrics]`. Importing it takes a tenth of a second. So only a process with admin pages
+imports it, before it serves.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ ENDED = (
     "aborted",
     "idle",
     "line-deadline",
+    "max-pending",
     "overlong",
     "output",
     "drained",
@@ -145,7 +146,7 @@ METRICS: tuple[Metric, ...] = (
         "limit_hits",
         "counter",
         (*_LISTENER, "limit"),
-        "How often a limit paused a connection.",
+        "How often a rate or a bound of memory was reached.",
         _byReason("limited", LIMITED),
     ),
     Metric("output_overflows", "counter", _LISTENER, "Outputs beyond their limit.", _ofListeners("outputOverflows")),
