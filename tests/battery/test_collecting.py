@@ -1,4 +1,4 @@
-"""Collecting: processes that share a file are killed in the middle of their writes, and no record is torn or doubled."""
+"""Collecting: processes that share a file are killed in the middle of their writes, and every record stays whole."""
 
 from __future__ import annotations
 

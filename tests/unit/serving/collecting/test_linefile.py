@@ -92,7 +92,7 @@ def small(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
 LONG = b"".join(b"%099d\n" % number for number in range(1000))
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="mounts a file system")
+@pytest.mark.needs("root")
 def test_aFullDisk(small: pathlib.Path, loop: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Whole lines are there, the sender waits, another one does not until it brings lines; then all goes on."""
     output = LineFile(str(small / "lines"), keeping=Keeping(onFull="wait"), reactor=loop)
