@@ -1,7 +1,10 @@
 """LineFile: a file as the output of collect, which is written in the callback that brings the lines.
 
-Lines wait in three cases: the disk is full, another process holds the file's lock for longer than a write takes, or
-they count as kept only when the disk has them. Their senders wait with them.
+Lines wait in these cases, and their senders wait with them:
+
+- The disk is full.
+- Another process holds the file's lock for longer than a write takes.
+- Lines count as kept only when the disk has them.
 """
 
 from __future__ import annotations

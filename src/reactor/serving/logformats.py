@@ -1,8 +1,8 @@
 """The two formats of the command's log: text, and JSON.
 
-Both are safe for programs that read lines, and for terminals. What a peer or an exception says is escaped, so that no
-control character, line end or other unprintable character is left. JSON has the same escaped text as its strings. So a
-program that prints a string of it is safe, too.
+Both are safe for programs that read lines, and for terminals. The texts of peers and exceptions are escaped, so that no
+control character, line end or other unprintable character is left. The strings of JSON are the same escaped texts. So a
+program that prints one of them is safe, too.
 """
 
 from __future__ import annotations

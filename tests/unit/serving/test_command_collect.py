@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import json
 import os
@@ -35,6 +36,10 @@ def until(condition: Callable[[], Any]) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition has not come true in time"
         time.sleep(0.005)  # of a look at another process, not of a length that matters
+
+
+def holds(path: pathlib.Path, text: bytes) -> bool:
+    return text in path.read_bytes()
 
 
 def send(served: Served, data: bytes) -> None:
@@ -146,7 +151,7 @@ def test_aPrefixAndJSON(tmp_path: pathlib.Path) -> None:
                 assert local.recv(1) == b""
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
                 local.sendto(b"three\n", str(log))
-            until(lambda output=output: b"three" in output.read_bytes())
+            until(functools.partial(holds, output, b"three"))
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as remote:
                 remote.sendto(b"four\nx", served.addresses[-1])
                 sender = "{}:{}".format(*remote.getsockname()).replace("0.0.0.0", "127.0.0.1")
@@ -185,7 +190,7 @@ def test_rotationFromOutside(how: str, tmp_path: pathlib.Path) -> None:
                     served.process.send_signal(signal.SIGUSR1)
                     until(lambda: output.exists() and log.exists())
                 else:
-                    until(lambda count=count: b"line %d\n" % (count - 1) in output.read_bytes())
+                    until(functools.partial(holds, output, lines[-1]))
                     old[-1].write_bytes(output.read_bytes())
                     os.truncate(output, 0)
             client.shutdown(socket.SHUT_WR)

@@ -335,7 +335,7 @@ def test_hostileLines(name: str, tmp_path: pathlib.Path) -> None:
 
 
 def test_aLogFileOfTheCommand(tmp_path: pathlib.Path) -> None:
-    """What the command says at its start stays on standard error; USR1 opens the file anew."""
+    """The texts of the command's start stay on standard error; USR1 opens the file anew."""
     path = tmp_path / "log"
     (tmp_path / "raising.py").write_text(RAISING)
     with serving("raising:App", "--log-file", str(path), "--log-format", "json", cwd=tmp_path) as served:

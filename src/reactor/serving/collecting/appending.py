@@ -114,7 +114,7 @@ class AppendedFile:
     def reopen(self) -> bool:
         """Open the file at the path, if it is another one now; return whether it is. OSError leaves the file as it is.
 
-        What was written before is in the old file, what is written after it in the new one.
+        Earlier records are in the old file, and later ones in the new one.
         """
         if not (self._hasPath and self.isRegular) or self._isCurrent(os.fstat(self.fd)):
             return False

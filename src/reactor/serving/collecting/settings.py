@@ -34,7 +34,7 @@ OPTIONS = (
 
 
 class CollectSettings(NamedTuple):
-    """What collect does with its lines. Each field has the value of its option; None or false: not given."""
+    """The way in which collect keeps its lines. Each field has the value of its option; None or false: not given."""
 
     output_delimiter: str | None = None
     format: str | None = None

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -90,17 +91,17 @@ def test_theLockHoldsBetweenHeirsOfOneDescriptor(path: pathlib.Path) -> None:
 @pytest.mark.parametrize("patience", [0.0, 0.02])
 def test_howLongTheLockIsWaitedFor(path: pathlib.Path, patience: float, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [5.0]
-    monkeypatch.setattr(locks.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    monkeypatch.setattr(locks.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
 
     def refuse(fd: int, how: int) -> None:
         raise PermissionError(errno.EACCES, "held")
 
-    monkeypatch.setattr(locks.fcntl, "lockf", refuse)
+    monkeypatch.setattr(fcntl, "lockf", refuse)
     with open(path, "wb") as file:
         assert not lockForWrite(file.fileno(), patience)
     assert patience <= now[0] - 5.0 <= patience + 3 * locks.REST
@@ -112,7 +113,7 @@ def test_aFileSystemWithoutLocks(path: pathlib.Path, monkeypatch: pytest.MonkeyP
     def refuse(fd: int, how: int) -> None:
         raise OSError(errno.ENOLCK, "no locks")
 
-    monkeypatch.setattr(locks.fcntl, "lockf", refuse)
+    monkeypatch.setattr(fcntl, "lockf", refuse)
     kept, error = file.append(b"x\n")
     assert kept == 0
     assert error is not None
@@ -152,7 +153,7 @@ def test_sharedAndAlone(path: pathlib.Path) -> None:
 def test_aTornRecordIsCutOff(
     path: pathlib.Path, delimiter: bytes, before: bytes, after: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In a shared file: when it is opened, and between two writes, whoever has been killed; and the log tells it."""
+    """In a shared file: when it is opened, and between two writes, whichever process died; the log tells it."""
     path.write_bytes(before)
     file = AppendedFile(str(path), Framing(delimiter, delimiter), shared=True)
     assert path.read_bytes() == after

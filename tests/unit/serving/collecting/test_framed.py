@@ -30,7 +30,8 @@ class Framed:
         self.loop = OURS.makeReactor()
         self.output = LineFile(str(path), framing, reactor=self.loop)
         self.collection = Collection(self.output, unexpected, frames=mode)
-        self.collection.protocol = type("Tuned", (self.collection.protocol,), settings)
+        kind: Any = type("Tuned", (self.collection.protocol,), settings)
+        self.collection.protocol = kind
         self.built = list[Any]()
         build = self.collection.buildProtocol
         self.collection.buildProtocol = lambda addr: self.built.append(build(addr)) or self.built[-1]  # type: ignore

@@ -18,7 +18,7 @@ def counted(*messages: bytes) -> bytes:
 
 
 def results(data: bytes, size: int = 0, **options: Any) -> tuple[list[bytes], str, tuple[bytes, bool]]:
-    """What Frames makes of `data`, fed in pieces of `size` bytes; the error; and the unfinished rest."""
+    """Feed `data` in pieces of `size` bytes; return the messages, the error, and the unfinished rest."""
     mode = options.pop("mode", AUTO)
     options = {"delimiter": b"\n", "maxLength": 100, **options}
     frames = Frames(mode, **options)
@@ -72,7 +72,7 @@ def test_onlyCounted(size: int) -> None:
 @pytest.mark.parametrize("data", [b"x", b"0 a", b"-1 a", b"1a", b"12345678901", b" 1 a", b"1  ", b"\xff", b"3 abcx"])
 @pytest.mark.parametrize("size", [0, 1])
 def test_bytesThatAreNoFrame(data: bytes, size: int) -> None:
-    """With counts only, nothing can be told apart behind them. What was whole before is kept."""
+    """With counts only, nothing can be told apart behind them. Whole messages before it are kept."""
     if data == b"1  ":
         data += b"x"  # a frame of one space, and then no count
     found, error, _rest = results(data, size, mode=COUNTED)

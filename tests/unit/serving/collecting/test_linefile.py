@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from reactor.serving import collect, linefile
+from reactor.serving import collect
 from reactor.serving.collect import Collection, Collector
 from reactor.serving.collecting import syncing
 from reactor.serving.collecting.background import Background
 from reactor.serving.collecting.rotating import Rotation, rotatedFiles
 from reactor.serving.errors import CommandError
+from reactor.serving.framing import Framing
 from reactor.serving.linefile import Keeping, LineFile
 from reactor.task import Clock
 from tests.support.worlds import DEADLINE, OURS, turnUntil
@@ -147,7 +148,7 @@ def test_aFileThatMayNotGrow(path: pathlib.Path, loop: Any, caplog: pytest.LogCa
 
 @pytest.mark.parametrize("onFull", ["exit", "wait"])
 def test_anEndWithoutRoom(path: pathlib.Path, onFull: str, loop: Any) -> None:
-    """What cannot be kept is counted in the last error; with "exit" the first write is that error."""
+    """Lost lines are counted in the last error; with "exit" the first write is that error."""
     output = LineFile(str(path), keeping=Keeping(onFull=onFull), reactor=loop)
     with limited(10):
         if onFull == "exit":
@@ -250,7 +251,7 @@ class Disk:
         self.calls = list[int]()
         self.may = threading.Semaphore(0)
         self.error: OSError | None = None
-        monkeypatch.setattr(syncing.os, "fsync", self.sync)
+        monkeypatch.setattr(os, "fsync", self.sync)
 
     def sync(self, fd: int) -> None:
         self.calls.append(fd)
@@ -268,7 +269,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 def test_alwaysOnTheDisk(path: pathlib.Path, loop: Any, disk: Disk) -> None:
     """Lines count as kept when the disk has them. Until then their sender waits, and gets no end of the connection.
 
-    What comes meanwhile is the next call's, for all at once.
+    Lines that come meanwhile are the next call's, for all at once.
     """
     output = LineFile(str(path), keeping=Keeping(sync="always"), reactor=loop)
     collection = Collection(output, unexpected, reactor=loop)
@@ -423,9 +424,7 @@ def test_whatCannotBeRotated(output: str, tmp_path: pathlib.Path, loop: Any) -> 
 def test_aReaderThatTakesNothingIsNamed(path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
     """Once for as long as it lasts, and after a while only: a pipe is often full for a moment."""
     clock = Clock()
-    output: Any = SimpleNamespace(
-        framing=linefile.Framing(), waits=False, size=0, name="the pipe", waitsFor="its reader"
-    )
+    output: Any = SimpleNamespace(framing=Framing(), waits=False, size=0, name="the pipe", waitsFor="its reader")
     output.write = lambda lines: setattr(output, "waits", True)
     collection = Collection(output, unexpected, reactor=clock)
     one, two = client(collection), client(collection)

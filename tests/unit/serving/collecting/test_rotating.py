@@ -8,11 +8,11 @@ import gzip
 import os
 import pathlib
 import stat
+import time
 from typing import Any
 
 import pytest
 
-from reactor.serving.collecting import appending
 from reactor.serving.collecting.appending import AppendedFile
 from reactor.serving.collecting.rotating import Rotation, compressFile, rotatedFiles, rotatedName, tidy
 from reactor.serving.framing import Framing
@@ -141,7 +141,7 @@ def test_aRotationThatFails(
 ) -> None:
     """The file goes on, one record says so, and it is tried again after a while."""
     now = [100.0]
-    monkeypatch.setattr(appending.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     file = AppendedFile(str(path), Framing(), rotation=Rotation(size=5))
     real = getattr(os, call)
 
@@ -170,7 +170,7 @@ def test_theNewFileIsTakenByAnother(path: pathlib.Path, monkeypatch: pytest.Monk
     rotation = Rotation(size=5)
     file = AppendedFile(str(path), Framing(), shared=True, rotation=rotation)
     file.append(b"text\n")
-    others = []
+    others = list[AppendedFile]()
     link = os.link
 
     def linkLate(*arguments: Any) -> None:
