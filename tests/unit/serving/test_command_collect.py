@@ -20,11 +20,10 @@ from typing import Any
 import pytest
 
 from reactor import __main__ as command
-from reactor.serving import server
+from reactor.serving import serve
 from reactor.serving.collecting.rotating import rotatedFiles
-from reactor.serving.collecting.settings import CollectSettings, collectSettings, framesOf, framingOf
-from reactor.serving.errors import CommandError
-from reactor.serving.options import byteCount, makeParser, period
+from reactor.serving.collecting.settings import CollectSettings, framesOf, framingOf
+from reactor.serving.values import byteCount, period
 from tests.unit.serving.test_command import DEADLINE, Served, isListening, serving
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
@@ -55,8 +54,8 @@ MISTAKES = [
     (("echo", "--format", "json"), "--format is for collect only"),
     (("echo", "--rotate-keep", "0"), "--rotate-keep is for collect only"),
     (("chat", "--prefix"), "--prefix is for collect only"),
-    (("echo", "--listen", "udp:0"), "--listen: udp is for collect only"),
-    (("collect", "--output", "x", "--listen", "udp:x"), "--listen: the port of a udp endpoint is a whole number"),
+    (("echo", "--listen", "udp:0"), "udp is for collect only"),
+    (("collect", "--output", "x", "--listen", "udp:x"), "the port of a udp endpoint is a whole number"),
     (("collect", "--output", "x", "--format", "json", "--prefix"), "--prefix is for --format text"),
     (
         ("collect", "--output", "x", "--format", "json", "--output-delimiter", "same"),
@@ -82,8 +81,8 @@ def test_mistakesAreOneLine(
     options: tuple[str, ...], message: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """And nothing is opened before all is right."""
-    monkeypatch.setattr(server, "logTo", lambda *arguments: None)
-    monkeypatch.setattr(server, "allowDescriptors", lambda: None)
+    monkeypatch.setattr(serve, "logTo", lambda *arguments: None)
+    monkeypatch.setattr(serve, "allowDescriptors", lambda: None)
     monkeypatch.setattr(command, "current", lambda: None)
     monkeypatch.chdir(tmp_path)
     try:
@@ -119,13 +118,6 @@ def test_whatIsNoNumber(text: str) -> None:
 
 
 def test_settings() -> None:
-    """A 0 is a value; what was not given is the library's default."""
-    given = vars(
-        makeParser().parse_args(["serve", "collect", "--output", "x", "--rotate-keep", "0", "--rotate-size", "1"])
-    )
-    assert collectSettings(given, True) == CollectSettings(rotate_size=1, rotate_keep=0)
-    with pytest.raises(CommandError, match="--rotate-size is for collect only"):
-        collectSettings(given, False)
     plain = CollectSettings()
     assert [framesOf(plain, end) for end in (b"\n", b"\0", b"\r\n")] == ["auto", "auto", "lines"]
     assert framesOf(CollectSettings(frames="lines"), b"\n") == "lines"

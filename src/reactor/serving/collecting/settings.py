@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from reactor.serving.collect import Collection
@@ -46,15 +46,6 @@ class CollectSettings(NamedTuple):
     rotate_every: float | None = None
     rotate_keep: int | None = None
     rotate_gzip: bool = False
-
-
-def collectSettings(options: Mapping[str, Any], isCollect: bool) -> CollectSettings:
-    """Return the settings in `options`, the parsed arguments. CommandError for an option that is for collect only."""
-    found = {name: options.get(name) for name in OPTIONS}
-    given = {name: value for name, value in found.items() if value is not None and value is not False}
-    if given and not isCollect:
-        raise CommandError(f"--{next(iter(given)).replace('_', '-')} is for collect only", USAGE)
-    return CollectSettings(**given)
 
 
 def checkSettings(settings: CollectSettings, output: str, delimiter: bytes | None) -> None:
