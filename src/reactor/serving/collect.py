@@ -203,6 +203,7 @@ class Collection(ServerFactory[Collector]):
         self._stuck: Any = None
         self._isStuck = False
         self._dropped = dict.fromkeys(REASONS, 0)
+        self._counting: list[Callable[[], dict[str, int]]] = []
         output.taken = self._goOn
         output.failed = self._broken
 
@@ -267,12 +268,19 @@ class Collection(ServerFactory[Collector]):
 
     def counters(self) -> dict[str, int]:
         """Return what was kept, what was dropped and why, and what the output has done. The numbers only grow."""
-        dropped = {f"dropped{reason}": count for reason, count in self._dropped.items()}
-        return {**self.output.counters(), **dropped}
+        counts = {**self.output.counters(), **{f"dropped{reason}": count for reason, count in self._dropped.items()}}
+        for counters in self._counting:
+            for name, count in counters().items():
+                counts[name] = counts.get(name, 0) + count
+        return counts
 
-    def stopBegins(self) -> None:
-        """Start the deadline: the command is stopping."""
-        self._deadline = time.monotonic() + DEADLINE
+    def addCounters(self, counters: Callable[[], dict[str, int]]) -> None:
+        """Add what `counters()` returns to the result of `counters`, for a port for datagrams, for example."""
+        self._counting.append(counters)
+
+    def stopBegins(self, grace: float = DEADLINE) -> None:
+        """Start the deadline, `grace` seconds from now: the command is stopping."""
+        self._deadline = time.monotonic() + grace
 
     def allTaken(self, reactor: ITransportReactor) -> Deferred[None]:
         """Return a Deferred that fires when no line waits any more, or at the deadline. All clients have left."""

@@ -156,9 +156,13 @@ class Serving:
             arguments=listener.arguments,
             inherited=inherited,
             collecting=collectSettingsOf(listener) if isCollect else None,
-            shared=self._worker is not None,
+            shared=self._worker is not None or self._isShared(listener.output),
             listener=listener.name,
         )
+
+    def _isShared(self, output: str | None) -> bool:
+        """Whether several applications of this process have the same output."""
+        return sum(each.output == output for each in self._plan.listeners if each.app == "collect") > 1
 
     def _becomeUser(self) -> None:
         if self._plan.user is not None or self._plan.group is not None:
@@ -227,7 +231,7 @@ class Serving:
         """End the connections in order, within `grace` seconds."""
         for application in self._applications.values():
             if application.collection is not None:
-                application.collection.stopBegins()
+                application.collection.stopBegins(grace)
         for port in self._datagrams:
             port.protocol.takeLast()
         return self.server.drain(grace, sendFin)

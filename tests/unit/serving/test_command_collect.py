@@ -24,7 +24,7 @@ from reactor.serving import serve
 from reactor.serving.collecting.rotating import rotatedFiles
 from reactor.serving.collecting.settings import CollectSettings, framesOf, framingOf
 from reactor.serving.values import byteCount, period
-from tests.unit.serving.test_command import DEADLINE, Served, isListening, serving
+from tests.unit.serving.test_command import COMMAND, DEADLINE, Served, isListening, serving
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"
 
@@ -361,3 +361,85 @@ def test_rsyslog(framing: str, tmp_path: pathlib.Path) -> None:
         until(lambda: output.read_bytes().count(b"\n") == 300)
     lines = output.read_bytes().splitlines()
     assert lines == [b"<13> %d %s" % (number, b"x" * (number % 100)) for number in range(300)]
+
+
+def test_twoPlacesOfOneFile(tmp_path: pathlib.Path) -> None:
+    """Each has its name in the lines; the lines of both are whole, and the file rotates for both."""
+    output = tmp_path / "lines"
+    (tmp_path / "c.toml").write_text(
+        f"""
+        output = "{output}"
+        format = "json"
+        rotate-size = "20K"
+        [[listen]]
+        name = "one"
+        app = "collect"
+        endpoint = "tcp:0"
+        [[listen]]
+        name = "two"
+        app = "collect"
+        endpoint = "tcp:0"
+        """
+    )
+    arguments = [*COMMAND, "serve", "--config", str(tmp_path / "c.toml")]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        served = Served(process)
+        try:
+            ports = [int(each) for each in re.findall(r":(\d+) ", served.said + served.hint)]
+            clients = [socket.create_connection(("127.0.0.1", port), DEADLINE) for port in ports]
+            for round_ in range(20):
+                for client in clients:
+                    client.sendall(b"".join(b"%d\n" % (round_ * 50 + each) for each in range(50)))
+            for client in clients:
+                with client:
+                    client.shutdown(socket.SHUT_WR)
+                    assert client.recv(1) == b""
+            served.stop()
+            assert served.wait() == 0
+        finally:
+            process.kill()
+    files = [*rotatedFiles(str(output)), str(output)]
+    lines = [json.loads(line) for each in files for line in pathlib.Path(each).read_bytes().splitlines()]
+    for name in ("one", "two"):
+        assert [int(line["line"]) for line in lines if line["listener"] == name] == list(range(1000))
+    assert len(files) > 1
+
+
+def test_workersOfOneFile(tmp_path: pathlib.Path) -> None:
+    """Two processes below a supervisor; the file is moved, and USR1 reaches both. One is killed, and one replaced."""
+    output = tmp_path / "lines"
+    arguments = [*COMMAND, "serve", "--workers", "2", "--port", "0", "collect", "--output", str(output)]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        served = Served(process)
+        try:
+            for round_ in range(3):
+                clients = [served.connect() for _ in range(8)]
+                for number, client in enumerate(clients):
+                    text = b"".join(b"%d %d %d %s\n" % (round_, number, each, b"x" * 500) for each in range(200))
+                    client.sendall(text)
+                    client.shutdown(socket.SHUT_WR)
+                for client in clients:
+                    with client:
+                        assert client.recv(1) == b""
+                if round_ == 0:
+                    os.rename(output, tmp_path / "old")
+                    process.send_signal(signal.SIGUSR1)
+                    until(output.exists)
+                if round_ == 1:
+                    workers = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                    os.kill(int(workers[0]), signal.SIGKILL)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=DEADLINE)
+            assert process.returncode == 0
+        finally:
+            process.kill()
+    lines = [line.split() for path in (tmp_path / "old", output) for line in path.read_bytes().splitlines()]
+    for round_ in range(3):
+        for number in range(8):
+            found = [
+                int(each)
+                for one, two, each, rest in lines
+                if (int(one), int(two), rest) == (round_, number, b"x" * 500)
+            ]
+            assert found == list(range(200))
+    assert len(lines) == 3 * 8 * 200

@@ -40,7 +40,9 @@ class DatagramCollector(DatagramProtocol):
         self._messages: list[tuple[bytes, Any]] = []
         self._flush: Any = None
         self._isPaused = False
+        self._kernelCount = 0
         self.receivedCount = 0
+        collection.addCounters(self.counters)
 
     def startProtocol(self) -> None:
         """Become one of the collection's sources."""
@@ -105,8 +107,9 @@ class DatagramCollector(DatagramProtocol):
     def counters(self) -> dict[str, int]:
         """Return the number of datagrams that have come, and of those that the kernel had no room for."""
         port: Any = self.transport
-        dropped = 0 if port is None else port.getDroppedCount()
-        return {"datagrams": self.receivedCount, "droppedByKernel": dropped}
+        if port is not None:
+            self._kernelCount = port.getDroppedCount()
+        return {"datagrams": self.receivedCount, "droppedByKernel": self._kernelCount}
 
     def _tooLong(self, addr: Any) -> None:
         self._collection.drop(OVERLONG)
