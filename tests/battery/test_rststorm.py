@@ -1,7 +1,7 @@
 """100,000 connections that are reset: before they are accepted, just after, in the middle of a line, with full output.
 
-Half of them are reset by a close without a linger, a quarter by the system at the client's end, and a quarter at the
-server's own. The server asks each socket for its addresses, and sets options on it. It may log no error, keep no
+Half of them are reset by a close without a linger. The system resets a quarter at the client's end, and a quarter at
+the server's own. The server asks each socket for its addresses, and sets options on it. It may log no error, keep no
 descriptor and no object, and use no more than 1% of a core afterwards.
 """
 
