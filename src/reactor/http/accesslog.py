@@ -89,7 +89,8 @@ class AccessLogging:
 
     With a `logPath`, the factory appends a line for each answered request to that file. It opens the file when it
     starts, and closes it when it stops. Without one, each request is a record of level INFO of the logger
-    `reactor.http.access`, if that logger takes such records when the factory starts. A program may set `logFile` to a
+    `reactor.http.access`, if that logger takes such records when the factory starts. The record's text is then what the
+    program's formatter returns, or a line without the time. A program may set `logFile` to a
     file of its own, or define `log`. If a line cannot be written, it is lost, a record says so, and requests go on.
     """
 
@@ -100,6 +101,7 @@ class AccessLogging:
     reactor: Any = None
 
     _logFormatter: Callable[[str, Any], str] = staticmethod(combinedLogFormatter)
+    _hasFormatter = False
     _logFile: Any = None
     _stamp: tuple[int, str] = (-1, "")
 
@@ -117,6 +119,7 @@ class AccessLogging:
                     f"a logFormatter is called with a time and a request, and {formatter!r} cannot be called"
                 )
             self._logFormatter = formatter
+            self._hasFormatter = True
 
     def startLog(self) -> None:
         """Open the log: the factory starts. OSError if its file cannot be opened."""
@@ -150,7 +153,7 @@ class AccessLogging:
 
     def log(self, request: Any) -> None:
         """Write the line of a request. Called when its answer is complete, in the order of the answers."""
-        if self._logFile is None:
+        if self._logFile is None and not self._hasFormatter:
             log.info("%s %s", peerOf(request), requestText(request))
             return
         now = time.time() if self.reactor is None else self.reactor.seconds()
@@ -158,6 +161,9 @@ class AccessLogging:
         if second != int(now):
             self._stamp = second, stamp = int(now), datetimeToLogString(int(now))
         line = self._logFormatter(stamp, request)
+        if self._logFile is None:
+            log.info("%s", line)
+            return
         try:
             self._logFile.write(f"{line}\n")
         except (OSError, ValueError) as error:  # the disk is full, or the program has closed its file

@@ -14,7 +14,7 @@ from reactor._logger import getLogger
 from reactor.defer import Deferred
 from reactor.failure import Failure
 from reactor.http.bodies import LAST_CHUNK, chunk
-from reactor.http.codes import FOUND, NO_BODY_CODES, RESPONSES
+from reactor.http.codes import FOUND, NO_BODY_CODES, RESPONSES, UNKNOWN
 from reactor.http.cookies import cookieText
 from reactor.http.dates import dateLine, datetimeToString
 from reactor.http.errors import HTTPError
@@ -113,7 +113,7 @@ class Answer:
         """
         if not isinstance(code, int) or not 100 <= code <= 999:
             raise ValueError(f"a response code is a number of three digits, not {code!r}")
-        self.code_message = RESPONSES.get(code, b"Unknown Status") if message is None else checkReason(message)
+        self.code_message = RESPONSES.get(code, UNKNOWN) if message is None else checkReason(message)
         self.code = code
 
     def setHeader(self, name: bytes | str, value: bytes | str) -> None:
@@ -355,6 +355,10 @@ class Answer:
         self.responseHeaders.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
         self.write(body)
         self.finish()
+
+    def giveUp(self) -> None:
+        """Called by the channel when it has answered itself. A program that answers later speaks to nobody."""
+        self._disconnected = True
 
     def noLongerQueued(self) -> None:
         """Called by the channel when all earlier requests have been answered: sends what was kept."""

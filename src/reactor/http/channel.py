@@ -69,6 +69,7 @@ from reactor.http.head import (
     persists,
     requestLength,
 )
+from reactor.http.peerend import hasEnded
 from reactor.http.requests import Request
 from reactor.http.waits import Deadlines, endWait
 from reactor.interfaces import ISSLTransport
@@ -85,6 +86,7 @@ OUTPUT, QUEUE, CONTENT, TUNNEL = 1, 2, 4, 8
 
 MIN_RATE = 240  # bytes a second
 GRACE = 5.0  # seconds
+LOOK = 5.0  # seconds between two looks at a client whose bytes are not read
 #: A body that no handler has read is dropped up to this many bytes; for more, the connection ends.
 MOST_DROPPED = 64 * 1024
 
@@ -180,7 +182,7 @@ class HTTPChannel(LineReceiver):
                     endWait(self)
                     deadline.begin(self)
         elif self._phase == BUSY:
-            endWait(self)
+            self._rest()
         return why
 
     def linesReceived(self, lines: list[bytes]) -> None:
@@ -230,6 +232,8 @@ class HTTPChannel(LineReceiver):
             self._isOver = not persistent  # with maxRequests the client may send more
         if not request.streams:
             request.gotLength(0)
+            if request.finished:  # a program may answer in gotLength
+                return
         self._run(request)
 
     def _headOf(self, lines: list[bytes]) -> tuple[Any, ...]:
@@ -289,7 +293,9 @@ class HTTPChannel(LineReceiver):
         """Let the program answer."""
         try:
             request.requestReceived(request.method, request.uri, request.clientproto)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # also the CancelledError of asyncio, and GeneratorExit
             request.processingFailed(Failure())
 
     # Raw data: bodies.
@@ -299,27 +305,33 @@ class HTTPChannel(LineReceiver):
         if not request.streams and length > self.maxContentLength:
             self._refuseRequest(request, HTTPError(413))
             return
+        self.receiving = request  # before gotLength: there a program may answer, and the rest of the body is dropped
+        isWhole = length != CHUNKED and self.heldSize >= length
+        if isWhole:
+            self._decoder = LengthDecoder(0)
+        else:
+            size = sum(map(len, lines)) + 2 * len(lines)
+            self._decoder = decoderFor(length, len(lines) - 2, size, self.maxHeaders, self.totalHeadersSize)
+        self._received = 0
+        self._owesContinue = expects and not self.heldSize
+        self._phase = BODY  # until the request has its end
         request.gotLength(length if length != CHUNKED else None)
-        if length != CHUNKED and self.heldSize >= length:
-            request.handleContentChunk(self.takeReceived(length))
-            self._phase = BODY  # until the request has its end
-            self.receiving = request
+        if self.receiving is not request:
+            return  # it is answered, and the connection ends
+        if isWhole:
+            self._decoder = None
+            body = self.takeReceived(length)
+            if not request.finished:
+                request.handleContentChunk(body)
             self._bodyEnded(())
             if request.streams:
                 self._run(request)
             return
-        self._decoder = decoderFor(
-            length, len(lines) - 2, sum(map(len, lines)) + 2 * len(lines), self.maxHeaders, self.totalHeadersSize
-        )
-        self.receiving = request
-        self._received = 0
-        self._phase = BODY
-        self._owesContinue = expects and not self.heldSize
         self.setRawMode()
         self._wait(GRACE)
         if request.streams:
             self._run(request)
-        else:
+        elif not request.finished:
             self.wantBody(request)
 
     def rawDataReceived(self, data: bytes) -> None:
@@ -332,12 +344,15 @@ class HTTPChannel(LineReceiver):
         request = self.receiving
         try:
             piece, rest = decoder.feed(data)
-            if not request.streams and request.content.tell() + len(piece) > self.maxContentLength:
+            if (
+                not (request.streams or request.finished)
+                and request.content.tell() + len(piece) > self.maxContentLength
+            ):
                 raise HTTPError(413)
         except HTTPError as error:
             self._refuseRequest(request, error)
             return
-        if piece:
+        if piece and not request.finished:
             request.handleContentChunk(piece)
         if rest is not None and self._decoder is decoder:
             self._decoder = None
@@ -353,7 +368,7 @@ class HTTPChannel(LineReceiver):
         request.trailers = trailers
         if not request.persistent:  # before the program goes on: its answer may end the connection, with a deadline
             self._takeNoMore()
-            self._isOver = not persists(request._known, request.clientproto == _VERSIONS[1])
+            self._isOver = not persists(request.knownFields, request.clientproto == _VERSIONS[1])
         if request.streams:
             request.bodyEnded(trailers)
         if len(self.requests) >= self.maxPipelined:
@@ -474,7 +489,7 @@ class HTTPChannel(LineReceiver):
             body.fail(error)  # a handler that waits for it gives the answer
         if not (request.finished or request.startedWriting):
             request.refuse(error)
-            request._disconnected = True  # a handler that answers later speaks to nobody, and need not hear of it
+            request.giveUp()
         elif not request.finished:
             self.abort()
         elif wasAnswered and not self.requests:
@@ -636,8 +651,22 @@ class HTTPChannel(LineReceiver):
             self._refuse(HTTPError(408, "the head of the request has not come in time"))
         elif self._phase == BODY:
             self._checkRate()
+        elif self._phase == BUSY:
+            self._look()
         else:
             self._stalled()
+
+    def _look(self) -> None:
+        """Nothing is read, as requests wait for their answers. See whether the client has ended meanwhile.
+
+        If so, nothing more can come but what the system holds already. It is kept unread, and the end follows it.
+        """
+        if not self._holds:
+            return
+        if hasEnded(self.transport):
+            self.transport.resumeProducing()
+        else:
+            self._wait(LOOK)
 
     def _checkRate(self) -> None:
         if self._holds or self._owesContinue or self._received >= MIN_RATE * GRACE:
@@ -684,6 +713,8 @@ class HTTPChannel(LineReceiver):
         if not self._holds:
             LineReceiver.pauseProducing(self)
         self._holds |= cause
+        if cause in (QUEUE, TUNNEL) and self._phase == BUSY:
+            self._rest()
 
     def _letGo(self, cause: int) -> None:
         if self._holds & cause:
@@ -724,9 +755,12 @@ class HTTPChannel(LineReceiver):
             self._rest()
 
     def _rest(self) -> None:
-        """End the deadline, unless it is that for output."""
+        """End the deadline, unless it is that for output. If nothing is read, the client is looked at from now on."""
         if not (self._holds & OUTPUT or self._pulls):
-            endWait(self)
+            if self._holds and self._phase == BUSY:
+                self._wait(LOOK)
+            else:
+                endWait(self)
 
     def pulled(self) -> None:
         """Called when the transport asks a pull producer for more: the peer has taken everything."""

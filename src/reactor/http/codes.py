@@ -141,6 +141,7 @@ RESPONSES: dict[int, bytes] = {
 }
 
 # Answers that never have a body (RFC 9110, 6.4.1), beside those with a code below 200 and those to HEAD.
+UNKNOWN = b"Unknown Status"  # the reason of any other code
 NO_BODY_CODES = (NO_CONTENT, NOT_MODIFIED)
 
 # Request.setLastModified and setETag return it, a true value, if the client's copy is still good: send no body then.

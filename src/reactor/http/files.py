@@ -54,6 +54,7 @@ class FileBody:
     """
 
     PIECE = 65536
+    IN_A_ROW = 2 * PIECE  # bytes in a turn of the loop, as reading blocks it
 
     def __init__(self, fd: int, parts: Iterable[Span | bytes]) -> None:
         """Take over `fd`, a file open for reading. `parts` are ranges of it, and bytes to send between them."""
@@ -88,15 +89,43 @@ class FileBody:
                 if not isinstance(part, Span):
                     yield part
                     continue
-                offset, end = part.start, part.start + part.length
-                while offset < end:
-                    piece = os.pread(self._fd, min(self.PIECE, end - offset), offset)
-                    if not piece:
-                        raise FileTruncated(f"a file ends at byte {offset}, and {end} bytes of it were announced")
-                    offset += len(piece)
+                section = Section(self, part)
+                while piece := section.read(self.PIECE):
                     yield piece
         finally:
             self.close()
+
+    def asFile(self) -> Section | None:
+        """Return the content as a file for a FileSender, None if it is more than one range. ValueError if closed."""
+        if len(self._parts) != 1 or not isinstance(self._parts[0], Span):
+            return None
+        if self.closed:
+            raise ValueError("this FileBody is closed: a body is sent once")
+        return Section(self, self._parts[0])
+
+    def readAt(self, size: int, offset: int) -> bytes:
+        """Return up to `size` bytes from `offset` on, none at the end of the file. OSError once the body is closed."""
+        return os.pread(self._fd, size, offset)
+
+
+class Section:
+    """The bytes of a range of a FileBody, to be read once."""
+
+    __slots__ = ("_body", "_end", "_offset")
+
+    def __init__(self, body: FileBody, span: Span) -> None:
+        self._body = body
+        self._offset = span.start
+        self._end = span.start + span.length
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, none at the end of the range. FileTruncated if the file ends before that."""
+        wanted = min(size, self._end - self._offset)
+        piece = self._body.readAt(wanted, self._offset) if wanted else b""
+        if wanted and not piece:
+            raise FileTruncated(f"a file ends at byte {self._offset}, and {self._end} bytes of it were announced")
+        self._offset += len(piece)
+        return piece
 
 
 def serveFile(request: Any, path: str | bytes | os.PathLike[Any], contentType: bytes | None = None) -> Response:

@@ -75,7 +75,9 @@ class HandledRequest(Request):
                 self.respond(answer)
             else:
                 self._take(answer)
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # also the CancelledError of asyncio, and GeneratorExit
             self.processingFailed(Failure())
 
     def connectionLost(self, reason: Failure) -> None:
@@ -130,7 +132,7 @@ class HandledRequest(Request):
         if isinstance(answer, Response):
             self.respond(answer)
         elif isinstance(answer, bytes):
-            self.respond(Response(200, answer))
+            self.respondAsSet(answer)
         elif answer is None:
             if not (self.isAnswered or self.finished or self._disconnected):
                 raise TypeError("the handler has returned None, and has not answered")

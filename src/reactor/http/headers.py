@@ -23,8 +23,8 @@ _SPECIAL = {
 _ofBytes: dict[bytes, bytes] = {}
 _ofText: dict[str, bytes] = {}
 # A peer may invent names without end. A full table begins anew, and long names are not kept.
-_MOST_NAMES = 2000
-_LONGEST_NAME = 64
+MOST_SPELLINGS = 2000
+LONGEST_SPELLING = 64
 
 _TEXTS = (str, bytes, bytearray, memoryview)
 
@@ -44,8 +44,8 @@ def canonicalName(name: bytes | str) -> bytes:
     data = checkName(name)
     lower = data.lower()
     canonical = _SPECIAL.get(lower) or b"-".join([word.capitalize() for word in lower.split(b"-")])
-    if len(name) <= _LONGEST_NAME:
-        if len(known) >= _MOST_NAMES:
+    if len(name) <= LONGEST_SPELLING:
+        if len(known) >= MOST_SPELLINGS:
             known.clear()
         known[data if known is _ofBytes else name] = canonical
     return canonical

@@ -56,7 +56,8 @@ class Request(Responding):
 
     _forceSSL = False
     _pairs: Sequence[Pair] = ()
-    _known: Mapping[bytes, bytes] = {}
+    #: The values of the fields that decide about the message, by their names in lower case.
+    knownFields: Mapping[bytes, bytes] = {}
     _path: bytes | None = None
     _args: dict[bytes, list[bytes]] | None = None
     _requestHeaders: Headers | None = None
@@ -84,7 +85,7 @@ class Request(Responding):
         """Called by the channel with the head: method, uri and version, the fields, and their values by name."""
         self.method, self.uri, self.clientproto = line
         self._pairs = pairs
-        self._known = known
+        self.knownFields = known
 
     def gotLength(self, length: int | None) -> None:
         """Called by the channel before the body: its length in bytes, or None if it is not known yet."""
@@ -220,7 +221,9 @@ class Request(Responding):
         return {name.lower(): values[-1] for name, values in self.requestHeaders.getAllRawHeaders() if values}
 
     def getCookie(self, key: bytes) -> bytes | None:
-        """Return the value of a cookie of the request, or None."""
+        """Return the value of a cookie of the request, or None. TypeError for a name that is not bytes."""
+        if not isinstance(key, bytes):
+            raise TypeError(f"the name of a cookie is bytes, not {key!r}")
         return self.received_cookies.get(key)
 
     def getRequestHostname(self) -> bytes:

@@ -6,14 +6,17 @@ them, up to the length, is made once a second.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, cast
 
 from reactor._beside import CANCELLED
 from reactor._logger import getLogger
 from reactor.defer import Deferred, ensureDeferred
 from reactor.failure import Failure
+from reactor.filesender import FileSender, TransferStopped
 from reactor.http.answers import STRAIGHT, Answer
-from reactor.http.codes import NO_BODY_CODES, NOT_IMPLEMENTED, RESPONSES
+from reactor.http.codes import NO_BODY_CODES, NOT_IMPLEMENTED, RESPONSES, UNKNOWN
 from reactor.http.dates import dateLine
 from reactor.http.response import Response, sizeOf
 from reactor.transports.output import HIGH_WATER, OutputStream
@@ -40,7 +43,7 @@ def plainHead(code: int) -> bytes:
         _plainDate = date
     head = _plainHeads.get(code)
     if head is None:
-        reason = RESPONSES.get(code, b"Unknown Status")
+        reason = RESPONSES.get(code, UNKNOWN)
         head = _plainHeads[code] = b"HTTP/1.1 %d %b\r\n%bContent-Length: " % (code, reason, date)
     return head
 
@@ -51,6 +54,7 @@ class Responding(Answer):
     _drained: Deferred[None] | None = None
     _sending: Deferred[None] | None = None
     _isSending = False  # the pieces of a Response
+    _reason: bytes | None = None  # that of the answer, if it is not the usual one
 
     def bodyWanted(self) -> None:
         """Called before an answer whose pieces may be made of the request's body."""
@@ -99,6 +103,9 @@ class Responding(Answer):
             and not response.fields
             and self._responseHeaders is None
             and self._cookies is None
+            and self.etag is None
+            and self.lastModified is None
+            and self._reason is None
             and self.persistent
             and self.clientproto == b"HTTP/1.1"
             and response.code not in (204, 205, 304)
@@ -123,6 +130,19 @@ class Responding(Answer):
             channel.plainDone(self)
             return
         self._respond(response)
+
+    def respondAsSet(self, body: bytes) -> None:
+        """Send an answer with this body, and with the code and the reason that the program has set on the request.
+
+        ValueError for a code below 200, after which another answer would have to follow.
+        """
+        if self.code < 200:
+            raise ValueError(f"the code of an answer is at least 200, not {self.code}")
+        response = Response(200, body)
+        response.code = self.code
+        if self.code_message != RESPONSES.get(self.code, UNKNOWN):
+            self._reason = self.code_message
+        self.respond(response)
 
     def drained(self) -> Deferred[None] | None:
         """Return None if more may be written, or a Deferred that fires when it may, or when nobody is there any more.
@@ -168,7 +188,7 @@ class Responding(Answer):
         """Send an answer that is not plain."""
         body = response.body
         self.code = response.code
-        self.code_message = RESPONSES.get(response.code, b"Unknown Status")
+        self.code_message = self._reason or RESPONSES.get(response.code, UNKNOWN)
         size = sizeOf(body)
         if response.code == 205:
             _dispose(body)
@@ -210,15 +230,10 @@ class Responding(Answer):
         try:
             if hasattr(body, "__aiter__"):
                 await self._sendComing(body)
+            elif (file := body.asFile() if hasattr(body, "asFile") else None) is not None:
+                await self._sendFile(file, body.PIECE)
             else:
-                left = IN_A_ROW
-                for piece in body:
-                    left -= len(piece)
-                    if (wait := self._sent(piece, left)) is not None:
-                        left = IN_A_ROW
-                        await wait
-                    if self._disconnected or self.finished:
-                        return
+                await self._sendReady(body, getattr(body, "IN_A_ROW", IN_A_ROW))
         finally:
             await _closed(body)
         if self._disconnected or self.finished:
@@ -230,6 +245,24 @@ class Responding(Answer):
         if not self.startedWriting:
             self.write(b"")  # the answer is chunked, even without a chunk: it may have trailers
         self.finish()
+
+    async def _sendFile(self, file: Any, size: int) -> None:
+        """Send a file in pieces of `size` bytes. It is read when the peer has taken the piece before."""
+        sender = FileSender()
+        sender.CHUNK_SIZE = size
+        with suppress(TransferStopped):  # the connection has ended
+            await sender.beginFileTransfer(file, cast("Any", self))
+
+    async def _sendReady(self, body: Iterable[Any], most: int) -> None:
+        """Send the pieces of an iterable, at most `most` bytes in a turn."""
+        left = most
+        for piece in body:
+            left -= len(piece)
+            if (wait := self._sent(piece, left)) is not None:
+                left = most
+                await wait
+            if self._disconnected or self.finished:
+                return
 
     async def _sendComing(self, body: Any) -> None:
         """Send the pieces of an asynchronous body.

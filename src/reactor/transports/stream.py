@@ -140,7 +140,8 @@ class Connection(DuplexStream):
         It is sent with what waits before it, as far as the peer takes both. Alone it waits for more, unless it has
         more than `highWater` bytes. No producer is called from here, except one to pause. The connection does not end.
         """
-        if self._writing or self.producerPaused or self._writeHalf >= ENDED:
+        isPulled = self.producer is not None and not self.streamingProducer  # it is asked when what waits has been sent
+        if self._writing or self.producerPaused or isPulled or self._writeHalf >= ENDED:
             self.write(data)
             return
         waiting = self._front()

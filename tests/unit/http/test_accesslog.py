@@ -19,7 +19,7 @@ from reactor.defer import Deferred
 from reactor.http.accesslog import combinedLogFormatter, proxiedLogFormatter
 from reactor.http.factory import HTTPFactory
 from tests.support.httprequests import Asked
-from tests.support.httpscenes import Scene
+from tests.support.httpscenes import Scene, get
 
 WHEN = "[06/Nov/1994:08:49:37 +0000]"
 
@@ -235,3 +235,14 @@ def test_aLogThatRaisesCostsItsLine(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(factory=Failing.forHandler(lambda request: b"here"))
     assert scene.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").body == b"here"
     assert "the access log has failed" in caplog.text
+
+
+def test_aFormatterWithoutAFile(caplog: pytest.LogCaptureFixture) -> None:
+    """The record's text is that of the formatter."""
+    caplog.set_level(logging.INFO, "reactor.http.access")
+    factory = HTTPFactory(logFormatter=lambda when, request: f"{when[:1]} {request.code}")
+    factory.requestFactory = HTTPFactory.forHandler(lambda _: b"").requestFactory
+    factory.handler = lambda _: b"ok"
+    factory.startFactory()
+    Scene(factory=factory).ask(get())
+    assert [record.getMessage() for record in caplog.records] == ["[ 200"]

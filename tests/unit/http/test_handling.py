@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from reactor.defer import Deferred, ensureDeferred, succeed
+from reactor.defer import CancelledError, Deferred, ensureDeferred, succeed
 from reactor.http import BodyLost, HTTPError, HTTPFactory, Request, Response
 from reactor.http.responding import IN_A_ROW
 from reactor.testing.pair import makeFakeServer
@@ -950,3 +951,151 @@ def test_othersHaveTheirTurn(isAsync: bool, kind: Any) -> None:
         cast("Any", transport.reactor).iterate(0)
     assert sum(sizes) - 3 * IN_A_ROW < 300
     assert max(sizes) < IN_A_ROW + 65536 + 300
+
+
+# Settings on the request, and exceptions of other kinds.
+
+
+def setting(code: int, message: bytes | None = None, body: bytes = b"body") -> Any:
+    async def handler(request: Any) -> bytes:
+        request.setResponseCode(code, message)
+        request.setHeader(b"X-Set", b"yes")
+        return body
+
+    return handler
+
+
+def test_whatIsSetOnTheRequestCounts() -> None:
+    """A handler that returns bytes has set the rest as a Request of Twisted's kind does."""
+    answer = Scene(setting(404)).ask(get())
+    assert (answer.code, answer.body, answer.fields[b"x-set"]) == (404, b"body", b"yes")
+    scene = Scene(setting(418, b"Short and Stout", b"x" * 100_000))
+    scene.peer.transport.write(get())
+    scene.pump.flush()
+    assert scene.peer.received.startswith(b"HTTP/1.1 418 Short and Stout\r\n")
+    assert scene.take()[0].body == b"x" * 100_000
+    answer = Scene(setting(204)).ask(get())
+    assert (answer.code, answer.body) == (204, b"")
+
+
+def test_aReasonAlone() -> None:
+    async def handler(request: Any) -> bytes:
+        request.setResponseCode(200, b"Fine")
+        return b"body"
+
+    scene = Scene(handler)
+    scene.peer.transport.write(get())
+    scene.pump.flush()
+    assert scene.peer.received.startswith(b"HTTP/1.1 200 Fine\r\n")
+
+
+def test_validatorsThatAreSet() -> None:
+    async def handler(request: Any) -> bytes:
+        request.setETag(b'"one"')
+        request.setLastModified(1e9)
+        return b"body"
+
+    answer = Scene(handler).ask(get())
+    assert answer.fields[b"etag"] == b'"one"'
+    assert answer.fields[b"last-modified"] == b"Sun, 09 Sep 2001 01:46:40 GMT"
+    assert Scene(handler).ask(get(b"/", b'If-None-Match: "one"')).code == 304
+
+
+def test_aResponseHasItsOwnCode() -> None:
+    def handler(request: Any) -> Response:
+        request.setResponseCode(404)
+        return Response(201, b"made")
+
+    assert Scene(handler).ask(get()).code == 201
+
+
+def test_noAnswerHasACodeBelow200(caplog: pytest.LogCaptureFixture) -> None:
+    assert Scene(setting(100)).ask(get()).code == 500
+    assert "at least 200" in caplog.text
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit, CancelledError])
+@pytest.mark.parametrize("isLate", [False, True])
+def test_handlersThatAreCancelled(error: type[BaseException], isLate: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """It is answered and logged, and not closed without a word."""
+
+    async def handler(_: Any) -> bytes:
+        if isLate:
+            await succeed(None)
+        raise error
+
+    scene = Scene(handler)
+    assert [answer.code for answer in scene.send(get(), get())] == [500, 500]
+    assert len(errors(caplog)) == 2
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError, GeneratorExit])
+def test_processThatIsCancelled(error: type[BaseException], caplog: pytest.LogCaptureFixture) -> None:
+    class Cancelled(Request):
+        def process(self) -> None:
+            raise error
+
+    factory = HTTPFactory()
+    factory.requestFactory = Cancelled
+    assert Scene(factory=factory).ask(get()).code == 500
+    assert len(errors(caplog)) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_theProgramMayEndInAHandler(error: type[BaseException]) -> None:
+    def handler(_: Any) -> bytes:
+        raise error
+
+    scene = Scene(handler)
+    with pytest.raises(error):
+        scene.transport.bufferReceived(get())
+
+
+# Answers in gotLength.
+
+
+class Early(Request):
+    """Answers before the body has come, as a program does that refuses an upload."""
+
+    def gotLength(self, length: int | None) -> None:
+        super().gotLength(length)
+        self.write(b"early %b" % self.uri)
+        self.finish()
+
+    def process(self) -> None:
+        raise AssertionError("it is answered")
+
+
+@pytest.mark.parametrize(
+    "first", [get(b"/1"), post(b"abc", path=b"/1"), post(b"x" * 1000, path=b"/1")[:-1], chunked(b"abc", path=b"/1")]
+)
+def test_anAnswerInGotLength(first: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """It is sent, and the next request is understood, or the connection ends in order."""
+    factory = HTTPFactory()
+    factory.requestFactory = Early
+    scene = Scene(factory=factory)
+    (answer,) = scene.send(first)
+    assert (answer.code, answer.body) == (200, b"early /1")
+    if answer.closes:
+        assert b"chunked" in first
+    else:
+        if first.endswith(b"x"):
+            assert scene.send(b"x") == []
+        assert scene.ask(get(b"/2")).body == b"early /2"
+        assert [each.body for each in scene.send(first + b"x" * first.endswith(b"x") + get(b"/3"))] == [
+            b"early /1",
+            b"early /3",
+        ]
+    assert errors(caplog) == []
+
+
+# Cookies.
+
+
+def test_namesOfCookiesAreBytes() -> None:
+    async def handler(request: Any) -> bytes:
+        with pytest.raises(TypeError, match="the name of a cookie is bytes, not 'a'"):
+            request.getCookie("a")
+        return request.getCookie(b"a") or b""
+
+    assert Scene(handler).ask(get(b"/", b"Cookie: a=1")).body == b"1"

@@ -189,12 +189,12 @@ def test_fieldsMayChangeWhileTheyAreIteratedOver() -> None:
 
 
 def test_inventedNamesAreNotKeptWithoutEnd() -> None:
-    for number in range(3 * module._MOST_NAMES):
+    for number in range(3 * module.MOST_SPELLINGS):
         assert canonicalName(b"x-%d" % number) == canonicalName(f"X-{number}") == b"X-%d" % number
-    long = b"x" * (module._LONGEST_NAME + 1)
+    long = b"x" * (module.LONGEST_SPELLING + 1)
     assert canonicalName(long) == long.capitalize()
-    assert 0 < len(module._ofBytes) <= module._MOST_NAMES
-    assert 0 < len(module._ofText) <= module._MOST_NAMES
+    assert 0 < len(module._ofBytes) <= module.MOST_SPELLINGS
+    assert 0 < len(module._ofText) <= module.MOST_SPELLINGS
     assert long not in module._ofBytes
 
 

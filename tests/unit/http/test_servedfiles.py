@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from reactor.defer import Deferred
+from reactor.http import channel
 from reactor.http.factory import HTTPFactory
 from reactor.http.files import FileBody, FilesHandler
 from reactor.loops.epoll import EpollReactor
@@ -212,3 +214,46 @@ def test_curlResumes(root: pathlib.Path, left: ExitStack, tmp_path: pathlib.Path
     assert curl("-z", part, "-o", tmp_path / "again", "-w", "%{http_code}") == "304"
     assert curl("-r", "0-1,4-5", "-o", part, "-w", "%{http_code}") == "206"
     assert part.read_bytes().count(b"Content-Range: bytes ") == 2
+
+
+# Clients that leave while nothing is read.
+
+
+@pytest.mark.parametrize("isReset", [False, True])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        head("/") * 20,
+        head("/", "GET", "Connection: upgrade", "Upgrade: other") + b"not HTTP",
+        b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+    ],
+    ids=["pipelined", "upgrade", "connect"],
+)
+def test_aClientThatLeavesWhileItIsNotRead(
+    left: ExitStack, monkeypatch: pytest.MonkeyPatch, asked: bytes, isReset: bool
+) -> None:
+    """Its requests are told within a deadline, although no byte of it is read."""
+    monkeypatch.setattr(channel, "LOOK", 0.05)
+    requests: list[Any] = []
+    told: list[Any] = []
+
+    def handler(request: Any) -> Deferred[bytes]:
+        requests.append(request)
+        request.notifyFinish().addErrback(told.append)
+        return Deferred()
+
+    serving = Serving(HTTPFactory.forHandler(handler), left)
+    peer = serving.ask(asked)
+    turnUntil(serving.reactor, lambda: len(requests) == min(16, asked.count(b"Host")))
+    (transport,) = serving.connections()
+    turnUntil(serving.reactor, lambda: not serving.reactor.isReading(transport))
+    for _ in range(3):  # the looks go on while the client is there
+        number = len(serving.reactor.getDelayedCalls())
+        turnUntil(serving.reactor, lambda number=number: len(serving.reactor.getDelayedCalls()) != number)
+    assert told == []
+    if isReset:
+        reset(peer)
+    else:
+        peer.close()
+    turnUntil(serving.reactor, lambda: len(told) == len(requests))
+    assert serving.connections() == []
