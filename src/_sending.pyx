@@ -69,7 +69,7 @@ cdef class Tally:
     """What a connection has carried, and, through `whole`, what all of a listener have. reactor.linecore says more."""
 
     def __cinit__(self, *args, **kwargs):
-        self.maxPending = PY_SSIZE_T_MAX
+        self.maxPending = self.linesMark = self.bytesMark = PY_SSIZE_T_MAX
 
     def addRequest(self):
         self.requests += 1
@@ -92,6 +92,9 @@ cdef class Tally:
     def _passedLimit(self):
         pass
 
+    def _passedRate(self):
+        pass
+
 
 cdef int tally_lines(Tally tally, Py_ssize_t lines, Py_ssize_t pending) except -1:
     """Count `lines` more, and `pending` bytes more, or fewer, that have not been delivered."""
@@ -103,6 +106,8 @@ cdef int tally_lines(Tally tally, Py_ssize_t lines, Py_ssize_t pending) except -
         whole.pending += pending
         if pending > 0 and whole.pending > whole.maxPending:
             whole._passedLimit()
+    if tally.lines > tally.linesMark:
+        tally._passedRate()
     return 0
 
 
@@ -139,13 +144,15 @@ cdef class OutputBuffer(Disconnectable):
         if self._mark < 0:
             self._mark = highWater
 
-    def _received(self, bytes data):
+    def _holdRead(self, bytes data):
         if self._mark < 0:
             self._mark = self.highWater
         if self.tally is not None and self.countsBytes:
             self.tally.bytesIn += PyBytes_GET_SIZE(data)
             if self.tally.whole is not None:
                 self.tally.whole.bytesIn += PyBytes_GET_SIZE(data)
+            if self.tally.bytesIn > self.tally.bytesMark:
+                self.tally._passedRate()
 
     def _front(self):
         if self.first is not None:
@@ -154,7 +161,7 @@ cdef class OutputBuffer(Disconnectable):
             self._mark = -1
         return self.gathered
 
-    def _sent(self, Py_ssize_t count):
+    def _tallySent(self, Py_ssize_t count):
         tally_out(self, count)
 
     def _drop(self, Py_ssize_t count):

@@ -31,6 +31,9 @@ cdef class Tally:
     # Bytes of lines that have not been delivered, and the number of them above which `whole` calls _passedLimit().
     cdef public long long pending
     cdef public long long maxPending
+    # The numbers of lines and of bytes above which _passedRate() is called.
+    cdef public long long linesMark
+    cdef public long long bytesMark
     cdef public Tally whole
     # The LineBuffer that counts here, as its address, and how many of its lines have been counted.
     cdef void *source

@@ -31,7 +31,7 @@ from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
 from reactor.interfaces.asking import implementer
 from reactor.interfaces.streams import IAddress
 from reactor.transports.children.pipes import hasHungUp
-from reactor.transports.duplex import DuplexStream, isHalfCloseable
+from reactor.transports.duplex import UNWANTED, WANTED, DuplexStream, isHalfCloseable
 from reactor.transports.output import ABORTED, ENDED, ENDING
 from reactor.transports.sharing import SharedDescriptor
 
@@ -178,6 +178,9 @@ class StandardIO(DuplexStream):
         """Whether the input is read: it is neither paused nor over."""
         return self._input is not None and self._input.isReading
 
+    def _isReading(self) -> bool:
+        return self.isReading
+
     def inputFileno(self) -> int:
         """Return the descriptor that is read from, -1 once it is closed."""
         return self._inputFd.fd
@@ -213,7 +216,7 @@ class StandardIO(DuplexStream):
 
     def dataReceived(self, data: bytes) -> None:
         """Deliver `data`, and send the protocol's new output."""
-        self._received(data)
+        self._holdRead(data)
         if (result := self.protocol.dataReceived(data)) is not None:
             self._beside(result)
         if self._front() is not None:
@@ -251,7 +254,9 @@ class StandardIO(DuplexStream):
 
     def startReading(self) -> None:
         """Deliver the input from now on, unless it is over."""
-        if self._input is not None:
+        if self._throttled:
+            self._throttled = WANTED
+        elif self._input is not None:
             try:
                 self._input.start()
                 if self._readerGone:
@@ -261,6 +266,8 @@ class StandardIO(DuplexStream):
 
     def stopReading(self) -> None:
         """Undo startReading."""
+        if self._throttled:
+            self._throttled = UNWANTED
         if self._input is not None:
             self._input.stop()
 

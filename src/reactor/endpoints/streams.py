@@ -43,13 +43,21 @@ class Introduction(StandIn):
     So code that builds protocols for others learns of the connection, and later calls go straight to the protocol.
     """
 
-    def __init__(self, protocol: Any, met: Callable[[Any], None]) -> None:
+    def __init__(
+        self, protocol: Any, met: Callable[[Any], None], entering: Callable[[Any], None] | None = None
+    ) -> None:
         self.wrappedProtocol = protocol
         self._met = met
+        self._entering = entering
 
     def makeConnection(self, transport: Any) -> Running | None:
-        """Called by the transport, and passed on. Then `met` gets the transport, unless connectionMade raised."""
+        """Called by the transport, and passed on. Then `met` gets the transport, unless connectionMade raised.
+
+        `entering`, if given, gets it before.
+        """
         giveWay(self, transport)
+        if self._entering is not None:
+            self._entering(transport)
         made = started(self.wrappedProtocol.makeConnection(transport))
         self._met(transport)
         return made

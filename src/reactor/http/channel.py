@@ -207,6 +207,9 @@ class HTTPChannel(LineReceiver):
         request = self.requestFactory(self)
         request.persistent = persistent
         self.requestCount += 1
+        tally = getattr(self.transport, "tally", None)
+        if tally is not None:
+            tally.addRequest()
         if self.requestCount == self.maxRequests:
             request.persistent = False
         request.begin(line, pairs, known)

@@ -67,8 +67,8 @@ Transports alone use `OutputBuffer`, a base class that gathers what is written:
 
 - `write(data)` takes what is in a bytes-like object (TypeError for others), and calls `_passedMark(size of data)` if
   more than `_mark` bytes then wait. `_mark` is -1 at first. `unsent` tells how many wait.
-- `_hold(highWater)` makes `_mark`, if that is negative, `highWater`. `_received(data)` does it with the attribute of
-  that name, and counts the bytes of a read. `_sent(count)` counts bytes that were sent past the buffer.
+- `_hold(highWater)` makes `_mark`, if that is negative, `highWater`. `_holdRead(data)` does it with the attribute of
+  that name, and counts the bytes of a read. `_tallySent(count)` counts bytes that were sent past the buffer.
 - `_front()` returns what waits, as one bytes object or bytearray, or None, and then `_mark` is -1 again. `_drop(count)`
   forgets the first `count` bytes of it, and returns whether nothing is left; if so, `_mark` is -1. `_discardOutput()`
   forgets all.
@@ -76,9 +76,12 @@ Transports alone use `OutputBuffer`, a base class that gathers what is written:
 `Tally` counts what a connection carries, as whole numbers: `bytesIn`, `bytesOut`, `lines`, `requests`, `overlong`, and
 `pending`, the bytes of lines that have not been delivered. A transport has one in `tally`, or None. It counts bytes if
 its `countsBytes` is true. `buffer.count(tally)` makes a LineBuffer the one that counts there. It does so once a read,
-in `finish(transport)`, so a line costs nothing. All of it counts for another one, too, if that is in `whole`; `leave()` takes `pending` from it, and ends that.
-It calls `_passedLimit()` of `whole` when more than `maxPending` of that are pending. A transport calls
-`ended(transport, reason)` at its end. These two are for subclasses.
+in `finish(transport)`, so a line costs nothing. All of it counts for another one, too, if that is in `whole`.
+`leave()` takes `pending` from it, and ends that. Subclasses define what is called:
+
+- `_passedLimit()` of `whole`, when more than `maxPending` of that are pending.
+- `_passedRate()`, after a read behind which `lines` is above `linesMark`, or `bytesIn` above `bytesMark`.
+- `ended(transport, reason)`, by a transport at its end.
 
 The base of OutputBuffer, `Disconnectable`, has nothing but `disconnecting`, false at first. Setting it is announced, so
 iteration for a protocol on such a transport can be WATCHED.

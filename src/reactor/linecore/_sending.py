@@ -46,9 +46,11 @@ class Tally:
 
     __slots__ = (
         "bytesIn",
+        "bytesMark",
         "bytesOut",
         "counted",
         "lines",
+        "linesMark",
         "maxPending",
         "overlong",
         "pending",
@@ -64,6 +66,8 @@ class Tally:
     overlong: int
     pending: int
     maxPending: int
+    linesMark: int
+    bytesMark: int
     whole: Tally | None
     counted: int
     source: int
@@ -71,7 +75,7 @@ class Tally:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         self.bytesIn = self.bytesOut = self.lines = self.requests = self.overlong = self.pending = 0
-        self.maxPending = sys.maxsize
+        self.maxPending = self.linesMark = self.bytesMark = sys.maxsize
         self.whole = None
         self.counted = self.source = 0
         return self
@@ -97,6 +101,9 @@ class Tally:
     def _passedLimit(self) -> None:
         pass
 
+    def _passedRate(self) -> None:
+        pass
+
 
 def tallyLines(tally: Tally, lines: int, pending: int) -> None:
     """Count `lines` more, and `pending` bytes more, or fewer, that have not been delivered."""
@@ -108,6 +115,8 @@ def tallyLines(tally: Tally, lines: int, pending: int) -> None:
         whole.pending += pending
         if pending > 0 and whole.pending > whole.maxPending:
             whole._passedLimit()
+    if tally.lines > tally.linesMark:
+        tally._passedRate()
 
 
 class OutputBuffer(Disconnectable):
@@ -148,7 +157,7 @@ class OutputBuffer(Disconnectable):
         if self._mark < 0:
             self._mark = highWater
 
-    def _received(self, data: bytes) -> None:
+    def _holdRead(self, data: bytes) -> None:
         if self._mark < 0:
             self._mark = self.highWater
         tally = self.tally
@@ -156,8 +165,10 @@ class OutputBuffer(Disconnectable):
             tally.bytesIn += len(data)
             if tally.whole is not None:
                 tally.whole.bytesIn += len(data)
+            if tally.bytesIn > tally.bytesMark:
+                tally._passedRate()
 
-    def _sent(self, count: int) -> None:
+    def _tallySent(self, count: int) -> None:
         tally = self.tally
         if tally is not None and self.countsBytes:
             tally.bytesOut += count
@@ -172,7 +183,7 @@ class OutputBuffer(Disconnectable):
 
     def _drop(self, count: int) -> bool:
         if self.tally is not None:
-            self._sent(count)
+            self._tallySent(count)
         if count < len(self._waiting):
             if count:
                 del self._gathered()[:count]

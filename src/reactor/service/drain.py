@@ -10,16 +10,19 @@ The phases of a connection:
   that does not watch for the end takes it for received. A protocol that has paused its transport still works on data,
   and gets time. So does a connection of HTTP that owes an answer; its last answer says that it is the last.
 - sent: the peer has acknowledged all output. The connection closes as soon as the peer is silent (for QUIET, if it has
-  sent something since), or after LINGER. From then on the kernel refuses new data; the data that it has is delivered
-  first.
+  sent something since). One that goes on sending is read until LAST_MOMENT before the deadline. One that acknowledges
+  nothing has LINGER. Then the kernel refuses new data; the data that it has is delivered first.
 
-A peer that still sends after all of LINGER gets a reset. A plain close would not be enough. The peer would count its
+With `sendFin` our half ends at once, behind the output that waits: for applications that only receive. So senders that
+heed the end stop at once, and lose nothing.
+
+A peer that still sends at its last moment gets a reset. A plain close would not be enough. The peer would count its
 next lines as sent, since only the answer to one of them shows the close. That answer may not come: Linux silently drops
 a segment that arrives while it makes a closed socket a TIME_WAIT one. Then the peer's kernel takes lines for a fifth of
 a second more, until it tries again. The reset costs the peer no answer, as it has acknowledged all of them. Linux keeps
 the data that a reader has not read yet.
 
-After DEADLINE in all, the remaining connections are reset. A log record counts the bytes that were not taken from the
+After the deadline (DEADLINE, unless another is given), the remaining connections are reset. A log record counts the bytes that were not taken from the
 peers. Bytes that the peers' own systems had not sent yet are unknown here.
 """
 
@@ -51,12 +54,14 @@ from reactor.service.watch import (
 from reactor.service.web import takeLastRequest
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
+from reactor.transports.stream import Connection
 
 log = getLogger("reactor.serving")
 
 DEADLINE = 5.0
 READ_GRACE = 1.0
 LINGER = 1.0
+LAST_MOMENT = 0.25  # seconds before the deadline at which peers that still send are closed, an eighth of it at most
 QUIET = 0.1  # more than 40 ms: a peer's kernel may hold a line back for so long, until we acknowledge the last one
 TICK = 0.02
 LAST_TIME = 0.02  # seconds for the last reads in each tick, as there are other connections to serve, and signals
@@ -121,7 +126,17 @@ class Drain:
     connection was closed; others had been read and were not delivered.
     """
 
-    def __init__(self, reactor: ReactorBase, transports: Iterable[Any], ports: Iterable[Any] = ()) -> None:
+    def __init__(
+        self,
+        reactor: ReactorBase,
+        transports: Iterable[Any],
+        ports: Iterable[Any] = (),
+        deadline: float | None = None,
+        sendFin: bool = False,
+    ) -> None:
+        self._deadline = DEADLINE if deadline is None else deadline
+        self._readGrace = 0.0 if sendFin else min(READ_GRACE, self._deadline / 5)
+        self._patience = self._deadline - min(LAST_MOMENT, self._deadline / 8)
         self.now = partial(monotonicTime, reactor)
         self.done: Deferred[int] = Deferred()
         self.untaken = 0
@@ -136,6 +151,8 @@ class Drain:
         self._lastTime = 0.0
         self._reset = 0
         self._counted: set[Any] = set()
+        self._awaiting: list[Deferred[int]] = []
+        self._isOver = False
         self._loop = LoopingCall(self._tick)
         self._loop.clock = reactor
 
@@ -167,20 +184,38 @@ class Drain:
                 if not transport.disconnected:
                     self._count(transport)
             self._tell()
+            self._finish()
+
+    def whenDone(self) -> Deferred[int]:
+        """Return a new Deferred of the number of connections that were reset. It fires when the drain is over."""
+        later: Deferred[int] = Deferred()
+        if self._isOver:
+            later.callback(self._reset)
+        else:
+            self._awaiting.append(later)
+        return later
+
+    def _finish(self) -> None:
+        self._isOver = True
+        awaiting, self._awaiting = self._awaiting, []
+        if not self.done.called:
+            self.done.callback(self._reset)
+        for later in awaiting:
+            later.callback(self._reset)
 
     def _tick(self) -> None:
         now = self.now()
-        late = now >= self._begun + DEADLINE
+        late = now >= self._begun + self._deadline
         self._closePorts(late)
         self._stopReading(now)
         self._lastTime = LAST_TIME
         for leaving in list(self._leaving):
             self._letGo(leaving, now)
-        awaited = now < self._begun + READ_GRACE and handshaking(self._reactor)
+        awaited = now < self._begun + min(READ_GRACE, self._deadline / 5) and handshaking(self._reactor)
         if not (self._ports or self._closing or self._reading or self._leaving or awaited):
             self._loop.stop()
             self._tell()
-            self.done.callback(self._reset)
+            self._finish()
         elif late:
             self._resetAll()
 
@@ -204,7 +239,7 @@ class Drain:
         for transport, since in list(self._reading.items()):
             if transport.disconnected:
                 del self._reading[transport]
-            elif now < since + READ_GRACE and not transport.disconnecting:
+            elif now < since + self._readGrace and not transport.disconnecting:
                 isWaiting = unread(transport) > 0 or not isRead(transport, self._reactor)
                 waits = waits or isWaiting
                 if not isWaiting:
@@ -225,8 +260,10 @@ class Drain:
                 leaving.sentAt = now
             transport.loseWriteConnection()
         elif leaving.sentAt is not None:
-            busy = unread(transport) or unacknowledged(transport) or leaving.speaks(now)
-            if self._lastTime > 0 and (leaving.refuses or not busy or now >= leaving.sentAt + LINGER):
+            speaks = bool(unread(transport)) or leaving.speaks(now)
+            patience = self._begun + self._patience if speaks else leaving.sentAt + LINGER
+            busy = speaks or unacknowledged(transport)
+            if self._lastTime > LAST_TIME / 100 and (leaving.refuses or not busy or now >= patience):
                 self._close(leaving, now)
 
     def _close(self, leaving: Leaving, now: float) -> None:
@@ -253,7 +290,7 @@ class Drain:
         reads, before = 0, -1
         while not transport.disconnected and isRead(transport, self._reactor) and (size := unread(transport)):
             begun = self.now()
-            if (size == before if bounded else reads == LAST_READS) or begun >= self._begun + DEADLINE:
+            if (size == before if bounded else reads == LAST_READS) or begun >= self._begun + self._deadline:
                 return
             reads, before = reads + 1, size
             try:
@@ -291,12 +328,39 @@ class Drain:
                 text = (
                     "%d connections reset after %g s: what they had sent still waited for a handler or for the output"
                 )
-                log.warning(text, len(waiting), DEADLINE)
+                log.warning(text, len(waiting), self._deadline)
             if len(left) > len(waiting):
                 text = "%d connections did not take what was owed to them in %g s, reset"
-                log.warning(text, len(left) - len(waiting), DEADLINE)
+                log.warning(text, len(left) - len(waiting), self._deadline)
             sent = {leaving.transport for leaving in self._leaving if leaving.sentAt is not None}
             for transport in left:
                 refuseMore(transport, isSent=transport in sent)
                 self._count(transport)
                 transport.abortConnection()
+
+
+def drain(
+    ports: Iterable[Any], deadline: float = DEADLINE, transports: Iterable[Any] | None = None, sendFin: bool = False
+) -> Deferred[int]:
+    """End listening `ports` and their connections in order. The Deferred fires with the number of those reset.
+
+    `deadline` is in seconds. `transports` are the connections to end; None means those that have the address of one of
+    the ports on this side. See Server.drain for the rest. ValueError without a port, if `transports` is None.
+    """
+    ports, connections = list(ports), None if transports is None else list(transports)
+    if not ports and not connections:
+        raise ValueError("there is nothing to end: give ports, or transports")
+    reactor = (ports or connections or [None])[0].reactor
+    if connections is None:
+        connections = [each for each in reactor.openTransports() if _isOf(each, ports)]
+    return Drain(reactor, connections, ports, deadline, sendFin).start()
+
+
+def _isOf(transport: Any, ports: list[Any]) -> bool:
+    """Whether `transport` is a connection that one of `ports` has accepted."""
+    return isinstance(transport, Connection) and any(_isAt(transport.getHost(), port.getHost()) for port in ports)
+
+
+def _isAt(host: Any, place: Any) -> bool:
+    isAny = getattr(place, "host", None) in ("0.0.0.0", "::")
+    return bool(host == place or (isAny and getattr(host, "port", None) == place.port))

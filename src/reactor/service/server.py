@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -9,12 +11,17 @@ from typing import Any
 
 from reactor.defer import Deferred, gatherResults, maybeDeferred
 from reactor.error import ReactorNotRunning
+from reactor.failure import failureOf
 from reactor.interfaces import IProtocolFactory
 from reactor.loops.base import ReactorBase
-from reactor.service.drain import DEADLINE, Drain
+from reactor.service.drain import Drain
+from reactor.service.entries import ACCEPTED, Entry
+from reactor.service.lag import LoopLag
 from reactor.service.limits import Limits
 from reactor.service.listener import Listener
+from reactor.service.peers import Peers
 from reactor.service.records import ConnectionRecord
+from reactor.service.refusing import Refusals
 from reactor.stdio import StandardIO
 
 NO_LIMITS = Limits()
@@ -25,15 +32,21 @@ class Server:
 
     `onEnded`, if set, is called with the ConnectionRecord of each connection that has ended. `listeners` has the
     listeners by name. `worker` and `generation` are numbers for the snapshot of a program with several processes.
+    A callback that takes longer than `slowCallback` seconds is logged, and counted; None: none is, and none is watched.
     """
 
-    def __init__(self, reactor: ReactorBase) -> None:
+    def __init__(self, reactor: ReactorBase, slowCallback: float | None = None) -> None:
         self.reactor = reactor
         self.onEnded: Callable[[ConnectionRecord], object] | None = None
         self.worker = 0
         self.generation = 0
+        self.peers = Peers()
+        self.refusals = Refusals(reactor)
         self._listeners: dict[str, Listener] = {}
         self._drain: Drain | None = None
+        self._counters: dict[str, Callable[[], Mapping[str, int]]] = {}
+        self._started = time.time()
+        self._lag = LoopLag(reactor, slowCallback)
 
     @property
     def listeners(self) -> Mapping[str, Listener]:
@@ -75,6 +88,7 @@ class Server:
         if name in self._listeners:
             raise ValueError(f"there is a listener {name!r} already")
         self._listeners[name] = listener = Listener(self, factory, name, limits, prepare)
+        self._lag.start()
         return listener
 
     def run(self) -> None:
@@ -83,16 +97,64 @@ class Server:
         self.reactor.addSystemEventTrigger("during", "shutdown", self.giveUp)
         self.reactor.run()
 
-    def drain(self, grace: float = DEADLINE, sendFin: bool = False) -> Deferred[int]:
+    def drain(self, grace: float | None = None, sendFin: bool = False) -> Deferred[int]:
         """Accept no more, and end every connection in order. The Deferred fires when all have ended.
 
-        Its result is the number of connections that were reset, `grace` seconds later at the latest. Clients that the
-        kernel has let in already are accepted first, because closing the socket would reset them.
+        Its result is the number of connections that were reset, `grace` seconds later at the latest (5 unless given).
+        Clients that the kernel has let in already are accepted first, because closing the socket would reset them.
+
+        Lines that come meanwhile are delivered and answered. With `sendFin`, for applications that only receive, every
+        peer sees the end of our half at once, and what it sends until it stops is delivered. Later calls begin nothing.
         """
+        if self._drain is not None:
+            return self._drain.whenDone()
         ports = [port for listener in self._listeners.values() for port in listener.takePorts()]
-        self.close()
-        self._drain = Drain(self.reactor, self.connections(), ports)
-        return self._drain.start()
+        for listener in self._listeners.values():
+            listener.stopSweeping()
+            listener.stopLimiting()
+        self._drain = Drain(self.reactor, self.connections(), ports, grace, sendFin)
+        self._drain.start()
+        return self._drain.whenDone().addCallback(self._drained)
+
+    def _drained(self, count: int) -> int:
+        self._lag.stop()
+        self.refusals.close()
+        return count
+
+    @property
+    def isDraining(self) -> bool:
+        """Whether drain() has been called."""
+        return self._drain is not None
+
+    @property
+    def untaken(self) -> int:
+        """The number of bytes that the drain has left unread in the kernel, or undelivered."""
+        return 0 if self._drain is None else self._drain.untaken
+
+    def stats(self) -> dict[str, Any]:
+        """Return a snapshot of all counters, which json.dumps takes. docs/service.md has every key.
+
+        All but "open" and "pendingBytes" only grow. It costs about the same with any number of connections.
+        """
+        running = self.reactor.running
+        listeners = self._listeners.values()
+        entries = [entry for listener in listeners for entry in listener.entries]
+        return {
+            "time": time.time(),
+            "pid": os.getpid(),
+            "worker": self.worker,
+            "generation": self.generation,
+            "state": "draining" if self.isDraining else "ready" if running else "starting",
+            "started": self._started,
+            "loop": self._lag.stats(),
+            "listeners": {listener.name: listener.counters() for listener in listeners},
+            "peers": self.peers.top(entries),
+            "application": {name: dict(counters()) for name, counters in self._counters.items()},
+        }
+
+    def addCounters(self, name: str, counters: Callable[[], Mapping[str, int]]) -> None:
+        """Have each snapshot show what `counters` returns, as "application" and `name`: counters of a program's own."""
+        self._counters[name] = counters
 
     def giveUp(self) -> None:
         """Wait no longer for a drain that goes on."""
@@ -114,12 +176,27 @@ class Server:
         for listener in self._listeners.values():
             listener.stopSweeping()
             ports += listener.takePorts()
+        self._lag.stop()
+        self.refusals.close()
         closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
         if ports and not self.reactor.running:
             self.reactor.iterate()
         return closed
 
     # For listeners.
+
+    def connectionEnded(self, listener: Listener, entry: Entry, why: str, seconds: float) -> None:
+        """A connection has ended: tell `onEnded`."""
+        if entry.state != ACCEPTED:
+            self.peers.lost(entry)
+        if self.onEnded is None:
+            return
+        lines = entry.requests if listener.isHTTP else entry.lines
+        record = ConnectionRecord(listener.name, entry.peer, why, lines, entry.bytesIn, entry.bytesOut, seconds)
+        try:
+            self.onEnded(record)
+        except BaseException as error:
+            self.reactor.reportFailure(failureOf(error), "onEnded of", self)
 
     def met(self, transport: Any) -> None:
         """A connection has been made."""

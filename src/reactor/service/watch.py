@@ -144,15 +144,23 @@ def handshaking(reactor: ReactorBase) -> bool:
 class WatchedFactory:
     """Builds the protocols of `factory`, and calls `met` with the transport of each new connection.
 
-    `prepare`, if given, is called with each protocol before its connection is made.
+    `prepare`, if given, is called with each protocol before its connection is made. `admits` tells whether an address
+    is served, and `entering` gets each transport before its protocol does.
     """
 
     def __init__(
-        self, factory: IProtocolFactory, met: Callable[[Any], None], prepare: Callable[[Any], None] | None = None
+        self,
+        factory: IProtocolFactory,
+        met: Callable[[Any], None],
+        prepare: Callable[[Any], None] | None = None,
+        admits: Callable[[Any], bool] | None = None,
+        entering: Callable[[Any], None] | None = None,
     ) -> None:
         self._factory = factory
         self._met = met
         self._prepare = prepare
+        self._admits = admits
+        self._entering = entering
 
     def __repr__(self) -> str:
         return repr(self._factory)
@@ -166,13 +174,15 @@ class WatchedFactory:
         return self._factory.doStop()
 
     def buildProtocol(self, addr: Any) -> Any:
-        """See IProtocolFactory."""
+        """See IProtocolFactory. None if `admits` refuses the address."""
+        if self._admits is not None and not self._admits(addr):
+            return None
         protocol = self._factory.buildProtocol(addr)
         if protocol is None:
             return None
         if self._prepare is not None:
             self._prepare(protocol)
-        return Introduction(protocol, self._met)
+        return Introduction(protocol, self._met, self._entering)
 
 
 class Sighting:

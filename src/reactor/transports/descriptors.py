@@ -107,7 +107,7 @@ class DescriptorStream(Connection):
         if not data:
             self._readEnded()
             return
-        self._received(data)
+        self._holdRead(data)
         result = protocol.dataReceived(data)
         if result is not None:
             self._beside(result)
@@ -140,7 +140,7 @@ class DescriptorStream(Connection):
             if not data:
                 self._readEnded()
                 return
-            self._received(data)
+            self._holdRead(data)
             while received and type(self) is kind and not self.disconnecting:
                 take = getattr(self.protocol, "fileDescriptorReceived", None)
                 if take is None:  # an earlier descriptor has made the protocol replace itself by one that wants none

@@ -57,6 +57,8 @@ from reactor.transports.output import ABORTED, ENDED, ENDING, TOLD, OutputStream
 
 log = getLogger("reactor.transports")
 
+FREE, WANTED, UNWANTED = range(3)  # not throttled; throttled, and whether the protocol wants to be read for
+
 
 class DuplexStream(OutputStream):
     """A stream of bytes each way for `protocol`. A subclass reads, and knows how each half is ended.
@@ -64,7 +66,7 @@ class DuplexStream(OutputStream):
     The transport calls `ended`, if it is not None, with the reason after the protocol's connectionLost.
     """
 
-    __slots__ = ("__weakref__", "ended", "protocol")
+    __slots__ = ("__weakref__", "_throttled", "ended", "protocol")
 
     def __init__(
         self, reactor: ITransportReactor, protocol: IProtocol, ended: Callable[[Failure], None] | None = None
@@ -72,6 +74,7 @@ class DuplexStream(OutputStream):
         OutputStream.__init__(self, reactor)
         self.protocol: Any = protocol
         self.ended = ended
+        self._throttled = FREE
 
     # Supplied by a subclass.
 
@@ -144,6 +147,30 @@ class DuplexStream(OutputStream):
     def stopProducing(self) -> None:
         """Call loseConnection(), under the name that a producer has."""
         self.loseConnection()
+
+    # For code that limits the rate of a connection.
+
+    def throttle(self) -> None:
+        """Read nothing until unthrottle(). The wishes of the protocol are kept, and count from then on."""
+        if self._throttled == FREE:
+            wanted = self._isReading()
+            self.stopReading()
+            self._throttled = WANTED if wanted else UNWANTED
+
+    def unthrottle(self) -> None:
+        """Undo throttle(): read on, if the protocol has not paused the connection meanwhile, or before."""
+        throttled, self._throttled = self._throttled, FREE
+        if throttled == WANTED and self.connected and not self.disconnecting:
+            self.startReading()
+
+    @property
+    def isThrottled(self) -> bool:
+        """Whether the connection would be read, if it were not for throttle()."""
+        return self._throttled == WANTED
+
+    def _isReading(self) -> bool:
+        """Whether the loop reads now."""
+        return self.reactor.isReading(self)
 
     # For the loop and other transports.
 

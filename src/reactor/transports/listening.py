@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
 from types import CoroutineType
-from typing import Any
+from typing import Any, Protocol
 
 from reactor._arguments import checkCount, checkFactory
 from reactor._beside import beside, refused
@@ -47,6 +47,16 @@ ACCEPT_REST = 0.1
 LOG_INTERVAL = 1.0
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class IGate(Protocol):
+    """Decides on each client of a port before its protocol is built."""
+
+    def admits(self, sock: socket.SocketType, peer: Address) -> bool:
+        """Whether to serve the client. Otherwise the gate owns `sock`, and closes it."""
+
+    def opens(self, connection: Connection) -> None:
+        """`connection` will begin."""
 
 
 class ListeningPort:
@@ -76,6 +86,7 @@ class ListeningPort:
         self._rest = Rest(reactor, ACCEPT_REST)
         self._paused = False
         self._accepting = False
+        self.gate: IGate | None = None
         self._stopTold = False  # the factory has had the call for the port's end
         self._nextLog = float("-inf")
 
@@ -364,20 +375,27 @@ class ListeningPort:
         except BaseException:
             closeNumber(number)
             raise
-        protocol = None
+        protocol = connection = None
         try:
             sock.setblocking(False)
             peer = self._peerAddress(name)
+            if self.gate is not None and not self.gate.admits(sock, peer):
+                return
             protocol = self.factory.buildProtocol(peer)
             if protocol is not None:
                 if type(protocol) is CoroutineType:
                     refused(protocol, "buildProtocol")
-                self._makeConnection(sock, protocol, peer).start()
+                connection = self._makeConnection(sock, protocol, peer)
+                if self.gate is not None:
+                    self.gate.opens(connection)
+                connection.start()
                 return
             tellClosing(self.reactor, peer, ConnectionUnwanted(type(self.factory).__name__))
         except BaseException as error:
             self.reactor.reportFailure(failureOf(error), "buildProtocol of", self.factory)
             abandon(protocol)
+            if connection is not None and connection.tally is not None:
+                connection.tally.ended(connection, failureOf(error))
         self.reactor.closeSoon(sock)
 
     def _takeRest(self, error: BaseException) -> None:

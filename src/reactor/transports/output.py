@@ -218,7 +218,7 @@ class OutputStream(OutputBuffer):
             self._writeAndFlush(data)  # the error will come again, where all that must be kept is kept
             return
         if self.tally is not None:
-            self._sent(sent)
+            self._tallySent(sent)
         if sent < len(data):
             self._keep(data[sent:])
 

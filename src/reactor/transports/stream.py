@@ -28,7 +28,7 @@ from reactor.address import Address
 from reactor.error import ConnectionDone, ConnectionLost
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
-from reactor.transports.duplex import DuplexStream, isHalfCloseable
+from reactor.transports.duplex import UNWANTED, WANTED, DuplexStream, isHalfCloseable
 from reactor.transports.output import ABORTED, ENDED, OPEN
 
 READ_SIZE = 64 * 1024
@@ -180,7 +180,9 @@ class Connection(DuplexStream):
         if self._unread is not None:
             self._unread.resume()
             return
-        if self.connected and self._readHalf == OPEN:
+        if self._throttled:
+            self._throttled = WANTED
+        elif self.connected and self._readHalf == OPEN:
             try:
                 self.reactor.addReader(self)
             except (OSError, MemoryError) as error:
@@ -190,6 +192,8 @@ class Connection(DuplexStream):
         """Undo startReading."""
         if self._unread is not None:
             self._unread.pause()
+        elif self._throttled:
+            self._throttled = UNWANTED
         self.reactor.removeReader(self)
 
     def startWriting(self) -> None:
@@ -212,7 +216,7 @@ class Connection(DuplexStream):
         if not data:
             self._readEnded()
             return
-        self._received(data)
+        self._holdRead(data)
         result = self.protocol.dataReceived(data)
         if result is not None:
             self._beside(result)

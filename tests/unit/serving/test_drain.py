@@ -173,7 +173,7 @@ def test_whoNeverFallsSilentLosesNothing(
     serving: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Every line that a client could send is delivered, as the kernel refuses the next one."""
-    monkeypatch.setattr(drain, "LINGER", 0.2)
+    monkeypatch.setattr(drain, "DEADLINE", 1.2)  # peers that still send are closed shortly before it
     served = serving(Kept)
     clients = [served.meet() for _ in range(3)]
 

@@ -1238,7 +1238,7 @@ def test_whoHasNotTakenEverythingIsWaitedFor(pair: Any) -> None:
 def test_whoGoesOnSendingIsClosedAfterAWhile(pair: Any) -> None:
     clock, transport, done = ending(pair)
     pair[1].send(b"more")
-    clock.pump([drain.TICK] * int(drain.LINGER / drain.TICK - 1))
+    clock.pump([drain.TICK] * int((drain.DEADLINE - drain.LAST_MOMENT) / drain.TICK - 1))
     assert done == []
     clock.pump([drain.TICK] * 2)
     assert (transport.events, done) == (["end", "lose"], [0])

@@ -111,7 +111,7 @@ class TLSOutput(OutputStream):
     def _attachTo(self, lower: ILowerTransport) -> None:
         """Send through `lower` from now on."""
         self.lower = lower
-        self.tally = lower.tally
+        self.tally = getattr(lower, "tally", None)
         lower.setOutputLimits(CIPHERTEXT_MARK, OUTPUT_LIMIT + lower.unsent)
         lower.registerProducer(_Valve(self), True)
 
