@@ -167,7 +167,7 @@ class Connection(DuplexStream):
                 self._hold(self.highWater)  # the flush that was asked for will come
             sent -= before
         if self.tally is not None:
-            self._sent(sent)
+            self._tallySent(sent)
         if sent < len(data):
             self._keep(data[sent:])
 
