@@ -21,6 +21,7 @@ import pytest
 
 import reactor
 from reactor.serving.options import makeParser
+from reactor.serving.settings import optionTable
 from reactor.timers import DelayedCall
 from reactor.transports.children.process import PTYProcess
 from reactor.transports.tcp import TCPConnection, TCPConnector, TCPPort
@@ -239,6 +240,7 @@ def test_commandLines() -> None:
         assert len(lines) == 7
         for line in lines:
             makeParser().parse_args(line.split())
+    assert between(COMMAND, "options").strip().split("\n") == optionTable()
     helps = "".join(subcommand.format_help() for subcommand in subparsers().values())
     assert set(re.findall(r"--[a-z-]+", COMMAND)) == set(re.findall(r"--[a-z-]+", helps))
 

@@ -674,7 +674,8 @@ ASYNCIO_NAMES = {"connection_made", "data_received", "eof_received", "pause_writ
 ASYNCIO_NAMES |= {"connection_lost", "at_eof", "feed_data", "feed_eof", "wait_closed", "is_closing", "can_write_eof"}
 ASYNCIO_NAMES |= {"write_eof", "get_extra_info", "add_reader", "add_writer", "remove_reader", "remove_writer"}
 ASYNCIO_NAMES |= {"start_tls", "server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout"}
-FOREIGN = TWISTED_NAMES | ASYNCIO_NAMES | {"parse_known_args", "stack_info"}  # of argparse, and of logging
+FOREIGN = TWISTED_NAMES | ASYNCIO_NAMES | {"stack_info"}  # of logging
+FOREIGN |= {"parse_known_args", "_split_lines", "_fill_text"}  # of argparse
 CAMEL = re.compile(r"_{0,2}[a-z][a-zA-Z0-9]*_?")
 
 

@@ -13,6 +13,7 @@ from reactor.serving.apps import BUILT_IN, findApplication, isUsable
 from reactor.serving.checks import applicationOf
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.logs import say
+from reactor.serving.servicefile import findService
 from reactor.serving.sources import Mistake, Source
 from reactor.serving.tls import contextFactory
 from reactor.serving.web import filesFactory
@@ -61,6 +62,12 @@ def ofFiles(origin: Source) -> Iterator[Mistake]:
 def ofImport(origin: Source) -> Iterator[Mistake]:
     """Find an application that cannot be imported, or that is none."""
     name = applicationOf(origin)
+    if "service" in origin:
+        try:
+            findService(name)
+        except CommandError as error:
+            yield Mistake(origin["service"].place, str(error).removeprefix("--service: "))
+        return
     key = next((key for key in ("app", "http") if key in origin), None)
     if key is None or name in BUILT_IN:
         return

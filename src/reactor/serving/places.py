@@ -58,6 +58,8 @@ class Spot:
         given = self.arguments
         if self.kind == "unix":
             return Place.unix(given["address"], given["backlog"], given.get("mode", 0o666))
+        if "sslmethod" in given:
+            raise CommandError("workers take --tls-minimum in place of the field sslmethod", USAGE)
         if self.kind == "udp":
             return Place.udp(given["port"], given["interface"])
         if self.kind in LOOPBACK:

@@ -20,6 +20,7 @@ from reactor.service.privileges import PrivilegeError, identityOf
 from reactor.service.running import ServiceRunner
 from reactor.service.server import Server
 from reactor.service.worker import Worker
+from reactor.serving.adminpages import OwnPages
 from reactor.serving.announce import Served, announce
 from reactor.serving.apps import Application, lineSettings, makeApplication
 from reactor.serving.collecting.settings import OPTIONS, CollectSettings
@@ -51,7 +52,8 @@ class Serving:
     """
 
     def __init__(self, plan: Plan, reactor: ReactorBase, worker: Worker | None = None) -> None:
-        self.server = Server(reactor)
+        slow = None if plan.slowCallback is None else plan.slowCallback / 1000
+        self.server = Server(reactor, slow)
         self._plan = plan
         self._reactor = reactor
         self._worker = worker
@@ -59,9 +61,12 @@ class Serving:
         self._services: list[Any] = []
         self._runners: list[ServiceRunner] = []
         self._datagrams: list[Any] = []
+        self._pages: OwnPages | None = None
         self._served: list[Served] = []
         self._spots: dict[str, tuple[ListenPlan, Spot, Listener]] = {}
         self._broken: list[CommandError] = []
+        if worker is not None:
+            self.server.worker, self.server.generation = worker.number, worker.generation
         if plan.logConnections:
             self.server.onEnded = logConnection
 
@@ -90,6 +95,8 @@ class Serving:
                 telling.stop()
                 tellLeftOut(everything=True)
             self.server.close()
+            if self._pages is not None:
+                self._pages.close()
             self._closeApplications()
         if self._broken:
             raise self._broken[0]
@@ -110,6 +117,8 @@ class Serving:
             return
         application = self._application(listener)
         self._applications[listener.name] = application
+        if application.collection is not None:
+            self.server.addCounters(listener.name, application.collection.counters)
         served = Served(listener.application, application.hint)
         self._served.append(served)
         made = self.server.makeListener(
@@ -178,6 +187,9 @@ class Serving:
         else:
             self._becomeUser()
             react.callWhenRunning(announce, self._served)
+        if self._plan.admin is not None:
+            self._pages = OwnPages(self._plan, react, self.server.stats)
+            self._served.append(Served("admin pages", "", [("tcp", self._pages.address)]))
         react.addSystemEventTrigger("before", "shutdown", self._drainAll, self._plan.grace)
         react.addSystemEventTrigger("during", "shutdown", self.server.giveUp)
 
@@ -217,6 +229,7 @@ class Serving:
         worker.onTake(self._take)
         worker.onReopen(self.reopen)
         worker.onDrain(self._drainAll)
+        worker.reports(self.server.stats)
         worker.limitLife(self._plan.maxLines, self._plan.maxLifetime)
         worker.ready()
 

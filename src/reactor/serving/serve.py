@@ -13,8 +13,9 @@ from reactor.error import ReactorAlreadyInstalledError
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.base import ReactorBase
 from reactor.loops.epoll import EpollReactor
-from reactor.service.control import CONTROL
+from reactor.service.control import CONTROL, SOCKETS, parseSockets
 from reactor.service.worker import Worker
+from reactor.serving.adminpages import SOCKET, serveAdmin
 from reactor.serving.apps import BUILT_IN, findApplication
 from reactor.serving.checks import missingText
 from reactor.serving.config import planOf
@@ -49,13 +50,16 @@ def serve(options: argparse.Namespace, reactorOf: Callable[[], ReactorBase]) -> 
         if plan.workers is not None and not isWorker:
             arguments = commandLine(getattr(options, "commandLine", None))
             return Supervising(plan, options, arguments, reactorOf()).run()
-        reactor = reactorFor(plan, reactorOf)
+        isAdmin = SOCKET in parseSockets(os.environ.get(SOCKETS, ""))
+        reactor = reactorOf() if isAdmin else reactorFor(plan, reactorOf)
     except CommandError as error:
         if isWorker:
             _tellFailed(Worker.fromEnvironment(reactorOf()), error)
         raise
     worker = Worker.fromEnvironment(reactor)
     try:
+        if worker is not None and SOCKET in worker.sockets:
+            return serveAdmin(reactor, worker)
         return Serving(plan, reactor, worker).run()
     except CommandError as error:
         _tellFailed(worker, error)

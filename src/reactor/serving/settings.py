@@ -17,11 +17,23 @@ from reactor.serving.collecting.syncing import POLICIES
 from reactor.serving.linefile import ON_FULL
 from reactor.serving.logformats import LOG_FORMATS
 from reactor.serving.logs import LEVELS
-from reactor.serving.values import FLAG, NUMBER, TABLE, TEXT, WHOLE, WHOLE_OR_TEXT, Form, WrongValue, wholeNumber
+from reactor.serving.values import (
+    FLAG,
+    NUMBER,
+    TABLE,
+    TEXT,
+    WHOLE,
+    WHOLE_OR_TEXT,
+    Form,
+    WrongValue,
+    seconds,
+    wholeNumber,
+)
 
 HOST = "127.0.0.1"
 PORT = 7000
 GRACE = 5.0  # seconds
+CELL = 15  # words of a table's cell in the documents
 VARIABLE = "LINEREACTOR_"  # the variables of the environment begin so
 
 # An option of the scope PROCESS counts for the whole server. One of the scope LISTEN counts for a place to listen. At
@@ -109,7 +121,7 @@ _rate = values.positive("a second")
 
 SETTINGS: tuple[Setting, ...] = (
     # the application
-    Setting("app", APPLICATION, "the application to serve, see below (default echo)", metavar="APP"),
+    Setting("app", APPLICATION, "the application to serve (default echo)", metavar="APP"),
     Setting(
         "http",
         APPLICATION,
@@ -146,7 +158,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "listen",
         PLACES,
-        "endpoint to listen on, in place of --host and --port, or in addition to them if given. "
+        "endpoint to listen on, in place of --host and --port, or beside them if given. "
         r"The forms: tcp:PORT:interface=ADDRESS, tcp6:PORT:interface=\:\:1 (a colon in a value is escaped), "
         "unix:PATH, ssl:PORT:privateKey=FILE:certKey=FILE, tls:DIRECTORY, systemd:domain=INET:name=NAME, stdio:. "
         "The default interface is the loopback address. The option may be repeated",
@@ -157,7 +169,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "backlog",
         PLACES,
-        "clients that the system keeps until they are accepted (default 511; an endpoint may name its own)",
+        "clients that the system keeps until they are accepted (default 511)",
         convert=_count,
         form=WHOLE,
         metavar="N",
@@ -174,7 +186,7 @@ SETTINGS: tuple[Setting, ...] = (
         "user-timeout",
         PLACES,
         "seconds that sent bytes may stay unacknowledged; then TCP ends the connection",
-        convert=values.seconds,
+        convert=seconds,
         form=NUMBER,
         metavar="S",
     ),
@@ -199,7 +211,7 @@ SETTINGS: tuple[Setting, ...] = (
         "line-deadline",
         LINES,
         "close connections whose line is not complete S seconds after its first byte",
-        convert=values.seconds,
+        convert=seconds,
         form=NUMBER,
         metavar="S",
     ),
@@ -207,7 +219,7 @@ SETTINGS: tuple[Setting, ...] = (
         "idle-timeout",
         LINES,
         "close connections that complete no line or request within S seconds (checked every S/8)",
-        convert=values.seconds,
+        convert=seconds,
         form=NUMBER,
         metavar="S",
     ),
@@ -319,8 +331,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "proxy",
         BALANCER,
-        "network of balancers, which must send a PROXY header, version 1 or 2. The option may be repeated",
-        convert=values.network,
+        "network of balancers, which must send a PROXY header, version 1 or 2; unix for UNIX sockets. "
+        "The option may be repeated",
+        convert=values.balancer,
         metavar="NETWORK",
         repeatable=True,
     ),
@@ -400,7 +413,7 @@ SETTINGS: tuple[Setting, ...] = (
         PROCESSES,
         "seconds in which connections end in order after a signal (default 5)",
         PROCESS,
-        values.seconds,
+        seconds,
         NUMBER,
         metavar="S",
         default=GRACE,
@@ -410,7 +423,7 @@ SETTINGS: tuple[Setting, ...] = (
         PROCESSES,
         "replace a worker whose loop has not turned for S seconds",
         PROCESS,
-        values.seconds,
+        seconds,
         NUMBER,
         metavar="S",
     ),
@@ -428,7 +441,7 @@ SETTINGS: tuple[Setting, ...] = (
         PROCESSES,
         "replace a worker after about S seconds",
         PROCESS,
-        values.seconds,
+        seconds,
         NUMBER,
         metavar="S",
     ),
@@ -515,6 +528,26 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the name of `known` that is most like `name`, None if none is."""
     found = difflib.get_close_matches(name, list(known), 1, cutoff)
     return found[0] if found else None
+
+
+def optionTable() -> list[str]:
+    """Return the rows of the table of options in docs/command.md."""
+    rows = ["| option, and key of a file | value in a file | where | meaning |", "| - | - | - | - |"]
+    for setting in SETTINGS:
+        option = f"`{setting.option}`" if setting.outside else f"key `{setting.key}`"
+        if setting.key == "app":
+            option = "`APP`, key `app`"
+        if setting.form is FLAG:
+            option += f", `--no-{setting.key}`"
+        value = " or ".join(f"`{choice}`" for choice in setting.choices) or setting.form.wanted
+        if setting.repeatable or setting.key == "endpoint":
+            value = "an array of texts" if setting.repeatable else "a text, or an array of texts"
+        where = {PROCESS: "top", LISTEN: "top, table", PLACE: "table"}[setting.scope] if setting.inFile else "no file"
+        meaning = setting.help.partition(". ")[0]
+        if len(meaning.split()) > CELL:
+            meaning = re.split(r"[:;] | \(", meaning)[0]
+        rows.append(f"| {option} | {value} | {where} | {meaning} |")
+    return rows
 
 
 def addOptions(parser: argparse.ArgumentParser) -> None:

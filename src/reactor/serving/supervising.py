@@ -17,6 +17,7 @@ from reactor.service.privileges import Identity, PrivilegeError, identityOf
 from reactor.service.reuse import Place
 from reactor.service.summing import Totals
 from reactor.service.supervisor import Configuration, Supervisor
+from reactor.serving.adminpages import SOCKET, placeOf
 from reactor.serving.announce import Served, announce
 from reactor.serving.apps import hintOf
 from reactor.serving.config import planOf
@@ -49,6 +50,7 @@ class Supervising:
             workers=workersOf(plan),
             grace=plan.grace,
             watchdog=plan.watchdog,
+            admin=self._adminOf(plan),
             reconfigure=self._reconfigure,
             identity=_identityOf(plan),
             totals=self.totals,
@@ -81,17 +83,22 @@ class Supervising:
                 address = self.supervisor.addressOf(socketName(listener, number))
                 each.addresses.append(("ssl" if listener.cert else spot.kind, addressFrom(address)))
             served.append(each)
+        if self._plan.admin is not None:
+            served.append(Served(f"admin pages on {self._plan.admin}", ""))
         count = workersOf(self._plan)
         announce(served, f"{count} worker{'s' if count > 1 else ''}, ")
 
-    def _reconfigure(self, before: Configuration) -> Configuration:
+    def _adminOf(self, plan: Plan) -> Program | None:
+        return None if plan.admin is None else Program(self._arguments, {SOCKET: placeOf(plan.admin)})
+
+    def _reconfigure(self, _before: Configuration) -> Configuration:
         """Read the configuration again. CommandError if there is a mistake in it."""
         plan = planOf(vars(self._options), os.environ)
         if plan.workers is None:
             raise CommandError("the configuration has no workers any more: that needs a restart")
         self._plan, self._places = plan, placesOf(plan)
         program = Program(self._arguments, self._places)
-        return Configuration(program, workersOf(plan), plan.grace, plan.watchdog, before.admin)
+        return Configuration(program, workersOf(plan), plan.grace, plan.watchdog, self._adminOf(plan))
 
 
 def addressFrom(name: Any) -> Any:

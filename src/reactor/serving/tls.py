@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import ssl
 
-from reactor.tlsoptions import CertificateOptions, ContextFactory
+from reactor._certificates import Path
+from reactor.tlsoptions import CertificateOptions
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 TICKETS = 2  # of TLS 1.3, the ssl module's own number
 
 
-class _WithTickets(CertificateOptions):
-    """CertificateOptions that let clients resume sessions."""
+class _Options(CertificateOptions):
+    """CertificateOptions without session tickets in any version of TLS, or with them if `hasTickets` is set."""
 
-    def _makeContext(self, chain: object = None) -> ssl.SSLContext:
-        context = super()._makeContext(None)
-        context.options &= ~ssl.OP_NO_TICKET
-        context.num_tickets = TICKETS
+    hasTickets = False
+
+    def _makeContext(self, chain: Path | None = None) -> ssl.SSLContext:
+        context = super()._makeContext(chain)
+        if self.hasTickets:
+            context.num_tickets = TICKETS
+        else:
+            context.options |= ssl.OP_NO_TICKET
         return context
+
+
+class _WithTickets(_Options):
+    hasTickets = True
 
 
 def contextFactory(
@@ -26,12 +35,12 @@ def contextFactory(
     clientCa: str | None = None,
     tlsMinimum: str | None = None,
     sessionTickets: bool | None = None,
-) -> ContextFactory:
+) -> CertificateOptions:
     """Return the contexts of a server with these PEM files. OSError or ValueError if the files cannot be used.
 
     With `clientCa`, clients must show a certificate that leads to it. `tlsMinimum` is "1.2" or "1.3". Session tickets
     are off unless `sessionTickets` is true. Renewed files count for new connections.
     """
-    make = _WithTickets if sessionTickets else CertificateOptions
+    make = _WithTickets if sessionTickets else _Options
     lowest = VERSIONS[tlsMinimum or "1.2"]
     return make(cert, key, trustRoot=clientCa, minimumVersion=lowest)

@@ -191,6 +191,11 @@ def network(text: str) -> str:
     raise WrongValue(f"{text!r} has bits behind its prefix: the network is {meant}")
 
 
+def balancer(text: str) -> str:
+    """Convert a network of balancers, or `unix` for every UNIX socket."""
+    return text if text == "unix" else network(text)
+
+
 def place(text: str) -> str:
     """Convert HOST:PORT, [IPv6]:PORT or unix:PATH, the place of the admin pages."""
     if text.startswith("unix:"):

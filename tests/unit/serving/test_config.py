@@ -467,6 +467,16 @@ def test_checkImportsTheApplications(tmp_path: pathlib.Path, capsys: Any) -> Non
     assert checked(capsys, "--config", str(path), "--no-import")[0] == 0
 
 
+def test_checkLoadsServices(tmp_path: pathlib.Path, capsys: Any) -> None:
+    (tmp_path / "good.tac").write_text("from reactor.service import Application\napplication = Application('x')\n")
+    (tmp_path / "bad.tac").write_text("application = 5\n")
+    assert checked(capsys, "--service", str(tmp_path / "good.tac"))[0] == 0
+    code, _out, said = checked(capsys, "--service", str(tmp_path / "bad.tac"))
+    assert (code, len(said)) == (2, 1)
+    assert said[0].startswith("--service: ")
+    assert "bad.tac" in said[0]
+
+
 def test_checkLooksForTheFiles(tmp_path: pathlib.Path, capsys: Any) -> None:
     """Certificates, directories and outputs; nothing is written."""
     path = tmp_path / "F.toml"

@@ -1,0 +1,81 @@
+"""The admin pages of `serve --admin`: in the one process, or in a process of their own beside the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from reactor.defer import Deferred, maybeDeferred
+from reactor.endpoints.streams import TCP4ServerEndpoint, UNIXServerEndpoint
+from reactor.loops.base import ReactorBase
+from reactor.service.admin.handler import adminFactory
+from reactor.service.admin.sources import LocalSource, RemoteSource
+from reactor.service.reuse import Place
+from reactor.service.worker import Worker
+from reactor.serving.errors import CommandError
+from reactor.serving.options import version
+from reactor.serving.places import SocketEndpoint, cannotListen, literalAddress
+from reactor.serving.plan import Plan
+from reactor.serving.values import splitPlace
+
+SOCKET = "@admin"  # its name among the sockets of a supervisor
+BACKLOG = 50
+MODE = 0o600  # of a UNIX socket: the pages tell the addresses of clients
+
+
+def placeOf(text: str) -> Place:
+    """Return the place of --admin for a supervisor, which opens the socket."""
+    if text.startswith("unix:"):
+        return Place.unix(text.removeprefix("unix:"), BACKLOG, MODE)
+    host, port = splitPlace(text)
+    return Place.tcp(port, literalAddress(host), BACKLOG)
+
+
+class OwnPages:
+    """The pages of a server in one process. `stats` returns its snapshot."""
+
+    def __init__(self, plan: Plan, reactor: ReactorBase, stats: Callable[[], Any]) -> None:
+        assert plan.admin is not None
+        self.source = LocalSource(stats, version=version(), configuration=plan.config, reactor=reactor)
+        self._ports: list[Any] = []
+        text = plan.admin
+        endpoint: Any
+        if text.startswith("unix:"):
+            endpoint = UNIXServerEndpoint(reactor, text.removeprefix("unix:"), BACKLOG, MODE)
+        else:
+            host, port = splitPlace(text)
+            endpoint = TCP4ServerEndpoint(reactor, port, BACKLOG, literalAddress(host))
+        self.address = _listening(endpoint, self.source, self._ports)
+
+    def close(self) -> Deferred[Any]:
+        """Close the port."""
+        return maybeDeferred(self._ports[0].stopListening)
+
+
+def serveAdmin(reactor: ReactorBase, worker: Worker) -> int:
+    """Serve the pages in this process, which a supervisor has started for them, until it stops."""
+    source = RemoteSource(version=version(), reactor=reactor)
+    ports: list[Any] = []
+
+    def feed(status: dict[str, Any]) -> None:
+        with suppress(ValueError):  # of a supervisor with another version, for the time of an update
+            source.feed(status)
+
+    for sock in worker.sockets[SOCKET]:
+        _listening(SocketEndpoint(reactor, sock), source, ports)
+    worker.onStatus(feed)
+    worker.onDrain(lambda grace: [port.stopListening() for port in ports])
+    worker.ready()
+    reactor.run()
+    return 0
+
+
+def _listening(endpoint: Any, source: Any, ports: list[Any]) -> Any:
+    """Serve the pages at `endpoint`, and return the address. CommandError if that fails."""
+    failures: list[Any] = []
+    endpoint.listen(adminFactory(source)).addCallbacks(ports.append, failures.append)
+    for failure in failures:
+        error = cannotListen(failure.value)
+        raise CommandError(f"--admin: {error}", error.code) from None
+    return ports[-1].getHost()

@@ -1,0 +1,329 @@
+"""Servers with a configuration: real processes, with several places to listen, workers, loops and reloads."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.tlsworlds import HOST, TRUST, certificatePath
+
+DEADLINE = 60.0
+OWN = '''\
+import json
+
+import reactor
+from reactor import LineReceiver
+
+
+class Teller(LineReceiver):
+    """Answers each line with what it was given, and the client's address."""
+
+    delimiter = b"\\n"
+
+    def __init__(self, text="nothing", number=0):
+        super().__init__()
+        self.text = f"{text} {number}"
+
+    def lineReceived(self, line):
+        kind = type(self.transport.reactor).__name__
+        loop = type(getattr(self.transport.reactor, "eventloop", None)).__module__.partition(".")[0]
+        told = {"line": line.decode(), "text": self.text, "peer": self.transport.getPeer().host}
+        self.sendLine(json.dumps({**told, "reactor": kind, "loop": loop, "max": self.MAX_LENGTH}).encode())
+
+
+def makeFactory(text):
+    return reactor.Factory.forProtocol(lambda: Teller(text))
+
+
+def handler(request, greeting="none"):
+    return greeting.encode()
+'''
+
+
+def freePorts(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        found = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in found:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in found]
+
+
+class Server:
+    """A running `serve` in a directory with the module `own`, and its log in the file `log`."""
+
+    def __init__(self, directory: pathlib.Path, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
+        self.directory = directory
+        (directory / "own.py").write_text(OWN)
+        self._log = open(directory / "log", "wb")  # noqa: SIM115  closed by end()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "reactor", "serve", *arguments],
+            stderr=self._log,
+            cwd=directory,
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environ or {})},
+        )
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """Return the condition's first true value. AssertionError if the process ends before, or it takes too long."""
+        end = time.monotonic() + DEADLINE
+        while not (found := condition()):
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < end, self.log
+            time.sleep(0.02)  # a pace; the condition decides
+        return found
+
+    def says(self, text: str) -> None:
+        """Wait until the log has `text`."""
+        self.until(lambda: text in self.log)
+
+    def connect(self, port: int) -> socket.socket:
+        """Connect as soon as the port is open."""
+
+        def dialled() -> socket.socket | None:
+            try:
+                return socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
+            except ConnectionRefusedError:
+                return None
+
+        connection: socket.socket = self.until(dialled)
+        return connection
+
+    def ask(self, port: int, line: bytes, before: bytes = b"") -> dict[str, Any]:
+        """Return the answer of a Teller."""
+        with self.connect(port) as client, client.makefile("rb") as file:
+            client.sendall(before + line + b"\n")
+            answer: dict[str, Any] = json.loads(file.readline())
+            return answer
+
+    def get(self, port: int, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def children(self) -> set[int]:
+        path = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        return set(map(int, pathlib.Path(path).read_text().split()))
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE)
+
+
+@contextlib.contextmanager
+def serving(directory: pathlib.Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run `serve`. At the end it gets SIGTERM, and must exit with 0."""
+    server = Server(directory, *arguments, environ=environ)
+    try:
+        yield server
+        assert server.end() == 0, server.log
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.process.wait()
+        server._log.close()
+
+
+def write(directory: pathlib.Path, text: str) -> str:
+    path = directory / "lines.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_severalApplicationsInOneServer(tmp_path: pathlib.Path) -> None:
+    """Each place has its application, arguments and limits; the environment wins over the file."""
+    echo, own, web, secure, proxied, admin = freePorts(6)
+    config = write(
+        tmp_path,
+        f"""
+        admin = "127.0.0.1:{admin}"
+        line-deadline = 20
+        [[listen]]
+        endpoint = ["tcp:{echo}", "unix:{tmp_path}/socket"]
+        overlong = "skip"
+        max-line = 100
+        [[listen]]
+        endpoint = "tcp:{own}"
+        app = "own:Teller"
+        arguments = {{ text = "given", number = 7 }}
+        max-connections = 1
+        refusal = "full"
+        [[listen]]
+        endpoint = "tcp:{web}"
+        http = "own:handler"
+        arguments = {{ greeting = "welcome" }}
+        [[listen]]
+        endpoint = "tcp:{secure}"
+        app = "own:makeFactory"
+        arguments = {{ text = "secret" }}
+        cert = "{certificatePath()}"
+        tls-minimum = "1.3"
+        [[listen]]
+        endpoint = "tcp:{proxied}"
+        app = "own:Teller"
+        name = "proxied"
+        proxy = ["127.0.0.0/8"]
+        """,
+    )
+    with serving(tmp_path, "--config", config, environ={"LINEREACTOR_MAX_LINE": "90"}) as server:
+        server.says("try: ")
+        answer = server.ask(own, b"hello")
+        assert (answer["line"], answer["text"], answer["max"]) == ("hello", "given 7", 90)
+        with server.connect(own), server.connect(own) as second:
+            assert second.recv(100) == b"full\r\n"
+        with server.connect(echo) as client, client.makefile("rb") as file:
+            client.sendall(b"x" * 95 + b"\nshort\n")
+            assert file.readline() == b"short\n"
+        with socket.socket(socket.AF_UNIX) as local:
+            local.connect(str(tmp_path / "socket"))
+            local.sendall(b"hi\n")
+            assert local.recv(100) == b"hi\n"
+        assert server.get(web, "/") == (200, b"welcome")
+        context = ssl.create_default_context(cadata=TRUST.decode())
+        with context.wrap_socket(server.connect(secure), server_hostname=HOST) as client:
+            client.sendall(b"a\n")
+            assert b'"text": "secret 0"' in client.recv(1000)
+            assert client.version() == "TLSv1.3"
+        header = b"PROXY TCP4 192.0.2.1 127.0.0.1 1000 7000\r\n"
+        assert server.ask(proxied, b"x", header)["peer"] == "192.0.2.1"
+        assert server.get(admin, "/readyz") == (200, b"ready\n")
+        totals = json.loads(server.get(admin, "/status.json")[1])["totals"]
+        assert set(totals) == {"echo", "own:Teller", "own:handler", "own:makeFactory", "proxied"}
+        assert totals["own:Teller"]["refused"] == {"max-connections": 1}
+
+
+def test_oneProcessHearsSignals(tmp_path: pathlib.Path) -> None:
+    """HUP is no reload there, and no end; USR1 has the log and the output of collect opened anew."""
+    (port,) = freePorts(1)
+    arguments = ["collect", "--output", "lines", "--port", str(port), "--log-file", "messages"]
+    with serving(tmp_path, *arguments) as server:
+        server.says("try: ")
+        for name in ("lines", "messages"):
+            (tmp_path / name).rename(tmp_path / f"{name}.1")
+        server.process.send_signal(signal.SIGUSR1)
+        server.until(lambda: (tmp_path / "lines").exists() and (tmp_path / "messages").exists())
+        server.process.send_signal(signal.SIGHUP)
+        server.until(lambda: "--workers 1" in (tmp_path / "messages").read_text())
+        with server.connect(port) as client:
+            client.sendall(b"one\n")
+    assert (tmp_path / "lines").read_bytes() == b"one\n"
+
+
+def test_nohup(tmp_path: pathlib.Path) -> None:
+    """A HUP that was ignored at the start stays ignored."""
+    (port,) = freePorts(1)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = Server(tmp_path, "--port", str(port))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    try:
+        server.says("try: ")
+        status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+        (ignored,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigIgn"))
+        assert int(ignored, 16) & 1 << (signal.SIGHUP - 1)
+        assert server.end() == 0
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+        server._log.close()
+
+
+def test_workersReloadTheConfiguration(tmp_path: pathlib.Path) -> None:
+    """HUP brings a changed file, places that are new in it, and fresh code. A mistake leaves all as it was."""
+    first, second, admin = freePorts(3)
+    text = f"workers = 2\nadmin = '127.0.0.1:{admin}'\n[[listen]]\nendpoint = 'tcp:{first}'\napp = 'own:makeFactory'\n"
+    config = write(tmp_path, f"{text}arguments = {{ text = 'old' }}\n")
+    with serving(tmp_path, "--config", config) as server:
+        server.says("try: ")
+        assert server.ask(first, b"x")["text"] == "old 0"
+        server.until(lambda: server.get(admin, "/readyz")[0] == 200)
+        before = server.children()
+        write(tmp_path, f"{text}arguments = {{ text = 'new' }}\nmax-lien = 1\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.says("listen[0].max-lien (line 7): no such key; the nearest is max-line")
+        write(tmp_path, f"{text}arguments = {{ txt = 'new' }}\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.says("own:makeFactory failed: TypeError")
+        assert server.ask(first, b"x")["text"] == "old 0"
+        more = f"[[listen]]\nendpoint = 'tcp:{second}'\nmax-line = 5\n"
+        write(tmp_path, f"{text}arguments = {{ text = 'new' }}\n{more}")
+        server.process.send_signal(signal.SIGHUP)
+        server.until(lambda: server.ask(first, b"x")["text"] == "new 0")
+        with server.connect(second) as client:
+            client.sendall(b"hi\n")
+            assert client.recv(10) == b"hi\n"
+        server.until(lambda: server.children().isdisjoint(before) and len(server.children()) == 3)
+        status = json.loads(server.get(admin, "/status.json")[1])
+        assert (status["reloads"], status["reloadFailures"], status["configuration"]) == (1, 2, config)
+
+
+@pytest.mark.parametrize("loop", ["epoll", "asyncio", "uvloop"])
+def test_loops(loop: str, tmp_path: pathlib.Path) -> None:
+    (port,) = freePorts(1)
+    with serving(tmp_path, "own:Teller", "--loop", loop, "--port", str(port)) as server:
+        answer = server.ask(port, b"x")
+        assert (answer["reactor"], answer["loop"]) == {
+            "epoll": ("EpollReactor", "builtins"),
+            "asyncio": ("AsyncioReactor", "asyncio"),
+            "uvloop": ("AsyncioReactor", "uvloop"),
+        }[loop]
+
+
+def test_anApplicationMayInstallItsOwnReactor(tmp_path: pathlib.Path) -> None:
+    """When it is imported, before any reactor is needed."""
+    (port,) = freePorts(1)
+    text = "import reactor\nreactor.install(reactor.AsyncioReactor())\nfrom own import Teller\n"
+    (tmp_path / "installs.py").write_text(text)
+    with serving(tmp_path, "installs:Teller", "--port", str(port)) as server:
+        assert server.ask(port, b"x")["reactor"] == "AsyncioReactor"
+
+
+def test_servicesBesideAPlace(tmp_path: pathlib.Path) -> None:
+    """An application of services runs in the same process; its end is part of the drain."""
+    first, second = freePorts(2)
+    (tmp_path / "own.tac").write_text(
+        "import own, reactor\n"
+        "from reactor.service import Application, Service, TCPServer\n"
+        "class Last(Service):\n"
+        "    def stopService(self):\n"
+        "        super().stopService()\n"
+        "        open('stopped', 'w').close()\n"
+        "application = Application('own')\n"
+        f"TCPServer({second}, own.makeFactory('service'), interface='127.0.0.1').setServiceParent(application)\n"
+        "Last().setServiceParent(application)\n"
+    )
+    config = write(
+        tmp_path, f"[[listen]]\nendpoint = 'tcp:{first}'\napp = 'own:Teller'\n[[listen]]\nservice = 'own.tac'\n"
+    )
+    with serving(tmp_path, "--config", config) as server:
+        assert server.ask(first, b"x")["text"] == "nothing 0"
+        assert server.ask(second, b"x")["text"] == "service 0"
+    assert (tmp_path / "stopped").exists()
+
+
+def test_reloadOnChange(tmp_path: pathlib.Path) -> None:
+    """--reload: a changed module is served soon, by a new worker."""
+    (port,) = freePorts(1)
+    with serving(tmp_path, "own:Teller", "--reload", "--port", str(port)) as server:
+        assert server.ask(port, b"x")["text"] == "nothing 0"
+        (tmp_path / "own.py").write_text(OWN.replace('text="nothing"', 'text="changed"'))
+        server.until(lambda: server.ask(port, b"x")["text"] == "changed 0")
+        assert "a reload, as these files have changed: own.py" in server.log

@@ -1,0 +1,387 @@
+"""Parts of a configured server: values, arguments for applications, limits, TLS, help, and the supervisor's view."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import ipaddress
+import pathlib
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reactor.loops.epoll import EpollReactor
+from reactor.protocol import Factory, Protocol
+from reactor.service.limits import Keepalive
+from reactor.serving import apps, reloading, running, serve, supervising, values
+from reactor.serving.errors import USAGE, CommandError
+from reactor.serving.limits import limitsOf
+from reactor.serving.options import makeParser
+from reactor.serving.places import spotsOf
+from reactor.serving.plan import ListenPlan, Plan
+from reactor.serving.tls import contextFactory
+from tests.support.tlsworlds import certificatePath
+
+# Values.
+
+
+@pytest.mark.parametrize(
+    ("convert", "text", "value"),
+    [
+        (values.workers, "auto", "auto"),
+        (values.workers, "3", 3),
+        (values.flag, "On", True),
+        (values.flag, "0", False),
+        (values.network, "::1", "::1/128"),
+        (values.balancer, "unix", "unix"),
+        (values.balancer, "10.0.0.0/8", "10.0.0.0/8"),
+        (values.place, "unix:/run/x", "unix:/run/x"),
+        (values.place, "[::1]:70", "[::1]:70"),
+        (values.byteCount, "64k", 65536),
+        (values.byteCount, "2GB", 2 << 30),
+        (values.period, "15m", 900.0),
+        (values.answer, "full", b"full\r\n"),
+    ],
+)
+def test_values(convert: Any, text: str, value: Any) -> None:
+    assert convert(text) == value
+
+
+@pytest.mark.parametrize(
+    ("convert", "text", "told"),
+    [
+        (values.workers, "0", "a whole number from 1 to 1024 is needed, or auto, not '0'"),
+        (values.workers, "many", "a whole number from 1 to 1024 is needed, or auto, not 'many'"),
+        (values.flag, "maybe", "true or false is needed, not 'maybe'"),
+        (values.network, "here", "a network is needed, as 192.0.2.0/24 or 2001:db8::/32, not 'here'"),
+        (values.balancer, "here", "a network is needed, as 192.0.2.0/24 or 2001:db8::/32, not 'here'"),
+        (values.place, "unix:", "a path is needed behind unix:"),
+        (values.place, "7070", "HOST:PORT is needed, or [IPv6]:PORT, not '7070'"),
+        (values.place, "h:99999", "the port in 'h:99999' is no number from 0 to 65535"),
+        (values.byteCount, "0", "a number of bytes is needed, for example 100M, not '0'"),
+        (values.period, "1y", "a period is needed, for example 3600, 15m, 1h or 1d, not '1y'"),
+        (values.filled("a user"), "", "a user is needed, not an empty text"),
+    ],
+)
+def test_valuesThatAreNone(convert: Any, text: str, told: str) -> None:
+    with pytest.raises(values.WrongValue) as caught:
+        convert(text)
+    assert str(caught.value) == told
+
+
+# Arguments for applications.
+
+
+class Talker(Protocol):
+    def __init__(self, word: str = "none", times: int = 1) -> None:
+        self.words = [word] * times
+
+
+class Talkers(Factory[Talker]):
+    protocol = Talker
+
+    def __init__(self, word: str = "none") -> None:
+        self.word = word
+
+
+def makeTalkers(word: str = "none") -> Talkers:
+    return Talkers(word)
+
+
+existing = Talkers()
+
+
+class Handler:
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def __call__(self, request: Any) -> bytes:
+        return self.word.encode()
+
+
+def handle(request: Any, word: str) -> bytes:
+    return word.encode()
+
+
+def test_argumentsOfAProtocolClass() -> None:
+    """Each protocol is made with them, and knows its factory."""
+    factory = apps.asFactory(Talker, "Talker", {"word": "a", "times": 2})
+    protocol = factory.buildProtocol(None)
+    assert protocol.words == ["a", "a"]
+    assert protocol.factory is factory
+    assert apps.asFactory(Talker, "Talker").buildProtocol(None).words == ["none"]
+
+
+@pytest.mark.parametrize("thing", [Talkers, makeTalkers])
+def test_argumentsOfAFactoryOrAFunction(thing: Any) -> None:
+    assert apps.asFactory(thing, "it", {"word": "b"}).word == "b"
+    assert apps.asFactory(thing, "it").word == "none"
+
+
+@pytest.mark.parametrize(
+    ("thing", "told"),
+    [
+        (Talker, "it does not take these arguments: got an unexpected keyword argument 'wrong'"),
+        (Talkers, r"it failed: TypeError: .*unexpected keyword argument 'wrong'"),
+        (makeTalkers, r"it failed: TypeError: .*unexpected keyword argument 'wrong'"),
+        (existing, "it is a factory that exists already, so it takes no arguments"),
+    ],
+)
+def test_argumentsThatAreNotTaken(thing: Any, told: str) -> None:
+    with pytest.raises(CommandError, match=told):
+        apps.asFactory(thing, "it", {"wrong": 1})
+
+
+@pytest.mark.parametrize("handler", [Handler, handle])
+def test_argumentsOfAHandler(handler: Any) -> None:
+    assert apps.withArguments(handler, "it", {"word": "c"})(None) == b"c"
+    assert apps.withArguments(handle, "it", {}) is handle
+
+
+def test_builtInApplicationsTakeNone() -> None:
+    with pytest.raises(CommandError, match=r"^chat takes no arguments$"):
+        apps.makeApplication("chat", {}, None, print, arguments={"x": 1})
+
+
+def test_inheritedSettingsMustNotFit() -> None:
+    """Settings for all places leave a protocol without lines alone; its own are an error."""
+    name = f"{__name__}:Talkers"
+    application = apps.makeApplication(name, {}, None, print, inherited={"MAX_LENGTH": 5})
+    assert application.prepare is not None
+    application.prepare(Talker())
+    with pytest.raises(CommandError, match="are for LineReceivers"):
+        apps.makeApplication(name, {"MAX_LENGTH": 5}, None, print)
+
+
+# Limits and TLS.
+
+
+def test_limits() -> None:
+    plan = ListenPlan(
+        maxConnections=5, addressPrefix=48, allow=("10.0.0.0/8",), keepalive=30, lineDeadline=2.0, refusal=b"x\r\n"
+    )
+    limits = limitsOf(plan)
+    assert (limits.maxConnections, limits.addressPrefix, limits.lineDeadline) == (5, (32, 48), 2.0)
+    assert limits.keepalive == Keepalive(30)
+    assert list(limits.allow) == [ipaddress.ip_network("10.0.0.0/8")]
+    assert limitsOf(ListenPlan()) == limitsOf(ListenPlan(allow=()))
+
+
+def test_contexts() -> None:
+    """Tickets are off in every version of TLS unless they are wanted, and a CA demands certificates of clients."""
+    path = str(certificatePath())
+    plain = contextFactory(path)
+    context = plain.getContext()
+    assert (context.num_tickets, bool(context.options & ssl.OP_NO_TICKET)) == (0, True)
+    assert (context.minimum_version, context.verify_mode) == (ssl.TLSVersion.TLSv1_2, ssl.CERT_NONE)
+    strict = contextFactory(path, path, path, "1.3", True).getContext()
+    assert (strict.num_tickets > 0, bool(strict.options & ssl.OP_NO_TICKET)) == (True, False)
+    assert (strict.minimum_version, strict.verify_mode) == (ssl.TLSVersion.TLSv1_3, ssl.CERT_REQUIRED)
+
+
+# The help.
+
+
+@pytest.mark.parametrize("name", ["serve", "check"])
+def test_helpIsReadable(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal of 80 columns no line is longer, no option is broken, and each has a group."""
+    monkeypatch.setenv("COLUMNS", "80")
+    (actions,) = (action for action in makeParser()._actions if action.dest == "command")
+    assert isinstance(actions.choices, dict)
+    text = actions.choices[name].format_help()
+    assert max(map(len, text.splitlines())) <= 80
+    assert not [line for line in text.splitlines() if line.endswith("-")]
+    assert text.count("usage: ") == 1
+    head = text.split("options:")[0]
+    assert len(head.splitlines()) < 10
+
+
+# Supervisors.
+
+
+def test_placesOfWorkers() -> None:
+    """One for each endpoint, by a name that a worker derives as well."""
+    first = ListenPlan("a", ("tcp:1:interface=127.0.0.2", "unix:/run/x:mode=600"), backlog=9)
+    second = ListenPlan("b", ("tcp6:2", "ssl:3:backlog=4", "udp:5", "tls:/certificates:port=6"))
+    third = ListenPlan("c", host="127.0.0.1", port=7)
+    places = supervising.placesOf(Plan((first, second, third), workers=2))
+    assert {name: str(place) for name, place in places.items()} == {
+        "a:0": "tcp 127.0.0.2:1",
+        "a:1": "unix /run/x",
+        "b:0": "tcp [::1]:2",
+        "b:1": "tcp 127.0.0.1:3",
+        "b:2": "udp 127.0.0.1:5",
+        "b:3": "tcp [::1]:6",
+        "c:0": "tcp 127.0.0.1:7",
+    }
+    assert [places[name].backlog for name in ("a:0", "a:1", "b:0", "b:1", "c:0")] == [9, 9, 511, 4, 511]
+    assert places["a:1"].mode == 0o600
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [
+        ("unixgram:/dev/log", "workers cannot share a unixgram endpoint"),
+        ("stdio:", "workers cannot share a stdio endpoint"),
+        ("ssl:1:sslmethod=TLSv1_2_METHOD", "workers take --tls-minimum in place of the field sslmethod"),
+        ("tcp:70000", "cannot listen: "),
+        ("systemd:domain=INET:index=0", "cannot listen: 0 sockets were passed"),
+    ],
+)
+def test_placesThatWorkersCannotHave(endpoint: str, told: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        supervising.placesOf(Plan((ListenPlan(endpoints=(endpoint,)),), workers=2))
+    assert str(caught.value).startswith(told)
+    assert caught.value.code == USAGE
+
+
+def test_numbersOfWorkers() -> None:
+    assert supervising.workersOf(Plan(workers=3)) == 3
+    assert supervising.workersOf(Plan(workers="auto")) == running.coresOf() >= 1
+
+
+def test_aWorkersCommandLine() -> None:
+    assert supervising.commandLine(["serve", "chat"]) == [sys.executable, "-m", "reactor", "serve", "chat"]
+    assert supervising.commandLine(None) == [sys.executable, *sys.orig_argv[1:]]
+
+
+def test_usersThatAreNotThere() -> None:
+    with pytest.raises(CommandError, match="there is no user 'nosuchuser'"):
+        supervising.Supervising(Plan((), workers=1, user="nosuchuser"), argparse.Namespace(), ["x"], EpollReactor())
+
+
+# Loops and reloads.
+
+
+def test_aSecondReactorIsRefused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reactor._current._default", object())
+    with pytest.raises(CommandError, match=r"^--loop: this process has a reactor already$"):
+        serve.installLoop("epoll")
+
+
+def makeChanges() -> reloading.Changes:
+    return reloading.Changes(EpollReactor(), print)
+
+
+MISSING = [("uvloop", "uvloop", functools.partial(serve.makeReactor, "uvloop")), ("watchfiles", "reload", makeChanges)]
+
+
+@pytest.mark.parametrize(("module", "extra", "make"), MISSING)
+def test_whatIsNotInstalled(module: str, extra: str, make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the extra."""
+    monkeypatch.setitem(sys.modules, module, None)
+    told = rf"^{module} is not installed: pip install 'linereactor\[{extra}\]'$"
+    with pytest.raises(CommandError, match=told):
+        make()
+
+
+def test_filesOfAProgram(tmp_path: pathlib.Path) -> None:
+    changes = reloading.Changes(EpollReactor(), print, str(tmp_path / "any.conf"))
+    assert changes.isProgram(1, str(tmp_path / "any.conf"))
+    assert changes.isProgram(1, "/a/b.py")
+    for path in ("/a/b.pyc", "/a/.git/x.py", "/a/__pycache__/x.py", "/a/lines.txt"):
+        assert not changes.isProgram(1, path)
+
+
+def test_signalsAreFreeAgain(tmp_path: pathlib.Path) -> None:
+    """After the end of one process, the reactor has no handler of it left."""
+    loop = EpollReactor()
+    plan = Plan((ListenPlan(endpoints=(f"unix:{tmp_path}/socket",)),))
+    loop.callWhenRunning(loop.stop)
+    assert running.Serving(plan, loop).run() == 0
+    assert not loop.removeSignalHandler(signal.SIGHUP)
+    assert not loop.removeSignalHandler(signal.SIGUSR1)
+
+
+def test_aWrongEndpointIsOneLine() -> None:
+    with pytest.raises(CommandError, match=r"^--listen: unknown endpoint type 'fly'"):
+        list(spotsOf(ListenPlan(endpoints=("fly:1",))))
+
+
+# One process.
+
+
+def served(plan: Plan, talk: Callable[[EpollReactor], Any] | None = None) -> None:
+    """Serve `plan` until `talk(loop)` has returned in the loop."""
+    loop = EpollReactor()
+
+    def begin() -> None:
+        try:
+            if talk is not None:
+                talk(loop)
+        finally:
+            loop.stop()
+
+    loop.callWhenRunning(begin)
+    assert running.Serving(plan, loop).run() == 0
+
+
+def test_theAdminPagesOfOneProcess(tmp_path: pathlib.Path) -> None:
+    """Also on a UNIX socket, which is closed to other users."""
+    path = tmp_path / "admin"
+    modes = []
+    place = ListenPlan(endpoints=(f"unix:{tmp_path}/socket",))
+    served(Plan((place,), admin=f"unix:{path}"), lambda loop: modes.append(path.stat().st_mode & 0o777))
+    assert modes == [0o600]
+    assert not path.exists()
+
+
+def test_anAdminPortInUse(tmp_path: pathlib.Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = sock.getsockname()[1]
+        place = ListenPlan(endpoints=(f"unix:{tmp_path}/socket",))
+        with pytest.raises(
+            CommandError, match=rf"^--admin: cannot listen on 127.0.0.1:{port}: Address already in use$"
+        ):
+            served(Plan((place,), admin=f"127.0.0.1:{port}"))
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("raise ValueError('why')", "an application of services cannot start: ValueError: why"),
+        (
+            "from reactor.error import CannotListenError; raise CannotListenError('h', 1, OSError(13, 'no'))",
+            "cannot listen",
+        ),
+    ],
+)
+def test_servicesThatCannotStart(body: str, told: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "bad.tac").write_text(
+        "from reactor.service import Application, Service\n"
+        f"class Bad(Service):\n    def startService(self):\n        {body}\n"
+        "application = Application('bad')\nBad().setServiceParent(application)\n"
+    )
+    loop = EpollReactor()
+    with pytest.raises(CommandError, match=f"^{told}"):
+        running.Serving(Plan((ListenPlan(service=str(tmp_path / "bad.tac")),)), loop).run()
+
+
+def test_aUserThatIsNotThere(tmp_path: pathlib.Path) -> None:
+    place = ListenPlan(endpoints=(f"unix:{tmp_path}/socket",))
+    with pytest.raises(CommandError, match=r"^there is no user 'nosuchuser'$"):
+        served(Plan((place,), user="nosuchuser"))
+
+
+def test_limitsThatCannotBe(tmp_path: pathlib.Path) -> None:
+    """A plan of a program's own is checked, too."""
+    place = ListenPlan(endpoints=(f"unix:{tmp_path}/socket",), maxConnections=-1)
+    with pytest.raises(CommandError, match="maxConnections"):
+        served(Plan((place,)))
+
+
+def test_datagramsOfOneProcess(tmp_path: pathlib.Path) -> None:
+    output = tmp_path / "lines"
+    place = ListenPlan(endpoints=(f"unixgram:{tmp_path}/socket",), app="collect", output=str(output))
+
+    def talk(loop: EpollReactor) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"message", str(tmp_path / "socket"))
+
+    served(Plan((place,)), talk)
+    assert output.read_bytes() == b"message\n"
