@@ -5,7 +5,8 @@ The phases of a connection:
 - accepting: a port closes as soon as its queue is empty. That is at once, unless the system has no descriptor left for
   a client. Connections that end give theirs back.
 - reading: goes on until the kernel has nothing left to read, of any connection. One client's line may be output to
-  another. Some clients never stop, so the limit is READ_GRACE.
+  another. Some clients never stop, so the limit is READ_GRACE. A client may have connected a moment ago, and its first
+  line is on its way. So a peer that has never sent a byte gets FIRST_WORDS.
 - leaving: the output is sent, and then our half ends. Data that still comes is delivered as before, because a client
   that does not watch for the end takes it for received. A protocol that has paused its transport still works on data,
   and gets time. So does a connection of HTTP that owes an answer; its last answer says that it is the last.
@@ -43,6 +44,7 @@ from reactor.service.watch import (
     hasEnded,
     hasEndedOutput,
     held,
+    isMute,
     isRead,
     owesAnswer,
     readOnce,
@@ -60,6 +62,7 @@ log = getLogger("reactor.serving")
 
 DEADLINE = 5.0
 READ_GRACE = 1.0
+FIRST_WORDS = 0.1
 LINGER = 1.0
 LAST_MOMENT = 0.25  # seconds before the deadline at which peers that still send are closed, an eighth of it at most
 QUIET = 0.1  # more than 40 ms: a peer's kernel may hold a line back for so long, until we acknowledge the last one
@@ -241,6 +244,7 @@ class Drain:
                 del self._reading[transport]
             elif now < since + self._readGrace and not transport.disconnecting:
                 isWaiting = unread(transport) > 0 or not isRead(transport, self._reactor)
+                isWaiting = isWaiting or (now < since + FIRST_WORDS and isMute(transport))
                 waits = waits or isWaiting
                 if not isWaiting:
                     takeLastRequest(transport)

@@ -31,6 +31,8 @@ from reactor.transports.tls.layer import TLSLayer
 SWEEPS = 8
 SLICE = 1000
 
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_RECEIVED = 128  # where tcpi_bytes_received, 8 bytes, is in the tcp_info of linux/tcp.h (Linux 4.1)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _ENDED = getattr(select, "POLLRDHUP", 0)  # poll() reports POLLHUP and POLLERR in any case
 
@@ -60,6 +62,18 @@ def unacknowledged(transport: Any) -> int:
     It is 0 for standard output, which keeps them after the end of this process.
     """
     return 0 if isinstance(transport, StandardIO) else _queued(transport.fileno(), termios.TIOCOUTQ)
+
+
+def isMute(transport: Any) -> bool:
+    """Whether the peer has never sent a byte, as far as the kernel tells: it does so for TCP."""
+    sock = None if isinstance(transport, StandardIO) else _socketOf(transport)
+    if sock is None or sock.family not in _INTERNET:
+        return False
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED + 8)
+    except OSError:
+        return False
+    return len(info) == _RECEIVED + 8 and not any(info[_RECEIVED:])
 
 
 def isRead(transport: Any, reactor: ReactorBase) -> bool:

@@ -445,3 +445,54 @@ def test_halvesEndWhenAllHasBeenSaid(loop: str) -> None:
             sock.close()
     finally:
         world.close()
+
+
+class Answering(LineReceiver):
+    """Sends each line back."""
+
+    delimiter = b"\n"
+
+    def lineReceived(self, line: bytes) -> None:
+        self.sendLine(line)
+
+
+@everywhere([cell for cell in PLAIN if "UNIX" not in cell[0]])
+def test_aFirstLineOnItsWayIsAnswered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client has connected just before the end begins, and its line comes just after."""
+    monkeypatch.setattr(drain, "FIRST_WORDS", DEADLINE)
+    monkeypatch.setattr(drain, "READ_GRACE", DEADLINE)
+    monkeypatch.setattr(drain, "DEADLINE", 2 * DEADLINE)
+    server = Served(world, Answering)
+    client = server.meet()
+    assert watch.isMute(server.protocols[0].transport)
+    server.stop()
+    world.until(lambda: not server.port.connected)
+    client.socket.send(b"first\n")
+    received = b""
+
+    def isOver() -> bool:
+        nonlocal received
+        with suppress(BlockingIOError):
+            chunk = client.socket.recv(100)
+            received += chunk
+            return not chunk
+        return False
+
+    world.until(isOver)
+    assert received == b"first\n"
+    server.close()
+    world.until(lambda: server.done)
+    assert server.done == [0]
+
+
+@everywhere([cell for cell in PLAIN if "UNIX" not in cell[0]])
+def test_aMuteClientHoldsUpTheEndForAMoment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "FIRST_WORDS", 0.05)
+    server = Served(world, Answering)
+    server.meet()
+    begun = time.monotonic()
+    server.stop()
+    world.until(lambda: server.done)
+    assert time.monotonic() - begun >= 0.05
+    assert server.done == [0]
+    server.close()
