@@ -91,20 +91,22 @@ def work(reactor: ReactorBase, worker: Worker, settings: Settings) -> None:
         os._exit(5)
     if settings.get("hangs"):
         stallForEver()
-    server = Server(reactor, Factory.forProtocol(type("Bound", (Answering,), {"worker": worker, "reactor": reactor})))
+    factory = Factory.forProtocol(type("Bound", (Answering,), {"worker": worker, "reactor": reactor}))
+    server = Server(reactor)
+    listener = server.makeListener(factory, name="echo")
 
     def accept(name: str, sock: socket.socket) -> None:
         if sock.type == socket.SOCK_DGRAM:
             with sock:
                 reactor.adoptDatagramPort(sock.fileno(), sock.family, AnsweringDatagrams())
         else:
-            server.listen(AdoptedStreamServerEndpoint(reactor, sock.detach(), sock.family))
+            listener.listen(AdoptedStreamServerEndpoint(reactor, sock.detach(), sock.family))
 
     for name, sockets in worker.sockets.items():
         for sock in sockets:
             accept(name, sock)
     worker.onTake(accept)
-    worker.onDrain(lambda grace: server.stop())
+    worker.onDrain(lambda grace: server.drain(grace, worker.sendFin))
     worker.onReopen(lambda: logging.getLogger("test").warning("reopened by %d", worker.pid))
     worker.reports(lambda: {"listeners": {"echo": {"linesIn": Answering.served}}})
     worker.limitLife(settings.get("maxLines"), settings.get("maxLifetime"))

@@ -14,7 +14,7 @@ change the calls. All stand-ins of the package do so in one way:
                                                  a transport before it
     Introduction         endpoints/streams.py    a protocol             buildProtocol, makeConnection
     Counted              service/watch.py        a protocol             the first look at its reads, connectionLost
-    Leaving              service/drain.py        a protocol             the end of our half, connectionLost
+    Leaving              service/draining.py        a protocol             the end of our half, connectionLost
     Alias                transports/starttls.py  the plain transport    startTLS, never
 
 ProtocolWrapper is a transport as well, so most attributes that it passes on are its transport's. Alias must keep the

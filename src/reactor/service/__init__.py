@@ -2,6 +2,7 @@
 
 - `Server`, `Listener`: several listeners, their counters, and the end in order.
 - `Limits`: what a listener lets in; `Keepalive`: how the kernel probes a silent peer.
+- `drain`: the end in order of ports and connections that belong to no Server.
 - `ConnectionRecord`: what is known of a connection that has ended.
 - `Supervisor`, `Configuration`, `Program`, `Place`: a server of several processes, which are renewed without loss.
 - `Worker`: one of these processes. `Totals`: the sum of their snapshots.
@@ -19,6 +20,7 @@ from reactor._faces import publish
 from reactor.service import strports
 from reactor.service.application import Application, ApplicationError, IProcess, Process, loadApplication
 from reactor.service.clientservice import ClientService, backoffPolicy
+from reactor.service.draining import drain
 from reactor.service.hands import Program
 from reactor.service.internet import (
     CooperatorService,
@@ -87,6 +89,7 @@ __all__ = [
     "UNIXServer",
     "Worker",
     "backoffPolicy",
+    "drain",
     "identityOf",
     "loadApplication",
     "runService",

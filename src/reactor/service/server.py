@@ -14,7 +14,7 @@ from reactor.error import ReactorNotRunning
 from reactor.failure import failureOf
 from reactor.interfaces import IProtocolFactory
 from reactor.loops.base import ReactorBase
-from reactor.service.drain import Drain
+from reactor.service.draining import Drain
 from reactor.service.entries import ACCEPTED, Entry
 from reactor.service.lag import LoopLag
 from reactor.service.limits import Limits

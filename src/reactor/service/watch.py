@@ -219,6 +219,16 @@ def lowestOf(transport: Any) -> Any:
     return transport
 
 
+def topOf(lowest: Any) -> Any:
+    """Return the connection over `lowest`: the TLS layer that has a protocol, if there is one."""
+    transport = lowest
+    while isinstance(layer := transport.protocol, TLSLayer):
+        if layer.protocol is None and not layer.disconnected:
+            break
+        transport = layer
+    return transport
+
+
 class Connections:
     """The open connections of a server.
 
@@ -252,14 +262,7 @@ class Connections:
 
         If there is a TLS layer that has a protocol, this is the connection.
         """
-        if self.sightingOf(lowest) is None:
-            return None
-        transport = lowest
-        while isinstance(layer := transport.protocol, TLSLayer):
-            if layer.protocol is None and not layer.disconnected:
-                break
-            transport = layer
-        return transport
+        return None if self.sightingOf(lowest) is None else topOf(lowest)
 
 
 class Counted(StandIn):

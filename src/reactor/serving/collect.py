@@ -23,7 +23,7 @@ from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import ITransportReactor
 from reactor.protocol import ServerFactory
-from reactor.service.drain import DEADLINE
+from reactor.service.draining import DEADLINE
 from reactor.serving.collecting.formats import Format, addressText, asText
 from reactor.serving.collecting.frames import LINES, FrameError, Frames, TooLongError
 from reactor.serving.errors import CommandError

@@ -18,7 +18,8 @@ import pytest
 from reactor.error import ConnectionDone
 from reactor.linereceiver import LineReceiver
 from reactor.protocol import Factory
-from reactor.service import drain, watch
+from reactor.service import draining as drain
+from reactor.service import watch
 from reactor.serving.chat import FREE_LINES, Room
 from tests.contract.cells import CELLS, REACTORS, makeWorld
 from tests.support.tlsworlds import HOST, TRUST

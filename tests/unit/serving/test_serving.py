@@ -39,7 +39,8 @@ from reactor.failure import Failure
 from reactor.linereceiver import LineReceiver
 from reactor.loops.epoll import EpollReactor
 from reactor.protocol import Factory, Protocol, ServerFactory
-from reactor.service import drain, watch
+from reactor.service import draining as drain
+from reactor.service import watch
 from reactor.service.server import Server
 from reactor.serving import apps, descriptors, load, options, places, serve
 from reactor.serving.errors import CommandError, reasonOf

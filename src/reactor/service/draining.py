@@ -23,8 +23,8 @@ a segment that arrives while it makes a closed socket a TIME_WAIT one. Then the 
 a second more, until it tries again. The reset costs the peer no answer, as it has acknowledged all of them. Linux keeps
 the data that a reader has not read yet.
 
-After the deadline (DEADLINE, unless another is given), the remaining connections are reset. A log record counts the bytes that were not taken from the
-peers. Bytes that the peers' own systems had not sent yet are unknown here.
+After the deadline (DEADLINE, unless another is given), the remaining connections are reset. A log record counts the
+bytes that were not taken from the peers. Bytes that the peers' own systems had not sent yet are unknown here.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from reactor.service.watch import (
     readOnce,
     refuseMore,
     resetOnClose,
+    topOf,
     unacknowledged,
     unread,
 )
@@ -356,7 +357,9 @@ def drain(
         raise ValueError("there is nothing to end: give ports, or transports")
     reactor = (ports or connections or [None])[0].reactor
     if connections is None:
-        connections = [each for each in reactor.openTransports() if _isOf(each, ports)]
+        for port in ports:
+            port.acceptWaiting()
+        connections = [topOf(each) for each in reactor.openTransports() if _isOf(each, ports)]
     return Drain(reactor, connections, ports, deadline, sendFin).start()
 
 
