@@ -82,8 +82,8 @@ from reactor._linetricks cimport (
     text_in,
 )
 from reactor._sending cimport (
-    OutputBuffer,
-    Tally,
+    OutputBuffer as Gathering,
+    Tally as Counting,
     announces_closing,
     closingCount,
     send_line,
@@ -93,7 +93,7 @@ from reactor._sending cimport (
 
 from reactor._announcing import AnnouncingAttribute, announces, announcingFromTheStart
 from reactor._arguments import checkDelimiter
-from reactor._sending import Disconnectable
+from reactor._sending import Disconnectable, OutputBuffer, Tally
 
 SOURCE_HASH = LINE_SOURCE_HASH.decode("ascii")
 
@@ -257,8 +257,8 @@ cdef class LineBuffer(Follower):
 
     def count(self, tally):
         self.isWaiting |= COUNTED
-        (<Tally?>tally).source = <void *>self
-        (<Tally>tally).counted = self.lineCount
+        (<Counting?>tally).source = <void *>self
+        (<Counting>tally).counted = self.lineCount
 
     def finish(self, transport):
         self.isBusy = 0
@@ -566,13 +566,13 @@ cdef inline void let_go(LineBuffer self) noexcept:
 
 cdef int tell_tally(LineBuffer self, object transport) except -1:
     """Count what has changed since the last time. It is done once a read, so a line costs nothing more."""
-    cdef Tally tally
+    cdef Counting tally
     cdef Py_ssize_t lines, more
-    if isinstance(transport, OutputBuffer):
-        tally = (<OutputBuffer>transport).tally
+    if isinstance(transport, Gathering):
+        tally = (<Gathering>transport).tally
     else:
         found = getattr(transport, "tally", None)
-        tally = <Tally>found if isinstance(found, Tally) else None
+        tally = <Counting>found if isinstance(found, Counting) else None
     if tally is not None and tally.source == <void *>self:
         lines = self.lineCount - <Py_ssize_t>tally.counted
         more = size_of(self) - <Py_ssize_t>tally.pending

@@ -66,7 +66,7 @@ cdef class Disconnectable:
 
 
 cdef class Tally:
-    """What a connection has carried, and, through `whole`, what all of a listener have. reactor.linecore says more."""
+    """Counts what a connection carries, and adds it to `whole`. reactor.linecore has the contract."""
 
     def __cinit__(self, *args, **kwargs):
         self.maxPending = self.linesMark = self.bytesMark = PY_SSIZE_T_MAX

@@ -6,7 +6,8 @@ from reactor._announcing import Follower
 from reactor._announcing import announces as announces
 from reactor._announcing import announcingFromTheStart as announcingFromTheStart
 from reactor._sending import Disconnectable as Disconnectable
-from reactor._sending import Tally
+from reactor._sending import OutputBuffer as OutputBuffer
+from reactor._sending import Tally as Tally
 
 SOURCE_HASH: Final[str]
 

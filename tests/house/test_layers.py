@@ -283,6 +283,7 @@ def test_nothingInThePackageIsTimedByTheCalendar() -> None:
         "reactor.service.worker": {"time"},
         "reactor.loops.base": {"seconds", "time"},
         "reactor.service.summing": {"time"},
+        "reactor.service.server": {"time"},
         "reactor.task.scheduled": {"seconds"},
         "reactor.testing.wire": {"seconds"},
         "reactor.timers": {"seconds"},

@@ -99,8 +99,15 @@ from reactor.linecore._sending import asBytes, checkLine
 IMPLEMENTATION = "pure"
 
 if TYPE_CHECKING:
-    from reactor._linebuf import Disconnectable, LineBuffer, Lines, announces, announcingFromTheStart
-    from reactor._sending import OutputBuffer, Tally
+    from reactor._linebuf import (
+        Disconnectable,
+        LineBuffer,
+        Lines,
+        OutputBuffer,
+        Tally,
+        announces,
+        announcingFromTheStart,
+    )
 else:
     if os.environ.get("REACTOR_PURE") != "1":
         try:
@@ -108,10 +115,11 @@ else:
                 Disconnectable,
                 LineBuffer,
                 Lines,
+                OutputBuffer,
+                Tally,
                 announces,
                 announcingFromTheStart,
             )
-            from reactor._sending import OutputBuffer, Tally
         except ImportError as error:
             # A pure build has no such file. A file that is there and cannot be used is a fault.
             if not isinstance(error, ModuleNotFoundError) or error.name != "reactor._linebuf":

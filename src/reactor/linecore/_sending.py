@@ -42,7 +42,7 @@ class Disconnectable:
 
 
 class Tally:
-    """What a connection has carried, and, through `whole`, what all of a listener have. The package's says more."""
+    """Counts what a connection carries, and adds it to `whole`. The package's docstring is the contract."""
 
     __slots__ = (
         "bytesIn",

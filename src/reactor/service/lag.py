@@ -2,9 +2,9 @@
 
 The lag is that of a timer: each PERIOD its call is due, and how late it comes is how long any other event waits.
 
-A slow callback is found from beside the loop, by a thread that looks at the loop's stack four times in each limit. If
-the same callback is there for the whole limit, it is slow, on every kind of loop, and its name is known while it still
-runs. The thread is there only if a program asks for it, so otherwise this costs nothing.
+A slow callback is found from beside the loop, by a thread that looks at the loop's stack four times in each limit. A
+callback that is there for the whole limit is slow. This works on every kind of loop, and while the callback runs. The
+thread is there only if a program asks for it, so otherwise this costs nothing.
 """
 
 from __future__ import annotations

@@ -291,7 +291,7 @@ class Listener:
         sock = connection._sock
         if sock.family == getattr(socket, "AF_UNIX", None):
             return
-        with suppress(OSError):  # the client has gone already
+        with suppress(OSError):  # the client has left already
             if limits.keepalive is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 for option, value in zip(_KEEPALIVE, limits.keepalive, strict=True):

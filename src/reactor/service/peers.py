@@ -21,7 +21,7 @@ def nameOf(peer: Any) -> str:
 
 
 class Peers:
-    """What each peer has open, and has sent. Connections are looked at in turn, and at their end."""
+    """Counts the open connections, lines and bytes of each peer. It looks at connections in turn, and at their end."""
 
     def __init__(self) -> None:
         self._table: dict[str, list[int]] = {}  # open, lines, bytes

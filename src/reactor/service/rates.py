@@ -32,7 +32,7 @@ class Meter:
         self._call: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Set the first marks, or pause at once if the group has nothing left. What has come before is not charged."""
+        """Set the first marks, or pause at once if the group has nothing left. Earlier lines and bytes are free."""
         self._lines, self._bytes = self._entry.lines, self._entry.bytesIn
         self.look()
 

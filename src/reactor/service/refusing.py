@@ -28,7 +28,7 @@ class Refusals:
     def refuse(self, sock: socket.SocketType, text: bytes | None) -> None:
         """Send `text`, without waiting, and close `sock`. Its peer sees an end in order."""
         if text:
-            with suppress(OSError):  # the client has gone, or takes nothing
+            with suppress(OSError):  # the client has left, or takes nothing
                 sock.send(text)
                 sock.shutdown(socket.SHUT_WR)
                 if len(self._open) < MOST:

@@ -103,8 +103,8 @@ class Server:
         Its result is the number of connections that were reset, `grace` seconds later at the latest (5 unless given).
         Clients that the kernel has let in already are accepted first, because closing the socket would reset them.
 
-        Lines that come meanwhile are delivered and answered. With `sendFin`, for applications that only receive, every
-        peer sees the end of our half at once, and what it sends until it stops is delivered. Later calls begin nothing.
+        Lines that come meanwhile are delivered and answered. `sendFin` is for applications that only receive: every
+        peer sees the end of our half at once, and its data is delivered until it stops. Later calls begin nothing.
         """
         if self._drain is not None:
             return self._drain.whenDone()

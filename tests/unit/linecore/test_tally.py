@@ -77,7 +77,7 @@ def test_linesAreCountedOnceARead(parts: Any) -> None:
 
 
 def test_onlyTheLastBufferCounts(parts: Any) -> None:
-    """Another protocol has taken the connection over. What the first one held counts no more."""
+    """Another protocol has taken the connection over. The bytes that the first one held count no more."""
     transport, tally, whole = parts
     first, second = LineBuffer(b"\n"), LineBuffer(b"\n")
     first.count(tally)
