@@ -13,7 +13,7 @@ from reactor._logger import escaped
 from reactor.loops.base import ReactorBase
 from reactor.serving.check import check
 from reactor.serving.errors import RUNTIME, CommandError
-from reactor.serving.load import load
+from reactor.serving.loadcommand import load
 from reactor.serving.logs import finish, say
 from reactor.serving.options import makeParser, programName
 from reactor.serving.serve import serve

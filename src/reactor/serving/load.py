@@ -1,30 +1,31 @@
 """`linereactor load`: many connections to an echo server, and a check of every reply.
 
-A connection keeps up to P lines in flight. At first it sends P, then one for each reply, those of a read in one write.
-All lines differ, so a reply that is lost, doubled, damaged, out of order or another client's is found at once. The load
-is closed: a slow server is asked less often. A latency runs from the write of a line to the read that brings its reply,
-with this process's own share. Every line counts.
+All lines differ, so a reply that is lost, doubled, damaged, out of order or another client's is found at once. A closed
+load keeps up to P lines in flight on each connection: at first P, then one for each reply. So a slow server is asked
+less often. An open load (`--rate`) sends each line at its time. A latency runs to the read that brings the reply, with
+this process's own share. Every line counts. loadclient.py says where a latency begins.
 """
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 import time
-from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from reactor.error import ConnectError, TimeoutError
 from reactor.failure import Failure
-from reactor.linereceiver import LineReceiver
+from reactor.interfaces import IDelayedCall
 from reactor.loops.base import ReactorBase
 from reactor.protocol import ClientFactory
 from reactor.serving.descriptors import allowDescriptors
 from reactor.serving.errors import CommandError, reasonOf
 from reactor.serving.latency import Latencies, ProgressBar
+from reactor.serving.loadclient import LoadClient
+from reactor.serving.loadplan import LoadPlan, share
+from reactor.serving.loadtarget import Dialler
 from reactor.serving.logs import logTo
-from reactor.serving.options import Target
 from reactor.task import LoopingCall
 
 log = logging.getLogger("reactor.serving")
@@ -33,119 +34,59 @@ CONNECTING = 50
 CONNECT_TIMEOUT = 10.0
 STALL = 10.0
 SHOW_EVERY = 0.2
-SHOWN_BYTES = 60
+TICK = 0.001  # seconds, between two looks at the lines that are due: those of one are sent together
 
 
-def load(options: argparse.Namespace, reactor: ReactorBase) -> int:
-    """Run one load and print its figures; return 0. CommandError if a reply was wrong or missing."""
+class Outcome(NamedTuple):
+    """The figures of a load: the replies, when it began and ended by the monotonic clock, and the latencies."""
+
+    received: int
+    began: float
+    ended: float
+    latencies: Latencies
+
+    def told(self, plan: LoadPlan, isLong: bool = False) -> str:
+        """Return the figures as text; with `isLong`, or for an open load, with all percentiles and a histogram."""
+        took = max(self.ended - self.began, 1e-9)
+        lines = [f"{plan.told(self.received)}: every reply right", f"{self.received / took:.0f} lines/s ({took:.3f} s)"]
+        if isLong or plan.rate is not None:
+            return "\n".join([*lines, self.latencies.told(), self.latencies.histogram()])
+        rank = self.latencies.percentile
+        lines.append(
+            f"latency p50 {rank(50) * 1e3:.3f} ms, p99 {rank(99) * 1e3:.3f} ms, p99.9 {rank(99.9) * 1e3:.3f} ms"
+        )
+        return "\n".join(lines)
+
+
+def runLoad(plan: LoadPlan, reactor: ReactorBase) -> Outcome:
+    """Run one load in this process. CommandError if a reply was wrong or missing."""
     logTo("warning", reactor)
     allowDescriptors()
-    run = Load(reactor, options.target, options.connections, options.pipeline, options.lines, options.line_length)
+    run = Load(reactor, plan)
     run.start()
     reactor.run()
-    run.finish()
-    print(run.report(), flush=True)
-    return 0
-
-
-class LoadClient(LineReceiver):
-    """One connection: sends its own lines, number 0 to `total` - 1, and checks that they come back."""
-
-    delimiter = b"\n"
-    stripCR = True
-    factory: Load
-
-    def __init__(self, number: int, total: int, length: int) -> None:
-        self.MAX_LENGTH = length + 1
-        self.total = total
-        self.received = 0
-        self._sent = 0
-        self._prefix = b"%08x" % number
-        self._filler = b"x" * (length - 16)
-        self._expected: list[bytes] = []
-        self._batches: deque[tuple[float, int]] = deque()
-
-    def connectionMade(self) -> None:
-        """Wait for the other connections."""
-        self.factory.connectionMade(self)
-
-    def send(self, count: int) -> None:
-        """Send `count` more lines, or as many as are left."""
-        first, self._sent = self._sent, min(self._sent + count, self.total)
-        if first == self._sent:
-            return
-        prefix, filler = self._prefix, self._filler
-        lines = [b"%b%08x%b" % (prefix, number, filler) for number in range(first, self._sent)]
-        self._expected += lines
-        self._batches.append((time.perf_counter(), len(lines)))
-        self.transport.write(b"\r\n".join([*lines, b""]))
-
-    def linesReceived(self, lines: list[bytes]) -> None:
-        """Check the replies of a read, and send as many lines."""
-        now = time.perf_counter()
-        count = len(lines)
-        expected = self._expected
-        if lines != expected[:count]:
-            self._reportWrong(lines)
-            return
-        del expected[:count]
-        self.received += count
-        self._time(now, count)
-        self.factory.repliesReceived(count)
-        if self.received < self.total:
-            self.send(count)
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """Fail: no line this long was sent."""
-        self._reportWrong([line])
-
-    def connectionLost(self, reason: Any = None) -> None:
-        """Fail, unless the load is over: the end came too early."""
-        assert isinstance(reason, Failure)
-        self.factory.connectionLost(self, reason)
-
-    def _time(self, now: float, count: int) -> None:
-        batches = self._batches
-        latencies = self.factory.latencies
-        while count:
-            sentAt, size = batches[0]
-            taken = min(size, count)
-            latencies.add(now - sentAt, taken)
-            count -= taken
-            if taken == size:
-                batches.popleft()
-            else:
-                batches[0] = (sentAt, size - taken)
-
-    def _reportWrong(self, lines: list[bytes]) -> None:
-        pairs = zip(lines, [*self._expected, *[None] * len(lines)], strict=False)
-        at, (got, wanted) = next((at, pair) for at, pair in enumerate(pairs) if pair[0] != pair[1])
-        shown = "nothing more" if wanted is None else shortened(wanted)
-        where = f"connection {int(self._prefix, 16)}, reply {self.received + at}"
-        self.factory.fail(f"{where}: {shown} was expected, {shortened(got)} came")
-
-
-def shortened(line: bytes) -> str:
-    """Return a line in a form to show."""
-    return repr(line) if len(line) <= SHOWN_BYTES else f"{line[:SHOWN_BYTES]!r}... ({len(line)} bytes)"
+    return run.finish()
 
 
 class Load(ClientFactory[LoadClient]):
-    """All connections: opened CONNECTING at a time, started together, and watched until the last reply."""
+    """All connections: opened CONNECTING at a time, started together, and watched until the last reply.
+
+    If `ready` is given, it is called when all connections stand, and begin() starts the lines. Else they start then.
+    """
 
     noisy = False
 
     def __init__(
-        self, reactor: ReactorBase, target: Target, connections: int, pipeline: int, lines: int, length: int
+        self, reactor: ReactorBase, plan: LoadPlan, ready: Callable[[], object] | None = None, shows: bool = True
     ) -> None:
         self.latencies = Latencies()
         self.received = 0
         self._reactor = reactor
-        self._target = target
-        self._pipeline = pipeline
-        self._lines = lines
-        self._length = length
-        self._connections = min(connections, lines)
+        self._plan = plan
+        self._dialler = Dialler(reactor, plan.target, plan.ca, plan.insecure)
+        self._ready = ready or self.begin
+        self._lines: float = plan.ownLines
+        self._connections = plan.ownConnections
         self._started = 0
         self._built = 0
         self._clients: list[LoadClient] = []
@@ -155,7 +96,9 @@ class Load(ClientFactory[LoadClient]):
         self._error: str | None = None
         self._lastReceived = 0
         self._lastProgress = 0.0
-        self._bar = ProgressBar(sys.stderr, lines)
+        self._issued = 0  # in an open load, the lines that were due
+        self._calls: list[IDelayedCall] = []
+        self._bar = ProgressBar(sys.stderr, 1) if shows else None
         self._loop = LoopingCall(self._look)
         self._loop.clock = reactor
 
@@ -165,75 +108,135 @@ class Load(ClientFactory[LoadClient]):
         self._reactor.addSystemEventTrigger("before", "shutdown", self._interrupted)
         self._loop.start(SHOW_EVERY, now=False)
 
-    def finish(self) -> None:
+    def finish(self) -> Outcome:
         """Finish, after the reactor has stopped. CommandError if a reply is missing."""
-        self._bar.clear()
+        if self._bar is not None:
+            self._bar.clear()
         if self._loop.running:
             self._loop.stop()
+        self._cancelCalls()
         if self._error is not None:
-            told = f" ({self.received} of {self._lines} replies were right)" if self._begun else ""
-            raise CommandError(self._error + told)
-
-    def report(self) -> str:
-        """Return the figures."""
-        took = max(self._ended - self._begun, 1e-9)
-        share = self.latencies.percentile
-        return (
-            f"{self.received} lines of {self._length} bytes, {self._connections} connections, {self._pipeline} deep:"
-            f" every reply right\n{self.received / took:.0f} lines/s ({took:.3f} s)\n"
-            f"latency p50 {share(50) * 1e3:.3f} ms, p99 {share(99) * 1e3:.3f} ms, p99.9 {share(99.9) * 1e3:.3f} ms"
-        )
+            raise CommandError(self._error)
+        return Outcome(self.received, self._begun, self._ended, self.latencies)
 
     def buildProtocol(self, addr: Any) -> LoadClient:
-        """Return the next connection. The first ones take the remainder of the division."""
-        share, rest = divmod(self._lines, self._connections)
-        client = LoadClient(self._built, share + (self._built < rest), self._length)
-        client.factory = self
+        """Return the next connection."""
+        at, plan = self._built, self._plan
         self._built += 1
+        total = self._lines if plan.lines == float("inf") else share(int(self._lines), at, self._connections)
+        dueAt = None if plan.rate is None else lambda number: self._dueAt(at + number * self._connections)
+        client = LoadClient(at * plan.parts + plan.part, total, plan.length, self.latencies, dueAt)
+        client.factory = self
         return client
 
     def connectionMade(self, client: LoadClient) -> None:
-        """Called by each client. After the last call all begin."""
+        """Called by each client."""
         self._clients.append(client)
         if len(self._clients) == self._connections:
-            self._begun = self._lastProgress = time.perf_counter()
-            for client in self._clients:
-                client.send(self._pipeline)
+            self._clients.sort(key=lambda each: each.number)
+            self._ready()
         else:
             self._connectMore()
 
+    def begin(self) -> None:
+        """Send the first lines, on all connections."""
+        self._begun = self._lastProgress = time.perf_counter()
+        if self._plan.rate is not None:
+            self._sendDue()
+            return
+        for client in self._clients:
+            client.send(self._plan.pipeline)
+        if self._plan.duration is not None:
+            self._later(self._plan.duration, self._endSending)
+
     def clientConnectionFailed(self, connector: Any, reason: Failure) -> None:
         """Give up: one failure is enough."""
-        self.fail(f"cannot connect to {self._target}: {connectReason(reason)}")
+        self.fail(f"cannot connect to {self._plan.target}: {connectReason(reason)}")
 
     def connectionLost(self, client: LoadClient, reason: Failure) -> None:
         """Called by each client when its connection has ended."""
-        number = self._clients.index(client) if not self._over else 0
-        self.fail(
-            f"connection {number} was lost after {client.received} of {client.total} replies: {reasonOf(reason.value)}"
-        )
+        replies = f"{client.received} of {client.total} replies" if self._isCounted else f"{client.received} replies"
+        self.fail(f"connection {client.number} was lost after {replies}: {reasonOf(reason.value)}")
 
     def repliesReceived(self, count: int) -> None:
         """Called by each client for its right replies."""
         self.received += count
         if self.received == self._lines:
-            self._ended = time.perf_counter()
-            self._end()
+            self._complete()
 
     def fail(self, message: str) -> None:
         """Give up. Only the first reason counts, and no reason after the end."""
         if not self._over:
-            self._error = message
+            self._error = self._withCount(message)
             self._end()
+
+    @property
+    def _isCounted(self) -> bool:
+        """Whether the number of lines is known."""
+        return self._lines != float("inf")
+
+    def _withCount(self, message: str) -> str:
+        if not self._begun:
+            return message
+        return f"{message} ({self.received}{f' of {self._lines}' if self._isCounted else ''} replies were right)"
+
+    def _later(self, seconds: float, call: Callable[[], object]) -> None:
+        self._calls = [self._reactor.callLater(seconds, call)]
+
+    def _cancelCalls(self) -> None:
+        for call in self._calls:
+            if call.active():
+                call.cancel()
+        self._calls.clear()
+
+    # An open load.
+
+    def _dueAt(self, number: int) -> float:
+        return self._begun + self._plan.dueAfter(number)
+
+    def _sendDue(self) -> None:
+        """Send each line that is due, those of a connection in one write."""
+        if self._over:
+            return
+        now, clients = time.perf_counter(), self._clients
+        first, due = self._issued, self._plan.dueWithin(now - self._begun)
+        self._issued = max(due, first)
+        if due - first < len(clients):
+            for number in range(first, due):
+                clients[number % len(clients)].send(1)
+        else:
+            for at, client in enumerate(clients):
+                client.send(-((at - due) // len(clients)) - client.sent)
+        if due < self._lines:
+            self._later(max(self._dueAt(due) - now, TICK), self._sendDue)
+
+    # A closed load.
+
+    def _endSending(self) -> None:
+        """The time is over: only the lines in flight are still awaited."""
+        if self._over:
+            return
+        for client in self._clients:
+            client.endSending()
+        self._lines = sum(client.sent for client in self._clients)
+        if self.received == self._lines:
+            self._complete()
+
+    # The end.
+
+    def _complete(self) -> None:
+        self._ended = time.perf_counter()
+        self._end()
 
     def _interrupted(self) -> None:
         """The reactor stops. If a signal did that, the reasons of the connections' ends no longer count."""
         if not self._over:
             self._over = True
-            self._error = "interrupted"
+            self._error = self._withCount("interrupted")
 
     def _end(self) -> None:
         self._over = True
+        self._cancelCalls()
         self._reactor.callLater(0, self._stop)
 
     def _stop(self) -> None:
@@ -245,20 +248,35 @@ class Load(ClientFactory[LoadClient]):
     def _connectMore(self) -> None:
         while self._started < self._connections and self._started - len(self._clients) < CONNECTING and not self._over:
             self._started += 1
-            self._reactor.connectTCP(self._target.host, self._target.port, self, timeout=CONNECT_TIMEOUT)
+            self._dialler.connect(self, CONNECT_TIMEOUT)
 
     def _look(self) -> None:
         """Show the progress, and give up if there is none."""
         now = time.perf_counter()
         if not self._begun:
-            self._bar.show(0, f"{len(self._clients)} of {self._connections} connections")
+            self._show(0, f"{len(self._clients)} of {self._connections} connections")
             return
-        if self.received != self._lastReceived:
+        if self.received != self._lastReceived or not self._awaits():
             self._lastReceived = self.received
             self._lastProgress = now
         elif now - self._lastProgress > STALL:
             self.fail(f"no reply for {STALL:g} s")
-        self._bar.show(self.received, f"{self.received / max(now - self._begun, 1e-9):.0f} lines/s")
+        took = max(now - self._begun, 1e-9)
+        self._show(self.progress(), f"{self.received / took:.0f} lines/s")
+
+    def progress(self) -> float:
+        """Return the part that is done, from 0 to 1."""
+        if self._plan.duration is not None and self._begun:
+            return min((time.perf_counter() - self._begun) / self._plan.duration, 1.0)
+        return self.received / self._lines
+
+    def _awaits(self) -> bool:
+        """Whether a reply is missing."""
+        return any(client.received < client.sent for client in self._clients)
+
+    def _show(self, done: float, text: str) -> None:
+        if self._bar is not None:
+            self._bar.show(done, text)
 
 
 def connectReason(reason: Failure) -> str:

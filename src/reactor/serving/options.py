@@ -8,13 +8,15 @@ import itertools
 import re
 import sys
 import textwrap
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from reactor._logger import escaped
 from reactor.linecore import IMPLEMENTATION
 from reactor.serving.errors import USAGE
+from reactor.serving.loadplan import CONNECTIONS, LINES, PIPELINE
+from reactor.serving.loadtarget import target
 from reactor.serving.settings import addOptions
-from reactor.serving.values import splitPlace, where, wholeNumber
+from reactor.serving.values import positive, wholeNumber
 
 LINE_LENGTH = 32
 MIN_LINE_LENGTH = 16
@@ -62,21 +64,15 @@ key at its beginning, and the exit code is 2. Without a mistake, standard output
 exit code is 0. No port is opened. The modules of applications are imported, unless --no-import is given."""
 
 LOAD_HELP = """\
-Each connection has up to P lines in flight, all different. Each reply must be the line that was sent, in order. A wrong
-or a missing reply ends the run with exit code 1.
-Latency is the time from writing a line to having its reply. It is measured for every line, with P lines in flight on
-each connection, so a slow server is also asked less often.
+TARGET is HOST:PORT or [IPv6]:PORT, tls://HOST:PORT for TLS, or unix:PATH for a UNIX socket.
+Each reply must be the line that was sent, in order, and all lines differ. A wrong or a missing reply ends the run with
+exit code 1.
+Each connection has up to P lines in flight, so a slow server is asked less often. Latency is then the time from writing
+a line to having its reply.
+With --rate the lines are sent at their times, R a second in all, however slow the server is. Latency is then the time
+from the moment at which a line was due to its reply. So a server that stands still counts for every line that it holds
+up. The figures have a histogram: a row for each limit of time, with the lines up to it and beyond the row before.
 Lines are sent with CRLF; replies may end in LF or CRLF."""
-
-
-class Target(NamedTuple):
-    """The address of a load."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return where(self.host, self.port)
 
 
 class Parser(argparse.ArgumentParser):
@@ -114,11 +110,6 @@ class Formatter(argparse.HelpFormatter):
                 hanging = " " * len(start[0]) if start and part.startswith(" ") else ""
                 filled.append(textwrap.fill(part, width, subsequent_indent=hanging, break_on_hyphens=False))
         return "\n".join(filled)
-
-
-def target(text: str) -> Target:
-    """Convert HOST:PORT, or [IPv6]:PORT."""
-    return Target(*splitPlace(text, 1))
 
 
 def version() -> str:
@@ -173,18 +164,21 @@ def _texts(short: str, long: str) -> dict[str, Any]:
     }
 
 
+def _part(text: str) -> tuple[int, int]:
+    """Convert the number of a part, and of all, as `1/3`."""
+    part, _, parts = text.partition("/")
+    return int(part), int(parts)
+
+
 def _addLoad(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("target", type=target, metavar="HOST:PORT", help="the echo server")
-    add("--connections", type=wholeNumber(1), default=50, metavar="C", help="connections (default 50)")
-    add(
-        "--pipeline",
-        type=wholeNumber(1),
-        default=16,
-        metavar="P",
-        help="lines in flight on each connection (default 16)",
-    )
-    add("--lines", type=wholeNumber(1), default=100_000, metavar="N", help="lines in all (default 100000)")
+    add("target", type=target, metavar="TARGET", help="the echo server, see below")
+    number = wholeNumber(1)
+    add("--connections", type=number, default=CONNECTIONS, metavar="C", help=f"connections (default {CONNECTIONS})")
+    add("--pipeline", type=number, metavar="P", help=f"lines in flight on each connection (default {PIPELINE})")
+    add("--rate", type=positive("lines a second"), metavar="R", help="lines a second in all, each sent at its time")
+    add("--lines", type=number, metavar="N", help=f"lines in all (default {LINES}, without --duration)")
+    add("--duration", type=positive("seconds"), metavar="S", help="send lines for S seconds")
     add(
         "--line-length",
         type=wholeNumber(MIN_LINE_LENGTH),
@@ -192,3 +186,9 @@ def _addLoad(parser: argparse.ArgumentParser) -> None:
         metavar="L",
         help=f"bytes in a line, without its ending (default {LINE_LENGTH}, at least {MIN_LINE_LENGTH})",
     )
+    add("--processes", type=number, default=1, metavar="N", help="processes that share the connections (default 1)")
+    add("--ca", metavar="FILE", help="for tls: certificates to trust, in place of the system's")
+    add("--insecure", action="store_true", help="for tls: verify no certificate")
+    add("--histogram", action="store_true", help="print all percentiles and a histogram without --rate, too")
+    add("--plot", metavar="FILE", help="draw the latencies to FILE, a .svg, .png or .pdf (extra: linereactor[plot])")
+    add("--part", type=_part, help=argparse.SUPPRESS)

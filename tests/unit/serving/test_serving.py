@@ -42,7 +42,7 @@ from reactor.protocol import Factory, Protocol, ServerFactory
 from reactor.service import draining as drain
 from reactor.service import watch
 from reactor.service.server import Server
-from reactor.serving import apps, descriptors, load, options, places, serve
+from reactor.serving import apps, descriptors, load, loadclient, loadtarget, options, places, serve
 from reactor.serving.errors import CommandError, reasonOf
 from reactor.serving.latency import Latencies, ProgressBar
 from reactor.serving.logformats import CleanFormatter
@@ -1683,14 +1683,14 @@ def test_interrupted(loop: EpollReactor, echo: Any, capsys: Any) -> None:
 
 
 def test_targets() -> None:
-    assert options.target("[::1]:7") == ("::1", 7)
-    assert str(options.target("[::1]:7")) == "[::1]:7"
-    assert str(options.target("here:7")) == "here:7"
+    assert loadtarget.target("[::1]:7") == ("::1", 7)
+    assert str(loadtarget.target("[::1]:7")) == "[::1]:7"
+    assert str(loadtarget.target("here:7")) == "here:7"
 
 
 def test_shortened() -> None:
-    assert load.shortened(b"a\n") == r"b'a\n'"
-    assert load.shortened(b"a" * 61) == f"b'{'a' * 60}'... (61 bytes)"
+    assert loadclient.shortened(b"a\n") == r"b'a\n'"
+    assert loadclient.shortened(b"a" * 61) == f"b'{'a' * 60}'... (61 bytes)"
 
 
 def test_theCommandsName(monkeypatch: pytest.MonkeyPatch) -> None:
