@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from reactor.service import admin
 from reactor.service.admin import RemoteSource, adminFactory
 from reactor.service.admin.metrics import METRICS
 from tests.house.test_docs import DEADLINE, PAGES, between, connected, freePorts, stop
@@ -85,6 +86,11 @@ def test_theProgramAndItsDialogue(start: Start, tmp_path: pathlib.Path) -> None:
         )
         assert (command, done.stdout) == (command, expected)
     stop(process)
+
+
+def test_referenceNamesAll() -> None:
+    table = between(PAGES["docs/reference.md"], "admin-names")
+    assert set(re.findall(r"`(\w+)`", table)) == set(admin.__all__)
 
 
 def test_theTableOfMetrics() -> None:

@@ -74,7 +74,7 @@ class Subscriber:
             text += body[: int(size, 16)]
             body = body[int(size, 16) + 2 :]
         hint, *blocks = text.decode().split("\n\n")
-        assert hint == "retry: 2000"
+        assert hint == "retry: 1000"
         assert blocks.pop() == ""
         found = []
         for block in blocks:

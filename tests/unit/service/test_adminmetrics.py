@@ -139,7 +139,7 @@ def test_aServerWithoutWorkers() -> None:
 
 def test_aStatusWithTheLeast() -> None:
     """Of a supervisor that tells less: nothing fails, and what is missing is left out or 0."""
-    samples = samplesOf({"version": "1", "state": "ready", "totals": {"a": {}}, "workers": [{}]})
+    samples = samplesOf({"state": "ready", "totals": {"a": {}}, "workers": [{}]})
     assert samples["linereactor_lines_total", ("a",)] == 0
     assert ("linereactor_cpu_seconds_total", ()) not in samples
 

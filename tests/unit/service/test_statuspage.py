@@ -279,6 +279,18 @@ def test_aPauseHoldsThePage(browser: Browser, server: Server) -> None:
     assert table(page, "listeners")[0][2] == "50"
 
 
+def test_aPausedPageFindsOutWhenItGoesOn(browser: Browser, server: Server) -> None:
+    """The server ends while the page is paused: it says nothing of that until then."""
+    server.feed(snapshotOf(accepted=1))
+    page = opened(browser, server)
+    page.evaluate("document.querySelector('#pause').click()")
+    server.stop()
+    page.until("stream.readyState !== 1")
+    assert page.evaluate("document.body.dataset.link") == "paused"
+    page.evaluate("document.querySelector('#pause').click()")
+    page.until("document.body.dataset.link === 'offline'")
+
+
 def test_everyTableHasACaptionAndHeads(browser: Browser, server: Server) -> None:
     server.feed(snapshotOf(accepted=1))
     page = opened(browser, server)

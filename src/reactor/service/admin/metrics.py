@@ -114,10 +114,16 @@ _WORKER = ("worker",)
 
 METRICS: tuple[Metric, ...] = (
     Metric(
-        "build_info", "gauge", ("version",), "The version of the server, as a label.", lambda s: [((s["version"],), 1)]
+        "build_info",
+        "gauge",
+        ("version",),
+        "The version of the server, as a label.",
+        lambda s: [((s.get("version", ""),), 1)],
     ),
     Metric("start_time_seconds", "gauge", (), "When the server started, in unix seconds.", _one("started")),
-    Metric("ready", "gauge", (), "1 while the server is ready, else 0.", lambda s: [((), int(s["state"] == "ready"))]),
+    Metric(
+        "ready", "gauge", (), "1 while the server is ready, else 0.", lambda s: [((), int(s.get("state") == "ready"))]
+    ),
     Metric("workers", "gauge", ("state",), "Workers by their state.", _states),
     Metric("worker_restarts", "counter", (), "Workers that died and were replaced.", _one("restarts")),
     Metric("reloads", "counter", (), "Reloads of the configuration.", _one("reloads")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-RETRY = 2000  # milliseconds until a browser that has lost the stream asks again
+RETRY = 1000  # milliseconds until a browser that has lost the stream asks again
 #: Events in a row that a subscriber may fail to take. Then its connection is reset.
 MOST_MISSED = 10
 
