@@ -284,6 +284,8 @@ def test_nothingInThePackageIsTimedByTheCalendar() -> None:
         "reactor.loops.base": {"seconds", "time"},
         "reactor.service.summing": {"time"},
         "reactor.service.server": {"time"},
+        "reactor.serving.collecting.formats": {"time"},
+        "reactor.serving.collecting.rotating": {"time"},
         "reactor.task.scheduled": {"seconds"},
         "reactor.testing.wire": {"seconds"},
         "reactor.timers": {"seconds"},

@@ -107,10 +107,10 @@ def logConnection(record: ConnectionRecord) -> None:
     """
     logger = logging.getLogger(CONNECTIONS)
     logger.setLevel(logging.INFO)
-    peer = addressText(record.peer)
-    told = (peer, escaped(record.listener), record.why, record.lines, record.bytesIn, record.bytesOut, record.seconds)
+    listener, address, why, lines, bytesIn, bytesOut, seconds = record
+    told = (addressText(address), escaped(listener), why, lines, bytesIn, bytesOut, seconds)
     names = ("peer", "listener", "why", "lines", "bytes-in", "bytes-out", "seconds")
-    fields = dict(zip(names, (*told[:-1], round(record.seconds, 6)), strict=True))
+    fields = {**dict(zip(names, told, strict=True)), "seconds": round(seconds, 6)}
     text = "%s on %s: %s, %d lines, %d bytes in, %d bytes out, %.3f s"
     logger.info(text, *told, extra={EXTRA: fields})
 
