@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 
 from reactor._logger import getLogger
@@ -45,7 +46,10 @@ class DatagramCollector(DatagramProtocol):
         collection.addCounters(self.counters)
 
     def startProtocol(self) -> None:
-        """Become one of the collection's sources."""
+        """Become one of the collection's sources, with room in the kernel for a burst."""
+        port: Any = self.transport
+        with suppress(OSError):
+            port.setReceiveBufferSize(RECEIVE_BUFFER)
         self._collection.joined(self)
 
     def stopProtocol(self) -> None:

@@ -97,7 +97,7 @@ class Frames:
                 elif self._inLine:
                     at = self._line(data, at, messages)
                 else:
-                    at = self._begin(data, at)
+                    at = self._begin(data, at, messages)
         except FrameError as error:
             return messages, error
         return messages, None
@@ -111,19 +111,31 @@ class Frames:
         self._lacking = 0
         return rest, isCounted
 
-    def _begin(self, data: bytes, at: int) -> int:
-        """Decide on the framing of the message that begins at `at`; return where its text begins."""
+    def _begin(self, data: bytes, at: int, messages: list[bytes]) -> int:
+        """Decide on the framing of the message that begins at `at`; return where the rest begins.
+
+        A counted message that has come whole is taken at once, and so are those behind it.
+        """
         if self._isBehindFrame:
             self._isBehindFrame = False
             if data.startswith(self._delimiter, at):
                 return at + len(self._delimiter)
-        found = self._head.match(data, at)
-        if found is not None:
-            self._lacking = int(found[1])
-            self._isDropped = self._lacking > self._maxLength + len(self._delimiter) + self._stripCR
-            if self._isDropped:
-                self._tooLong()
-            return found.end(1) + 1
+        match, longest, available = self._head.match, self._maxLength, len(data)
+        while (found := match(data, at)) is not None:
+            size = int(found[1])
+            at = found.end(1) + 1
+            if size > longest or at + size > available:
+                self._lacking = size
+                self._isDropped = size > longest + len(self._delimiter) + self._stripCR
+                if self._isDropped:
+                    self._tooLong()
+                return at
+            self.frameCount += 1
+            self._isBehindFrame = True
+            self._counted(data[at : at + size], messages)
+            at += size
+        if self._isBehindFrame or at == available:
+            return at
         if self._begun.match(data, at) is not None:
             self._held = data[at:]
             return len(data)
@@ -141,12 +153,12 @@ class Frames:
             self.frameCount += 1
             self._isBehindFrame = True
             if not self._isDropped:
-                self._counted(messages)
+                message = bytes(self._body)
+                self._body.clear()
+                self._counted(message, messages)
         return end
 
-    def _counted(self, messages: list[bytes]) -> None:
-        message = bytes(self._body)
-        self._body.clear()
+    def _counted(self, message: bytes, messages: list[bytes]) -> None:
         if message.endswith(self._delimiter):
             message = message.removesuffix(self._delimiter)
             self._isBehindFrame = False

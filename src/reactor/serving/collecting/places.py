@@ -6,13 +6,12 @@ character.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from reactor._defaults import SOCKET_MODE
 from reactor.endpoints.strings import Kind, split
 from reactor.serving.collect import Collection
-from reactor.serving.collecting.datagrams import RECEIVE_BUFFER, DatagramCollector
+from reactor.serving.collecting.datagrams import DatagramCollector
 
 LOOPBACK = "127.0.0.1"
 LARGEST_UDP = 65535  # bytes, more than a datagram over UDP can have
@@ -64,10 +63,7 @@ def listenForDatagrams(reactor: Any, place: DatagramPlace, collection: Collectio
     protocol = DatagramCollector(reactor, collection, maxLength)
     arguments = place.arguments
     if place.kind == "udp":
-        port = reactor.listenUDP(arguments["port"], protocol, arguments["interface"], LARGEST_UDP)
-        with suppress(OSError):
-            port.setReceiveBufferSize(RECEIVE_BUFFER)
-        return port
+        return reactor.listenUDP(arguments["port"], protocol, arguments["interface"], LARGEST_UDP)
     return reactor.listenUNIXDatagram(
         arguments["address"],
         protocol,
