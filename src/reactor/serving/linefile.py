@@ -19,6 +19,7 @@ from reactor._logger import getLogger
 from reactor._numbers import duplicate
 from reactor.serving.collecting.appending import FULL, AppendedFile, LockedError
 from reactor.serving.collecting.background import Background
+from reactor.serving.collecting.locks import PATIENCE
 from reactor.serving.collecting.rotating import Rotation, tidy
 from reactor.serving.collecting.syncing import NEVER, Syncing
 from reactor.serving.errors import CommandError, reasonOf
@@ -187,9 +188,9 @@ class LineFile(Output):
 
     # Writing.
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes, patience: float = PATIENCE) -> None:
         """Write `data`, or have it wait. CommandError if it can neither be written nor wait."""
-        kept, error = self._file.append(data)
+        kept, error = self._file.append(data, patience)
         self._written(data, kept)
         if error is None:
             return
@@ -213,7 +214,7 @@ class LineFile(Output):
             self._retry.cancel()
         data, self._waiting, self._size = b"".join(self._waiting), [], 0
         try:
-            self._append(data)
+            self._append(data, 0)  # a process that was stopped with the lock must not cost each turn a wait
         except CommandError as error:
             self.failed(error)
             return

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from reactor._logger import getLogger
 from reactor._numbers import closeNumber, openFile
-from reactor.serving.collecting.locks import lockForLife, lockForWrite, unlockForWrite
+from reactor.serving.collecting.locks import PATIENCE, lockForLife, lockForWrite, unlockForWrite
 from reactor.serving.collecting.rotating import Rotation, rotatedName
 from reactor.serving.framing import Framing
 
@@ -97,12 +97,15 @@ class AppendedFile:
                 closeNumber(self.fd)
             raise
 
-    def append(self, data: bytes) -> Appended:
-        """Write `data`, which is whole records. Every error of the system is in the result, and none is raised."""
+    def append(self, data: bytes, patience: float = PATIENCE) -> Appended:
+        """Write `data`, which is whole records. Every error of the system is in the result, and none is raised.
+
+        The lock for a write is waited for, for `patience` seconds.
+        """
         try:
             if not self.isRegular:
                 return self._write(data)
-            if not self._lock(len(data)):
+            if not self._lock(len(data), patience):
                 return Appended(0, BlockingIOError(errno.EAGAIN, "another process holds its lock"))
             try:
                 return self._write(data)
@@ -141,10 +144,10 @@ class AppendedFile:
         if not lockForLife(fd, self._shared):
             raise LockedError(errno.EAGAIN, "another program has locked it")
 
-    def _lock(self, more: int) -> bool:
+    def _lock(self, more: int, patience: float = PATIENCE) -> bool:
         """Take the lock for a write of `more` bytes to a file with whole records. False if it is not free in time."""
         for _ in range(ATTEMPTS):
-            if not lockForWrite(self.fd):
+            if not lockForWrite(self.fd, patience):
                 return False
             try:
                 found = os.fstat(self.fd)

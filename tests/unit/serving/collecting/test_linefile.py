@@ -128,9 +128,9 @@ def test_aFileThatMayNotGrow(path: pathlib.Path, loop: Any, caplog: pytest.LogCa
     tries = list[int]()
     append = output._file.append
 
-    def counted(data: bytes) -> Any:
+    def counted(data: bytes, patience: float) -> Any:
         tries.append(len(data))
-        return append(data)
+        return append(data, patience)
 
     output._file.append = counted  # type: ignore[method-assign]
     collection = Collection(output, unexpected, reactor=loop)
