@@ -19,6 +19,7 @@ import pytest
 from reactor.serving import collect
 from reactor.serving.collect import Collection, Collector
 from reactor.serving.collecting import syncing
+from reactor.serving.collecting.appending import Appended
 from reactor.serving.collecting.background import Background
 from reactor.serving.collecting.rotating import Rotation, rotatedFiles
 from reactor.serving.errors import CommandError
@@ -128,7 +129,7 @@ def test_aFileThatMayNotGrow(path: pathlib.Path, loop: Any, caplog: pytest.LogCa
     tries = list[int]()
     append = output._file.append
 
-    def counted(data: bytes, patience: float) -> Any:
+    def counted(data: bytes, patience: float = 0) -> Appended:
         tries.append(len(data))
         return append(data, patience)
 
