@@ -21,6 +21,7 @@ from reactor.tlsoptions import ContextFactory, contextOf, ofSide
 RECORD = 16 * 1024
 HEADER = 5
 _DATA = b"\x17\x03\x03"  # the first byte of a record of data
+_HANDSHAKE = b"\x16\x03"  # the first bytes of a record of a handshake, before its minor version
 _LONGEST = HEADER + RECORD + 256  # of TLS 1.3
 
 # The number of records that OpenSSL gets at once.
@@ -34,6 +35,18 @@ IDLE_LIMIT = 32
 _PER_IDLE = 64
 
 
+def isUnfinished(hello: bytes) -> bool:
+    """Whether `hello` is the beginning of a record of a handshake, or empty.
+
+    OpenSSL takes 26 KiB when a handshake begins, and 17 KiB for its first record. A client that never sends a whole
+    ClientHello shall not cost that.
+    """
+    if len(hello) < HEADER:
+        return _HANDSHAKE.startswith(hello[: len(_HANDSHAKE)])
+    length = hello[3] << 8 | hello[4]
+    return hello.startswith(_HANDSHAKE) and length <= RECORD and len(hello) < HEADER + length
+
+
 class TLSEngine:
     """One side of a TLS connection. A client verifies `hostname`, a name or a literal address.
 
@@ -44,6 +57,7 @@ class TLSEngine:
 
     __slots__ = (
         "_askOn",
+        "_awaitsHello",
         "_early",
         "_idle",
         "_idleSince",
@@ -73,7 +87,10 @@ class TLSEngine:
         if isClient and context.check_hostname and not hostname:  # otherwise OpenSSL would verify no name at all
             raise ValueError("a client that verifies host names needs to know the host's name")
         self._object = context.wrap_bio(self._incoming, self._outgoing, not isClient, hostname)
-        self._rest = b""  # bytes that OpenSSL has not got: the beginning of a header, or those behind the handshake
+        self._awaitsHello = not isClient
+        # bytes that OpenSSL has not got: an unfinished ClientHello, the beginning of a header, or those behind the
+        # handshake
+        self._rest = b""
         self._skip = 0  # the distance in bytes from the end of its input to the next header
         self._records = 0  # records that it has got, and that have not been weighed yet
         self._askOn = False  # whether there may be more to read, or an error, than the complete records
@@ -89,6 +106,11 @@ class TLSEngine:
         Data behind it waits for decrypt(). error.SSLError if it failed; take() may then have an alert for the peer.
         """
         data = self._rest + data
+        if self._awaitsHello:
+            if isUnfinished(data):
+                self._rest = data
+                return False
+            self._awaitsHello = False
         at, done = 0, False
         while not done:
             if not self._skip and data[at : at + 1] >= b"\x80":

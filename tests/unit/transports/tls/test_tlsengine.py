@@ -86,6 +86,33 @@ class TestEngine:
             assert server.decrypt(plain) == []
             assert isinstance(server.ended, error.ConnectionLost)
 
+    def test_anUnfinishedHelloStaysOutsideOfOpenSSL(self) -> None:
+        """There it would take 40 KiB. Bytes that cannot be a ClientHello are given to it, and are an error, at once."""
+        client = TLSEngine(clientOptions(), True, HOST)
+        client.handshake()
+        hello = client.take()
+        for cut in (0, 1, 2, 4, 5, len(hello) - 1):
+            server = TLSEngine(serverOptions(), False, None)
+            assert not server.handshake(hello[:cut])
+            assert server._incoming.pending == 0
+            assert server.take() == b""
+            assert not server.handshake(hello[cut:])
+            assert server.take()[0] == HANDSHAKE
+        server = TLSEngine(serverOptions(), False, None)
+        assert not any(server.handshake(bytes([byte])) for byte in hello)
+        assert server.take()[0] == HANDSHAKE
+        for junk in (b"GET / HTTP/1.1", b"\x16\x02\x00\x10\x00", b"\x16\x03\x01\xff\xff"):
+            server = TLSEngine(serverOptions(), False, None)
+            with pytest.raises(error.SSLError):
+                server.handshake(junk)
+
+    def test_closeBeforeTheHello(self) -> None:
+        for begun in (b"", b"\x16\x03"):
+            server = TLSEngine(serverOptions(), False, None)
+            server.handshake(begun)
+            server.close()
+            assert (server.take(), server.ended) == (b"", None)
+
     def test_aRecordCutAtTheEndOfTheHandshake(self) -> None:
         """The handshake has taken its beginning, so it must be known of when its end comes."""
         server, client = TLSEngine(serverOptions(), False, None), TLSEngine(clientOptions(), True, HOST)
