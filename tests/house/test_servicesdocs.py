@@ -14,9 +14,9 @@ import pytest
 
 from reactor import service
 from tests.house.test_docs import DEADLINE, PAGES, between, connected, freePorts
-from tests.unit.serving.test_servicefile import PROGRAM as SERVE
 
 PAGE = PAGES["docs/services.md"]
+SERVE = ("-m", "reactor", "serve", "--service")
 
 
 def program(mark: str) -> str:
@@ -50,7 +50,7 @@ def test_services(start: Start, tmp_path: pathlib.Path, isFile: bool) -> None:
     client = start("-c", program("client").replace("7000", str(port)))
     text = program("program").replace("7000", str(port))
     (tmp_path / "counter.tac").write_text(text)
-    server = start("-c", SERVE, "counter.tac", "5") if isFile else start("-c", text)
+    server = start(*SERVE, "counter.tac") if isFile else start("-c", text)
     assert client.communicate(timeout=DEADLINE) == (b"b'2'\n", b"")
     assert client.returncode == 0
     with closing(connected(server, port)) as sock:
@@ -59,7 +59,7 @@ def test_services(start: Start, tmp_path: pathlib.Path, isFile: bool) -> None:
     server.send_signal(signal.SIGTERM)
     out, err = server.communicate(timeout=DEADLINE)
     assert (out, server.returncode) == (b"minute\nlines: 3\n", 0)
-    assert (b"counter of counter.tac runs" in err) == isFile
+    assert (b": counter.tac (line core: " in err) == isFile
 
 
 def test_everyServiceIsOnThePage() -> None:
@@ -71,12 +71,12 @@ def test_everyServiceIsOnThePage() -> None:
 
 def test_theMistake(start: Start, tmp_path: pathlib.Path) -> None:
     """The page's example of an error is what is said."""
-    (told,) = re.findall(r"^linereactor serve: (--service: .*)$", PAGE, re.MULTILINE)
+    (told,) = re.findall(r"^linereactor (serve: --service: .*)$", PAGE, re.MULTILINE)
     lines = [
         "from reactor.service import Application",
         "application = Application('x')",
         "strports.service('tcp:0', None)",
     ]
     (tmp_path / "counter.tac").write_text("\n".join(lines))
-    _out, err = start("-c", SERVE, "counter.tac", "5").communicate(timeout=DEADLINE)
-    assert err.decode().splitlines()[-1] == f"serve: {told}"
+    _out, err = start(*SERVE, "counter.tac").communicate(timeout=DEADLINE)
+    assert err.decode().splitlines()[-1] == f"python -m reactor {told}"

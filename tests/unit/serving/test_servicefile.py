@@ -15,30 +15,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from reactor import EpollReactor
 from reactor.serving.errors import CommandError
-from reactor.serving.servicefile import changeUser, findService, serveService
-from tests.support.worlds import OURS
+from reactor.serving.servicefile import changeUser, findService
 
 DEADLINE = 30.0
 HOST = "127.0.0.1"
 
-# The command's own beginning and end, without its options.
-PROGRAM = """
-import sys
-from reactor._current import current
-from reactor.serving.errors import CommandError
-from reactor.serving.logs import finish, logTo, say
-from reactor.serving.servicefile import serveService
-logTo("info", current())
-try:
-    sys.exit(serveService(sys.argv[1], current(), float(sys.argv[2])))
-except CommandError as error:
-    say(f"serve: {error}")
-    sys.exit(error.code)
-finally:
-    finish()
-"""
+COMMAND = [sys.executable, "-m", "reactor", "serve", "--service"]
 
 ECHO = """
 from reactor import Protocol, ServerFactory
@@ -86,7 +69,7 @@ def start(tmp_path: pathlib.Path) -> Iterator[Start]:
         (tmp_path / "app.tac").write_text(textwrap.dedent(text))
         started.append(
             subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, "app.tac", str(grace)],
+                [*COMMAND, "app.tac", "--grace", str(grace)],
                 cwd=tmp_path,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -111,7 +94,7 @@ def test_life(start: Start) -> None:
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=DEADLINE)
     assert (out, process.returncode) == ("stopping\nstopped\n", 0)
-    assert re.search(r"^linereactor \S+: echo of app\.tac runs \(line core: \w+\)$", err, re.MULTILINE)
+    assert re.fullmatch(r"linereactor \S+: app\.tac \(line core: \w+\)\n", err)
 
 
 @pytest.mark.parametrize("signals", [1, 2])
@@ -143,7 +126,7 @@ def test_aStopWithoutAnEnd(start: Start, signals: int) -> None:
             Broken().setServiceParent(application)
             """,
             1,
-            r"app.tac: the application cannot start: ValueError: two\nlines",
+            r"an application of services cannot start: ValueError: two\nlines",
         ),
     ],
 )
@@ -151,7 +134,7 @@ def test_errorsAreOneLine(start: Start, text: str, code: int, told: str) -> None
     process = start(text)
     out, err = process.communicate(timeout=DEADLINE)
     assert (out, process.returncode) == ("", code)
-    assert err.splitlines()[-1] == f"serve: {told}"
+    assert err == f"python -m reactor serve: {told}\n"
 
 
 def test_portsInUse(start: Start) -> None:
@@ -160,8 +143,8 @@ def test_portsInUse(start: Start) -> None:
         process = start(ECHO.replace("tcp:0", f"tcp:{number}"))
         _out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 1
-    assert err.splitlines()[-1].startswith("serve: app.tac: ")
-    assert f"127.0.0.1:{number}" in err.splitlines()[-1]
+    assert err.count("\n") == 1
+    assert f"cannot listen on 127.0.0.1:{number}" in err
 
 
 def test_modulesLieInTheCurrentDirectory(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,39 +157,38 @@ def test_modulesLieInTheCurrentDirectory(tmp_path: pathlib.Path, monkeypatch: py
     sys.modules.pop("servicesHere")
 
 
-def test_order(tmp_path: pathlib.Path) -> None:
-    """The application's user counts behind the ports, then the command's, and only then the services start."""
-    path = tmp_path / "app.tac"
-    path.write_text(
-        "from reactor.service import Application, Service\n"
-        "import os\n"
-        "trace = []\n"
-        "class Told(Service):\n"
-        "    def privilegedStartService(self): trace.append('privileged')\n"
-        "    def startService(self): trace.append('start')\n"
-        "    def stopService(self): trace.append('stop')\n"
-        "application = Application('x', os.getuid(), os.getgid())\n"
-        "application.trace = trace\n"
-        "Told().setServiceParent(application)\n"
-    )
-    loop = EpollReactor()
-    trace: list[str] = []
+ORDER = """
+import os
+from reactor.service import Application, Service
 
-    def privileges() -> None:
-        trace.extend(sys.modules["app.tac"].trace)
-        trace.append("privileges")
+class Told(Service):
+    def tell(self, call):
+        print(call, os.getresuid()[0], sorted(os.getgroups()), flush=True)
 
-    def started() -> None:
-        trace.append("started")
-        loop.stop()
+    def privilegedStartService(self):
+        self.tell("privileged")
 
-    assert serveService(str(path), loop, privileges=privileges, started=started) == 0
-    assert (trace, sys.modules["app.tac"].trace) == (
-        ["privileged", "privileges", "started"],
-        ["privileged", "start", "stop"],
-    )
-    sys.modules.pop("app.tac")
-    OURS.close(loop)
+    def startService(self):
+        self.tell("start")
+
+    def stopService(self):
+        self.tell("stop")
+
+application = Application("x", 54321, 54322)
+Told().setServiceParent(application)
+"""
+
+
+@pytest.mark.needs("root")
+def test_order(start: Start) -> None:
+    """The application's user counts behind the ports, and only then the services start."""
+    process = start(ORDER)
+    assert process.stdout is not None
+    told = [process.stdout.readline() for _ in range(2)]
+    process.send_signal(signal.SIGTERM)
+    rest, _err = process.communicate(timeout=DEADLINE)
+    first = f"privileged 0 {sorted(os.getgroups())}\n"
+    assert [*told, rest] == [first, "start 54321 [54322]\n", "stop 54321 [54322]\n"]
 
 
 SHED = """
@@ -240,7 +222,7 @@ def test_anotherUser() -> None:
         f"{(uid,) * 3} {(54321,) * 3} {sorted(os.getgrouplist('nobody', 54321))}",
         f"{(54321,) * 3} {(54322,) * 3} [54322]",
         f"{(0,) * 3} {(54322,) * 3} {roots}",
-        "user 54321 has no group of its own here, so the application must name one",
+        "user 54321 has no group of its own here, so a group must be given",
     ]
 
 
@@ -250,9 +232,6 @@ def test_sameUser() -> None:
 
 
 def test_aUserThatCannotBe(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "setgroups", refuse)
-    with pytest.raises(CommandError, match="cannot become user 54321 and group 54322: Operation not permitted"):
-        changeUser(54321, 54322)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with pytest.raises(CommandError, match="only root can become another user"):
+        changeUser(54322, 54323)
