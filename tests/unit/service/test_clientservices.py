@@ -241,6 +241,46 @@ def test_lostBeforeItIsReady() -> None:
     service.stopService()
 
 
+def test_anEndpointThatHeedsNoCancelling() -> None:
+    """A service that is started and stopped again meanwhile follows the last order."""
+    slow: Deferred[Any] = Deferred(lambda _: None)
+    outer: Deferred[Any] = Deferred()
+
+    class Slow(Endpoint):
+        def connect(self, factory: Any) -> Deferred[Any]:
+            super().connect(factory)
+            return outer
+
+    outer.addCallback(lambda _: slow.addErrback(lambda _: held))
+    held: Deferred[Any] = Deferred(lambda _: None)
+    endpoint = Slow()
+    service = ClientService(endpoint, Factory.forProtocol(Lines), clock=Clock())
+    service.startService()
+    outer.callback(None)
+    ended: list[str] = []
+    service.stopService().addCallback(lambda _: ended.append("first"))
+    assert (ended, service._state.value) == ([], "disconnecting")
+    service.startService()
+    assert service._state.value == "restarting"
+    service.stopService().addCallback(lambda _: ended.append("second"))
+    held.errback(ConnectionRefusedError())
+    assert (ended, service._state.value) == (["first", "second"], "stopped")
+
+
+def test_retryPolicies(caplog: pytest.LogCaptureFixture) -> None:
+    """One that raises, or gives no delay, is logged, and the default one takes its place."""
+    for policy in (lambda _: 1 // 0, lambda _: -5.0):
+        caplog.clear()
+        endpoint, clock = Endpoint(), Clock()
+        service = ClientService(endpoint, Factory.forProtocol(Lines), policy, clock)
+        service.startService()
+        endpoint.attempts[0].errback(ConnectionRefusedError())
+        assert "the default one takes its place" in caplog.text
+        clock.advance(3)
+        assert len(endpoint.attempts) == 2
+        service.stopService()
+
+
 def test_restartsWhileItCancels() -> None:
     """An endpoint connects though it was cancelled: that connection ends, and the next is the service's."""
     made: list[Any] = []

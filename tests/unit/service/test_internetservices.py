@@ -7,11 +7,13 @@ import os
 import pathlib
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from reactor import ClientFactory, Clock, Deferred, EpollReactor, Failure, Protocol, ServerFactory, _current
+from reactor.defer import succeed
 from reactor.endpoints import TCP4ServerEndpoint
 from reactor.error import CannotListenError
 from reactor.protocol import DatagramProtocol
@@ -226,6 +228,39 @@ def test_listeningTakesItsTime(loop: EpollReactor, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(strports, "serverFromString", lambda *_: Slow())
     with pytest.raises(RuntimeError, match="takes its time"):
         strports.listen("slow:", ServerFactory.forProtocol(Echo))
+
+
+def test_servicesThatWereNeverStarted() -> None:
+    """They stop at once, and have nothing to close."""
+    factory = ServerFactory.forProtocol(Echo)
+    services: list[Any] = [TimerService(1, print), StreamServerEndpointService(TCP4ServerEndpoint(Clock(), 0), factory)]  # type: ignore[arg-type]
+    for service in services:
+        assert service.stopService().called
+    for each in (TCPServer(0, factory), TCPClient(HOST, 1, Callers())):
+        assert each.stopService() is None
+
+
+def test_anEndpointServiceThatStartsAgain() -> None:
+    """The end of its old port does not count for the new one."""
+    gates: list[Deferred[None]] = [Deferred(), Deferred()]
+    closing = iter(gates)
+
+    class Endpoint:
+        def listen(self, factory: object) -> Deferred[Any]:
+            return succeed(SimpleNamespace(stopListening=lambda: next(closing)))
+
+    endpoint: Any = Endpoint()
+    unset: Any = None
+    service = StreamServerEndpointService(endpoint, unset)
+    service.factory = ServerFactory.forProtocol(Echo)
+    service.startService()
+    service.stopService()
+    service.startService()
+    gates[0].callback(None)
+    assert service.running
+    service.stopService()
+    gates[1].callback(None)
+    assert not service.running
 
 
 def test_mistakes() -> None:
