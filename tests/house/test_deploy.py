@@ -123,6 +123,56 @@ def test_theCommandTakesTheConfiguration(tmp_path: pathlib.Path) -> None:
     assert "lines: collect on systemd:domain=INET:name=lines" in said
 
 
+def allowedCalls() -> set[str]:
+    """Return the system calls that the filter of the service lets through."""
+    groups: dict[str, list[str]] = {}
+    for line in run("systemd-analyze", "--no-pager", "syscall-filter").splitlines():
+        if line.startswith("@"):
+            groups[line.strip()] = current = []
+        elif line.strip() and not line.strip().startswith("#") and groups:
+            current.append(line.strip())
+
+    def members(name: str) -> set[str]:
+        return {call for each in groups[name] for call in (members(each) if each.startswith("@") else {each})}
+
+    allowed: set[str] = set()
+    for name in SERVICE.all("SystemCallFilter"):
+        allowed = allowed - members(name[1:]) if name.startswith("~") else allowed | members(name)
+    return allowed
+
+
+@pytest.mark.needs("strace", "systemd-analyze")
+def test_theServiceMakesNoForbiddenCall(tmp_path: pathlib.Path) -> None:
+    """A supervisor and a worker start, serve a client, and end, while their calls are noted."""
+    (port,) = freePorts(1)
+    text = FILES["linereactor.toml"].replace("/var/lib/linereactor", str(tmp_path))
+    text = text.replace("systemd:domain=INET:name=lines", f"tcp:{port}:interface={HOST}")
+    text = text.replace("systemd:domain=UNIX:name=local", f"unix:{tmp_path}/socket")
+    text = re.sub(r"^(?:proxy|admin) = .*\n", "", text, flags=re.MULTILINE)
+    (tmp_path / "linereactor.toml").write_text(text)
+    trace = tmp_path / "trace"
+    command = [sys.executable, "-m", "reactor", "serve", "--config", str(tmp_path / "linereactor.toml"), "--workers=1"]
+    with subprocess.Popen(
+        ["strace", "-D", "-f", "-q", "-o", str(trace), *command], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert "collect on" in process.stderr.readline()
+        with closing(dial(port)) as client:
+            client.sendall(b"a line\n")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0
+    end = time.monotonic() + DEADLINE
+    while f"{process.pid} +++ exited" not in " ".join(trace.read_text().split()):
+        assert time.monotonic() < end
+    made = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.MULTILINE))
+    assert {"accept4", "recvfrom", "epoll_wait", "write"} <= made
+    assert made - allowedCalls() == set()
+    assert (tmp_path / "lines.txt").read_text() == "a line\n"
+
+
 # The image
 
 INSTRUCTIONS = frozenset(
