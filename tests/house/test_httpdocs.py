@@ -239,7 +239,7 @@ REFUSED: dict[str, list[bytes]] = {
     "a chunk's size that is not hexadecimal, or a malformed extension": [
         *(request(CHUNKED, body=size + b"\r\nabc\r\n0\r\n\r\n") for size in (b"0x3", b"-3", b" 3", b"3;=", b'3;a="'))
     ],
-    "a chunk without CR LF behind its data": [
+    "a chunk without CR LF after its data": [
         request(CHUNKED, body=b"3\r\nabcd\r\n0\r\n\r\n"),
         request(CHUNKED, body=b"3\r\nabc\n0\r\n\r\n"),
     ],

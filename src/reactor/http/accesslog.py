@@ -54,7 +54,7 @@ def peerOf(request: Any) -> str:
 
 
 def requestText(request: Any) -> str:
-    """Return the part of the line behind the time: the request, its answer, and the client's own words."""
+    """Return the part of the line after the time: the request, its answer, and the client's own words."""
     line = b" ".join(_bytesOf(part) for part in (request.method, request.uri, request.clientproto))
     agent, referer = request.getHeader(b"user-agent"), request.getHeader(b"referer")
     return f"{quoted(line)} {request.code} {request.sentLength or '-'} {quoted(referer)} {quoted(agent)}"

@@ -34,9 +34,9 @@ class Answer:
     """The answer to a request: see Request, which adds what was asked.
 
     - `code`, `code_message`, `responseHeaders`, `cookies`: of the answer, as far as the program sets them.
-    - `responseTrailers`: Headers, a mapping or pairs, sent behind the body if that is chunked. None: no trailers.
+    - `responseTrailers`: Headers, a mapping or pairs, sent after the body if that is chunked. None: no trailers.
     - `sentLength`: the bytes of its body so far. `finished`: whether the program has ended it.
-    - `queued`: whether earlier requests are not answered. `persistent`: whether the connection goes on behind it.
+    - `queued`: whether earlier requests are not answered. `persistent`: whether the connection goes on after it.
     """
 
     method = b"(no method yet)"

@@ -29,7 +29,7 @@ class Decoder(Protocol):
 
     @property
     def trailers(self) -> Sequence[Pair]:
-        """The fields behind the body."""
+        """The fields after the body."""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]: ...
 

@@ -89,7 +89,7 @@ class Client:
           names to a value or a list of values, or pairs.
         - `body`: bytes, or an iterable of bytes, which may be asynchronous. An iterable is asked for more when the peer
           has taken the last pieces. Its length is its attribute `length`, in bytes, or the field Content-Length of the
-          caller. Without either it is sent in chunks, with the fields of its attribute `trailers` behind them.
+          caller. Without either it is sent in chunks, with the fields of its attribute `trailers` after them.
         - `timeout`: seconds from now to the end of the head (None: no limit). It begins again while the peer takes more
           of the request's body. Later it is the longest pause in the response's body.
         - `maxBody`: bytes of a body that is awaited whole.

@@ -168,7 +168,7 @@ class ClientConnection(LineReceiver):
         exchange = self._exchange
         assert exchange is not None, "between exchanges there are no lines"
         if code < 200 and code != 101:
-            # RFC 9112, 6.1, and RFC 9110, 8.6: it has no body. Behind one that speaks of a body, nothing is certain.
+            # RFC 9112, 6.1, and RFC 9110, 8.6: it has no body. After one that speaks of a body, nothing is certain.
             if b"transfer-encoding" in known or known.get(b"content-length", b"0").strip(b"0"):
                 raise HTTPError(502, f"a response of the code {code} that speaks of a body")
             self._interimReceived(code)
@@ -176,7 +176,7 @@ class ClientConnection(LineReceiver):
         request = exchange.request
         if code == 101 and not request.upgrades:
             raise HTTPError(502, "101 without a request for it")
-        # As if there were a body: a contradiction is one behind HEAD, too.
+        # As if there were a body: a contradiction is one after HEAD, too.
         framed = responseLength(known, minor, 200, b"GET")
         length = responseLength(known, minor, code, request.method)
         # A 204 that speaks of a body may be followed by one, and that by our next response (RFC 9112, 6.1 and 6.3).
@@ -245,7 +245,7 @@ class ClientConnection(LineReceiver):
             exchange.inflow.put(piece)
 
     def _bodyReceived(self, exchange: Exchange, inflow: Inflow, last: bytes = b"", rest: bytes = b"") -> None:
-        """The response is complete. `rest` is what came behind it, which belongs to no response.
+        """The response is complete. `rest` is what came after it, which belongs to no response.
 
         The program gets the end last: its next request can have this connection then.
         """

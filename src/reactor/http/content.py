@@ -16,12 +16,12 @@ HIGH_WATER = 64 * 1024
 class Content:
     """A body that arrives. `await` it for the whole, as bytes, or iterate over its pieces with `async for`.
 
-    - The whole may be awaited again. A piece comes once, and behind pieces there is no whole: RuntimeError. So it is
+    - The whole may be awaited again. A piece comes once, and after pieces there is no whole: RuntimeError. So it is
       for two readers at the same time.
     - Awaiting the whole raises HTTPError 413 if it has more than the request's `maxBodySize` bytes. A handler that does
       not catch that answers with 413. The iteration has no limit, and the peer waits while a piece is worked on.
     - Both raise BodyLost if the connection ends before the body, and the HTTPError of the answer if it is refused.
-    - `length` is its length in bytes if the peer has told it, otherwise None. `trailers` are the fields behind a
+    - `length` is its length in bytes if the peer has told it, otherwise None. `trailers` are the fields after a
       chunked body (RFC 9112, 7.1.2), names in lower case and values as bytes, after its end.
 
     The first read sends the 100 that a client with `Expect: 100-continue` waits for (RFC 9110, 10.1.1).

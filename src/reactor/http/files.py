@@ -118,6 +118,11 @@ class Section:
         self._offset = span.start
         self._end = span.start + span.length
 
+    @property
+    def isAtEnd(self) -> bool:
+        """Whether all has been read."""
+        return self._offset >= self._end
+
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes, none at the end of the range. FileTruncated if the file ends before that."""
         wanted = min(size, self._end - self._offset)

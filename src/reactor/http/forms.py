@@ -19,7 +19,7 @@ MAX_PART_HEAD = 8192  # bytes
 
 # RFC 2046, 5.1.1: of one to 70 characters, the last of which is no space.
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-# A parameter behind a value: a token, or a quoted string (RFC 9110, 5.6.6). An unquoted value ends at a semicolon.
+# A parameter after a value: a token, or a quoted string (RFC 9110, 5.6.6). An unquoted value ends at a semicolon.
 _PARAMETER = re.compile(rb';[ \t]*([^\s;="]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^;"]*))')
 _FOLD = re.compile(rb"\r\n[ \t]+")
 _ESCAPE = re.compile(rb"\\(.)")
@@ -60,7 +60,7 @@ def multipartArgs(content: bytes, contentType: bytes) -> dict[bytes, list[bytes]
 
 
 def _partsOf(content: bytes, boundary: bytes) -> list[bytes]:
-    """The parts between the lines of the boundary. A preamble, and text behind the last line, are dropped."""
+    """The parts between the lines of the boundary. A preamble, and text after the last line, are dropped."""
     line = b"\r\n--" + boundary
     parts: list[bytes] = []
     # The first line may stand at the very beginning.
@@ -97,7 +97,7 @@ def _split(part: bytes) -> tuple[dict[bytes, bytes], bytes]:
             raise HTTPError(400, f"a part of the form has a head of more than {MAX_PART_HEAD} bytes")
         end = len(part)
     fields: dict[bytes, bytes] = {}
-    # Without content, the line end behind the head may be the boundary's.
+    # Without content, the line end after the head may be the boundary's.
     for line in _FOLD.sub(b" ", part[:end].removesuffix(b"\r\n")).split(b"\r\n"):
         name, colon, value = line.partition(b":")
         if not colon or not TOKEN.fullmatch(name):
@@ -111,7 +111,7 @@ def _disposition(value: bytes) -> tuple[bytes, dict[bytes, bytes]]:
 
 
 def _parameters(value: bytes) -> dict[bytes, bytes]:
-    """The parameters behind a field's value; the first of several of one name counts."""
+    """The parameters after a field's value; the first of several of one name counts."""
     found: dict[bytes, bytes] = {}
     for match in _PARAMETER.finditer(value):
         name, quoted, plain = match.groups()

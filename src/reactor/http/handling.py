@@ -54,7 +54,7 @@ class HandledRequest(Request):
             self.channel.holdBody()
 
     def bodyEnded(self, trailers: Sequence[Pair]) -> None:
-        """Called by the channel behind the last piece of the body."""
+        """Called by the channel after the last piece of the body."""
         self.body.end(trailers)
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:

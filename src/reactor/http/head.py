@@ -237,7 +237,7 @@ def _joined(pairs: list[Pair]) -> dict[bytes, bytes]:
 def requestLength(known: Mapping[bytes, bytes], minor: int) -> int:
     """Return the length of a request's body in bytes, or CHUNKED (RFC 9112, 6.3).
 
-    HTTPError: 400 for contradictions and for a coding behind which the end cannot be found, 501 for unknown codings.
+    HTTPError: 400 for contradictions and for a coding after which the end cannot be found, 501 for unknown codings.
     """
     coding = known.get(b"transfer-encoding")
     length = known.get(b"content-length")
@@ -276,7 +276,7 @@ def responseLength(known: Mapping[bytes, bytes], minor: int, code: int, method: 
 
 
 def persists(known: Mapping[bytes, bytes], minor: int) -> bool:
-    """Whether the connection may stay open behind this message (RFC 9112, 9.3)."""
+    """Whether the connection may stay open after this message (RFC 9112, 9.3)."""
     connection = known.get(b"connection")
     if connection is None:
         return minor == 1

@@ -111,7 +111,7 @@ class Headers:
         self._all()[canonical] = [checkValue(value) for value in values]
 
     def addRawHeader(self, name: bytes | str, value: bytes | str) -> None:
-        """Add a value behind those that the field `name` has. ValueError: see the class."""
+        """Add a value after those that the field `name` has. ValueError: see the class."""
         canonical, data = canonicalName(name), checkValue(value)
         self._all().setdefault(canonical, []).append(data)
 
@@ -145,7 +145,7 @@ class Headers:
         return iter([(name, values.copy()) for name, values in self._all().items()])
 
     def asLines(self) -> bytes:
-        """Return the fields as they go out: `b"Name: value"` and CRLF for each value, and no empty line behind them."""
+        """Return the fields as they go out: `b"Name: value"` and CRLF for each value, and no empty line after them."""
         return b"".join([b"%b: %b\r\n" % (name, value) for name, values in self._all().items() for value in values])
 
     def copy(self) -> Self:

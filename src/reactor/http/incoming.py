@@ -62,7 +62,7 @@ class Inflow:
             self._pause()
 
     def end(self, failure: Failure | None = None, last: bytes = b"") -> None:
-        """Nothing comes behind the piece `last`: the body is complete, or `failure` says what is wrong."""
+        """Nothing comes after the piece `last`: the body is complete, or `failure` says what is wrong."""
         if self.hasEnded:
             return
         self.hasEnded = True
@@ -107,7 +107,7 @@ class Inflow:
 
 
 class NoInflow(Inflow):
-    """In place of the body behind 101. The end is that of this response: its connection may still be taken over."""
+    """In place of the body after 101. The end is that of this response: its connection may still be taken over."""
 
     def take(self) -> Deferred[bytes]:
         """Return b"", the end."""
@@ -208,7 +208,7 @@ class ClientResponse:
 
     @property
     def trailers(self) -> Headers:
-        """The fields behind a chunked body (RFC 9112, 7.1.2). It is empty until the body has been read to its end."""
+        """The fields after a chunked body (RFC 9112, 7.1.2). It is empty until the body has been read to its end."""
         return self._inflow.trailers
 
     def close(self) -> None:
@@ -218,7 +218,7 @@ class ClientResponse:
     def takeOver(self, protocol: Any) -> None:
         """Give the connection to `protocol`, after the code 101: it speaks the protocol that was agreed on.
 
-        Its makeConnection gets the transport, and its dataReceived what has come behind the head. RuntimeError for any
+        Its makeConnection gets the transport, and its dataReceived what has come after the head. RuntimeError for any
         other response, and the second time.
         """
         takeOver, self._takeOver = self._takeOver, None

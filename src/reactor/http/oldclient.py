@@ -65,7 +65,7 @@ class HTTPClient(LineReceiver):
         connected(self, "sendHeader").write(line)
 
     def endHeaders(self) -> None:
-        """Send the empty line behind the fields. A body may follow, written to `transport`."""
+        """Send the empty line after the fields. A body may follow, written to `transport`."""
         connected(self, "endHeaders").write(b"\r\n")
 
     def lineReceived(self, line: bytes) -> Any:

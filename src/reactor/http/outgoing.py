@@ -54,7 +54,7 @@ class Outgoing:
 
 
 def prepare(method: Text, url: Text, headers: HeadersLike | None, body: BodyLike, closes: bool) -> Outgoing:
-    """Return the request. With `closes` it asks for the end of the connection behind it.
+    """Return the request. With `closes` it asks for the end of the connection after it.
 
     ValueError and TypeError for what cannot be sent as it is: see Client.request.
     """

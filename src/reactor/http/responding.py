@@ -166,7 +166,7 @@ class Responding(Answer):
         """Answer with `code` and these fields, and hand the connection to `protocol`, as it is (RFC 9110, 7.8).
 
         The code is 101 for Upgrade, with the fields Connection and Upgrade, or 200 for CONNECT. `protocol` is
-        connected at once, and gets what has come behind the request. The handler returns None. RuntimeError if
+        connected at once, and gets what has come after the request. The handler returns None. RuntimeError if
         earlier requests are not answered, if there is an answer, or if the body has not come whole.
         """
         self.channel.checkTakeOver(self)
@@ -248,7 +248,7 @@ class Responding(Answer):
 
     async def _sendFile(self, file: Any, size: int) -> None:
         """Send a file in pieces of `size` bytes. It is read when the peer has taken the piece before."""
-        sender = FileSender()
+        sender = _SectionSender()
         sender.CHUNK_SIZE = size
         with suppress(TransferStopped):  # the connection has ended
             await sender.beginFileTransfer(file, cast("Any", self))
@@ -320,9 +320,18 @@ class Responding(Answer):
         return channel.turn() if left <= 0 else None
 
     def _tunnelHead(self) -> bytes:
-        """The head behind which a tunnel begins: it has no length (RFC 9110, 9.3.6)."""
+        """The head after which a tunnel begins: it has no length (RFC 9110, 9.3.6)."""
         lines = self.responseHeaders.asLines()
         return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (self.code, self.code_message, dateLine(), lines)
+
+
+class _SectionSender(FileSender):
+    """Sends a file that knows its end. So it is done with the last piece, and need not be asked once more."""
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self.deferred is not None and cast("Any", self.file).isAtEnd:
+            super().resumeProducing()  # which finds that nothing is left
 
 
 def isView(piece: object) -> bool:

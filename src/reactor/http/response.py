@@ -20,7 +20,7 @@ class Response:
     - `code`: the status code, 200 to 599.
     - `body`: bytes, or an iterable or asynchronous iterable of bytes. Pieces are asked for as fast as the peer takes
       them. The length of such a body is its attribute `length`, in bytes, or a Content-Length in `headers`. Without
-      either the answer is chunked, with the fields of its attribute `trailers` behind the last chunk. The `close()` of
+      either the answer is chunked, with the fields of its attribute `trailers` after the last chunk. The `close()` of
       a body, `aclose()` of a generator, is called whatever happens.
     - `headers`: Headers, a mapping of names to a value, or to a list of values, or pairs. Names and values are bytes or
       ASCII text. ValueError for what no field may have (RFC 9110, 5), and for Transfer-Encoding, which is

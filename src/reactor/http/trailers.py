@@ -1,4 +1,4 @@
-"""Trailers on their way out: the fields behind a chunked body (RFC 9112, 7.1.2)."""
+"""Trailers on their way out: the fields after a chunked body (RFC 9112, 7.1.2)."""
 
 from __future__ import annotations
 

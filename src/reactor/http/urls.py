@@ -40,7 +40,7 @@ class Destination(NamedTuple):
 def parseURL(url: str | bytes) -> Destination:
     """Return what `url` stands for, an absolute URL of the scheme http or https. The fragment is dropped.
 
-    ValueError for any other text. That includes spaces, line breaks, backslashes, and characters beyond ASCII behind
+    ValueError for any other text. That includes spaces, line breaks, backslashes, and characters beyond ASCII after
     the host: the caller has to percent-encode them. A user name or password in the URL is refused, as it would end up
     in logs (RFC 9110, 4.2.4). TypeError unless it is str or bytes.
     """
@@ -55,7 +55,7 @@ def parseURL(url: str | bytes) -> Destination:
         raise ValueError("a URL has no user name or password: give the field Authorization in their place")
     host, port = _authorityOf(parts[2], PORTS[scheme])
     if not _VISIBLE.fullmatch(parts[3]):
-        raise ValueError(f"behind its host a URL is ASCII, with all else percent-encoded: {url!r}")
+        raise ValueError(f"after its host a URL is ASCII, with all else percent-encoded: {url!r}")
     shown = f"[{host.partition('%')[0]}]" if isIPv6Address(host) else host
     hostField = shown if port == PORTS[scheme] else f"{shown}:{port}"
     target = parts[3] if parts[3].startswith("/") else f"/{parts[3]}"
@@ -76,7 +76,7 @@ def _textOf(url: object) -> str:
 def _authorityOf(authority: str, defaultPort: int) -> tuple[str, int]:
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None or not parts[1]:
-        raise ValueError(f"a URL has a host and, behind a colon, a port number: not {authority!r}")
+        raise ValueError(f"a URL has a host and, after a colon, a port number: not {authority!r}")
     port = int(parts[2][:6]) if parts[2] else defaultPort
     if not 0 < port <= 65535:
         raise ValueError(f"the port of a URL is from 1 to 65535, not {parts[2]}")

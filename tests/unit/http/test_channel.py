@@ -11,9 +11,9 @@ import pytest
 
 from reactor.defer import Deferred, ensureDeferred
 from reactor.error import IdleTimeout
-from reactor.http import HTTPChannel, HTTPFactory, Request, Response
-from reactor.http import channel as channels
-from reactor.http.channel import BODY, BUSY, CONTENT, ENDING, GRACE, HEAD, IDLE, MIN_RATE, OUTPUT, QUEUE, TAKEN
+from reactor.http import HTTPChannel, HTTPFactory, Request, Response, channelstate
+from reactor.http.channelpace import GRACE, MIN_RATE
+from reactor.http.channelstate import BODY, BUSY, CONTENT, ENDING, HEAD, IDLE, OUTPUT, QUEUE, TAKEN
 from reactor.protocol import Protocol
 from reactor.task import Clock
 from reactor.testing import StringTransport
@@ -1051,7 +1051,7 @@ def test_upgradeWithABody() -> None:
     handler, scene = waiting()
     taker = Taker()
     scene.send(post(b"body", b"Upgrade: x", b"Connection: upgrade") + b"behind")
-    assert scene.channel._holds == channels.TUNNEL
+    assert scene.channel._holds == channelstate.TUNNEL
     handler.requests[0].takeOver(taker)
     scene.pump.flush()
     assert taker.events == ["made", b"behind"]

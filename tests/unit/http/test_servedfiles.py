@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from reactor.defer import Deferred
-from reactor.http import channel
+from reactor.http import channelpace
 from reactor.http.factory import HTTPFactory
 from reactor.http.files import FileBody, FilesHandler
 from reactor.loops.epoll import EpollReactor
@@ -233,7 +233,7 @@ def test_aClientThatLeavesWhileItIsNotRead(
     left: ExitStack, monkeypatch: pytest.MonkeyPatch, asked: bytes, isReset: bool
 ) -> None:
     """Its requests are told within a deadline, although no byte of it is read."""
-    monkeypatch.setattr(channel, "LOOK", 0.05)
+    monkeypatch.setattr(channelpace, "LOOK", 0.05)
     requests: list[Any] = []
     told: list[Any] = []
 
