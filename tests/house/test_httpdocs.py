@@ -180,6 +180,39 @@ def test_websocket(run: Run) -> None:
     assert program.stop() == ""
 
 
+HANDSHAKE = {
+    b"Upgrade": b"WebSocket",
+    b"Connection": b"keep-alive, Upgrade",
+    b"Sec-WebSocket-Version": b"13",
+    b"Sec-WebSocket-Key": b"dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        (b"", b"", 101),
+        (b"Upgrade", b"other", 426),
+        (b"Connection", b"keep-alive", 426),
+        (b"Sec-WebSocket-Version", b"12", 426),
+        (b"Sec-WebSocket-Key", b"", 400),
+        (b"Sec-WebSocket-Key", b"c2hvcnQ=", 400),
+        (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ", 400),
+        (b"method", b"HEAD", 400),
+    ],
+)
+def test_handshakes(run: Run, name: bytes, value: bytes, code: int) -> None:
+    """A request that is no handshake of RFC 6455 is refused."""
+    program = run("takeover")
+    fields = HANDSHAKE | {name: value} if name in HANDSHAKE else HANDSHAKE
+    lines = [b"%b: %b" % field for field in fields.items()]
+    with closing(program.connect("7000")) as peer:
+        peer.settimeout(DEADLINE)
+        peer.sendall(request(*lines, first=b"%b / HTTP/1.1" % (value if name == b"method" else b"GET")))
+        assert peer.recv(1000).startswith(b"HTTP/1.1 %d " % code)
+    assert program.stop() == ""
+
+
 def request(*lines: bytes, first: bytes = b"POST / HTTP/1.1", body: bytes = b"") -> bytes:
     return b"\r\n".join([first, b"Host: here", *lines, b"", body])
 

@@ -2914,6 +2914,17 @@ def test_hostsThatAreSet(model: Model) -> None:
     assert model.trace == ["www.example.com" if model.isOurs else b"www.example.com"]
 
 
+def test_namesOfCookies(model: Model) -> None:
+    def process(request: Any) -> None:
+        model.note(request.getCookie(b"a"))
+        with pytest.raises(TypeError, match="is bytes, not 'a'") if model.isOurs else nullcontext():
+            model.note(request.getCookie("a"))
+        answerFive(request)
+
+    Served(model, process, b"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\n\r\n")
+    assert model.trace == ([b"1"] if model.isOurs else [b"1", None])
+
+
 def test_accessLogsNameTheUser(model: Model) -> None:
     request = Asked("/a")
     request.user = b"ann"
