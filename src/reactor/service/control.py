@@ -76,12 +76,18 @@ class Channel(LineOnlyReceiver):
         return bool(self.transport.connected and not self.transport.disconnecting)
 
     def send(self, message: Message, descriptor: int | None = None) -> bool:
-        """Send `message`, with a duplicate of `descriptor` if it is given. Return False if the channel has ended."""
+        """Send `message`, with a duplicate of `descriptor` if it is given. Return False if the channel has ended.
+
+        ValueError if the message is too long for the peer; TypeError or ValueError if JSON cannot carry it.
+        """
         if not self.isOpen:
             return False
+        line = json.dumps(message, separators=(",", ":")).encode()
+        if len(line) > LONGEST_MESSAGE:
+            raise ValueError(f"a message of {len(line)} bytes, {LONGEST_MESSAGE} is the most")
         if descriptor is not None:
             self.transport.sendFileDescriptor(descriptor)
-        self.sendLine(json.dumps(message, separators=(",", ":")).encode())
+        self.sendLine(line)
         return True
 
     def report(self, message: Message) -> bool:

@@ -1,6 +1,7 @@
 """sd_notify(3): what a service tells systemd, as datagrams to the socket that NOTIFY_SOCKET names.
 
-Nothing here blocks, and nothing fails: without systemd, and without room in its queue, a message is left out.
+Nothing here blocks, and nothing fails: without systemd a message is left out. The queue of a busy manager may be full.
+Then the newest state waits for `again()`, and other messages are left out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from reactor.task import LoopingCall
 log = getLogger("reactor.service")
 
 SOCKET, WATCHDOG, WATCHDOG_PID = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
+STATES = ("READY=", "RELOADING=", "STOPPING=")
 VARIABLES = (SOCKET, WATCHDOG, WATCHDOG_PID)
 
 
@@ -34,6 +36,7 @@ class Notifier:
     def __init__(self, address: str | None = None, watchdog: float | None = None) -> None:
         self._name: Any = None
         self._beating: LoopingCall | None = None
+        self._state = ""  # the newest one, if the manager had no room for it
         self.watchdog = watchdog
         if address is None:
             return
@@ -68,12 +71,24 @@ class Notifier:
         """
         if self._name is None:
             return False
-        text = "\n".join(f"{name}={escaped(str(value))}" for name, value in fields.items())
+        if any(f"{name}=" in STATES for name in fields):
+            self._state = ""  # an earlier one is of no interest any more
+        return self._sendText("\n".join(f"{name}={escaped(str(value))}" for name, value in fields.items()))
+
+    def again(self) -> None:
+        """Send the newest state, if the manager had no room for it. Call it at times, for example each second."""
+        state, self._state = self._state, ""
+        if state:
+            self._sendText(state)
+
+    def _sendText(self, text: str) -> bool:
         try:
             with openSocket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
                 sock.sendto(text.encode("utf-8", "replace"), self._name)
         except (OSError, ValueError) as error:
+            if isinstance(error, BlockingIOError) and text.startswith(STATES):
+                self._state = text
             log.debug("the service manager was not told %r: %s", text, error)
             return False
         return True
@@ -103,9 +118,13 @@ class Notifier:
         """Send WATCHDOG=1 at half of `watchdog`, if there is one, from the loop of `clock`. So a stuck loop shows."""
         if self._name is None or self.watchdog is None or self._beating is not None:
             return
-        self._beating = LoopingCall(self.send, WATCHDOG=1)
+        self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
         self._beating.start(self.watchdog / 2)
+
+    def _beat(self) -> None:
+        self.again()
+        self.send(WATCHDOG=1)
 
     def stopBeating(self) -> None:
         """Undo startBeating."""

@@ -354,6 +354,7 @@ class Supervisor:
     def _tell(self) -> None:
         if self._admin is not None:
             self._admin.hands.report({"event": "status", "status": self.status()})
+        self._notifier.again()
         if self._state == "ready" and self._summary() != self._told:
             self._told = self._summary()
             self._notifier.status(self._told)

@@ -306,7 +306,11 @@ class Worker:
 
     def _beat(self) -> None:
         snapshot = self.snapshot()
-        self._channel.report({"event": "beat", "snapshot": snapshot})
+        try:
+            self._channel.report({"event": "beat", "snapshot": snapshot})
+        except (TypeError, ValueError):
+            self._reactor.reportFailure(Failure(), "the counters of a worker")
+            self._channel.report({"event": "beat"})  # the loop turns all the same
         if self._mostLines is not None:
             lines = sum(listener.get("linesIn", 0) for listener in snapshot.get("listeners", {}).values())
             if lines >= self._mostLines:

@@ -54,8 +54,17 @@ def test_itNeverBlocks(manager: tuple[socket.socket, str], caplog: pytest.LogCap
         sent += 1
         assert sent < 100_000
     assert "was not told" in caplog.text
-    sock.recv(2000)
-    assert notifier.status("room again")
+    assert not notifier.ready("for what comes next")
+    assert not notifier.stopping()  # the newest state counts
+    notifier.again()
+    assert not notifier.status("left out")
+    messages = [sock.recv(2000) for _ in range(sent)]
+    assert {message[:8] for message in messages} == {b"STATUS=x"}
+    notifier.again()
+    notifier.again()
+    assert sock.recv(2000) == b"STOPPING=1"
+    with pytest.raises(BlockingIOError):
+        sock.recv(2000)
 
 
 @pytest.mark.parametrize("name", [None, "", "relative", "@", "/", "/no/such/socket", "/" + "x" * 200, "vsock:2:1"])

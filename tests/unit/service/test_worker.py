@@ -199,6 +199,25 @@ def test_countersThatFailCostOnlyThemselves(make: Callable[..., Supervised], cap
     assert "the counters of a worker" in caplog.text
 
 
+@pytest.mark.parametrize("counters", [{"set": {1}}, {"text": "x" * (1 << 20)}, {"bytes": b""}])
+def test_countersThatCannotBeSentLeaveTheBeat(
+    make: Callable[..., Supervised], counters: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without beats, the watchdog would end the worker."""
+    server = make()
+    server.worker.reports(lambda: counters)
+    server.worker.ready()
+
+    def end() -> bool:
+        if server.messages[-2:] != [{"event": "beat"}] * 2:
+            return False
+        server.order(order="drain", grace=1)
+        return True
+
+    server.run(end)
+    assert "the counters of a worker" in caplog.text
+
+
 def test_listenAcceptsAndDrainCloses(make: Callable[..., Supervised]) -> None:
     server = make()
     (port,) = server.worker.listen("echo", Factory.forProtocol(Greeting))
