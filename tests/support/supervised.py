@@ -125,6 +125,8 @@ def administrate(worker: Worker, folder: pathlib.Path) -> None:
 
 def configured(folder: pathlib.Path, settings: Settings) -> Configuration:
     """The configuration that `settings` describe."""
+    if "exit" in settings:
+        raise SystemExit(settings["exit"])
     arguments = settings.get("command") or [sys.executable, __file__, str(folder)]
     places = {name: Place(**place) for name, place in settings["places"].items()}
     admin = Program([*arguments, "admin"]) if settings.get("admin") else None

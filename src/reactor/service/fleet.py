@@ -126,6 +126,7 @@ class Fleet:
             return
         self.workers = last
         self._cancelRestart(last)
+        self._failures.pop(last, None)
         leaving = [self.serving.pop(last, None), self.successors.pop(last, None)]
         self._cover()
         for member in leaving:
@@ -239,7 +240,7 @@ class Fleet:
         self._await(member, Phase.STARTING, self._startTimeout, "was not ready in time")
         try:
             self._hands.start(member)
-        except OSError as error:
+        except Exception as error:
             self._clock.callLater(0, self.ended, member, f"the system could not start it: {error}")
         return member
 
@@ -314,8 +315,7 @@ class Fleet:
             self.serving[number] = successor
         else:
             self._fill(number)
-        if number in self.serving:
-            self._watcher.restarted(self.serving[number])
+        self._watcher.restarted(member)
 
     def _replaceRetired(self, number: int) -> None:
         """Start the successor of a process that wants to retire, unless it must wait."""

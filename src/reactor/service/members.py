@@ -70,7 +70,7 @@ class Hands(Protocol):
     """The requests of a fleet. Each call returns at once, and what follows is reported to the fleet as an event."""
 
     def start(self, member: Member) -> None:
-        """Start the process of `member`. OSError if the system cannot."""
+        """Start the process of `member`. OSError if the system cannot; any other exception counts as that."""
 
     def drain(self, member: Member, grace: float) -> None:
         """Have the process end in order, in `grace` seconds."""
@@ -107,7 +107,7 @@ class Watcher(Protocol):
         """A reload has failed, and `plan` is given up. Its processes will drain."""
 
     def restarted(self, member: Member) -> None:
-        """`member` takes the place of a process that has ended by itself."""
+        """`member` has ended by itself, and another takes its place, now or after a delay."""
 
     def fleetEnded(self, error: str | None) -> None:
         """No process is left. `error` is None after an end in order. It is told once."""

@@ -198,7 +198,7 @@ class Supervisor:
             if not isinstance(found, Configuration):
                 raise TypeError(f"reconfigure has returned no Configuration, but {found!r}")
             self._openPlaces(found)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a parser of arguments ends the process for a wrong one
             self._reloadFailed(str(error) or type(error).__name__, error)
             return
         self._next = found
@@ -292,7 +292,7 @@ class Supervisor:
         else:
             admin.hands.fleet.reload(Plan(self.configuration.admin, 1, ADMIN_GRACE))
 
-    def _reloadFailed(self, reason: str, error: Exception | None = None) -> None:
+    def _reloadFailed(self, reason: str, error: BaseException | None = None) -> None:
         self.reloadFailures += 1
         log.error("the reload has failed, the old workers stay: %s", reason, exc_info=error)
         if self._state == "ready":

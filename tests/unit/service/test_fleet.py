@@ -30,7 +30,7 @@ class Stage:
     def __init__(self, workers: int = 2, watchdog: float | None = None, **options: Any) -> None:
         self.clock = Clock()
         self.log: list[Any] = []
-        self.refuses = False  # whether the system starts no process
+        self.refuses: Exception | None = None  # why the system starts no process
         self.covers = True
         self.fleet = Fleet(self.clock, self, self, **options)
         self.fleet.start(Plan("old", workers, GRACE, watchdog))
@@ -66,8 +66,8 @@ class Stage:
     # As members.Hands.
 
     def start(self, member: Member) -> None:
-        if self.refuses:
-            raise OSError(11, "no process is left")
+        if self.refuses is not None:
+            raise self.refuses
         self._saw("start", member)
 
     def drain(self, member: Member, grace: float) -> None:
@@ -153,7 +153,7 @@ def test_aCrashLoopBacksOff() -> None:
     delays = []
     for _ in range(12):
         stage.end(stage.find(1))
-        assert stage.take() == []
+        assert stage.take() == ["restarted"]
         stage.clock.advance(delay - 0.001)
         assert stage.take() == []
         stage.clock.advance(0.002)
@@ -249,13 +249,14 @@ def test_oneWithoutWorkersStaysIfItMust() -> None:
     assert stage.fleet.serving
 
 
-def test_theSystemStartsNoProcess() -> None:
+@pytest.mark.parametrize("error", [OSError(11, "no process is left"), ValueError("embedded null byte")])
+def test_theSystemStartsNoProcess(error: Exception) -> None:
     stage = Stage().live()
-    stage.refuses = True
+    stage.refuses = error
     stage.end(stage.find(1))
     stage.clock.advance(0)  # the start has failed
     stage.clock.advance(0)  # the first failure owes no delay
-    stage.refuses = False
+    stage.refuses = None
     stage.clock.advance(FIRST_DELAY)
     assert ("start", 1, 0) in stage.take()
 
@@ -468,7 +469,7 @@ def test_aReloadFailsIfAWorkerIsNotReadyInTime() -> None:
 
 def test_aReloadFailsIfTheSystemStartsNoProcess() -> None:
     stage = Stage().live()
-    stage.refuses = True
+    stage.refuses = OSError(11, "no process is left")
     stage.fleet.reload(plan())
     stage.clock.advance(0)
     assert "could not start it" in next(entry[2] for entry in stage.take() if entry[0] == "failed")

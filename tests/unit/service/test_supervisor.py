@@ -136,6 +136,7 @@ def test_aReloadThatFailsChangesNothing(tmp_path: pathlib.Path) -> None:
         good = server.settings
         failures: list[tuple[dict[str, Any], str]] = [
             ({"workers": 0}, "a server needs one worker or more"),
+            ({"exit": "an unknown option"}, "the old workers stay: an unknown option"),
             ({"fails": True, "workers": 4}, "exit code 4: the settings want it so"),
             ({"crashes": True}, "exit code 5"),
             ({"places": {"other": taken}}, "Address already in use"),
