@@ -47,7 +47,7 @@ from reactor.service.running import ServiceRunner, runService
 from reactor.service.server import Server
 from reactor.service.services import IService, IServiceCollection, MultiService, Service
 from reactor.service.summing import Totals
-from reactor.service.supervisor import Configuration, Supervisor
+from reactor.service.supervisor import Configuration, ReloadRefused, Supervisor
 from reactor.service.worker import Worker
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "PrivilegeError",
     "Process",
     "Program",
+    "ReloadRefused",
     "SSLClient",
     "SSLServer",
     "Server",

@@ -14,7 +14,7 @@ from typing import Any
 
 from reactor._arguments import checkCount
 from reactor._logger import getLogger
-from reactor.error import ReactorNotRunning
+from reactor.error import CannotListenError, ReactorNotRunning
 from reactor.loops.base import ReactorBase
 from reactor.service.fleet import START_TIMEOUT
 from reactor.service.hands import ProcessHands, Program
@@ -58,6 +58,10 @@ class Configuration:
         return Plan(self.program, self.workers, self.grace, self.watchdog)
 
 
+class ReloadRefused(Exception):
+    """Raised by `reconfigure`, with the reason as its text: the log has it in one line, without a traceback."""
+
+
 class Supervisor:
     """Runs `workers` processes of a program, each with its own sockets, and replaces those that end.
 
@@ -68,7 +72,7 @@ class Supervisor:
     - `environment`: that of the workers; None means this process's. See Program.
     - `admin`: a Program that gets the status each second (Worker.onStatus). It is replaced like a worker.
     - `reconfigure`: called at SIGHUP with the present Configuration. It returns the new one, or raises an exception,
-      with which the old one stays. None: a reload is for fresh code.
+      with which the old one stays (ReloadRefused, for example). None: a reload is for fresh code.
     - `identity`: the user to become when all ports are open.
     - `totals`: sums the snapshots of the workers; an object like summing.Totals.
     - `startTimeout`: seconds in which a worker must be ready.
@@ -199,7 +203,8 @@ class Supervisor:
                 raise TypeError(f"reconfigure has returned no Configuration, but {found!r}")
             self._openPlaces(found)
         except (Exception, SystemExit) as error:  # a parser of arguments ends the process for a wrong one
-            self._reloadFailed(str(error) or type(error).__name__, error)
+            isPlain = isinstance(error, ReloadRefused | CannotListenError | SystemExit)
+            self._reloadFailed(str(error) or type(error).__name__, None if isPlain else error)
             return
         self._next = found
         log.info("reloading: %d new workers start", found.workers)

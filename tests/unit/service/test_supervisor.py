@@ -148,6 +148,7 @@ def test_aReloadThatFailsChangesNothing(tmp_path: pathlib.Path) -> None:
             server.until(why)
             assert answered(standing) == before
             waitUntil(lambda: server.workers() == workers)
+        assert server.log().count("Traceback") == 1  # of the ValueError: the others are no faults of a program
         assert server.log().count("the reload has failed, the old workers stay") == len(failures)
         assert {server.ask()[0] for _ in range(40)} == set(workers)  # no client waits at a socket that nobody has
         server.settings = good
