@@ -14,6 +14,7 @@ from reactor.service.admin.sources import LocalSource, RemoteSource
 from reactor.service.reuse import Place
 from reactor.service.worker import Worker
 from reactor.serving.errors import CommandError
+from reactor.serving.logs import reopen
 from reactor.serving.options import version
 from reactor.serving.places import SocketEndpoint, cannotListen, literalAddress
 from reactor.serving.plan import Plan
@@ -65,6 +66,7 @@ def serveAdmin(reactor: ReactorBase, worker: Worker) -> int:
     for sock in worker.sockets[SOCKET]:
         _listening(SocketEndpoint(reactor, sock), source, ports)
     worker.onStatus(feed)
+    worker.onReopen(reopen)
     worker.onDrain(lambda grace: [port.stopListening() for port in ports])
     worker.ready()
     reactor.run()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from reactor.endpoints.strings import serverArguments
+from reactor.service.privileges import PrivilegeError, identityOf
 from reactor.serving.apps import BUILT_IN, LINE_OPTIONS, checkHandlerName, splitName
 from reactor.serving.collecting.places import datagramPlace
 from reactor.serving.collecting.settings import OPTIONS, CollectSettings, checkSettings
@@ -46,6 +47,7 @@ def _ofProcess(process: Source, places: list[Source]) -> Iterator[Mistake]:
     for key in OF_WORKERS:
         if key in process and not hasWorkers:
             yield Mistake(process[key].place, "this needs workers: the supervisor does it")
+    yield from _ofIdentity(process)
     if "loop" in process and process["loop"].value == "uvloop" and _isMissing("uvloop"):
         yield Mistake(process["loop"].place, missingText("uvloop"))
     if "reload" in process and process["reload"].value and _isMissing("watchfiles"):
@@ -59,6 +61,17 @@ def _ofProcess(process: Source, places: list[Source]) -> Iterator[Mistake]:
         if any(each.partition(":")[0] == "stdio" for each in _endpointsOf(place)):
             text = "stdio: is one connection of one process, which workers cannot share"
             yield Mistake(place["endpoint"].place, text)
+
+
+def _ofIdentity(process: Source) -> Iterator[Mistake]:
+    """Find a user or a group that is not there."""
+    names = [process[key].value if key in process else None for key in ("user", "group")]
+    if any(name is not None for name in names):
+        try:
+            identityOf(*names)
+        except PrivilegeError as error:
+            given = process["user"] if "user" in process and "no group " not in str(error) else process["group"]
+            yield Mistake(given.place, str(error))
 
 
 def missingText(extra: str) -> str:

@@ -218,9 +218,10 @@ def literalAddress(host: str) -> str:
 def cannotListen(error: BaseException) -> CommandError:
     """Return the error in one line for an endpoint that cannot listen."""
     if isinstance(error, CannotListenError):
-        isPath = error.interface == "unix"
-        # A supervisor's error has a port that may be text, for example of a path.
-        place = escaped(str(error.port)) if isPath else where(error.interface or "0.0.0.0", int(error.port))
+        host = error.interface or "0.0.0.0"
+        place = escaped(str(error.port)) if host == "unix" else where(host, int(error.port))
+        if host.startswith("descriptor "):
+            place = host  # of a supervisor's inherited socket
         return CommandError(f"cannot listen on {place}: {reasonOf(error.socketError)}")
     if isinstance(error, ConnectionDone):
         return CommandError(str(error))

@@ -524,7 +524,7 @@ def outsideSettings() -> Iterator[Setting]:
     return (setting for setting in SETTINGS if setting.outside)
 
 
-def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     """Return the name of `known` that is most like `name`, None if none is."""
     found = difflib.get_close_matches(name, list(known), 1, cutoff)
     return found[0] if found else None

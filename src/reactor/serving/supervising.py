@@ -16,12 +16,13 @@ from reactor.service.hands import Program
 from reactor.service.privileges import Identity, PrivilegeError, identityOf
 from reactor.service.reuse import Place
 from reactor.service.summing import Totals
-from reactor.service.supervisor import Configuration, Supervisor
+from reactor.service.supervisor import Configuration, ReloadRefused, Supervisor
 from reactor.serving.adminpages import SOCKET, placeOf
 from reactor.serving.announce import Served, announce
 from reactor.serving.apps import hintOf
 from reactor.serving.config import planOf
 from reactor.serving.errors import USAGE, CommandError
+from reactor.serving.logs import reopen as reopenLog
 from reactor.serving.options import version
 from reactor.serving.places import cannotListen, spotsOf
 from reactor.serving.plan import Plan
@@ -41,12 +42,11 @@ class Supervising:
         self._options = options
         self._arguments = arguments
         self._reactor = reactor
-        self._places = placesOf(plan)
         self.totals = Totals(version(), plan.config)
-        self.supervisor = Supervisor(
+        self.supervisor = _Supervisor(
             reactor,
             arguments,
-            self._places,
+            placesOf(plan),
             workers=workersOf(plan),
             grace=plan.grace,
             watchdog=plan.watchdog,
@@ -92,13 +92,25 @@ class Supervising:
         return None if plan.admin is None else Program(self._arguments, {SOCKET: placeOf(plan.admin)})
 
     def _reconfigure(self, _before: Configuration) -> Configuration:
-        """Read the configuration again. CommandError if there is a mistake in it."""
-        plan = planOf(vars(self._options), os.environ)
-        if plan.workers is None:
-            raise CommandError("the configuration has no workers any more: that needs a restart")
-        self._plan, self._places = plan, placesOf(plan)
-        program = Program(self._arguments, self._places)
-        return Configuration(program, workersOf(plan), plan.grace, plan.watchdog, self._adminOf(plan))
+        """Read the configuration again. ReloadRefused if there is a mistake in it."""
+        try:
+            plan = planOf(vars(self._options), os.environ)
+            if plan.workers is None:
+                raise CommandError("the configuration has no workers any more: that needs a restart")
+            program = Program(self._arguments, placesOf(plan))
+            admin = self._adminOf(plan)
+        except CommandError as error:
+            raise ReloadRefused(str(error)) from None
+        return Configuration(program, workersOf(plan), plan.grace, plan.watchdog, admin)
+
+
+class _Supervisor(Supervisor):
+    """A supervisor that opens its own log anew, too."""
+
+    def reopen(self) -> None:
+        """See Supervisor."""
+        reopenLog()
+        super().reopen()
 
 
 def addressFrom(name: Any) -> Any:

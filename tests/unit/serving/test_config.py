@@ -28,6 +28,8 @@ TEXTS = {
     "listen": ["tcp:1", "tcp:2", "unix:/run/x", "tcp6:4"],
     "delimiter": ["crlf", "lf", "nul", "0d"],
     "workers": ["auto", "2", "3", "4"],
+    "user": ["root", "0", "daemon", "nobody"],
+    "group": ["0", "1", "2", "3"],
     "allow": ["10.0.0.0/8", "2001:db8::/32", "192.0.2.7/32", "0.0.0.0/0"],
     "admin": ["127.0.0.1:7070", "[::1]:1", "unix:/run/admin", "h:2"],
     "rotate-size": ["1", "64K", "10M", "2G"],
@@ -364,6 +366,8 @@ TABLE_BEGINS = '[[listen]]\nendpoint = "tcp:1"\n'
             ["F.toml: listen[0].proxy-before-tls (line 3): this needs proxy, the networks of the balancers"],
         ),
         ("watchdog = 3", ["F.toml: watchdog (line 1): this needs workers: the supervisor does it"]),
+        ("user = 'nosuchuser'", ["F.toml: user (line 1): there is no user 'nosuchuser'"]),
+        ("user = 'root'\ngroup = 'nosuchgroup'", ["F.toml: group (line 2): there is no group 'nosuchgroup'"]),
         (
             "workers = 2\nlisten = ['stdio:']",
             ["F.toml: listen (line 2): stdio: is one connection of one process, which workers cannot share"],

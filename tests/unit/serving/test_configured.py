@@ -64,12 +64,23 @@ def freePorts(count: int) -> list[int]:
 class Server:
     """A running `serve` in a directory with the module `own`, and its log in the file `log`."""
 
-    def __init__(self, directory: pathlib.Path, *arguments: str, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        before: str = "",
+    ) -> None:
+        """`before` is Python code that the process runs first; then it becomes the command."""
         self.directory = directory
+        command = ["-m", "reactor", "serve"]
+        if before:
+            become = "os.execv(sys.executable, [sys.executable, '-m', 'reactor', 'serve', *sys.argv[1:]])"
+            command = ["-c", f"{before}; {become}"]
         (directory / "own.py").write_text(OWN)
         self._log = open(directory / "log", "wb")  # noqa: SIM115  closed by end()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "reactor", "serve", *arguments],
+            [sys.executable, *command, *arguments],
             stderr=self._log,
             cwd=directory,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(environ or {})},
@@ -128,9 +139,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(directory: pathlib.Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Iterator[Server]:
+def serving(
+    directory: pathlib.Path, *arguments: str, environ: Mapping[str, str] | None = None, before: str = ""
+) -> Iterator[Server]:
     """Run `serve`. At the end it gets SIGTERM, and must exit with 0."""
-    server = Server(directory, *arguments, environ=environ)
+    server = Server(directory, *arguments, environ=environ, before=before)
     try:
         yield server
         assert server.end() == 0, server.log
@@ -259,6 +272,7 @@ def test_workersReloadTheConfiguration(tmp_path: pathlib.Path) -> None:
         write(tmp_path, f"{text}arguments = {{ text = 'new' }}\nmax-lien = 1\n")
         server.process.send_signal(signal.SIGHUP)
         server.says("listen[0].max-lien (line 7): no such key; the nearest is max-line")
+        assert "Traceback" not in server.log
         write(tmp_path, f"{text}arguments = {{ txt = 'new' }}\n")
         server.process.send_signal(signal.SIGHUP)
         server.says("own:makeFactory failed: TypeError")
@@ -273,6 +287,26 @@ def test_workersReloadTheConfiguration(tmp_path: pathlib.Path) -> None:
         server.until(lambda: server.children().isdisjoint(before) and len(server.children()) == 3)
         status = json.loads(server.get(admin, "/status.json")[1])
         assert (status["reloads"], status["reloadFailures"], status["configuration"]) == (1, 2, config)
+
+
+def test_USR1ReachesEveryProcess(tmp_path: pathlib.Path) -> None:
+    """The supervisor, the workers and the admin process write to the new log."""
+    port, admin = freePorts(2)
+    arguments = ["--workers", "1", "--port", str(port), "--admin", f"127.0.0.1:{admin}", "--log-file", "messages"]
+    with serving(tmp_path, *arguments) as server:
+        server.says("try: ")
+        server.connect(admin).close()
+        server.until(lambda: server.get(admin, "/readyz")[0] == 200)
+        (tmp_path / "messages").rename(tmp_path / "old")
+        server.process.send_signal(signal.SIGUSR1)
+
+        def hasOld(pid: int) -> bool:
+            descriptors = pathlib.Path(f"/proc/{pid}/fd")
+            return any(os.readlink(each) == str(tmp_path / "old") for each in descriptors.iterdir())
+
+        processes = [server.process.pid, *server.children()]
+        assert len(processes) == 3
+        server.until(lambda: not any(map(hasOld, processes)))
 
 
 @pytest.mark.parametrize("loop", ["epoll", "asyncio", "uvloop"])
@@ -327,3 +361,19 @@ def test_reloadOnChange(tmp_path: pathlib.Path) -> None:
         (tmp_path / "own.py").write_text(OWN.replace('text="nothing"', 'text="changed"'))
         server.until(lambda: server.ask(port, b"x")["text"] == "changed 0")
         assert "a reload, as these files have changed: own.py" in server.log
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_socketsOfSystemd(workers: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+    """A socket that was opened by a manager is served, in one process and by workers."""
+    (port,) = freePorts(1)
+    before = (
+        "import os, socket, sys; "
+        f"opened = socket.create_server(('127.0.0.1', {port})); "
+        "os.dup2(opened.fileno(), 3); os.set_inheritable(3, True); "
+        "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='lines')"
+    )
+    listen = ("--listen", "systemd:domain=INET:name=lines")
+    with serving(tmp_path, "own:Teller", *listen, *workers, before=before) as server:
+        server.says(f"127.0.0.1:{port}")
+        assert server.ask(port, b"x")["line"] == "x"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
 import ipaddress
 import pathlib
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from reactor.error import CannotListenError
 from reactor.loops.epoll import EpollReactor
 from reactor.protocol import Factory, Protocol
 from reactor.service.limits import Keepalive
@@ -22,7 +24,7 @@ from reactor.serving import apps, reloading, running, serve, supervising, values
 from reactor.serving.errors import USAGE, CommandError
 from reactor.serving.limits import limitsOf
 from reactor.serving.options import makeParser
-from reactor.serving.places import spotsOf
+from reactor.serving.places import cannotListen, spotsOf
 from reactor.serving.plan import ListenPlan, Plan
 from reactor.serving.tls import contextFactory
 from tests.support.tlsworlds import certificatePath
@@ -238,6 +240,11 @@ def test_placesThatWorkersCannotHave(endpoint: str, told: str) -> None:
         supervising.placesOf(Plan((ListenPlan(endpoints=(endpoint,)),), workers=2))
     assert str(caught.value).startswith(told)
     assert caught.value.code == USAGE
+
+
+def test_anInheritedSocketThatIsNone() -> None:
+    error = CannotListenError("descriptor 3", 0, OSError(errno.ENOTSOCK, "no socket"))
+    assert str(cannotListen(error)) == "cannot listen on descriptor 3: no socket"
 
 
 def test_numbersOfWorkers() -> None:
