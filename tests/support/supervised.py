@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from reactor.endpoints import AdoptedStreamServerEndpoint
 from reactor.linereceiver import LineOnlyReceiver
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.base import ReactorBase
@@ -50,11 +49,9 @@ class Answering(LineOnlyReceiver):
     delimiter = b"\n"
     worker: Worker
     reactor: ReactorBase
-    served = 0
 
     def lineReceived(self, line: bytes) -> None:
         """Answer."""
-        Answering.served += 1
         worker = self.worker
         self.sendLine(b"%d %d %s" % (worker.pid, worker.generation, line))
         if line == b"stall":
@@ -91,24 +88,26 @@ def work(reactor: ReactorBase, worker: Worker, settings: Settings) -> None:
         os._exit(5)
     if settings.get("hangs"):
         stallForEver()
-    factory = Factory.forProtocol(type("Bound", (Answering,), {"worker": worker, "reactor": reactor}))
     server = Server(reactor)
-    listener = server.makeListener(factory, name="echo")
+    factory = Factory.forProtocol(type("Bound", (Answering,), {"worker": worker, "reactor": reactor}))
+    factory.noisy = False
 
     def accept(name: str, sock: socket.socket) -> None:
         if sock.type == socket.SOCK_DGRAM:
             with sock:
                 reactor.adoptDatagramPort(sock.fileno(), sock.family, AnsweringDatagrams())
         else:
-            listener.listen(AdoptedStreamServerEndpoint(reactor, sock.detach(), sock.family))
+            known = server.listeners.get(name)
+            with sock:
+                (known or server.makeListener(factory, name=name)).adopt(sock)
 
     for name, sockets in worker.sockets.items():
         for sock in sockets:
             accept(name, sock)
     worker.onTake(accept)
-    worker.onDrain(lambda grace: server.drain(grace, worker.sendFin))
+    worker.onDrain(server.drain)
     worker.onReopen(lambda: logging.getLogger("test").warning("reopened by %d", worker.pid))
-    worker.reports(lambda: {"listeners": {"echo": {"linesIn": Answering.served}}})
+    worker.reports(server.stats)
     worker.limitLife(settings.get("maxLines"), settings.get("maxLifetime"))
 
 

@@ -19,10 +19,10 @@ from reactor.loops.base import ReactorBase
 from reactor.service.fleet import START_TIMEOUT
 from reactor.service.hands import ProcessHands, Program
 from reactor.service.members import Member, Plan
-from reactor.service.newest import Newest
 from reactor.service.notify import Notifier
 from reactor.service.privileges import Identity
 from reactor.service.reuse import Groups, Place
+from reactor.service.summing import Totals
 from reactor.task import LoopingCall
 
 log = getLogger("reactor.service")
@@ -74,8 +74,10 @@ class Supervisor:
     - `reconfigure`: called at SIGHUP with the present Configuration. It returns the new one, or raises an exception,
       with which the old one stays (ReloadRefused, for example). None: a reload is for fresh code.
     - `identity`: the user to become when all ports are open.
-    - `totals`: sums the snapshots of the workers; an object like summing.Totals.
+    - `totals`: the Totals that sum the snapshots of the workers; None: new ones.
     - `startTimeout`: seconds in which a worker must be ready.
+    - `sendFin`: whether workers are to end their half of each connection when a drain begins (Worker.sendFin). It is
+      for applications that only receive: those that answer would owe answers.
 
     TERM and INT drain, and a second one of them ends at once. HUP reloads, USR1 has files reopened, TTIN and TTOU add
     and remove a worker. `restarts`, `reloads` and `reloadFailures` count. TypeError or ValueError for arguments that
@@ -96,14 +98,14 @@ class Supervisor:
         reconfigure: Callable[[Configuration], Configuration] | None = None,
         identity: Identity | None = None,
         notifier: Notifier | None = None,
-        totals: Any = None,
+        totals: Totals | None = None,
         startTimeout: float = START_TIMEOUT,
-        sendFin: bool = True,
+        sendFin: bool = False,
     ) -> None:
         program = Program(arguments, sockets, environment)
         self.configuration = Configuration(program, workers, grace, watchdog, admin)
         self.restarts = self.reloads = self.reloadFailures = 0
-        self.totals = Newest() if totals is None else totals
+        self.totals = Totals() if totals is None else totals
         self._next = self.configuration
         self._reactor = reactor
         self._reconfigure = reconfigure
@@ -226,10 +228,9 @@ class Supervisor:
 
     def status(self) -> dict[str, Any]:
         """Return the status of the whole server, as the admin process gets it."""
-        status: dict[str, Any] = self.totals.status(
+        return self.totals.status(
             state=self._state, restarts=self.restarts, reloads=self.reloads, reloadFailures=self.reloadFailures
         )
-        return status
 
     # As members.Watcher.
 

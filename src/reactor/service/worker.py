@@ -71,7 +71,7 @@ class Worker:
         self.generation = int(environ.get(GENERATION, 0))
         self.pid = os.getpid()
         self.isDraining = False
-        self.sendFin = True
+        self.sendFin = False
         self.sockets: dict[str, list[socket.socket]] = {}
         self._reactor = reactor
         self._grace = float(environ.get(GRACE, OWN_GRACE))
@@ -208,7 +208,7 @@ class Worker:
     def _heard(self, message: dict[str, Any]) -> None:
         order = message.get("order")
         if order == "drain":
-            self.sendFin = self.sendFin if self.isDraining else bool(message.get("sendFin", True))
+            self.sendFin = self.sendFin if self.isDraining else bool(message.get("sendFin"))
             self._drain(float(message.get("grace", self._grace)))
         elif order == "now":
             self._leave()

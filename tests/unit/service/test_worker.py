@@ -250,14 +250,14 @@ def test_drainWaitsForTheProgram(make: Callable[..., Supervised]) -> None:
     server.worker.onDrain(drain)
     server.worker.onDrain(lambda grace: None)
     server.worker.ready()
-    server.order(order="drain", grace=9, sendFin=False)
+    server.order(order="drain", grace=9, sendFin=True)
     server.order(order="drain", grace=1)  # it has begun already
 
     def end() -> bool:
         if not graces:
             return False
         assert server.worker.isDraining
-        assert not server.worker.sendFin
+        assert server.worker.sendFin
         assert server.worker.sockets == {}
         server.reactor.callLater(0, waits.callback, None)
         return True
