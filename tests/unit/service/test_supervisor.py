@@ -115,7 +115,7 @@ def test_aReloadIsForFreshCode(tmp_path: pathlib.Path) -> None:
             server.signal(signal.SIGHUP)
             server.until("reloaded: 1 worker ready")
             assert atEnd(standing)
-        assert server.ask()[1] == 1
+        waitUntil(lambda: server.ask()[1] == 1)
         with socket.create_connection((LOOPBACK, port), DEADLINE) as peer:
             assert environmentOf(peer)["SETTING"] == "fresh"
         waitUntil(lambda: all(map(isGone, first)))
@@ -155,7 +155,7 @@ def test_aReloadThatFailsChangesNothing(tmp_path: pathlib.Path) -> None:
         server.configure()
         server.signal(signal.SIGHUP)
         server.until("reloaded: 2 workers ready")
-        assert server.ask()[1] > 0
+        waitUntil(lambda: server.ask()[1] > 0)
 
 
 def test_aReloadWaitsForNobodyForEver(tmp_path: pathlib.Path) -> None:
