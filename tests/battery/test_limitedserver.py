@@ -152,6 +152,7 @@ def test_theNumberIsExact(limited: Callable[..., Limited]) -> None:
     """Of so many connections at once, just the allowed are served. The newest are refused, with a text."""
     allowed, more = size(100, 2000), size(30, 500)
     server = limited(maxConnections=allowed, refusal="full\n")
+    server.stats()  # its answer shows that the connection for it is open
     before = server.files()
     peers = [server.dial() for _ in range(allowed + more)]
     for peer in peers[allowed:]:
@@ -180,6 +181,7 @@ def test_ofOneAddressToo(limited: Callable[..., Limited]) -> None:
     assert server.stats()["refused"] == {"max-per-address": 3}
 
 
+@pytest.mark.timing
 def test_slowAndSilent(limited: Callable[..., Limited]) -> None:
     """Clients that send a byte now and then, and none: evicted in time. Those that complete lines stay."""
     count, deadline = size(200, 5000), size(1.5, 5.0)
@@ -201,6 +203,7 @@ def test_slowAndSilent(limited: Callable[..., Limited]) -> None:
     assert p99(took) <= P99
 
 
+@pytest.mark.timing
 def test_linesWithoutAnEnd(limited: Callable[..., Limited]) -> None:
     """Clients whose line never ends are closed; clients that stop a byte short of the limit have maxPending in all."""
     count, most = size(400, 10_000), size(4 << 20, 100 << 20)
@@ -224,6 +227,7 @@ def test_linesWithoutAnEnd(limited: Callable[..., Limited]) -> None:
     assert p99(took) <= P99
 
 
+@pytest.mark.timing
 def test_stuckSubscribers(limited: Callable[..., Limited]) -> None:
     """Of many subscribers some read nothing: they are dropped at their bound, and the others get every line in time."""
     count, stuck, lines = size(100, 990), size(3, 10), size(400, 4000)
@@ -250,6 +254,7 @@ def test_stuckSubscribers(limited: Callable[..., Limited]) -> None:
     assert p99(took) <= (0.05 if FULL else 0.3)  # for all of them together
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("spins", [False, True])
 def test_oneFloods(limited: Callable[..., Limited], spins: bool) -> None:
     """One client sends short lines as fast as it can, or a callback calls itself for ever. The others are answered."""
@@ -280,6 +285,7 @@ def test_oneFloods(limited: Callable[..., Limited], spins: bool) -> None:
     assert p99(took) <= P99 * 2
 
 
+@pytest.mark.timing
 def test_aFloodHasARate(limited: Callable[..., Limited]) -> None:
     """The same with a rate: the flooder is read at that, and loses nothing."""
     server = limited(lineRate=1000.0, burst=0.1)
@@ -296,6 +302,7 @@ def test_aFloodHasARate(limited: Callable[..., Limited]) -> None:
     assert found["linesIn"] < server.sent // 2
 
 
+@pytest.mark.timing
 def test_manyConnections(limited: Callable[..., Limited]) -> None:
     """Each sends a line a second, and gets each back. Idle, a connection costs little memory and no time."""
     count, seconds = size(2000, 10_000), size(3, 60)
