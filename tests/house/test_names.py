@@ -38,6 +38,7 @@ import twisted.internet.udp
 import twisted.internet.unix
 import twisted.internet.utils
 import twisted.protocols.basic
+import twisted.protocols.haproxy
 import twisted.protocols.loopback
 import twisted.protocols.policies
 import twisted.protocols.tls
@@ -111,6 +112,7 @@ MODEL: tuple[tuple[str, Any, str], ...] = (
         UNIXServerEndpoint clientFromString connectProtocol quoteStringArgument serverFromString wrapClientTLS
         wrapServerTLS""",
     ),
+    ("haproxy", twisted.protocols.haproxy, "proxyEndpoint"),
     ("linereceiver", twisted.protocols.basic, "LineReceiver LineOnlyReceiver"),
     (
         "stringreceivers",
@@ -175,6 +177,7 @@ WHOLE: tuple[tuple[Any, str], ...] = (
     (twisted.internet.task, "task"),
     (twisted.internet.threads, "threads"),
     (twisted.internet.endpoints, "endpoints"),
+    (twisted.protocols.haproxy, "haproxy"),
     (twisted.protocols.basic, ""),
     (twisted.internet.utils, "utils"),
     (twisted.protocols.policies, "policies"),
