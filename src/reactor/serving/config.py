@@ -13,7 +13,8 @@ from typing import Any
 from reactor.serving import checks
 from reactor.serving.errors import USAGE, CommandError
 from reactor.serving.plan import ListenPlan, Plan
-from reactor.serving.settings import CHOICE, LISTEN, PROCESS, SETTINGS, camelCase
+from reactor.serving.setting import LISTEN, PROCESS, camelCase
+from reactor.serving.settings import CHOICE, SETTINGS
 from reactor.serving.sources import (
     FileSource,
     Given,

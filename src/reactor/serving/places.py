@@ -24,7 +24,7 @@ from reactor.serving.collecting.datagrams import DatagramCollector
 from reactor.serving.collecting.places import LARGEST_UDP, DatagramPlace, datagramPlace, listenForDatagrams
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.plan import ListenPlan
-from reactor.serving.settings import HOST, PORT
+from reactor.serving.setting import HOST, PORT
 from reactor.serving.standard import demand
 from reactor.serving.tls import contextFactory
 from reactor.serving.values import where

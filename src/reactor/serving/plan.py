@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reactor.serving.settings import GRACE
+from reactor.serving.setting import GRACE
 from reactor.serving.values import AUTO, Delimiter
 
 

@@ -31,7 +31,7 @@ from reactor.serving.logs import reopen as reopenLog
 from reactor.serving.places import Spot, cannotListen, datagramPort, endpointOf, spotsOf
 from reactor.serving.plan import ListenPlan, Plan
 from reactor.serving.servicefile import changeUser, findService
-from reactor.serving.settings import camelCase
+from reactor.serving.setting import camelCase
 from reactor.task import LoopingCall
 
 log = getLogger("reactor.serving")

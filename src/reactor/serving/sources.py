@@ -13,16 +13,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from reactor._logger import escaped
 from reactor.serving.errors import reasonOf
-from reactor.serving.settings import (
-    BY_KEY,
-    PLACE,
-    TABLE_KEYS,
-    TOP_KEYS,
-    VARIABLE,
-    Setting,
-    nearest,
-    outsideSettings,
-)
+from reactor.serving.setting import PLACE, VARIABLE, Setting
+from reactor.serving.settings import BY_KEY, TABLE_KEYS, TOP_KEYS, nearest, outsideSettings
 from reactor.serving.values import TEXT, WrongValue, described
 
 # Variables between a supervisor and its workers, which are no options.

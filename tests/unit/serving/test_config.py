@@ -18,7 +18,8 @@ from reactor.serving import config, sources
 from reactor.serving.errors import USAGE, CommandError
 from reactor.serving.options import makeParser
 from reactor.serving.plan import ListenPlan, Plan
-from reactor.serving.settings import BY_KEY, CHOICE, LISTEN, PLACE, PROCESS, SETTINGS, Setting
+from reactor.serving.setting import LISTEN, PLACE, PROCESS, Setting
+from reactor.serving.settings import BY_KEY, CHOICE, SETTINGS
 from reactor.serving.values import FLAG, NUMBER, TABLE, WHOLE, Delimiter
 from tests.support.tlsworlds import certificatePath
 
