@@ -355,3 +355,36 @@ def test_aLogFileOfTheCommand(tmp_path: pathlib.Path) -> None:
 
 def test_theFormatterForJSONIsAFormatter() -> None:
     assert isinstance(formatterOf("json"), JSONFormatter)
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "1")])
+def test_connectionsOfTheCommand(options: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+    """A line for each, from whichever process; with workers, USR1 reaches the log of each process."""
+    path = tmp_path / "log"
+    arguments = (*options, "--log-connections", "--log-file", str(path), "--log-format", "json")
+    with serving("echo", *arguments) as served:
+        peers = []
+        for _ in range(2):
+            with served.connect() as client:
+                peers.append("{}:{}".format(*client.getsockname()))
+                client.sendall(b"one\ntwo\n")
+                client.shutdown(socket.SHUT_WR)
+                assert readAll(client) == b"one\ntwo\n"
+        until(lambda: path.read_bytes().count(b"\n") == 2)
+        os.rename(path, tmp_path / "old")
+        served.process.send_signal(signal.SIGUSR1)
+        until(path.exists)
+        with served.connect() as client:
+            client.sendall(b"x")
+        until(lambda: b"reactor.connections" in path.read_bytes())
+    found = [json.loads(line) for line in (tmp_path / "old").read_text().splitlines()]
+    assert [each["peer"] for each in found] == peers
+    for each in found:
+        assert (each["listener"], each["why"], each["lines"], each["bytes-in"], each["bytes-out"]) == (
+            "echo",
+            "done",
+            2,
+            8,
+            8,
+        )
+        assert 0 <= each["seconds"] < DEADLINE
