@@ -109,6 +109,11 @@ class Plan:
     logConnections: bool | None = None
     config: str | None = None
 
+    @property
+    def onlyReceives(self) -> bool:
+        """Whether no application answers, so that clients may hear at once that the server ends."""
+        return bool(self.listeners) and all(each.app == "collect" for each in self.listeners)
+
     def summary(self) -> list[str]:
         """Return lines that tell what would be served."""
         kind = "one process" if self.workers is None else f"{self.workers} workers"

@@ -251,7 +251,7 @@ class Serving:
 
     def _drainAll(self, grace: float) -> Deferred[Any]:
         """End the connections, the services and the outputs."""
-        sendFin = self._worker is not None and self._worker.sendFin
+        sendFin = self._plan.onlyReceives if self._worker is None else self._worker.sendFin
         waiting: list[Deferred[Any]] = [maybeDeferred(self.drain, grace, sendFin)]
         waiting += [runner.stop(grace) for runner in self._runners]
         return gatherResults(waiting, consumeErrors=True).addBoth(self._outputsTaken)

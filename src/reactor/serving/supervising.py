@@ -54,6 +54,7 @@ class Supervising:
             reconfigure=self._reconfigure,
             identity=_identityOf(plan),
             totals=self.totals,
+            sendFin=plan.onlyReceives,
         )
 
     def run(self) -> int:

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import ssl
@@ -377,3 +378,24 @@ def test_socketsOfSystemd(workers: tuple[str, ...], tmp_path: pathlib.Path) -> N
     with serving(tmp_path, "own:Teller", *listen, *workers, before=before) as server:
         server.says(f"127.0.0.1:{port}")
         assert server.ask(port, b"x")["line"] == "x"
+
+
+@pytest.mark.parametrize("workers", [(), ("--workers", "1")])
+def test_sendersThatHeedTheEndLoseNothing(workers: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+    """A server that only collects ends its half when its end begins. A sender that stops then has lost no line."""
+    (port,) = freePorts(1)
+    with serving(tmp_path, "collect", "--output", "lines", "--port", str(port), *workers) as server:
+        server.says("try: ")
+        with server.connect(port) as client:
+            server.until((tmp_path / "lines").exists)  # a worker that has not begun yet has not let the client in
+            count = 0
+            while not select.select([client], [], [], 0.002)[0]:
+                client.sendall(b"%d\n" % count)
+                count += 1
+                if count == 50:
+                    server.process.send_signal(signal.SIGTERM)
+                assert count < DEADLINE * 500
+            assert client.recv(1) == b""
+        assert server.process.wait(DEADLINE) == 0
+    assert count >= 50
+    assert (tmp_path / "lines").read_bytes().split() == [b"%d" % number for number in range(count)]

@@ -247,6 +247,12 @@ def test_anInheritedSocketThatIsNone() -> None:
     assert str(cannotListen(error)) == "cannot listen on descriptor 3: no socket"
 
 
+def test_serversThatOnlyReceive() -> None:
+    collecting = ListenPlan(app="collect", output="x")
+    assert Plan((collecting, collecting)).onlyReceives
+    assert not Plan((collecting, ListenPlan())).onlyReceives
+
+
 def test_numbersOfWorkers() -> None:
     assert supervising.workersOf(Plan(workers=3)) == 3
     assert supervising.workersOf(Plan(workers="auto")) == running.coresOf() >= 1
