@@ -19,7 +19,7 @@ from reactor._arguments import checkCount, checkFactory, checkSeconds
 from reactor._beside import refused
 from reactor._closing import closeFor, goesOn
 from reactor._logger import getLogger
-from reactor.error import ConnectionUnwanted
+from reactor.error import ConnectionAborted, ConnectionUnwanted
 from reactor.failure import Failure
 from reactor.haproxy.header import InvalidProxyHeader, ProxyHeader
 from reactor.haproxy.parser import MAX_V2, HeaderParser
@@ -27,7 +27,7 @@ from reactor.haproxy.trust import LOCAL, TrustedNetworks
 from reactor.interfaces import IDelayedCall, IProtocolFactory
 from reactor.policies.wrapping import ProtocolWrapper
 from reactor.protocol import Protocol, connectionDone
-from reactor.transports.handover import handOver, lowestOf, standFor
+from reactor.transports.handover import baseOf, handOver, lowestOf, standFor
 
 log = getLogger("reactor.haproxy")
 
@@ -37,6 +37,10 @@ UNTRUSTED = "untrusted"
 INVALID = "invalid"
 TIMEOUT = "timeout"
 UNFINISHED = "unfinished"
+
+
+class ProxyRefused(ConnectionAborted):
+    """This side has reset the connection: its peer is not trusted, or has sent no good header of the PROXY protocol."""
 
 
 class HAProxyWrappingFactory:
@@ -115,7 +119,7 @@ class _Refusal(Protocol):
     """Resets its connection."""
 
     def connectionMade(self) -> None:
-        reset(self.transport)
+        reset(self.transport, UNTRUSTED)
 
 
 class HAProxyProtocolWrapper(ProtocolWrapper):
@@ -205,7 +209,7 @@ class HeaderReader(Protocol):
     def _refuse(self, reason: str, why: object) -> None:
         self.factory.count(reason, self._addr, why)
         self._endWaiting()
-        reset(self.transport)
+        reset(self.transport, reason)
 
     def _endWaiting(self) -> None:
         self._parser = None
@@ -227,6 +231,10 @@ class _NoRegister:
 _Unregistered = _NoRegister()
 
 
-def reset(transport: Any) -> None:
-    """Reset the connection of `transport`, or close it if the transport has no such method."""
+def reset(transport: Any, why: str) -> None:
+    """Reset the connection of `transport`, because of `why`, or close it if the transport has no such method."""
+    base: Any = baseOf(transport)
+    if base is not None:
+        base._abort(ProxyRefused(why))
+        return
     getattr(transport, "abortConnection", transport.loseConnection)()

@@ -16,6 +16,7 @@ from reactor.error import (
     PendingLimitExceeded,
     SSLError,
 )
+from reactor.haproxy.receiving import ProxyRefused
 
 
 class ConnectionRecord(NamedTuple):
@@ -49,6 +50,7 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (PendingLimitExceeded, "max-pending"),
     (LineLengthExceeded, "overlong"),
     (OutputLimitExceeded, "output"),
+    (ProxyRefused, "proxy"),
     (ConnectionAborted, "aborted"),
     (ConnectionDone, "done"),
     (ConnectionLost, "lost"),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from reactor.address import IPv4Address, IPv6Address, UNIXAddress
+from reactor.endpoints import TCP4ServerEndpoint
 from reactor.error import ConnectionUnwanted
 from reactor.haproxy import HAProxyWrappingFactory, encodeV1, encodeV2, proxyEndpoint
 from reactor.haproxy.header import ALPN, AUTHORITY
@@ -20,13 +21,14 @@ from reactor.linereceiver import LineReceiver
 from reactor.policies import LimitConnectionsByPeer, WrappingFactory
 from reactor.protocol import Protocol, ServerFactory
 from reactor.protocol.standins import StandIn, standBefore
+from reactor.service.server import Server
 from reactor.service.watch import handshaking
 from reactor.testing import StringTransport
 from reactor.transports.tcp import TCPConnection
 from reactor.transports.tls.connection import TLSConnection
 from reactor.transports.tlsports import TLSFactory
 from tests.support.tlsworlds import CLOSE_TIMEOUT, HOST, TRUST, serverOptions
-from tests.support.worlds import DEADLINE, LOOPS, UNIXWorld, World, dial, readAll
+from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, UNIXWorld, World, dial, readAll
 
 CLIENT, SERVER = IPv4Address("TCP", "192.0.2.1", 56324), IPv4Address("TCP", "198.51.100.7", 443)
 CLIENT6, SERVER6 = IPv6Address("TCP", "2001:db8::1", 1), IPv6Address("TCP", "2001:db8::2", 2)
@@ -739,3 +741,29 @@ class TestWrapping:
         assert HAProxyWrappingFactory(Kept(Named)).logPrefix() == "Kept (PROXY)"
         with pytest.raises(TypeError):
             HAProxyWrappingFactory(Named)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "data", "why"),
+    [
+        (["10.0.0.0/8"], TEXT, "proxy"),
+        (["127.0.0.1"], b"one\n", "proxy"),
+        (["127.0.0.1"], TEXT + b"one\n", "done"),
+    ],
+)
+def test_recordsOfAServer(tcp: World, trusted: list[str], data: bytes, why: str) -> None:
+    """The word for a connection without a good header is a word of its own; the peer of a good one is the client."""
+    server = Server(tcp.reactor)
+    records: list[Any] = []
+    server.onEnded = records.append
+    listeners: list[Any] = []
+    endpoint = proxyEndpoint(TCP4ServerEndpoint(tcp.reactor, 0, interface=LOOPBACK), trusted)
+    server.addListener(endpoint, Kept(), name="it").addCallback(listeners.append)
+    with sent(tcp, listeners[0].ports[0], data) as peer:
+        peer.settimeout(None)
+        if why == "done":
+            tcp.until(lambda: tcp.reactor.openTransports() and listeners[0].connections())
+            peer.shutdown(socket.SHUT_WR)
+        tcp.until(lambda: records)
+    assert records[0].why == why
+    assert (records[0].peer == CLIENT) == (why == "done")
