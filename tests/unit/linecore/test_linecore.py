@@ -265,6 +265,7 @@ def working() -> types.ModuleType:
         LineBuffer=Owner,
         Lines=Owner,
         OutputBuffer=Owner,
+        Tally=Owner,
         Disconnectable=Owner,
         announces=None,
         announcingFromTheStart=None,
