@@ -286,7 +286,13 @@ def test_workersReloadTheConfiguration(tmp_path: pathlib.Path) -> None:
             client.sendall(b"hi\n")
             assert client.recv(10) == b"hi\n"
         server.until(lambda: server.children().isdisjoint(before) and len(server.children()) == 3)
-        status = json.loads(server.get(admin, "/status.json")[1])
+        status: dict[str, Any] = {}
+
+        def isTold() -> bool:  # the supervisor tells the new admin process each second
+            status.update(json.loads(server.get(admin, "/status.json")[1]))
+            return status["configuration"] is not None and status["reloads"] > 0
+
+        server.until(isTold)
         assert (status["reloads"], status["reloadFailures"], status["configuration"]) == (1, 2, config)
 
 
