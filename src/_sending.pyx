@@ -76,6 +76,9 @@ cdef class Tally:
         if self.whole is not None:
             self.whole.requests += 1
 
+    def addLines(self, Py_ssize_t lines, Py_ssize_t pending=0):
+        tally_lines(self, lines, pending)
+
     def addOverlong(self):
         self.overlong += 1
         if self.whole is not None:

@@ -76,8 +76,9 @@ Transports alone use `OutputBuffer`, a base class that gathers what is written:
 `Tally` counts what a connection carries, as whole numbers: `bytesIn`, `bytesOut`, `lines`, `requests`, `overlong`, and
 `pending`, the bytes of lines that have not been delivered. A transport has one in `tally`, or None. It counts bytes if
 its `countsBytes` is true. `buffer.count(tally)` makes a LineBuffer the one that counts there. It does so once a read,
-in `finish(transport)`, so a line costs nothing. All of it counts for another one, too, if that is in `whole`.
-`leave()` takes `pending` from it, and ends that. Subclasses define what is called:
+in `finish(transport)`, so a line costs nothing. A protocol that finds its messages itself calls
+`addLines(lines, pending)` after a read, with what has been added to each. All of it counts for another one, too, if
+that is in `whole`. `leave()` takes `pending` from it, and ends that. Subclasses define what is called:
 
 - `_passedLimit()` of `whole`, when more than `maxPending` of that are pending.
 - `_passedRate()`, after a read behind which `lines` is above `linesMark`, or `bytesIn` above `bytesMark`.

@@ -85,6 +85,9 @@ class Tally:
         if self.whole is not None:
             self.whole.requests += 1
 
+    def addLines(self, lines: int, pending: int = 0) -> None:
+        tallyLines(self, lines, pending)
+
     def addOverlong(self) -> None:
         self.overlong += 1
         if self.whole is not None:

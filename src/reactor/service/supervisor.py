@@ -31,6 +31,7 @@ GRACE_TIME = 5.0
 ADMIN_GRACE = 1.0
 ADMIN_LEEWAY = 0.2  # seconds that the admin process stays beyond the grace of the workers
 STATUS_INTERVAL = 1.0
+SAME_REQUEST = 0.1  # seconds in which a second TERM or INT is the same request as the first
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Supervisor:
         self._admin: _Admin | None = None
         self._state = "starting"
         self._mustReload = False
+        self._askedAt: float | None = None
         self._error: str | None = None
         self._told = ""
         self._telling = LoopingCall(self._tell)
@@ -152,8 +154,8 @@ class Supervisor:
         """
         self.open()
         handlers: dict[int, Callable[[], None]] = {
-            signal.SIGTERM: self.stop,
-            signal.SIGINT: self.stop,
+            signal.SIGTERM: self._askedToEnd,
+            signal.SIGINT: self._askedToEnd,
             signal.SIGHUP: self.reload,
             signal.SIGUSR1: self.reopen,
             signal.SIGTTIN: self.moreWorkers,
@@ -185,6 +187,13 @@ class Supervisor:
         self._beginEnd()
         if self._admin is not None:
             self._reactor.callLater(grace + ADMIN_LEEWAY, self._admin.hands.fleet.hurry)
+
+    def _askedToEnd(self) -> None:
+        """A signal asks for the end. timeout(1) signals a process and then its group: that is one request."""
+        now = self._reactor.monotonic()
+        if self._askedAt is None or now - self._askedAt > SAME_REQUEST:
+            self._askedAt = now
+            self.stop()
 
     def reload(self) -> None:
         """Replace all workers by new ones, with fresh code and the new configuration. HUP calls it.

@@ -22,6 +22,7 @@ from reactor.defer import Deferred, succeed
 from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import ITransportReactor
+from reactor.linecore import Tally
 from reactor.protocol import ServerFactory
 from reactor.service.draining import DEADLINE
 from reactor.serving.collecting.formats import Format, addressText, asText
@@ -123,10 +124,15 @@ class FramedCollector(Collector):
         frames = self._frames
         before = frames.overlongCount
         messages, error = frames.feed(data)
+        tally = getattr(self.transport, "tally", None)
+        if isinstance(tally, Tally):
+            frames.count(tally)
         if messages:
             self.factory.keep(messages, self)
         for _ in range(frames.overlongCount - before):
             self.overlongCount += 1
+            if isinstance(tally, Tally):
+                tally.addOverlong()
             self.lineLengthExceeded(b"")
         if isinstance(error, TooLongError):
             self.lineLengthExceeded(b"")

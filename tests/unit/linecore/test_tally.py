@@ -76,6 +76,19 @@ def test_linesAreCountedOnceARead(parts: Any) -> None:
     assert (whole.lines, whole.pending) == (3, 0)
 
 
+def test_messagesOfAnotherKind(parts: Any) -> None:
+    """A protocol that finds its messages itself counts them, and what it holds."""
+    _, tally, whole = parts
+    whole.maxPending = tally.linesMark = 4
+    tally.addLines(3, 4)
+    assert (tally.lines, tally.pending, whole.lines, whole.pending, tally.calls) == (3, 4, 3, 4, [])
+    tally.addLines(2, 1)
+    assert (whole.lines, whole.pending, whole.calls, tally.calls) == (5, 5, ["limit"], ["rate"])
+    tally.addLines(0, -5)
+    tally.addLines(1)
+    assert (whole.lines, whole.pending) == (6, 0)
+
+
 def test_onlyTheLastBufferCounts(parts: Any) -> None:
     """Another protocol has taken the connection over. The bytes that the first one held count no more."""
     transport, tally, whole = parts

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from reactor.service.supervisor import SAME_REQUEST
 from tests.support.supervised import DEADLINE, LOOPBACK, Supervised, answered, supervised, waitUntil
 from tests.support.worlds import refusedPort
 
@@ -239,9 +240,19 @@ def test_aSecondSignalEndsAtOnce(tmp_path: pathlib.Path) -> None:
         server.signal(signal.SIGTERM)
         server.until("the workers end in order, in 60 s")
         begun = time.monotonic()
+        time.sleep(2 * SAME_REQUEST)  # a second one within SAME_REQUEST is the same request
         server.signal(signal.SIGTERM)
         assert server.end() == 0
         assert time.monotonic() - begun < 5.0
+
+
+def test_timeoutAsksOnce(tmp_path: pathlib.Path) -> None:
+    """timeout(1) signals the process that it has started, and then the process group, with that process in it."""
+    with supervised(tmp_path) as server:
+        for number in (signal.SIGTERM, signal.SIGTERM):
+            server.signal(number)
+        assert server.end() == 0
+        assert "asked again" not in server.log()
 
 
 def test_theGraceIsADeadline(tmp_path: pathlib.Path) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from reactor.linecore import LineBuffer
+from reactor.linecore import LineBuffer, Tally
 
 AUTO, LINES, COUNTED = MODES = ("auto", "lines", "counted")
 
@@ -57,6 +57,7 @@ class Frames:
             raise ValueError(f"a delimiter of one byte is needed to tell frames from lines, not {delimiter!r}")
         self.overlongCount = 0
         self.frameCount = 0
+        self._told = 0
         self._delimiter = delimiter
         self._maxLength = maxLength
         self._stripCR = stripCR
@@ -83,6 +84,12 @@ class Frames:
     def __len__(self) -> int:
         """Return the number of bytes that wait for more of their message."""
         return len(self._held) + len(self._body) + len(self._lines)
+
+    def count(self, tally: Tally) -> None:
+        """Count the messages and the waiting bytes for `tally`, in place of any other buffer of the connection."""
+        self._lines.count(tally)
+        ended, self._told = self.messageCount - self._told, self.messageCount
+        tally.addLines(ended, len(self) - tally.pending)
 
     def feed(self, data: bytes) -> tuple[list[bytes], FrameError | None]:
         """Take data; return the messages that are whole by now, and the error that ends the connection behind them."""

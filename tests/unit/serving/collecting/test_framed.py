@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from reactor.endpoints.streams import TCP4ServerEndpoint
 from reactor.error import ConnectionDone, ConnectionLost
 from reactor.failure import Failure
+from reactor.service import Server
 from reactor.serving.collect import Collection
 from reactor.serving.errors import CommandError
 from reactor.serving.framing import Framing
@@ -67,6 +69,26 @@ def make(tmp_path: pathlib.Path) -> Iterator[Any]:
     for each in made:
         each.output.close()
         OURS.close(each.loop)
+
+
+@pytest.mark.parametrize("mode", ["auto", "counted", "lines"])
+def test_messagesAreTheLinesOfAListener(make: Any, mode: str) -> None:
+    framed = make(mode, overlong="skip", MAX_LENGTH=8)
+    server = Server(framed.loop)
+    opened = list[Any]()
+    place = TCP4ServerEndpoint(framed.loop, 0, interface="127.0.0.1")
+    server.addListener(place, framed.collection, name="it").addCallback(opened.append)
+    framed.port = opened[0].ports[0]
+    end = b"" if mode == "counted" else b"\n"
+    body = b"5 <1> a%b6 <1> aa%b" % (end, end)
+    with dial(framed.port) as peer:
+        peer.sendall(body + b"9 <1> bbbbb" + end + b"7 <1>")
+        turnUntil(framed.loop, lambda: server.stats()["listeners"]["it"]["pendingBytes"])
+        counted = server.stats()["listeners"]["it"]
+    # A message of 7 bytes lacks 4, or a line its end.
+    assert counted["linesIn"] == 3
+    assert counted["overlong"] == 1
+    assert counted["pendingBytes"] == (3 if mode != "lines" else 5)
 
 
 def test_bothFramings(make: Any) -> None:
