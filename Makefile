@@ -59,8 +59,16 @@ test:
 	@$(MAKE) --no-print-directory suites
 	@$(if $(ARGS),,$(MAKE) --no-print-directory battery)
 
-# These tests are about the tree, and the same with both cores. They run once.
-OF_THE_TREE := $(patsubst %,--ignore=tests/house/test_%.py,bench layers overwritten packaging prose release)
+# These tests are the same with both cores: they are about the tree, or about parts that cut no lines. They run once.
+OF_THE_TREE := bench layers overwritten packaging prose release admindocs deploy productiondocs servicesdocs
+OF_SERVICES := admin adminmetrics adminprocess adminsources applications clientservices control fleet internetservices \
+    notify privileges reuse servicerunner services statuspage summing supervisor
+OF_SERVING := config configured configuredparts servicefile serving_capture serving_logformats serving_logs
+OF_COLLECTING := appending datagrams formats linefile rotating
+ONCE := $(OF_THE_TREE:%=--ignore=tests/house/test_%.py) $(OF_SERVICES:%=--ignore=tests/unit/service/test_%.py) \
+    $(OF_SERVING:%=--ignore=tests/unit/serving/test_%.py) \
+    $(OF_COLLECTING:%=--ignore=tests/unit/serving/collecting/test_%.py) \
+    --ignore=tests/parity/test_twistedsservicetests.py --ignore=tests/differential/test_clientservice.py
 
 # Two cores, two runs at once; each prints its output whole when it ends.
 suites: $(VENV)/.test
@@ -78,7 +86,7 @@ suite-compiled:
 
 suite-pure:
 	@rm -f $(AGAIN)-pure
-	@REACTOR_AGAIN=$(AGAIN)-pure REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(or $(ARGS),$(OF_THE_TREE))
+	@REACTOR_AGAIN=$(AGAIN)-pure REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(or $(ARGS),$(ONCE))
 
 # After the suites, and never under coverage: it looks at times, memory and descriptors. The first half of it looks at
 # none of these, and runs as two parts side by side; the rest runs alone on the machine.
@@ -86,9 +94,10 @@ BATTERY := REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest
 BATTERY_ONE := tests/battery/http/test_smuggling.py tests/battery/http/test_parserquarrel.py \
     tests/battery/http/test_answerquarrel.py tests/battery/http/test_behindproxies.py \
     tests/battery/http/test_nothingsplit.py tests/battery/http/test_nothingsplitbyclients.py \
-    tests/battery/test_allocations.py tests/battery/test_exceptions.py
+    tests/battery/test_allocations.py tests/battery/test_exceptions.py tests/battery/test_crosstalk.py
 BATTERY_TWO := tests/battery/test_reentrancy.py tests/battery/test_badcertificates.py tests/battery/test_halfclose.py \
-    tests/battery/test_nomemory.py tests/battery/test_starttlsinjection.py
+    tests/battery/test_nomemory.py tests/battery/test_starttlsinjection.py tests/battery/test_nodoors.py \
+    tests/battery/test_proxyheaders.py tests/battery/test_collecting.py
 APART := $(patsubst %,--ignore=%,$(BATTERY_ONE) $(BATTERY_TWO))
 
 battery: $(VENV)/.test

@@ -52,10 +52,10 @@ def freePorts(count: int) -> list[int]:
 class Unit(configparser.RawConfigParser):
     """A unit's file: a key may stand several times, and then has a line for each."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=("#",))
         self.optionxform = str  # type: ignore[assignment, method-assign]
-        self.lines = [line.partition("=") for line in FILES[name].splitlines() if re.match(r"\w+=", line)]
+        self.lines = [line.partition("=") for line in text.splitlines() if re.match(r"\w+=", line)]
 
     def all(self, key: str) -> list[str]:
         return [value for name, _, value in self.lines if name == key]
@@ -65,7 +65,8 @@ class Unit(configparser.RawConfigParser):
         return value
 
 
-SERVICE, SOCKETS = Unit("linereactor.service"), [Unit("linereactor.socket"), Unit("linereactor-local.socket")]
+SERVICE = Unit(FILES["linereactor.service"])
+SOCKETS = [Unit(FILES[name]) for name in ("linereactor.socket", "linereactor-local.socket")]
 SETTINGS = tomllib.loads(FILES["linereactor.toml"])
 
 
