@@ -97,8 +97,9 @@ class DescriptorStream(Connection):
             self._receive()
             return
         # The same as Connection.doRead, whose call would cost as much as a line.
+        size = self._readSize
         try:
-            data = self._sock.recv(self._readSize)
+            data = self._sock.recv(size)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -108,7 +109,7 @@ class DescriptorStream(Connection):
             self._readEnded()
             return
         self._holdRead(data)
-        result = protocol.dataReceived(data)
+        result = protocol.dataReceived(data) if len(data) < size else self._deliverFull(data, protocol)
         if result is not None:
             self._beside(result)
         if self._front() is not None:

@@ -1,8 +1,9 @@
 """Connection: a connected stream socket of any family, and the protocol that lives on it.
 
 A line passes through doRead: one bounded recv an event, one call of dataReceived, and one send of the output of that
-call. Level-triggered polling asks again, so no peer starves the rest. doRead takes care of its own end of
-stream and errors. So an exception that escapes from it was raised by the protocol, and the loop gives that to
+call. Level-triggered polling asks again, so no peer starves the rest. A read of short lines may hold so many that their
+handlers take long. So the next reads are smaller after a full read whose delivery took longer than TURN. doRead takes
+care of its own end of stream and errors. So an exception that escapes from it was raised by the protocol, and the loop gives that to
 failConnection.
 
 A readiness flag only wakes. recv and send tell the truth, and no connection is closed because of a flag. If the system
@@ -28,10 +29,13 @@ from reactor.address import Address
 from reactor.error import ConnectionDone, ConnectionLost
 from reactor.failure import Failure, failureOf
 from reactor.interfaces import IDelayedCall, IProtocol, ITransportReactor
+from reactor.timers import monotonicTime
 from reactor.transports.duplex import UNWANTED, WANTED, DuplexStream, isHalfCloseable
 from reactor.transports.output import ABORTED, ENDED, OPEN
 
 READ_SIZE = 64 * 1024
+TURN = 0.005  # seconds that a protocol should have for one read, as all others wait meanwhile
+LEAST_READ = 256  # bytes; reads become no smaller by themselves
 SEND_REST = 0.01
 # ETOOMANYREFS: too many descriptors are on their way between processes. It passes when their receivers take them.
 _NO_MEMORY = frozenset({errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
@@ -44,7 +48,18 @@ class Connection(DuplexStream):
     A Connector follows its connection through `ended`.
     """
 
-    __slots__ = ("_fd", "_host", "_peer", "_readHalf", "_readSize", "_rest", "_sock", "_unread", "proxyHeader")
+    __slots__ = (
+        "_fd",
+        "_host",
+        "_peer",
+        "_readHalf",
+        "_readLimit",
+        "_readSize",
+        "_rest",
+        "_sock",
+        "_unread",
+        "proxyHeader",
+    )
 
     #: The ProxyHeader with which the connection has begun, None without the PROXY protocol: see reactor.haproxy.
     proxyHeader: Any
@@ -64,7 +79,7 @@ class Connection(DuplexStream):
         self._host = host
         self._peer = peer
         self._readHalf = OPEN
-        self._readSize = READ_SIZE
+        self._readSize = self._readLimit = READ_SIZE
         self._rest: IDelayedCall | None = None
         self._unread: Any = None  # an Unread, see handover.py
         self.proxyHeader = None
@@ -105,14 +120,17 @@ class Connection(DuplexStream):
 
     @property
     def bufferSize(self) -> int:
-        """The most that one read gives the protocol, in bytes: READ_SIZE, unless a program sets another number."""
-        return self._readSize
+        """The most that one read gives the protocol, in bytes: READ_SIZE, unless a program sets another number.
+
+        Reads are smaller for a time if the protocol takes long for each: see docs/semantics.md.
+        """
+        return self._readLimit
 
     @bufferSize.setter
     def bufferSize(self, size: int) -> None:
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"a read has room for at least one byte: {size!r} is no number of bytes")
-        self._readSize = size
+        self._readSize = self._readLimit = size
 
     @property
     def socket(self) -> Socket:
@@ -206,8 +224,9 @@ class Connection(DuplexStream):
 
     def doRead(self) -> None:
         """Read once, deliver, and have the protocol's output sent."""
+        size = self._readSize
         try:
-            data = self._sock.recv(self._readSize)
+            data = self._sock.recv(size)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -217,11 +236,24 @@ class Connection(DuplexStream):
             self._readEnded()
             return
         self._holdRead(data)
-        result = self.protocol.dataReceived(data)
+        result = self.protocol.dataReceived(data) if len(data) < size else self._deliverFull(data, self.protocol)
         if result is not None:
             self._beside(result)
         if self._front() is not None:
             self.reactor.flushBehindRead(self)
+
+    def _deliverFull(self, data: bytes, protocol: IProtocol) -> Any:
+        """Deliver a read that was full, so that more may wait. Choose the size of the next by how long it takes."""
+        size, begun = self._readSize, monotonicTime(self.reactor)
+        result = protocol.dataReceived(data)
+        took = monotonicTime(self.reactor) - begun
+        if self._readSize != size:
+            return result  # the protocol has set it
+        if took > TURN:
+            self._readSize = max(min(LEAST_READ, size), int(size * TURN / took))
+        elif size < self._readLimit and took < TURN / 2:
+            self._readSize = min(2 * size, self._readLimit)
+        return result
 
     def _close(self) -> None:
         if self._rest is not None:

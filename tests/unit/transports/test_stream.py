@@ -23,7 +23,7 @@ from reactor.transports.output import ENDED
 from reactor.transports.stream import READ_SIZE
 from tests.conftest import openFiles
 from tests.contract.transport import METHODS, callEverything
-from tests.support.worlds import LOOPBACK, LOOPS, Producer, World, dial, readAll, refusedPort, reset
+from tests.support.worlds import LOOPBACK, LOOPS, Producer, UNIXWorld, World, dial, readAll, refusedPort, reset
 
 
 @pytest.fixture
@@ -404,6 +404,61 @@ class TestTalk:
             protocol.transport.protocol = object()
             assert protocol.transport.logPrefix() == "object"
             protocol.transport.protocol = protocol
+
+
+class TestLongDeliveries:
+    """A protocol that takes long for a full read gets less at a time, so the others wait less."""
+
+    def sizes(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, costs: Any, limit: int = 8192, hook: Any = None
+    ) -> list[int]:
+        """Return the sizes of the reads of 64 KiB. The protocol takes `costs(n)` seconds for the byte number n."""
+        now = [0.0]
+        got: list[int] = []
+
+        def take(protocol: Any, data: bytes) -> None:
+            got.append(len(data))
+            now[0] += len(data) * costs(sum(got))
+            if hook is not None:
+                hook(protocol)
+
+        monkeypatch.setattr(stream, "monotonicTime", lambda reactor: now[0])
+        factory = world.serverFactory({"made": lambda made: setattr(made.transport, "bufferSize", limit), "data": take})
+        client = world.clientFactory()
+        world.connect(world.listen(factory), client)
+        world.until(lambda: client.built and factory.built)
+        client.only.transport.write(b"x" * 65536)
+        world.until(lambda: sum(got) == 65536)
+        assert factory.only.transport.bufferSize == limit or hook is not None
+        return got
+
+    @pytest.mark.parametrize("make", [World, UNIXWorld])
+    def test_readsAreSmaller(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The next read takes about TURN. When the protocol is quick again, reads grow to what they were."""
+        world = make()
+        got = self.sizes(world, monkeypatch, lambda at: 1e-5 if at < 16384 else 1e-8)
+        world.close()
+        assert got[0] == 8192
+        assert got[1] == pytest.approx(stream.TURN / 1e-5, abs=1)
+        assert max(got[1:]) == 8192
+
+    def test_quickOnesStay(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        got = self.sizes(world, monkeypatch, lambda at: 1e-7)
+        assert got[:4] == [8192] * 4
+
+    def test_theyHaveAnEnd(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However long it takes, a read has room for LEAST_READ bytes, or for those that the program has set."""
+        assert set(self.sizes(world, monkeypatch, lambda at: 1.0)[1:-1]) == {stream.LEAST_READ}
+        assert set(self.sizes(world, monkeypatch, lambda at: 1.0, limit=100)[:-1]) == {100}
+
+    def test_theProgramsOwnSizeStands(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A size that the protocol sets while it gets data is not changed by how long that took."""
+
+        def choose(protocol: Any) -> None:
+            protocol.transport.bufferSize = 4096
+
+        got = self.sizes(world, monkeypatch, lambda at: 1.0 if at <= 8192 else 1e-9, hook=choose)
+        assert got[:4] == [8192, 4096, 4096, 4096]
 
 
 class TestLarge:
