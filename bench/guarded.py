@@ -13,6 +13,7 @@ from functools import partial
 
 from bench.work.lines import kindOf
 from reactor import EpollReactor, LineReceiver, ServerFactory
+from reactor.service import Server
 
 READ = 65536
 TIMES = 4
@@ -52,12 +53,27 @@ class Pong(LineReceiver):
         self.sendLine(b"+PONG")
 
 
-def serving() -> tuple[Callable[[], object], int]:
-    """One line through the loop, a socket and back; the kernel's instructions do not count."""
+def serving(kind: str = "") -> tuple[Callable[[], object], int]:
+    """One line through the loop, a socket and back; the kernel's instructions do not count.
+
+    With "timer" a delayed call is pending. With "counted" it is, too, and the connection is one of a Server's listener.
+    """
     reactor = EpollReactor()
-    ours, theirs = socket.socketpair()
-    reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, ServerFactory.forProtocol(Pong))
-    ours.close()
+    factory = ServerFactory.forProtocol(Pong)
+    if kind:
+        reactor.callLater(86400, list)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("")
+        listening.listen()
+        if kind == "counted":
+            server = Server(reactor)
+            server.makeListener(factory, name="lines").adopt(listening)
+            server._lag.stop()  # its calls come by the clock, and valgrind is slow
+        else:
+            reactor.adoptStreamPort(listening.fileno(), socket.AF_UNIX, factory)
+        theirs = socket.socket(socket.AF_UNIX)
+        theirs.connect(listening.getsockname())
+        reactor.iterate()
 
     def work() -> None:
         for _ in range(SINGLE):
@@ -82,6 +98,8 @@ WORKS: dict[str, Callable[[], tuple[Callable[[], object], int]]] = {
     "only-32": partial(parsing, "ours-only", 32),
     "dispatch": dispatching,
     "event": serving,
+    "event-timer": partial(serving, "timer"),
+    "event-counted": partial(serving, "counted"),
 }
 
 

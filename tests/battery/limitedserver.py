@@ -10,11 +10,31 @@ import json
 import logging
 import resource
 import sys
+import time
 from typing import Any, ClassVar
 
 from reactor import EpollReactor, Factory, LineReceiver
 from reactor.endpoints import TCP4ServerEndpoint
 from reactor.service import Limits, Server
+
+LONG_TURN = 20_000_000  # nanoseconds of the processor
+
+
+class TimedReactor(EpollReactor):
+    """Counts the turns of its loop, and those that have computed for longer than LONG_TURN, sleep left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns = self.long = 0
+
+    def _turn(self, longest: float | None) -> None:
+        begun = time.thread_time_ns()
+        super()._turn(longest)
+        self.turns += 1
+        self.long += time.thread_time_ns() - begun > LONG_TURN
+
+    def counters(self) -> dict[str, int]:
+        return {"turns": self.turns, "long": self.long}
 
 
 class Echo(LineReceiver):
@@ -41,6 +61,14 @@ class Room(Echo):
                 member.sendLine(line)
 
 
+class Slow(Echo):
+    """Computes some microseconds for each line."""
+
+    def lineReceived(self, line: bytes) -> None:
+        sum(range(300))
+        self.sendLine(line)
+
+
 class Asked(Echo):
     factory: Any
 
@@ -52,8 +80,9 @@ def main(options: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.WARNING)
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    reactor = EpollReactor()
+    reactor = TimedReactor()
     server = Server(reactor)
+    server.addCounters("loop", reactor.counters)
     limits = options["limits"]
     if isinstance(limits.get("refusal"), str):
         limits["refusal"] = limits["refusal"].encode()
@@ -63,7 +92,7 @@ def main(options: dict[str, Any]) -> None:
             reactor.callLater(0, again)
 
         again()
-    protocol = {"echo": Echo, "room": Room}[options.get("application", "echo")]
+    protocol = {"echo": Echo, "room": Room, "slow": Slow}[options.get("application", "echo")]
     server.addListener(
         TCP4ServerEndpoint(reactor, 0, 4096, "127.0.0.1"),
         Factory.forProtocol(protocol),

@@ -254,35 +254,59 @@ def test_stuckSubscribers(limited: Callable[..., Limited]) -> None:
     assert p99(took) <= (0.05 if FULL else 0.3)  # for all of them together
 
 
+@contextlib.contextmanager
+def flooding(server: Limited) -> Iterator[None]:
+    """One client, in a process of its own, sends short lines as fast as they are read, and reads the answers."""
+    flooder = server.dial()
+    flooder.setblocking(False)
+    with subprocess.Popen([sys.executable, "-c", FLOOD, str(flooder.fileno())], pass_fds=[flooder.fileno()]) as process:
+        try:
+            server.until(lambda counters: counters["linesIn"] > 100_000)
+            yield
+        finally:
+            process.kill()
+    server.sent += server.stats()["bytesIn"]
+
+
+FLOOD = """
+import select, socket, sys
+peer = socket.socket(fileno=int(sys.argv[1]))
+data = b"x\\n" * 20_000
+while True:
+    readable, writable, _ = select.select([peer], [peer], [])
+    if readable:
+        peer.recv(1 << 20)
+    if writable:
+        peer.send(data)
+"""
+
+
+@pytest.mark.parametrize("application", ["echo", "slow"])
+@pytest.mark.parametrize("spins", [False, True])
+def test_aFloodHasShortTurns(limited: Callable[..., Limited], application: str, spins: bool) -> None:
+    """One client sends short lines as fast as it can: no turn of the loop computes for 20 ms, so the others can wait.
+
+    A callback that calls itself for ever changes nothing. Neither does a handler that takes long for each line, but for
+    the first reads. The time is that of the processor, so the mark holds on a busy machine.
+    """
+    server = limited(application, spins=spins)
+    with flooding(server), polite(server, size(20, 1000)):
+        begun = server.stats()["application"]["loop"]
+        server.until(lambda counters: counters["application"]["loop"]["turns"] > begun["turns"] + size(100, 3000))
+        assert server.stats()["application"]["loop"]["long"] <= 3
+
+
 @pytest.mark.timing
 @pytest.mark.parametrize("spins", [False, True])
 def test_oneFloods(limited: Callable[..., Limited], spins: bool) -> None:
     """One client sends short lines as fast as it can, or a callback calls itself for ever. The others are answered."""
     server = limited(spins=spins)
-    over = threading.Event()
-    flooder = server.dial()
-
-    def flood() -> None:
-        data = b"x\n" * 20_000
-        flooder.setblocking(False)
-        while not over.is_set():
-            for use in (lambda: flooder.send(data), lambda: flooder.recv(1 << 20)):
-                with contextlib.suppress(BlockingIOError):
-                    use()
-
-    thread = threading.Thread(target=flood)
-    thread.start()
-    try:
-        with polite(server, size(50, 1000)) as took:
-            time.sleep(size(2.0, 20.0))
-            begun = time.monotonic()
-            server.dial().sendall(b"new\n")
-            assert time.monotonic() - begun < 0.5
-    finally:
-        over.set()
-        thread.join()
-    server.sent += server.stats()["bytesIn"]
-    assert p99(took) <= P99 * 2
+    with flooding(server), polite(server, size(50, 1000)) as took:
+        time.sleep(size(2.0, 20.0))
+        begun = time.monotonic()
+        server.dial().sendall(b"new\n")
+        assert time.monotonic() - begun <= size(0.1, 0.05)
+    assert p99(took) <= P99
 
 
 @pytest.mark.timing
@@ -323,7 +347,7 @@ def test_manyConnections(limited: Callable[..., Limited]) -> None:
         time.sleep(max(0.0, begun + 1 - time.monotonic()))
     found = server.stats()
     assert found["linesIn"] == count * seconds
-    assert p99(took) <= 0.05 if FULL else 0.2
+    assert p99(took) <= size(0.2, 0.05)
     assert (found["loop"]["rssBytes"] - before) / count <= 2048
     cpu = found["loop"]["cpuSeconds"]
     time.sleep(1)

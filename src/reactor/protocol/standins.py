@@ -64,4 +64,8 @@ def behind(protocol: Any) -> Any:
         return type(protocol)._standsFor(protocol)
     if hasattr(type(protocol), "wrappedProtocol"):  # a slot or a property
         return protocol.wrappedProtocol
-    return getattr(protocol, "__dict__", {}).get("wrappedProtocol")
+    try:
+        # A look into `__dict__` would make CPython build a dict for the protocol, and read its attributes slowly after.
+        return object.__getattribute__(protocol, "wrappedProtocol")
+    except AttributeError:
+        return None

@@ -3,8 +3,8 @@
 A line passes through doRead: one bounded recv an event, one call of dataReceived, and one send of the output of that
 call. Level-triggered polling asks again, so no peer starves the rest. A read of short lines may hold so many that their
 handlers take long. So the next reads are smaller after a full read whose delivery took longer than TURN. doRead takes
-care of its own end of stream and errors. So an exception that escapes from it was raised by the protocol, and the loop gives that to
-failConnection.
+care of its own end of stream and errors. So an exception that escapes from it was raised by the protocol, and the loop
+gives that to failConnection.
 
 A readiness flag only wakes. recv and send tell the truth, and no connection is closed because of a flag. If the system
 has no memory for a send, a timer tries it again after SEND_REST. Polling would call the socket writable all the time,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ssl
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -117,6 +118,14 @@ def test_wrappersOfPrograms() -> None:
     assert behind(slotted) is behind(SimpleNamespace(wrappedProtocol=protocol)) is protocol
     tellStop(MagicMock(spec=object))
     assert behind(MagicMock()) is None  # it has every attribute, without an end
+
+
+def test_theLookLeavesNoDict() -> None:
+    """A protocol has no dict of its own afterwards. CPython would read its attributes in a slower way."""
+    protocol = Protocol()
+    protocol.connected = 1
+    assert behind(protocol) is None
+    assert not any(type(each) is dict for each in gc.get_referents(protocol))
 
 
 def test_whatIsBehindThemIsCounted() -> None:
