@@ -14,8 +14,9 @@ The phases of a connection:
   sent something since). One that goes on sending is read until LAST_MOMENT before the deadline. One that acknowledges
   nothing has LINGER. Then the kernel refuses new data; the data that it has is delivered first.
 
-With `sendFin` our half ends at once, behind the output that waits: for applications that only receive. So senders that
-heed the end stop at once, and lose nothing.
+Connections of applications that only receive (`sendFin`, or those in `receiving`) skip the reading phase: our half ends
+at once, behind the output that waits. So senders that heed the end stop at once, and lose nothing. A sender may have
+looked for our end just before it came, and write one line more. So a silent one gets HEED to end its half.
 
 A peer that still sends at its last moment gets a reset. A plain close would not be enough. The peer would count its
 next lines as sent, since only the answer to one of them shows the close. That answer may not come: Linux silently drops
@@ -65,6 +66,7 @@ DEADLINE = 5.0
 READ_GRACE = 1.0
 FIRST_WORDS = 0.1
 LINGER = 1.0
+HEED = 0.25  # seconds, an eighth of the deadline at most
 LAST_MOMENT = 0.25  # seconds before the deadline at which peers that still send are closed, an eighth of it at most
 QUIET = 0.1  # more than 40 ms: a peer's kernel may hold a line back for so long, until we acknowledge the last one
 TICK = 0.02
@@ -75,8 +77,10 @@ LAST_READS = 64  # the most last reads of one connection while its peer can stil
 class Leaving(StandIn):
     """A stand-in for the protocol of `transport`, from the end of our half on."""
 
-    def __init__(self, transport: Any, drain: Drain) -> None:
+    def __init__(self, transport: Any, drain: Drain, heed: float = 0.0) -> None:
+        """`heed`: the seconds that the peer has to end its half, once it has all output."""
         self.transport = transport
+        self.heed = heed
         self.ending = False
         self.sentAt: float | None = None
         self.heardAt: float | None = None  # the time of the last data behind sentAt
@@ -122,6 +126,10 @@ class Leaving(StandIn):
         """Whether the peer still sends after the end of our half."""
         return self.heardAt is not None and now < self.heardAt + QUIET
 
+    def mayHeed(self, now: float) -> bool:
+        """Whether the peer may be about to heed the end of our half."""
+        return self.sentAt is not None and now < self.sentAt + self.heed
+
 
 class Drain:
     """Ends `ports` and `transports`. At the end `done` fires with the number of connections that were reset.
@@ -137,9 +145,12 @@ class Drain:
         ports: Iterable[Any] = (),
         deadline: float | None = None,
         sendFin: bool = False,
+        receiving: Iterable[Any] = (),
     ) -> None:
         self._deadline = DEADLINE if deadline is None else deadline
-        self._readGrace = 0.0 if sendFin else min(READ_GRACE, self._deadline / 5)
+        self._readGrace = min(READ_GRACE, self._deadline / 5)
+        self._heed = min(HEED, self._deadline / 8)
+        self._sendFin = sendFin
         self._patience = self._deadline - min(LAST_MOMENT, self._deadline / 8)
         self.now = partial(monotonicTime, reactor)
         self.done: Deferred[int] = Deferred()
@@ -148,7 +159,8 @@ class Drain:
         self._begun = self.now()
         self._ports = list(ports)
         self._closing = 0
-        self._reading: dict[Any, float] = dict.fromkeys(transports, self._begun)
+        self._reading: dict[Any, float] = {}
+        self._receiving: list[Any] = []  # our half ends in the next tick
         self._leaving: dict[Leaving, None] = {}
         self._cut = 0  # connections with untaken bytes
         self._speaking = 0  # connections that still sent
@@ -159,15 +171,22 @@ class Drain:
         self._isOver = False
         self._loop = LoopingCall(self._tick)
         self._loop.clock = reactor
+        for transport in transports:
+            self.add(transport)
+        for transport in receiving:
+            self.add(transport, receives=True)
 
     def start(self) -> Deferred[int]:
         """Begin, and return `done`. The caller adds the connections that the ports still accept."""
         self._loop.start(TICK).addErrback(self.done.errback)
         return self.done
 
-    def add(self, transport: Any) -> None:
-        """Add a connection that the kernel had let in."""
-        self._reading[transport] = self.now()
+    def add(self, transport: Any, receives: bool = False) -> None:
+        """Add a connection that the kernel had let in. `receives`: its application only receives."""
+        if receives or self._sendFin:
+            self._receiving.append(transport)
+        else:
+            self._reading[transport] = self.now()
 
     def left(self, leaving: Leaving) -> None:
         """Remove a connection that has ended."""
@@ -184,7 +203,7 @@ class Drain:
         """Stop waiting, and log the rest, if there is any."""
         if self._loop.running:
             self._loop.stop()
-            for transport in [*self._reading, *(leaving.transport for leaving in self._leaving)]:
+            for transport in self._open():
                 if not transport.disconnected:
                     self._count(transport)
             self._tell()
@@ -211,12 +230,13 @@ class Drain:
         now = self.now()
         late = now >= self._begun + self._deadline
         self._closePorts(late)
+        self._endReceivers()
         self._stopReading(now)
         self._lastTime = LAST_TIME
         for leaving in list(self._leaving):
             self._letGo(leaving, now)
         awaited = now < self._begun + min(READ_GRACE, self._deadline / 5) and handshaking(self._reactor)
-        if not (self._ports or self._closing or self._reading or self._leaving or awaited):
+        if not (self._ports or self._closing or self._open() or awaited):
             self._loop.stop()
             self._tell()
             self._finish()
@@ -236,6 +256,16 @@ class Drain:
 
     def _portClosed(self, result: Any) -> None:
         self._closing -= 1
+
+    def _open(self) -> list[Any]:
+        return [*self._receiving, *self._reading, *(leaving.transport for leaving in self._leaving)]
+
+    def _endReceivers(self) -> None:
+        """End our half of the connections of applications that only receive."""
+        receiving, self._receiving = self._receiving, []
+        for transport in receiving:
+            if not transport.disconnected:
+                self._leaving[Leaving(transport, self, self._heed)] = None
 
     def _stopReading(self, now: float) -> None:
         """End all our halves together: one peer's line may be output to another, as in chat."""
@@ -267,7 +297,7 @@ class Drain:
         elif leaving.sentAt is not None:
             speaks = bool(unread(transport)) or leaving.speaks(now)
             patience = self._begun + self._patience if speaks else leaving.sentAt + LINGER
-            busy = speaks or unacknowledged(transport)
+            busy = speaks or leaving.mayHeed(now) or unacknowledged(transport)
             if self._lastTime > LAST_TIME / 100 and (leaving.refuses or not busy or now >= patience):
                 self._close(leaving, now)
 
@@ -324,8 +354,7 @@ class Drain:
 
     def _resetAll(self) -> None:
         """Reset the remaining connections: the deadline is over."""
-        left = [*self._reading, *(leaving.transport for leaving in self._leaving)]
-        left = [transport for transport in left if transport not in self._counted]
+        left = [transport for transport in self._open() if transport not in self._counted]
         if left:
             self._reset += len(left)
             waiting = [t for t in left if not (t.disconnecting or isRead(t, self._reactor))]

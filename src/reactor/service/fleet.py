@@ -18,7 +18,7 @@ A position is a number from 0, and has one serving process. The events, and what
 - more(), fewer(): one position more, or less. The process of a position that ends hands its sockets to others. Without
   a process that can take them, it stays.
 - stop(): every process drains, in `grace` seconds and not a second longer. A starting process has nothing to drain, and
-  is ended. hurry(): every process ends now.
+  is ended. hurry(): every process ends now, and is killed if that takes long.
 - A process whose last beat is `watchdog` seconds old writes its stacks, and is killed DUMP_TIME later.
 - A process that is not ready after `startTimeout` seconds is killed.
 
@@ -27,11 +27,12 @@ An order is no more than a wish: whatever a process does with it, it is killed w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from reactor._logger import getLogger
 from reactor.interfaces import IDelayedCall, IReactorTime
-from reactor.service.members import Hands, Member, Phase, Plan, Watcher
+from reactor.service.members import WORKER, Hands, Member, Phase, Plan, Watcher, positionOf
 
 log = getLogger("reactor.service")
 
@@ -40,7 +41,7 @@ FAILURES = 5  # starts in a row without one that lives
 FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
 START_TIMEOUT = 60.0
 DRAIN_LEEWAY = 0.4  # seconds beyond the grace, for the end of the interpreter
-LEAVE_TIME = 0.25  # seconds that a process has to end at once
+LEAVE_TIME = 0.5  # seconds that a process has to end at once
 DUMP_TIME = 0.5
 
 
@@ -54,6 +55,7 @@ class Fleet:
         watcher: Watcher,
         *,
         givesUp: bool = True,
+        kind: str = WORKER,
         startTimeout: float = START_TIMEOUT,
     ) -> None:
         self.plan = Plan(None)
@@ -67,6 +69,7 @@ class Fleet:
         self._hands = hands
         self._watcher = watcher
         self._givesUp = givesUp
+        self._kind = kind
         self._startTimeout = startTimeout
         self._restarts: dict[int, IDelayedCall] = {}
         self._failures: dict[int, int] = {}  # in a row, of each position
@@ -142,11 +145,11 @@ class Fleet:
             self._drain(member)
         self._tellEnd()
 
-    def hurry(self) -> None:
-        """End all processes now."""
+    def hurry(self, patience: float = LEAVE_TIME) -> None:
+        """End all processes now. Those that need more than `patience` seconds are killed."""
         self._endDecisions()
         for member in list(self.members):
-            self._leave(member)
+            self._leave(member, patience)
         self._tellEnd()
 
     # Events of processes.
@@ -235,7 +238,7 @@ class Fleet:
 
     def _begin(self, number: int, plan: Plan, workers: int, generation: int) -> Member:
         """Start a process of `plan`, one of `workers`. If the system cannot, that is its end."""
-        member = Member(number, generation, plan, workers)
+        member = Member(number, generation, plan, workers, self._kind)
         self.members.append(member)
         self._await(member, Phase.STARTING, self._startTimeout, "was not ready in time")
         try:
@@ -253,11 +256,16 @@ class Fleet:
         if wasStarting:
             self._hands.terminate(member)
 
-    def _leave(self, member: Member) -> None:
-        if member.phase is Phase.LEAVING:
+    def _leave(self, member: Member, patience: float) -> None:
+        wasStarting, wasLeaving = member.phase is Phase.STARTING, member.phase is Phase.LEAVING
+        if wasLeaving and patience >= member.patience:
             return
-        self._await(member, Phase.LEAVING, LEAVE_TIME)
-        self._hands.leave(member)
+        member.patience = patience
+        self._await(member, Phase.LEAVING, patience, "did not end at once")
+        if not wasLeaving:
+            self._hands.leave(member)
+        if wasStarting:
+            self._hands.terminate(member)  # it may not hear an order for a while
 
     def _await(self, member: Member, phase: Phase, seconds: float, why: str = "did not end in time") -> None:
         """Move `member` to `phase`, and kill it if that lasts longer than `seconds`."""
@@ -266,7 +274,8 @@ class Fleet:
         member.deadline = self._clock.callLater(seconds, self._overdue, member, why)
 
     def _overdue(self, member: Member, why: str) -> None:
-        log.error("%s %s, killed", member, why)
+        isWanted = self.isStopping and member.phase is Phase.LEAVING  # nobody is to wait for it
+        log.log(logging.WARNING if isWanted else logging.ERROR, "%s %s, killed", member, why)
         self._hands.kill(member)
 
     def _hasLived(self, member: Member) -> None:
@@ -291,7 +300,8 @@ class Fleet:
             self._place(number)
             return
         delay = min(FIRST_DELAY * 2 ** (failures - 2), LONGEST_DELAY)
-        log.warning("worker %d has failed %d times in a row, the next start is in %g s", number, failures, delay)
+        who = positionOf(self._kind, number)
+        log.warning("%s has failed %d times in a row, the next start is in %g s", who, failures, delay)
         self._restarts[number] = self._clock.callLater(delay, self._place, number)
 
     def _place(self, number: int) -> None:

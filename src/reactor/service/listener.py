@@ -58,7 +58,7 @@ class Listener:
 
     `ports` has its open ports. `total` has what all connections have carried so far. `refused`, `ended` and `limited`
     count by reason, and `accepted` counts the connections that were let in. `isHTTP` tells whether it serves HTTP; a
-    request counts as a line there.
+    request counts as a line there. `sendFin` tells whether its application only receives.
     """
 
     def __init__(
@@ -68,8 +68,10 @@ class Listener:
         name: str,
         limits: Limits,
         prepare: Callable[[Any], None] | None,
+        sendFin: bool,
     ) -> None:
         self.server = server
+        self.sendFin = sendFin
         self.name = name
         self.limits = limits
         self.ports: list[Any] = []
@@ -327,7 +329,7 @@ class Listener:
         self._connections.add(transport)
         if self.limits.idleTimeout is not None:
             limitIdling(transport, self.limits.idleTimeout)
-        self.server.met(transport)
+        self.server.met(transport, self.sendFin)
 
     def _pipeEnded(self, reason: Failure) -> None:
         self._pipes.clear()

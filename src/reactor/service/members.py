@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -32,6 +33,14 @@ class Plan:
     watchdog: float | None = None
 
 
+WORKER = "worker"  # a kind of processes, of which there are several
+
+
+def positionOf(kind: str, number: int) -> str:
+    """Return the name of a position for the log. Only workers have numbers."""
+    return f"{kind} {number}" if kind == WORKER else kind
+
+
 @dataclass(eq=False)
 class Member:
     """One process."""
@@ -40,17 +49,19 @@ class Member:
     generation: int
     plan: Plan
     workers: int = 1  # how many there were to be when it started
+    kind: str = WORKER
     phase: Phase = Phase.STARTING
     wasReady: bool = False
     hasLived: bool = False
     wantsToRetire: bool = False
+    patience: float = math.inf  # seconds that it has to leave at once
     reason: str = ""  # its own words for its failure
     deadline: IDelayedCall | None = None  # of its phase
     settling: IDelayedCall | None = None  # ends with hasLived
     silence: IDelayedCall | None = None  # each beat moves it
 
     def __str__(self) -> str:
-        return f"worker {self.number} of generation {self.generation}"
+        return f"{positionOf(self.kind, self.number)} of generation {self.generation}"
 
     @property
     def isUp(self) -> bool:

@@ -61,14 +61,15 @@ class Server:
         name: str,
         limits: Limits = NO_LIMITS,
         prepare: Callable[[Any], None] | None = None,
+        sendFin: bool = False,
     ) -> Deferred[Listener]:
         """Listen on `endpoint` for `factory`, within `limits`. The Deferred fires with the Listener.
 
         It fails with the endpoint's error, for example CannotListenError, and then there is no listener of that name.
-        `prepare`, if given, is called with each protocol before its connection is made. ValueError if the name is
-        taken.
+        `prepare`, if given, is called with each protocol before its connection is made. `sendFin` is for an application
+        that only receives: see drain. ValueError if the name is taken.
         """
-        listener = self.makeListener(factory, name=name, limits=limits, prepare=prepare)
+        listener = self.makeListener(factory, name=name, limits=limits, prepare=prepare, sendFin=sendFin)
 
         def failed(failure: Any) -> Any:
             del self._listeners[name]
@@ -83,11 +84,12 @@ class Server:
         name: str,
         limits: Limits = NO_LIMITS,
         prepare: Callable[[Any], None] | None = None,
+        sendFin: bool = False,
     ) -> Listener:
         """Return a listener that has no address yet: its methods `listen` and `adopt` add some. See addListener."""
         if name in self._listeners:
             raise ValueError(f"there is a listener {name!r} already")
-        self._listeners[name] = listener = Listener(self, factory, name, limits, prepare)
+        self._listeners[name] = listener = Listener(self, factory, name, limits, prepare, sendFin)
         self._lag.start()
         return listener
 
@@ -104,15 +106,19 @@ class Server:
         Clients that the kernel has let in already are accepted first, because closing the socket would reset them.
 
         Lines that come meanwhile are delivered and answered. `sendFin` is for applications that only receive: every
-        peer sees the end of our half at once, and its data is delivered until it stops. Later calls begin nothing.
+        peer sees the end of our half at once, and its data is delivered until it stops. A listener may have that for
+        itself, see addListener. Later calls begin nothing.
         """
         if self._drain is not None:
             return self._drain.whenDone()
-        ports = [port for listener in self._listeners.values() for port in listener.takePorts()]
-        for listener in self._listeners.values():
+        listeners = self._listeners.values()
+        ports = [port for listener in listeners for port in listener.takePorts()]
+        for listener in listeners:
             listener.stopSweeping()
             listener.stopLimiting()
-        self._drain = Drain(self.reactor, self.connections(), ports, grace, sendFin)
+        answering = [each for listener in listeners if not listener.sendFin for each in listener.connections()]
+        receiving = [each for listener in listeners if listener.sendFin for each in listener.connections()]
+        self._drain = Drain(self.reactor, answering, ports, grace, sendFin, receiving)
         self._drain.start()
         return self._drain.whenDone().addCallback(self._drained)
 
@@ -198,10 +204,10 @@ class Server:
         except BaseException as error:
             self.reactor.reportFailure(failureOf(error), "onEnded of", self)
 
-    def met(self, transport: Any) -> None:
-        """A connection has been made."""
+    def met(self, transport: Any, receives: bool) -> None:
+        """A connection has been made. `receives`: its application only receives."""
         if self._drain is not None and not isinstance(transport, StandardIO):
-            self._drain.add(transport)
+            self._drain.add(transport, receives)
 
     def pipeEnded(self) -> None:
         """Stop, if the server serves only standard input, which has ended."""

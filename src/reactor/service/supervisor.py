@@ -30,6 +30,8 @@ log = getLogger("reactor.service")
 GRACE_TIME = 5.0
 ADMIN_GRACE = 1.0
 ADMIN_LEEWAY = 0.2  # seconds that the admin process stays beyond the grace of the workers
+ADMIN_LEAVE = 0.25  # seconds that it then has to end at once
+ADMIN_PATIENCE = 2.0  # the same, if the workers have ended long before their grace is over
 STATUS_INTERVAL = 1.0
 SAME_REQUEST = 0.1  # seconds in which a second TERM or INT is the same request as the first
 
@@ -186,7 +188,7 @@ class Supervisor:
         self._workers.fleet.stop()
         self._beginEnd()
         if self._admin is not None:
-            self._reactor.callLater(grace + ADMIN_LEEWAY, self._admin.hands.fleet.hurry)
+            self._reactor.callLater(grace + ADMIN_LEEWAY, self._admin.hands.fleet.hurry, ADMIN_LEAVE)
 
     def _askedToEnd(self) -> None:
         """A signal asks for the end. timeout(1) signals a process and then its group: that is one request."""
@@ -277,7 +279,7 @@ class Supervisor:
         if self._admin is None:
             self.adminEnded()
         else:
-            self._admin.hands.fleet.hurry()  # it has nothing to finish
+            self._admin.hands.fleet.hurry(ADMIN_PATIENCE)  # it has nothing to finish
 
     # The course of things.
 
@@ -381,7 +383,14 @@ class _Admin:
     def __init__(self, reactor: ReactorBase, groups: Groups, owner: Supervisor, options: Mapping[str, Any]) -> None:
         self._owner = owner
         self.hands = ProcessHands(
-            reactor, groups, self, lambda snapshot: None, lambda pid: None, givesUp=False, **options
+            reactor,
+            groups,
+            self,
+            lambda snapshot: None,
+            lambda pid: None,
+            givesUp=False,
+            kind="admin process",
+            **options,
         )
 
     def fleetReady(self) -> None:

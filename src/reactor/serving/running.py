@@ -122,7 +122,11 @@ class Serving:
         served = Served(listener.application, application.hint)
         self._served.append(served)
         made = self.server.makeListener(
-            application.factory, name=listener.name, limits=_limits(listener), prepare=application.prepare
+            application.factory,
+            name=listener.name,
+            limits=_limits(listener),
+            prepare=application.prepare,
+            sendFin=application.collection is not None,  # it owes no answer
         )
         for number, spot in enumerate(spotsOf(listener)):
             name = socketName(listener, number)

@@ -371,6 +371,34 @@ def test_hurryEndsThemNow() -> None:
     assert stage.take() == [("ended", None)]
 
 
+def test_whatIsKilledSinceNobodyWaitsForItIsNoError(caplog: pytest.LogCaptureFixture) -> None:
+    """It was asked to end at once, it has no time left, and its record has its own name."""
+    stage = Stage(1, kind="admin process").live()
+    stage.fleet.hurry(2.0)
+    assert stage.take() == [("leave", 0, 0)]
+    stage.clock.advance(1.0)
+    stage.fleet.hurry()  # the shorter time counts, from now on
+    stage.fleet.hurry(5.0)
+    stage.clock.advance(LEAVE_TIME - 0.01)
+    assert stage.take() == []
+    stage.clock.advance(0.02)
+    assert stage.take() == [("kill", 0, 0)]
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage()) == (
+        "WARNING",
+        "admin process of generation 0 did not end at once, killed",
+    )
+
+
+def test_aStartingProcessThatIsHurriedGetsASignal() -> None:
+    """A reload may be under way at the end: the new process does not hear an order before it has been imported."""
+    stage = Stage(1).live()
+    stage.fleet.reload(plan(1))
+    stage.take()
+    stage.fleet.hurry()
+    assert stage.take() == [("leave", 0, 0), ("leave", 0, 1), ("terminate", 0, 1)]
+
+
 def test_aStartingWorkerHasNothingToDrain() -> None:
     stage = Stage(1)
     stage.take()
