@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,26 @@ def test_theCommandIsInstalled() -> None:
     (script,) = importlib.metadata.entry_points(group="console_scripts", name="linereactor")
     assert script.value == "reactor.__main__:main"
     assert callable(script.load())
+
+
+def test_theExtrasOfTheTextsExist() -> None:
+    """Each `linereactor[name]` of a page or of a message is an extra that pip can install."""
+    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "src" / "reactor").rglob("*.py")]
+    named = {name for path in texts for name in re.findall(r"linereactor\[(\w+)\]", path.read_text())}
+    assert named >= {"metrics", "plot", "reload", "uvloop"}
+    assert named <= PROJECT["project"]["optional-dependencies"].keys()
+
+
+def test_whatRunsOnceExists() -> None:
+    """The files that the Makefile leaves out of a run, or names for a part of the battery, are in the tree."""
+    program = ["make", "--no-print-directory", "--dry-run", "suite-pure", "battery-one", "battery-two"]
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")
+    }
+    done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    named = set(re.findall(r"(?<![\w/])tests/\S+\.py", done.stdout))
+    assert len(named) > 40
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
 
 
 def test_noRegistryIsNamed() -> None:
