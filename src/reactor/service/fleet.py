@@ -19,6 +19,7 @@ A position is a number from 0, and has one serving process. The events, and what
   a process that can take them, it stays.
 - stop(): every process drains, in `grace` seconds and not a second longer. A starting process has nothing to drain, and
   is ended. hurry(): every process ends now, and is killed if that takes long.
+- A process that ends its drain with an exit code above 0, for example as it has lost lines: the end is no success.
 - A process whose last beat is `watchdog` seconds old writes its stacks, and is killed DUMP_TIME later.
 - A process that is not ready after `startTimeout` seconds is killed.
 
@@ -213,6 +214,8 @@ class Fleet:
         if member.phase is Phase.ENDED:
             return
         wasUp = member.isUp
+        if self.isStopping and member.phase is Phase.DRAINING and member.wasReady and _tellsFailure(how):
+            self._error = self._error or f"{member} could not end in order ({how})"
         member.forget("deadline", "settling", "silence")
         member.phase = Phase.ENDED
         self.members.remove(member)
@@ -425,3 +428,8 @@ class Fleet:
             return
         self.hasEnded = True
         self._clock.callLater(0, self._watcher.fleetEnded, self._error)
+
+
+def _tellsFailure(how: str) -> bool:
+    """Whether a process has ended with an exit code above 0; signals are of the system or our own."""
+    return how.startswith("exit code ") and how != "exit code 0"

@@ -29,7 +29,7 @@ class Program:
     """A program that a supervisor runs: its `arguments`, of which the first is its path, and a Place for each name.
 
     `environment` is its whole environment; None means the supervisor's own. The variables of the channel are added, and
-    those of systemd are removed.
+    those of systemd are removed. Two names need different places, see Place.label.
     """
 
     arguments: Sequence[str]
@@ -39,6 +39,8 @@ class Program:
     def __post_init__(self) -> None:
         if isinstance(self.arguments, str | bytes) or not self.arguments:
             raise TypeError(f"the arguments are a list of strings, and not {self.arguments!r}")
+        if len(set(self.sockets.values())) < len(self.sockets):
+            raise ValueError("two names have equal places, and would share sockets: a label tells them apart")
 
 
 class ProcessHands:

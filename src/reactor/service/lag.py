@@ -30,6 +30,7 @@ log = getLogger("reactor.service")
 
 PERIOD = 0.25
 WINDOW = 10.0  # seconds in which `lagMax` is the largest
+SHORTEST_PAUSE = 0.0005  # seconds between two looks: fewer would take a core from the loop
 LOOKS = 4
 _PAGE = resource.getpagesize()
 _LOOPS = ("reactor.loops.", "reactor.timers", "reactor.task", "asyncio.", "selectors", "reactor._beside")
@@ -132,7 +133,8 @@ class SlowCallbacks:
     def _run(self) -> None:
         known: FrameType | None = None
         since, told = 0.0, False
-        while not self._ended.wait(self._limit / LOOKS):
+        pause = min(max(self._limit / LOOKS, SHORTEST_PAUSE), threading.TIMEOUT_MAX)
+        while not self._ended.wait(pause):
             frame, now = self._callback(), time.monotonic()
             if frame is None or frame is not known:
                 known, since, told = frame, now, False

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from reactor._arguments import checkCount, checkDelimiter, checkSeconds
 from reactor.service.networks import networksOf
+
+MOST_KEEPALIVE = 32767  # seconds or probes; Linux refuses a larger TCP_KEEPIDLE
+MOST_BACKLOG = (1 << 31) - 1
+MOST_USER_TIMEOUT = ((1 << 31) - 1) // 1000  # seconds; Linux takes milliseconds in an int
 
 
 class Keepalive(NamedTuple):
@@ -65,13 +70,15 @@ class Limits:
     def __post_init__(self) -> None:
         for name, least in (("maxConnections", 0), ("maxPerAddress", 0), ("maxOutput", 1), ("maxPending", 1)):
             _checkWhole(getattr(self, name), name, least)
-        _checkWhole(self.backlog, "backlog", 0)
+        _checkWhole(self.backlog, "backlog", 0, MOST_BACKLOG)
         for name in ("lineDeadline", "idleTimeout", "userTimeout", "burst"):
             _checkPositive(getattr(self, name), name, "seconds")
         for name in ("lineRate", "addressLineRate"):
             _checkPositive(getattr(self, name), name, "lines a second")
         for name in ("byteRate", "addressByteRate"):
             _checkPositive(getattr(self, name), name, "bytes a second")
+        if self.userTimeout is not None and self.userTimeout > MOST_USER_TIMEOUT:
+            raise ValueError(f"userTimeout is at most {MOST_USER_TIMEOUT} seconds, not {self.userTimeout}")
         if self.burst is None:
             raise TypeError("burst is a number of seconds, not None")
         if self.refusal is not None:
@@ -97,12 +104,14 @@ class Limits:
 _set = object.__setattr__
 
 
-def _checkWhole(value: Any, name: str, least: int) -> None:
+def _checkWhole(value: Any, name: str, least: int, most: int = sys.maxsize) -> None:
     if value is None:
         return
     checkCount(value, name)
     if value < least:
         raise ValueError(f"{name} is at least {least}, not {value}")
+    if value > most:
+        raise ValueError(f"{name} is at most {most}, not {value}")
 
 
 def _checkPositive(value: Any, name: str, unit: str) -> None:
@@ -137,6 +146,6 @@ def _keepaliveOf(given: Any) -> Keepalive:
             checkCount(number, "keepalive")
     except TypeError:
         raise TypeError(f"keepalive is three whole numbers: idle, interval and probes, not {given!r}") from None
-    if min(found) < 1 or max(found) > 32767:  # TCP_KEEPIDLE is refused by Linux above that
-        raise ValueError(f"the numbers of keepalive are from 1 to 32767, not {tuple(found)}")
+    if min(found) < 1 or max(found) > MOST_KEEPALIVE:
+        raise ValueError(f"the numbers of keepalive are from 1 to {MOST_KEEPALIVE}, not {tuple(found)}")
     return found

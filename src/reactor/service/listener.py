@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import socket
 from collections import Counter
@@ -299,7 +300,7 @@ class Listener:
                 for option, value in zip(_KEEPALIVE, limits.keepalive, strict=True):
                     sock.setsockopt(socket.IPPROTO_TCP, option, value)
             if limits.userTimeout is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.userTimeout * 1000))
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, math.ceil(limits.userTimeout * 1000))
 
     def entering(self, transport: Any) -> None:
         """The protocol of a connection is about to get `transport`."""

@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 ROOT = 0
+MOST_ID = (1 << 32) - 2
+DIGITS = 10
 
 
 class PrivilegeError(RuntimeError):
@@ -78,17 +80,25 @@ def identityOf(user: str | None, group: str | None = None) -> Identity:
             name = pwd.getpwuid(uid).pw_name
     else:
         try:
-            entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+            entry = pwd.getpwuid(_idOf(user, "user")) if user.isdecimal() else pwd.getpwnam(user)
             uid, gid, name = entry.pw_uid, entry.pw_gid, entry.pw_name
-        except KeyError:
+        except (KeyError, ValueError):
             if not user.isdecimal():
                 raise PrivilegeError(f"there is no user {user!r}") from None
-            uid = int(user)
+            uid = _idOf(user, "user")
     if group is not None:
         try:
-            gid = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
-        except KeyError:
+            gid = _idOf(group, "group") if group.isdecimal() else grp.getgrnam(group).gr_gid
+        except (KeyError, ValueError):
             raise PrivilegeError(f"there is no group {group!r}") from None
     if gid is None:
         raise PrivilegeError(f"user {user or uid} has no group of its own here, so a group must be given")
     return Identity(uid, gid, name)
+
+
+def _idOf(text: str, kind: str) -> int:
+    """Return the id that digits make. PrivilegeError for one that no `kind` can have; -1 means "unchanged"."""
+    number = int(text) if len(text) <= DIGITS else MOST_ID + 1
+    if number > MOST_ID:
+        raise PrivilegeError(f"there is no {kind} {text[:DIGITS]!r}: the largest number is {MOST_ID}")
+    return number

@@ -6,6 +6,7 @@ connection below its rates costs a call a burst, and no timer. A read is deliver
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from reactor.service.entries import Entry
 
 SHORTEST_WAIT = 0.001
+LONGEST_WAIT = 3600.0  # then the buckets are looked at again; a very low rate could give an endless time
 
 
 class Meter:
@@ -73,7 +75,7 @@ class Meter:
         entry.linesMark = entry.bytesMark = sys.maxsize
         if self._call is None:
             entry.throttle()
-            self._call = entry.callLater(max(seconds, SHORTEST_WAIT), self._goOn)
+            self._call = entry.callLater(min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT), self._goOn)
 
     def _goOn(self) -> None:
         self._call = None
@@ -90,4 +92,5 @@ def _markOf(count: int, buckets: list[Any], group: Group | None, sharing: int) -
         if bucket is not None:
             isShared = group is not None and bucket in (group.lineBucket, group.byteBucket)
             rooms.append(bucket.tokens / sharing if isShared else bucket.tokens)
-    return sys.maxsize if not rooms else count + int(max(0.0, min(rooms)))
+    room = min(rooms, default=math.inf)
+    return sys.maxsize if room >= sys.maxsize - count else count + int(max(0.0, room))

@@ -42,7 +42,8 @@ TCP, UDP, UNIX, UNIX_DATAGRAM, INHERITED = "tcp", "udp", "unix", "unixgram", "in
 class Place:
     """An address to listen on, which is not open yet. Make one with `tcp`, `udp`, `unix` or `inherited`.
 
-    Equal places keep their sockets in a reload.
+    Equal places keep their sockets in a reload. `label` tells places apart that are equal otherwise, for example two
+    ports 0, which are free ones.
     """
 
     kind: str
@@ -52,6 +53,7 @@ class Place:
     backlog: int = BACKLOG
     mode: int = SOCKET_MODE
     descriptor: int = -1
+    label: str = ""
 
     @classmethod
     def tcp(cls, port: int, interface: str | bytes = "", backlog: int = BACKLOG) -> Place:

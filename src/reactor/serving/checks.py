@@ -70,7 +70,8 @@ def _ofIdentity(process: Source) -> Iterator[Mistake]:
         try:
             identityOf(*names)
         except PrivilegeError as error:
-            given = process["user"] if "user" in process and "no group " not in str(error) else process["group"]
+            isOfGroup = "group" in process and ("user" not in process or "no group " in str(error))
+            given = process["group" if isOfGroup else "user"]
             yield Mistake(given.place, str(error))
 
 

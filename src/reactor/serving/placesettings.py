@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reactor.service.limits import MOST_BACKLOG, MOST_KEEPALIVE, MOST_USER_TIMEOUT
 from reactor.serving import values
 from reactor.serving.collecting.formats import FORMATS
 from reactor.serving.collecting.frames import MODES
@@ -78,7 +79,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
         "backlog",
         PLACES,
         "clients that the system keeps until they are accepted (default 511)",
-        convert=_count,
+        convert=wholeNumber(1, MOST_BACKLOG),
         form=WHOLE,
         metavar="N",
     ),
@@ -86,7 +87,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
         "keepalive",
         PLACES,
         "seconds of silence after which TCP asks whether the client is still there",
-        convert=_count,
+        convert=wholeNumber(1, MOST_KEEPALIVE),
         form=WHOLE,
         metavar="S",
     ),
@@ -94,7 +95,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
         "user-timeout",
         PLACES,
         "seconds that sent bytes may stay unacknowledged; then TCP ends the connection",
-        convert=seconds,
+        convert=values.positive("seconds", MOST_USER_TIMEOUT),
         form=NUMBER,
         metavar="S",
     ),

@@ -87,7 +87,11 @@ class Setting:
     def _oneFromFile(self, value: Any) -> Any:
         if not isinstance(value, self.form.types) or (isinstance(value, bool) and self.form is not FLAG):
             raise WrongValue(f"{self.form.wanted} is needed, not {values.described(value)}")
-        return value if self.form in (FLAG, TABLE) else self.fromText(str(value))
+        if self.form in (FLAG, TABLE):
+            return value
+        text = value if isinstance(value, str) else values.described(value)
+        values.checkNoNUL(text)
+        return self.fromText(text)
 
 
 def camelCase(key: str) -> str:

@@ -5,7 +5,9 @@ Each source is a dict from keys to Given values. Mistakes are collected, not rai
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,10 +17,11 @@ from reactor._logger import escaped
 from reactor.serving.errors import reasonOf
 from reactor.serving.setting import PLACE, VARIABLE, Setting
 from reactor.serving.settings import BY_KEY, TABLE_KEYS, TOP_KEYS, nearest, outsideSettings
-from reactor.serving.values import TEXT, WrongValue, described
+from reactor.serving.values import TEXT, WrongValue, checkNoNUL, described
 
 # Variables between a supervisor and its workers, which are no options.
 INTERNAL = ("CONTROL", "WORKER", "GENERATION", "SOCKETS")
+LARGEST_FILE = 1 << 20  # bytes
 TYPING_ERROR = 0.8  # how like a known variable an unknown one is, so that it counts as a mistake
 
 
@@ -105,22 +108,36 @@ def fromFile(path: str, mistakes: list[Mistake]) -> FileSource:
     """Return the values of the TOML file at `path`."""
     found = FileSource()
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = _contentOf(path)
         text = data.decode()
         document = tomllib.loads(text)
-    except OSError as error:
+    except (OSError, _Unreadable) as error:
         mistakes.append(Mistake("", f"cannot read {path}: {reasonOf(error)}"))
         return found
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         mistakes.append(Mistake(f"{path}: line {line}", "the file is no UTF-8"))
         return found
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError is also that of a number with too many digits
         mistakes.append(_syntaxMistake(path, str(error)))
         return found
     _Reader(path, Lines(text), mistakes).read(document, found)
     return found
+
+
+class _Unreadable(Exception):
+    """The file of a configuration is none, or too large."""
+
+
+def _contentOf(path: str) -> bytes:
+    """Return the bytes of a regular file. Another one, for example a FIFO, could make a reload wait for ever."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _Unreadable("it is no regular file")
+        data = file.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise _Unreadable(f"it has more than {LARGEST_FILE} bytes")
+    return data
 
 
 def _syntaxMistake(path: str, text: str) -> Mistake:
@@ -223,6 +240,7 @@ def endpointsFrom(value: Any) -> tuple[str, ...]:
     for each in listed:
         if not isinstance(each, str) or not each:
             raise WrongValue(f"{TEXT.wanted} is needed, or an array of them, not {described(each)}")
+        checkNoNUL(each)
     if not listed:
         raise WrongValue("an array without an endpoint is of no use")
     return tuple(listed)

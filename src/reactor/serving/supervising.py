@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from reactor.address import UNIXAddress, fromSocketName
@@ -14,7 +15,7 @@ from reactor.error import CannotListenError
 from reactor.loops.base import ReactorBase
 from reactor.service.hands import Program
 from reactor.service.privileges import Identity, PrivilegeError, identityOf
-from reactor.service.reuse import Place
+from reactor.service.reuse import TCP, UDP, Place
 from reactor.service.summing import Totals
 from reactor.service.supervisor import Configuration, ReloadRefused, Supervisor
 from reactor.serving.adminpages import SOCKET, placeOf
@@ -90,7 +91,11 @@ class Supervising:
         announce(served, f"{count} worker{'s' if count > 1 else ''}, ")
 
     def _adminOf(self, plan: Plan) -> Program | None:
-        return None if plan.admin is None else Program(self._arguments, {SOCKET: placeOf(plan.admin)})
+        return (
+            None
+            if plan.admin is None
+            else Program(self._arguments, {SOCKET: replace(placeOf(plan.admin), label="admin")})
+        )
 
     def _reconfigure(self, _before: Configuration) -> Configuration:
         """Read the configuration again. ReloadRefused if there is a mistake in it."""
@@ -131,10 +136,16 @@ def placesOf(plan: Plan) -> dict[str, Place]:
     places: dict[str, Place] = {}
     for listener in plan.listeners:
         for number, spot in enumerate(spotsOf(listener)):
+            name = socketName(listener, number)
             try:
-                places[socketName(listener, number)] = spot.place()
+                place = spot.place()
             except (TypeError, ValueError) as error:
                 raise CommandError(f"cannot listen: {error}", USAGE) from None
+            if place.kind in (TCP, UDP) and not place.port:
+                place = replace(place, label=name)  # each 0 is a free port of its own
+            if place in places.values():
+                raise CommandError(f"cannot listen on {place} twice", USAGE)
+            places[name] = place
     return places
 
 

@@ -6,6 +6,7 @@ import argparse
 import datetime
 import ipaddress
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -60,7 +61,19 @@ def described(value: object) -> str:
         (datetime.date, "a date"),
         (datetime.time, "a time"),
     )
-    return next((name for kind, name in kinds if isinstance(value, kind)), str(value))
+    for kind, name in kinds:
+        if isinstance(value, kind):
+            return name
+    try:
+        return str(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number of very many digits"
+
+
+def checkNoNUL(text: str) -> None:
+    """WrongValue if `text` has a NUL, which ends the texts of the system: names of files, users and hosts."""
+    if "\0" in text:
+        raise WrongValue(f"no NUL may be in {text!r}")
 
 
 def where(host: str, port: int) -> str:
@@ -69,23 +82,25 @@ def where(host: str, port: int) -> str:
 
 
 def wholeNumber(low: int, high: float = math.inf) -> Callable[[str], int]:
-    """Return a converter to whole numbers from `low` to `high`."""
+    """Return a converter to whole numbers from `low` to `high`. Without `high`, the most is the largest of C."""
 
     def convert(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
             number = low - 1
-        if not low <= number <= high:
-            wanted = f"from {low} to {high}" if high < math.inf else f"of at least {low}"
+        if not low <= number <= min(high, sys.maxsize):
+            isTooLarge = high == math.inf and number > sys.maxsize
+            wanted = f"from {low} to {sys.maxsize if isTooLarge else high}"
+            wanted = wanted if isTooLarge or high < math.inf else f"of at least {low}"
             raise WrongValue(f"a whole number {wanted} is needed, not {text!r}")
         return number
 
     return convert
 
 
-def positive(unit: str) -> Callable[[str], float]:
-    """Return a converter to positive numbers of `unit`, for example "seconds"."""
+def positive(unit: str, high: float = math.inf) -> Callable[[str], float]:
+    """Return a converter to positive numbers of `unit`, for example "seconds", that are not above `high`."""
 
     def convert(text: str) -> float:
         try:
@@ -94,6 +109,8 @@ def positive(unit: str) -> Callable[[str], float]:
             number = -1.0
         if not 0 < number < math.inf:
             raise WrongValue(f"a positive number of {unit} is needed, not {text!r}")
+        if number > high:
+            raise WrongValue(f"at most {high:.15g} {unit} are possible, not {text!r}")
         return number
 
     return convert
@@ -103,23 +120,32 @@ seconds = positive("seconds")
 
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+DIGITS = 19  # of the largest numbers of C
+LONGEST_PERIOD = 100 * 365 * 86400  # seconds; the calendar of Python ends at the year 9999
 PERIODS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
 def byteCount(text: str) -> int:
     """Convert a positive number of bytes, with a unit of 1024: 512, 64K, 100M, 2G, 1T."""
     number, unit = _split(text.upper().removesuffix("B"), UNITS)
-    if not number or not number.isdecimal() or not int(number):
+    count = _whole(number)
+    if not count or count * UNITS[unit] > sys.maxsize:
         raise WrongValue(f"a number of bytes is needed, for example 100M, not {text!r}")
-    return int(number) * UNITS[unit]
+    return count * UNITS[unit]
 
 
 def period(text: str) -> float:
     """Convert a positive whole number of seconds, or of another unit: 30s, 15m, 1h, 1d, 1w."""
     number, unit = _split(text.lower(), PERIODS)
-    if not number.isdecimal() or not int(number):
+    count = _whole(number)
+    if not count or count * PERIODS[unit] > LONGEST_PERIOD:
         raise WrongValue(f"a period is needed, for example 3600, 15m, 1h or 1d, not {text!r}")
-    return float(int(number) * PERIODS[unit])
+    return float(count * PERIODS[unit])
+
+
+def _whole(text: str) -> int:
+    """Return the number that the digits of `text` make; 0 if it has other characters, or more digits than a number."""
+    return int(text) if text.isdecimal() and len(text) <= DIGITS else 0
 
 
 def _split(text: str, units: Mapping[str, int]) -> tuple[str, str]:
@@ -220,5 +246,7 @@ def splitPlace(text: str, low: int = 0) -> tuple[str, int]:
 
 
 def answer(text: str) -> bytes:
-    """Convert the text that a refused client gets, to a line."""
-    return text.encode() + b"\r\n"
+    """Convert the text that a refused client gets, to a line. Bytes that are no UTF-8 stay as they are."""
+    if "\r" in text or "\n" in text:
+        raise WrongValue(f"a text of one line is needed, not {text!r}")
+    return text.encode("utf-8", "surrogateescape") + b"\r\n"

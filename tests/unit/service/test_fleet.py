@@ -357,6 +357,17 @@ def test_theGraceIsADeadline(caplog: pytest.LogCaptureFixture) -> None:
     assert "did not end in time" in caplog.text
 
 
+def test_aFailureOfADrainIsTheServers() -> None:
+    """A worker that could not write all its lines ends with 1. The command would hide that."""
+    stage = Stage().live()
+    stage.fleet.stop()
+    stage.take()
+    stage.end(stage.find(1), "exit code 1")
+    stage.end(stage.find(0), "exit code 0")
+    stage.clock.advance(0)
+    assert stage.take() == [("ended", "worker 1 of generation 0 could not end in order (exit code 1)")]
+
+
 def test_hurryEndsThemNow() -> None:
     stage = Stage().live()
     stage.fleet.stop()
@@ -556,7 +567,7 @@ def test_stopDuringAReload() -> None:
     stage.fleet.stop()
     assert stage.take() == [("drain", 0, 0), ("drain", 0, 1), ("drain", 1, 1), ("terminate", 1, 1)]
     for member in list(stage.fleet.members):
-        stage.end(member)
+        stage.end(member, "exit code 0")
     stage.clock.advance(0)
     assert stage.take() == [("ended", None)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from typing import Any
 
 import pytest
@@ -26,6 +27,9 @@ from reactor.service.networks import addressOf, groupOf, isIn, networkOf
         ({"lineDeadline": "5"}, TypeError, "lineDeadline is a number of seconds, not '5'"),
         ({"idleTimeout": float("inf")}, ValueError, "idleTimeout is more than 0 seconds, and finite"),
         ({"lineRate": 0}, ValueError, "lineRate is more than 0 lines a second"),
+        ({"maxPending": sys.maxsize + 1}, ValueError, "maxPending is at most 9223372036854775807"),
+        ({"backlog": 1 << 31}, ValueError, "backlog is at most 2147483647"),
+        ({"userTimeout": 2147484}, ValueError, "userTimeout is at most 2147483 seconds"),
         ({"byteRate": b"x"}, TypeError, "byteRate is a number of bytes a second"),
         ({"addressLineRate": -1}, ValueError, "addressLineRate is more than 0"),
         ({"addressByteRate": -1}, ValueError, "addressByteRate is more than 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import pathlib
@@ -12,6 +13,7 @@ import pytest
 
 from reactor.error import CannotListenError
 from reactor.service import reuse
+from reactor.service.hands import Program
 from reactor.service.reuse import Group, Groups, Place
 from tests.support.worlds import LOOPBACK, refusedPort
 
@@ -194,3 +196,14 @@ def test_placesAsText() -> None:
         "unix /run/s",
         "descriptor 3",
     ]
+
+
+def test_namesDoNotShareAPlace(groups: Groups) -> None:
+    """A process would get a descriptor twice, and close it twice. A label tells ports of 0 apart."""
+    place = Place.tcp(0, LOOPBACK)
+    with pytest.raises(ValueError, match="equal places"):
+        Program(["program"], {"a": place, "b": Place.tcp(0, LOOPBACK)})
+    other = dataclasses.replace(place, label="b")
+    Program(["program"], {"a": place, "b": other})
+    groups.open([place, other], 2)
+    assert groups[place].address != groups[other].address

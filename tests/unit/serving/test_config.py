@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +21,8 @@ from reactor.serving.options import makeParser
 from reactor.serving.plan import ListenPlan, Plan
 from reactor.serving.setting import LISTEN, PLACE, PROCESS, Setting
 from reactor.serving.settings import BY_KEY, CHOICE, SETTINGS
-from reactor.serving.values import FLAG, NUMBER, TABLE, WHOLE, Delimiter
+from reactor.serving.supervising import placesOf
+from reactor.serving.values import FLAG, NUMBER, TABLE, WHOLE, Delimiter, WrongValue
 from tests.support.tlsworlds import certificatePath
 
 # Texts that an option takes, where the form of the option does not tell.
@@ -421,6 +423,80 @@ def test_filesThatCannotBeRead(tmp_path: pathlib.Path) -> None:
     assert told(tmp_path / "f") == [f"{tmp_path}/f: line 2: the file is no UTF-8"]
     (tmp_path / "deep").write_text("x = " + "[" * 100_000)
     assert len(told(tmp_path / "deep")) == 1
+    (tmp_path / "large").write_text("#" * (sources.LARGEST_FILE + 1))
+    assert told(tmp_path / "large") == [f"cannot read {tmp_path}/large: it has more than 1048576 bytes"]
+    (tmp_path / "largest").write_text("#" * sources.LARGEST_FILE)
+    assert told(tmp_path / "largest") == []
+    assert told(pathlib.Path("/dev/zero")) == ["cannot read /dev/zero: it is no regular file"]
+
+
+def test_aFIFOAsTheFileDoesNotBlock(tmp_path: pathlib.Path) -> None:
+    """Its open() would wait for a writer, and with it the supervisor that reloads."""
+    os.mkfifo(tmp_path / "fifo")
+    found = config.load({"config": str(tmp_path / "fifo")}, {}).mistakes
+    assert list(map(str, found)) == [f"cannot read {tmp_path}/fifo: it is no regular file"]
+
+
+DIGITS = "9" * 5000  # Python converts at most 4,300
+
+
+@pytest.mark.parametrize("setting", [each for each in SETTINGS if each.inFile], ids=lambda each: each.key)
+def test_everyHostileValueIsAMistakeOfItsKey(setting: Setting, tmp_path: pathlib.Path) -> None:
+    """One line with the key, for values that make Python or the system fail: no traceback."""
+    before = "" if setting.key == "endpoint" else 'endpoint = "tcp:0"\n'
+    for value in ('"\\u0000"', "0x" + "F" * 5000, f"[0x{'F' * 5000}]", "nan", "[[1]]", "[{}]", "07:32:00"):
+        prefix = f"[[listen]]\n{before}" if setting.scope == PLACE else ""
+        found = mistakesOf(f"{prefix}{setting.key} = {value}\n", tmp_path)
+        if setting.key == "listen" and value == "[{}]":
+            continue  # this is a table without keys
+        assert any(f"{setting.key} (line " in each for each in found), (value, found)
+        assert all(each.isprintable() for each in found)
+    digits = mistakesOf(f"grace = {DIGITS}\n", tmp_path)
+    assert len(digits) == 1
+    assert digits[0].startswith("F.toml: no TOML: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "most"),
+    [
+        ("backlog", "2147483647"),
+        ("keepalive", "32767"),
+        ("user-timeout", "2147483"),
+        ("max-pending", "9223372036854775807"),
+        ("max-connections", "9223372036854775807"),
+        ("rotate-size", "9223372036854775807"),
+        ("rotate-every", "3153600000"),
+    ],
+)
+def test_theLargestNumbers(key: str, most: str) -> None:
+    setting = BY_KEY[key]
+    setting.fromText(most)
+    for text in (str(int(most) + 1), DIGITS):
+        with pytest.raises(WrongValue):
+            setting.fromText(text)
+
+
+def test_aRefusalIsOneLineOfAnyBytes() -> None:
+    refusal = BY_KEY["refusal"]
+    assert refusal.fromText("\udcff") == b"\xff\r\n"
+    for text in ("a\nb", "a\r"):
+        with pytest.raises(WrongValue, match="one line"):
+            refusal.fromText(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("user = '4294967290'", "F.toml: user (line 1): user 4294967290 has no group of its own here"),
+        ("user = '4294967295'", "F.toml: user (line 1): there is no user '4294967295'"),
+        (f"user = '{DIGITS}'", "F.toml: user (line 1): there is no user '9999999999'"),
+        ("group = '4294967295'", "F.toml: group (line 1): there is no group '4294967295'"),
+        (f"user = 'root'\ngroup = '{DIGITS}'", "F.toml: group (line 2): there is no group '9999999999'"),
+    ],
+)
+def test_usersAndGroupsThatCannotBe(text: str, told: str, tmp_path: pathlib.Path) -> None:
+    (found,) = mistakesOf(text, tmp_path)
+    assert found.startswith(told)
 
 
 def test_theFirstMistakeIsTheError(tmp_path: pathlib.Path) -> None:
@@ -521,3 +597,16 @@ def test_theFormOfTables() -> None:
     """A table is a form of the file alone."""
     assert [each.key for each in SETTINGS if each.form is TABLE] == ["arguments"]
     assert not BY_KEY["arguments"].outside
+
+
+def test_eachPortOfZeroIsAPlaceOfItsOwn(tmp_path: pathlib.Path) -> None:
+    """Two listeners on a port of 0 had one socket in common, which both closed."""
+    path = tmp_path / "F.toml"
+    path.write_text('admin = "127.0.0.1:0"\nworkers = 2\n' + 3 * '[[listen]]\nendpoint = ["tcp:0", "tcp:0"]\n')
+    plan = config.planOf({"config": str(path)}, {})
+    places = placesOf(plan)
+    assert len(places) == len(set(places.values())) == 6
+    assert placesOf(plan) == places  # so that a reload keeps the ports
+    path.write_text("workers = 2\nlisten = ['tcp:7000', 'tcp:7000:interface=127.0.0.1:backlog=511']\n")
+    with pytest.raises(CommandError, match=r"twice"):
+        placesOf(config.planOf({"config": str(path)}, {}))
