@@ -64,5 +64,5 @@ def test_theCounters() -> None:
     table = PAGE.split("## Counters")[1].split("## The log")[0]
     told = set(re.findall(r"`(\w+)`", table))
     collection = Collection(LineFile(os.devnull), lambda error: None)
-    assert {*collection.counters(), "datagrams", "droppedByKernel"} == told - {"application"}
+    assert {*collection.counters(), "datagrams", "datagramBytes", "droppedByKernel"} == told - {"application"}
     collection.output.close()

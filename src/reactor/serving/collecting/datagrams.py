@@ -42,7 +42,7 @@ class DatagramCollector(DatagramProtocol):
         self._flush: Any = None
         self._isPaused = False
         self._kernelCount = 0
-        self.receivedCount = 0
+        self.receivedCount = self.receivedBytes = 0
         collection.addCounters(self.counters)
 
     def startProtocol(self) -> None:
@@ -60,6 +60,7 @@ class DatagramCollector(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """Take a datagram. The port calls this."""
         self.receivedCount += 1
+        self.receivedBytes += len(datagram)
         message = messageOf(datagram)
         if not message:
             self._collection.drop(EMPTY)
@@ -73,6 +74,7 @@ class DatagramCollector(DatagramProtocol):
     def datagramLengthExceeded(self, datagram: bytes, addr: Any) -> None:
         """Count a datagram that the port's buffer cannot hold."""
         self.receivedCount += 1
+        self.receivedBytes += len(datagram)
         self._tooLong(addr)
 
     def flush(self) -> None:
@@ -109,11 +111,15 @@ class DatagramCollector(DatagramProtocol):
             self.flush()
 
     def counters(self) -> dict[str, int]:
-        """Return the number of datagrams that have come, and of those that the kernel had no room for."""
+        """Return how many datagrams and bytes have come, and how many datagrams the kernel had no room for."""
         port: Any = self.transport
         if port is not None:
             self._kernelCount = port.getDroppedCount()
-        return {"datagrams": self.receivedCount, "droppedByKernel": self._kernelCount}
+        return {
+            "datagrams": self.receivedCount,
+            "datagramBytes": self.receivedBytes,
+            "droppedByKernel": self._kernelCount,
+        }
 
     def _tooLong(self, addr: Any) -> None:
         self._collection.drop(OVERLONG)

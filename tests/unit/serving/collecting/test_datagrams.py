@@ -141,6 +141,7 @@ def test_eachIsOneLine(kind: str, loop: Any, tmp_path: pathlib.Path, caplog: pyt
     assert counters == collection.counters(), "asking changes nothing, and a closed port still counts"
     assert (counters["keptLines"], counters["droppedEmpty"], counters["droppedOverlong"]) == (6, 2, 1)
     assert (counters["datagrams"], counters["droppedByKernel"]) == (9, 0)
+    assert counters["datagramBytes"] == 3 + 4 + 5 + 0 + 101 + 1 + 100 + 7 + 4
     (record,) = caplog.records
     assert record.getMessage().endswith(" sent a datagram of more than 100 bytes, dropped")
     assert loop.getDelayedCalls() == []
