@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from reactor._beside import beside
 from reactor._logger import getLogger
 from reactor.defer import Deferred
 from reactor.failure import Failure
@@ -222,8 +223,11 @@ class Answer:
         """Attach a producer of the answer's body: a push producer if `streaming`, else a pull producer.
 
         It is paused while the peer takes less than it writes, and while earlier requests have no answer. Unregister it
-        before `finish`. ValueError if there is one.
+        before `finish`. After the end of the connection its stopProducing() is called. ValueError if there is one.
         """
+        if self._disconnected:
+            beside(producer.stopProducing())
+            return
         if self.producer is not None:
             raise ValueError(f"registering producer {producer} before previous one ({self.producer}) was unregistered")
         self.streamingProducer = streaming
@@ -253,10 +257,12 @@ class Answer:
 
     def _finished(self) -> None:
         """The answer is complete, as far as the program is concerned."""
+        if self.queued:
+            self.finished = 1
+            return  # it is logged in its turn, if that comes
         self._tellLog()
         self.finished = 1
-        if not self.queued:
-            self._cleanup()
+        self._cleanup()
 
     def _tellLog(self) -> None:
         """Have the factory log the request. A failure costs the line, and not the answer."""
@@ -366,6 +372,8 @@ class Answer:
         held, self._held = self._held, None
         if held:
             self.channel.write(b"".join(held))
+        if self.finished:
+            self._tellLog()
         if self._ending is not None:
             self._ending()
         elif self.finished:
@@ -399,6 +407,12 @@ class Answer:
         """Called by the channel when the connection has ended before the answer."""
         self._disconnected = True
         self.channel = None
+        producer, self.producer = self.producer, None
+        if producer is not None and self.queued:  # that of the first request has been told by the channel
+            try:
+                beside(producer.stopProducing())
+            except Exception:
+                log.exception("%s: its producer has failed at the end of the connection", self)
         waiting, self._notifications = self._notifications, None
         for deferred in waiting or ():
             deferred.errback(reason)

@@ -7,7 +7,6 @@ them, up to the length, is made once a second.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any, cast
 
 from reactor._beside import CANCELLED
@@ -116,6 +115,7 @@ class Responding(Answer):
             self.code = response.code
             self.sentLength = size
             if self.method == b"HEAD":
+                self.sentLength = 0
                 body = b""
             data = b"%b%d\r\n\r\n%b" % (plainHead(response.code), size, body)
             channel = self.channel
@@ -231,7 +231,8 @@ class Responding(Answer):
             if hasattr(body, "__aiter__"):
                 await self._sendComing(body)
             elif (file := body.asFile() if hasattr(body, "asFile") else None) is not None:
-                await self._sendFile(file, body.PIECE)
+                if not await self._sendFile(file, body.PIECE):
+                    return
             else:
                 await self._sendReady(body, getattr(body, "IN_A_ROW", IN_A_ROW))
         finally:
@@ -246,12 +247,18 @@ class Responding(Answer):
             self.write(b"")  # the answer is chunked, even without a chunk: it may have trailers
         self.finish()
 
-    async def _sendFile(self, file: Any, size: int) -> None:
-        """Send a file in pieces of `size` bytes. It is read when the peer has taken the piece before."""
+    async def _sendFile(self, file: Any, size: int) -> bool:
+        """Send a file in pieces of `size` bytes. It is read when the peer has taken the piece before.
+
+        Return False if the connection ends before the file does. That is no error of the file.
+        """
         sender = _SectionSender()
         sender.CHUNK_SIZE = size
-        with suppress(TransferStopped):  # the connection has ended
+        try:
             await sender.beginFileTransfer(file, cast("Any", self))
+        except TransferStopped:
+            return False
+        return True
 
     async def _sendReady(self, body: Iterable[Any], most: int) -> None:
         """Send the pieces of an iterable, at most `most` bytes in a turn."""

@@ -18,6 +18,8 @@ from reactor.address import IPv6Address, UNIXAddress
 from reactor.defer import Deferred
 from reactor.http.accesslog import combinedLogFormatter, proxiedLogFormatter
 from reactor.http.factory import HTTPFactory
+from reactor.http.requests import Request
+from reactor.http.response import Response
 from tests.support.httprequests import Asked
 from tests.support.httpscenes import Scene, get
 
@@ -246,3 +248,75 @@ def test_aFormatterWithoutAFile(caplog: pytest.LogCaptureFixture) -> None:
     factory.startFactory()
     Scene(factory=factory).ask(get())
     assert [record.getMessage() for record in caplog.records] == ["[ 200"]
+
+
+@pytest.mark.parametrize("size", [0, 5, 100_000])
+def test_anAnswerToHEADHasNoBytes(size: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The body that HEAD leaves out is not counted, however the answer is sent."""
+    caplog.set_level(logging.INFO, "reactor.http.access")
+    scene = Scene(factory=HTTPFactory.forHandler(lambda request: Response(200, b"x" * size)))
+    scene.factory.doStart()
+    scene.peer.transport.write(get(method=b"HEAD") + get())
+    scene.take(b"HEAD")
+    texts = [record.getMessage() for record in caplog.records if record.name == "reactor.http.access"]
+    assert [text.split()[-3] for text in texts] == ["-", str(size or "-")]
+
+
+@pytest.mark.parametrize("kind", ["handler", "process"])
+def test_linesAreInTheOrderOfTheAnswers(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A request whose answer waits behind an earlier one is logged in its turn, and not if that turn never comes."""
+    caplog.set_level(logging.INFO, "reactor.http.access")
+    requests: list[Any] = []
+
+    class Program(Request):
+        def process(self) -> None:
+            requests.append(self)
+
+    def keep(request: Any) -> Deferred[Any]:
+        requests.append(request)
+        return Deferred()
+
+    factory = HTTPFactory.forHandler(keep)
+    if kind == "process":
+        factory.requestFactory = Program
+    scene = Scene(factory=factory)
+    factory.doStart()
+    scene.send(get(b"/0") + get(b"/1") + get(b"/2") + get(b"/3"))
+
+    def answer(place: int) -> None:
+        requests[place].write(b"x" * (place + 1))
+        requests[place].finish()
+
+    def logged() -> list[str]:
+        return [record.getMessage().split()[2] for record in caplog.records if record.name == "reactor.http.access"]
+
+    answer(1)
+    answer(3)
+    assert logged() == []
+    answer(0)
+    assert logged() == ["/0", "/1"]
+    scene.leave()
+    assert logged() == ["/0", "/1"]
+
+
+def test_theLastAnswerOfAQueueIsLogged(caplog: pytest.LogCaptureFixture) -> None:
+    """Also if its program ends the connection with it."""
+    caplog.set_level(logging.INFO, "reactor.http.access")
+    requests: list[Any] = []
+
+    class Program(Request):
+        def process(self) -> None:
+            requests.append(self)
+
+    factory = HTTPFactory()
+    factory.requestFactory = Program
+    scene = Scene(factory=factory)
+    factory.doStart()
+    scene.send(get(b"/0") + get(b"/1"))
+    requests[1].loseConnection()
+    requests[1].write(b"last")
+    requests[1].finish()
+    requests[0].finish()
+    assert [answer.body for answer in scene.take()] == [b"", b"last"]
+    lines = [record.getMessage().split()[2] for record in caplog.records if record.name == "reactor.http.access"]
+    assert lines == ["/0", "/1"]

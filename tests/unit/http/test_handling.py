@@ -6,11 +6,13 @@ import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator
+from io import BytesIO
 from typing import Any, cast
 
 import pytest
 
 from reactor.defer import CancelledError, Deferred, ensureDeferred, succeed
+from reactor.filesender import FileSender, TransferStopped
 from reactor.http import BodyLost, HTTPError, HTTPFactory, Request, Response
 from reactor.http.responding import IN_A_ROW
 from reactor.testing.pair import makeFakeServer
@@ -642,6 +644,41 @@ def test_producerIsStopped(kind: type[Push]) -> None:
     scene.send(get())
     scene.leave()
     assert producers[0].isStopped
+
+
+@pytest.mark.parametrize("kind", [Push, Pull])
+def test_producerIsStoppedBeforeItsTurn(kind: type[Push]) -> None:
+    """A producer is stopped at the end, also if its request waits behind another one."""
+    kept: list[Any] = []
+    scene = serving(lambda request: kept.append(request))
+    scene.send(get() * 2)
+    producer = kind(kept[1], 300)
+    producer.begin()
+    scene.leave()
+    assert producer.isStopped
+    assert producer.left == 300
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["first", "queued"])
+def test_fileThatIsSentBehindTheEnd(place: int) -> None:
+    """A program that goes on after the end of its connection is told at once that nothing can be sent."""
+    kept: list[Any] = []
+    scene = serving(lambda request: kept.append(request))
+    scene.send(get() * 2)
+    ends: list[Any] = []
+    FileSender().beginFileTransfer(BytesIO(b"x"), kept[1]).addErrback(ends.append)
+    scene.leave()
+    assert [each.type for each in ends] == [TransferStopped]
+    request = kept[place]
+    file = BytesIO(b"nobody reads it")
+    for isPush in (False, True):
+        producer = Push(request, 1)
+        request.registerProducer(producer, isPush)
+        assert producer.isStopped
+    FileSender().beginFileTransfer(file, request).addErrback(ends.append)
+    assert ends[-1].type is TransferStopped
+    assert len(ends) == 2
+    assert file.tell() == 0
 
 
 def test_turnOfAProducerWhileThePeerReadsNothing() -> None:

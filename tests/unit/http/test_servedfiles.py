@@ -140,8 +140,10 @@ def test_keepAlive(serving: Serving, bodies: list[weakref.ref[FileBody]]) -> Non
 
 
 @pytest.mark.parametrize("isReset", [False, True])
-def test_aPeerThatLeaves(serving: Serving, bodies: list[weakref.ref[FileBody]], isReset: bool) -> None:
-    """The file is closed when the client is lost in the middle."""
+def test_aPeerThatLeaves(
+    serving: Serving, bodies: list[weakref.ref[FileBody]], isReset: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file is closed when the client is lost in the middle. That is no error of the program."""
     peer = serving.ask(head("/large"), receiveBuffer=65536)
     assert serving.read(peer, 1000).startswith(b"HTTP/1.1 200 OK")
     assert not areClosed(bodies)
@@ -150,6 +152,8 @@ def test_aPeerThatLeaves(serving: Serving, bodies: list[weakref.ref[FileBody]], 
     else:
         peer.close()
     turnUntil(serving.reactor, lambda: areClosed(bodies))
+    turnUntil(serving.reactor, lambda: not serving.connections())
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def test_pipelinedFilesThatNobodyTakes(serving: Serving, bodies: list[weakref.ref[FileBody]]) -> None:
