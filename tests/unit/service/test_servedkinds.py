@@ -47,7 +47,7 @@ class TestHTTP:
         peer = client(served, self.listener)
         for number in range(1, 4):
             peer.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 4\r\n\r\na\nb\n")
-            served.world.until(lambda number=number: self.listener.counters()["requests"] == number)  # type: ignore[misc]
+            served.world.until(lambda number=number: self.listener.counters()["requests"] == number)
         assert served.read(peer, 12) == b"HTTP/1.1 200"
         assert self.listener.counters()["linesIn"] == 3
         (entry,) = served.server.stats()["peers"]
