@@ -18,7 +18,8 @@ A position is a number from 0, and has one serving process. The events, and what
 - more(), fewer(): one position more, or less. The process of a position that ends hands its sockets to others. Without
   a process that can take them, it stays.
 - stop(): every process drains, in `grace` seconds and not a second longer. A starting process has nothing to drain, and
-  is ended. hurry(): every process ends now, and is killed if that takes long.
+  is ended; a serving one takes its sockets, as clients may wait there.
+- hurry(): every process ends now, and is killed if that takes long.
 - A process that ends its drain with an exit code above 0, for example as it has lost lines: the end is no success.
 - A process whose last beat is `watchdog` seconds old writes its stacks, and is killed DUMP_TIME later.
 - A process that is not ready after `startTimeout` seconds is killed.
@@ -141,6 +142,7 @@ class Fleet:
         """Drain all processes. The watcher hears when none is left."""
         if self.isStopping:
             return
+        self._coverAll()
         self._endDecisions()
         for member in list(self.members):
             self._drain(member)
@@ -366,6 +368,13 @@ class Fleet:
         for member in self.serving.values():
             if member.phase is Phase.READY:
                 self._hands.cover(member, self.workers)
+
+    def _coverAll(self) -> None:
+        """Have a serving process take the sockets of processes that do not serve yet: clients may wait there."""
+        ready = [member for member in self.serving.values() if member.phase is Phase.READY]
+        taker = next(filter(self._hands.canCover, ready), None)
+        if taker is not None and len(ready) < len(self.members) + len(self._restarts):
+            self._hands.coverAll(taker, ready)
 
     # Reloads and the end.
 

@@ -151,17 +151,24 @@ class ProcessHands:
 
     def cover(self, member: Member, workers: int) -> None:
         """See members.Hands."""
-        process = self._processes.get(member)
-        if process is None or not process.takes:
-            return
-        program = cast(Program, member.plan.setup)
-        for name, place in program.sockets.items():
-            group = self._groups[place]
-            for slot in group.slotsOf(member.number, workers):
-                if group.spreads and slot not in process.slots[name]:
-                    process.slots[name].add(slot)
-                    group.kept = max(group.kept, slot + 1)
-                    process.order({"order": "take", "name": name}, group[slot].fileno())
+        for name, place in cast(Program, member.plan.setup).sockets.items():
+            for slot in self._groups[place].slotsOf(member.number, workers):
+                self._give(member, name, place, slot)
+
+    def coverAll(self, member: Member, ready: Sequence[Member]) -> None:
+        """See members.Hands."""
+        serving = [self._processes[each] for each in ready if each in self._processes]
+        for name, place in cast(Program, member.plan.setup).sockets.items():
+            held = {slot for process in serving for slot in process.slots.get(name, ())}
+            for slot in set(range(len(self._groups[place]))) - held:
+                self._give(member, name, place, slot)
+
+    def _give(self, member: Member, name: str, place: Place, slot: int) -> None:
+        process, group = self._processes.get(member), self._groups[place]
+        if process is not None and process.takes and group.spreads and slot not in process.slots[name]:
+            process.slots[name].add(slot)
+            group.kept = max(group.kept, slot + 1)
+            process.order({"order": "take", "name": name}, group[slot].fileno())
 
     def canCover(self, member: Member) -> bool:
         """See members.Hands. Shared sockets need no cover."""

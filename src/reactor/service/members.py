@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -100,6 +101,9 @@ class Hands(Protocol):
 
     def cover(self, member: Member, workers: int) -> None:
         """Give a serving process the sockets that it should have among `workers`, and has not."""
+
+    def coverAll(self, member: Member, ready: Sequence[Member]) -> None:
+        """Give a serving process all sockets that none of the `ready` ones has."""
 
     def canCover(self, member: Member) -> bool:
         """Whether the process could take further sockets."""

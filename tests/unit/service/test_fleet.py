@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -88,6 +89,10 @@ class Stage:
 
     def cover(self, member: Member, workers: int) -> None:
         self._saw(f"cover {workers}", member)
+
+    def coverAll(self, member: Member, ready: Sequence[Member]) -> None:
+        assert member in ready
+        self._saw("cover all", member)
 
     def canCover(self, member: Member) -> bool:
         return self.covers
@@ -419,6 +424,15 @@ def test_aStartingWorkerHasNothingToDrain() -> None:
     assert stage.find(0).phase is Phase.DRAINING
 
 
+def test_clientsOfAStartingWorkerHaveAnother() -> None:
+    """Its socket is open already, and would reset them when it closes."""
+    stage = Stage(2)
+    stage.fleet.ready(stage.find(1))
+    stage.take()
+    stage.fleet.stop()
+    assert stage.take() == [("cover all", 1, 0), ("drain", 0, 0), ("terminate", 0, 0), ("drain", 1, 0)]
+
+
 def test_stopWhileARestartWaits() -> None:
     stage = Stage(2).live()
     for _ in range(3):
@@ -565,7 +579,8 @@ def test_stopDuringAReload() -> None:
     stage.fleet.reload(plan(1, "never"))
     stage.take()
     stage.fleet.stop()
-    assert stage.take() == [("drain", 0, 0), ("drain", 0, 1), ("drain", 1, 1), ("terminate", 1, 1)]
+    orders = [("drain", 0, 0), ("drain", 0, 1), ("drain", 1, 1), ("terminate", 1, 1)]
+    assert stage.take() == [("cover all", 0, 0), *orders]
     for member in list(stage.fleet.members):
         stage.end(member, "exit code 0")
     stage.clock.advance(0)

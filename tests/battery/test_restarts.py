@@ -1,0 +1,344 @@
+"""`linereactor serve` ends and begins again under load, with one process and with two workers: a checker for each line.
+
+Clients of echo must get every answer that is owed. Senders to collect stop at our end, connect anew, and lose nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import random
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.battery.sizes import size
+from tests.support.worlds import LOOPBACK
+
+COMMAND = [sys.executable, "-m", "reactor"]
+PATIENCE = 60.0
+GRACE = 3.0
+CLIENTS = 12
+CROSSING = 0.5  # seconds: a line that was sent so shortly before our end was seen may have crossed it
+
+pytestmark = pytest.mark.timeout(600)
+
+
+def freePort() -> int:
+    with socket.create_server((LOOPBACK, 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+class Command:
+    """A running `serve` on `port`, whose log is a file."""
+
+    def __init__(self, folder: pathlib.Path, port: int, workers: int, *arguments: str) -> None:
+        self.path = folder / "log.txt"
+        several = ["--workers", str(workers)] if workers else []
+        command = [*COMMAND, "serve", *several, "--port", str(port), "--grace", str(GRACE), *arguments]
+        with self.path.open("wb") as log:
+            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+        self.port = port
+        self.until("try:")
+        if workers:
+            self.meet()
+
+    def meet(self) -> None:
+        """Wait until a worker answers the end of a connection: the supervisor had the port before."""
+        with socket.create_connection((LOOPBACK, self.port), PATIENCE) as peer:
+            peer.shutdown(socket.SHUT_WR)
+            assert peer.recv(10) == b""
+
+    def log(self) -> str:
+        return self.path.read_text(errors="replace")
+
+    def until(self, text: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while text not in self.log():
+            assert time.monotonic() < end, self.log()
+            assert self.process.poll() is None, self.log()
+            time.sleep(0.005)
+
+    def end(self) -> float:
+        """Ask for the end in order; return the seconds that it took."""
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(PATIENCE) == 0, self.log()
+        return time.monotonic() - begun
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextlib.contextmanager
+def running(folder: pathlib.Path, port: int, workers: int, *arguments: str) -> Iterator[Command]:
+    command = Command(folder, port, workers, *arguments)
+    try:
+        yield command
+    finally:
+        command.close()
+
+
+class Asker(threading.Thread):
+    """A client of echo that sends numbered lines without waiting, until it sees our end."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__()
+        self.sock = socket.create_connection((LOOPBACK, port), PATIENCE)
+        self.name = str(self.sock.getsockname()[1])
+        self.sent: list[float] = []
+        self.got = bytearray()
+        self.ended = 0.0
+        self.error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        with self.sock:
+            try:
+                while not self.ended:
+                    ready = select.select([self.sock], [], [], random.random() * 0.05)[0]
+                    if not ready:
+                        count = random.randrange(1, 4)
+                        first = len(self.sent)
+                        self.sent += [time.monotonic()] * count
+                        self.sock.sendall(b"".join(b"%d\r\n" % (first + each) for each in range(count)))
+                    elif data := self.sock.recv(1 << 16):
+                        self.got += data
+                    else:
+                        self.ended = time.monotonic()
+            except OSError as error:
+                self.error = error
+
+    def check(self, read: int) -> None:
+        """`read`: the number of its lines that the server has read."""
+        assert self.error is None, self.error
+        answers = bytes(self.got).splitlines(keepends=True)
+        assert answers == [b"%d\r\n" % number for number in range(len(answers))]
+        assert len(answers) <= read <= len(self.sent)
+        owed = [at for at in self.sent[len(answers) :] if at < self.ended - CROSSING]
+        assert owed == [], (len(answers), read, len(self.sent))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_anEndAtARandomTime(workers: int, tmp_path: pathlib.Path) -> None:
+    """Every line that was read is answered, each client sees an end and no reset, and the port is closed."""
+    for _ in range(size(5, 15)):
+        port = freePort()
+        with running(tmp_path, port, workers, "echo", "--log-connections") as command:
+            askers = [Asker(port) for _ in range(CLIENTS)]
+            threading.Event().wait(0.05 + random.random() * 0.5)
+            took = command.end()
+            for asker in askers:
+                asker.join(PATIENCE)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((LOOPBACK, port))
+            assert took < GRACE + 0.5
+            read = {
+                found[1]: int(found[2]) for found in re.finditer(r"127\.0\.0\.1:(\d+)\b.*? (\d+) lines", command.log())
+            }
+            for asker in askers:
+                asker.check(read[asker.name])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_aSecondSignalHurries(workers: int, tmp_path: pathlib.Path) -> None:
+    """Also with an output that nobody takes: the client reads nothing."""
+    port = freePort()
+    with running(tmp_path, port, workers, "echo", "--grace", "60") as command:
+        with socket.create_connection((LOOPBACK, port), PATIENCE) as peer:
+            peer.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    peer.send(b"x" * 1000 + b"\r\n")
+            command.process.send_signal(signal.SIGTERM)
+            waited = select.select([], [], [], 0.5)
+            assert waited == ([], [], [])
+            assert command.process.poll() is None
+            begun = time.monotonic()
+            command.process.send_signal(signal.SIGTERM)
+            command.process.wait(PATIENCE)
+        assert time.monotonic() - begun < 3.0
+
+
+class Sender(threading.Thread):
+    """Sends numbered lines to collect. It looks for our end before each line, and connects anew when it sees it."""
+
+    def __init__(self, number: int, port: int) -> None:
+        super().__init__()
+        self.number, self.port = number, port
+        self.sent = self.connections = 0
+        self.faults: list[str] = []
+        self.over = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        while not self.over.is_set():
+            try:
+                with socket.create_connection((LOOPBACK, self.port), PATIENCE) as peer:
+                    self.connections += 1
+                    self._send(peer)
+            except ConnectionRefusedError:
+                self.over.wait(0.01)
+            except Exception as error:
+                self.faults.append(f"sender {self.number} after {self.sent} lines: {error!r}")
+
+    def _send(self, peer: socket.socket) -> None:
+        while not self.over.is_set():
+            if select.select([peer], [], [], random.random() * 0.004)[0]:
+                assert peer.recv(10) == b""
+                return
+            peer.sendall(b"%d %d\n" % (self.number, self.sent))
+            self.sent += 1
+        peer.shutdown(socket.SHUT_WR)
+        assert peer.recv(10) == b""
+
+    def stop(self) -> None:
+        self.over.set()
+        self.join(PATIENCE)
+
+
+def checkLines(output: pathlib.Path, senders: list[Sender]) -> None:
+    """Each line is there, whole, once, and in the order of its sender."""
+    found: dict[int, list[int]] = {sender.number: [] for sender in senders}
+    for line in output.read_bytes().splitlines():
+        name, number = line.split(b" ")
+        found[int(name)].append(int(number))
+    for sender in senders:
+        got = found[sender.number]
+        missing = sorted(set(range(sender.sent)) - set(got))
+        assert missing == [], (sender.number, missing[:10])
+        assert got == list(range(sender.sent))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_sendersThatHeedTheEndLoseNothing(workers: int, tmp_path: pathlib.Path) -> None:
+    """Over several restarts of the whole command."""
+    output, port = tmp_path / "lines", freePort()
+    senders: list[Sender] = []
+    restarts = size(4, 15)
+    try:
+        for turn in range(restarts + 1):
+            with running(tmp_path, port, workers, "collect", "--output", str(output)) as command:
+                senders = senders or [Sender(number, port) for number in range(CLIENTS)]
+                threading.Event().wait(0.05 + random.random() * 0.3)
+                if turn == restarts:
+                    for sender in senders:
+                        sender.stop()
+                assert command.end() < GRACE + 0.5
+    finally:
+        for sender in senders:
+            sender.stop()
+    assert [fault for sender in senders for fault in sender.faults] == []
+    assert sum(sender.connections for sender in senders) >= CLIENTS * restarts / 2
+    checkLines(output, senders)
+
+
+class Following(Sender):
+    """A sender whose worker may be killed: then it connects anew. `connections` has the numbers of the lines of each.
+
+    The last item tells whether the sender has ended it, in order.
+    """
+
+    def __init__(self, number: int, port: int) -> None:
+        self.lives: list[tuple[int, int, bool]] = []
+        super().__init__(number, port)
+
+    def _send(self, peer: socket.socket) -> None:
+        first = self.sent
+        isWhole = False
+        try:
+            super()._send(peer)
+            isWhole = self.over.is_set()
+        except ConnectionError:
+            pass
+        self.lives.append((first, self.sent, isWhole))
+
+
+def workersOf(command: Command) -> set[int]:
+    """The processes of a command that serve its port. The admin process, and a child that is not exec'ed, do not."""
+    pid, found = command.process.pid, set()
+    for number in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            variables = pathlib.Path(f"/proc/{number}/environ").read_bytes()
+            if b"\0LINEREACTOR_SOCKETS=" in variables and b"LINEREACTOR_SOCKETS=%40admin" not in variables:
+                found.add(int(number))
+    return found
+
+
+def metrics(port: int) -> dict[str, float]:
+    """The sums of /metrics by name, by the parser of prometheus_client."""
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=PATIENCE) as answer:
+        text = answer.read().decode()
+    sums: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            sums[sample.name] = sums.get(sample.name, 0) + sample.value
+    return sums
+
+
+def replace(command: Command, number: int) -> None:
+    """Have a signal renew all workers (SIGHUP), or one."""
+    before = workersOf(command)
+    if number == signal.SIGHUP:
+        command.process.send_signal(number)
+    else:
+        os.kill(min(before), number)
+    end = time.monotonic() + PATIENCE
+    while len(now := workersOf(command)) != len(before) or len(now - before) != (
+        len(before) if number == signal.SIGHUP else 1
+    ):
+        assert time.monotonic() < end, command.log()
+        time.sleep(0.01)
+
+
+@pytest.mark.needs("logger", "nc")
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_collectIsReloadedAndKilled(number: signal.Signals, tmp_path: pathlib.Path) -> None:
+    """After HUP every line is there, once. After kill -9 none is torn or doubled; only that worker's may miss."""
+    output, port, admin = tmp_path / "lines", freePort(), freePort()
+    arguments = ["collect", "--output", str(output), "--admin", f"{LOOPBACK}:{admin}"]
+    logger = ["logger", "-T", "-n", LOOPBACK, "-P", str(port), "-t", "trial", "--", "by logger"]
+    turns = size(2, 15)
+    with running(tmp_path, port, 2, *arguments) as command:
+        senders = [Following(each, port) for each in range(CLIENTS)]
+        try:
+            for _ in range(turns):
+                replace(command, number)
+                subprocess.run(logger, check=True, timeout=PATIENCE)
+                subprocess.run(["nc", "-N", LOOPBACK, str(port)], input=b"by nc\n", check=True, timeout=PATIENCE)
+        finally:
+            for sender in senders:
+                sender.stop()
+        assert metrics(admin)["linereactor_connections_accepted_total"] > 0
+        command.process.send_signal(signal.SIGTERM)
+        assert command.process.wait(PATIENCE) == 0, command.log()
+    assert [fault for sender in senders for fault in sender.faults] == []
+    lines = output.read_bytes().splitlines(keepends=True)
+    assert sum(line.endswith(b"by logger\n") for line in lines) == turns
+    assert lines.count(b"by nc\n") == turns
+    found: dict[int, list[int]] = {each: [] for each in range(CLIENTS)}
+    for line in lines:
+        if b"by " not in line:
+            assert re.fullmatch(rb"\d+ \d+\n", line), line
+            found[int(line.split()[0])].append(int(line.split()[1]))
+    for sender in senders:
+        got = found[sender.number]
+        assert got == sorted(set(got)), "in order, and none is doubled"
+        for first, last, isWhole in sender.lives:
+            there = [each for each in got if first <= each < last]
+            isWhole = isWhole or number == signal.SIGHUP
+            assert there == list(range(first, last if isWhole else first + len(there)))
+    assert max(len(sender.lives) for sender in senders) > 1
