@@ -216,12 +216,13 @@ class Fleet:
         if member.phase is Phase.ENDED:
             return
         wasUp = member.isUp
-        if self.isStopping and member.phase is Phase.DRAINING and member.wasReady and _tellsFailure(how):
-            self._error = self._error or f"{member} could not end in order ({how})"
         member.forget("deadline", "settling", "silence")
+        how = f"{how}: {member.reason}" if member.reason else how
+        hasFailed = bool(member.reason) or (how.startswith("exit code ") and how != "exit code 0")  # not by a signal
+        if self.isStopping and member.wasReady and hasFailed:
+            self._error = self._error or f"{member} could not end in order ({how})"
         member.phase = Phase.ENDED
         self.members.remove(member)
-        how = f"{how}: {member.reason}" if member.reason else how
         number = member.number
         if self.isStopping:
             self._tellEnd()
@@ -437,8 +438,3 @@ class Fleet:
             return
         self.hasEnded = True
         self._clock.callLater(0, self._watcher.fleetEnded, self._error)
-
-
-def _tellsFailure(how: str) -> bool:
-    """Whether a process has ended with an exit code above 0; signals are of the system or our own."""
-    return how.startswith("exit code ") and how != "exit code 0"

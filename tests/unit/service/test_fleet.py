@@ -373,6 +373,17 @@ def test_aFailureOfADrainIsTheServers() -> None:
     assert stage.take() == [("ended", "worker 1 of generation 0 could not end in order (exit code 1)")]
 
 
+def test_aReasonCountsIfTheWorkerWasTooSlowToEnd() -> None:
+    stage = Stage(1).live()
+    stage.fleet.stop()
+    stage.take()
+    stage.fleet.failed(stage.find(0), "9 lines: lost")
+    stage.end(stage.find(0), "signal 9 (SIGKILL)")
+    stage.clock.advance(0)
+    why = "worker 0 of generation 0 could not end in order (signal 9 (SIGKILL): 9 lines: lost)"
+    assert stage.take() == [("ended", why)]
+
+
 def test_hurryEndsThemNow() -> None:
     stage = Stage().live()
     stage.fleet.stop()
