@@ -10,7 +10,7 @@ from reactor._closing import closeFor
 from reactor.error import IdleTimeout
 from reactor.http.channelstate import BODY, BUSY, CONTENT, HEAD, IDLE, OUTPUT, QUEUE, TUNNEL, ChannelState
 from reactor.http.errors import HTTPError
-from reactor.http.peerend import hasEnded
+from reactor.http.peerend import hasEnded, untaken
 from reactor.http.waits import Deadlines, endWait
 from reactor.linereceiver import LineReceiver
 
@@ -107,10 +107,13 @@ class Pacing(ChannelState):
             self._refuseRequest(self.receiving, HTTPError(408, "the body of the request comes too slowly"))
 
     def _stalled(self) -> None:
-        """The peer has taken no more output, or has not ended the connection: reset it, unless it is only slow."""
-        unsent = getattr(self.transport, "unsent", 0)
-        if unsent and (self._stalledAt is None or unsent < self._stalledAt):
-            self._stalledAt = unsent
+        """The peer has taken no more output, or has not ended the connection: reset it, unless it is only slow.
+
+        A reset destroys also what the system holds for the peer. So bytes there count as output that it has not taken.
+        """
+        waiting = untaken(self.transport)
+        if waiting and (self._stalledAt is None or waiting < self._stalledAt):
+            self._stalledAt = waiting
             self._wait(self.stallTime)
         else:
             self.forceAbortClient()
@@ -159,7 +162,7 @@ class Pacing(ChannelState):
         """Called by the transport when the peer takes no more."""
         self._hold(OUTPUT)
         self.isFull = True
-        self._stalledAt = getattr(self.transport, "unsent", None)
+        self._stalledAt = untaken(self.transport)
         self._wait(self.stallTime)
         if self._producer is not None:
             self._producer.pauseProducing()

@@ -16,8 +16,10 @@ import pytest
 
 from reactor.defer import Deferred
 from reactor.http import channelpace
+from reactor.http.channel import HTTPChannel
 from reactor.http.factory import HTTPFactory
 from reactor.http.files import FileBody, FilesHandler
+from reactor.http.response import Response
 from reactor.loops.epoll import EpollReactor
 from tests.support.worlds import DEADLINE, LOOPBACK, dial, reset, turnUntil
 
@@ -261,3 +263,63 @@ def test_aClientThatLeavesWhileItIsNotRead(
         peer.close()
     turnUntil(serving.reactor, lambda: len(told) == len(requests))
     assert serving.connections() == []
+
+
+class Patient(HTTPChannel):
+    """Its deadlines pass only when a test says so."""
+
+    stallTime = lingerTime = 10_000.0
+
+
+class Slow:
+    """A client that asks for `size` bytes, and reads a little at a time."""
+
+    def __init__(self, left: ExitStack, size: int, persists: bool = True) -> None:
+        fields = {} if persists else {"Connection": "close"}
+        factory = HTTPFactory.forHandler(lambda request: Response(200, b"x" * size, fields))
+        factory.protocol = Patient
+        self.serving = Serving(factory, left)
+        self.peer = self.serving.ask(head("/"), receiveBuffer=4096)
+        self.got = len(self.serving.read(self.peer, 1000))
+        (self.transport,) = self.serving.connections()
+
+    def read(self, size: int) -> None:
+        self.got += len(self.serving.read(self.peer, size))
+
+    def deadlinePasses(self) -> None:
+        self.transport.protocol.waitedTooLong()
+        self.serving.reactor.iterate(0)
+
+    def isResetSoon(self) -> None:
+        """The client reads no more. Its system may still have taken some bytes since the last look."""
+        for _ in range(3):
+            if self.serving.connections():
+                self.deadlinePasses()
+        assert self.serving.connections() == []
+
+
+def test_whatTheSystemHoldsIsNotDestroyed(left: ExitStack) -> None:
+    """After the last answer, the deadline for the client's end does not destroy what a slow client has not read."""
+    slow = Slow(left, 1_000_000, persists=False)
+    while slow.transport.unsent:
+        slow.read(10_000)
+    remaining = 1_000_000 - slow.got
+    assert remaining > 200_000, "the system has kept too little"
+    for _ in range(5):
+        slow.read(20_000)
+        slow.deadlinePasses()
+        assert slow.serving.connections() == [slow.transport]
+    slow.isResetSoon()
+
+
+def test_aSlowReaderIsNoStall(left: ExitStack) -> None:
+    """The system wakes the server only when much of its buffer is free. A client that reads until then is not reset."""
+    slow = Slow(left, 30_000_000)
+    turnUntil(slow.serving.reactor, lambda: slow.transport.protocol.isFull)
+    unsent = slow.transport.unsent
+    for _ in range(5):
+        slow.read(20_000)
+        slow.deadlinePasses()
+        assert slow.serving.connections() == [slow.transport]
+    assert slow.transport.unsent == unsent, "the system has taken more, so the test has shown nothing"
+    slow.isResetSoon()
