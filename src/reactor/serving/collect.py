@@ -92,8 +92,14 @@ class Collector(ServedLines):
             self.factory.keepLast(line, self)
             return
         if self.overlong == "skip":
-            self.overlongCount += 1
+            self._countOverlong()
         self.lineLengthExceeded(line)
+
+    def _countOverlong(self) -> None:
+        self.overlongCount += 1
+        tally = getattr(self.transport, "tally", None)
+        if isinstance(tally, Tally):
+            tally.addOverlong()
 
     def connectionLost(self, reason: Any = None) -> None:
         """Log an unfinished line: it is not whole, so it is lost."""
@@ -130,9 +136,7 @@ class FramedCollector(Collector):
         if messages:
             self.factory.keep(messages, self)
         for _ in range(frames.overlongCount - before):
-            self.overlongCount += 1
-            if isinstance(tally, Tally):
-                tally.addOverlong()
+            self._countOverlong()
             self.lineLengthExceeded(b"")
         if isinstance(error, TooLongError):
             self.lineLengthExceeded(b"")
