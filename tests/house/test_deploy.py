@@ -368,6 +368,7 @@ def test_nginx(tmp_path: pathlib.Path) -> None:
             with closing(http.client.HTTPConnection(HOST, web, timeout=DEADLINE)) as client:
                 client.request("GET", "/")
                 assert client.getresponse().read() == b"the page"
+    assert "proxy_set_header Host" not in text  # a name, which the pages of a loopback address answer with 421
 
 
 # Rotation

@@ -237,7 +237,7 @@ def test_commandLines() -> None:
     """Every `linereactor` line is one that the command's parser takes, and every option named is one of its options."""
     for page in (README, COMMAND):
         lines = re.findall(r"^linereactor (.*?)(?:  +#.*)?$", page, re.MULTILINE)
-        assert len(lines) == 7
+        assert len(lines) == 8
         for line in lines:
             makeParser().parse_args(line.split())
     assert between(COMMAND, "options").strip().split("\n") == optionTable()

@@ -40,7 +40,7 @@ def test_theTableOfCountersIsThatOfTheCode() -> None:
 
 @pytest.mark.timeout(2 * DEADLINE)
 def test_theProgramRuns(start: Start) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (program,) = re.findall(r"```python\n(.*?)```", between(PAGE, "service-program"), re.DOTALL)
     process, (port,) = start(program)
     first, second = connected(process, port), connected(process, port)
     for each in (first, second):
@@ -54,3 +54,22 @@ def test_theProgramRuns(start: Start) -> None:
     said = process.communicate(timeout=DEADLINE)[0].decode()
     assert process.returncode == 0
     assert said.count("ConnectionRecord(listener='echo'") == 2, said
+
+
+@pytest.mark.timeout(3 * DEADLINE)
+def test_theProgramOfSeveralProcessesRuns(start: Start) -> None:
+    """It reloads at HUP, and ends in order at TERM."""
+    (program,) = re.findall(r"```python\n(.*?)```", between(PAGE, "service-workers"), re.DOTALL)
+    process, (port,) = start("import logging; logging.basicConfig(level=logging.INFO)\n" + program)
+    with connected(process, port) as client:
+        client.sendall(b"hello\r\n")
+        assert client.recv(100) == b"hello\r\n"
+        process.send_signal(signal.SIGHUP)
+        assert client.recv(100) == b""  # the old worker has drained
+    with connected(process, port) as client:
+        client.sendall(b"again\r\n")
+        assert client.recv(100) == b"again\r\n"
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=DEADLINE)[0].decode()
+    assert process.returncode == 0, said
+    assert "ERROR" not in said

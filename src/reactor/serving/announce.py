@@ -40,7 +40,7 @@ def announce(served: Sequence[Served], processes: str = "") -> None:
     say(f"linereactor {version()}: {' and '.join(texts)} ({processes}line core: {IMPLEMENTATION})")
     for each in served:
         for kind, address in each.addresses:
-            if not isinstance(address, PipeAddress):
+            if each.hint and not isinstance(address, PipeAddress):
                 say(f"try:  {tryThis(each.hint, kind, address)}")
                 return
 

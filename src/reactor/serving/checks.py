@@ -20,6 +20,7 @@ from reactor.serving.sources import Given, Mistake, Source
 OF_COLLECT = ("output", *(name.replace("_", "-") for name in OPTIONS))
 OF_APPLICATION = {"root": "files", **dict.fromkeys(OF_COLLECT, "collect")}
 OF_LINES = ("delimiter", "max-line", "overlong")
+OF_SERVICE = (*CHOICE, "name", "arguments")
 OF_TLS = ("key", "client-ca", "tls-minimum", "session-tickets")
 OF_WORKERS = ("watchdog", "max-lines", "max-lifetime")
 _ECHO = Given("echo", "")
@@ -109,6 +110,11 @@ def _ofApplication(place: Source, isOnly: bool) -> Iterator[Mistake]:
         except CommandError as error:
             yield Mistake(_before(given), str(error))
             return
+    if "service" in place:
+        for key, given in place.items():
+            if key not in OF_SERVICE and (isOnly or given.isOwn):
+                yield Mistake(given.place, "an application of services opens its own ports, so this does nothing")
+        return
     for key, application in OF_APPLICATION.items():
         isGiven = key in place and place[key].value is not False
         if isGiven and name != application and (isOnly or place[key].isOwn):
@@ -159,7 +165,9 @@ def _ofEndpoints(place: Source) -> Iterator[Mistake]:
                 yield Mistake(place["endpoint"].place, f"{datagrams.kind} is for collect only")
             if datagrams is not None:
                 continue
-            kind, _make, _arguments = serverArguments(endpoint)
+            kind, _make, arguments = serverArguments(endpoint)
+            if (port := arguments.get("port", 0)) not in range(65536):
+                raise ValueError(f"the port of a {kind} endpoint is from 0 to 65535, not {port}")
         except (OSError, ValueError) as error:
             name = getattr(error, "filename", None)
             file = "" if name is None else f": {os.fsdecode(name)}"

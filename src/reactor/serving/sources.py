@@ -144,10 +144,10 @@ def _syntaxMistake(path: str, text: str) -> Mistake:
     """Return the mistake for an error of tomllib, whose text ends in the place."""
     at = re.search(r"\(at (?:line (\d+), column (\d+)|(end of document))\)$", text)
     if at is None:
-        return Mistake(path, f"no TOML: {text}")
+        return Mistake(path, f"not valid TOML: {text}")
     place = "at its end" if at[3] else f"line {at[1]}, column {at[2]}"
     said = text[: at.start()].strip()
-    return Mistake(f"{path}: {place}", f"no TOML: {said[:1].lower()}{said[1:]}")
+    return Mistake(f"{path}: {place}", f"not valid TOML: {said[:1].lower()}{said[1:]}")
 
 
 class Lines:

@@ -379,10 +379,22 @@ TABLE_BEGINS = '[[listen]]\nendpoint = "tcp:1"\n'
             "workers = 2\napp = 'chat'",
             ["F.toml: app (line 2): chat is one room in one process, which workers cannot share"],
         ),
-        ("a = ", ["F.toml: line 1, column 5: no TOML: invalid value"]),
-        ("x = 1\ny", ["F.toml: line 2, column 2: no TOML: "]),
-        ("grace = 1\ngrace = 2", ["F.toml: line 2, column 10: no TOML: cannot overwrite a value"]),
-        ("a = [1,", ["F.toml: at its end: no TOML: "]),
+        (
+            "listen = ['tcp:65536']",
+            ["F.toml: listen (line 1): the port of a tcp endpoint is from 0 to 65535, not 65536"],
+        ),
+        (
+            "[[listen]]\nendpoint = 'udp:70000'\napp = 'collect'\noutput = 'x'",
+            ["F.toml: listen[0].endpoint (line 2): the port of a udp endpoint is from 0 to 65535, not 70000"],
+        ),
+        (
+            "service = 'a.tac'\nmax-connections = 5",
+            ["F.toml: max-connections (line 2): an application of services opens its own ports, so this does nothing"],
+        ),
+        ("a = ", ["F.toml: line 1, column 5: not valid TOML: invalid value"]),
+        ("x = 1\ny", ["F.toml: line 2, column 2: not valid TOML: "]),
+        ("grace = 1\ngrace = 2", ["F.toml: line 2, column 10: not valid TOML: cannot overwrite a value"]),
+        ("a = [1,", ["F.toml: at its end: not valid TOML: "]),
     ],
 )
 def test_mistakesInAFile(text: str, told: list[str], tmp_path: pathlib.Path) -> None:
