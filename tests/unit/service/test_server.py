@@ -16,7 +16,7 @@ import pytest
 from reactor.defer import execute
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.protocol import Factory, Protocol
-from reactor.service import ConnectionRecord, Limits, Listener, Server
+from reactor.service import ConnectionRecord, Limits, Listener, Server, draining
 from tests.contract.cells import CELLS, makeWorld
 from tests.support.tlsworlds import HOST, TRUST, serverOptions
 from tests.support.worlds import DEADLINE, World, dial
@@ -61,7 +61,7 @@ class Served:
         self.made: list[Any] = []
         self.clients: list[Any] = []
 
-    def listen(self, protocol: Any = Echo, **limits: Any) -> Listener:
+    def listen(self, protocol: Any = Echo, sendFin: bool = False, **limits: Any) -> Listener:
         factory = Factory()
 
         def build(addr: Any) -> Any:
@@ -70,7 +70,10 @@ class Served:
 
         factory.buildProtocol = build  # type: ignore[method-assign]
         got: list[Listener] = []
-        self.server.addListener(Place(self.world), factory, name="it", limits=Limits(**limits)).addCallback(got.append)
+        listening = self.server.addListener(
+            Place(self.world), factory, name="it", limits=Limits(**limits), sendFin=sendFin
+        )
+        listening.addCallback(got.append)
         self.listener = got[0]
         return self.listener
 
@@ -279,7 +282,8 @@ def test_aRatePausesAndDropsNothing(served: Served, limit: str) -> None:
     if limit == "addressLineRate" and "UNIX" in type(served.world).__name__:
         limit = "lineRate"
     rate, size = (20, 5) if "line" in limit.lower() else (400 if served.world.isTLS else 150, 5)
-    listener = served.listen(**{limit: rate, "burst": 0.5})
+    limits: dict[str, Any] = {limit: rate, "burst": 0.5}
+    listener = served.listen(**limits)
     client = served.meet()
     begun = time.monotonic()
     sent = b"".join(b"%04d\n" % number for number in range(20))
@@ -514,3 +518,25 @@ def test_aDrainKeepsWhatItReads(served: Served, sendFin: bool) -> None:
     assert (done, again, served.server.untaken) == ([0], [0], 0)
     assert served.records[0].why == "drained" or served.world.isTLS
     assert served.server.stats()["state"] == "draining"
+
+
+@everywhere(PLAIN)
+def test_aListenerThatOnlyReceives(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clients see our end at once; a line that crosses it is kept, and their own end is all that is waited for."""
+    monkeypatch.setattr(draining, "HEED", 10.0)
+    listener = served.listen(sendFin=True)
+    client = served.meet()
+    client.sendall(b"early\n")
+    served.world.until(lambda: listener.total.lines == 1)
+    done: list[int] = []
+    served.server.drain(grace=100.0).addCallback(done.append)
+    assert served.read(client, 1000) == b"early\n"
+    begun = time.monotonic()
+    served.world.until(lambda: time.monotonic() > begun + 0.3)  # longer than a drain waits for a silent peer otherwise
+    client.sendall(b"late\n")
+    served.world.until(lambda: listener.total.lines == 2)
+    assert not done
+    client.close()
+    served.world.until(lambda: bool(done))
+    assert (done, served.server.untaken) == ([0], 0)
+    assert time.monotonic() < begun + 9
