@@ -398,3 +398,15 @@ def test_datagramsOfOneProcess(tmp_path: pathlib.Path) -> None:
 
     served(Plan((place,)), talk)
     assert output.read_bytes() == b"message\n"
+
+
+def test_onlyCollectOwesNoAnswer(tmp_path: pathlib.Path) -> None:
+    """So its clients see our end as soon as the command ends. The listener of another application answers first."""
+    place: dict[str, Any] = {"endpoints": ("tcp:0:interface=127.0.0.1",)}
+    kept = ListenPlan("kept", **place, app="collect", output=str(tmp_path / "lines"))
+    plan = Plan(listeners=(kept, ListenPlan("said", **place, app="echo")))
+    reactor = EpollReactor()
+    serving = running.Serving(plan, reactor)
+    reactor.callWhenRunning(reactor.stop)
+    assert serving.run() == 0
+    assert {name: each.sendFin for name, each in serving.server.listeners.items()} == {"kept": True, "said": False}
