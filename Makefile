@@ -94,10 +94,10 @@ BATTERY := REACTOR_EXPECT_CORE=compiled $(BIN)/python -m pytest
 BATTERY_ONE := tests/battery/http/test_smuggling.py tests/battery/http/test_parserquarrel.py \
     tests/battery/http/test_answerquarrel.py tests/battery/http/test_behindproxies.py \
     tests/battery/http/test_nothingsplit.py tests/battery/http/test_nothingsplitbyclients.py \
-    tests/battery/test_allocations.py tests/battery/test_exceptions.py tests/battery/test_crosstalk.py
+    tests/battery/test_allocations.py tests/battery/test_exceptions.py tests/battery/test_crosstalk.py \
+    tests/battery/test_nodoors.py tests/battery/test_proxyheaders.py tests/battery/test_collecting.py
 BATTERY_TWO := tests/battery/test_reentrancy.py tests/battery/test_badcertificates.py tests/battery/test_halfclose.py \
-    tests/battery/test_nomemory.py tests/battery/test_starttlsinjection.py tests/battery/test_nodoors.py \
-    tests/battery/test_proxyheaders.py tests/battery/test_collecting.py
+    tests/battery/test_nomemory.py tests/battery/test_starttlsinjection.py
 APART := $(patsubst %,--ignore=%,$(BATTERY_ONE) $(BATTERY_TWO))
 
 battery: $(VENV)/.test
