@@ -179,7 +179,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "max-pending",
         LIMITS,
-        "most bytes of unfinished lines of all connections; above it, the longest wait",
+        "most bytes of unfinished lines of all connections; above it, the largest are closed",
         convert=_count,
         form=WHOLE,
         metavar="N",
