@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -441,6 +442,46 @@ def test_drip(world: ServerWorld) -> None:
 
     with pytest.raises(TimeoutError, match="no head"):
         get(world, world.serveFactory(ServerFactory.forProtocol(Drip)), timeout=0.3)
+
+
+class SlowReader(Protocol):
+    """Reads 64 KiB of a body at a time, with a pause of a twentieth of a second, and answers at its end."""
+
+    size = 3_000_000
+    left = size
+
+    def connectionMade(self) -> None:
+        self.transport.bufferSize = 65536
+
+    def dataReceived(self, data: bytes) -> None:
+        self.left -= len(data.partition(b"\r\n\r\n")[2] if self.left == self.size else data)
+        if self.left <= 0:
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nread")
+        else:
+            self.transport.pauseProducing()
+            self.factory.world.reactor.callLater(0.05, self.goOn)
+
+    def goOn(self) -> None:
+        if not self.transport.disconnected:
+            self.transport.resumeProducing()
+
+
+def test_aServerThatReadsSlowlyIsNotLate(world: ServerWorld) -> None:
+    """The system asks for no more of the body for much longer than the deadline, as it holds what it has."""
+    factory = ServerFactory.forProtocol(SlowReader)
+    factory.world = world  # type: ignore[attr-defined]
+    url = world.serveFactory(factory)
+    client = clientOf(world)
+
+    async def run() -> Any:
+        try:
+            return await (await client.request("POST", url, body=bytes(SlowReader.size), timeout=0.6)).body
+        finally:
+            await client.close()
+
+    begun = time.monotonic()
+    assert world.run(run()) == b"read"
+    assert time.monotonic() - begun > 0.6
 
 
 def test_stalledBody(world: ServerWorld) -> None:

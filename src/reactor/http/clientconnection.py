@@ -30,6 +30,7 @@ from reactor.http.head import (
 )
 from reactor.http.headers import Headers
 from reactor.http.incoming import ClientResponse, Inflow, NoInflow, ResponseBody
+from reactor.http.peerend import untaken
 from reactor.http.sending import BodySender
 from reactor.linereceiver import LineReceiver
 from reactor.protocol import connectionDone
@@ -74,6 +75,9 @@ class ClientConnection(LineReceiver):
         self._persists = False
         self._hasHeard = False
         self._wait: Any = None
+        # Bytes of the request's body that finished senders have written. Then those that the peer's system had taken
+        # by the last look, and those that it had not.
+        self._written = self._taken = self._left = 0
         self.exchangeCount = 0
 
     def connectionMade(self) -> None:
@@ -98,8 +102,10 @@ class ClientConnection(LineReceiver):
         self.transport.write(request.head + request.whole)
         if request.body is None:
             return
-        self._sender = BodySender(exchange.reactor, request, exchange.restart, self._bodySent)
+        self._written = self._taken = self._left = 0
+        self._sender = BodySender(exchange.reactor, request, self._progressed, self._bodySent)
         exchange.waitsForProgram = self._waitsForProgram
+        exchange.hasTaken = self._hasTaken
         if request.expects:
             self._wait = exchange.reactor.callLater(EXPECT_WAIT, self._sendBody)
         else:
@@ -109,10 +115,27 @@ class ClientConnection(LineReceiver):
         sender = self._sender
         return sender is not None and self._wait is None and not sender.isPaused
 
+    def _hasTaken(self) -> bool:
+        """Whether the peer's system has taken more of a body that it had not taken whole at the last look.
+
+        A peer may read so slowly that for minutes the system asks for no more, as its own buffer is nearly full.
+        """
+        written = self._written + (0 if self._sender is None else self._sender.written)
+        before, wasLeft = self._taken, self._left
+        self._left = untaken(self.transport)
+        self._taken = written - self._left
+        return self._taken > before and wasLeft > 0
+
+    def _progressed(self) -> None:
+        self._hasTaken()
+        if self._exchange is not None:
+            self._exchange.restart()
+
     def _sendBody(self) -> None:
         self._stopWaiting()
         if self._sender is not None:
             self._sender.start(self.transport)
+            self._hasTaken()
 
     def _stopWaiting(self) -> None:
         wait, self._wait = self._wait, None
@@ -120,14 +143,16 @@ class ClientConnection(LineReceiver):
             wait.cancel()
 
     def _bodySent(self, failure: Failure | None) -> None:
-        self._sender = None
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            self._written += sender.written
         exchange = self._exchange
         if exchange is None:
             return
         if failure is not None:
             exchange.fail(failure)
         else:
-            exchange.restart()
+            self._progressed()
 
     # The head of a response.
 

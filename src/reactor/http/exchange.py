@@ -37,15 +37,16 @@ def _nothing() -> None:
 
 
 def _never() -> bool:
-    """Return False: no program is awaited."""
+    """Return False: no program is awaited, and no body is under way."""
     return False
 
 
 class Exchange:
-    """See the module. The pool and the connection set two calls.
+    """See the module. The pool and the connection set three calls.
 
     - `giveUp` ends the present phase from outside.
     - `waitsForProgram` tells whether the program is to give more of the request's body. Then the peer is not late.
+    - `hasTaken` tells whether the peer has taken more of the request's body since the last look.
     """
 
     def __init__(self, reactor: Any, request: Outgoing, timeout: float | None, maxBody: int) -> None:
@@ -56,6 +57,7 @@ class Exchange:
         self.isRepeated = False
         self.giveUp: Callable[[], None] = _nothing
         self.waitsForProgram: Callable[[], bool] = _never
+        self.hasTaken: Callable[[], bool] = _never
         self.inflow: Inflow | None = None
         # The result of the Deferred is the response. Without a reference to it from here, the program can drop that.
         self._response: Deferred[ClientResponse] | None = None
@@ -87,7 +89,7 @@ class Exchange:
 
     def _expired(self) -> None:
         self._timer = None
-        if self.waitsForProgram():
+        if self.waitsForProgram() or (self.phase == SENT and self.hasTaken()):
             self.restart()
             return
         what = "no more of the response's body came" if self.phase == ANSWERED else "no head of a response came"
@@ -112,7 +114,7 @@ class Exchange:
         self.phase = OVER
         self.suspend()
         self.giveUp = _nothing
-        self.waitsForProgram = _never
+        self.waitsForProgram = self.hasTaken = _never
         self.inflow = None
 
     def fail(self, error: BaseException | Failure) -> None:

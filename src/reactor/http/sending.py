@@ -22,12 +22,13 @@ class BodySender:
     """Sends the body of `request` to `transport`, whose producer it is. `done` gets None at the end, or a Failure.
 
     The body may be an iterable or an asynchronous one. It is asked for its next piece when the peer has taken most of
-    the last ones. `progressed` is called whenever the peer has.
+    the last ones. `progressed` is called whenever the peer has. `written` is the number of bytes so far.
     """
 
     def __init__(
         self, reactor: Any, request: Outgoing, progressed: Callable[[], None], done: Callable[[Failure | None], None]
     ) -> None:
+        self.written = 0
         self._reactor = reactor
         self._body = request.body
         self._left = request.length
@@ -85,7 +86,7 @@ class BodySender:
             elif isinstance(body, Generator):
                 body.close()
         if self._isChunked:
-            self._transport.write(lastChunk(getattr(body, "trailers", None)))
+            self._write(lastChunk(getattr(body, "trailers", None)))
         elif self._left:
             raise ValueError(f"the body of a request ended {self._left} bytes before its Content-Length")
 
@@ -102,9 +103,13 @@ class BodySender:
             if self._left < 0:
                 raise ValueError("the body of a request is longer than its Content-Length")
         if data:
-            self._transport.write(data)
+            self._write(data)
         if self._resumed is not None:
             await self._resumed
+
+    def _write(self, data: bytes) -> None:
+        self.written += len(data)
+        self._transport.write(data)
 
     # For the transport.
 
