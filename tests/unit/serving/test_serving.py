@@ -153,7 +153,7 @@ def says(sent: bytes) -> Callable[[tuple[str, int]], bytes]:
         (("serve", "--host", "192.0.2.1", "--port", "0"), 1, "cannot listen on 192.0.2.1:0: Cannot assign"),
         (("serve", "--listen", "tcp:x"), 2, "--listen: the port of a tcp endpoint is a whole number, not 'x'"),
         (("serve", "--listen", "fly:1"), 2, "--listen: unknown endpoint type 'fly'"),
-        (("serve", "--listen", "tcp:70000"), 2, "cannot listen: a port is a number from 0 to 65535, not 70000"),
+        (("serve", "--listen", "tcp:70000"), 2, "--listen: the port of a tcp endpoint is from 0 to 65535, not 70000"),
         (("serve", "--listen", "tcp:0:interface=here"), 1, "cannot listen on here:0: "),
         (("serve", "--listen", "tcp:0", "--listen", "tcp:0:interface=192.0.2.1"), 1, "cannot listen on 192.0.2.1:0"),
         (("serve", "--delimiter", "0"), 2, "a delimiter is one of crlf, lf, newline, nul, or bytes in hexadecimal"),
