@@ -465,7 +465,7 @@ def test_everyHostileValueIsAMistakeOfItsKey(setting: Setting, tmp_path: pathlib
         assert all(each.isprintable() for each in found)
     digits = mistakesOf(f"grace = {DIGITS}\n", tmp_path)
     assert len(digits) == 1
-    assert digits[0].startswith("F.toml: no TOML: ")
+    assert digits[0].startswith("F.toml: not valid TOML: ")
 
 
 @pytest.mark.parametrize(
