@@ -35,6 +35,12 @@ print(left, [int(lines[name], 16) for name in ("CapPrm", "CapEff", "CapAmb")])
 """
 
 
+@pytest.fixture(autouse=True)
+def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is no longer root cannot write what coverage has measured, and complains of that."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 @pytest.mark.needs("root")
 @pytest.mark.parametrize(
     ("user", "group", "uid", "gid"),
