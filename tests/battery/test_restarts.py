@@ -322,7 +322,11 @@ def test_collectIsReloadedAndKilled(number: signal.Signals, tmp_path: pathlib.Pa
         finally:
             for sender in senders:
                 sender.stop()
-        assert metrics(admin)["linereactor_connections_accepted_total"] > 0
+        accepted = CLIENTS + 2 * turns if number == signal.SIGHUP else 1  # a killed worker's last second is lost
+        end = time.monotonic() + PATIENCE
+        while metrics(admin).get("linereactor_connections_accepted_total", 0) < accepted:
+            assert time.monotonic() < end, metrics(admin)
+            time.sleep(0.05)
         command.process.send_signal(signal.SIGTERM)
         assert command.process.wait(PATIENCE) == 0, command.log()
     assert [fault for sender in senders for fault in sender.faults] == []
@@ -336,7 +340,8 @@ def test_collectIsReloadedAndKilled(number: signal.Signals, tmp_path: pathlib.Pa
             found[int(line.split()[0])].append(int(line.split()[1]))
     for sender in senders:
         got = found[sender.number]
-        assert got == sorted(set(got)), "in order, and none is doubled"
+        # None is doubled. The order holds within a connection: the next one has another worker, which may be faster.
+        assert len(got) == len(set(got))
         for first, last, isWhole in sender.lives:
             there = [each for each in got if first <= each < last]
             isWhole = isWhole or number == signal.SIGHUP

@@ -229,10 +229,44 @@ class TestAmplification:
         """The command, the examples, the README's programs. A new service of UDP needs a trial of its ratio."""
         shipped = [*(ROOT / "examples").glob("*.py"), *(ROOT / "src" / "reactor" / "serving").glob("*.py")]
         assert len(shipped) > 20
-        assert [path.name for path in shipped if DATAGRAMS.search(path.read_text())] == []
+        assert [path.name for path in shipped if DATAGRAMS.search(path.read_text())] == ["places.py"]  # of collect
         for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
             programs = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
             assert [program for program in programs if DATAGRAMS.search(program)] == []
+
+    def test_collectAnswersNoDatagram(self, tmp_path: pathlib.Path) -> None:
+        output = tmp_path / "out"
+        with socket.socket(type=socket.SOCK_DGRAM) as free:
+            free.bind((LOOPBACK, 0))
+            port = free.getsockname()[1]
+        command = [
+            sys.executable,
+            "-m",
+            "reactor",
+            "serve",
+            "collect",
+            "--output",
+            str(output),
+            "--listen",
+            f"udp:{port}",
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+            try:
+                assert server.stdout is not None
+                assert f": collect on {LOOPBACK}:{port}" in server.stdout.readline()
+                with socket.socket(type=socket.SOCK_DGRAM) as peer:
+                    peer.connect((LOOPBACK, port))
+                    for datagram in (b"", b"\n", b"line", b"x" * 60_000, b"5 <1> a", bytes(range(256)), b"the last"):
+                        peer.send(datagram)
+                    end = time.monotonic() + 30
+                    while b"the last" not in output.read_bytes():
+                        assert time.monotonic() < end
+                        time.sleep(0.01)
+                    peer.setblocking(False)
+                    with pytest.raises(BlockingIOError):
+                        peer.recv(1)
+            finally:
+                server.terminate()
 
     @pytest.mark.parametrize("name", ["echo", "chat", "collect"])
     def test_theCommandOpensNone(self, name: str, tmp_path: pathlib.Path) -> None:

@@ -28,7 +28,7 @@ from reactor.timers import monotonicTime
 
 log = getLogger("reactor.service")
 
-PERIOD = 0.25
+PERIOD = 0.5  # seconds: an idle process should sleep
 WINDOW = 10.0  # seconds in which `lagMax` is the largest
 SHORTEST_PAUSE = 0.0005  # seconds between two looks: fewer would take a core from the loop
 LOOKS = 4

@@ -274,6 +274,7 @@ class Worker:
     def _stop(self) -> None:
         if self._beating.running:
             self._beating.stop()
+            self._beat()  # what the last second has counted
         with suppress(ReactorNotRunning):
             self._reactor.stop()
 
