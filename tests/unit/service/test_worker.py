@@ -189,7 +189,7 @@ def test_itIsReadyAndBeats(make: Callable[..., Supervised]) -> None:
     }
     assert snapshot["started"] <= snapshot["time"]
     assert [message["event"] for message in server.messages].count("ready") == 1
-    assert server.messages[-1] == {"event": "draining"}
+    assert server.messages[-2] == {"event": "draining"}
 
 
 def test_countersThatFailCostOnlyThemselves(make: Callable[..., Supervised], caplog: pytest.LogCaptureFixture) -> None:
