@@ -59,13 +59,15 @@ test:
 	@$(MAKE) --no-print-directory suites
 	@$(if $(ARGS),,$(MAKE) --no-print-directory battery)
 
-# These tests are the same with both cores: they are about the tree, or about parts that cut no lines. They run once.
+# These tests are the same with both cores: they are about the tree, or about parts that cut no lines. They run once:
+# those of services beside the pure core, the others beside the compiled one, so that both runs take as long.
 OF_THE_TREE := bench layers overwritten packaging prose release admindocs deploy productiondocs servicesdocs
 OF_SERVICES := admin adminmetrics adminprocess adminsources applications clientservices control fleet internetservices \
     notify privileges reuse servicerunner services statuspage summing supervisor
 OF_SERVING := config configured configuredparts servicefile serving_capture serving_logformats serving_logs
 OF_COLLECTING := appending datagrams formats linefile rotating
-ONCE := $(OF_THE_TREE:%=--ignore=tests/house/test_%.py) $(OF_SERVICES:%=--ignore=tests/unit/service/test_%.py) \
+ONCE_PURE := $(OF_SERVICES:%=--ignore=tests/unit/service/test_%.py)
+ONCE := $(OF_THE_TREE:%=--ignore=tests/house/test_%.py) \
     $(OF_SERVING:%=--ignore=tests/unit/serving/test_%.py) \
     $(OF_COLLECTING:%=--ignore=tests/unit/serving/collecting/test_%.py) \
     --ignore=tests/parity/test_twistedsservicetests.py --ignore=tests/differential/test_clientservice.py
@@ -82,7 +84,7 @@ suites: $(VENV)/.test
 
 suite-compiled:
 	@rm -f $(AGAIN)-compiled
-	@REACTOR_AGAIN=$(AGAIN)-compiled REACTOR_EXPECT_CORE=compiled $(PYTEST) --ignore=tests/battery $(ARGS)
+	@REACTOR_AGAIN=$(AGAIN)-compiled REACTOR_EXPECT_CORE=compiled $(PYTEST) --ignore=tests/battery $(or $(ARGS),$(ONCE_PURE))
 
 suite-pure:
 	@rm -f $(AGAIN)-pure
@@ -95,9 +97,9 @@ BATTERY_ONE := tests/battery/http/test_smuggling.py tests/battery/http/test_pars
     tests/battery/http/test_answerquarrel.py tests/battery/http/test_behindproxies.py \
     tests/battery/http/test_nothingsplit.py tests/battery/http/test_nothingsplitbyclients.py \
     tests/battery/test_allocations.py tests/battery/test_exceptions.py tests/battery/test_crosstalk.py \
-    tests/battery/test_nodoors.py tests/battery/test_proxyheaders.py tests/battery/test_collecting.py
-BATTERY_TWO := tests/battery/test_reentrancy.py tests/battery/test_badcertificates.py tests/battery/test_halfclose.py \
-    tests/battery/test_nomemory.py tests/battery/test_starttlsinjection.py
+    tests/battery/test_nodoors.py tests/battery/test_proxyheaders.py tests/battery/test_collecting.py \
+    tests/battery/test_badcertificates.py tests/battery/test_nomemory.py tests/battery/test_starttlsinjection.py
+BATTERY_TWO := tests/battery/test_reentrancy.py tests/battery/test_halfclose.py
 APART := $(patsubst %,--ignore=%,$(BATTERY_ONE) $(BATTERY_TWO))
 
 battery: $(VENV)/.test
