@@ -414,7 +414,8 @@ def test_rotatedFilesAreCompressedInAThread(path: pathlib.Path, loop: Any, caplo
 
 
 @pytest.mark.parametrize("output", ["-", "fifo", "/dev/null"])
-def test_whatCannotBeRotated(output: str, tmp_path: pathlib.Path, loop: Any) -> None:
+def test_whatCannotBeRotated(output: str, tmp_path: pathlib.Path, loop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     if output == "fifo":
         output = str(tmp_path / "fifo")
         os.mkfifo(output)
