@@ -8,6 +8,7 @@ import re
 from collections import Counter
 
 from tests.battery.museum.catalogue import FAULTS, KINDS, REASONS, UNMAPPED, Reason
+from tests.battery.museum.halls import isLinear
 from tests.support.worlds import ROOT
 
 HERE = pathlib.Path(__file__).parent
@@ -111,3 +112,12 @@ def test_aContextTellsItsStoreOnlyToItsMaker() -> None:
     callers = [line for line in source.split("\n") if f"{maker.name}(" in line and "def " not in line]
     assert [line.strip() for line in callers] == [f"{maker.name}(context)"]  # right behind load_default_certs
     assert "load_default_certs()\n        " + callers[0].strip() in source
+
+
+def test_theMeasureTellsASquareFromALine() -> None:
+    def work(count: int, square: bool) -> None:
+        for _ in range(count):
+            bytes(count * 200 if square else 2000)
+
+    assert isLinear(int, lambda count: work(count, square=False), 1000)
+    assert not isLinear(int, lambda count: work(count, square=True), 200)

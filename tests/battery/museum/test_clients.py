@@ -17,7 +17,8 @@ from reactor.address import encodeHostname
 from reactor.defer import Deferred
 from reactor.endpoints import HostnameEndpoint
 from reactor.error import DNSLookupError
-from reactor.http import BadResponse, BodyTooLarge, Client
+from reactor.http import BadResponse, BodyTooLarge, Client, HTTPClient
+from reactor.testing import StringTransport
 from tests.battery.museum.halls import Hall, isLinear, message, repeated
 from tests.support.httpclients import OK, Asked, ServerWorld
 from tests.support.worlds import OURS, turnUntil
@@ -58,6 +59,12 @@ def test_CVE_2019_12387(world: ServerWorld, client: Client) -> None:
     for text in BREAKS:
         injected = f"x{text}Injected: y"
         sendsNothing(world, client, (injected, "", None), ("GET", injected, None), ("GET", f"?{injected}", None))
+        old, transport = HTTPClient(), StringTransport()
+        old.makeConnection(transport)
+        for method, target in ((injected, "/"), ("GET", f"/{injected}")):
+            with pytest.raises(ValueError, match=ANY_WORDS):
+                old.sendCommand(method, target)
+        assert transport.value() == b""
 
 
 def test_CVE_2020_26116(world: ServerWorld, client: Client) -> None:

@@ -22,7 +22,7 @@ from tests.support.certificates import FOREIGN, ROOT, dns, selfSigned, weakConte
 from tests.support.httpclients import Asked
 from tests.support.rawtls import peerContext
 from tests.support.tlsworlds import HOST, TRUST, certificatePath, serverOptions
-from tests.support.upgrading import Batches, Caller, Dialogue, Kept, KeptClient, lostOf
+from tests.support.upgrading import KINDS, Caller, Dialogue, Kept, KeptClient, lostOf
 from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, dial, readAll, reset, turnUntil
 
 
@@ -72,7 +72,7 @@ def upgraded(hall: Hall, kind: Any, *packets: bytes) -> Any:
     return servers.built[0]
 
 
-@pytest.mark.parametrize("kind", [Dialogue, Batches])
+@pytest.mark.parametrize("kind", KINDS)
 def test_CVE_2011_0411(hall: Hall, kind: Any) -> None:
     """Commands behind STARTTLS in one packet were run under TLS, as if they had come protected."""
     protocol = upgraded(hall, kind, b"STARTTLS\r\nEVIL\r\n")
