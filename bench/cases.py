@@ -29,7 +29,7 @@ class Case:
     `what` names the work (bench/work) or the load.
 
     A run takes about `seconds`, or does `count` units. `job` is the job of the servers. `quick` says whether the case
-    is part of `make bench-quick`.
+    is part of `make bench-quick`. With `spread`, servers and clients share all cores; else each side has one.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Case:
     count: int = 0
     repetitions: int = 5
     quick: bool = False
+    spread: bool = False
 
 
 PARSERS = ("naive", "split", "asyncio", "asyncio-tuned", "asyncio-streams", "twisted", "twisted-only")
@@ -175,6 +176,32 @@ def streaming() -> Iterable[Case]:
     yield Case("udp", title, "datagram", "serve", "datagrams", datagrams, job="udp")
 
 
+ONE_OR_TWO = ("ours-worker", "ours-workers", "uvloop", "uvloop-two", "floor", "floor-two")
+
+
+def byWorkers() -> Iterable[Case]:
+    for connections, pipeline in ((256, 1), (256, 16), (256, 64)):
+        title = f"workers: {connections} connections, {pipeline} deep, from two clients"
+        options = {"connections": connections, "pipeline": pipeline, "clients": 2}
+        name, job = f"workers-{pipeline}", requestsJob()
+        yield Case(
+            name,
+            title,
+            "request",
+            "serve",
+            "requests",
+            ONE_OR_TWO,
+            options,
+            job,
+            1.0,
+            quick=pipeline == 16,
+            spread=True,
+        )
+    title = "workers: 100 connections, 20,000 requests a second in bursts of 20"
+    options, job = {"connections": 100, "rate": 20_000}, requestsJob()
+    yield Case("workers-paced", title, "request", "serve", "paced", ONE_OR_TWO, options, job, 1.0, spread=True)
+
+
 def special() -> Iterable[Case]:
     encrypted = [style for style in STYLES if "rloop" not in style]  # rloop has no TLS
     safe = ("ours", "ours-batch", "twisted", *encrypted, *OTHERS)
@@ -238,5 +265,5 @@ def overHTTP() -> Iterable[Case]:
     yield Case("http-memory", title, "connection", "memory", "http-idle", WEB, {}, job, count=5000, repetitions=1)
 
 
-ROWS = [*parsing(), *growing(), *dispatching(), *requesting(), *streaming(), *special(), *overHTTP()]
+ROWS = [*parsing(), *growing(), *dispatching(), *requesting(), *streaming(), *byWorkers(), *special(), *overHTTP()]
 CASES = {row.name: row for row in ROWS}

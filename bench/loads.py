@@ -89,33 +89,57 @@ class Connected:
             sock.close()
 
 
-class RedisBenchmark:
-    """redis-benchmark, PING_INLINE. Options: `connections`; `pipeline`, the requests in flight on each of them."""
+def runTogether(commands: list[list[str]]) -> list[tuple[int, str]]:
+    """Run programs at the same time, and return the exit code and the output of each."""
+    processes = []
+    try:
+        for command in commands:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            processes.append(process)
+        texts = [process.communicate(timeout=RUN_DEADLINE)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    return [(process.returncode, text) for process, text in zip(processes, texts, strict=True)]
 
-    def __init__(self, port: int, tls: bool, connections: int = 50, pipeline: int = 1) -> None:
+
+class RedisBenchmark:
+    """redis-benchmark, PING_INLINE.
+
+    Options: `connections`; `pipeline`, the requests in flight on each of them; `clients`, the processes that share them
+    equally.
+    """
+
+    def __init__(self, port: int, tls: bool, connections: int = 50, pipeline: int = 1, clients: int = 1) -> None:
         self.port = port
         self.connections = connections
         self.pipeline = pipeline
+        self.clients = clients
 
     def round(self, count: int) -> int:
         step = self.connections * self.pipeline
         return -(-count // step) * step
 
     def run(self, count: int) -> float:
-        command = ["redis-benchmark", "-h", HOST, "-p", str(self.port), "-t", "ping_inline", "-n", str(count)]
-        command += ["-c", str(self.connections), "-P", str(self.pipeline)]
+        each = count // self.clients
+        command = ["redis-benchmark", "-h", HOST, "-p", str(self.port), "-t", "ping_inline", "-n", str(each)]
+        command += ["-c", str(self.connections // self.clients), "-P", str(self.pipeline)]
         begun = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_DEADLINE, check=False)
+        done = runTogether([command] * self.clients)
         took = time.perf_counter() - begun
-        text = done.stdout + done.stderr
+        return max(self.secondsOf(code, text, each) for code, text in done) or took  # it counts in milliseconds
+
+    def secondsOf(self, code: int, text: str, count: int) -> float:
+        """Return the duration that redis-benchmark has told."""
         # A server that is no redis has no CONFIG. The program asks for it before the run, so it is no part of it.
         text = re.sub(r".*(fetch server CONFIG|Fetching server CONFIG).*", "", text)
         completed = re.search(r"(\d+) requests completed in", text)
         rate = re.search(r"throughput summary: ([\d.]+|inf) requests per second", text)
-        if done.returncode or re.search("error", text, re.IGNORECASE) or completed is None or rate is None:
-            raise WrongAnswer(f"redis-benchmark failed with {done.returncode}: {text[-300:].strip()}")
+        if code or re.search("error", text, re.IGNORECASE) or completed is None or rate is None:
+            raise WrongAnswer(f"redis-benchmark failed with {code}: {text[-300:].strip()}")
         expect("requests completed", int(completed[1]), count)
-        return count / float(rate[1]) or took  # it counts in milliseconds, so a few requests may take 0
+        return count / float(rate[1])
 
     def close(self) -> None:
         pass
@@ -124,10 +148,11 @@ class RedisBenchmark:
 class OurLoad:
     """`linereactor load`, which checks every line that comes back. Options as those of RedisBenchmark."""
 
-    def __init__(self, port: int, tls: bool, connections: int = 50, pipeline: int = 1) -> None:
+    def __init__(self, port: int, tls: bool, connections: int = 50, pipeline: int = 1, clients: int = 1) -> None:
         self.port = port
         self.connections = connections
         self.pipeline = pipeline
+        self.clients = clients
 
     def round(self, count: int) -> int:
         return max(count, self.connections)
@@ -135,10 +160,11 @@ class OurLoad:
     def run(self, count: int) -> float:
         command = [sys.executable, "-m", "reactor", "load", f"{HOST}:{self.port}", "--lines", str(count)]
         command += ["--connections", str(self.connections), "--pipeline", str(self.pipeline)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_DEADLINE, check=False)
-        rate = re.search(r"(\d+) lines/s", done.stdout)
-        if done.returncode or rate is None or not done.stdout.startswith(f"{count} lines"):
-            raise WrongAnswer(f"linereactor load failed with {done.returncode}: {(done.stdout + done.stderr)[-300:]}")
+        command += ["--processes", str(self.clients)]
+        ((code, text),) = runTogether([command])
+        rate = re.search(r"(\d+) lines/s", text)
+        if code or rate is None or not text.startswith(f"{count} lines"):
+            raise WrongAnswer(f"linereactor load failed with {code}: {text[-300:]}")
         return count / float(rate[1])
 
     def close(self) -> None:
@@ -164,6 +190,33 @@ class Dialogue(Connected):
                 sock.sendall(requests)
             for sock in self.sockets:
                 receive(sock, answers)
+
+
+class Paced(Connected):
+    """`rate` requests a second: a burst each millisecond, one request on each of the next connections in turn.
+
+    The answers of a burst must have come before the next one is sent.
+    """
+
+    def __init__(self, port: int, tls: bool, connections: int = 100, rate: int = 20_000) -> None:
+        super().__init__(port, tls, connections)
+        self.burst = min(rate // 1000, connections)
+        self.answer = ANSWER if requestsJob() == "pong" else PING
+
+    def round(self, count: int) -> int:
+        return -(-count // self.burst) * self.burst
+
+    def send(self, count: int) -> None:
+        due = time.perf_counter()
+        for begin in range(0, count, self.burst):
+            size = len(self.sockets)
+            chosen = [self.sockets[number % size] for number in range(begin, begin + self.burst)]
+            for sock in chosen:
+                sock.sendall(PING)
+            for sock in chosen:
+                receive(sock, self.answer)
+            due += 0.001
+            time.sleep(max(due - time.perf_counter(), 0))
 
 
 class Accepts(Connected):
@@ -319,6 +372,7 @@ def requestsJob() -> str:
 
 LOADS: dict[str, Any] = {
     "requests": RedisBenchmark if requestsJob() == "pong" else OurLoad,
+    "paced": Paced,
     "dialogue": Dialogue,
     "accepts": Accepts,
     "ingest": Ingest,

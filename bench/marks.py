@@ -171,6 +171,9 @@ def servingMarks() -> Iterator[Mark]:
     for pipeline in (16, 100):
         what = f"reactor.aio on uvloop, {pipeline} deep"
         yield Mark(what, f"aio-{pipeline}", "aio-uvloop", "uvloop-streams", "quicker", 5.0)
+    for pipeline in (1, 16, 64):
+        what = f"two workers, 256 connections, {pipeline} deep"
+        yield Mark(what, f"workers-{pipeline}", "ours-workers", "ours-worker", "cost", 1.05)
     yield Mark("a million timers, half cancelled", "timers", "ours", "asyncio", "cost", 1.0)
 
 

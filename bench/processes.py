@@ -7,7 +7,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,10 @@ SETTLING = 1.0
 
 
 @contextmanager
-def onCore(core: int) -> Iterator[None]:
-    """Processes started inside the block run on this core alone."""
+def onCores(cores: Iterable[int]) -> Iterator[None]:
+    """Processes started inside the block run on these cores alone."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

@@ -70,6 +70,8 @@ def overHTTP() -> list[Rival]:
 ROWS = [
     Rival("ours", "ours", "linereactor", ("onreactor", "ours")),
     Rival("ours-idle", "ours", "linereactor, idle deadlines"),
+    Rival("ours-worker", "ours", "linereactor, one worker"),
+    Rival("ours-workers", "ours", "linereactor, two workers"),
     Rival("ours-batch", "ours", "linereactor, linesReceived", ("onreactor", "ours-batch")),
     Rival("ours-only", "ours", "linereactor, LineOnlyReceiver", ("onreactor", "ours-only")),
     Rival("ours-raw", "ours", "linereactor, raw mode", ("onreactor", "ours-raw")),
@@ -87,18 +89,27 @@ ROWS = [
     Rival("twisted-only", "twisted", "Twisted, LineOnlyReceiver", ("onreactor", "twisted-only"), ("twisted",)),
     *asyncioLike("asyncio"),
     *asyncioLike("uvloop", ("uvloop",)),
+    Rival("uvloop-two", "uvloop", "uvloop, two processes", ("onasyncio", "uvloop-two", "protocol"), ("uvloop",)),
     *asyncioLike("rloop", ("rloop",)),
     Rival("gevent", "gevent", "gevent", ("ongevent",), ("gevent",)),
     Rival("tornado", "tornado", "Tornado", ("ontornado",), ("tornado",)),
     Rival("trio", "trio", "trio", ("ontrio",), ("trio",)),
     Rival("redis", "c", "redis-server", program="redis-server"),
     Rival("floor", "c", "the floor, in C", program="cc"),
+    Rival("floor-two", "c", "the floor, in C, two processes", program="cc"),
     Rival("naive", "plain", "split and a call a line"),
     Rival("split", "plain", "bytes.split alone"),
     Rival("bytesio", "plain", "io.BytesIO, iterated"),
     *overHTTP(),
 ]
 RIVALS = {row.name: row for row in ROWS}
+FLOORS = ("floor", "floor-two")
+# The options of the rivals that run `linereactor serve`.
+SERVE = {
+    "ours-idle": ("--idle-timeout", "60"),
+    "ours-worker": ("--workers", "1"),
+    "ours-workers": ("--workers", "2"),
+}
 PACKAGES = (
     *("linereactor", "twisted", "uvloop", "rloop", "gevent", "tornado", "trio", "pyOpenSSL"),
     *("uvicorn", "httptools", "granian", "hypercorn", "aiohttp", "h11"),
@@ -124,11 +135,11 @@ def compileFloor() -> Path:
 def serverCommand(rival: Rival, ports: dict[str, int], floor: Path | None, pem: str) -> list[str]:
     """Return the command that makes this rival do jobs, each at its port."""
     jobs = [f"{job}:{port}" for job, port in ports.items()]
-    if rival.name == "floor":
-        return [str(floor), *jobs]
-    if rival.name == "ours-idle":
+    if rival.name in FLOORS:
+        return [str(floor), "2" if rival.name == "floor-two" else "1", *jobs]
+    if rival.name in SERVE:
         ((job, port),) = ports.items()
-        serve = ["serve", f"bench.servers.onreactor:{job.capitalize()}", "--port", str(port), "--idle-timeout", "60"]
+        serve = ["serve", f"bench.servers.onreactor:{job.capitalize()}", "--port", str(port), *SERVE[rival.name]]
         return [sys.executable, "-m", "reactor", *serve, "--log-level", "warning"]
     if rival.name == "redis":
         return redisCommand(ports, pem)

@@ -18,9 +18,9 @@ from bench.asking import HTTP_LOADS, Digesting, Download, Greeting, Upload
 from bench.cases import Case
 from bench.loads import LOADS as LINE_LOADS
 from bench.loads import PING, BulkIn, BulkOut, Chat, Connected, Datagrams, Dialogue, Ingest, Load
-from bench.processes import SERVER_CORE, Port, endFamily, memoryOf, onCore, usedBy, waitUntilIdle
+from bench.processes import CORES, SERVER_CORE, Port, endFamily, memoryOf, onCores, usedBy, waitUntilIdle
 from bench.results import Sample
-from bench.rivals import ROOT, Rival, compileFloor, serverCommand
+from bench.rivals import FLOORS, ROOT, Rival, compileFloor, serverCommand
 from bench.work.task import WrongAnswer
 
 STARTUP_DEADLINE = 20.0
@@ -93,12 +93,12 @@ class Workshop:
             shutil.rmtree(self._folder)
 
     def spawn(
-        self, command: list[str], variables: dict[str, str] | None = None, **pipes: Any
+        self, command: list[str], variables: dict[str, str] | None = None, spread: bool = False, **pipes: Any
     ) -> subprocess.Popen[bytes]:
-        """Start a process to measure, on its core, with these additional environment variables."""
+        """Start a process to measure, on its core, or on all; with these additional environment variables."""
         ours = {"PYTHONHASHSEED": "0", "BENCH_PEM": str(self._pem or ""), "BENCH_FOLDER": str(self._folder or "")}
         environment = {**os.environ, **ours, **(variables or {})}
-        with onCore(SERVER_CORE):
+        with onCores(CORES if spread else [SERVER_CORE]):
             return subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
 
 
@@ -182,11 +182,13 @@ class Server:
         """Start the server's process."""
         tls = any(job.startswith("tls-") for job in self.ports)
         pem = str(self.workshop.pem()) if tls else ""
-        floor = self.workshop.floor() if self.rival.name == "floor" else None
+        floor = self.workshop.floor() if self.rival.name in FLOORS else None
         if self.rival.name == "nginx":
             self.workshop.folder()
         command = serverCommand(self.rival, self.ports, floor, pem)
-        self.process = self.workshop.spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = self.workshop.spawn(
+            command, spread=self.case.spread, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     def ready(self) -> None:
         """Wait until the server gives a right answer."""
@@ -231,7 +233,8 @@ class Server:
                 if pid is None:
                     raise Failed("it has ended")
                 before = usedBy(pid)
-                wall = load.run(count)
+                with onCores(CORES if self.case.spread else os.sched_getaffinity(0)):
+                    wall = load.run(count)
                 used = usedBy(pid) - before
             finally:
                 load.close()

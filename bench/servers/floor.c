@@ -2,7 +2,7 @@
  * nothing that a server in earnest needs: no limit on anything, no deadline, no check. What the kernel and the copying of
  * bytes cost, and so the floor for everybody else.
  *
- *     cc -O2 -o floor floor.c && ./floor JOB:PORT ...
+ *     cc -O2 -o floor floor.c && ./floor PROCESSES JOB:PORT ...
  *
  * Jobs: pong, echo, count, sink, source; servers/common.py says what they are.
  */
@@ -32,7 +32,7 @@ struct peer {
     long long lines, bytes, wanted;
 };
 
-static int poller;
+static int poller, several;     /* several processes share each port */
 static char input[READ * 2], answers[READ * 4], block[BLOCK];
 
 static void die(const char *what)
@@ -207,6 +207,8 @@ static void listenOn(const char *argument)
         die("JOB:PORT");
     address.sin_port = htons(atoi(port + 1));
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (several && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on))
+        die("SO_REUSEPORT");
     if (bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, BACKLOG))
         die(argument);
     add(fd, 1, !strncmp(argument, "source", 6) ? 'b' : argument[0]);
@@ -221,8 +223,12 @@ int main(int count, char **arguments)
     setrlimit(RLIMIT_NOFILE, &limit);
     for (int i = 0; i < BLOCK; i++)
         block[i] = (char)i;
+    int processes = count > 1 ? atoi(arguments[1]) : 1;
+    several = processes > 1;
+    for (int i = 1; i < processes && fork(); i++)
+        ;
     poller = epoll_create1(EPOLL_CLOEXEC);
-    for (int i = 1; i < count; i++)
+    for (int i = 2; i < count; i++)
         listenOn(arguments[i]);
     for (;;) {
         int ready = epoll_wait(poller, events, EVENTS, -1);

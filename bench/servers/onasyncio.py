@@ -1,4 +1,6 @@
-"""The jobs on asyncio's event loop and its replacements. LOOP is asyncio, uvloop or rloop. STYLE is one of these:
+"""The jobs on asyncio's event loop and its replacements.
+
+LOOP is asyncio, uvloop, uvloop-two (two processes) or rloop. STYLE is one of these:
 
 - protocol: a protocol that searches a bytearray, and writes an answer a line;
 - tuned: the fastest hand-written Python: splits the data, joins the answers, and has no limits;
@@ -8,6 +10,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -15,10 +18,11 @@ from typing import Any, ClassVar
 from bench.servers.common import ASKING, BACKLOG, BLOCK, DELIMITER, HEADER, PONG, Job, jobsOf, tlsContext, total, totals
 
 LOOP, STYLE = sys.argv[1:3] if len(sys.argv) > 2 else ("asyncio", "protocol")
+TWO = LOOP.endswith("-two")
 ANSWER = PONG + DELIMITER
 QUESTION = ASKING + DELIMITER
 
-if LOOP == "uvloop":
+if LOOP.startswith("uvloop"):
     from uvloop import new_event_loop
 elif LOOP == "rloop":
     from rloop import new_event_loop
@@ -287,7 +291,7 @@ def closing(handle: Any) -> Any:
 
 async def listen(job: Job) -> None:
     loop = asyncio.get_running_loop()
-    options: dict[str, Any] = {"backlog": BACKLOG, "ssl": tlsContext() if job.tls else None}
+    options: dict[str, Any] = {"backlog": BACKLOG, "ssl": tlsContext() if job.tls else None, "reuse_port": TWO}
     if job.name == "udp":
         await loop.create_datagram_endpoint(EchoDatagrams, local_addr=("127.0.0.1", job.port))
     elif STYLE == "streams":
@@ -304,5 +308,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    if TWO:
+        os.fork()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main())

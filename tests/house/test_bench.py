@@ -22,7 +22,7 @@ from bench import guard
 from bench.cases import CASES, Case
 from bench.figures import FIGURES
 from bench.guarded import WORKS
-from bench.loads import OurLoad
+from bench.loads import OurLoad, RedisBenchmark, runTogether
 from bench.marks import MARKS, judge
 from bench.page import BEGIN, END, fillPage
 from bench.processes import Port, clockOf, familyOf, usedBy
@@ -180,6 +180,7 @@ class Wrong:
     ("what", "answer", "options"),
     [
         ("dialogue", b"+PANG\r\n", {"connections": 1}),
+        ("paced", b"+PANG\r\n", {"connections": 1}),
         ("ingest", b"19 lines 5 bytes\r\n", {"connections": 1, "length": 32}),
         ("in", b"5 bytes\r\n", {}),
         ("out", b"what nobody asked for", {}),
@@ -246,6 +247,45 @@ def test_theWorkOfChildrenCounts(workshop: Workshop) -> None:
         end(process)
     with open(stdout, "rb") as file:
         assert file.read() == b""  # nobody holds the other end
+
+
+SHARED = {"ours-worker": 2, "ours-workers": 3, "uvloop-two": 2, "floor-two": 2}
+
+
+@pytest.mark.parametrize("name", sorted(set(SHARED) & set(installed())))
+def test_theWorkOfWorkersCounts(name: str, workshop: Workshop) -> None:
+    """Each process that serves has a part of the load, and is one of the family whose cost counts."""
+    server = Server(CASES["workers-paced"], RIVALS[name], workshop)
+    try:
+        server.ready()
+        assert server.pid is not None
+        server.measure(1000)  # so each of them has started
+        family = familyOf(server.pid)
+        assert len(family) == SHARED[name]
+        before = [clockOf(each) for each in family]
+        server.measure(1000)
+        used = [clockOf(each) - past for each, past in zip(family, before, strict=True)]
+        serving = used[1:] if name.startswith("ours") else used
+        assert min(serving) > sum(used) / 10
+    finally:
+        server.close()
+
+
+def test_severalClients(workshop: Workshop) -> None:
+    """They share the connections and the work, and each of them tells how it has ended."""
+    server = Server(small(CASES["workers-16"]), RIVALS["floor"], workshop)
+    try:
+        server.ready()
+        assert server.measure(1000).count >= 1000
+    finally:
+        server.close()
+    failing = [sys.executable, "-c", "import sys; print('no'); sys.exit(3)"]
+    assert runTogether([failing, [sys.executable, "-c", ""]]) == [(3, "no\n"), (0, "")]
+    benchmark = RedisBenchmark(0, False)
+    assert benchmark.secondsOf(0, "10 requests completed in 1 s\nthroughput summary: 5 requests per second", 10) == 2
+    for code, text in ((1, "10 requests completed in 1 s\nthroughput summary: 5 requests per second"), (0, "")):
+        with pytest.raises(WrongAnswer):
+            benchmark.secondsOf(code, text, 10)
 
 
 def test_withoutRedisBenchmark(workshop: Workshop) -> None:
