@@ -7,6 +7,7 @@ import socket
 from collections.abc import Mapping
 
 FIRST = 3  # SD_LISTEN_FDS_START
+MOST = 1 << 20  # descriptors that Linux lets a process have, unless fs.nr_open was changed
 
 
 class ListenFDs:
@@ -29,7 +30,7 @@ class ListenFDs:
             count = int(environ["LISTEN_FDS"])
         except (KeyError, ValueError):
             mine, count = False, 0
-        descriptors = list(range(start, start + count)) if mine else []
+        descriptors = list(range(start, start + count)) if mine and count <= MOST else []
         names = environ.get("LISTEN_FDNAMES", "").split(":")
         return cls(descriptors, dict(zip(names, descriptors, strict=True)) if len(names) == len(descriptors) else {})
 

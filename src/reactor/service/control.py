@@ -8,7 +8,10 @@ that it belongs to.
 from __future__ import annotations
 
 import json
+import math
+import os
 import socket
+import stat
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -32,6 +35,7 @@ GRACE = "LINEREACTOR_CONTROL_GRACE"  # seconds of a drain that the worker begins
 BEAT = "LINEREACTOR_CONTROL_BEAT"  # seconds between two beats
 VARIABLES = (CONTROL, NUMBER, GENERATION, SOCKETS, GRACE, BEAT)
 
+DIGITS = 10  # of a number in these variables, one less at most
 LONGEST_MESSAGE = 1 << 20  # bytes
 MOST_WAITING = 1 << 16  # unsent bytes of a channel, from which on reports are left out
 
@@ -48,10 +52,46 @@ def parseSockets(text: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for entry in filter(None, text.split(",")):
         name, separator, number = entry.partition("=")
-        if not separator or not number.isdecimal():
+        if not separator or not _isNumber(number):
             raise ValueError(f"{SOCKETS} has the form name=descriptor,name=descriptor, and not {text!r}")
         found.setdefault(unquote(name), []).append(int(number))
     return found
+
+
+def _isNumber(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < DIGITS
+
+
+def countIn(environ: Mapping[str, str], name: str, default: int | None = None) -> int:
+    """Return the whole number in the variable `name`. ValueError for another value, or for none without a default."""
+    text = environ.get(name)
+    if text is None and default is not None:
+        return default
+    if text is None or not _isNumber(text):
+        raise ValueError(f"{name} is a whole number from 0, and not {text!r}")
+    return int(text)
+
+
+def secondsIn(environ: Mapping[str, str], name: str, default: float) -> float:
+    """Return the seconds in the variable `name`. ValueError for another value."""
+    text = environ.get(name)
+    try:
+        seconds = default if text is None else float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"{name} is a number of seconds from 0, and not {text!r}")
+    return seconds
+
+
+def checkSocket(descriptor: int, what: str) -> None:
+    """ValueError, with the words `what` in its text, unless `descriptor` is an open socket."""
+    try:
+        isSocket = stat.S_ISSOCK(os.fstat(descriptor).st_mode)
+    except OSError as error:
+        raise ValueError(f"{what} is descriptor {descriptor}: {error.strerror}") from None
+    if not isSocket:
+        raise ValueError(f"{what} is descriptor {descriptor}, which is no socket")
 
 
 class Channel(LineOnlyReceiver):

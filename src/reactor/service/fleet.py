@@ -133,7 +133,7 @@ class Fleet:
         self._cancelRestart(last)
         self._failures.pop(last, None)
         leaving = [self.serving.pop(last, None), self.successors.pop(last, None)]
-        self._cover()
+        self.cover()
         for member in leaving:
             if member is not None:
                 self._drain(member)
@@ -365,7 +365,8 @@ class Fleet:
         if call is not None and call.active():
             call.cancel()
 
-    def _cover(self) -> None:
+    def cover(self) -> None:
+        """Have the serving processes get the sockets that they should have."""
         for member in self.serving.values():
             if member.phase is Phase.READY:
                 self._hands.cover(member, self.workers)
@@ -403,7 +404,7 @@ class Fleet:
             self._tellReady()
         else:
             leaving = list(newcomers.values())
-            self._cover()
+            self.cover()
             self._watcher.reloadFailed(self._newPlan, why)
         for member in leaving:
             self._drain(member)

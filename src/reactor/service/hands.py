@@ -29,12 +29,14 @@ class Program:
     """A program that a supervisor runs: its `arguments`, of which the first is its path, and a Place for each name.
 
     `environment` is its whole environment; None means the supervisor's own. The variables of the channel are added, and
-    those of systemd are removed. Two names need different places, see Place.label.
+    those of systemd are removed. Two names need different places, see Place.label. `sendFin` tells whether the program
+    only receives, see Supervisor.
     """
 
     arguments: Sequence[str]
     sockets: Mapping[str, Place] = field(default_factory=dict)
     environment: Mapping[str, str] | None = None
+    sendFin: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.arguments, str | bytes) or not self.arguments:
@@ -56,8 +58,6 @@ class ProcessHands:
         watcher: Watcher,
         counted: Callable[[Mapping[str, Any]], None],
         gone: Callable[[int], None],
-        *,
-        sendFin: bool,
         **options: Any,
     ) -> None:
         """`options` are those of Fleet."""
@@ -66,7 +66,6 @@ class ProcessHands:
         self._groups = groups
         self._counted = counted
         self._gone = gone
-        self._sendFin = sendFin
         self._processes: dict[Member, ManagedProcess] = {}
 
     def places(self) -> set[Place]:
@@ -91,6 +90,14 @@ class ProcessHands:
             group = self._groups[place]
             group.kept = max(group.kept, min(self.fleet.workers, len(group)))
 
+    def renewed(self, place: Place) -> None:
+        """Give the new socket of `place`, a path that was lost, to the processes that serve."""
+        for member, process in self._processes.items():
+            for name, each in cast(Program, member.plan.setup).sockets.items():
+                if each == place:
+                    process.slots[name].clear()
+        self.fleet.cover()
+
     def closeUnused(self) -> None:
         """Close sockets that a failed reload has opened, once no process has them."""
         if self.fleet.isReloading:
@@ -98,7 +105,7 @@ class ProcessHands:
         used: dict[Place, int] = {}
         for member, process in self._processes.items():
             for name, place in cast(Program, member.plan.setup).sockets.items():
-                used[place] = max(used.get(place, 0), *(slot + 1 for slot in process.slots[name]))
+                used[place] = max([used.get(place, 0), *(slot + 1 for slot in process.slots[name])])
         for place in self.places():
             self._groups[place].shrink(used.get(place, 0))
 
@@ -131,7 +138,8 @@ class ProcessHands:
 
     def drain(self, member: Member, grace: float) -> None:
         """See members.Hands."""
-        self._tell(member, {"order": "drain", "grace": grace, "sendFin": self._sendFin})
+        sendFin = cast(Program, member.plan.setup).sendFin
+        self._tell(member, {"order": "drain", "grace": grace, "sendFin": sendFin})
 
     def leave(self, member: Member) -> None:
         """See members.Hands."""
@@ -165,7 +173,8 @@ class ProcessHands:
 
     def _give(self, member: Member, name: str, place: Place, slot: int) -> None:
         process, group = self._processes.get(member), self._groups[place]
-        if process is not None and process.takes and group.spreads and slot not in process.slots[name]:
+        mayLack = group.spreads or group.isRenewed
+        if process is not None and process.takes and mayLack and slot not in process.slots[name]:
             process.slots[name].add(slot)
             group.kept = max(group.kept, slot + 1)
             process.order({"order": "take", "name": name}, group[slot].fileno())

@@ -19,12 +19,13 @@ from reactor.failure import Failure
 from reactor.interfaces import IProtocolFactory
 from reactor.linecore import Tally
 from reactor.service.buckets import Bucket, Group, Groups
-from reactor.service.entries import ACCEPTED, ENROLLED, MET, Entry, lowestOf
+from reactor.service.entries import ACCEPTED, MET, Entry, lowestOf
 from reactor.service.limits import Limits
 from reactor.service.networks import addressOf, groupOf, isIn
 from reactor.service.rates import Meter
 from reactor.service.sweeps import LineSweep
-from reactor.service.watch import Connections, IdleSweep, WatchedFactory
+from reactor.service.watch import Connections, IdleSweep
+from reactor.service.ways import Way
 from reactor.service.web import channelOf, limitIdling
 from reactor.stdio import StandardIO
 from reactor.timers import monotonicTime
@@ -158,6 +159,11 @@ class Listener:
 
     # For the server.
 
+    def addAddress(self, place: str) -> None:
+        """Show the address `place`, for example of a port for datagrams. See placeOf."""
+        if place not in self._addresses:  # the port of another worker may come here, or a path that was bound anew
+            self._addresses.append(place)
+
     def takePorts(self) -> list[Any]:
         """Return the open ports, which the caller closes."""
         ports, self.ports = self.ports, []
@@ -222,14 +228,14 @@ class Listener:
         if isinstance(port, StandardIO):
             if port.disconnected:
                 raise ConnectionDone("the connection over standard input and output has ended at once")
-            self._addresses.append("stdio")
+            self.addAddress("stdio")
             return port
         if isinstance(port, ListeningPort):
             way.guard(port)
             if self.limits.backlog is not None and port.socket is not None:
                 port.socket.listen(self.limits.backlog)
         self.ports.append(port)
-        self._addresses.append(placeOf(port.getHost()))
+        self.addAddress(placeOf(port.getHost()))
         return port
 
     def isFull(self) -> bool:
@@ -337,63 +343,12 @@ class Listener:
         self.server.pipeEnded()
 
 
-class Way:
-    """The way in through one port of a listener: a gate, and the factory that the port gets.
-
-    A port is direct if its peers are the clients themselves. Behind the PROXY protocol they are not: then the client's
-    address is known to buildProtocol, and counts from there on.
-    """
-
-    def __init__(self, listener: Listener, factory: IProtocolFactory, prepare: Callable[[Any], None] | None) -> None:
-        self.factory = WatchedFactory(factory, listener.met, prepare, self._admitsLater, listener.entering)
-        self._listener = listener
-        self._isGuarded = self._isDirect = self._hasTLS = False
-
-    def guard(self, port: ListeningPort) -> None:
-        """Be the gate of `port`."""
-        inner: Any = port.factory
-        self._isGuarded = True
-        self._hasTLS = isinstance(inner, TLSFactory)
-        self._isDirect = (inner.wrappedFactory if isinstance(inner, TLSFactory) else inner) is self.factory
-        port.gate = self
-
-    def admits(self, sock: socket.SocketType, peer: Any) -> bool:
-        """See IGate. A refused client gets the refusal, unless it expects TLS."""
-        listener = self._listener
-        reason = listener.reasonAgainst(peer) if self._isDirect else None
-        if reason is None and listener.isFull():
-            reason = "max-connections"
-        if reason is None:
-            return True
-        listener.refuse(reason)
-        listener.server.refusals.refuse(sock, None if self._hasTLS else listener.limits.refusal)
-        return False
-
-    def opens(self, connection: Any) -> None:
-        """See IGate."""
-        listener = self._listener
-        entry = listener.begin(connection)
-        if self._isDirect:
-            listener.enroll(entry, entry.peer)
-            entry.state = ENROLLED
-        listener.setOptions(connection)
-
-    def _admitsLater(self, peer: Any) -> bool:
-        listener = self._listener
-        reason = None if self._isDirect else listener.reasonAgainst(peer)
-        if reason is None and not self._isGuarded and listener.isFull():
-            reason = "max-connections"
-        if reason is not None:
-            listener.refuse(reason)
-        return reason is None
-
-
 _KEEPALIVE = tuple(getattr(socket, name, 0) for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"))
 
 
-def placeOf(address: Any) -> str:
-    """Return an address as text, with its kind: `tcp 127.0.0.1:7000`, `unix /run/socket`."""
+def placeOf(address: Any, unix: str = "unix") -> str:
+    """Return an address as text, with its kind: `tcp 127.0.0.1:7000`, `unix /run/socket`. `unix` is that of a path."""
     if isinstance(address, UNIXAddress):
-        return f"unix {os.fsdecode(address.name or b'')}"
+        return f"{unix} {os.fsdecode(address.name or b'')}"
     host = f"[{address.host}]" if ":" in address.host else address.host
     return f"{address.type.lower()} {host}:{address.port}"

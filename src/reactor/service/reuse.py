@@ -101,7 +101,7 @@ class Group:
     """The sockets of a place. They are open from the constructor on until `close`.
 
     `spreads` tells whether each slot has a socket of its own. `len()` is the number of sockets. The first `kept` of
-    them have been in use, so shrink() leaves them.
+    them have been in use, so shrink() leaves them. `isRenewed` tells whether processes may have an older socket.
     """
 
     def __init__(self, place: Place, slots: int = 1) -> None:
@@ -110,6 +110,7 @@ class Group:
         self._bound: BoundPath | None = None
         self._sockets: list[socket.socket] = []
         self._refused = False
+        self.isRenewed = False
         self.kept = 1
         self.spreads = place.kind in (TCP, UDP)
         try:
@@ -132,6 +133,23 @@ class Group:
     def address(self) -> Any:
         """The name of the sockets, as socket.getsockname() has it."""
         return self._sockets[0].getsockname()
+
+    @property
+    def isLost(self) -> bool:
+        """Whether the file of a path has been removed, or is another one by now: no client finds the socket."""
+        return self._bound is not None and not self._bound.isOurs
+
+    def renew(self) -> None:
+        """Bind a lost path anew. The processes that have the old socket need the new one.
+
+        CannotListenError if the system refuses. Then the path stays lost.
+        """
+        assert self._bound is not None, "only a path can be lost"
+        self._bound.release()
+        sock = self._first()
+        old, self._sockets[0] = self._sockets[0], sock
+        old.close()
+        self.isRenewed = True
 
     def grow(self, slots: int) -> None:
         """Open sockets until there are `slots`, if each slot has one of its own.
@@ -171,9 +189,7 @@ class Group:
         if place.kind in (UNIX, UNIX_DATAGRAM):
             kind = socket.SOCK_STREAM if place.kind == UNIX else socket.SOCK_DGRAM
             sock, self._bound = openBound(kind, UNIXAddress(place.path), place.mode, wantLock=True)
-            if place.kind == UNIX:
-                sock.listen(place.backlog)
-            return sock
+            return _listening(sock, kind, place.backlog)
         family = socket.AF_INET6 if isIPv6Address(place.host) else socket.AF_INET
         name = socketName(place.host, place.port) if family == socket.AF_INET6 else (place.host, place.port)
         kind = socket.SOCK_DGRAM if place.kind == UDP else socket.SOCK_STREAM
@@ -243,6 +259,10 @@ class Groups:
             for place in opened:
                 self._groups.pop(place).close()
             raise
+
+    def lost(self, places: Iterable[Place]) -> list[Place]:
+        """Return those of the open `places` whose path was lost."""
+        return [place for place in places if self._groups[place].isLost]
 
     def keep(self, places: Iterable[Place]) -> None:
         """Close all but `places`."""

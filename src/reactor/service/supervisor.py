@@ -16,6 +16,7 @@ from reactor._arguments import checkCount
 from reactor._logger import getLogger
 from reactor.error import CannotListenError, ReactorNotRunning
 from reactor.loops.base import ReactorBase
+from reactor.service.endsignals import EndSignals
 from reactor.service.fleet import START_TIMEOUT
 from reactor.service.hands import ProcessHands, Program
 from reactor.service.members import Member, Plan
@@ -33,7 +34,6 @@ ADMIN_LEEWAY = 0.2  # seconds that the admin process stays beyond the grace of t
 ADMIN_LEAVE = 0.25  # seconds that it then has to end at once
 ADMIN_PATIENCE = 2.0  # the same, if the workers have ended long before their grace is over
 STATUS_INTERVAL = 1.0
-SAME_REQUEST = 0.1  # seconds in which a second TERM or INT is the same request as the first
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,12 @@ class Configuration:
             raise ValueError(f"the grace is a number of seconds from 0, and not {self.grace!r}")
         if self.watchdog is not None and not self.watchdog > 0:
             raise ValueError(f"the time of a watchdog is above 0 seconds, and not {self.watchdog!r}")
+
+    @property
+    def places(self) -> set[Place]:
+        """All places, also those of the admin process."""
+        admin = () if self.admin is None else self.admin.sockets.values()
+        return {*self.program.sockets.values(), *admin}
 
     @property
     def plan(self) -> Plan:
@@ -82,9 +88,9 @@ class Supervisor:
     - `sendFin`: whether workers are to end their half of each connection when a drain begins (Worker.sendFin). It is
       for applications that only receive: those that answer would owe answers.
 
-    TERM and INT drain, and a second one of them ends at once. HUP reloads, USR1 has files reopened, TTIN and TTOU add
-    and remove a worker. `restarts`, `reloads` and `reloadFailures` count. TypeError or ValueError for arguments that
-    cannot be.
+    TERM and INT drain, and a second one of them ends at once. EndSignals has the rule for two in a moment. HUP reloads,
+    USR1 has files reopened, TTIN and TTOU add and remove a worker. `restarts`, `reloads` and `reloadFailures` count.
+    TypeError or ValueError for arguments that cannot be.
     """
 
     def __init__(
@@ -105,7 +111,7 @@ class Supervisor:
         startTimeout: float = START_TIMEOUT,
         sendFin: bool = False,
     ) -> None:
-        program = Program(arguments, sockets, environment)
+        program = Program(arguments, sockets, environment, sendFin)
         self.configuration = Configuration(program, workers, grace, watchdog, admin)
         self.restarts = self.reloads = self.reloadFailures = 0
         self.totals = Totals() if totals is None else totals
@@ -114,14 +120,13 @@ class Supervisor:
         self._reconfigure = reconfigure
         self._identity = identity
         self._notifier = Notifier.fromEnvironment() if notifier is None else notifier
-        self._options: dict[str, Any] = {"startTimeout": startTimeout, "sendFin": sendFin}
+        self._options: dict[str, Any] = {"startTimeout": startTimeout}
         self._groups = Groups()
         self._isOpen = False
         self._workers = ProcessHands(reactor, self._groups, self, self._counted, self._gone, **self._options)
         self._admin: _Admin | None = None
         self._state = "starting"
         self._mustReload = False
-        self._askedAt: float | None = None
         self._error: str | None = None
         self._told = ""
         self._telling = LoopingCall(self._tell)
@@ -130,8 +135,12 @@ class Supervisor:
     # For the program.
 
     def addressOf(self, name: str) -> Any:
-        """Return the address of the sockets `name`, as socket.getsockname() has it. They must be open."""
-        return self._groups[self.configuration.program.sockets[name]].address
+        """Return the address of the sockets `name`, as socket.getsockname() has it. They must be open.
+
+        The names of the workers' sockets come first, then those of the admin process. KeyError for another name.
+        """
+        admin = {} if self.configuration.admin is None else self.configuration.admin.sockets
+        return self._groups[{**admin, **self.configuration.program.sockets}[name]].address
 
     def open(self) -> None:
         """Open all ports, and become another user if that was wanted. run() does the same, unless it is done already.
@@ -156,8 +165,6 @@ class Supervisor:
         """
         self.open()
         handlers: dict[int, Callable[[], None]] = {
-            signal.SIGTERM: self._askedToEnd,
-            signal.SIGINT: self._askedToEnd,
             signal.SIGHUP: self.reload,
             signal.SIGUSR1: self.reopen,
             signal.SIGTTIN: self.moreWorkers,
@@ -165,10 +172,13 @@ class Supervisor:
         }
         for number, handler in handlers.items():
             self._reactor.addSignalHandler(number, handler)
+        ending = EndSignals(self._reactor, lambda _: self.stop())
+        ending.install()
         self._reactor.callWhenRunning(self._begin)
         try:
             self._reactor.run()
         finally:
+            ending.remove()
             for number in handlers:
                 self._reactor.removeSignalHandler(number)
             self._groups.close()
@@ -189,13 +199,6 @@ class Supervisor:
         self._beginEnd()
         if self._admin is not None:
             self._reactor.callLater(grace + ADMIN_LEEWAY, self._admin.hands.fleet.hurry, ADMIN_LEAVE)
-
-    def _askedToEnd(self) -> None:
-        """A signal asks for the end. timeout(1) signals a process and then its group: that is one request."""
-        now = self._reactor.monotonic()
-        if self._askedAt is None or now - self._askedAt > SAME_REQUEST:
-            self._askedAt = now
-            self.stop()
 
     def reload(self) -> None:
         """Replace all workers by new ones, with fresh code and the new configuration. HUP calls it.
@@ -287,6 +290,12 @@ class Supervisor:
         self._groups.open(configuration.program.sockets.values(), configuration.workers)
         if configuration.admin is not None:
             self._groups.open(configuration.admin.sockets.values(), 1)
+        for place in self._groups.lost(configuration.places):
+            self._groups[place].renew()
+            log.warning("%s was removed by another program, and is bound anew", place)
+            self._workers.renewed(place)
+            if self._admin is not None:
+                self._admin.hands.renewed(place)
 
     def _begin(self) -> None:
         self._notifier.startBeating(self._reactor)

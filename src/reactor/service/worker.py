@@ -16,7 +16,7 @@ from typing import Any
 from reactor._logger import getLogger
 from reactor._numbers import closeNumber
 from reactor.defer import maybeDeferred
-from reactor.error import ReactorNotRunning
+from reactor.error import ReactorNotRunning, UnsupportedAddressFamily, UnsupportedSocketType
 from reactor.failure import Failure
 from reactor.interfaces import IProtocolFactory
 from reactor.loops.base import ReactorBase
@@ -29,8 +29,11 @@ from reactor.service.control import (
     SOCKETS,
     VARIABLES,
     Channel,
+    checkSocket,
+    countIn,
     openChannel,
     parseSockets,
+    secondsIn,
 )
 from reactor.task import LoopingCall
 
@@ -66,16 +69,16 @@ class Worker:
     """
 
     def __init__(self, reactor: ReactorBase, environ: Mapping[str, str]) -> None:
-        """Read the variables of a supervisor. ValueError, or OSError, if they are not in order."""
-        self.number = int(environ.get(NUMBER, 0))
-        self.generation = int(environ.get(GENERATION, 0))
+        """Read the variables of a supervisor. ValueError, which names the variable, if they are not in order."""
+        self.number = countIn(environ, NUMBER, 0)
+        self.generation = countIn(environ, GENERATION, 0)
         self.pid = os.getpid()
         self.isDraining = False
         self.sendFin = False
         self.sockets: dict[str, list[socket.socket]] = {}
         self._reactor = reactor
-        self._grace = float(environ.get(GRACE, OWN_GRACE))
-        self._beatInterval = float(environ.get(BEAT, BEAT_INTERVAL))
+        self._grace = secondsIn(environ, GRACE, OWN_GRACE)
+        self._beatInterval = secondsIn(environ, BEAT, BEAT_INTERVAL)
         self._started = time.time()
         self._state = "starting"
         self._stats: Callable[[], Mapping[str, Any]] | None = None
@@ -89,14 +92,15 @@ class Worker:
         self._isAlone = False  # the supervisor has ended
         self._beating = LoopingCall(self._beat)
         self._beating.clock = reactor
+        control = countIn(environ, CONTROL)
+        inherited = parseSockets(environ.get(SOCKETS, ""))
+        _checkDescriptors(control, inherited)  # before any is ours: a wrong one belongs to other code
         try:
-            for name, numbers in parseSockets(environ.get(SOCKETS, "")).items():
-                self.sockets[name] = [self._inherited(fd) for fd in numbers]
-            control = int(environ[CONTROL])
             self._channel: Channel = openChannel(reactor, control, self._heard, self._left)
-        except BaseException:
-            self._closeSockets()
-            raise
+        except (OSError, UnsupportedAddressFamily, UnsupportedSocketType) as error:
+            raise ValueError(f"{CONTROL} is descriptor {control}, which is no channel of a supervisor") from error
+        for name, numbers in inherited.items():
+            self.sockets[name] = [self._inherited(fd) for fd in numbers]
         closeNumber(control)
         self._heedSignals()
 
@@ -105,7 +109,7 @@ class Worker:
         """Return the Worker of this process, None if no supervisor has started it. None means os.environ.
 
         It removes the supervisor's variables, so that child processes do not take themselves for workers. ValueError,
-        or OSError, if the variables are not in order.
+        which names the variable, if they are not in order.
         """
         environ = os.environ if environ is None else environ
         if CONTROL not in environ:
@@ -345,3 +349,15 @@ class Worker:
     def _call(self, call: Callable[..., object], *arguments: object) -> None:
         """Call a function of the program, whose failure costs nothing else."""
         maybeDeferred(call, *arguments).addErrback(self._reactor.reportFailure, "a worker's call of", call)
+
+
+def _checkDescriptors(control: int, inherited: Mapping[str, list[int]]) -> None:
+    """ValueError unless all descriptors are open sockets, each of them another one."""
+    checkSocket(control, CONTROL)
+    seen = {control}
+    for name, numbers in inherited.items():
+        for number in numbers:
+            checkSocket(number, f"{name!r} in {SOCKETS}")
+            if number in seen:
+                raise ValueError(f"descriptor {number} is named twice in {CONTROL} and {SOCKETS}")
+            seen.add(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -16,7 +17,7 @@ from reactor.service.worker import Worker
 from reactor.serving.errors import CommandError
 from reactor.serving.logs import reopen
 from reactor.serving.options import version
-from reactor.serving.places import SocketEndpoint, cannotListen, literalAddress
+from reactor.serving.places import SocketEndpoint, cannotListen, checkInherited, literalAddress
 from reactor.serving.plan import Plan
 from reactor.serving.values import splitPlace
 
@@ -63,8 +64,14 @@ def serveAdmin(reactor: ReactorBase, worker: Worker) -> int:
         with suppress(ValueError):  # of a supervisor with another version, for the time of an update
             source.feed(status)
 
+    def take(_name: str, sock: socket.socket) -> None:
+        with sock:  # of a path that was bound anew
+            _listening(SocketEndpoint(reactor, sock), source, ports)
+
     for sock in worker.sockets[SOCKET]:
+        checkInherited(sock, SOCKET)
         _listening(SocketEndpoint(reactor, sock), source, ports)
+    worker.onTake(take)
     worker.onStatus(feed)
     worker.onReopen(reopen)
     worker.onDrain(lambda grace: [port.stopListening() for port in ports])

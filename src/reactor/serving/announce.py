@@ -27,6 +27,11 @@ class Served:
     addresses: list[tuple[str, Any]] = field(default_factory=list)
 
 
+def adminServed(address: Any) -> Served:
+    """Return the admin pages at `address`, to be announced."""
+    return Served("admin pages", "", [("unix" if isinstance(address, UNIXAddress) else "tcp", address)])
+
+
 def announce(served: Sequence[Served], processes: str = "") -> None:
     """Write the applications, their addresses and a command to try one to standard error.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from reactor._defaults import SOCKET_MODE
 from reactor._logger import escaped
 from reactor.address import scopedHost
 from reactor.defer import execute
@@ -18,10 +19,17 @@ from reactor.endpoints.systemd import ListenFDs
 from reactor.endpoints.tls import wrapServerTLS
 from reactor.error import CannotListenError, ConnectionDone
 from reactor.haproxy.listening import proxyEndpoint
+from reactor.service.control import SOCKETS
 from reactor.service.reuse import Place
 from reactor.serving.collect import Collection
 from reactor.serving.collecting.datagrams import DatagramCollector
-from reactor.serving.collecting.places import LARGEST_UDP, DatagramPlace, datagramPlace, listenForDatagrams
+from reactor.serving.collecting.places import (
+    LARGEST_UDP,
+    LARGEST_UNIX,
+    DatagramPlace,
+    datagramPlace,
+    listenForDatagrams,
+)
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.plan import ListenPlan
 from reactor.serving.setting import HOST, PORT
@@ -29,6 +37,7 @@ from reactor.serving.standard import demand
 from reactor.serving.tls import contextFactory
 from reactor.serving.values import where
 from reactor.tlsoptions import ContextFactory
+from reactor.transports.adopting import adoptUNIXDatagramPort
 
 LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": "::1", "tls": "::1"}
 DATAGRAMS = ("udp", "unixgram")
@@ -60,6 +69,8 @@ class Spot:
             return Place.unix(given["address"], given["backlog"], given.get("mode", 0o666))
         if "sslmethod" in given:
             raise CommandError("workers take --tls-minimum in place of the field sslmethod", USAGE)
+        if self.kind == "unixgram":
+            return Place.unixDatagram(given["address"], given.get("mode", SOCKET_MODE))
         if self.kind == "udp":
             return Place.udp(given["port"], given["interface"])
         if self.kind in LOOPBACK:
@@ -184,6 +195,17 @@ def endpointOf(spot: Spot, listener: ListenPlan, reactor: Any, sock: socket.sock
     return endpoint
 
 
+def checkInherited(sock: socket.socket, name: str, isDatagram: bool = False) -> None:
+    """CommandError unless `sock`, which a supervisor has given for `name`, is of the right kind."""
+    kind = socket.SOCK_DGRAM if isDatagram else socket.SOCK_STREAM
+    isFit = sock.family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX) and sock.type == kind
+    if isFit and not isDatagram:
+        isFit = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    if not isFit:
+        wanted = "a socket for datagrams" if isDatagram else "a listening socket"
+        raise CommandError(f"{SOCKETS}: descriptor {sock.fileno()} for {name} is not {wanted}", USAGE)
+
+
 def datagramPort(spot: Spot, collection: Collection, reactor: Any, sock: socket.socket | None = None) -> Any:
     """Have `collection` keep the datagrams that come to `spot`, and return the port. CommandError if that fails."""
     longest = collection.protocol.MAX_LENGTH
@@ -191,6 +213,8 @@ def datagramPort(spot: Spot, collection: Collection, reactor: Any, sock: socket.
         if sock is None:
             return listenForDatagrams(reactor, DatagramPlace(spot.kind, spot.arguments), collection, longest)
         protocol = DatagramCollector(reactor, collection, longest)
+        if sock.family == socket.AF_UNIX:
+            return adoptUNIXDatagramPort(reactor, sock.fileno(), protocol, LARGEST_UNIX)
         return reactor.adoptDatagramPort(sock.fileno(), sock.family, protocol, LARGEST_UDP)
     except CannotListenError as error:
         raise cannotListen(error) from None

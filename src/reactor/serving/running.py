@@ -15,20 +15,21 @@ from reactor.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from reactor.error import CannotListenError, ReactorNotRunning
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
-from reactor.service.listener import Listener
+from reactor.service.endsignals import EndSignals
+from reactor.service.listener import Listener, placeOf
 from reactor.service.privileges import PrivilegeError, identityOf
 from reactor.service.running import ServiceRunner
 from reactor.service.server import Server
 from reactor.service.worker import Worker
 from reactor.serving.adminpages import OwnPages
-from reactor.serving.announce import Served, announce
+from reactor.serving.announce import Served, adminServed, announce
 from reactor.serving.apps import Application, lineSettings, makeApplication
 from reactor.serving.collecting.settings import OPTIONS, CollectSettings
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.limits import limitsOf
 from reactor.serving.logs import logConnection, tellLeftOut
 from reactor.serving.logs import reopen as reopenLog
-from reactor.serving.places import Spot, cannotListen, datagramPort, endpointOf, spotsOf
+from reactor.serving.places import Spot, cannotListen, checkInherited, datagramPort, endpointOf, spotsOf
 from reactor.serving.plan import ListenPlan, Plan
 from reactor.serving.servicefile import changeUser, findService
 from reactor.serving.setting import camelCase
@@ -75,12 +76,14 @@ class Serving:
         telling = LoopingCall(tellLeftOut)
         telling.clock = self._reactor
         signals: dict[int, Callable[[], None]] = {}
+        ending = EndSignals(self._reactor, self._reactor._signalled)
         try:
             for listener in self._plan.listeners:
                 self._open(listener)
             if self._worker is None:
                 self._liveAlone()
                 signals = {signal.SIGHUP: self._hangUp, signal.SIGUSR1: self.reopen}
+                ending.install()
             else:
                 self._obey(self._worker)
             for number, handler in signals.items():
@@ -89,6 +92,7 @@ class Serving:
             telling.start(TELL_EVERY, now=False)
             self._reactor.run()
         finally:
+            ending.remove()
             for number in signals:
                 self._reactor.removeSignalHandler(number)
             if telling.running:
@@ -143,6 +147,7 @@ class Serving:
         collection = self._applications[listener.name].collection
         assert collection is not None
         port = datagramPort(spot, collection, self._reactor, sock)
+        made.addAddress(placeOf(port.getHost(), spot.kind))
         self._datagrams.append(port)
         return port
 
@@ -150,9 +155,12 @@ class Serving:
         if self._worker is None:
             return [None]
         try:
-            return list(self._worker.sockets[name])
+            sockets = list(self._worker.sockets[name])
         except KeyError:
             raise CommandError(f"the supervisor has no socket for {name}: the configuration has changed") from None
+        for sock in sockets:
+            checkInherited(sock, name, self._spots[name][1].isDatagram)
+        return sockets
 
     def _application(self, listener: ListenPlan) -> Application:
         own = lineSettings(*(listener.own(name) for name in LINES))
@@ -186,14 +194,14 @@ class Serving:
 
     def _liveAlone(self) -> None:
         react = self._reactor
+        if self._plan.admin is not None:  # while this is root: the port may be below 1024, and a file is read
+            self._pages = OwnPages(self._plan, react, self.server.stats)
+            self._served.append(adminServed(self._pages.address))
         if self._services:
             react.callWhenRunning(self._startServices)
         else:
             self._becomeUser()
             react.callWhenRunning(announce, self._served)
-        if self._plan.admin is not None:
-            self._pages = OwnPages(self._plan, react, self.server.stats)
-            self._served.append(Served("admin pages", "", [("tcp", self._pages.address)]))
         react.addSystemEventTrigger("before", "shutdown", self._drainAll, self._plan.grace)
         react.addSystemEventTrigger("during", "shutdown", self.server.giveUp)
 

@@ -6,6 +6,7 @@ import argparse
 import importlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from reactor import _current
@@ -50,13 +51,12 @@ def serve(options: argparse.Namespace, reactorOf: Callable[[], ReactorBase]) -> 
         if plan.workers is not None and not isWorker:
             arguments = commandLine(getattr(options, "commandLine", None))
             return Supervising(plan, options, arguments, reactorOf()).run()
-        isAdmin = SOCKET in parseSockets(os.environ.get(SOCKETS, ""))
-        reactor = reactorOf() if isAdmin else reactorFor(plan, reactorOf)
+        reactor = reactorOf() if isWorker and _isAdmin() else reactorFor(plan, reactorOf)
     except CommandError as error:
         if isWorker:
-            _tellFailed(Worker.fromEnvironment(reactorOf()), error)
+            _tellFailed(_workerOf(reactorOf()), error)
         raise
-    worker = Worker.fromEnvironment(reactor)
+    worker = _workerOf(reactor)
     try:
         if worker is not None and SOCKET in worker.sockets:
             return serveAdmin(reactor, worker)
@@ -64,6 +64,21 @@ def serve(options: argparse.Namespace, reactorOf: Callable[[], ReactorBase]) -> 
     except CommandError as error:
         _tellFailed(worker, error)
         raise
+
+
+def _isAdmin() -> bool:
+    """Whether the supervisor has started this process for the admin pages."""
+    with suppress(ValueError):  # _workerOf tells the mistake
+        return SOCKET in parseSockets(os.environ.get(SOCKETS, ""))
+    return False
+
+
+def _workerOf(reactor: ReactorBase) -> Worker | None:
+    """Return the Worker of this process, None without a supervisor. CommandError if its variables are not in order."""
+    try:
+        return Worker.fromEnvironment(reactor)
+    except ValueError as error:
+        raise CommandError(f"these variables are for a supervisor to set: {error}", USAGE) from None
 
 
 def _tellFailed(worker: Worker | None, error: CommandError) -> None:

@@ -6,7 +6,7 @@ import argparse
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from reactor.service.reuse import TCP, UDP, Place
 from reactor.service.summing import Totals
 from reactor.service.supervisor import Configuration, ReloadRefused, Supervisor
 from reactor.serving.adminpages import SOCKET, placeOf
-from reactor.serving.announce import Served, announce
+from reactor.serving.announce import Served, adminServed, announce
 from reactor.serving.apps import hintOf
 from reactor.serving.config import planOf
 from reactor.serving.errors import USAGE, CommandError
@@ -39,7 +39,8 @@ class Supervising:
     """
 
     def __init__(self, plan: Plan, options: argparse.Namespace, arguments: Sequence[str], reactor: ReactorBase) -> None:
-        self._plan = plan
+        self._plan = self._wanted = plan
+        self._told: list[Served] = []
         self._options = options
         self._arguments = arguments
         self._reactor = reactor
@@ -66,6 +67,7 @@ class Supervising:
             raise cannotListen(error) from None
         except PrivilegeError as error:
             raise CommandError(str(error), USAGE) from None
+        self.supervisor.reloaded = self._reloaded
         self._reactor.callWhenRunning(self._announce)
         changes = None
         if self._plan.reload:
@@ -78,6 +80,18 @@ class Supervising:
                 changes.stop()
 
     def _announce(self) -> None:
+        """Tell the applications and their addresses, unless they are told."""
+        served = self._served()
+        if served != self._told:
+            self._told = served
+            count = workersOf(self._plan)
+            announce(served, f"{count} worker{'s' if count > 1 else ''}, ")
+
+    def _reloaded(self) -> None:
+        self._plan = self._wanted
+        self._announce()
+
+    def _served(self) -> list[Served]:
         served = []
         for listener in self._plan.listeners:
             each = Served(listener.application, hintOf(listener.app, listener.http))
@@ -86,9 +100,8 @@ class Supervising:
                 each.addresses.append(("ssl" if listener.cert else spot.kind, addressFrom(address)))
             served.append(each)
         if self._plan.admin is not None:
-            served.append(Served(f"admin pages on {self._plan.admin}", ""))
-        count = workersOf(self._plan)
-        announce(served, f"{count} worker{'s' if count > 1 else ''}, ")
+            served.append(adminServed(addressFrom(self.supervisor.addressOf(SOCKET))))
+        return served
 
     def _adminOf(self, plan: Plan) -> Program | None:
         return (
@@ -103,20 +116,28 @@ class Supervising:
             plan = planOf(vars(self._options), os.environ)
             if plan.workers is None:
                 raise CommandError("the configuration has no workers any more: that needs a restart")
-            program = Program(self._arguments, placesOf(plan))
+            program = Program(self._arguments, placesOf(plan), sendFin=plan.onlyReceives)
             admin = self._adminOf(plan)
         except CommandError as error:
             raise ReloadRefused(str(error)) from None
+        self._wanted = plan
         return Configuration(program, workersOf(plan), plan.grace, plan.watchdog, admin)
 
 
 class _Supervisor(Supervisor):
-    """A supervisor that opens its own log anew, too."""
+    """A supervisor that opens its own log anew, too, and tells its new addresses: `reloaded` does that."""
+
+    reloaded: Callable[[], object] = bool
 
     def reopen(self) -> None:
         """See Supervisor."""
         reopenLog()
         super().reopen()
+
+    def fleetReloaded(self, plan: Any) -> None:
+        """See members.Watcher. Addresses may be new."""
+        super().fleetReloaded(plan)
+        self.reloaded()
 
 
 def addressFrom(name: Any) -> Any:

@@ -22,6 +22,7 @@ from reactor.protocol import abandon
 from reactor.transports.output import ABORTED
 from reactor.transports.stream import Connection
 from reactor.transports.tcp import TCPConnection, TCPPort, noDelay
+from reactor.transports.unix.datagram import UNIXDatagramPort
 from reactor.transports.unix.stream import UNIXConnection, UNIXPort
 
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
@@ -75,6 +76,20 @@ class AdoptedUNIXPort(_Adopted, UNIXPort):
     _cannotListen = UNIXPort._cannotListen
 
 
+class AdoptedUNIXDatagramPort(UNIXDatagramPort):
+    """A UNIX datagram port on the bound socket `sock`. It does not own the path, which stays."""
+
+    def __init__(self, reactor: ITransportReactor, sock: socket.socket, protocol: Any, maxPacketSize: int) -> None:
+        super().__init__(reactor, sock.getsockname(), protocol, maxPacketSize, wantPID=False)
+        self._socket: socket.socket | None = sock
+
+    def _openSocket(self) -> socket.socket:
+        sock, self._socket = self._socket, None
+        if sock is None:
+            raise self._cannotListen(OSError(errno.EBADF, "the adopted socket has been given up"))
+        return sock
+
+
 class _ShutDownAtTheEnd:
     """A mixin that ends the connection for the peer too, although the socket has another descriptor."""
 
@@ -121,6 +136,24 @@ def adoptedPort(
         raise
 
 
+def adoptUNIXDatagramPort(
+    reactor: ITransportReactor, fileDescriptor: int, protocol: Any, maxPacketSize: int
+) -> AdoptedUNIXDatagramPort:
+    """Start a port on a duplicate of the descriptor of a bound UNIX datagram socket, and return it.
+
+    Other processes may read from the same socket: each datagram comes to one of them. The errors are those of
+    adoptedPort.
+    """
+    sock = _duplicate(fileDescriptor, socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        listening = AdoptedUNIXDatagramPort(reactor, sock, protocol, maxPacketSize)
+        listening.startListening()
+    except BaseException:
+        sock.close()
+        raise
+    return listening
+
+
 def adoptConnection(
     reactor: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
 ) -> AdoptedConnection | None:
@@ -154,7 +187,7 @@ def _addressOf(family: int, name: Any) -> Address:
     return fromSocketName(family, name) if family in _INTERNET else UNIXAddress(name or None)
 
 
-def _duplicate(fileDescriptor: int, addressFamily: int) -> socket.socket:
+def _duplicate(fileDescriptor: int, addressFamily: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
     if addressFamily not in _INTERNET and addressFamily != _UNIX:
         raise UnsupportedAddressFamily(addressFamily)
     number = duplicate(fileDescriptor)
@@ -166,7 +199,7 @@ def _duplicate(fileDescriptor: int, addressFamily: int) -> socket.socket:
     try:
         if sock.family != addressFamily:
             raise UnsupportedAddressFamily(sock.family)
-        if sock.type != socket.SOCK_STREAM:
+        if sock.type != kind:
             raise UnsupportedSocketType(sock.type)
         sock.setblocking(False)
     except BaseException:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from reactor.service.supervisor import SAME_REQUEST
+from reactor.service.endsignals import SAME_REQUEST
 from tests.support.supervised import DEADLINE, LOOPBACK, Supervised, answered, supervised, waitUntil
 from tests.support.worlds import refusedPort
 
@@ -411,6 +411,58 @@ def test_aSocketOfSystemds(tmp_path: pathlib.Path, reusePort: bool) -> None:
             assert not isRefused(address)  # the manager has it still
         finally:
             server.close()
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "refused"])
+def test_aLostPathIsBoundAnew(tmp_path: pathlib.Path, how: str) -> None:
+    """A reload makes the file of a UNIX socket that was removed, also if its new workers cannot start.
+
+    Nobody's file is taken away. Clients of the lost socket go on.
+    """
+    path = tmp_path / "s"
+    places = {"unix": {"kind": "unix", "path": str(path), "mode": 0o640}}
+    with supervised(tmp_path, places=places, workers=1) as server:
+
+        def ask() -> tuple[int, int]:
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.settimeout(DEADLINE)
+                peer.connect(str(path))
+                return answered(peer)
+
+        with socket.socket(socket.AF_UNIX) as standing:
+            standing.connect(str(path))
+            before = answered(standing)
+            path.unlink()
+            if how == "replaced":
+                path.write_text("a file of another program")
+                server.signal(signal.SIGHUP)
+                server.until("the old workers stay", "that is no socket")
+                assert path.read_text() == "a file of another program"
+                path.unlink()
+            if how == "refused":
+                server.configure(fails=True)
+            server.signal(signal.SIGHUP)
+            server.until("was removed by another program, and is bound anew")
+            waitUntil(path.exists)
+            assert ask()[0] in server.workers()
+            if how == "refused":
+                server.until("the reload has failed, the old workers stay")
+                assert ask()[1] == 0
+                assert answered(standing) == before
+                server.configure(fails=False)
+                server.signal(signal.SIGHUP)
+            server.until("reloaded: 1 worker ready")
+            assert atEnd(standing)
+        waitUntil(lambda: ask()[1] > 0)
+        assert path.stat().st_mode & 0o777 == 0o640
+        inode = path.stat().st_ino
+        server.signal(signal.SIGHUP)
+        waitUntil(lambda: server.log().count("reloaded: 1 worker ready") == 2)
+        assert path.stat().st_ino == inode, "it stays, if it is the server's"
+        assert server.log().count("is bound anew") == 1
+        server.signal(signal.SIGTERM)
+        assert server.end() == 0
+    assert not path.exists()
 
 
 WORKER = """

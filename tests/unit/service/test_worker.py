@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -145,16 +146,46 @@ def test_withoutASupervisorThereIsNoWorker() -> None:
 
 
 @pytest.mark.parametrize(
-    "variables",
-    [{"LINEREACTOR_SOCKETS": "echo"}, {"LINEREACTOR_WORKER": "one"}, {"LINEREACTOR_CONTROL": "99999"}],
+    ("variables", "told"),
+    [
+        ({"LINEREACTOR_SOCKETS": "echo"}, "LINEREACTOR_SOCKETS has the form name=descriptor"),
+        ({"LINEREACTOR_SOCKETS": "echo=²"}, "LINEREACTOR_SOCKETS has the form name=descriptor"),
+        ({"LINEREACTOR_SOCKETS": "echo=99999"}, "'echo' in LINEREACTOR_SOCKETS is descriptor 99999: Bad file"),
+        ({"LINEREACTOR_SOCKETS": "a=FILE"}, "'a' in LINEREACTOR_SOCKETS is descriptor FILE, which is no socket"),
+        ({"LINEREACTOR_SOCKETS": "a=OTHER,b=OTHER"}, "descriptor OTHER is named twice"),
+        ({"LINEREACTOR_SOCKETS": "a=ONE"}, "descriptor ONE is named twice"),
+        ({"LINEREACTOR_WORKER": "one"}, "LINEREACTOR_WORKER is a whole number from 0, and not 'one'"),
+        ({"LINEREACTOR_WORKER": "-1"}, "LINEREACTOR_WORKER is a whole number"),
+        ({"LINEREACTOR_GENERATION": "9" * 5000}, "LINEREACTOR_GENERATION is a whole number"),
+        ({"LINEREACTOR_CONTROL_GRACE": "soon"}, "LINEREACTOR_CONTROL_GRACE is a number of seconds from 0, and not"),
+        ({"LINEREACTOR_CONTROL_GRACE": "nan"}, "LINEREACTOR_CONTROL_GRACE is a number of seconds from 0, and not"),
+        ({"LINEREACTOR_CONTROL_BEAT": "-1"}, "LINEREACTOR_CONTROL_BEAT is a number of seconds from 0, and not '-1'"),
+        ({"LINEREACTOR_CONTROL": "99999"}, "LINEREACTOR_CONTROL is descriptor 99999: Bad file descriptor"),
+        ({"LINEREACTOR_CONTROL": ""}, "LINEREACTOR_CONTROL is a whole number from 0, and not ''"),
+        ({"LINEREACTOR_CONTROL": "FILE"}, "LINEREACTOR_CONTROL is descriptor FILE, which is no socket"),
+        ({"LINEREACTOR_CONTROL": "UDP"}, "LINEREACTOR_CONTROL is descriptor UDP, which is no channel of a supervisor"),
+        ({"LINEREACTOR_CONTROL": "DEAF"}, "LINEREACTOR_CONTROL is descriptor DEAF, which is no channel"),
+    ],
 )
-def test_wrongVariables(make: Callable[..., Supervised], variables: dict[str, str]) -> None:
+def test_wrongVariables(variables: dict[str, str], told: str) -> None:
+    """Each has an error that names it, and no descriptor is closed: a wrong one belongs to other code."""
     one, other = socket.socketpair()
-    with one, other:
-        environment = {"LINEREACTOR_CONTROL": str(one.fileno()), **variables}
+    with one, other, open(os.devnull) as file, socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as deaf:
+        numbers = {"ONE": one, "OTHER": other, "FILE": file, "UDP": udp, "DEAF": deaf}
+
+        def filled(text: str) -> str:
+            for name, owner in numbers.items():
+                text = text.replace(name, str(owner.fileno())) if text.isupper() or "=" in text else text
+            return text
+
+        given = {name: filled(text) for name, text in variables.items()}
+        for name, owner in numbers.items():
+            told = re.sub(rf"\b{name}\b", str(owner.fileno()), told)
         world = World()
-        with pytest.raises((ValueError, OSError)):
-            Worker.fromEnvironment(world.reactor, environment)
+        with pytest.raises(ValueError, match=re.escape(told)):
+            Worker.fromEnvironment(world.reactor, {"LINEREACTOR_CONTROL": str(one.fileno()), **given})
+        for owner in numbers.values():
+            os.fstat(owner.fileno())
         world.close()
 
 

@@ -23,6 +23,7 @@ from typing import IO
 import pytest
 
 from reactor.linecore import IMPLEMENTATION
+from reactor.service.endsignals import SAME_REQUEST
 from tests.support.tlsworlds import HOST, TRUST, certificatePath
 from tests.support.worlds import LOOPBACK
 
@@ -410,7 +411,7 @@ def test_signalsEndAStalledCommand(kind: str, signals: tuple[int, int], tmp_path
         fill(sender, LONG_LINES)
         served.stop(signals[0])
         assert served.process.stderr is not None
-        assert select.select([served.process.stderr], [], [], 0.1)[0] == []
+        assert select.select([served.process.stderr], [], [], 2 * SAME_REQUEST)[0] == []
         served.stop(signals[1])
         assert served.wait() == 1
         said = re.search(

@@ -405,3 +405,45 @@ def test_sendersThatHeedTheEndLoseNothing(workers: tuple[str, ...], tmp_path: pa
         assert server.process.wait(DEADLINE) == 0
     assert count >= 50
     assert (tmp_path / "lines").read_bytes().split() == [b"%d" % number for number in range(count)]
+
+
+def test_handMadeVariables(tmp_path: pathlib.Path) -> None:
+    """Variables that a supervisor or systemd sets, in disorder: a line that names them, and the code 2."""
+    with socket.socket() as deaf, open(os.devnull) as file, contextlib.ExitStack() as stack:
+        ours, theirs = map(stack.enter_context, socket.socketpair())
+        control, descriptors = str(theirs.fileno()), [theirs.fileno(), deaf.fileno(), file.fileno()]
+        listening = f"echo:0={deaf.fileno()}"
+        cases: list[tuple[dict[str, str], str]] = [
+            ({"LINEREACTOR_CONTROL": "x"}, "LINEREACTOR_CONTROL is a whole number from 0, and not 'x'"),
+            ({"LINEREACTOR_CONTROL": "999"}, "LINEREACTOR_CONTROL is descriptor 999: Bad file descriptor"),
+            ({"LINEREACTOR_CONTROL": str(file.fileno())}, "which is no socket"),
+            ({"LINEREACTOR_CONTROL": control, "LINEREACTOR_SOCKETS": "x"}, "LINEREACTOR_SOCKETS has the form"),
+            ({"LINEREACTOR_CONTROL": control, "LINEREACTOR_WORKER": "x"}, "LINEREACTOR_WORKER is a whole number"),
+            (
+                {"LINEREACTOR_CONTROL": control, "LINEREACTOR_SOCKETS": listening},
+                "for echo:0 is not a listening socket",
+            ),
+            ({"LISTEN_FDS": "many", "LISTEN_PID": "me"}, "0 sockets were passed to this process"),
+            ({"LISTEN_FDS": "1", "LISTEN_PID": "me"}, "cannot listen: "),
+        ]
+        begin = "import os, sys; e = os.environ; e.get('LISTEN_PID') and e.update(LISTEN_PID=str(os.getpid())); "
+        become = "os.execv(sys.executable, [sys.executable, '-m', 'reactor', 'serve', *sys.argv[1:]])"
+        started = []
+        for variables, _told in cases:
+            arguments = ["--listen", "systemd:domain=INET:index=0"] if "LISTEN_FDS" in variables else ["--port", "0"]
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", begin + become, *arguments],
+                    env={**os.environ, **variables},
+                    cwd=tmp_path,
+                    pass_fds=descriptors,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+        for (_variables, told), process in zip(cases, started, strict=True):
+            with process:
+                _out, err = process.communicate(timeout=DEADLINE)
+            assert told in err
+            assert (process.returncode, err.count("\n")) == (2, 1), err
+        ours.close()

@@ -228,7 +228,6 @@ def test_placesOfWorkers() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "told"),
     [
-        ("unixgram:/dev/log", "workers cannot share a unixgram endpoint"),
         ("stdio:", "workers cannot share a stdio endpoint"),
         ("ssl:1:sslmethod=TLSv1_2_METHOD", "workers take --tls-minimum in place of the field sslmethod"),
         ("tcp:70000", "cannot listen: "),

@@ -42,6 +42,7 @@ class DatagramCollector(DatagramProtocol):
         self._flush: Any = None
         self._isPaused = False
         self._kernelCount = 0
+        self._kernelBefore = 0  # a worker before this one may have counted them: the socket is the supervisor's
         self.receivedCount = self.receivedBytes = 0
         collection.addCounters(self.counters)
 
@@ -50,6 +51,7 @@ class DatagramCollector(DatagramProtocol):
         port: Any = self.transport
         with suppress(OSError):
             port.setReceiveBufferSize(RECEIVE_BUFFER)
+        self._kernelBefore = port.getDroppedCount()
         self._collection.joined(self)
 
     def stopProtocol(self) -> None:
@@ -114,7 +116,7 @@ class DatagramCollector(DatagramProtocol):
         """Return how many datagrams and bytes have come, and how many datagrams the kernel had no room for."""
         port: Any = self.transport
         if port is not None:
-            self._kernelCount = port.getDroppedCount()
+            self._kernelCount = port.getDroppedCount() - self._kernelBefore
         return {
             "datagrams": self.receivedCount,
             "datagramBytes": self.receivedBytes,

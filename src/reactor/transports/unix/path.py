@@ -199,6 +199,18 @@ class BoundPath:
             self.release()
             raise
 
+    @property
+    def isOurs(self) -> bool:
+        """Whether the name leads to the bound socket still. True if the system does not let this process look."""
+        if not self._isFile:
+            return True
+        try:
+            return self._identity is not None and _identityOf(self._path) == self._identity
+        except NotADirectoryError:
+            return False
+        except OSError:
+            return True
+
     def forked(self) -> list[int]:
         """In a forked child: forget the file, which is the parent's. Return the parent's descriptors."""
         self._identity = None
