@@ -25,12 +25,13 @@ from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.base import ReactorBase
 from reactor.loops.epoll import EpollReactor
 from reactor.protocol import DatagramProtocol, Factory
+from reactor.service.configuration import Configuration
 from reactor.service.control import CONTROL
 from reactor.service.hands import Program
 from reactor.service.privileges import Identity
 from reactor.service.reuse import Place
 from reactor.service.server import Server
-from reactor.service.supervisor import Configuration, Supervisor
+from reactor.service.supervisor import Supervisor
 from reactor.service.worker import Worker
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -20,6 +20,7 @@ from reactor._faces import publish
 from reactor.service import strports
 from reactor.service.application import Application, ApplicationError, IProcess, Process, loadApplication
 from reactor.service.clientservice import ClientService, backoffPolicy
+from reactor.service.configuration import Configuration, ReloadRefused
 from reactor.service.draining import drain
 from reactor.service.hands import Program
 from reactor.service.internet import (
@@ -47,7 +48,7 @@ from reactor.service.running import ServiceRunner, runService
 from reactor.service.server import Server
 from reactor.service.services import IService, IServiceCollection, MultiService, Service
 from reactor.service.summing import Totals
-from reactor.service.supervisor import Configuration, ReloadRefused, Supervisor
+from reactor.service.supervisor import Supervisor
 from reactor.service.worker import Worker
 
 __all__ = [

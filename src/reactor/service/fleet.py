@@ -18,7 +18,8 @@ A position is a number from 0, and has one serving process. The events, and what
 - more(), fewer(): one position more, or less. The process of a position that ends hands its sockets to others. Without
   a process that can take them, it stays.
 - stop(): every process drains, in `grace` seconds and not a second longer. A starting process has nothing to drain, and
-  is ended; a serving one takes its sockets, as clients may wait there.
+  is ended; a serving one takes its sockets, as clients may wait there. If none serves, a starting process that clients
+  wait for drains when it is ready.
 - hurry(): every process ends now, and is killed if that takes long.
 - A process that ends its drain with an exit code above 0, for example as it has lost lines: the end is no success.
 - A process whose last beat is `watchdog` seconds old writes its stacks, and is killed DUMP_TIME later.
@@ -29,22 +30,21 @@ An order is no more than a wish: whatever a process does with it, it is killed w
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from reactor._logger import getLogger
-from reactor.interfaces import IDelayedCall, IReactorTime
-from reactor.service.members import WORKER, Hands, Member, Phase, Plan, Watcher, positionOf
+from reactor.interfaces import IReactorTime
+from reactor.service.course import Course
+from reactor.service.members import WORKER, Hands, Member, Phase, Plan, Watcher
+from reactor.service.starts import Starts
+from reactor.timers import monotonicTime
 
 log = getLogger("reactor.service")
 
 LIVED = 1.0  # seconds of service after which a process has lived
 FAILURES = 5  # starts in a row without one that lives
-FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
 START_TIMEOUT = 60.0
-DRAIN_LEEWAY = 0.4  # seconds beyond the grace, for the end of the interpreter
 LEAVE_TIME = 0.5  # seconds that a process has to end at once
-DUMP_TIME = 0.5
 
 
 class Fleet:
@@ -73,11 +73,11 @@ class Fleet:
         self._givesUp = givesUp
         self._kind = kind
         self._startTimeout = startTimeout
-        self._restarts: dict[int, IDelayedCall] = {}
-        self._failures: dict[int, int] = {}  # in a row, of each position
-        self._row = 0  # in a row, of all positions
+        self._course = Course(clock, hands)
+        self._starts = Starts(clock, kind, self._place)
+        self._row = 0  # failures in a row, of all positions
         self._wasReady = False
-
+        self._endsAt = 0.0  # the time of the clock at which the grace of stop() is over
         self._error: str | None = None
         self._newcomers: dict[int, Member] | None = None  # of the reload under way
         self._newPlan = self.plan
@@ -130,8 +130,8 @@ class Fleet:
             log.warning("no other worker can take the sockets of worker %d, it stays", last)
             return
         self.workers = last
-        self._cancelRestart(last)
-        self._failures.pop(last, None)
+        self._starts.cancel(last)
+        self._starts.lived(last)
         leaving = [self.serving.pop(last, None), self.successors.pop(last, None)]
         self.cover()
         for member in leaving:
@@ -142,17 +142,21 @@ class Fleet:
         """Drain all processes. The watcher hears when none is left."""
         if self.isStopping:
             return
-        self._coverAll()
+        isCovered = self._coverAll()
         self._endDecisions()
+        self._endsAt = monotonicTime(self._clock) + self.plan.grace
         for member in list(self.members):
-            self._drain(member)
+            if member.phase is Phase.STARTING and not isCovered and self._hands.hasClients(member):
+                self._course.starts(member, self.plan.grace)
+            else:
+                self._drain(member)
         self._tellEnd()
 
     def hurry(self, patience: float = LEAVE_TIME) -> None:
         """End all processes now. Those that need more than `patience` seconds are killed."""
         self._endDecisions()
         for member in list(self.members):
-            self._leave(member, patience)
+            self._course.leave(member, patience)
         self._tellEnd()
 
     # Events of processes.
@@ -161,12 +165,11 @@ class Fleet:
         """`member` serves."""
         if member.phase is not Phase.STARTING:
             return
-        member.forget("deadline")
-        member.phase = Phase.READY
-        member.wasReady = True
+        self._course.serves(member)
         member.settling = self._clock.callLater(LIVED, self._hasLived, member)
-        if member.plan.watchdog is not None:
-            member.silence = self._clock.callLater(member.plan.watchdog, self._silent, member)
+        if self.isStopping:  # its clients have waited for it
+            self._drain(member)
+            return
         newcomers = self._newcomers
         if newcomers is not None and newcomers.get(member.number) is member:
             if all(each.phase is Phase.READY for each in newcomers.values()):
@@ -201,7 +204,7 @@ class Fleet:
         if not member.isUp:
             return
         wasStarting = member.phase is Phase.STARTING
-        self._await(member, Phase.DRAINING, self.plan.grace + DRAIN_LEEWAY)
+        self._course.drains(member, self.plan.grace)
         if self._isNewcomer(member):
             self._endReload(f"{member} drains already")
         elif self.serving.get(member.number) is member:
@@ -246,7 +249,7 @@ class Fleet:
         """Start a process of `plan`, one of `workers`. If the system cannot, that is its end."""
         member = Member(number, generation, plan, workers, self._kind)
         self.members.append(member)
-        self._await(member, Phase.STARTING, self._startTimeout, "was not ready in time")
+        self._course.starts(member, self._startTimeout)
         try:
             self._hands.start(member)
         except Exception as error:
@@ -254,64 +257,22 @@ class Fleet:
         return member
 
     def _drain(self, member: Member) -> None:
-        if not member.isUp:
-            return
-        wasStarting = member.phase is Phase.STARTING
-        self._await(member, Phase.DRAINING, self.plan.grace + DRAIN_LEEWAY)
-        self._hands.drain(member, self.plan.grace)
-        if wasStarting:
-            self._hands.terminate(member)
-
-    def _leave(self, member: Member, patience: float) -> None:
-        wasStarting, wasLeaving = member.phase is Phase.STARTING, member.phase is Phase.LEAVING
-        if wasLeaving and patience >= member.patience:
-            return
-        member.patience = patience
-        self._await(member, Phase.LEAVING, patience, "did not end at once")
-        if not wasLeaving:
-            self._hands.leave(member)
-        if wasStarting:
-            self._hands.terminate(member)  # it may not hear an order for a while
-
-    def _await(self, member: Member, phase: Phase, seconds: float, why: str = "did not end in time") -> None:
-        """Move `member` to `phase`, and kill it if that lasts longer than `seconds`."""
-        member.forget("deadline", "settling")
-        member.phase = phase
-        member.deadline = self._clock.callLater(seconds, self._overdue, member, why)
-
-    def _overdue(self, member: Member, why: str) -> None:
-        isWanted = self.isStopping and member.phase is Phase.LEAVING  # nobody is to wait for it
-        log.log(logging.WARNING if isWanted else logging.ERROR, "%s %s, killed", member, why)
-        self._hands.kill(member)
+        grace = self.plan.grace if not self.isStopping else max(self._endsAt - monotonicTime(self._clock), 0)
+        self._course.drain(member, grace)
 
     def _hasLived(self, member: Member) -> None:
         member.hasLived = True
         self._row = 0
-        self._failures.pop(member.number, None)
-
-    def _silent(self, member: Member) -> None:
-        log.error("%s has not turned its loop for %g s, and is killed", member, member.plan.watchdog)
-        self._await(member, Phase.LEAVING, DUMP_TIME, "has not ended with its stacks")
-        self._hands.dump(member)
+        self._starts.lived(member.number)
 
     # Positions.
 
     def _fill(self, number: int) -> None:
         """Have a process at the position `number`, now or after the delay of its failures."""
-        if self.isStopping:
-            return
-        failures = self._failures.get(number, 0)
-        self._cancelRestart(number)
-        if failures < 2:
-            self._place(number)
-            return
-        delay = min(FIRST_DELAY * 2 ** (failures - 2), LONGEST_DELAY)
-        who = positionOf(self._kind, number)
-        log.warning("%s has failed %d times in a row, the next start is in %g s", who, failures, delay)
-        self._restarts[number] = self._clock.callLater(delay, self._place, number)
+        if not self.isStopping:
+            self._starts.start(number)
 
     def _place(self, number: int) -> None:
-        self._restarts.pop(number, None)
         if self.isStopping or number >= self.workers:
             return
         if number not in self.serving:
@@ -338,15 +299,14 @@ class Fleet:
         member = self.serving.get(number)
         if member is None or not member.wantsToRetire or member.phase is not Phase.READY or self.isStopping:
             return
-        if self.isReloading or number in self.successors or number in self._restarts:
+        if self.isReloading or number in self.successors or number in self._starts:
             return
         log.info("%s retires", member)
         self.successors[number] = self._begin(number, self.plan, self.workers, self.generation)
 
     def _countFailure(self, member: Member) -> None:
         """Count a process that has not lived, and give up after too many."""
-        number = member.number
-        self._failures[number] = self._failures.get(number, 0) + 1
+        self._starts.failed(member.number)
         if any(each.hasLived for each in self.members):
             return
         self._row += 1
@@ -360,23 +320,22 @@ class Fleet:
             self._error = why
             self.hurry()
 
-    def _cancelRestart(self, number: int) -> None:
-        call = self._restarts.pop(number, None)
-        if call is not None and call.active():
-            call.cancel()
-
     def cover(self) -> None:
         """Have the serving processes get the sockets that they should have."""
         for member in self.serving.values():
             if member.phase is Phase.READY:
                 self._hands.cover(member, self.workers)
 
-    def _coverAll(self) -> None:
-        """Have a serving process take the sockets of processes that do not serve yet: clients may wait there."""
+    def _coverAll(self) -> bool:
+        """Have a serving process take the sockets of processes that do not serve yet: clients may wait there.
+
+        Return whether there is one.
+        """
         ready = [member for member in self.serving.values() if member.phase is Phase.READY]
         taker = next(filter(self._hands.canCover, ready), None)
-        if taker is not None and len(ready) < len(self.members) + len(self._restarts):
+        if taker is not None and len(ready) < len(self.members) + len(self._starts):
             self._hands.coverAll(taker, ready)
+        return taker is not None
 
     # Reloads and the end.
 
@@ -394,12 +353,10 @@ class Fleet:
         newcomers, self._newcomers = self._newcomers, None
         assert newcomers is not None
         if why is None:
-            for number in list(self._restarts):
-                self._cancelRestart(number)
             leaving = [*self.serving.values(), *self.successors.values()]
             self.serving, self.successors = newcomers, {}
             self.plan, self.workers, self.generation = self._newPlan, len(newcomers), self._newest
-            self._failures.clear()
+            self._starts.forget()
             self._watcher.fleetReloaded(self.plan)
             self._tellReady()
         else:
@@ -424,8 +381,7 @@ class Fleet:
         self._waiting.clear()
         self.serving.clear()
         self.successors.clear()
-        for number in list(self._restarts):
-            self._cancelRestart(number)
+        self._starts.cancelAll()
 
     def _tellReady(self) -> None:
         if self._wasReady or len(self.serving) < self.workers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -156,6 +157,17 @@ class ProcessHands:
     def kill(self, member: Member) -> None:
         """See members.Hands."""
         self._signal(member, signal.SIGKILL)
+
+    def hasClients(self, member: Member) -> bool:
+        """See members.Hands."""
+        process = self._processes.get(member)
+        if process is None:
+            return False
+        poll = select.poll()
+        for name, place in cast(Program, member.plan.setup).sockets.items():
+            for slot in process.slots[name]:
+                poll.register(self._groups[place][slot], select.POLLIN)
+        return bool(poll.poll(0))
 
     def cover(self, member: Member, workers: int) -> None:
         """See members.Hands."""

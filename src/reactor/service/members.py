@@ -99,6 +99,9 @@ class Hands(Protocol):
     def kill(self, member: Member) -> None:
         """End the process without its help."""
 
+    def hasClients(self, member: Member) -> bool:
+        """Whether clients wait at the sockets of the process."""
+
     def cover(self, member: Member, workers: int) -> None:
         """Give a serving process the sockets that it should have among `workers`, and has not."""
 

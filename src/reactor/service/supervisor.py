@@ -9,13 +9,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-from reactor._arguments import checkCount
 from reactor._logger import getLogger
 from reactor.error import CannotListenError, ReactorNotRunning
 from reactor.loops.base import ReactorBase
+from reactor.service.configuration import GRACE_TIME, Configuration, ReloadRefused
 from reactor.service.endsignals import EndSignals
 from reactor.service.fleet import START_TIMEOUT
 from reactor.service.hands import ProcessHands, Program
@@ -28,47 +27,11 @@ from reactor.task import LoopingCall
 
 log = getLogger("reactor.service")
 
-GRACE_TIME = 5.0
 ADMIN_GRACE = 1.0
 ADMIN_LEEWAY = 0.2  # seconds that the admin process stays beyond the grace of the workers
 ADMIN_LEAVE = 0.25  # seconds that it then has to end at once
 ADMIN_PATIENCE = 2.0  # the same, if the workers have ended long before their grace is over
 STATUS_INTERVAL = 1.0
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """All that a reload may change. Supervisor tells the meaning of the fields; `program` is that of the workers."""
-
-    program: Program
-    workers: int = 1
-    grace: float = GRACE_TIME
-    watchdog: float | None = None
-    admin: Program | None = None
-
-    def __post_init__(self) -> None:
-        checkCount(self.workers, "the number of workers")
-        if self.workers < 1:
-            raise ValueError(f"a server needs one worker or more, and not {self.workers}")
-        if not self.grace >= 0:
-            raise ValueError(f"the grace is a number of seconds from 0, and not {self.grace!r}")
-        if self.watchdog is not None and not self.watchdog > 0:
-            raise ValueError(f"the time of a watchdog is above 0 seconds, and not {self.watchdog!r}")
-
-    @property
-    def places(self) -> set[Place]:
-        """All places, also those of the admin process."""
-        admin = () if self.admin is None else self.admin.sockets.values()
-        return {*self.program.sockets.values(), *admin}
-
-    @property
-    def plan(self) -> Plan:
-        """The plan of the workers' fleet."""
-        return Plan(self.program, self.workers, self.grace, self.watchdog)
-
-
-class ReloadRefused(Exception):
-    """Raised by `reconfigure`, with the reason as its text: the log has it in one line, without a traceback."""
 
 
 class Supervisor:

@@ -13,11 +13,12 @@ from typing import Any
 from reactor.address import UNIXAddress, fromSocketName
 from reactor.error import CannotListenError
 from reactor.loops.base import ReactorBase
+from reactor.service.configuration import Configuration, ReloadRefused
 from reactor.service.hands import Program
 from reactor.service.privileges import Identity, PrivilegeError, identityOf
 from reactor.service.reuse import TCP, UDP, Place
 from reactor.service.summing import Totals
-from reactor.service.supervisor import Configuration, ReloadRefused, Supervisor
+from reactor.service.supervisor import Supervisor
 from reactor.serving.adminpages import SOCKET, placeOf
 from reactor.serving.announce import Served, adminServed, announce
 from reactor.serving.apps import hintOf

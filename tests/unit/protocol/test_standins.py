@@ -15,7 +15,7 @@ from reactor.endpoints.streams import Introduction
 from reactor.policies import ProtocolWrapper, ThrottlingFactory, WrappingFactory
 from reactor.protocol import Factory, Protocol
 from reactor.protocol.standins import StandIn, behind, giveWay, standBefore
-from reactor.service.draining import Leaving
+from reactor.service.leaving import Leaving
 from reactor.service.watch import Counted, held, progressOf
 from reactor.transports.duplex import tellStop
 from reactor.transports.starttls import Alias

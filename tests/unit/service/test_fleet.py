@@ -8,18 +8,16 @@ from typing import Any
 
 import pytest
 
+from reactor.service.course import DRAIN_LEEWAY, DUMP_TIME
 from reactor.service.fleet import (
-    DRAIN_LEEWAY,
-    DUMP_TIME,
     FAILURES,
-    FIRST_DELAY,
     LEAVE_TIME,
     LIVED,
-    LONGEST_DELAY,
     START_TIMEOUT,
     Fleet,
 )
 from reactor.service.members import Member, Phase, Plan
+from reactor.service.starts import FIRST_DELAY, LONGEST_DELAY
 from reactor.task import Clock
 
 GRACE = 5.0
@@ -33,6 +31,8 @@ class Stage:
         self.log: list[Any] = []
         self.refuses: Exception | None = None  # why the system starts no process
         self.covers = True
+        self.clients: set[int] = set()  # the positions at whose sockets clients wait
+        self.grace = GRACE  # of a drain
         self.fleet = Fleet(self.clock, self, self, **options)
         self.fleet.start(Plan("old", workers, GRACE, watchdog))
 
@@ -72,7 +72,7 @@ class Stage:
         self._saw("start", member)
 
     def drain(self, member: Member, grace: float) -> None:
-        assert grace == GRACE
+        assert grace == self.grace
         self._saw("drain", member)
 
     def leave(self, member: Member) -> None:
@@ -86,6 +86,9 @@ class Stage:
 
     def kill(self, member: Member) -> None:
         self._saw("kill", member)
+
+    def hasClients(self, member: Member) -> bool:
+        return member.number in self.clients
 
     def cover(self, member: Member, workers: int) -> None:
         self._saw(f"cover {workers}", member)
@@ -435,9 +438,44 @@ def test_aStartingWorkerHasNothingToDrain() -> None:
     assert stage.find(0).phase is Phase.DRAINING
 
 
+def test_clientsOfAStartingWorkerAreAwaited() -> None:
+    """If no other serves: it is not ended, and drains when it is ready, in what is left of the grace."""
+    stage = Stage(2)
+    stage.clients = {0}
+    stage.take()
+    stage.fleet.stop()
+    assert stage.take() == [("drain", 1, 0), ("terminate", 1, 0)]
+    stage.end(stage.find(1), "signal 15 (SIGTERM)")
+    stage.clock.advance(GRACE / 2)
+    stage.grace = GRACE / 2
+    member = stage.find(0)
+    stage.fleet.ready(member)
+    assert stage.take() == [("drain", 0, 0)]
+    stage.clock.advance(GRACE / 2 + DRAIN_LEEWAY)
+    assert stage.take() == [("kill", 0, 0)]
+    stage.end(member, "exit code 0")
+    stage.clock.advance(0)
+    assert stage.take() == [("ended", None)]
+
+
+@pytest.mark.parametrize("isAsked", [False, True])
+def test_clientsOfAStartingWorkerAreNotAwaitedForEver(isAsked: bool) -> None:
+    stage = Stage(1)
+    stage.clients = {0}
+    stage.fleet.stop()
+    stage.take()
+    if isAsked:
+        stage.fleet.hurry()
+        assert stage.take() == [("leave", 0, 0), ("terminate", 0, 0)]
+    else:
+        stage.clock.advance(GRACE)
+        assert stage.take() == [("kill", 0, 0)]
+
+
 def test_clientsOfAStartingWorkerHaveAnother() -> None:
     """Its socket is open already, and would reset them when it closes."""
     stage = Stage(2)
+    stage.clients = {0}
     stage.fleet.ready(stage.find(1))
     stage.take()
     stage.fleet.stop()

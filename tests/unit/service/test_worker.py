@@ -171,7 +171,7 @@ def test_wrongVariables(variables: dict[str, str], told: str) -> None:
     """Each has an error that names it, and no descriptor is closed: a wrong one belongs to other code."""
     one, other = socket.socketpair()
     with one, other, open(os.devnull) as file, socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as deaf:
-        numbers = {"ONE": one, "OTHER": other, "FILE": file, "UDP": udp, "DEAF": deaf}
+        numbers: dict[str, Any] = {"ONE": one, "OTHER": other, "FILE": file, "UDP": udp, "DEAF": deaf}
 
         def filled(text: str) -> str:
             for name, owner in numbers.items():
