@@ -89,6 +89,8 @@ def work(reactor: ReactorBase, worker: Worker, settings: Settings) -> None:
         os._exit(5)
     if settings.get("hangs"):
         stallForEver()
+    if "waitsFor" in settings:
+        waitUntil(pathlib.Path(settings["waitsFor"]).exists)
     server = Server(reactor)
     factory = Factory.forProtocol(type("Bound", (Answering,), {"worker": worker, "reactor": reactor}))
     factory.noisy = False
@@ -106,6 +108,7 @@ def work(reactor: ReactorBase, worker: Worker, settings: Settings) -> None:
         for sock in sockets:
             accept(name, sock)
     worker.onTake(accept)
+    worker.onDrain(lambda grace: logging.info("sendFin %s", worker.sendFin))
     worker.onDrain(server.drain)
     worker.onReopen(lambda: logging.getLogger("test").warning("reopened by %d", worker.pid))
     worker.reports(server.stats)
@@ -131,7 +134,7 @@ def configured(folder: pathlib.Path, settings: Settings) -> Configuration:
     places = {name: Place(**place) for name, place in settings["places"].items()}
     admin = Program([*arguments, "admin"]) if settings.get("admin") else None
     environment = {**os.environ, "SETTING": str(settings.get("setting", ""))}
-    program = Program(arguments, places, environment)
+    program = Program(arguments, places, environment, settings.get("sendFin", False))
     times = settings.get("grace", 2.0), settings.get("watchdog")
     return Configuration(program, settings.get("workers", 2), *times, admin)
 
@@ -171,6 +174,7 @@ def main() -> int:
         reconfigure=lambda before: configured(folder, read()),
         identity=Identity(*settings["identity"]) if "identity" in settings else None,
         startTimeout=settings.get("startTimeout", 60.0),
+        sendFin=found.program.sendFin,
     )
     supervisor.open()
     addresses = {name: supervisor.addressOf(name) for name in settings["places"]}

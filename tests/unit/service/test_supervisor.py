@@ -465,6 +465,34 @@ def test_aLostPathIsBoundAnew(tmp_path: pathlib.Path, how: str) -> None:
     assert not path.exists()
 
 
+def test_theEndBeforeAWorkerIsReady(tmp_path: pathlib.Path) -> None:
+    """A client that the kernel has let in already is answered. A worker that no client waits for ends at once."""
+    gate = tmp_path / "gate"
+    with supervised(tmp_path, waits=False, grace=DEADLINE, waitsFor=str(gate)) as server:
+        waitUntil(lambda: (tmp_path / "address.json").exists() and len(server.workers()) == 2)
+        with server.connect() as peer:
+            peer.sendall(b"hi\n")
+            server.signal(signal.SIGTERM)
+            server.until("the workers end in order")
+            waitUntil(lambda: len(server.workers()) == 1)
+            (left,) = server.workers()
+            gate.touch()
+            assert answered(peer) == (left, 0)
+            assert atEnd(peer)
+        assert server.end() == 0
+
+
+def test_aReloadMayChangeWhoSpeaksLast(tmp_path: pathlib.Path) -> None:
+    """Each worker ends as its own program wants it: the code that only receives may be new."""
+    with supervised(tmp_path, workers=1) as server:
+        server.configure(sendFin=True)
+        server.signal(signal.SIGHUP)
+        server.until("reloaded: 1 worker ready", "sendFin False")
+        server.signal(signal.SIGTERM)
+        assert server.end() == 0
+        assert server.log().count("sendFin True") == 1
+
+
 WORKER = """
 printf '{"event": "ready"}\\n' >&$LINEREACTOR_CONTROL
 read -r order <&$LINEREACTOR_CONTROL

@@ -407,6 +407,63 @@ def test_sendersThatHeedTheEndLoseNothing(workers: tuple[str, ...], tmp_path: pa
     assert (tmp_path / "lines").read_bytes().split() == [b"%d" % number for number in range(count)]
 
 
+@pytest.mark.parametrize("workers", [(), ("--workers", "2")])
+def test_datagramsAndAFreeAdminPort(workers: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+    """Workers share a path for datagrams. The log has the free port of the pages, and their status each address."""
+    path, pages = tmp_path / "log.sock", "admin pages on 127.0.0.1:"
+    listen = ("--listen", f"unixgram:{path}", "--listen", "udp:0")
+    arguments = ("collect", "--output", "lines", *listen, "--admin", "127.0.0.1:0")
+    with serving(tmp_path, *arguments, *workers) as server:
+        server.says("line core: ")
+        admin, port = (
+            int(server.log.partition(text)[2].split()[0]) for text in (pages, f"collect on {path} and 127.0.0.1:")
+        )
+        server.until(lambda: isListening(admin) and server.get(admin, "/readyz")[0] == 200)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            for number in range(20):
+                sender.sendto(b"%d" % number, str(path))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"udp", ("127.0.0.1", port))
+
+        def isCounted() -> bool:
+            status = json.loads(server.get(admin, "/status.json")[1])
+            addresses = {tuple(each["listeners"]["collect"]["addresses"]) for each in status["workers"]}
+            assert addresses == {(f"unixgram {path}", f"udp 127.0.0.1:{port}")}
+            return bool(status["application"]["collect"]["datagrams"] == 21)
+
+        server.until(isCounted)
+    assert not path.exists()
+    lines = (tmp_path / "lines").read_bytes().split()
+    assert sorted(lines) == sorted([b"udp", *(b"%d" % number for number in range(20))])
+
+
+def isListening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.timing
+def test_aNewWorkerIsQuick(tmp_path: pathlib.Path) -> None:
+    """From kill -9 to the first answer of the next worker: half a second at most, with compiled Python files."""
+    (port,) = freePorts(1)
+    environ = {"PYTHONPYCACHEPREFIX": str(tmp_path / "compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+    with serving(tmp_path, "--workers", "1", "--port", str(port), environ=environ) as server:
+        server.says("try: ")
+        taken = []
+        for _ in range(2):  # FIRST_DELAY counts for the second
+            with server.connect(port) as client:
+                client.sendall(b"x\n")
+                assert client.recv(10) == b"x\n"
+            (pid,) = server.children()
+            os.kill(pid, signal.SIGKILL)
+            begun = time.monotonic()
+            with server.connect(port) as client:
+                client.sendall(b"x\n")
+                assert client.recv(10) == b"x\n"
+            taken.append(time.monotonic() - begun)
+        assert min(taken) <= 0.5, taken
+
+
 def test_handMadeVariables(tmp_path: pathlib.Path) -> None:
     """Variables that a supervisor or systemd sets, in disorder: a line that names them, and the code 2."""
     with socket.socket() as deaf, open(os.devnull) as file, contextlib.ExitStack() as stack:

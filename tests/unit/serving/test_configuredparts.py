@@ -6,6 +6,7 @@ import argparse
 import errno
 import functools
 import ipaddress
+import os
 import pathlib
 import signal
 import socket
@@ -16,11 +17,14 @@ from typing import Any
 
 import pytest
 
+from reactor.defer import Deferred
 from reactor.error import CannotListenError
 from reactor.loops.epoll import EpollReactor
 from reactor.protocol import Factory, Protocol
+from reactor.service import endsignals
 from reactor.service.limits import Keepalive
 from reactor.serving import apps, reloading, running, serve, supervising, values
+from reactor.serving.adminpages import OwnPages
 from reactor.serving.errors import USAGE, CommandError
 from reactor.serving.limits import limitsOf
 from reactor.serving.options import makeParser
@@ -409,3 +413,49 @@ def test_onlyCollectOwesNoAnswer(tmp_path: pathlib.Path) -> None:
     reactor.callWhenRunning(reactor.stop)
     assert serving.run() == 0
     assert {name: each.sendFin for name, each in serving.server.listeners.items()} == {"kept": True, "said": False}
+
+
+@pytest.mark.parametrize("moment", [1000.0, -1.0])
+def test_twoSignalsInAMomentAreOne(
+    moment: float, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As timeout(1) sends them. Later ones are two: the second does not wait for the drain."""
+    monkeypatch.setattr(endsignals, "SAME_REQUEST", moment)
+    ended: list[str] = []
+
+    def send() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def talk(reactor: EpollReactor) -> None:
+        def begun() -> Deferred[None]:
+            waiting: Deferred[None] = Deferred()
+            reactor.callLater(0, send)
+            late = reactor.callLater(0.2, waiting.callback, None)
+            waiting.addCallback(lambda _: ended.append("waited"))
+            reactor.addSystemEventTrigger("after", "shutdown", lambda: late.cancel() if late.active() else None)
+            return waiting
+
+        reactor.addSystemEventTrigger("before", "shutdown", begun)
+        reactor.callLater(0, send)
+
+    served(Plan((ListenPlan(port=0),)), talk)
+    assert ended == (["waited"] if moment > 0 else [])
+    assert ("received signal 15 again, stopping at once" in caplog.text) == (moment < 0)
+
+
+def test_thePagesAreReadBeforeRootIsGivenUp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user may not read the file, and may not bind the port."""
+    order: list[str] = []
+
+    class Noted(OwnPages):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            order.append("pages")
+
+    monkeypatch.setattr(running, "OwnPages", Noted)
+    monkeypatch.setattr(running.Serving, "_becomeUser", lambda self: order.append("user"))
+    reactor = EpollReactor()
+    serving = running.Serving(Plan((ListenPlan(port=0),), admin="127.0.0.1:0"), reactor)
+    reactor.callWhenRunning(reactor.stop)
+    assert serving.run() == 0
+    assert order == ["pages", "user"]
