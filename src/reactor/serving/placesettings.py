@@ -78,7 +78,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "backlog",
         PLACES,
-        "clients that the system keeps until they are accepted (default 511)",
+        "clients that the system keeps for each socket until they are accepted (default 511)",
         convert=wholeNumber(1, MOST_BACKLOG),
         form=WHOLE,
         metavar="N",
@@ -179,7 +179,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "max-pending",
         LIMITS,
-        "most bytes of unfinished lines of all connections; above it, the largest are closed",
+        "most bytes of unfinished lines of all connections of each process; above it, the largest are closed",
         convert=_count,
         form=WHOLE,
         metavar="N",
@@ -196,7 +196,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "address-line-rate",
         LIMITS,
-        "lines a second of all connections of an address",
+        "lines a second of all connections of an address, in each process",
         convert=_rate,
         form=NUMBER,
         metavar="R",
@@ -204,7 +204,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "address-byte-rate",
         LIMITS,
-        "bytes a second of all connections of an address",
+        "bytes a second of all connections of an address, in each process",
         convert=_rate,
         form=NUMBER,
         metavar="R",

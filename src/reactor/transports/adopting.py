@@ -41,6 +41,8 @@ class _Adopted:
         try:
             if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise OSError(errno.EINVAL, "the adopted socket does not listen")
+            if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+                self.acceptBatch = 1  # each process has a socket of its own only with that option
         except OSError as error:
             sock.close()
             raise self._cannotListen(error) from error

@@ -1,6 +1,7 @@
 """ListeningPort: a listening stream socket of any family, and the accept loop.
 
 One readiness event accepts at most ACCEPT_BATCH connections, so a storm of connects does not starve open connections.
+On a socket that other processes may share, it accepts one. So the others get clients of a burst, too.
 The system may have no descriptor or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM), or accept may fail without accepting any.
 Then the port rests for ACCEPT_REST seconds, and logs that at most once a LOG_INTERVAL. The clients wait in the kernel's
 queue, nothing spins, and no connection is dropped. It also rests when any other step fails for lack of memory, the end
@@ -69,6 +70,8 @@ class ListeningPort:
     __conform__ = conform
 
     _isReactorsOwn = True  # see loops.guests
+
+    acceptBatch = ACCEPT_BATCH  # connections of one readiness event, at most
 
     def __init__(self, reactor: ITransportReactor, factory: IProtocolFactory, backlog: int) -> None:
         checkFactory(factory)
@@ -240,7 +243,7 @@ class ListeningPort:
 
     def _acceptBatch(self) -> None:
         listening, waiting, accepted, failure = self._listener(), self._waiting, 0, None
-        for _ in range(ACCEPT_BATCH):
+        for _ in range(self.acceptBatch):
             try:
                 number, name = listening._accept()  # type: ignore[attr-defined]  # see _serve
                 if number < LOWEST:
@@ -256,6 +259,8 @@ class ListeningPort:
             self._serve(number, name)
             if self.socket is not listening or self._stopped is not None or self._paused:
                 return
+            if accepted == self.acceptBatch:
+                break
             try:
                 if not waiting(0):  # an accept() that finds no client costs eight times as much
                     break

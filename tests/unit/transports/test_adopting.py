@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -199,6 +200,32 @@ def test_adoptedEndpoint(ours: World, tmp_path: pathlib.Path) -> None:
     bad = AdoptedStreamServerEndpoint(ours.reactor, number, socket.AF_INET)
     bad.listen(ours.serverFactory({})).addErrback(results.append)
     assert results[2].check(OSError)
+
+
+@pytest.mark.parametrize("isOwn", [False, True])
+@pytest.mark.parametrize("side", LOOPS, ids=lambda side: side.name)
+def test_processesShareTheClientsOfABurst(side: Any, isOwn: bool) -> None:
+    """A turn takes one client of a socket that others may have, and a batch of one that has SO_REUSEPORT."""
+    one, other = World(side), World(side)
+    factories = [world.serverFactory({}) for world in (one, other)]
+    with socket.socket() as sock, contextlib.ExitStack() as stack:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, isOwn)
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(40)
+        sock.setblocking(False)
+        for world, factory in zip((one, other), factories, strict=True):
+            world.reactor.adoptStreamPort(sock.fileno(), socket.AF_INET, factory)
+            world.reactor.iterate(0)
+        for _ in range(40):
+            stack.enter_context(dialled(sock))
+        for _ in range(100):
+            for world in (one, other):
+                world.reactor.iterate(0)
+            if sum(len(factory.built) for factory in factories) == 40:
+                break
+        assert [len(factory.built) for factory in factories] == ([40, 0] if isOwn else [20, 20])
+        one.close()
+        other.close()
 
 
 @pytest.mark.parametrize(
