@@ -186,6 +186,8 @@ class Listener:
         """A connection has ended."""
         why = entry.why or "done"
         self.ended[why] += 1
+        if why == "proxy":
+            self.refused[why] += 1
         self.entries.pop(entry, None)
         now = monotonicTime(self.server.reactor)
         if entry.group is not None:
@@ -260,8 +262,7 @@ class Listener:
 
     def begin(self, transport: Any) -> Entry:
         """Count a connection, whose lowest transport is `transport`."""
-        now = monotonicTime(self.server.reactor)
-        entry = Entry(self, transport, now)
+        entry = Entry(self, transport, monotonicTime(self.server.reactor))
         self.entries[entry] = None
         self.accepted += 1
         transport.tally = entry
@@ -272,8 +273,7 @@ class Listener:
         """Count a connection under its client's address, `peer`, and begin to watch its rates."""
         entry.peer = peer
         self.server.peers.opened(entry)
-        limits, group = self.limits, None
-        now = entry.began
+        limits, group, now = self.limits, None, entry.began
         if limits.hasGroups:
             address = addressOf(peer)
             if address is not None:

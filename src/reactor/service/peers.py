@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from reactor.address import UNIXAddress
-from reactor.service.entries import Entry
+from reactor.service.entries import ACCEPTED, Entry
 
 SCAN = 1000  # the most open connections that one snapshot looks at
 ROOM = 1024  # peers without an open connection that the table keeps
@@ -54,7 +54,8 @@ class Peers:
             some = list(islice(entries, self._at, self._at + SCAN))
             self._at += SCAN
         for entry in some:
-            self._look(entry)
+            if entry.state != ACCEPTED:  # behind the PROXY protocol the client is known later
+                self._look(entry)
         busiest = heapq.nlargest(TOP, self._table.items(), key=lambda item: (item[1][1], item[1][2], item[1][0]))
         return [{"peer": name, "open": each[0], "lines": each[1], "bytes": each[2]} for name, each in busiest]
 

@@ -767,3 +767,20 @@ def test_recordsOfAServer(tcp: World, trusted: list[str], data: bytes, why: str)
         tcp.until(lambda: records)
     assert records[0].why == why
     assert (records[0].peer == CLIENT) == (why == "done")
+    assert listeners[0].counters()["refused"] == ({} if why == "done" else {"proxy": 1})
+
+
+def test_aSnapshotWhileAHeaderIsStillToCome(tcp: World) -> None:
+    """The connection is open and accepted. The busiest peers have it when its client is known."""
+    server = Server(tcp.reactor)
+    listeners: list[Any] = []
+    endpoint = proxyEndpoint(TCP4ServerEndpoint(tcp.reactor, 0, interface=LOOPBACK), [LOOPBACK])
+    server.addListener(endpoint, Kept(), name="it").addCallback(listeners.append)
+    with sent(tcp, listeners[0].ports[0], TEXT[:5]) as peer:
+        tcp.until(lambda: listeners[0].counters()["bytesIn"] == 5)
+        snapshot = server.stats()
+        assert (snapshot["listeners"]["it"]["open"], snapshot["listeners"]["it"]["accepted"]) == (1, 1)
+        assert snapshot["peers"] == []
+        peer.sendall(TEXT[5:])
+        tcp.until(lambda: server.stats()["peers"])
+        assert [(each["peer"], each["open"]) for each in server.stats()["peers"]] == [(CLIENT.host, 1)]

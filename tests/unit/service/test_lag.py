@@ -14,6 +14,7 @@ from reactor.address import IPv4Address
 from reactor.linereceiver import LineReceiver
 from reactor.protocol import ServerFactory
 from reactor.service import drain
+from reactor.service.entries import MET
 from reactor.service.lag import PERIOD, LoopLag
 from reactor.service.peers import ROOM, TOP, Peers
 from reactor.task import Clock
@@ -100,7 +101,8 @@ def test_withoutALimitNothingIsWatched() -> None:
 
 def entry(host: str, lines: int = 0, data: int = 0) -> Any:
     peer = IPv4Address("TCP", host, 1)
-    return SimpleNamespace(peer=peer, lineTotal=lines, bytesIn=data, bytesOut=0, seenLines=0, seenBytes=0)
+    counts = {"lineTotal": lines, "bytesIn": data, "bytesOut": 0, "seenLines": 0, "seenBytes": 0}
+    return SimpleNamespace(peer=peer, state=MET, **counts)
 
 
 def test_theBusiestPeers() -> None:

@@ -15,7 +15,7 @@ from reactor.service.summing import Status
 PREFIX = "linereactor_"
 
 # Each is there with 0 before it first happens, so that a rate over its first time is right.
-REFUSED = ("max-connections", "max-per-address", "denied", "proxy", "draining")
+REFUSED = ("max-connections", "max-per-address", "denied", "proxy")
 ENDED = (
     "done",
     "lost",
