@@ -21,6 +21,7 @@ A position is a number from 0, and has one serving process. The events, and what
   is ended; a serving one takes its sockets, as clients may wait there. If none serves, a starting process that clients
   wait for drains when it is ready.
 - hurry(): every process ends now, and is killed if that takes long.
+- A process that serves says that none can go on: the watcher is to call stop(), and the end is no success.
 - A process that ends its drain with an exit code above 0, for example as it has lost lines: the end is no success.
 - A process whose last beat is `watchdog` seconds old writes its stacks, and is killed DUMP_TIME later.
 - A process that is not ready after `startTimeout` seconds is killed.
@@ -193,6 +194,14 @@ class Fleet:
     def failed(self, member: Member, reason: str) -> None:
         """`member` says why it cannot serve. Its end follows."""
         member.reason = reason
+
+    def cannotGoOn(self, member: Member, reason: str) -> None:
+        """`member` says why no process can go on. Its end follows, and that of all others if it serves."""
+        self.failed(member, reason)
+        if self.serving.get(member.number) is member and member.phase is Phase.READY:
+            self._error = f"{member} cannot go on: {reason}"
+            self._await(member, Phase.DRAINING, self.plan.grace + DRAIN_LEEWAY)
+            self._watcher.fleetFails()
 
     def retiring(self, member: Member) -> None:
         """`member` wants to be replaced."""

@@ -236,6 +236,8 @@ class ProcessHands:
             self.fleet.retiring(member)
         elif event == "failed":
             self.fleet.failed(member, str(message.get("reason")))
+        elif event == "cannotGoOn":
+            self.fleet.cannotGoOn(member, str(message.get("reason")))
         else:
             log.error("an unknown message of %s: %r", member, message)
 

@@ -127,5 +127,8 @@ class Watcher(Protocol):
     def restarted(self, member: Member) -> None:
         """`member` has ended by itself, and another takes its place, now or after a delay."""
 
+    def fleetFails(self) -> None:
+        """A process has said that none can go on: the fleet is to be stopped."""
+
     def fleetEnded(self, error: str | None) -> None:
         """No process is left. `error` is None after an end in order. It is told once."""

@@ -236,6 +236,10 @@ class Supervisor:
         """See members.Watcher."""
         self.restarts += 1
 
+    def fleetFails(self) -> None:
+        """See members.Watcher."""
+        self.stop()
+
     def fleetEnded(self, error: str | None) -> None:
         """See members.Watcher."""
         self._error = error
@@ -376,6 +380,9 @@ class _Admin:
         log.error("the new admin process has failed, the old one stays: %s", reason)
 
     def restarted(self, member: Member) -> None:
+        """See members.Watcher."""
+
+    def fleetFails(self) -> None:
         """See members.Watcher."""
 
     def fleetEnded(self, error: str | None) -> None:

@@ -165,6 +165,14 @@ class Worker:
         if self._channel.send({"event": "failed", "reason": reason}):
             self._channel.transport.flush()
 
+    def cannotGoOn(self, reason: str) -> None:
+        """Tell the supervisor in a line why no worker can go on: all drain, and the server's exit code is 1.
+
+        This worker should exit then. Before it was ready this is the same as failed().
+        """
+        if self._channel.send({"event": "cannotGoOn", "reason": reason}):
+            self._channel.transport.flush()
+
     def retire(self) -> None:
         """Ask to be replaced: another worker starts, and then this one drains. Later calls do nothing."""
         if self._isRetiring or self.isDraining:

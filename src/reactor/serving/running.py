@@ -276,6 +276,8 @@ class Serving:
     def _fail(self, error: CommandError) -> None:
         """An application cannot go on."""
         self._broken.append(error)
+        if self._worker is not None:
+            self._worker.cannotGoOn(str(error))
         self.server.abort()
         with suppress(ReactorNotRunning):  # the reactor may be stopping already
             self._reactor.stop()

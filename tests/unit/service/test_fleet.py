@@ -114,6 +114,9 @@ class Stage:
     def restarted(self, member: Member) -> None:
         self.log.append("restarted")
 
+    def fleetFails(self) -> None:
+        self.fleet.stop()
+
     def fleetEnded(self, error: str | None) -> None:
         self.log.append(("ended", error))
 
@@ -385,6 +388,38 @@ def test_aReasonCountsIfTheWorkerWasTooSlowToEnd() -> None:
     stage.clock.advance(0)
     why = "worker 0 of generation 0 could not end in order (signal 9 (SIGKILL): 9 lines: lost)"
     assert stage.take() == [("ended", why)]
+
+
+def test_aWorkerSaysThatNoneCanGoOn() -> None:
+    """The others take its sockets and drain, and nothing takes its place. The error is that of the server."""
+    stage = Stage().live()
+    stage.fleet.cannotGoOn(stage.find(1), "no room")
+    assert stage.take() == [("cover all", 0, 0), ("drain", 0, 0)]
+    stage.end(stage.find(1))
+    stage.fleet.cannotGoOn(stage.find(0), "no room, either")
+    stage.end(stage.find(0))
+    stage.clock.advance(0)
+    assert stage.take() == [("ended", "worker 1 of generation 0 cannot go on: no room")]
+
+
+def test_anOldOrANewWorkerEndsNoServer() -> None:
+    """A reload fails by the new one, as by any failure; the old one has its successor already."""
+    stage = Stage(1).live()
+    stage.fleet.reload(plan(1))
+    new = stage.find(0, 1)
+    stage.fleet.cannotGoOn(new, "no room")
+    stage.end(new)
+    assert stage.take()[-1] == (
+        "failed",
+        "new",
+        "worker 0 of generation 1 has ended (exit code 1: no room) before all were ready",
+    )
+    stage.fleet.reload(plan(1))
+    old = stage.find(0)
+    stage.fleet.ready(stage.find(0, 2))
+    stage.fleet.cannotGoOn(old, "no room")
+    stage.end(old)
+    assert not stage.fleet.isStopping
 
 
 def test_hurryEndsThemNow() -> None:

@@ -259,6 +259,27 @@ def test_aDiskThatStaysFull(onFull: str, tmp_path: pathlib.Path) -> None:
     assert output.read_bytes() == b"first\n"
 
 
+def test_aDiskThatIsFullEndsAllWorkers(tmp_path: pathlib.Path) -> None:
+    """With "exit" no worker is replaced: the others drain, the log says why, and the exit code is 1."""
+    output = tmp_path / "lines"
+    options = ("--on-full", "exit", "--workers", "2")
+    with serving("collect", "--output", str(output), *options) as served:
+        children = pathlib.Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children")
+        until(lambda: len(children.read_text().split()) == 2)
+        send(served, b"first\n")
+        for worker in map(int, children.read_text().split()):
+            hard = resource.prlimit(worker, resource.RLIMIT_FSIZE)[1]
+            resource.prlimit(worker, resource.RLIMIT_FSIZE, (10, hard))
+        with served.connect() as client:
+            client.sendall(b"second\n")
+            assert served.wait() == 1
+        why = f"cannot go on: cannot write to {output}: File too large"
+        assert re.search(
+            f"ERROR reactor.service: the server ends: worker [01] of generation 0 {why}", served.log.decode()
+        )
+    assert output.read_bytes() == b"first\n"
+
+
 @pytest.mark.parametrize("policy", ["never", "interval", "always"])
 def test_onTheDisk(policy: str, tmp_path: pathlib.Path) -> None:
     """Every policy keeps every line, also if many clients end at once."""
