@@ -12,14 +12,15 @@ from reactor.endpoints.streams import TCP4ServerEndpoint, UNIXServerEndpoint
 from reactor.loops.base import ReactorBase
 from reactor.service.admin.handler import adminFactory
 from reactor.service.admin.sources import LocalSource, RemoteSource
-from reactor.service.reuse import Place
+from reactor.service.reuse import UNIX, Place
 from reactor.service.worker import Worker
-from reactor.serving.errors import CommandError
+from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.logs import reopen
 from reactor.serving.options import version
 from reactor.serving.places import SocketEndpoint, cannotListen, checkInherited, literalAddress
 from reactor.serving.plan import Plan
 from reactor.serving.values import splitPlace
+from reactor.transports.unix.path import checkName
 
 SOCKET = "@admin"  # its name among the sockets of a supervisor
 BACKLOG = 50
@@ -31,7 +32,17 @@ def placeOf(text: str) -> Place:
     if text.startswith("unix:"):
         return Place.unix(text.removeprefix("unix:"), BACKLOG, MODE)
     host, port = splitPlace(text)
-    return Place.tcp(port, literalAddress(host), BACKLOG)
+    return Place.tcp(port, literalAddress(host, "--admin"), BACKLOG)
+
+
+def checkAdmin(text: str) -> None:
+    """CommandError if the pages cannot be served at this place, whatever is open."""
+    try:
+        place = placeOf(text)
+        if place.kind == UNIX:
+            checkName(place.path)
+    except OSError as error:
+        raise CommandError(f"--admin: {reasonOf(error)}", USAGE, "admin") from None
 
 
 class OwnPages:
@@ -47,7 +58,7 @@ class OwnPages:
             endpoint = UNIXServerEndpoint(reactor, text.removeprefix("unix:"), BACKLOG, MODE)
         else:
             host, port = splitPlace(text)
-            endpoint = TCP4ServerEndpoint(reactor, port, BACKLOG, literalAddress(host))
+            endpoint = TCP4ServerEndpoint(reactor, port, BACKLOG, literalAddress(host, "--admin"))
         self.address = _listening(endpoint, self.source, self._ports)
 
     def close(self) -> Deferred[Any]:
@@ -86,5 +97,5 @@ def _listening(endpoint: Any, source: Any, ports: list[Any]) -> Any:
     endpoint.listen(adminFactory(source)).addCallbacks(ports.append, failures.append)
     for failure in failures:
         error = cannotListen(failure.value)
-        raise CommandError(f"--admin: {error}", error.code) from None
+        raise CommandError(f"--admin: {error}", error.code, "admin") from None
     return ports[-1].getHost()

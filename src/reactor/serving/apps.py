@@ -245,13 +245,46 @@ def asFactory(thing: Any, name: str, arguments: Mapping[str, Any] | None = None)
     if factory is None and callable(thing):
         factory = _directFactory(_call(thing, name, given), name)
     if factory is None:
-        raise CommandError(f"{name} is no Protocol class, no Factory, and no callable that returns one", USAGE)
+        raise notAnApplication(name)
     return factory
 
 
-def isUsable(thing: Any) -> bool:
-    """Whether `thing` may be an application, as far as that is known without a call."""
-    return hasattr(thing, "buildProtocol") or hasattr(thing, "makeConnection") or callable(thing)
+def checkUsable(thing: Any, name: str, arguments: Mapping[str, Any] | None = None) -> None:
+    """CommandError if asFactory must refuse `thing`, as far as that is known without a call of it."""
+    given = arguments or {}
+    isClass = inspect.isclass(thing)
+    isFactory = hasattr(thing, "buildProtocol")
+    isDirect = hasattr(thing, "makeConnection") and not isFactory if isClass else isFactory
+    if isDirect:
+        _directFactory(thing, name, given)
+    elif callable(thing):
+        _checkCall(thing, name, given)
+    else:
+        raise notAnApplication(name)
+
+
+def checkHandler(thing: Any, name: str, arguments: Mapping[str, Any] | None = None) -> None:
+    """CommandError if `thing` cannot be the handler of --http, as far as that is known without a call of it."""
+    if inspect.isclass(thing) and arguments:
+        _checkCall(thing, name, arguments)
+    else:
+        handlerFactory(thing, name)
+
+
+def _checkCall(thing: Any, name: str, arguments: Mapping[str, Any]) -> None:
+    try:
+        signature = inspect.signature(thing)
+    except (TypeError, ValueError):
+        return  # only a call can tell
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise CommandError(f"{name} failed: {_told(error)}") from None
+
+
+def notAnApplication(name: str) -> CommandError:
+    """Return the error about an object that serves nothing."""
+    return CommandError(f"{name} is no Protocol class, no Factory, and no callable that returns one", USAGE)
 
 
 class _Supplied(ServerFactory[Any]):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from reactor.endpoints.strings import serverArguments
 from reactor.service.privileges import PrivilegeError, identityOf
 from reactor.serving.apps import BUILT_IN, LINE_OPTIONS, checkHandlerName, splitName
-from reactor.serving.collecting.places import datagramPlace
 from reactor.serving.collecting.settings import OPTIONS, CollectSettings, checkSettings
-from reactor.serving.errors import CommandError, reasonOf
+from reactor.serving.endpointstrings import TWICE, endpointReason, parsed
+from reactor.serving.errors import CommandError, isOfCommandLine
 from reactor.serving.settings import CHOICE
 from reactor.serving.sources import Given, Mistake, Source
 
@@ -150,7 +148,7 @@ def collectSettingsOf(place: Source) -> CollectSettings:
 
 def _before(given: Given) -> str:
     """Return the place of `given` for the beginning of a mistake. The command line needs none."""
-    return "" if given.place == "APP" or given.place.startswith("-") else given.place
+    return "" if isOfCommandLine(given.place) else given.place
 
 
 def _endpointsOf(place: Source) -> tuple[str, ...]:
@@ -160,21 +158,16 @@ def _endpointsOf(place: Source) -> tuple[str, ...]:
 def _ofEndpoints(place: Source) -> Iterator[Mistake]:
     for endpoint in _endpointsOf(place):
         try:
-            datagrams = datagramPlace(endpoint)
-            if datagrams is not None and applicationOf(place) != "collect":
-                yield Mistake(place["endpoint"].place, f"{datagrams.kind} is for collect only")
-            if datagrams is not None:
-                continue
-            kind, _make, arguments = serverArguments(endpoint)
-            if (port := arguments.get("port", 0)) not in range(65536):
-                raise ValueError(f"the port of a {kind} endpoint is from 0 to 65535, not {port}")
+            found = parsed(endpoint)
         except (OSError, ValueError) as error:
-            name = getattr(error, "filename", None)
-            file = "" if name is None else f": {os.fsdecode(name)}"
-            yield Mistake(place["endpoint"].place, f"{reasonOf(error)}{file}")
+            yield Mistake(place["endpoint"].place, endpointReason(error))
             continue
-        if kind in ("ssl", "tls", "stdio") and "cert" in place and place["cert"].isOwn:
-            yield Mistake(place["cert"].place, f"a {kind} endpoint has no place for this: take tcp")
+        if found.isDatagram and applicationOf(place) != "collect":
+            yield Mistake(place["endpoint"].place, f"{found.kind} is for collect only")
+        if found.isProxied and "proxy" in place:
+            yield Mistake(place["endpoint"].place, TWICE)
+        if found.kind in ("ssl", "tls", "stdio") and "cert" in place and place["cert"].isOwn:
+            yield Mistake(place["cert"].place, f"a {found.kind} endpoint has no place for this: take tcp")
 
 
 def _ofTLS(place: Source, isOnly: bool) -> Iterator[Mistake]:
@@ -191,8 +184,7 @@ def _twice(places: Iterable[Source]) -> Iterator[Mistake]:
     for place in places:
         for endpoint in _endpointsOf(place):
             try:
-                datagrams = datagramPlace(endpoint)
-                kind, arguments = datagrams or serverArguments(endpoint)[::2]
+                kind, _make, arguments = parsed(endpoint)
             except (OSError, ValueError):
                 continue
             where = {key: value for key, value in arguments.items() if key in ("port", "interface", "address")}

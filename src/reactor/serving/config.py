@@ -158,4 +158,5 @@ def _listenPlan(source: Source, isOneOfSeveral: bool) -> ListenPlan:
     values: dict[str, Any] = {camelCase(key): given.value for key, given in source.items() if key != "endpoint"}
     inherited = frozenset(camelCase(key) for key in source if isOneOfSeveral and not source[key].isOwn)
     endpoints = source["endpoint"].value if "endpoint" in source else ()
-    return ListenPlan(endpoints=endpoints, inherited=inherited, **values)
+    places = {key: given.place for key, given in source.items() if given.place}
+    return ListenPlan(endpoints=endpoints, inherited=inherited, places=places, **values)

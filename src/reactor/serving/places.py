@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from reactor.address import scopedHost
 from reactor.defer import execute
 from reactor.endpoints.pemfiles import PEMDirectory, serverOptions
 from reactor.endpoints.streams import TCP4ServerEndpoint
-from reactor.endpoints.strings import ProxiedMaker, serverArguments
+from reactor.endpoints.strings import ProxiedMaker
 from reactor.endpoints.systemd import ListenFDs
 from reactor.endpoints.tls import wrapServerTLS
 from reactor.error import CannotListenError, ConnectionDone
@@ -27,9 +26,9 @@ from reactor.serving.collecting.places import (
     LARGEST_UDP,
     LARGEST_UNIX,
     DatagramPlace,
-    datagramPlace,
     listenForDatagrams,
 )
+from reactor.serving.endpointstrings import DATAGRAMS, LOOPBACK, TWICE, Parsed, endpointReason, parsed
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.plan import ListenPlan
 from reactor.serving.setting import HOST, PORT
@@ -39,8 +38,6 @@ from reactor.serving.values import where
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.adopting import adoptUNIXDatagramPort
 
-LOOPBACK = {"tcp": "127.0.0.1", "ssl": "127.0.0.1", "tcp6": "::1", "tls": "::1"}
-DATAGRAMS = ("udp", "unixgram")
 BACKLOG = 511
 
 
@@ -113,11 +110,7 @@ def spotsOf(listener: ListenPlan) -> Iterator[Spot]:
     if listener.service is not None and not listener.endpoints:
         return
     for description in listener.endpoints:
-        datagrams = _datagramPlace(description)
-        if datagrams is not None:
-            yield Spot(datagrams.kind, dict, datagrams.arguments)
-            continue
-        kind, make, arguments = _parsed(description)
+        kind, make, arguments = _parsed(description, listener)
         if kind in LOOPBACK or kind == "unix":
             arguments.setdefault("backlog", backlog)
         yield Spot(kind, make, arguments)
@@ -127,29 +120,22 @@ def spotsOf(listener: ListenPlan) -> Iterator[Spot]:
         yield Spot("tcp", TCP4ServerEndpoint, {"port": port, "interface": address, "backlog": backlog})
 
 
-def _datagramPlace(description: str) -> DatagramPlace | None:
+def _parsed(description: str, listener: ListenPlan) -> Parsed:
     try:
-        return datagramPlace(description)
-    except ValueError as error:
-        raise _endpointError(error) from None
-
-
-def _parsed(description: str) -> tuple[str, Callable[..., Any], dict[str, Any]]:
-    try:
-        kind, make, arguments = serverArguments(description)
-        if kind == "stdio":
-            demand((0, 1))
-        if kind in LOOPBACK:
-            arguments["interface"] = arguments.get("interface") or LOOPBACK[kind]
-        return kind, make, arguments
+        found = parsed(description)
     except (OSError, ValueError) as error:
         raise _endpointError(error) from None
+    if found.isProxied and listener.proxy is not None:
+        raise _endpointError(ValueError(TWICE))
+    if found.kind == "stdio":
+        demand((0, 1))
+    if found.kind in LOOPBACK:
+        found.arguments["interface"] = found.arguments.get("interface") or LOOPBACK[found.kind]
+    return found
 
 
 def _endpointError(error: Exception) -> CommandError:
-    name = getattr(error, "filename", None)
-    file = "" if name is None else f": {os.fsdecode(name)}"
-    return CommandError(f"--listen: {reasonOf(error)}{file}", USAGE)
+    return CommandError(f"--listen: {endpointReason(error)}", USAGE, "endpoint")
 
 
 def endpointsOf(options: Any, reactor: Any) -> list[tuple[str, Any]]:
@@ -227,15 +213,16 @@ def _contextsOf(listener: ListenPlan) -> ContextFactory:
             listener.cert, listener.key, listener.clientCa, listener.tlsMinimum, listener.sessionTickets
         )
     except (OSError, ValueError) as error:
-        raise CommandError(f"cannot serve TLS: {reasonOf(error)}", USAGE) from None
+        raise CommandError(f"cannot serve TLS: {endpointReason(error)}", USAGE, "cert") from None
 
 
-def literalAddress(host: str) -> str:
+def literalAddress(host: str, option: str = "--host") -> str:
     """Return the address of `host`, a name or an address; IPv4 if it has one. CommandError if it has none."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        raise CommandError(f"--host: no address for {host!r}: {reasonOf(error)}", USAGE) from None
+        text = f"{option}: no address for {host!r}: {reasonOf(error)}"
+        raise CommandError(text, USAGE, option.removeprefix("--")) from None
     return scopedHost(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4])
 
 
@@ -246,7 +233,7 @@ def cannotListen(error: BaseException) -> CommandError:
         place = escaped(str(error.port)) if host == "unix" else where(host, int(error.port))
         if host.startswith("descriptor "):
             place = host  # of a supervisor's inherited socket
-        return CommandError(f"cannot listen on {place}: {reasonOf(error.socketError)}")
+        return CommandError(f"cannot listen on {place}: {reasonOf(error.socketError)}", key="endpoint")
     if isinstance(error, ConnectionDone):
-        return CommandError(str(error))
-    return CommandError(f"cannot listen: {reasonOf(error)}", USAGE)
+        return CommandError(str(error), key="endpoint")
+    return CommandError(f"cannot listen: {reasonOf(error)}", USAGE, "endpoint")

@@ -20,6 +20,7 @@ class ListenPlan:
       arguments.
     - `inherited` are names of fields that were set for several places. The ones that do not fit an application are left
       out there. A field that was set for this place must fit.
+    - `places` are the places of the configuration by the keys of options, as errors name them: `F: listen[1].endpoint`.
 
     The fields from `maxLine` on are the command's options; docs/command.md has their units.
     """
@@ -72,6 +73,7 @@ class ListenPlan:
     fsync: str | None = None
     onFull: str | None = None
     inherited: frozenset[str] = frozenset()
+    places: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def application(self) -> str:

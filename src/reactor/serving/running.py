@@ -115,6 +115,12 @@ class Serving:
     # The begin.
 
     def _open(self, listener: ListenPlan) -> None:
+        try:
+            self._openPlace(listener)
+        except CommandError as error:
+            raise error.at(listener.places, ("endpoint", "host", "port")) from error.__cause__
+
+    def _openPlace(self, listener: ListenPlan) -> None:
         if listener.service is not None:
             self._services.append(findService(listener.service))
             self._served.append(Served(listener.service, ""))
@@ -163,6 +169,13 @@ class Serving:
         return sockets
 
     def _application(self, listener: ListenPlan) -> Application:
+        key = {"collect": "output", "files": "root"}.get(listener.app or "", "app")
+        try:
+            return self._makeApplication(listener)
+        except CommandError as error:
+            raise error.at(listener.places, ("http" if listener.http is not None else key,)) from error.__cause__
+
+    def _makeApplication(self, listener: ListenPlan) -> Application:
         own = lineSettings(*(listener.own(name) for name in LINES))
         inherited = lineSettings(*(getattr(listener, name) for name in LINES))
         isCollect, isFiles = listener.app == "collect", listener.app == "files"

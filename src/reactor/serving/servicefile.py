@@ -18,7 +18,7 @@ def findService(source: str) -> Any:
     try:
         return loadApplication(source)
     except ApplicationError as error:
-        raise CommandError(f"--service: {error}", USAGE) from error
+        raise CommandError(f"--service: {error}", USAGE, "service") from error
 
 
 def changeUser(uid: int | None, gid: int | None) -> None:

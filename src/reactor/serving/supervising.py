@@ -16,21 +16,23 @@ from reactor.loops.base import ReactorBase
 from reactor.service.configuration import Configuration, ReloadRefused
 from reactor.service.hands import Program
 from reactor.service.privileges import Identity, PrivilegeError, identityOf
-from reactor.service.reuse import TCP, UDP, Place
+from reactor.service.reuse import INHERITED, TCP, UDP, Place
 from reactor.service.summing import Totals
 from reactor.service.supervisor import Supervisor
 from reactor.serving.adminpages import SOCKET, placeOf
 from reactor.serving.announce import Served, adminServed, announce
 from reactor.serving.apps import hintOf
 from reactor.serving.config import planOf
-from reactor.serving.errors import USAGE, CommandError
+from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.logs import reopen as reopenLog
 from reactor.serving.options import version
 from reactor.serving.places import cannotListen, spotsOf
-from reactor.serving.plan import Plan
+from reactor.serving.plan import ListenPlan, Plan
 from reactor.serving.reloading import Changes
 from reactor.serving.running import coresOf, socketName
 from reactor.serving.values import AUTO
+
+OF_ENDPOINTS = ("endpoint", "host", "port")  # the keys of a place's address
 
 
 class Supervising:
@@ -65,7 +67,7 @@ class Supervising:
         try:
             self.supervisor.open()
         except CannotListenError as error:
-            raise cannotListen(error) from None
+            raise self._named(error) from None
         except PrivilegeError as error:
             raise CommandError(str(error), USAGE) from None
         self.supervisor.reloaded = self._reloaded
@@ -79,6 +81,16 @@ class Supervising:
         finally:
             if changes is not None:
                 changes.stop()
+
+    def _named(self, error: CannotListenError) -> CommandError:
+        """Return the error for a port that cannot be opened, with the key of its listener."""
+        told = cannotListen(error)
+        for listener in self._plan.listeners:
+            places: dict[str, Place] = {}
+            _addPlaces(listener, places)
+            if any(_isAt(place, error) for place in places.values()):
+                return told.at(listener.places, OF_ENDPOINTS)
+        return told
 
     def _announce(self) -> None:
         """Tell the applications and their addresses, unless they are told."""
@@ -157,18 +169,34 @@ def placesOf(plan: Plan) -> dict[str, Place]:
     """Return the places of all endpoints of a plan, by the names that workers know them by."""
     places: dict[str, Place] = {}
     for listener in plan.listeners:
-        for number, spot in enumerate(spotsOf(listener)):
-            name = socketName(listener, number)
-            try:
-                place = spot.place()
-            except (TypeError, ValueError) as error:
-                raise CommandError(f"cannot listen: {error}", USAGE) from None
-            if place.kind in (TCP, UDP) and not place.port:
-                place = replace(place, label=name)  # each 0 is a free port of its own
-            if place in places.values():
-                raise CommandError(f"cannot listen on {place} twice", USAGE)
-            places[name] = place
+        try:
+            _addPlaces(listener, places)
+        except CommandError as error:
+            raise error.at(listener.places, OF_ENDPOINTS) from None
     return places
+
+
+def _addPlaces(listener: ListenPlan, places: dict[str, Place]) -> None:
+    for number, spot in enumerate(spotsOf(listener)):
+        name = socketName(listener, number)
+        try:
+            place = spot.place()
+        except (OSError, TypeError, ValueError) as error:
+            raise CommandError(f"cannot listen: {reasonOf(error)}", USAGE) from None
+        if place.kind in (TCP, UDP) and not place.port:
+            place = replace(place, label=name)  # each 0 is a free port of its own
+        if place in places.values():
+            raise CommandError(f"cannot listen on {place} twice", USAGE)
+        places[name] = place
+
+
+def _isAt(place: Place, error: CannotListenError) -> bool:
+    """Whether `error` is about `place`."""
+    if place.kind in (TCP, UDP):
+        return (place.host, place.port) == (error.interface, error.port)
+    if place.kind == INHERITED:
+        return str(place) == error.interface
+    return error.interface == "unix" and os.fsdecode(place.path) == str(error.port)
 
 
 def _identityOf(plan: Plan) -> Identity | None:

@@ -102,7 +102,13 @@ def planFrom(text: str, path: pathlib.Path, *arguments: str, environ: Mapping[st
 
 
 def test_thePlanHasAFieldForEachOption() -> None:
-    ofListeners = {each.name for each in dataclasses.fields(ListenPlan)} - {"endpoints", "inherited", "host", "port"}
+    ofListeners = {each.name for each in dataclasses.fields(ListenPlan)} - {
+        "endpoints",
+        "inherited",
+        "places",
+        "host",
+        "port",
+    }
     assert ofListeners == {each.name for each in SETTINGS if each.scope in (LISTEN, PLACE)} - {"endpoint"}
     ofServers = {each.name for each in dataclasses.fields(Plan)} - {"listeners"}
     assert ofServers == {each.name for each in SETTINGS if each.scope == PROCESS} - {"listen", "host", "port"}

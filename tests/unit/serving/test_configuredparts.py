@@ -234,7 +234,7 @@ def test_placesOfWorkers() -> None:
     [
         ("stdio:", "workers cannot share a stdio endpoint"),
         ("ssl:1:sslmethod=TLSv1_2_METHOD", "workers take --tls-minimum in place of the field sslmethod"),
-        ("tcp:70000", "cannot listen: "),
+        ("tcp:70000", "--listen: the port of a tcp endpoint is from 0 to 65535, not 70000"),
         ("systemd:domain=INET:index=0", "cannot listen: 0 sockets were passed"),
     ],
 )
