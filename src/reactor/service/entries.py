@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall
 from reactor.linecore import Tally
 from reactor.service.rates import Meter
-from reactor.service.records import reasonWord
+from reactor.service.records import OF_LIMITS, reasonWord
 from reactor.timers import monotonicTime
 from reactor.transports.tls.layer import TLSLayer
 
 if TYPE_CHECKING:
     from reactor.service.listener import Listener
+
+LINGER = 2.0  # seconds for what is left to send, when a limit has ended a connection; then it is reset
 
 
 def lowestOf(transport: Any) -> Any:
@@ -26,11 +29,12 @@ class Entry(Tally):
     """One connection of `listener`, from the accept to the end. The transports tell it of what they carry.
 
     `transport` is the transport of the protocol, once that has one. `why` is the word for the end's reason. `seen` is
-    what the connection has in the table of peers.
+    what the connection has in the table of peers. `cut` is the reset of a connection that a limit has ended.
     """
 
     __slots__ = (
         "began",
+        "cut",
         "group",
         "listener",
         "meter",
@@ -57,6 +61,7 @@ class Entry(Tally):
         self.since: float | None = None  # an unfinished line is there since then, and `sinceLines` had ended
         self.sinceLines = 0
         self.seenLines = self.seenBytes = 0
+        self.cut: IDelayedCall | None = None
 
     def now(self) -> float:
         """Return the reactor's monotonic time."""
@@ -85,6 +90,20 @@ class Entry(Tally):
         if self.listener is not None:
             self.listener.limited[limit] += 1
 
+    def closing(self, transport: Any, reason: BaseException) -> None:
+        """This side is about to close for `reason`. If that is a limit, the peer has LINGER seconds to let go.
+
+        A peer that is past a limit must not keep its place: neither by unread output, nor by a silent end of TLS.
+        """
+        word = reasonWord(reason)
+        if word in OF_LIMITS and self.listener is not None and self.cut is None:
+            self.why = self.why or word
+            self.cut = self.callLater(LINGER, partial(self._cutOff, transport))
+
+    def _cutOff(self, transport: Any) -> None:
+        if self.listener is not None:
+            lowestOf(transport).abortConnection()
+
     def ended(self, transport: Any, reason: Failure) -> None:
         """A transport of the connection has ended. The connection is over with the lowest, the one that has bytes."""
         listener = self.listener
@@ -98,6 +117,9 @@ class Entry(Tally):
             if self.meter is not None:
                 self.meter.stop()
                 self.meter = None
+            if self.cut is not None and self.cut.active():
+                self.cut.cancel()
+            self.cut = None
             self.leave()
             self.listener = None
             listener.lost(self)

@@ -58,6 +58,9 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (SSLError, "tls"),
 )
 
+# Words of limits whose connections are closed in order. That of "output" is reset at once.
+OF_LIMITS = ("idle", "line-deadline", "max-pending", "overlong")
+
 
 def reasonWord(value: BaseException, draining: bool = False) -> str:
     """Return the word for a connection's end with the exception `value`. During a drain, it ends as "drained"."""

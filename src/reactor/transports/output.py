@@ -194,6 +194,9 @@ class OutputStream(OutputBuffer):
             self._closeReason = reason
             peer: Any = getattr(self, "getPeer", self.__repr__)
             tellClosing(self.reactor, peer(), reason, level)
+            closing = getattr(self.tally, "closing", None)  # that of a server's connection
+            if closing is not None:
+                closing(self, reason)
 
     # For other transports and the loop.
 

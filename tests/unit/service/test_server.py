@@ -16,7 +16,7 @@ import pytest
 from reactor.defer import execute
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.protocol import Factory, Protocol
-from reactor.service import ConnectionRecord, Limits, Listener, Server, draining
+from reactor.service import ConnectionRecord, Limits, Listener, Server, draining, entries
 from tests.contract.cells import CELLS, makeWorld
 from tests.support.tlsworlds import HOST, TRUST, serverOptions
 from tests.support.worlds import DEADLINE, World, dial
@@ -61,7 +61,7 @@ class Served:
         self.made: list[Any] = []
         self.clients: list[Any] = []
 
-    def listen(self, protocol: Any = Echo, sendFin: bool = False, **limits: Any) -> Listener:
+    def listen(self, protocol: Any = Echo, sendFin: bool = False, name: str = "it", **limits: Any) -> Listener:
         factory = Factory()
 
         def build(addr: Any) -> Any:
@@ -71,7 +71,7 @@ class Served:
         factory.buildProtocol = build  # type: ignore[method-assign]
         got: list[Listener] = []
         listening = self.server.addListener(
-            Place(self.world), factory, name="it", limits=Limits(**limits), sendFin=sendFin
+            Place(self.world), factory, name=name, limits=Limits(**limits), sendFin=sendFin
         )
         listening.addCallback(got.append)
         self.listener = got[0]
@@ -343,6 +343,38 @@ def test_whoHoldsTheMostIsClosed(served: Served) -> None:
         client.sendall(b"\n")
         assert served.read(client, size + 1) == letter * size + b"\n"
     assert listener.counters()["pendingBytes"] == 0
+
+
+@everywhere([cell for cell in SOCKETS if cell[1] == "epoll"])
+@pytest.mark.parametrize("isFlooded", [False, True], ids=["silent", "flooded"])
+def test_aLimitFreesThePlaceSoon(served: Served, isFlooded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer past a limit that answers no end of TLS, and takes no output, is reset soon, in the limit's own name."""
+    monkeypatch.setattr(entries, "LINGER", 0.2)
+
+    class Closing(Echo):
+        overlong = "close"
+
+    limits: dict[str, dict[str, Any]] = {
+        "idle": {"idleTimeout": 0.2},
+        "line-deadline": {"lineDeadline": 0.2},
+        "max-pending": {"maxPending": 50},
+        "overlong": {},
+    }
+    for number, (word, limit) in enumerate(limits.items()):
+        served.listen(Closing, name=word, **limit)
+        client = served.meet()
+        if isFlooded:
+            client.sendall(b"flood\n")
+            (entry,) = served.listener.entries
+            served.world.until(lambda entry=entry: entry.transport.unsent)
+        if word != "idle":
+            client.sendall(b"x" * (200 if word == "overlong" else 60))
+        begun = time.monotonic()
+        served.world.until(lambda number=number: len(served.records) > number)
+        assert served.records[-1].why == word
+        assert time.monotonic() - begun < 5.0  # TLS alone would wait 10 s, and TCP with output for ever
+        assert not served.listener.entries
+    assert not [each for each in served.world.reactor.getDelayedCalls() if "_cutOff" in repr(each)]
 
 
 @everywhere(SOCKETS)
