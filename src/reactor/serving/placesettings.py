@@ -86,7 +86,8 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "keepalive",
         PLACES,
-        "seconds of silence after which TCP asks whether the client is still there",
+        "seconds of silence after which TCP asks whether the client is still there. Six questions without an answer, "
+        "10 seconds apart, end the connection",
         convert=wholeNumber(1, MOST_KEEPALIVE),
         form=WHOLE,
         metavar="S",
@@ -271,7 +272,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "rotate-size",
         COLLECT,
-        "rotate FILE before it has more bytes: 100M, 2G",
+        "rotate FILE before it has more bytes: 100M, 2G. A longer line gets a file of its own",
         convert=values.byteCount,
         form=WHOLE_OR_TEXT,
         metavar="N",

@@ -173,7 +173,7 @@ def test_limits() -> None:
     )
     limits = limitsOf(plan)
     assert (limits.maxConnections, limits.addressPrefix, limits.lineDeadline) == (5, (32, 48), 2.0)
-    assert limits.keepalive == Keepalive(30)
+    assert limits.keepalive == Keepalive(30) == (30, 10, 6)  # a dead peer is noticed after 30 + 6 * 10 s
     assert list(limits.allow) == [ipaddress.ip_network("10.0.0.0/8")]
     assert limitsOf(ListenPlan()) == limitsOf(ListenPlan(allow=()))
 

@@ -100,19 +100,44 @@ class AppendedFile:
     def append(self, data: bytes, patience: float = PATIENCE) -> Appended:
         """Write `data`, which is whole records. Every error of the system is in the result, and none is raised.
 
-        The lock for a write is waited for, for `patience` seconds.
+        The lock for a write is waited for, for `patience` seconds. If files have a size, the records that fit go into
+        the present one, and the others into its successors.
         """
+        if not self.isRegular:
+            return self._write(data)
+        done, error = 0, None
+        while done < len(data) and error is None:
+            kept, error = self._appendSome(data, done, patience)
+            done += kept
+        return Appended(done, error)
+
+    def _appendSome(self, data: bytes, start: int, patience: float) -> Appended:
+        """Write the records from `start` on that fit into one file, at least one."""
+        size = None if self.rotation is None else self.rotation.size
         try:
-            if not self.isRegular:
-                return self._write(data)
-            if not self._lock(len(data), patience):
+            if not self._lock(len(data) if size is None else self._firstLength(data, start), patience):
                 return Appended(0, BlockingIOError(errno.EAGAIN, "another process holds its lock"))
             try:
-                return self._write(data)
+                return self._write(data if size is None else data[start : self._fittingEnd(data, start, size)])
             finally:
                 self._unlock()
         except OSError as error:
             return Appended(0, error)
+
+    def _firstLength(self, data: bytes, start: int) -> int:
+        at = data.find(self.framing.delimiter, start)
+        return (len(data) if at < 0 else at + len(self.framing.delimiter)) - start
+
+    def _fittingEnd(self, data: bytes, start: int, size: int) -> int:
+        """Return the end of the records that fit into the file: a first record that is longer goes there alone."""
+        there = os.fstat(self.fd).st_size
+        room = size - there
+        if len(data) - start <= room:
+            return len(data)
+        first = self._firstLength(data, start)
+        if first > room:
+            return len(data) if there else start + first  # a file with records could not be rotated
+        return start + self.framing.whole(data[start : start + room])
 
     def reopen(self) -> bool:
         """Open the file at the path, if it is another one now; return whether it is. OSError leaves the file as it is.

@@ -39,7 +39,8 @@ _STAMP = re.compile(r"\.\d{8}T\d{6}\.\d{6}Z(\.gz)?")
 class Rotation:
     """When to rotate, and which files to keep.
 
-    `size` is in bytes: a file is rotated before a write that would make it longer. `every` is in seconds: a file is
+    `size` is in bytes: a file is rotated before a record that would make it longer. A longer record has a file of its
+    own. `every` is in seconds: a file is
     rotated before the first write of a new period. Periods begin at multiples of `every` since 1970, in UTC. `keep` is
     the number of rotated files that stay; None: all. `compress`: they are compressed with gzip.
     """

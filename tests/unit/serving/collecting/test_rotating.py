@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import gzip
+import itertools
 import os
 import pathlib
 import stat
@@ -43,6 +44,39 @@ def test_bySize(path: pathlib.Path) -> None:
         assert file.append(text) == (len(text), None)
     assert contents(path) == [b"123\n456\na\n", b"b\n", b"a longer one\n", b"c\n"]
     assert file.rotationCount == len(calls) == 3
+    file.close()
+
+
+@pytest.mark.parametrize("delimiter", [b"\n", b"\r\n", b"\n\n"])
+@pytest.mark.parametrize("size", [1, 7, 20, 64])
+def test_aBatchIsCutAtItsLines(size: int, delimiter: bytes, path: pathlib.Path) -> None:
+    """However many lines a write has, no file gets longer than the size, but for a line that is longer alone."""
+    file = AppendedFile(str(path), Framing(delimiter, delimiter), rotation=Rotation(size=size))
+    lines = [b"x" * (number * 7 % 23) for number in range(60)]
+    for start in range(0, 60, 20):
+        data = file.framing.join(lines[start : start + 20])
+        assert file.append(data) == (len(data), None)
+    file.close()
+    files = contents(path)
+    assert b"".join(files) == Framing(delimiter, delimiter).join(lines)
+    for each in files:
+        assert each.endswith(delimiter)
+        assert len(each) <= size or Framing(delimiter, delimiter).whole(each[:-1]) == 0
+    for before, after in itertools.pairwise(files):
+        first = after[: after.index(delimiter) + len(delimiter)]
+        assert len(before) + len(first) > size, "a file is filled before the next one begins"
+
+
+def test_aBatchStaysWholeWithoutRotation(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the system refuses the next file, the rest goes into the present one, at once."""
+    file = AppendedFile(str(path), Framing(), rotation=Rotation(size=5))
+
+    def refuse(found: object) -> int:
+        raise OSError(errno.EACCES, "no")
+
+    monkeypatch.setattr(file, "_rotate", refuse)
+    assert file.append(b"one\ntwo\nthree\n") == (14, None)
+    assert contents(path) == [b"one\ntwo\nthree\n"]
     file.close()
 
 
