@@ -35,6 +35,21 @@ def escaped(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
+LONGEST_QUOTE = 100  # characters of a user's value in an error
+
+
+def shortened(text: str, most: int = LONGEST_QUOTE) -> str:
+    """Return `text`, with its end as an ellipsis if it has more than `most` characters. For values in errors."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def quoted(value: object) -> str:
+    """Return a value for an error in quotes, as repr() has it, cut as `shortened` does."""
+    if isinstance(value, str | bytes) and len(value) > LONGEST_QUOTE:
+        return f"{value[:LONGEST_QUOTE]!r}..."
+    return shortened(repr(value), 4 * LONGEST_QUOTE)  # escapes make it longer
+
+
 def tracebackOf(found: _OneException) -> tuple[str, bool]:
     """Return the traceback as `logging` writes it, and whether it differs from Python's own.
 

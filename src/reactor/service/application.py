@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
-from reactor._logger import escaped
+from reactor._logger import escaped, quoted
 from reactor.interfaces import Interface
 from reactor.service.services import IService, MultiService
 
@@ -72,7 +72,7 @@ def loadApplication(filename: str | os.PathLike[str], kind: str = "python") -> A
     ApplicationError, in one line, if there is no application. ValueError if `kind` is not "python": there is no other.
     """
     if kind != "python":
-        raise ValueError(f"applications are loaded from Python code, kind 'python', not from {kind!r}")
+        raise ValueError(f"applications are loaded from Python code, kind 'python', not from {quoted(kind)}")
     text = os.fspath(filename)
     if text.endswith(SUFFIXES) or os.sep in text or os.path.isfile(text):
         return _checked(_member(_run(text), NAME, escaped(text)), escaped(text))
@@ -108,13 +108,15 @@ def _run(path: str) -> ModuleType:
 def _import(name: str, source: str) -> ModuleType:
     place = escaped(name)
     if not all(part.isidentifier() for part in name.split(".")):
-        raise ApplicationError(f"no application {source!r}: it is a file, package.module or package.module:name")
+        raise ApplicationError(f"no application {quoted(source)}: it is a file, package.module or package.module:name")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(missing + "."):
-            raise ApplicationError(f"there is no file {source!r}, and no module named {missing!r}") from None
+            raise ApplicationError(
+                f"there is no file {quoted(source)}, and no module named {quoted(missing)}"
+            ) from None
         raise ApplicationError(f"{place}: {_told(error, '', '')}") from error
     except SyntaxError as error:
         raise ApplicationError(_syntax(error, place)) from error
@@ -129,7 +131,7 @@ def _member(module: ModuleType, path: str, place: str) -> Any:
             found = getattr(found, part)
         except AttributeError:
             hint = f": it assigns {NAME} = Application(...)" if path == NAME else ""
-            raise ApplicationError(f"{place} has no {path!r}{hint}") from None
+            raise ApplicationError(f"{place} has no {quoted(path)}{hint}") from None
     return found
 
 

@@ -10,6 +10,7 @@ from reactor.service.members import Plan
 from reactor.service.reuse import Place
 
 GRACE_TIME = 5.0
+LEAST_WATCHDOG = 0.1  # seconds; workers beat several times in it
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,10 @@ class Configuration:
             raise ValueError(f"a server needs one worker or more, and not {self.workers}")
         if not self.grace >= 0:
             raise ValueError(f"the grace is a number of seconds from 0, and not {self.grace!r}")
-        if self.watchdog is not None and not self.watchdog > 0:
-            raise ValueError(f"the time of a watchdog is above 0 seconds, and not {self.watchdog!r}")
+        if self.watchdog is not None and not self.watchdog >= LEAST_WATCHDOG:
+            raise ValueError(
+                f"the time of a watchdog is at least {LEAST_WATCHDOG:g} seconds, and not {self.watchdog!r}"
+            )
 
     @property
     def places(self) -> set[Place]:

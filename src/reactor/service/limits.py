@@ -12,6 +12,7 @@ from reactor.service.networks import networksOf
 
 MOST_KEEPALIVE = 32767  # seconds or probes; Linux refuses a larger TCP_KEEPIDLE
 MOST_BACKLOG = (1 << 31) - 1
+LEAST_TIMEOUT = 0.05  # seconds; the sweep for a shorter one would keep the loop busy
 MOST_USER_TIMEOUT = ((1 << 31) - 1) // 1000  # seconds; Linux takes milliseconds in an int
 
 
@@ -73,6 +74,10 @@ class Limits:
         _checkWhole(self.backlog, "backlog", 0, MOST_BACKLOG)
         for name in ("lineDeadline", "idleTimeout", "userTimeout", "burst"):
             _checkPositive(getattr(self, name), name, "seconds")
+        for name in ("lineDeadline", "idleTimeout"):
+            value = getattr(self, name)
+            if value is not None and value < LEAST_TIMEOUT:
+                raise ValueError(f"{name} is at least {LEAST_TIMEOUT:g} seconds, not {value}")
         for name in ("lineRate", "addressLineRate"):
             _checkPositive(getattr(self, name), name, "lines a second")
         for name in ("byteRate", "addressByteRate"):

@@ -6,6 +6,8 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Any
 
+from reactor._logger import quoted
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -40,7 +42,7 @@ def networkOf(text: Any) -> Network:
         except ValueError as error:
             raise ValueError(f"a network is an address, or one with a prefix length: {error}") from None
     else:
-        raise TypeError(f"a network is text or an ipaddress network, not {text!r}")
+        raise TypeError(f"a network is text or an ipaddress network, not {quoted(text)}")
     if isinstance(found, ipaddress.IPv6Network) and found.prefixlen >= 96:
         mapped = found.network_address.ipv4_mapped
         if mapped is not None:
@@ -51,7 +53,7 @@ def networkOf(text: Any) -> Network:
 def networksOf(given: Iterable[Any], what: str) -> tuple[Network, ...]:
     """Return the networks of `given`, an iterable. TypeError for text in the place of one; `what` names it."""
     if isinstance(given, str | bytes):
-        raise TypeError(f"{what} is a list of networks, not {given!r}: give [{given!r}]")
+        raise TypeError(f"{what} is a list of networks, not {quoted(given)}: give [{quoted(given)}]")
     return tuple(networkOf(each) for each in given)
 
 

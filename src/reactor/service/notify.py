@@ -21,6 +21,7 @@ from reactor.task import LoopingCall
 log = getLogger("reactor.service")
 
 SOCKET, WATCHDOG, WATCHDOG_PID = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
+LEAST_BEAT = 0.01  # seconds, whatever the manager asks for
 STATES = ("READY=", "RELOADING=", "STOPPING=")
 VARIABLES = (SOCKET, WATCHDOG, WATCHDOG_PID)
 
@@ -120,7 +121,7 @@ class Notifier:
             return
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
-        self._beating.start(self.watchdog / 2)
+        self._beating.start(max(self.watchdog / 2, LEAST_BEAT))
 
     def _beat(self) -> None:
         self.again()

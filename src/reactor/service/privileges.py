@@ -12,6 +12,8 @@ import pwd
 from contextlib import suppress
 from dataclasses import dataclass
 
+from reactor._logger import quoted
+
 ROOT = 0
 MOST_ID = (1 << 32) - 2
 DIGITS = 10
@@ -84,13 +86,13 @@ def identityOf(user: str | None, group: str | None = None) -> Identity:
             uid, gid, name = entry.pw_uid, entry.pw_gid, entry.pw_name
         except (KeyError, ValueError):
             if not user.isdecimal():
-                raise PrivilegeError(f"there is no user {user!r}") from None
+                raise PrivilegeError(f"there is no user {quoted(user)}") from None
             uid = _idOf(user, "user")
     if group is not None:
         try:
             gid = _idOf(group, "group") if group.isdecimal() else grp.getgrnam(group).gr_gid
         except (KeyError, ValueError):
-            raise PrivilegeError(f"there is no group {group!r}") from None
+            raise PrivilegeError(f"there is no group {quoted(group)}") from None
     if gid is None:
         raise PrivilegeError(f"user {user or uid} has no group of its own here, so a group must be given")
     return Identity(uid, gid, name)

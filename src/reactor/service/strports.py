@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reactor import _current
+from reactor._logger import quoted
 from reactor.endpoints.strings import serverFromString
 from reactor.failure import Failure
 from reactor.service.internet import StreamServerEndpointService
@@ -42,5 +43,5 @@ def listen(description: str, factory: IProtocolFactory) -> Any:
         failure.raiseException()
     if not ports:
         waiting.cancel()
-        raise RuntimeError(f"the endpoint {description!r} takes its time to listen: use strports.service")
+        raise RuntimeError(f"the endpoint {quoted(description)} takes its time to listen: use strports.service")
     return ports[0]

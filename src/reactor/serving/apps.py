@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from reactor._logger import escaped
+from reactor._logger import escaped, quoted
 from reactor.linereceiver import LineReceiver
 from reactor.protocol import Factory, ServerFactory
 from reactor.serving.chat import Room
@@ -127,7 +127,7 @@ def makeApplication(
 def checkHandlerName(name: str) -> None:
     """CommandError if `name` cannot be one of --http."""
     if not any(mark in name for mark in (":", "/", ".py")):
-        raise CommandError(f"no application {name!r}: --http takes package.module:handler", USAGE)
+        raise CommandError(f"no application {quoted(name)}: --http takes package.module:handler", USAGE)
 
 
 def _webApplication(factory: Any, name: str, settings: dict[str, Any]) -> Application:
@@ -191,7 +191,7 @@ def findApplication(name: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise CommandError(f"{moduleName} has no {path!r}", USAGE) from None
+            raise CommandError(f"{moduleName} has no {quoted(path)}", USAGE) from None
     return found
 
 
@@ -202,10 +202,10 @@ def splitName(name: str) -> tuple[str, str]:
         directory, _, file = moduleName.rpartition("/")
         inside = f", called in {directory}" if directory not in ("", ".") else ""
         told = f"{file.removesuffix('.py')}:{path or 'name'}"
-        raise CommandError(f"{name!r} names a file, and a module is needed: {told}{inside}", USAGE)
+        raise CommandError(f"{quoted(name)} names a file, and a module is needed: {told}{inside}", USAGE)
     if not (colon and moduleName and path):
         built = ", ".join(BUILT_IN)
-        raise CommandError(f"no application {name!r}: it is one of {built}, or package.module:name", USAGE)
+        raise CommandError(f"no application {quoted(name)}: it is one of {built}, or package.module:name", USAGE)
     return moduleName, path
 
 
@@ -215,7 +215,7 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(missing + "."):
-            raise CommandError(f"no module named {missing!r} (looked in {os.getcwd()} too)", USAGE) from None
+            raise CommandError(f"no module named {quoted(missing)} (looked in {os.getcwd()} too)", USAGE) from None
         raise CommandError(f"cannot import {name}: {_told(error)}") from error
     except (Exception, SystemExit) as error:
         raise CommandError(f"cannot import {name}: {_told(error)}") from error

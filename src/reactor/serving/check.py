@@ -8,14 +8,14 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from reactor._logger import escaped
+from reactor._logger import escaped, shortened
 from reactor.endpoints.systemd import familyOf
 from reactor.serving import config
 from reactor.serving.adminpages import checkAdmin
 from reactor.serving.apps import BUILT_IN, checkHandler, checkUsable, findApplication
 from reactor.serving.checks import applicationOf
 from reactor.serving.endpointstrings import checkInterface, endpointReason, parsed
-from reactor.serving.errors import USAGE, CommandError
+from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.logs import say
 from reactor.serving.places import literalAddress
 from reactor.serving.servicefile import findService
@@ -77,10 +77,14 @@ def ofFiles(origin: Source) -> Iterator[Mistake]:
 def _ofOutput(path: str, rotates: bool) -> str | None:
     """Return the reason for which the output of collect cannot be opened, None if there is none."""
     directory = os.path.dirname(path) or "."
-    if not os.path.exists(path):
+    try:
+        os.stat(path)
+    except FileNotFoundError:
         if not os.path.isdir(directory):
             return f"there is no directory {directory}"
         return None if os.access(directory, os.W_OK | os.X_OK) else f"no file can be made in {directory}"
+    except OSError as error:
+        return f"cannot open {shortened(path)}: {reasonOf(error)}"
     if os.path.isdir(path):
         return f"cannot open {path}: {os.strerror(errno.EISDIR)}"
     if not os.access(path, os.W_OK):

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from reactor._logger import shortened
 from reactor.service.privileges import PrivilegeError, identityOf
 from reactor.serving.apps import BUILT_IN, LINE_OPTIONS, checkHandlerName, splitName
 from reactor.serving.collecting.settings import OPTIONS, CollectSettings, checkSettings
@@ -190,5 +191,5 @@ def _twice(places: Iterable[Source]) -> Iterator[Mistake]:
             where = {key: value for key, value in arguments.items() if key in ("port", "interface", "address")}
             if where and where.get("port") != 0:
                 if (kind, where) in seen:
-                    yield Mistake(place["endpoint"].place, f"the endpoint {endpoint} is given twice")
+                    yield Mistake(place["endpoint"].place, f"the endpoint {shortened(endpoint)} is given twice")
                 seen.append((kind, where))

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from reactor._logger import quoted, shortened
 from reactor.address import isIPAddress, isIPv6Address
 from reactor.endpoints.strings import ProxiedMaker, serverArguments, split
 from reactor.service.limits import MOST_BACKLOG
@@ -20,6 +21,7 @@ DATAGRAMS = ("udp", "unixgram")
 HAPROXY = "haproxy"
 TLS_PORT = 443  # of a tls endpoint
 MOST_MODE = 0o7777
+LONGEST_REASON = 400  # characters, as it may quote a whole endpoint
 TWICE = "haproxy: and --proxy each expect a PROXY header, and a client sends one: leave out one of the two"
 
 
@@ -59,7 +61,7 @@ def parsed(description: str) -> Parsed:
         checkName(os.fsencode(found.arguments["address"]))
     interface = found.arguments.get("interface")
     if found.isDatagram and interface and not _isLiteral(interface):
-        raise ValueError(f"the interface of a {found.kind} endpoint is an address, not {interface!r}")
+        raise ValueError(f"the interface of a {found.kind} endpoint is an address, not {quoted(interface)}")
     return found
 
 
@@ -92,4 +94,4 @@ def endpointReason(error: Exception) -> str:
     """Return the reason for which an endpoint cannot be served, in one line, with the name of a file."""
     name = getattr(error, "filename", None)
     file = "" if name is None else f": {os.fsdecode(name) or 'the name is empty'}"
-    return f"{reasonOf(error)}{file}"
+    return shortened(f"{reasonOf(error)}{file}", LONGEST_REASON)

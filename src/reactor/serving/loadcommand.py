@@ -8,6 +8,7 @@ import importlib.util
 import pathlib
 from typing import Any
 
+from reactor._logger import quoted
 from reactor.loops.base import ReactorBase
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.latency import Latencies
@@ -35,12 +36,12 @@ def load(options: argparse.Namespace, reactor: ReactorBase) -> int:
 def checkPlot(name: str) -> None:
     """Raise CommandError, before the load runs, if no plot can be drawn to the file `name`."""
     if not name.endswith(FORMATS):
-        raise CommandError(f"--plot: a name that ends in {', '.join(FORMATS)} is needed, not {name!r}", USAGE)
+        raise CommandError(f"--plot: must be a name that ends in {', '.join(FORMATS)}, not {quoted(name)}", USAGE)
     if importlib.util.find_spec("matplotlib") is None:
         raise CommandError("--plot needs matplotlib: pip install 'linereactor[plot]'", USAGE)
     folder = pathlib.Path(name).absolute().parent
     if not folder.is_dir():
-        raise CommandError(f"--plot: there is no directory {str(folder)!r}", USAGE)
+        raise CommandError(f"--plot: there is no directory {quoted(str(folder))}", USAGE)
 
 
 def plot(plan: LoadPlan, outcome: Outcome, name: str) -> None:

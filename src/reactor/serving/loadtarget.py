@@ -6,6 +6,7 @@ import os
 import ssl
 from typing import Any, NamedTuple
 
+from reactor._logger import quoted
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.values import WrongValue, splitPlace, where
 from reactor.tlsoptions import optionsForClientTLS
@@ -50,7 +51,7 @@ def target(text: str) -> AnyTarget:
     if text.startswith(UNIX_PREFIX):
         path = text.removeprefix(UNIX_PREFIX)
         if not path:
-            raise WrongValue(f"unix:PATH is needed, not {text!r}")
+            raise WrongValue(f"must be unix:PATH, not {quoted(text)}")
         return UNIXTarget(path)
     if text.startswith(TLS_PREFIX):
         return TLSTarget(*splitPlace(text.removeprefix(TLS_PREFIX), 1))

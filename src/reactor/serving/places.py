@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reactor._defaults import SOCKET_MODE
-from reactor._logger import escaped
+from reactor._logger import escaped, quoted
 from reactor.address import scopedHost
 from reactor.defer import execute
 from reactor.endpoints.pemfiles import PEMDirectory, serverOptions
@@ -221,7 +221,7 @@ def literalAddress(host: str, option: str = "--host") -> str:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        text = f"{option}: no address for {host!r}: {reasonOf(error)}"
+        text = f"{option}: no address for {quoted(host)}: {reasonOf(error)}"
         raise CommandError(text, USAGE, option.removeprefix("--")) from None
     return scopedHost(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4])
 

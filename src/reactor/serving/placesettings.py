@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reactor.service.limits import MOST_BACKLOG, MOST_KEEPALIVE, MOST_USER_TIMEOUT
+from reactor.service.limits import LEAST_TIMEOUT, MOST_BACKLOG, MOST_KEEPALIVE, MOST_USER_TIMEOUT
 from reactor.serving import values
 from reactor.serving.collecting.formats import FORMATS
 from reactor.serving.collecting.frames import MODES
@@ -23,10 +23,12 @@ from reactor.serving.setting import (
     TLS,
     Setting,
 )
-from reactor.serving.values import FLAG, NUMBER, TABLE, WHOLE, WHOLE_OR_TEXT, seconds, wholeNumber
+from reactor.serving.values import FLAG, NUMBER, TABLE, WHOLE, WHOLE_OR_TEXT, wholeNumber
 
 _count = wholeNumber(1)
-_rate = values.positive("a second")
+_lineRate = values.positive("lines a second")
+_byteRate = values.positive("bytes a second")
+_timeout = values.positive("seconds", low=LEAST_TIMEOUT)
 
 PLACE_SETTINGS: tuple[Setting, ...] = (
     # the application
@@ -96,7 +98,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
         "user-timeout",
         PLACES,
         "seconds that sent bytes may stay unacknowledged; then TCP ends the connection",
-        convert=values.positive("seconds", MOST_USER_TIMEOUT),
+        convert=values.positive("seconds", MOST_USER_TIMEOUT, 0.001),
         form=NUMBER,
         metavar="S",
     ),
@@ -121,7 +123,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
         "line-deadline",
         LINES,
         "close connections whose line is not complete S seconds after its first byte",
-        convert=seconds,
+        convert=_timeout,
         form=NUMBER,
         metavar="S",
     ),
@@ -129,7 +131,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
         "idle-timeout",
         LINES,
         "close connections that complete no line or request within S seconds (checked every S/8)",
-        convert=seconds,
+        convert=_timeout,
         form=NUMBER,
         metavar="S",
     ),
@@ -189,16 +191,16 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
         "line-rate",
         LIMITS,
         "lines a second of a connection; a faster one is read more slowly",
-        convert=_rate,
+        convert=_lineRate,
         form=NUMBER,
         metavar="R",
     ),
-    Setting("byte-rate", LIMITS, "bytes a second of a connection", convert=_rate, form=NUMBER, metavar="R"),
+    Setting("byte-rate", LIMITS, "bytes a second of a connection", convert=_byteRate, form=NUMBER, metavar="R"),
     Setting(
         "address-line-rate",
         LIMITS,
         "lines a second of all connections of an address, in each process",
-        convert=_rate,
+        convert=_lineRate,
         form=NUMBER,
         metavar="R",
     ),
@@ -206,7 +208,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
         "address-byte-rate",
         LIMITS,
         "bytes a second of all connections of an address, in each process",
-        convert=_rate,
+        convert=_byteRate,
         form=NUMBER,
         metavar="R",
     ),

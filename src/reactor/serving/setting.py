@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from reactor._logger import quoted
 from reactor.serving import values
 from reactor.serving.values import FLAG, TABLE, TEXT, Form, WrongValue
 
@@ -72,7 +73,7 @@ class Setting:
         """Return the value that `text` stands for. WrongValue if there is none."""
         if self.choices:
             if text not in self.choices:
-                raise WrongValue(f"invalid choice: {text!r} (choose from {', '.join(self.choices)})")
+                raise WrongValue(f"must be one of {', '.join(self.choices)}, not {quoted(text)}")
             return text
         return values.flag(text) if self.form is FLAG else self.convert(text)
 
@@ -80,13 +81,13 @@ class Setting:
         """Return the value for one of a TOML file. WrongValue if it has another type, or is not taken."""
         if self.repeatable:
             if not isinstance(value, list):
-                raise WrongValue(f"an array is needed, each item {self.form.wanted}, not {values.described(value)}")
+                raise WrongValue(f"must be an array, each item {self.form.wanted}, not {values.described(value)}")
             return tuple(self._oneFromFile(each) for each in value)
         return self._oneFromFile(value)
 
     def _oneFromFile(self, value: Any) -> Any:
         if not isinstance(value, self.form.types) or (isinstance(value, bool) and self.form is not FLAG):
-            raise WrongValue(f"{self.form.wanted} is needed, not {values.described(value)}")
+            raise WrongValue(f"must be {self.form.wanted}, not {values.described(value)}")
         if self.form in (FLAG, TABLE):
             return value
         text = value if isinstance(value, str) else values.described(value)

@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from reactor.service.configuration import LEAST_WATCHDOG
 from reactor.serving import values
 from reactor.serving.logformats import LOG_FORMATS
 from reactor.serving.logs import LEVELS
 from reactor.serving.placesettings import PLACE_SETTINGS
 from reactor.serving.setting import CONFIGURATION, GRACE, LISTEN, PLACE, PROCESS, PROCESSES, SIGHT, Setting
-from reactor.serving.values import FLAG, NUMBER, WHOLE, WHOLE_OR_TEXT, seconds, wholeNumber
+from reactor.serving.values import FLAG, NUMBER, WHOLE, WHOLE_OR_TEXT, wholeNumber
 
 CELL = 15  # words of a table's cell in the documents
 
@@ -43,7 +44,7 @@ SETTINGS: tuple[Setting, ...] = (
         PROCESSES,
         "seconds in which connections end in order after a signal (default 5)",
         PROCESS,
-        seconds,
+        values.positive("seconds", low=0.001),
         NUMBER,
         metavar="S",
         default=GRACE,
@@ -53,7 +54,7 @@ SETTINGS: tuple[Setting, ...] = (
         PROCESSES,
         "replace a worker whose loop has not turned for S seconds",
         PROCESS,
-        seconds,
+        values.positive("seconds", low=LEAST_WATCHDOG),
         NUMBER,
         metavar="S",
     ),
@@ -71,7 +72,7 @@ SETTINGS: tuple[Setting, ...] = (
         PROCESSES,
         "replace a worker after about S seconds",
         PROCESS,
-        seconds,
+        values.positive("seconds", low=1.0),
         NUMBER,
         metavar="S",
     ),
@@ -98,7 +99,7 @@ SETTINGS: tuple[Setting, ...] = (
         SIGHT,
         "log and count callbacks that take more than MS milliseconds",
         PROCESS,
-        values.positive("milliseconds"),
+        values.positive("milliseconds", low=0.001),
         NUMBER,
         metavar="MS",
     ),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from reactor._logger import escaped
+from reactor._logger import escaped, shortened
 from reactor.serving.errors import reasonOf
 from reactor.serving.setting import PLACE, VARIABLE, Setting
 from reactor.serving.settings import BY_KEY, TABLE_KEYS, TOP_KEYS, nearest, outsideSettings
@@ -215,7 +215,8 @@ class _Reader:
             source[key] = Given(kept, self._place(table, key), table >= 0)
 
     def _place(self, table: int, key: str) -> str:
-        name = key if table < 0 else f"listen[{table}].{key}" if key else f"listen[{table}]"
+        told = shortened(key)
+        name = told if table < 0 else f"listen[{table}].{told}" if key else f"listen[{table}]"
         return f"{self._path}: {name}{self._lines.told(table, key)}"
 
     def _tell(self, table: int, key: str, text: str) -> None:
@@ -239,7 +240,7 @@ def endpointsFrom(value: Any) -> tuple[str, ...]:
     listed = value if isinstance(value, list) else [value]
     for each in listed:
         if not isinstance(each, str) or not each:
-            raise WrongValue(f"{TEXT.wanted} is needed, or an array of them, not {described(each)}")
+            raise WrongValue(f"must be {TEXT.wanted}, or an array of them, not {described(each)}")
         checkNoNUL(each)
     if not listed:
         raise WrongValue("an array without an endpoint is of no use")

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from reactor._logger import quoted
+
 
 class WrongValue(argparse.ArgumentTypeError, ValueError):
     """A value that an option does not take. The text tells the form that is needed, and the value."""
@@ -54,7 +56,7 @@ def described(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f"the text {value!r}"
+        return f"the text {quoted(value)}"
     kinds: tuple[tuple[type, str], ...] = (
         (Mapping, "a table"),
         (list, "an array"),
@@ -73,7 +75,7 @@ def described(value: object) -> str:
 def checkNoNUL(text: str) -> None:
     """WrongValue if `text` has a NUL, which ends the texts of the system: names of files, users and hosts."""
     if "\0" in text:
-        raise WrongValue(f"no NUL may be in {text!r}")
+        raise WrongValue(f"must not contain a NUL byte, as {quoted(text)} does")
 
 
 def where(host: str, port: int) -> str:
@@ -93,14 +95,14 @@ def wholeNumber(low: int, high: float = math.inf) -> Callable[[str], int]:
             isTooLarge = high == math.inf and number > sys.maxsize
             wanted = f"from {low} to {sys.maxsize if isTooLarge else high}"
             wanted = wanted if isTooLarge or high < math.inf else f"of at least {low}"
-            raise WrongValue(f"a whole number {wanted} is needed, not {text!r}")
+            raise WrongValue(f"must be a whole number {wanted}, not {quoted(text)}")
         return number
 
     return convert
 
 
-def positive(unit: str, high: float = math.inf) -> Callable[[str], float]:
-    """Return a converter to positive numbers of `unit`, for example "seconds", that are not above `high`."""
+def positive(unit: str, high: float = math.inf, low: float = 0.0) -> Callable[[str], float]:
+    """Return a converter to positive numbers of `unit`, for example "seconds", from `low` to `high`."""
 
     def convert(text: str) -> float:
         try:
@@ -108,9 +110,11 @@ def positive(unit: str, high: float = math.inf) -> Callable[[str], float]:
         except ValueError:
             number = -1.0
         if not 0 < number < math.inf:
-            raise WrongValue(f"a positive number of {unit} is needed, not {text!r}")
+            raise WrongValue(f"must be a positive number of {unit}, not {quoted(text)}")
+        if number < low:
+            raise WrongValue(f"must be at least {low:g} {unit}, not {quoted(text)}")
         if number > high:
-            raise WrongValue(f"at most {high:.15g} {unit} are possible, not {text!r}")
+            raise WrongValue(f"must be at most {high:.15g} {unit}, not {quoted(text)}")
         return number
 
     return convert
@@ -130,7 +134,7 @@ def byteCount(text: str) -> int:
     number, unit = _split(text.upper().removesuffix("B"), UNITS)
     count = _whole(number)
     if not count or count * UNITS[unit] > sys.maxsize:
-        raise WrongValue(f"a number of bytes is needed, for example 100M, not {text!r}")
+        raise WrongValue(f"must be a positive number of bytes, for example 100M, not {quoted(text)}")
     return count * UNITS[unit]
 
 
@@ -139,7 +143,7 @@ def period(text: str) -> float:
     number, unit = _split(text.lower(), PERIODS)
     count = _whole(number)
     if not count or count * PERIODS[unit] > LONGEST_PERIOD:
-        raise WrongValue(f"a period is needed, for example 3600, 15m, 1h or 1d, not {text!r}")
+        raise WrongValue(f"must be a period, for example 3600, 15m, 1h or 1d, not {quoted(text)}")
     return float(count * PERIODS[unit])
 
 
@@ -160,7 +164,7 @@ def workers(text: str) -> int | str:
     try:
         return wholeNumber(1, 1024)(text)
     except WrongValue:
-        raise WrongValue(f"a whole number from 1 to 1024 is needed, or auto, not {text!r}") from None
+        raise WrongValue(f"must be a whole number from 1 to 1024, or auto, not {quoted(text)}") from None
 
 
 def flag(text: str) -> bool:
@@ -168,7 +172,7 @@ def flag(text: str) -> bool:
     try:
         return FLAGS[text.lower()]
     except KeyError:
-        raise WrongValue(f"true or false is needed, not {text!r}") from None
+        raise WrongValue(f"must be true or false, not {quoted(text)}") from None
 
 
 def filled(what: str) -> Callable[[str], str]:
@@ -176,7 +180,7 @@ def filled(what: str) -> Callable[[str], str]:
 
     def convert(text: str) -> str:
         if not text:
-            raise WrongValue(f"{what} is needed, not an empty text")
+            raise WrongValue(f"must be {what}, not an empty text")
         return text
 
     return convert
@@ -193,14 +197,14 @@ def delimiter(text: str) -> Delimiter:
         octets = b""
     if not octets:
         names = ", ".join(DELIMITERS)
-        raise WrongValue(f"a delimiter is one of {names}, or bytes in hexadecimal as 0d0a, not {text!r}")
+        raise WrongValue(f"must be one of {names}, or bytes in hexadecimal such as 0d0a, not {quoted(text)}")
     return Delimiter(octets)
 
 
 def host(text: str) -> str:
     """Convert a host. An empty one is refused: it would mean every interface, and is often an unset variable."""
     if not text:
-        raise WrongValue("an address is needed; 0.0.0.0 is every IPv4 address of this machine")
+        raise WrongValue("must be an address, not an empty text; 0.0.0.0 is every IPv4 address of this machine")
     return text
 
 
@@ -213,8 +217,8 @@ def network(text: str) -> str:
     try:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        raise WrongValue(f"a network is needed, as 192.0.2.0/24 or 2001:db8::/32, not {text!r}") from None
-    raise WrongValue(f"{text!r} has bits behind its prefix: the network is {meant}")
+        raise WrongValue(f"must be a network such as 192.0.2.0/24 or 2001:db8::/32, not {quoted(text)}") from None
+    raise WrongValue(f"{quoted(text)} has bits behind its prefix: the network is {meant}")
 
 
 def balancer(text: str) -> str:
@@ -226,7 +230,7 @@ def place(text: str) -> str:
     """Convert HOST:PORT, [IPv6]:PORT or unix:PATH, the place of the admin pages."""
     if text.startswith("unix:"):
         if text == "unix:":
-            raise WrongValue("a path is needed behind unix:")
+            raise WrongValue("must have a path behind unix:")
         return text
     splitPlace(text)
     return text
@@ -238,15 +242,15 @@ def splitPlace(text: str, low: int = 0) -> tuple[str, int]:
     literal = name.startswith("[") and name.endswith("]")
     inner = name[1:-1] if literal else name
     if not colon or not inner or (":" in inner and not literal):
-        raise WrongValue(f"HOST:PORT is needed, or [IPv6]:PORT, not {text!r}")
+        raise WrongValue(f"must be HOST:PORT or [IPv6]:PORT, not {quoted(text)}")
     port = int(number) if number.isdecimal() and len(number) <= 5 else -1
     if not low <= port <= 65535:
-        raise WrongValue(f"the port in {text!r} is no number from {low} to 65535")
+        raise WrongValue(f"the port in {quoted(text)} is no number from {low} to 65535")
     return inner, port
 
 
 def answer(text: str) -> bytes:
     """Convert the text that a refused client gets, to a line. Bytes that are no UTF-8 stay as they are."""
     if "\r" in text or "\n" in text:
-        raise WrongValue(f"a text of one line is needed, not {text!r}")
+        raise WrongValue(f"must be one line of text, not {quoted(text)}")
     return text.encode("utf-8", "surrogateescape") + b"\r\n"

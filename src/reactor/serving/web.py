@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from reactor._logger import quoted
 from reactor.http.factory import HTTPFactory
 from reactor.http.files import FilesHandler
 from reactor.serving.errors import USAGE, CommandError, reasonOf
@@ -18,7 +19,7 @@ def filesFactory(root: str | None) -> HTTPFactory:
     try:
         return HTTPFactory.forHandler(FilesHandler(root))
     except (OSError, ValueError) as error:
-        raise CommandError(f"cannot serve {root!r}: {reasonOf(error)}") from None
+        raise CommandError(f"cannot serve {quoted(root)}: {reasonOf(error)}") from None
 
 
 def handlerFactory(handler: Any, name: str) -> HTTPFactory:

@@ -42,6 +42,8 @@ from reactor.service.networks import addressOf, groupOf, isIn, networkOf
         ({"allow": "10.0.0.0/8"}, TypeError, "allow is a list of networks"),
         ({"deny": ["10.0.0.1/8"]}, ValueError, "has host bits set"),
         ({"deny": [7]}, TypeError, "a network is text or an ipaddress network"),
+        ({"idleTimeout": 0.04}, ValueError, "idleTimeout is at least 0.05 seconds, not 0.04"),
+        ({"lineDeadline": 1e-9}, ValueError, "lineDeadline is at least 0.05 seconds"),
         ({"keepalive": 60}, TypeError, "keepalive is three whole numbers"),
         ({"keepalive": (60, 10)}, None, ""),
         ({"keepalive": (0, 10, 5)}, ValueError, "the numbers of keepalive are from 1 to 32767"),

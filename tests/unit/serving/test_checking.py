@@ -6,11 +6,13 @@ import argparse
 import contextlib
 import itertools
 import pathlib
+import re
 import socket
 from typing import Any
 
 import pytest
 
+from reactor._logger import quoted
 from reactor.linereceiver import LineReceiver
 from reactor.loops.epoll import EpollReactor
 from reactor.serving import check as checking
@@ -19,8 +21,9 @@ from reactor.serving.errors import CommandError
 from reactor.serving.logoutput import LogFile
 from reactor.serving.running import Serving
 from reactor.serving.setting import PROCESS
-from reactor.serving.settings import SETTINGS
+from reactor.serving.settings import BY_KEY, SETTINGS
 from reactor.serving.supervising import Supervising, placesOf
+from reactor.serving.values import WrongValue
 from tests.support.tlsworlds import certificatePath
 
 
@@ -94,6 +97,7 @@ BAD = [
     (table("tcp:0", "app = 'collect'\noutput = '/dev/null'\nrotate-size = 5\n"), "listen[1].output", "cannot rotate"),
     (table("tcp:0", "app = 'collect'\noutput = '-'\nrotate-size = 5\n"), "listen[1].app", "cannot be rotated"),
     ("log-file = '{tmp}/none/x'\n" + FIRST, "log-file", ""),
+    (f"log-file = '{300 * 'x'}'\n" + FIRST, "log-file", "File name too long"),
     ("log-file = '{tmp}'\n" + FIRST, "log-file", "Is a directory"),
     ("admin = 'unix:" + 108 * "x" + "'\n" + FIRST, "admin", "a path of 108 bytes"),
     ("admin = '256.0.0.1:0'\n" + FIRST, "admin", "no address for '256.0.0.1'"),
@@ -230,6 +234,49 @@ def test_errorsOfAPortNameTheKey(tmp_path: pathlib.Path) -> None:
     path = written("workers = 1\n" + table("stdio:"), tmp_path)
     with pytest.raises(CommandError, match=r"listen\[1\]\.endpoint"):
         placesOf(config.planOf({"config": str(path)}, {}))
+
+
+LEAST = {
+    "idle-timeout": "0.05",
+    "line-deadline": "0.05",
+    "user-timeout": "0.001",
+    "grace": "0.001",
+    "watchdog": "0.1",
+    "max-lifetime": "1",
+    "slow-callback": "0.001",
+    "keepalive": "1",
+    "rotate-every": "1",
+}
+
+
+def test_everyTimeHasALeastValue() -> None:
+    """A time near 0 would keep the loop busy, or is none of the kernel's."""
+    times = {each.key for each in SETTINGS if re.search("seconds|within S|S seconds|multiples of T", each.help)}
+    assert times - {"fsync"} == set(LEAST)
+    for key, least in LEAST.items():
+        setting = BY_KEY[key]
+        assert setting.fromText(least) == float(least)
+        for text in ("1e-9", "1e-300", "0", "-0.0"):
+            with pytest.raises(WrongValue, match=r"^must be a(t least| )"):
+                setting.fromText(text)
+
+
+def test_valuesOfAnyLengthAreCut(tmp_path: pathlib.Path, capsys: Any) -> None:
+    """An error is readable, however long the value is that it quotes."""
+    long = 5000 * "x"
+    for setting in OPTIONS:
+        for value in (f'"{long}"', f'["{long}"]', f'"tcp:{long}"', f'["tcp:0:interface={long}"]'):
+            line = f"{setting.key} = {value}\n"
+            endpoint = "" if setting.key == "endpoint" else "endpoint = 'unix:{tmp}/x'\n"
+            text = line + FIRST if setting.scope == PROCESS else f"[[listen]]\n{endpoint}{line}"
+            said = checked(written(line if setting.key == "host" else text, tmp_path), capsys)
+            assert all(len(each) < 1000 for each in said), (setting.key, [len(each) for each in said])
+    said = checked(written(f"{long} = 1\n", tmp_path), capsys)
+    assert len(said[0]) < 1000
+    assert "xxx..." in said[0]
+    assert quoted(100 * "x") == repr(100 * "x")
+    assert quoted(101 * "x") == f"'{100 * 'x'}'..."
+    assert len(quoted(5000 * "\0")) < 500
 
 
 def test_socketsOfSystemdAreNotLookedFor(tmp_path: pathlib.Path, capsys: Any) -> None:

@@ -126,7 +126,7 @@ def readLine(client: socket.socket) -> bytes:
             2,
             "no application 'nothing': it is one of echo, chat, collect, files, or package.module:name",
         ),
-        (("load", "here"), 2, "HOST:PORT is needed, or [IPv6]:PORT, not 'here'"),
+        (("load", "here"), 2, "must be HOST:PORT or [IPv6]:PORT, not 'here'"),
     ],
 )
 def test_anErrorIsOneLine(arguments: tuple[str, ...], code: int, message: str) -> None:

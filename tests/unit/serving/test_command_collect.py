@@ -69,10 +69,13 @@ MISTAKES = [
         ("collect", "--output", "x", "--frames", "auto", "--delimiter", "crlf"),
         "--frames auto needs a --delimiter of one",
     ),
-    (("collect", "--output", "x", "--rotate-size", "0"), "a number of bytes is needed, for example 100M, not '0'"),
-    (("collect", "--output", "x", "--rotate-every", "soon"), "a period is needed, for example 3600, 15m, 1h or 1d"),
-    (("collect", "--output", "x", "--fsync", "often"), "invalid choice: 'often'"),
-    (("collect", "--output", "x", "--on-full", "stop"), "invalid choice: 'stop'"),
+    (
+        ("collect", "--output", "x", "--rotate-size", "0"),
+        "must be a positive number of bytes, for example 100M, not '0'",
+    ),
+    (("collect", "--output", "x", "--rotate-every", "soon"), "must be a period, for example 3600, 15m, 1h or 1d"),
+    (("collect", "--output", "x", "--fsync", "often"), "must be one of never, interval, always, not 'often'"),
+    (("collect", "--output", "x", "--on-full", "stop"), "must be one of wait, exit, not 'stop'"),
 ]
 
 
@@ -113,7 +116,7 @@ def test_periods(text: str, number: int) -> None:
 @pytest.mark.parametrize("text", ["", "K", "-1", "1.5G", "1X", "M1", "½"])
 def test_whatIsNoNumber(text: str) -> None:
     for convert in (byteCount, period):
-        with pytest.raises(Exception, match="is needed, for example"):
+        with pytest.raises(Exception, match=r"^must be .*for example"):
             convert(text)
 
 

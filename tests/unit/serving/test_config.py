@@ -280,25 +280,25 @@ TABLE_BEGINS = '[[listen]]\nendpoint = "tcp:1"\n'
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("max-line = '5'", ["F.toml: max-line (line 1): a whole number is needed, not the text '5'"]),
-        ("max-line = true", ["F.toml: max-line (line 1): a whole number is needed, not true"]),
-        ("max-line = 1.5", ["F.toml: max-line (line 1): a whole number is needed, not 1.5"]),
-        ("max-line = 0", ["F.toml: max-line (line 1): a whole number of at least 1 is needed, not '0'"]),
-        ("grace = 'x'", ["F.toml: grace (line 1): a number is needed, not the text 'x'"]),
-        ("grace = -1", ["F.toml: grace (line 1): a positive number of seconds is needed, not '-1'"]),
-        ("grace = nan", ["F.toml: grace (line 1): a positive number of seconds is needed, not 'nan'"]),
-        ("grace = 2026-01-01", ["F.toml: grace (line 1): a number is needed, not a date"]),
-        ("app = 5", ["F.toml: app (line 1): a text in quotes is needed, not 5"]),
-        ("app = ['x']", ["F.toml: app (line 1): a text in quotes is needed, not an array"]),
-        ("allow = 'x'", ["F.toml: allow (line 1): an array is needed, each item a text in quotes, not the text 'x'"]),
-        ("allow = [1]", ["F.toml: allow (line 1): a text in quotes is needed, not 1"]),
+        ("max-line = '5'", ["F.toml: max-line (line 1): must be a whole number, not the text '5'"]),
+        ("max-line = true", ["F.toml: max-line (line 1): must be a whole number, not true"]),
+        ("max-line = 1.5", ["F.toml: max-line (line 1): must be a whole number, not 1.5"]),
+        ("max-line = 0", ["F.toml: max-line (line 1): must be a whole number of at least 1, not '0'"]),
+        ("grace = 'x'", ["F.toml: grace (line 1): must be a number, not the text 'x'"]),
+        ("grace = -1", ["F.toml: grace (line 1): must be a positive number of seconds, not '-1'"]),
+        ("grace = nan", ["F.toml: grace (line 1): must be a positive number of seconds, not 'nan'"]),
+        ("grace = 2026-01-01", ["F.toml: grace (line 1): must be a number, not a date"]),
+        ("app = 5", ["F.toml: app (line 1): must be a text in quotes, not 5"]),
+        ("app = ['x']", ["F.toml: app (line 1): must be a text in quotes, not an array"]),
+        ("allow = 'x'", ["F.toml: allow (line 1): must be an array, each item a text in quotes, not the text 'x'"]),
+        ("allow = [1]", ["F.toml: allow (line 1): must be a text in quotes, not 1"]),
         (
             "allow = ['10.0.0.1/8']",
             ["F.toml: allow (line 1): '10.0.0.1/8' has bits behind its prefix: the network is 10.0.0.0/8"],
         ),
-        ("arguments = 1", ["F.toml: arguments (line 1): a table is needed, not 1"]),
-        ("session-tickets = 'yes'", ["F.toml: session-tickets (line 1): true or false is needed, not the text 'yes'"]),
-        ("overlong = 'cut'", ["F.toml: overlong (line 1): invalid choice: 'cut' (choose from close, skip)"]),
+        ("arguments = 1", ["F.toml: arguments (line 1): must be a table, not 1"]),
+        ("session-tickets = 'yes'", ["F.toml: session-tickets (line 1): must be true or false, not the text 'yes'"]),
+        ("overlong = 'cut'", ["F.toml: overlong (line 1): must be one of close, skip, not 'cut'"]),
         ("max-lien = 1", ["F.toml: max-lien (line 1): no such key; the nearest is max-line"]),
         ("max_line = 1", ["F.toml: max_line (line 1): no such key; the nearest is max-line"]),
         ("qqqqqq = 1", ["F.toml: qqqqqq (line 1): no such key"]),
@@ -308,10 +308,10 @@ TABLE_BEGINS = '[[listen]]\nendpoint = "tcp:1"\n'
             ["F.toml: endpoint (line 1): a key of a [[listen]] table, which does not stand above the tables"],
         ),
         ("[listen]\nendpoint = 'x'", ["F.toml: listen: one table in single brackets: write [[listen]]"]),
-        ("listen = 5", ["F.toml: listen (line 1): an array is needed, each item a text in quotes, not 5"]),
+        ("listen = 5", ["F.toml: listen (line 1): must be an array, each item a text in quotes, not 5"]),
         (
             f"grace = 1\n\n{TABLE_BEGINS}\n{TABLE_BEGINS.replace('1', '2')}max-line = 'x'",
-            ["F.toml: listen[1].max-line (line 8): a whole number is needed, not the text 'x'"],
+            ["F.toml: listen[1].max-line (line 8): must be a whole number, not the text 'x'"],
         ),
         (
             f"{TABLE_BEGINS}workers = 2",
@@ -416,12 +416,12 @@ def test_everyMistakeIsTold(tmp_path: pathlib.Path) -> None:
     file = f"grace = 'x'\nwatchdog = 3\n{TABLE_BEGINS}max-line = 'y'\nzzzz = 1\n"
     environ = {"LINEREACTOR_MAX_OUTPUT": "z", "LINEREACTOR_MAX_LIEN": "5", "LINEREACTOR_OTHER": "1"}
     assert mistakesOf(file, tmp_path, "--port", "p", environ=environ) == [
-        "--port: a whole number from 0 to 65535 is needed, not 'p'",
+        "--port: must be a whole number from 0 to 65535, not 'p'",
         "LINEREACTOR_MAX_LIEN: no such variable; LINEREACTOR_MAX_LINE is one",
-        "LINEREACTOR_MAX_OUTPUT: a whole number of at least 1 is needed, not 'z'",
-        "F.toml: listen[0].max-line (line 5): a whole number is needed, not the text 'y'",
+        "LINEREACTOR_MAX_OUTPUT: must be a whole number of at least 1, not 'z'",
+        "F.toml: listen[0].max-line (line 5): must be a whole number, not the text 'y'",
         "F.toml: listen[0].zzzz (line 6): no such key",
-        "F.toml: grace (line 1): a number is needed, not the text 'x'",
+        "F.toml: grace (line 1): must be a number, not the text 'x'",
         "F.toml: watchdog (line 2): this needs workers: the supervisor does it",
     ]
 
@@ -606,8 +606,8 @@ def test_checkOfACommandLine(capsys: Any) -> None:
     code, out, said = checked(capsys, "--port", "x", "--max-line", "0")
     assert (code, out) == (2, "")
     assert said == [
-        "--port: a whole number from 0 to 65535 is needed, not 'x'",
-        "--max-line: a whole number of at least 1 is needed, not '0'",
+        "--port: must be a whole number from 0 to 65535, not 'x'",
+        "--max-line: must be a whole number of at least 1, not '0'",
     ]
 
 

@@ -61,17 +61,17 @@ def test_values(convert: Any, text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("convert", "text", "told"),
     [
-        (values.workers, "0", "a whole number from 1 to 1024 is needed, or auto, not '0'"),
-        (values.workers, "many", "a whole number from 1 to 1024 is needed, or auto, not 'many'"),
-        (values.flag, "maybe", "true or false is needed, not 'maybe'"),
-        (values.network, "here", "a network is needed, as 192.0.2.0/24 or 2001:db8::/32, not 'here'"),
-        (values.balancer, "here", "a network is needed, as 192.0.2.0/24 or 2001:db8::/32, not 'here'"),
-        (values.place, "unix:", "a path is needed behind unix:"),
-        (values.place, "7070", "HOST:PORT is needed, or [IPv6]:PORT, not '7070'"),
+        (values.workers, "0", "must be a whole number from 1 to 1024, or auto, not '0'"),
+        (values.workers, "many", "must be a whole number from 1 to 1024, or auto, not 'many'"),
+        (values.flag, "maybe", "must be true or false, not 'maybe'"),
+        (values.network, "here", "must be a network such as 192.0.2.0/24 or 2001:db8::/32, not 'here'"),
+        (values.balancer, "here", "must be a network such as 192.0.2.0/24 or 2001:db8::/32, not 'here'"),
+        (values.place, "unix:", "must have a path behind unix:"),
+        (values.place, "7070", "must be HOST:PORT or [IPv6]:PORT, not '7070'"),
         (values.place, "h:99999", "the port in 'h:99999' is no number from 0 to 65535"),
-        (values.byteCount, "0", "a number of bytes is needed, for example 100M, not '0'"),
-        (values.period, "1y", "a period is needed, for example 3600, 15m, 1h or 1d, not '1y'"),
-        (values.filled("a user"), "", "a user is needed, not an empty text"),
+        (values.byteCount, "0", "must be a positive number of bytes, for example 100M, not '0'"),
+        (values.period, "1y", "must be a period, for example 3600, 15m, 1h or 1d, not '1y'"),
+        (values.filled("a user"), "", "must be a user, not an empty text"),
     ],
 )
 def test_valuesThatAreNone(convert: Any, text: str, told: str) -> None:

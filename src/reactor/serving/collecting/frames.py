@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from reactor._logger import quoted
 from reactor.linecore import LineBuffer, Tally
 
 AUTO, LINES, COUNTED = MODES = ("auto", "lines", "counted")
@@ -54,7 +55,7 @@ class Frames:
         escape: Callable[[bytes], bytes] = bytes,
     ) -> None:
         if mode == AUTO and len(delimiter) != 1:
-            raise ValueError(f"a delimiter of one byte is needed to tell frames from lines, not {delimiter!r}")
+            raise ValueError(f"a delimiter of one byte is needed to tell frames from lines, not {quoted(delimiter)}")
         self.overlongCount = 0
         self.frameCount = 0
         self._told = 0
