@@ -112,3 +112,13 @@ def test_theWatchdogHearsTwiceInItsTime(manager: tuple[socket.socket, str]) -> N
 )
 def test_theWatchdogOfTheEnvironment(environment: dict[str, str], watchdog: float | None) -> None:
     assert Notifier.fromEnvironment(environment).watchdog == watchdog
+
+
+def test_beatsHaveALeastInterval(manager: tuple[socket.socket, str]) -> None:
+    """A manager that asks for one each microsecond does not keep the loop busy."""
+    notifier = Notifier(manager[1], 2e-6)
+    clock = Clock()
+    notifier.startBeating(clock)
+    (call,) = clock.getDelayedCalls()
+    assert call.getTime() - clock.seconds() >= 0.01
+    notifier.stopBeating()
