@@ -200,7 +200,7 @@ class Fleet:
         self.failed(member, reason)
         if self.serving.get(member.number) is member and member.phase is Phase.READY:
             self._error = f"{member} cannot go on: {reason}"
-            self._await(member, Phase.DRAINING, self.plan.grace + DRAIN_LEEWAY)
+            self._course.drains(member, self.plan.grace)
             self._watcher.fleetFails()
 
     def retiring(self, member: Member) -> None:
