@@ -43,7 +43,8 @@ help:
 	@echo 'make bench          every measurement beside every rival, into docs/bench (ARGS=--list names them)'
 	@echo 'make bench-quick    what the marks need, in less than two minutes'
 	@echo 'make guard          counts the instructions of the hot path (ARGS=--update, to accept them)'
-	@echo 'make wheel          sdist and wheel into dist/, each installed and tried in a fresh environment'
+	@echo 'make wheel          sdist, and a wheel for each CPython here, into dist/; each is installed and tried in a fresh'
+	@echo '                    environment (ARGS=--suite runs the whole suite there; PYTHONS=path:path names more Pythons)'
 	@echo 'make changelog      the fragments of changelog.d/ into CHANGELOG.md (ARGS=--draft, to look at them)'
 	@echo 'make release-check  what a release still lacks: addresses, the part of the changelog'
 	@echo 'make clean          remove what these made, .venv included'
@@ -61,7 +62,7 @@ test:
 
 # These tests are the same with both cores: they are about the tree, or about parts that cut no lines. They run once:
 # those of services beside the pure core, the others beside the compiled one, so that both runs take as long.
-OF_THE_TREE := bench layers overwritten packaging prose release admindocs deploy productiondocs servicesdocs
+OF_THE_TREE := bench corebuild layers overwritten packaging prose release admindocs deploy productiondocs servicesdocs
 OF_SERVICES := admin adminmetrics adminprocess adminsources applications clientservices control fleet internetservices \
     notify privileges reuse servicerunner services statuspage summing supervisor
 OF_SERVING := config configured configuredparts servicefile serving_capture serving_logformats serving_logs
@@ -147,8 +148,8 @@ bench-quick: $(VENV)/.bench
 guard: $(VENV)/.run
 	@$(BIN)/python -m bench.guard $(ARGS)
 
-wheel: $(VENV)/.test
-	@$(BIN)/python .ci/checkdist.py
+wheel: $(VENV)/.dist
+	@$(BIN)/python .ci/checkdist.py $(ARGS)
 
 changelog: $(VENV)/.test
 	@$(BIN)/towncrier build --version "$$($(BIN)/python -c 'import reactor; print(reactor.__version__)')" $(ARGS)
@@ -177,6 +178,11 @@ $(VENV)/.run: $(MADE) $(SOURCES)
 $(VENV)/.test: $(MADE) $(SOURCES)
 	@echo 'Building the line core and installing linereactor and what its tests need into $(VENV) ...'
 	@$(PIP) install --quiet --editable '.[test]'
+	@touch $(VENV)/.run $@
+
+$(VENV)/.dist: $(MADE) $(SOURCES)
+	@echo 'Installing what checks sdist and wheels into $(VENV) ...'
+	@$(PIP) install --quiet --editable '.[dist]'
 	@touch $(VENV)/.run $@
 
 # A rival that cannot be installed here is left out, and said to be so; the others are not.

@@ -13,6 +13,9 @@ MODULES = ("_announcing", "_sending", "_linebuf")
 # All that the extensions are made from. Cython looks for a .pxd where the package has its module.
 SOURCES = [path for pattern in ("src/*.pyx", "src/*.h", "src/reactor/*.pxd") for path in sorted(HERE.glob(pattern))]
 
+# Symbols for a debugger are three quarters of an extension. REACTOR_SYMBOLS=1 keeps them.
+STRIP = {"linux": ["-Wl,--strip-all"], "darwin": ["-Wl,-S,-x"]}.get(sys.platform, [])
+
 
 class BuildLineCore(build_ext):
     def build_extension(self, ext):
@@ -30,6 +33,7 @@ def lineCore():
             f"reactor.{name}",
             [f"src/{name}.pyx"],
             include_dirs=["src"],
+            extra_link_args=[] if os.environ.get("REACTOR_SYMBOLS") == "1" else STRIP,
             define_macros=[("LINE_SOURCE_HASH", f'"{digest}"')],
             depends=[str(path.relative_to(HERE)) for path in SOURCES],
         )

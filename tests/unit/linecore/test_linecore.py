@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import importlib
 import importlib.util
 import os
 import pathlib
 import runpy
-import shutil
 import subprocess
 import sys
 import time
@@ -29,7 +27,6 @@ from tests.support import obviousbuffer
 from tests.support.cutting import pieces
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-EXTENSIONS = ("_announcing", "_sending", "_linebuf")
 BUILT = importlib.util.find_spec("reactor._linebuf") is not None
 SHIPPED: dict[str, Maker] = {"pure": _pure.LineBuffer}
 if BUILT:
@@ -309,40 +306,7 @@ def test_thisProcessHasWhatItAskedFor() -> None:
     assert set(linecore.__all__) <= set(vars(linecore))
 
 
-def runSetup(folder: pathlib.Path, source: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    (folder / "src" / "reactor").mkdir(parents=True)
-    for module in EXTENSIONS:
-        (folder / "src" / f"{module}.pyx").write_text(source)
-    shutil.copy(ROOT / "setup.py", folder)
-    return subprocess.run(
-        [sys.executable, "setup.py", "build_ext", "--inplace"],
-        cwd=folder,
-        env={**os.environ, "REACTOR_PURE": "", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_aCompilerErrorSaysHowToGoPure(tmp_path: pathlib.Path) -> None:
-    result = runSetup(tmp_path, "x = 1\n", CC="false")
-    assert result.returncode != 0
-    assert "REACTOR_PURE=1" in result.stderr
-
-
-def test_aPureBuildBuildsNothing(tmp_path: pathlib.Path) -> None:
-    result = runSetup(tmp_path, "this is no Cython", REACTOR_PURE="1")
-    assert (result.returncode, list((tmp_path / "src" / "reactor").iterdir())) == (0, [])
-
-
 if BUILT:
-
-    @pytest.mark.parametrize("name", EXTENSIONS)
-    def test_theExtensionIsOfThisSource(name: str) -> None:
-        """If this fails, the extension is older than a .pyx, .pxd or .h file of the line core: build it again."""
-        patterns = ("src/*.pyx", "src/*.h", "src/reactor/*.pxd")
-        sources = b"".join(path.read_bytes() for pattern in patterns for path in sorted(ROOT.glob(pattern)))
-        assert hashlib.sha256(sources).hexdigest() == importlib.import_module(f"reactor.{name}").SOURCE_HASH
 
     def test_anIdleBufferIsSmall() -> None:
         buffer = _linebuf.LineBuffer()
