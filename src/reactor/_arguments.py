@@ -5,7 +5,6 @@ For example, a program gives a class in the place of a factory, or text in the p
 
 from __future__ import annotations
 
-import inspect
 import operator
 import types
 from typing import Any
@@ -65,9 +64,14 @@ def checkProtocolClass(protocol: Any, what: str = "a protocol's class is needed,
         raise TypeError(f"{what} a protocol, not {protocol!r}")
 
 
+def staticAttribute(kind: type, name: str) -> Any:
+    """Return the attribute `name` of the class `kind` as its class statement has it; None if there is none."""
+    return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+
+
 def _needsInstance(kind: type, name: str) -> bool:
     """Whether the method `name` of the class `kind` cannot be called on the class itself."""
-    return isinstance(inspect.getattr_static(kind, name), types.FunctionType)
+    return isinstance(staticAttribute(kind, name), types.FunctionType)
 
 
 def _callsProtocol(factory: Any) -> bool:

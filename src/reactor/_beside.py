@@ -13,7 +13,6 @@ to `beside`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from inspect import CO_ITERABLE_COROUTINE
 from types import CoroutineType, GeneratorType
 from typing import Any, Final, cast
 
@@ -23,6 +22,8 @@ from reactor.defer.combinators import DeferredList
 from reactor.defer.coroutines import Driver
 from reactor.defer.deferred import Deferred
 from reactor.failure import Failure
+
+CO_ITERABLE_COROUTINE = 0x100  # of types.coroutine, as in `inspect`
 
 # The exact type first: asking the abstract class is slow.
 _COROUTINES: Final = (CoroutineType, Coroutine)

@@ -6,11 +6,16 @@ The ssl module says neither which file it could not use nor, as a rule, why.
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from reactor import _overwritten as _overwritten
+from reactor._later import later
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = later("ssl", globals())
 
 Path: TypeAlias = str | os.PathLike[str]
 

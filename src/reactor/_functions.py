@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +13,8 @@ from reactor.interfaces import NO_ENVIRONMENT
 from reactor.loops.base import ReactorBase
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from reactor.interfaces import (
         IClientFactory,
         IDatagramProtocol,

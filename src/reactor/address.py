@@ -10,8 +10,7 @@ import codecs
 import errno
 import os
 import socket
-from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 from reactor.interfaces.asking import conform, implementer
 from reactor.interfaces.streams import IAddress
@@ -36,6 +35,26 @@ class _Address:
     __conform__ = conform
 
     __slots__ = ("__dict__", "__weakref__")
+    __match_args__: ClassVar[tuple[str, ...]]
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        return f"{type(self).__qualname__}({values})"
+
+    def _fields(self) -> tuple[object, ...]:
+        return tuple([getattr(self, name) for name in self.__match_args__])
+
+    def __replace__(self, /, **changes: Any) -> Self:
+        """For copy.replace, which Python 3.13 has: a new address with other values."""
+        return type(self)(**{name: getattr(self, name) for name in self.__match_args__} | changes)
 
     def __copy__(self) -> Self:
         copied = _new(type(self))
@@ -43,49 +62,49 @@ class _Address:
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-        return state | self.__dict__
+        return {name: getattr(self, name) for name in self.__match_args__} | self.__dict__
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
 
 
-@dataclass(slots=True, unsafe_hash=True)
 class IPv4Address(_Address):
     """An IPv4 socket's address: `type` is "TCP" or "UDP", `host` a dotted quad, `port` 0 to 65535."""
 
-    type: SocketType
-    host: str
-    port: int
+    __slots__ = __match_args__ = ("type", "host", "port")
 
-    def __post_init__(self) -> None:
-        _checkType(self.type)
+    def __init__(self, type: SocketType, host: str, port: int) -> None:
+        _checkType(type)
+        self.type = type
+        self.host = host
+        self.port = port
 
 
-@dataclass(slots=True, unsafe_hash=True)
 class IPv6Address(_Address):
     """An IPv6 socket's address (RFC 3493): like IPv4Address, with a colon-separated `host`, flow label and scope."""
 
-    type: SocketType
-    host: str
-    port: int
-    flowInfo: int = 0
-    scopeID: int | str = 0
+    __slots__ = __match_args__ = ("type", "host", "port", "flowInfo", "scopeID")
 
-    def __post_init__(self) -> None:
-        _checkType(self.type)
+    def __init__(self, type: SocketType, host: str, port: int, flowInfo: int = 0, scopeID: int | str = 0) -> None:
+        _checkType(type)
+        self.type = type
+        self.host = host
+        self.port = port
+        self.flowInfo = flowInfo
+        self.scopeID = scopeID
 
 
-@dataclass(slots=True, unsafe_hash=True)
 class HostnameAddress(_Address):
     """A host name, not yet resolved: `hostname` is bytes, `port` 0 to 65535."""
 
-    hostname: bytes
-    port: int
+    __slots__ = __match_args__ = ("hostname", "port")
+
+    def __init__(self, hostname: bytes, port: int) -> None:
+        self.hostname = hostname
+        self.port = port
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class UNIXAddress(_Address):
     """A UNIX socket's address.
 
@@ -93,7 +112,7 @@ class UNIXAddress(_Address):
     socket. Two addresses are equal if their names are, or if both paths lead to the same file.
     """
 
-    name: bytes | None
+    __slots__ = __match_args__ = ("name",)
 
     def __init__(self, name: str | bytes | os.PathLike[str] | None) -> None:
         self.name = None if name is None else os.fsencode(name)

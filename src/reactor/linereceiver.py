@@ -14,11 +14,10 @@ after each line.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from reactor._arguments import checkConnected, checkDelimiter, checkLimit, connected
+from reactor._arguments import checkConnected, checkDelimiter, checkLimit, connected, staticAttribute
 from reactor._beside import Running, beside, failTransport, isCoroutine
 from reactor._closing import closeFor
 from reactor._logger import getLogger
@@ -96,7 +95,7 @@ def _checkSettings(settings: Mapping[str, Any]) -> None:
 
 def _isPlain(cls: type, name: str) -> bool:
     """Whether reading the setting `name` of an instance of `cls` calls no code of the program, such as a property."""
-    value = inspect.getattr_static(cls, name, None)
+    value = staticAttribute(cls, name)
     return not hasattr(value, "__get__") or type(value).__module__ == "reactor._announcing"
 
 

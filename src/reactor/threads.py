@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 from _thread import start_new_thread
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import Executor, Future
 from functools import update_wrapper
 from queue import SimpleQueue
 from threading import get_ident
@@ -20,11 +19,17 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from reactor import _current
 from reactor._arguments import checkCall
 from reactor._beside import refused
+from reactor._later import later
 from reactor.defer import CancelledError, Deferred, fail, maybeDeferred
 from reactor.failure import Failure
 
 if TYPE_CHECKING:
+    from concurrent import futures
+    from concurrent.futures import Executor, Future
+
     from reactor.interfaces import IReactorFromThreads
+else:
+    futures = later("concurrent.futures", globals())
 
 __all__ = ["blockingCallFromThread", "callMultipleInThread", "deferToThread", "deferToThreadPool"]
 
@@ -47,7 +52,7 @@ class _Work:
         update_wrapper(self, f, updated=())  # an executor may read its name
         del self.__wrapped__  # type: ignore[attr-defined]  # a call that is over, or taken back, keeps nothing alive
         self._f = [f]  # only one of the thread and withdraw() gets the item
-        self.done: Future[Any] = Future()
+        self.done: Future[Any] = futures.Future()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -13,16 +13,21 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from reactor._arguments import checkNames
 from reactor._certificates import Path, loadChain, loadRevocations, loadTrust, loadTrustText
+from reactor._later import later
 from reactor._logger import getLogger
 from reactor.interfaces import IContextFactory
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = later("ssl", globals())
 
 log = getLogger("reactor.tls")
 
@@ -35,7 +40,7 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 TrustRoot: TypeAlias = Path | bytes | None
 
 
-ContextFactory: TypeAlias = ssl.SSLContext | IContextFactory
+ContextFactory: TypeAlias = "ssl.SSLContext | IContextFactory"
 
 
 def contextOf(contextFactory: ContextFactory) -> ssl.SSLContext:
@@ -97,6 +102,7 @@ class CertificateOptions:
     - With a `trustRoot` (see optionsForClientTLS), clients must show a certificate that leads to it. If
       `requireCertificate` is false, they need not. `revoked`, a path to a CRL, excludes some certificates.
     - `acceptableProtocols` are the ALPN names in order of preference.
+    - `minimumVersion` is the oldest version to speak; None is TLS 1.2 (RFC 9325, 3.1.1).
 
     OSError (ssl.SSLError is one), which names the file, if the files cannot be used. ValueError if `revoked` holds no
     revocation list.
@@ -117,7 +123,7 @@ class CertificateOptions:
         requireCertificate: bool = True,
         revoked: Path | None = None,
         acceptableProtocols: Iterable[bytes | str] = (),
-        minimumVersion: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
+        minimumVersion: ssl.TLSVersion | None = None,
         handshakeTimeout: float = HANDSHAKE_TIMEOUT,
         closeTimeout: float = CLOSE_TIMEOUT,
         seconds: Callable[[], float] = time.monotonic,
@@ -131,7 +137,7 @@ class CertificateOptions:
         self.revoked = revoked
         checkNames(acceptableProtocols)
         self.acceptableProtocols = tuple(acceptableProtocols)
-        self.minimumVersion = minimumVersion
+        self.minimumVersion = ssl.TLSVersion.TLSv1_2 if minimumVersion is None else minimumVersion
         self.handshakeTimeout = handshakeTimeout
         self.closeTimeout = closeTimeout
         self._password = password
@@ -258,7 +264,7 @@ def optionsForClientTLS(
     clientCertificate: Path | tuple[Path, Path] | None = None,
     acceptableProtocols: Iterable[bytes | str] = (),
     *,
-    minimumVersion: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
+    minimumVersion: ssl.TLSVersion | None = None,
     handshakeTimeout: float = HANDSHAKE_TIMEOUT,
     closeTimeout: float = CLOSE_TIMEOUT,
 ) -> ClientOptions:
@@ -266,8 +272,8 @@ def optionsForClientTLS(
 
     `trustRoot` names the trusted authorities: a path to a PEM file or a directory in OpenSSL's form, PEM text as bytes,
     or None (the system's). `clientCertificate` is for servers that ask for one: a path to a certificate with its key,
-    or the two paths. `acceptableProtocols` are the ALPN names in order of preference. TypeError if `hostname` is no
-    text.
+    or the two paths. `acceptableProtocols` are the ALPN names in order of preference. `minimumVersion` is the oldest
+    version to speak; None is TLS 1.2 (RFC 9325, 3.1.1). TypeError if `hostname` is no text.
     """
     if not isinstance(hostname, str) or not hostname:
         raise TypeError(f"a host name is text, not {hostname!r}")
@@ -284,15 +290,15 @@ def optionsForClientTLS(
 @functools.cache
 def defaultClientContext() -> ssl.SSLContext:
     """Return the context of clients without one of their own: the system's trust, read once."""
-    context = _clientContext(ssl.TLSVersion.TLSv1_2, ())
+    context = _clientContext(None, ())
     _trust(context, None)
     return context
 
 
-def _clientContext(minimumVersion: ssl.TLSVersion, protocols: Iterable[bytes | str]) -> ssl.SSLContext:
+def _clientContext(minimumVersion: ssl.TLSVersion | None, protocols: Iterable[bytes | str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.hostname_checks_common_name = False
-    _harden(context, minimumVersion, protocols)
+    _harden(context, ssl.TLSVersion.TLSv1_2 if minimumVersion is None else minimumVersion, protocols)
     return context
 
 

@@ -41,7 +41,7 @@ PACKAGES = frozenset(
 # a room needs another of the same floor, the floor has a row more. The floor's number is for the reader.
 ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (0, ("reactor.loops", "reactor.transports", "reactor._overwritten")),
-    (0, ("reactor._faces", "reactor._defaults")),
+    (0, ("reactor._faces", "reactor._defaults", "reactor._later")),
     (
         0,
         (
@@ -79,6 +79,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (5, ("reactor.loops.names", "reactor.loops.signals", "reactor.loops.triggers", "reactor.loops.waker")),
     (5, ("reactor.loops.resolving", "reactor.loops.ownepoll", "reactor.loops.forks")),
     (5, ("reactor.loops.guard", "reactor.loops.guests")),
+    (5, ("reactor.loops.waiting",)),
     (5, ("reactor.loops.sockets", "reactor.loops.children", "reactor.loops.workers")),
     (5, ("reactor.loops.base",)),
     (6, ("reactor.loops.epoll", "reactor.loops.asyncioloop", "reactor.stdio", "reactor.aio")),

@@ -10,7 +10,6 @@ interfaces here. For zope, which iterates over an interface, a twin of its own k
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType, MethodType, ModuleType
@@ -28,6 +27,7 @@ T = TypeVar("T")
 ClassT = TypeVar("ClassT", bound=type[Any])
 
 _MISSING = object()
+CO_VARARGS = 0x04  # as in `inspect`, which takes longer to load than all of this package
 _DIRECTLY = "_providesDirectly"
 _TWISTED = "twisted.internet.interfaces"
 _ZOPE = "zope.interface.interface"
@@ -242,7 +242,7 @@ def _membersOf(interface: InterfaceClass) -> dict[str, Any]:
         members = {}
         for base in reversed(interface.__mro__):
             if isinstance(base, InterfaceClass) and _isInterface(base):
-                members |= {name: None for name in inspect.get_annotations(base) if not name.startswith("_")}
+                members |= {name: None for name in base.__annotations__ if not name.startswith("_")}
                 members |= {
                     name: value if isinstance(value, FunctionType) else None
                     for name, value in vars(base).items()
@@ -284,7 +284,7 @@ def _takes(found: Any, count: int, isUnbound: bool) -> bool:
     needed = code.co_argcount - len(found.__defaults__ or ())
     if code.co_kwonlyargcount > len(found.__kwdefaults__ or ()):
         return False
-    return needed <= count and (count <= code.co_argcount or bool(code.co_flags & inspect.CO_VARARGS))
+    return needed <= count and (count <= code.co_argcount or bool(code.co_flags & CO_VARARGS))
 
 
 def _twinOf(cls: InterfaceClass) -> Any:

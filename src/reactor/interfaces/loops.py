@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from reactor.interfaces.asking import Interface
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from reactor.failure import Failure
 
 

@@ -19,7 +19,6 @@ itself watches descriptors, each with a callback of its own.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import math
 import os
@@ -29,12 +28,12 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from inspect import GEN_CLOSED, getgeneratorstate
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactor import _current
 from reactor._arguments import checkHas
+from reactor._later import later
 from reactor._numbers import threeTaken
 from reactor.error import ReactorAlreadyRunning
 from reactor.failure import Failure, failureOf
@@ -45,6 +44,11 @@ from reactor.loops.guard import LOOP_REST, RAISED
 from reactor.loops.guests import Guest, isOwn, numberOf, ownerOf
 from reactor.loops.ownepoll import OwnEpoll
 from reactor.loops.waker import Waker
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = later("asyncio", globals())
 
 PATIENCE = 10  # exceptions in a row before the loop rests
 
@@ -463,7 +467,7 @@ class AsyncioReactor(ReactorBase):
         # First, as without memory for it the waker stays readable. Anew, as an event loop without memory for a call of
         # _tick has lost it.
         self._inTick = False
-        if getgeneratorstate(self._ticks) == GEN_CLOSED:
+        if self._ticks.gi_frame is None:  # type: ignore[attr-defined]  # typeshed has it for GeneratorType alone
             self._ticks = self._ticking()
             next(self._ticks)
         soon, self._soon = self._soon, None

@@ -8,8 +8,8 @@ from typing import Any
 
 from reactor._arguments import checkProtocol
 from reactor.interfaces import NO_ENVIRONMENT, Environment, IProcessProtocol, ITransportReactor, Text
+from reactor.transports.children.command import Command
 from reactor.transports.children.process import Process, PTYProcess
-from reactor.transports.children.spawning import Command
 
 
 def _checkText(value: object, what: str) -> None:

@@ -12,13 +12,18 @@ watch that has ended stays ended.
 
 from __future__ import annotations
 
-import asyncio
 import select
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from reactor._later import later
 from reactor._numbers import openEpoll
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = later("asyncio", globals())
 
 BATCH = 512
 

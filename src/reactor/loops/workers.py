@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from threading import Lock
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from reactor import _current
 from reactor._arguments import checkCall, checkCount, checkHas
 from reactor._beside import refused
+from reactor._later import later
 from reactor._logger import getLogger
 from reactor.address import hostText, isIPAddress, isIPv6Address
 from reactor.defer import Deferred, maybeDeferred, succeed
@@ -20,50 +18,24 @@ from reactor.loops.names import OfNameResolver, OfSimple, targetsOf
 from reactor.loops.resolving import TIMEOUT, Targets, ThreadedResolver
 from reactor.threads import submit
 
+if TYPE_CHECKING:
+    from concurrent import futures
+    from concurrent.futures import Executor, ThreadPoolExecutor
+
+    from reactor.loops import waiting
+else:
+    futures = later("concurrent.futures", globals())
+    waiting = later("reactor.loops.waiting", globals())
+
 log = getLogger("reactor")
 
 THREAD_POOL_SIZE = 10
 
 
-class WaitingWork(Executor):
-    """The pool of a reactor with 0 threads: it keeps its calls until moveTo."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._calls: list[tuple[Future[Any], Callable[[], Any]]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Keep the call. For any thread."""
-        future: Future[Any] = Future()
-        with self._lock:
-            self._calls.append((future, functools.partial(fn, *args, **kwargs)))
-        return future
-
-    def moveTo(self, pool: Executor) -> None:
-        """Have `pool` make the kept calls, in order, except the cancelled ones."""
-        with self._lock:
-            calls, self._calls = self._calls, []
-        for future, call in calls:
-            pool.submit(_settle, future, call)
-
-    def forget(self) -> None:
-        """In a forked child: drop the calls, which are the parent's, and the lock, which its thread may hold."""
-        self._lock = Lock()
-        self._calls = []
-
-
-def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
-    if future.set_running_or_notify_cancel():
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
-
-
 class ThreadServices:
     """The threads of a reactor. Every method is for the thread that runs the reactor."""
 
-    _queue: WaitingWork | None = None  # the calls of a pool without threads
+    _queue: waiting.WaitingWork | None = None  # the calls of a pool without threads
 
     def __init__(self) -> None:
         self._threadPool: ThreadPoolExecutor | None = None
@@ -90,10 +62,10 @@ class ThreadServices:
         """Return the pool of callInThread and deferToThread, made on first use; its threads inherit this reactor."""
         if not self._threadPoolSize:
             if self._queue is None:
-                self._queue = WaitingWork()
+                self._queue = waiting.WaitingWork()
             return self._queue
         if self._threadPool is None:
-            self._threadPool = ThreadPoolExecutor(
+            self._threadPool = futures.ThreadPoolExecutor(
                 self._threadPoolSize,
                 thread_name_prefix="reactor",
                 initializer=_current.adopt,

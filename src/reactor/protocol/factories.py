@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
@@ -10,10 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 from reactor import _current
 from reactor._arguments import checkProtocolClass
 from reactor._beside import Running, started
+from reactor._later import later
 from reactor._logger import getLogger
 from reactor.error import NotConnectingError
 from reactor.interfaces.asking import conform
 from reactor.protocol.protocols import BaseProtocol
+
+if TYPE_CHECKING:
+    import random
+else:
+    random = later("random", globals())
 
 if TYPE_CHECKING:
     from reactor.failure import Failure

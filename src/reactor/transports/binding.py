@@ -5,14 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from reactor.address import checkPort, hostText
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """A local address for listenTCP and connectTCP, with the options of its socket. makeBinding makes it."""
 
     interface: str = ""

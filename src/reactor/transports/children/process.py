@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from io import FileIO
 from time import sleep
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from reactor._beside import beside
+from reactor._later import later
 from reactor._logger import getLogger
 from reactor._numbers import closeNumber, openPipe, openTerminal, raised, statOpen
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -29,8 +30,13 @@ from reactor.failure import Failure, failureOf
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
 from reactor.interfaces.asking import conform
 from reactor.threads import WAKE_REST, callWhenWoken, startThread
+from reactor.transports.children.command import Command
 from reactor.transports.children.pipes import ChildReader, ChildTerminal, ChildWriter
-from reactor.transports.children.spawning import END_REST, Command, closeAll, endChild, spawn
+
+if TYPE_CHECKING:
+    from reactor.transports.children import spawning
+else:
+    spawning = later("reactor.transports.children.spawning", globals())
 
 log = getLogger("reactor.transports")
 
@@ -209,7 +215,7 @@ class Process:
             self._abandonPipes()
             raise
         finally:
-            closeAll(theirs)
+            spawning.closeAll(theirs)
         self._tell("makeConnection of", self)
 
     def _abandonPipes(self) -> None:
@@ -220,7 +226,7 @@ class Process:
                 self._pipes[number].abandon()
                 del self._pipes[number]
             except MemoryError:
-                sleep(END_REST)
+                sleep(spawning.END_REST)
 
     def _openPipe(self, number: int, theirs: list[int]) -> int:
         """Watch our end of a new pipe. Return the child's, and add it to `theirs`, the descriptors to close."""
@@ -243,11 +249,11 @@ class Process:
 
     def _spawn(self, descriptors: Mapping[int, int], terminal: bool = False) -> None:
         """Start the child, and wait for it in the background."""
-        pid = spawn(self._command, descriptors, terminal)
+        pid = spawning.spawn(self._command, descriptors, terminal)
         try:
             ExitWatch(self.reactor, pid, self._exited).start()
         except BaseException:
-            endChild(pid)
+            spawning.endChild(pid)
             raise
         self.pid = pid
 

@@ -14,13 +14,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from time import sleep
 from typing import Any
 
 from reactor._numbers import closeNumber
-from reactor.interfaces import Environment, Text
+from reactor.transports.children.command import Command
 
 try:
     import fcntl
@@ -33,18 +32,6 @@ else:
 
 
 END_REST = 0.001
-
-
-@dataclass(frozen=True)
-class Command:
-    """A program to run: see ReactorBase.spawnProcess."""
-
-    executable: Text
-    args: Sequence[Text]
-    env: Environment | None
-    path: Text | None
-    uid: int | None
-    gid: int | None
 
 
 def spawn(command: Command, descriptors: Mapping[int, int], terminal: bool = False) -> int:

@@ -8,15 +8,20 @@ plain (RFC 8446, 5.1), so they can be counted. decrypt() takes all bytes. Bytes 
 
 from __future__ import annotations
 
-import ssl
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from reactor._later import later
 from reactor.error import ConnectionClosed, ConnectionDone, ConnectionLost, SSLError
 from reactor.tlsoptions import ContextFactory, contextOf, ofSide
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = later("ssl", globals())
 
 RECORD = 16 * 1024
 HEADER = 5
