@@ -84,7 +84,8 @@ def isThere(what: str) -> bool:
     """Whether this machine has a command or a file, or lets us be "root", or make "namespaces".
 
     A file is given by its whole path. "netcat-openbsd" is that nc: the others have other options. "link-local" is a
-    network namespace for any user, whose loopback takes an IPv6 address with a scope.
+    network namespace for any user, whose loopback takes an IPv6 address with a scope. "networks" are several with links
+    between them.
     """
     if what.startswith("/"):
         return os.path.exists(what)
@@ -93,6 +94,9 @@ def isThere(what: str) -> bool:
     if what == "namespaces":
         tried = ["unshare", "--net", "--mount", "--time", "true"]
         return isThere("unshare") and subprocess.run(tried, capture_output=True, check=False).returncode == 0
+    if what == "networks":
+        tried = ["sh", "-c", "ip netns add linereactor-$$-0 && ip netns del linereactor-$$-0"]
+        return isThere("ip") and subprocess.run(tried, capture_output=True, check=False).returncode == 0
     if what == "link-local":
         setup = "ip link set lo up && ip -6 addr add fe80::1/64 dev lo nodad"
         tried = ["unshare", "--map-root-user", "--net", "sh", "-c", setup]

@@ -14,82 +14,19 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.battery.sizes import size
+from tests.support.served import GRACE, PATIENCE, Command, freePort, metrics, running, workersOf
 from tests.support.worlds import LOOPBACK
 
-COMMAND = [sys.executable, "-m", "reactor"]
-PATIENCE = 60.0
-GRACE = 3.0
 CLIENTS = 12
 CROSSING = 0.5  # seconds: a line that was sent so shortly before our end was seen may have crossed it
 
 pytestmark = pytest.mark.timeout(600)
-
-
-def freePort() -> int:
-    with socket.create_server((LOOPBACK, 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
-class Command:
-    """A running `serve` on `port`, whose log is a file."""
-
-    def __init__(self, folder: pathlib.Path, port: int, workers: int, *arguments: str) -> None:
-        self.path = folder / "log.txt"
-        several = ["--workers", str(workers)] if workers else []
-        command = [*COMMAND, "serve", *several, "--port", str(port), "--grace", str(GRACE), *arguments]
-        with self.path.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
-        self.port = port
-        self.until("try:")
-        if workers:
-            self.meet()
-
-    def meet(self) -> None:
-        """Wait until a worker answers the end of a connection: the supervisor had the port before."""
-        with socket.create_connection((LOOPBACK, self.port), PATIENCE) as peer:
-            peer.shutdown(socket.SHUT_WR)
-            assert peer.recv(10) == b""
-
-    def log(self) -> str:
-        return self.path.read_text(errors="replace")
-
-    def until(self, text: str) -> None:
-        end = time.monotonic() + PATIENCE
-        while text not in self.log():
-            assert time.monotonic() < end, self.log()
-            assert self.process.poll() is None, self.log()
-            time.sleep(0.005)
-
-    def end(self) -> float:
-        """Ask for the end in order; return the seconds that it took."""
-        begun = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(PATIENCE) == 0, self.log()
-        return time.monotonic() - begun
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-
-@contextlib.contextmanager
-def running(folder: pathlib.Path, port: int, workers: int, *arguments: str) -> Iterator[Command]:
-    command = Command(folder, port, workers, *arguments)
-    try:
-        yield command
-    finally:
-        command.close()
 
 
 class Asker(threading.Thread):
@@ -265,28 +202,6 @@ class Following(Sender):
         except ConnectionError:
             pass
         self.lives.append((first, self.sent, isWhole))
-
-
-def workersOf(command: Command) -> set[int]:
-    """The processes of a command that serve its port. The admin process, and a child that is not exec'ed, do not."""
-    pid, found = command.process.pid, set()
-    for number in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        with contextlib.suppress(OSError):
-            variables = pathlib.Path(f"/proc/{number}/environ").read_bytes()
-            if b"\0LINEREACTOR_SOCKETS=" in variables and b"LINEREACTOR_SOCKETS=%40admin" not in variables:
-                found.add(int(number))
-    return found
-
-
-def metrics(port: int) -> dict[str, float]:
-    """The sums of /metrics by name, by the parser of prometheus_client."""
-    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=PATIENCE) as answer:
-        text = answer.read().decode()
-    sums: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            sums[sample.name] = sums.get(sample.name, 0) + sample.value
-    return sums
 
 
 def replace(command: Command, number: int) -> None:

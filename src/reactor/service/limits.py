@@ -17,7 +17,10 @@ MOST_USER_TIMEOUT = ((1 << 31) - 1) // 1000  # seconds; Linux takes milliseconds
 
 
 class Keepalive(NamedTuple):
-    """How the kernel probes a silent peer (RFC 1122, 4.2.3.6): seconds of silence, seconds between probes, probes."""
+    """How the kernel probes a silent peer (RFC 1122, 4.2.3.6): seconds of silence, seconds between probes, probes.
+
+    With a `userTimeout` Linux does not count probes. It ends the connection at the first probe that would be later.
+    """
 
     idle: int = 60
     interval: int = 10

@@ -25,11 +25,20 @@ SAME = (
 IPV4_PREFIX = 32
 
 
+def keepaliveOf(silence: int) -> Keepalive:
+    """Return the probing after so many seconds of silence. Probes are not further apart than that.
+
+    The kernel looks at --user-timeout only when it would probe, so the time between probes is part of it.
+    """
+    usual = Keepalive(silence)
+    return usual._replace(interval=min(silence, usual.interval))
+
+
 def limitsOf(listener: ListenPlan) -> Limits:
     """Return the Limits of a place to listen. ValueError for values that cannot be."""
     given: dict[str, Any] = {name: getattr(listener, name) for name in SAME}
     if listener.addressPrefix is not None:
         given["addressPrefix"] = (IPV4_PREFIX, listener.addressPrefix)
     if listener.keepalive is not None:
-        given["keepalive"] = Keepalive(listener.keepalive)
+        given["keepalive"] = keepaliveOf(listener.keepalive)
     return Limits(allow=listener.allow or (), deny=listener.deny or (), **given)

@@ -178,6 +178,12 @@ def test_limits() -> None:
     assert limitsOf(ListenPlan()) == limitsOf(ListenPlan(allow=()))
 
 
+@pytest.mark.parametrize(("silence", "interval"), [(1, 1), (9, 9), (10, 10), (11, 10), (32767, 10)])
+def test_probesAreNotFurtherApartThanTheSilence(silence: int, interval: int) -> None:
+    """A user timeout of 2 seconds would be noticed after 11 otherwise, if a second of silence is to be probed."""
+    assert limitsOf(ListenPlan(keepalive=silence, userTimeout=2.0)).keepalive == (silence, interval, 6)
+
+
 def test_contexts() -> None:
     """Tickets are off in every version of TLS unless they are wanted, and a CA demands certificates of clients."""
     path = str(certificatePath())
