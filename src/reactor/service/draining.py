@@ -231,10 +231,13 @@ class Drain:
         if not isRead(transport, self._reactor) or owesAnswer(transport):
             return  # a handler still works
         if not leaving.ending:
+            # A line may have come since the others were read: it gets an answer, and then our half ends at once.
+            if unread(transport) and not self._readLast(transport):
+                return
             leaving.ending = True
             if hasEndedOutput(transport):
                 leaving.sentAt = now
-            transport.loseWriteConnection()
+            self._endOutput(transport)
         elif leaving.sentAt is not None:
             speaks = bool(unread(transport)) or leaving.speaks(now)
             patience = self._begun + self._patience if speaks else leaving.sentAt + LINGER
@@ -261,6 +264,22 @@ class Drain:
         if not transport.disconnected and isRead(transport, self._reactor):
             self.finish(leaving)  # otherwise the last data has ended it, or a handler works on it
 
+    def _endOutput(self, transport: Any) -> None:
+        """End our half now if the kernel takes all output, and not at the end of the turn: more may come until then."""
+        try:
+            transport.loseWriteConnection()
+            transport.flush()
+        except BaseException:
+            transport.failConnection(Failure())
+
+    def _readLast(self, transport: Any) -> bool:
+        """Read once, and deliver. Return whether the connection goes on, and no handler works on the data."""
+        try:
+            readOnce(transport)
+        except BaseException:
+            transport.failConnection(Failure())
+        return not transport.disconnected and isRead(transport, self._reactor) and not owesAnswer(transport)
+
     def _takeLast(self, transport: Any, bounded: bool) -> None:
         """Deliver the data that the kernel has. `bounded`: the kernel takes no more."""
         reads, before = 0, -1
@@ -269,10 +288,7 @@ class Drain:
             if (size == before if bounded else reads == LAST_READS) or begun >= self._begun + self._deadline:
                 return
             reads, before = reads + 1, size
-            try:
-                readOnce(transport)
-            except BaseException:
-                transport.failConnection(Failure())
+            self._readLast(transport)
             self._lastTime -= self.now() - begun
 
     def _count(self, transport: Any) -> None:

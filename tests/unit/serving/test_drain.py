@@ -6,6 +6,7 @@ Client and server take turns in one thread, so nothing is on its way when a conn
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 import time
@@ -142,6 +143,18 @@ class Client:
             self.shakesHands = False
         return True
 
+    def hasTheEnd(self) -> bool:
+        """Whether this side's kernel has the end of the server's half, without TLS."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    def heard(self) -> bytes:
+        """Everything up to the end of the server's half."""
+        self.socket.setblocking(True)
+        self.socket.settimeout(DEADLINE)
+        return b"".join(iter(lambda: self.socket.recv(10_000), b""))
+
     def send(self) -> None:
         """Send one line more, if the kernel takes it."""
         line = b"line %d" % len(self.sent)
@@ -198,6 +211,51 @@ def test_whoNeverFallsSilentLosesNothing(
     assert [each.reasons for each in served.protocols] == [[ConnectionDone]] * 3
     assert (served.done, stopping.untaken) == ([0], 0)
     assert "3 connections still sent when they were closed" in caplog.text
+
+
+class Answering(Kept):
+    """Answers each line with the same."""
+
+    def linesReceived(self, lines: list[bytes]) -> None:
+        super().linesReceived(lines)
+        for line in lines:
+            self.sendLine(line)
+
+
+@everywhere(SOCKETS)
+def test_aLineThatComesBeforeOurEndIsAnswered(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel had nothing more to read, and then it had: our half has not ended yet, so the line gets its answer."""
+    served = serving(Answering)
+    clients = [served.meet() for _ in range(3)]
+
+    def send(transport: Any) -> None:
+        for client in clients:
+            client.send()
+
+    monkeypatch.setattr(drain, "takeLastRequest", send)  # called when a connection has nothing to read
+    served.stop()
+    served.world.until(lambda: served.done)
+    for client in clients:
+        assert len(client.sent) >= 3
+        assert client.heard().splitlines() == client.sent
+
+
+@everywhere(PLAIN)
+def test_aHalfEndsAtOnce(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends before the next connection's does, and so no line of that time comes too late for an answer."""
+    served = serving(Answering)
+    clients = [served.meet() for _ in range(3)]
+    ends: list[list[bool]] = []
+
+    def look(transport: Any) -> bool:
+        ends.append([client.hasTheEnd() for client in clients])
+        return hasEndedOutput(transport)
+
+    hasEndedOutput = drain.hasEndedOutput
+    monkeypatch.setattr(drain, "hasEndedOutput", look)  # called just before our half ends
+    served.stop()
+    served.world.until(lambda: served.done)
+    assert ends == [[False, False, False], [True, False, False], [True, True, False]]
 
 
 @everywhere(SOCKETS)
