@@ -1,6 +1,6 @@
-"""A server with limits: a program of test_limitedserver.py.
+"""A server with limits: a program of test_limitedserver.py, and of others.
 
-Its argument is JSON: the limits, and the application. It prints the address of its listener and of another that answers
+Its argument is JSON: the limits, and the application; `bare` wants its port without a Server. It prints the address of its listener and of another that answers
 a line with the snapshot of all counters. Its log goes to standard error, with the default level.
 """
 
@@ -93,17 +93,18 @@ def main(options: dict[str, Any]) -> None:
 
         again()
     protocol = {"echo": Echo, "room": Room, "slow": Slow}[options.get("application", "echo")]
-    server.addListener(
-        TCP4ServerEndpoint(reactor, 0, 4096, "127.0.0.1"),
-        Factory.forProtocol(protocol),
-        name="it",
-        limits=Limits(**limits),
-    )
+    endpoint, factory = TCP4ServerEndpoint(reactor, 0, 4096, "127.0.0.1"), Factory.forProtocol(protocol)
+    factory.noisy = False
+    ports: list[Any] = []
+    if options.get("bare"):
+        endpoint.listen(factory).addCallback(ports.append)
+    else:
+        server.addListener(endpoint, factory, name="it", limits=Limits(**limits))
     asked = Factory.forProtocol(Asked)
     asked.server = server  # type: ignore[attr-defined]
     server.addListener(TCP4ServerEndpoint(reactor, 0, 10, "127.0.0.1"), asked, name="control")
-    ports = [listener.ports[0].getHost().port for listener in server.listeners.values()]
-    reactor.callWhenRunning(lambda: print(json.dumps(ports), flush=True))
+    ports += [listener.ports[0] for listener in server.listeners.values()]
+    reactor.callWhenRunning(lambda: print(json.dumps([port.getHost().port for port in ports]), flush=True))
     server.run()
 
 

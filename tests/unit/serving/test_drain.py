@@ -213,7 +213,7 @@ def test_whoNeverFallsSilentLosesNothing(
     assert "3 connections still sent when they were closed" in caplog.text
 
 
-class Answering(Kept):
+class Echoing(Kept):
     """Answers each line with the same."""
 
     def linesReceived(self, lines: list[bytes]) -> None:
@@ -225,7 +225,7 @@ class Answering(Kept):
 @everywhere(SOCKETS)
 def test_aLineThatComesBeforeOurEndIsAnswered(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel had nothing more to read, and then it had: our half has not ended yet, so the line gets its answer."""
-    served = serving(Answering)
+    served = serving(Echoing)
     clients = [served.meet() for _ in range(3)]
 
     def send(transport: Any) -> None:
@@ -243,7 +243,7 @@ def test_aLineThatComesBeforeOurEndIsAnswered(serving: Any, monkeypatch: pytest.
 @everywhere(PLAIN)
 def test_aHalfEndsAtOnce(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends before the next connection's does, and so no line of that time comes too late for an answer."""
-    served = serving(Answering)
+    served = serving(Echoing)
     clients = [served.meet() for _ in range(3)]
     ends: list[list[bool]] = []
 
