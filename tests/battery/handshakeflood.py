@@ -1,6 +1,7 @@
 """Clients that begin a TLS handshake and do not end it: a program of test_handshakeflood.py, and the server in it.
 
-`python -m tests.battery.handshakeflood KIND COUNT TIMEOUT` prints as JSON what a good client has seen meanwhile.
+`python -m tests.battery.handshakeflood KIND COUNT TIMEOUT RATE SECONDS` prints as JSON what a good client has seen
+meanwhile. RATE full handshakes a second, or as many as the machine can, come for SECONDS from two processes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.support.tlsworlds import HOST, certificatePath
 LOOPBACK = "127.0.0.1"
 PAGE = os.sysconf("SC_PAGESIZE")
 PINGS = 200
-FLOOD = 200  # full handshakes, one after the other
+FLOODERS = 2  # processes
 DEADLINE = 60.0
 
 
@@ -105,12 +106,47 @@ def halfAHello(context: ssl.SSLContext) -> bytes:
     return hello[: len(hello) // 2]
 
 
+def insecure() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def flood(port: int, rate: float, seconds: float) -> None:
+    """Shake hands at this rate, one after the other, and print as JSON how long each took."""
+    context, took = insecure(), []
+    begun = due = time.monotonic()
+    while due < begun + seconds:
+        time.sleep(max(0.0, due - time.monotonic()))
+        at = time.monotonic()
+        with closing(Good(context, (LOOPBACK, port)).sock):
+            took.append(time.monotonic() - at)
+        due = max(due + 1 / rate, time.monotonic() - 0.1)
+    print(json.dumps(took))
+
+
+def flooding(port: int, rate: float, seconds: float, good: Good) -> tuple[list[float], list[float]]:
+    """Return the seconds of each handshake of the flood, and the pings of the good client meanwhile."""
+    command = [sys.executable, "-m", "tests.battery.handshakeflood", str(port), str(rate / FLOODERS), str(seconds), ""]
+    flooders = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(FLOODERS)]
+    pings: list[float] = []
+    while any(flooder.poll() is None for flooder in flooders):
+        pings += good.pings(1)
+        time.sleep(0.002)
+    took: list[float] = []
+    for flooder in flooders:
+        assert flooder.stdout is not None
+        took += json.loads(flooder.stdout.read())
+    return took, pings
+
+
 def resident(pid: int) -> int:
     with open(f"/proc/{pid}/statm") as file:
         return int(file.read().split()[1]) * PAGE
 
 
-def main(kind: str, count: int, timeout: float) -> None:
+def main(kind: str, count: int, timeout: float, rate: float, seconds: float) -> None:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with subprocess.Popen(
@@ -121,9 +157,7 @@ def main(kind: str, count: int, timeout: float) -> None:
         assert server.stdin is not None
         assert server.stdout is not None
         address = (LOOPBACK, int(server.stdout.readline()))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        context = insecure()
         good = Good(context, address)
         good.pings(PINGS)
         before = resident(server.pid)
@@ -142,12 +176,7 @@ def main(kind: str, count: int, timeout: float) -> None:
         idle = good.pings(PINGS)
         last, evicting = untilEvicted(socks, good)
 
-        handshakes, flooded = [], []
-        for _ in range(FLOOD):
-            begun = time.monotonic()
-            with closing(Good(context, address).sock):
-                handshakes.append(time.monotonic() - begun)
-            flooded += good.pings(1)
+        handshakes, flooded = flooding(address[1], rate, seconds, good)
         server.stdin.close()
         code = server.wait(DEADLINE)
     found = {
@@ -155,6 +184,7 @@ def main(kind: str, count: int, timeout: float) -> None:
         "evicting": p99(evicting),
         "flooded": p99(flooded),
         "handshake": p99(handshakes),
+        "rate": len(handshakes) / seconds,
         "eviction": last - opened,
         "memory": memory,
         "code": code,
@@ -165,5 +195,7 @@ def main(kind: str, count: int, timeout: float) -> None:
 if __name__ == "__main__":
     if len(sys.argv) == 3:
         serve(sys.argv[1], float(sys.argv[2]))
+    elif len(sys.argv) == 5:
+        flood(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))
     else:
-        main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+        main(sys.argv[1], int(sys.argv[2]), *map(float, sys.argv[3:]))

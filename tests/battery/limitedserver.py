@@ -1,7 +1,8 @@
 """A server with limits: a program of test_limitedserver.py, and of others.
 
-Its argument is JSON: the limits, and the application; `bare` wants its port without a Server. It prints the address of its listener and of another that answers
-a line with the snapshot of all counters. Its log goes to standard error, with the default level.
+Its argument is JSON: the limits, and the application; `bare` wants its port without a Server. It prints the address of
+its listener and of another that answers a line with the snapshot of all counters. Its log goes to standard error, with
+the default level.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ if FULL:
         """With 50,000 connections, each of which asks every four seconds: two cores do not drive one a second each."""
         port, turns, interval, processes = freePort(), 5, 4.0, 3
         count = 50_000 // processes * processes
-        with running(tmp_path, port, 3, "echo", "--backlog", "4096", "--delimiter", "\\n") as command:
+        with running(tmp_path, port, 3, "echo", "--backlog", "4096", "--delimiter", "lf") as command:
             assert len(workersOf(command)) == 3
             with many(port, count, turns, interval, processes) as clients:
                 clients.untilOpen()

@@ -6,25 +6,32 @@ connect, at times with a configuration that cannot work.
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
 
 from tests.battery.sizes import size
 from tests.support.supervised import Supervised, supervised, waitUntil
-from tests.support.worlds import runProgram
+from tests.support.worlds import ROOT, runProgram
 
 WORKERS = 3
 STANDING = 24  # connections that ask all the time
-CONNECTS = 500  # a second
+CONNECTS = size(500, 2000)  # a second
+LASTING = 20  # connections that stay through reloads
 REPLACED = 0.5  # seconds
 PAUSE = 0.02  # seconds behind each answer
 PATIENCE = 20.0
+TICK = 0.02  # seconds: a drain closes a connection that is silent so long after its end
+ESTABLISHED = 1  # linux/tcp_states.h
 
 
 class Standing:
@@ -35,6 +42,7 @@ class Standing:
         self.worker: dict[int, int] = {}  # by the number of the connection
         self.lost: set[int] = set()  # workers whose end is no fault
         self.answers = 0
+        self.slowest: dict[int, float] = {}  # by worker: the longest time that an answer took
         self.reconnects = self.unknown = 0
         self._server = server
         self._over = threading.Event()
@@ -65,6 +73,7 @@ class Standing:
             with peer.makefile("rb") as lines:
                 while not self._over.is_set():
                     asked += 1
+                    begun = time.monotonic()
                     try:
                         peer.sendall(b"%d %d\n" % (number, asked))
                         answer = lines.readline()
@@ -82,6 +91,7 @@ class Standing:
                     assert echoed == [number, asked]
                     self.worker[number] = pid
                     self.answers += 1
+                    self.slowest[pid] = max(self.slowest.get(pid, 0.0), time.monotonic() - begun)
                     self._over.wait(PAUSE)
 
 
@@ -97,7 +107,7 @@ def startsIn() -> float:
 
 def test_workersThatAreKilled(tmp_path: pathlib.Path) -> None:
     """Each second one is killed: its clients alone see that, another serves in half a second, and none is refused."""
-    kills = size(12, 50)
+    kills = size(15, 50)
     appeared, served = [], []
     with supervised(tmp_path, workers=WORKERS, watchdog=1.0) as server:
         standing = Standing(server, STANDING)
@@ -123,6 +133,7 @@ def test_workersThatAreKilled(tmp_path: pathlib.Path) -> None:
             waitUntil(lambda: frozen not in server.workers() and len(server.workers()) == WORKERS)
         finally:
             standing.stop()
+        print(f"a worker in {max(appeared):.3f} s, which served in {max(served):.3f} s; {standing.answers} answers")
         assert standing.faults == []
         assert standing.answers > 50 * kills
         assert standing.reconnects >= kills
@@ -134,45 +145,122 @@ def test_workersThatAreKilled(tmp_path: pathlib.Path) -> None:
         assert "in a row, the next start is in" not in server.log()
 
 
-class Visitors:
-    """Clients that connect at a steady rate, ask once, and leave."""
+def test_aWorkerThatIsStopped(tmp_path: pathlib.Path) -> None:
+    """It is stopped for some seconds and goes on: its clients have their answers then, and the others all the time."""
+    seconds = size(1.0, 5.0)
+    with supervised(tmp_path, workers=WORKERS) as server:
+        standing = Standing(server, STANDING)
+        try:
+            waitUntil(lambda: len(standing.worker) == STANDING)
+            frozen = server.workers()[0]
+            os.kill(frozen, signal.SIGSTOP)
+            begun, before = time.monotonic(), standing.answers
+            waitUntil(lambda: time.monotonic() >= begun + seconds)
+            assert standing.answers > before + seconds * 100
+            os.kill(frozen, signal.SIGCONT)
+            waitUntil(lambda: standing.slowest.get(frozen, 0.0) >= seconds * 0.9)
+        finally:
+            standing.stop()
+        others = [took for pid, took in standing.slowest.items() if pid != frozen]
+        print(f"the longest wait for the others: {max(others):.3f} s")
+        assert (standing.faults, standing.reconnects, standing.unknown) == ([], STANDING, 0)
+        assert max(others) < seconds * 0.9
+        server.signal(signal.SIGTERM)
+        assert server.end() == 0
 
-    def __init__(self, address: tuple[str, int], rate: float, threads: int = 5) -> None:
-        self.visits = 0
-        self.faults: list[str] = []
+
+class Visitors:
+    """Clients in two processes that connect at a steady rate, ask once, and leave: see visitors.py."""
+
+    def __init__(self, address: tuple[str, int], rate: float) -> None:
         self.generations: set[int] = set()
-        self._address = address
-        self._interval = threads / rate
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._come) for _ in range(threads)]
+        host, port = address
+        command = [sys.executable, "-m", "tests.battery.visitors", host, str(port), str(rate / 2)]
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+        self._processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+        self._last: list[str] = []
+        self._threads = [threading.Thread(target=self._hear, args=(each,)) for each in self._processes]
         for thread in self._threads:
             thread.start()
 
+    def _hear(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("{"):
+                self._last.append(line)
+            else:
+                self.generations.add(int(line))
+
+    def stop(self) -> dict[str, Any]:
+        """End them; return their faults and their rate."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.close()
+        for process, thread in zip(self._processes, self._threads, strict=True):
+            try:
+                process.wait(PATIENCE)
+            finally:
+                process.kill()
+                process.wait()
+                thread.join()
+                assert process.stdout is not None
+                process.stdout.close()
+        found = [json.loads(line) for line in self._last]
+        assert len(found) == len(self._processes)
+        return {"rate": sum(each["rate"] for each in found), "faults": [each["faults"] for each in found]}
+
+
+class Lasting(threading.Thread):
+    """Connections that ask now and then, and connect anew when they see the end. They stop at it, as heedful ones do.
+
+    A line that the server's system had before our end is owed an answer. `ends` is how many ends they have seen.
+    """
+
+    def __init__(self, server: Supervised, count: int) -> None:
+        super().__init__()
+        self.faults: list[str] = []
+        self.ends = self.answers = 0
+        self._server = server
+        self._peers = [server.connect() for _ in range(count)]
+        self._over = threading.Event()
+        self.start()
+
     def stop(self) -> None:
         self._over.set()
-        for thread in self._threads:
-            thread.join()
+        self.join()
 
-    def _come(self) -> None:
-        due = time.monotonic()
-        while not self._over.is_set():
-            try:
-                self._visit()
-            except Exception as error:
-                self.faults.append(repr(error))
-            self.visits += 1
-            due += self._interval
-            self._over.wait(max(0.0, due - time.monotonic()))
+    def run(self) -> None:
+        while not self._over.wait(PAUSE):
+            for number, peer in enumerate(self._peers):
+                try:
+                    goesOn = self._ask(peer)
+                except Exception as error:
+                    self.faults.append(repr(error))
+                    goesOn = False
+                if not goesOn:
+                    self.ends += 1
+                    peer.close()
+                    self._peers[number] = self._server.connect()
+        for peer in self._peers:
+            peer.close()
 
-    def _visit(self) -> None:
-        with socket.create_connection(self._address, PATIENCE) as peer:
-            peer.sendall(b"visit\n")
-            answer = b""
-            while not answer.endswith(b"\n"):
-                chunk = peer.recv(1000)
-                assert chunk, f"an end behind {answer!r}"
-                answer += chunk
-            self.generations.add(int(answer.split()[1]))
+    def _ask(self, peer: socket.socket) -> bool:
+        """Ask, unless the end is there. Return whether there was none."""
+        looked = time.monotonic()
+        if select.select([peer], [], [], 0)[0]:
+            assert peer.recv(10) == b""
+            return False
+        try:
+            peer.sendall(b"lasting\n")
+            isOwed = peer.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == ESTABLISHED
+            answer = peer.recv(100)
+        except ConnectionError:
+            # The machine has kept this process from running between the look and the line.
+            assert time.monotonic() - looked > TICK, "a reset"
+            return False
+        assert answer.endswith(b" lasting\n") or (answer == b"" and not isOwed), answer
+        self.answers += bool(answer)
+        return bool(answer)
 
 
 def test_workersThatAreRenewed(tmp_path: pathlib.Path) -> None:
@@ -186,7 +274,7 @@ def test_workersThatAreRenewed(tmp_path: pathlib.Path) -> None:
     ]
     with supervised(tmp_path, workers=2) as server:
         good = server.settings
-        visitors = Visitors(server.tcp(), CONNECTS)
+        visitors, lasting = Visitors(server.tcp(), CONNECTS), Lasting(server, LASTING)
         reloads = failures = 0
         begun = time.monotonic()
         try:
@@ -202,9 +290,14 @@ def test_workersThatAreRenewed(tmp_path: pathlib.Path) -> None:
                 waitUntil(lambda count=reloads: len(visitors.generations) == count + 1)  # type: ignore[misc]
                 waitUntil(lambda end=begun + 2.0 * (turn + 1): time.monotonic() >= end)  # type: ignore[misc]
         finally:
-            visitors.stop()
-        assert visitors.faults == []
-        assert visitors.visits > seconds * CONNECTS / 4
+            lasting.stop()
+            found = visitors.stop()
+        print(f"{reloads} reloads, {failures} failed; {found['rate']:.0f} connects a second of {CONNECTS}")
+        assert found["faults"] == [[], []]
+        assert found["rate"] > CONNECTS / 4
+        assert lasting.faults == []
+        assert lasting.ends >= reloads  # two workers have some of them each
+        assert lasting.answers > LASTING * seconds
         server.settings = good
         server.signal(signal.SIGTERM)
         assert server.end() == 0

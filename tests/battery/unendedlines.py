@@ -1,0 +1,51 @@
+"""Clients whose lines do not end: a program of test_unendedlines.py.
+
+`python -m tests.battery.unendedlines KIND COUNT LENGTH PORT`, where KIND is "endless" (in pieces of 1 KiB, on all
+connections in turn, until the server has closed each) or "short" (LENGTH bytes, and then nothing more). It prints the
+number of bytes that it has sent, and holds the connections until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import resource
+import socket
+import sys
+
+LOOPBACK = "127.0.0.1"
+PATIENCE = 60.0
+PIECE = b"x" * 1024
+MOST = 1 << 20  # bytes on one connection: then the server has no bound
+
+
+def endless(peers: list[socket.socket]) -> int:
+    sent = rounds = 0
+    while peers and rounds * len(PIECE) < MOST:
+        left = []
+        for peer in peers:
+            try:
+                peer.sendall(PIECE)
+                sent += len(PIECE)
+                left.append(peer)
+            except OSError:
+                peer.close()
+        peers, rounds = left, rounds + 1
+    assert not peers, f"{len(peers)} connections were not closed"
+    return sent
+
+
+def short(peers: list[socket.socket], length: int) -> int:
+    for peer in peers:
+        peer.sendall(b"x" * length)
+    return length * len(peers)
+
+
+def main(kind: str, count: int, length: int, port: int) -> None:
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    peers = [socket.create_connection((LOOPBACK, port), PATIENCE) for _ in range(count)]
+    print(endless(peers) if kind == "endless" else short(peers, length), flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:]))
