@@ -1,6 +1,6 @@
 """A server behind a balancer, for test_proxyheaders.py: it answers each line with the client's address before it.
 
-It trusts 127.0.0.2 alone. When its standard input ends, it prints the numbers of refused connections.
+It trusts 127.0.0.2 alone, and waits for a header for as many seconds as its argument says. When its standard input ends, it prints the numbers of refused connections.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Watching(LineReceiver):
 output = os.fdopen(os.dup(1), "w")  # StandardIO gives the number 1 away at its end
 factory = ServerFactory.forProtocol(Answering)
 factory.noisy = False
-wrapping = HAProxyWrappingFactory(factory, ["127.0.0.2"])
+wrapping = HAProxyWrappingFactory(factory, ["127.0.0.2"], headerTimeout=float(sys.argv[1]))
 port = reactor.listenTCP(0, wrapping, backlog=500, interface="127.0.0.1")
 print(port.getHost().port, flush=True)
 reactor.callWhenRunning(StandardIO, Watching())

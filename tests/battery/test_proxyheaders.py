@@ -12,14 +12,18 @@ import random
 import socket
 import subprocess
 import sys
+import time
 from typing import Any
 
 from reactor.address import IPv4Address, IPv6Address
 from reactor.haproxy import encodeV1, encodeV2
+from reactor.haproxy.receiving import HEADER_TIMEOUT
 from tests.battery.sizes import size
 from tests.support.worlds import DEADLINE, ROOT
 
 LIVES = size(400, 20_000)
+HESITATING = 20  # clients that send a part of a header, and wait
+TIMEOUT = size(1.0, HEADER_TIMEOUT)
 TRUSTED, STRANGER = "127.0.0.2", "127.0.0.3"
 
 
@@ -97,14 +101,24 @@ def life(chance: random.Random, port: int, host: str, data: bytes, length: int) 
         return found, own
 
 
+def hesitating(chance: random.Random, port: int) -> socket.socket:
+    """A connection from the balancer with half a header."""
+    header = good(chance)[0]
+    sock = socket.create_connection(("127.0.0.1", port), DEADLINE, source_address=(TRUSTED, 0))
+    sock.sendall(header[: chance.randrange(len(header) - 1)])
+    return sock
+
+
 def test_headers() -> None:
     chance = random.Random(11)
-    expected = {"untrusted": 0, "invalid": 0, "timeout": 0, "unfinished": 0}
-    command = [sys.executable, str(ROOT / "tests" / "battery" / "proxyserver.py")]
+    expected = {"untrusted": 0, "invalid": 0, "timeout": HESITATING, "unfinished": 0}
+    command = [sys.executable, str(ROOT / "tests" / "battery" / "proxyserver.py"), str(TIMEOUT)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
+        begun = time.monotonic()
+        waiting = [hesitating(chance, port) for _ in range(HESITATING)]
         for number in range(LIVES):
             header, source = good(chance)
             lines = [b"%d %b" % (number, b"x" * chance.randrange(40)) for _ in range(chance.randrange(1, 5))]
@@ -122,9 +136,18 @@ def test_headers() -> None:
                 check(chance, port, data, lines, source)
             else:
                 assert life(chance, port, host, data, 1)[0] == b"", (number, header)
+        for sock in waiting:
+            with sock, contextlib.suppress(ConnectionResetError):
+                assert sock.recv(1) == b""
+        assert time.monotonic() - begun >= TIMEOUT
         out, _ = process.communicate(timeout=DEADLINE)
     assert json.loads(out) == expected
     assert process.returncode == 0
+
+
+def test_theUsualTimeoutIsShort() -> None:
+    """Short of 3 s, a header that TCP sends again would come too late, says the specification."""
+    assert 3.0 <= HEADER_TIMEOUT <= 5.0
 
 
 def check(chance: random.Random, port: int, data: bytes, lines: list[bytes], source: Any) -> None:

@@ -139,6 +139,7 @@ def test_workersThatAreKilled(tmp_path: pathlib.Path) -> None:
         assert standing.reconnects >= kills
         assert standing.unknown <= kills
         assert statistics.median(appeared) <= REPLACED / 2, appeared
+        assert max(appeared) <= REPLACED * size(2, 1), appeared
         assert statistics.median(served) <= enough, served
         server.signal(signal.SIGTERM)
         assert server.end() == 0

@@ -1,8 +1,9 @@
 """Clients whose lines do not end: a program of test_unendedlines.py.
 
-`python -m tests.battery.unendedlines KIND COUNT LENGTH PORT`, where KIND is "endless" (in pieces of 1 KiB, on all
-connections in turn, until the server has closed each) or "short" (LENGTH bytes, and then nothing more). It prints the
-number of bytes that it has sent, and holds the connections until its standard input ends.
+`python -m tests.battery.unendedlines KIND COUNT LENGTH PORT`. KIND is "endless" (in pieces of 1 KiB, on all connections
+in turn, RATE pieces a second in all, until the server has closed each) or "short" (LENGTH bytes, at the same rate, and
+then nothing more). It prints the number of bytes that it has sent, and holds the connections until its standard input
+ends.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ from __future__ import annotations
 import resource
 import socket
 import sys
+import time
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 60.0
 PIECE = b"x" * 1024
+RATE = 20_000  # what a server can read beside other work; faster clients only wait for each other
 MOST = 1 << 20  # bytes on one connection: then the server has no bound
 
 
 def endless(peers: list[socket.socket]) -> int:
     sent = rounds = 0
+    begun = time.monotonic()
     while peers and rounds * len(PIECE) < MOST:
         left = []
         for peer in peers:
+            time.sleep(max(0.0, begun + sent / len(PIECE) / RATE - time.monotonic()))
             try:
                 peer.sendall(PIECE)
                 sent += len(PIECE)
@@ -34,7 +39,9 @@ def endless(peers: list[socket.socket]) -> int:
 
 
 def short(peers: list[socket.socket], length: int) -> int:
-    for peer in peers:
+    begun = time.monotonic()
+    for number, peer in enumerate(peers):
+        time.sleep(max(0.0, begun + number * length / len(PIECE) / RATE - time.monotonic()))
         peer.sendall(b"x" * length)
     return length * len(peers)
 
