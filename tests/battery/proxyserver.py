@@ -1,6 +1,7 @@
 """A server behind a balancer, for test_proxyheaders.py: it answers each line with the client's address before it.
 
-It trusts 127.0.0.2 alone, and waits for a header for as many seconds as its argument says. When its standard input ends, it prints the numbers of refused connections.
+It trusts 127.0.0.2 alone, and waits for a header for as many seconds as its argument says. When its standard input
+ends, it prints the numbers of refused connections.
 """
 
 from __future__ import annotations
