@@ -1,9 +1,9 @@
 """Many clients of a server of lines: a program of test_manyconnections.py.
 
 `python -m tests.battery.manyclients SOURCE COUNT TURNS INTERVAL PORT` connects COUNT times from the address SOURCE, and
-prints "open". At a line on its standard input, each connection sends a line every INTERVAL seconds, TURNS times, all of
-them spread over that time, and reads the answer. Then it prints as JSON what it has seen, and holds the connections
-until its standard input ends.
+prints "open". It goes on at a line on its standard input. Each connection then sends a line every INTERVAL seconds,
+TURNS times, and reads the answer; the lines of all are spread over that time. The program prints as JSON what it has
+seen, and holds the connections until its standard input ends.
 """
 
 from __future__ import annotations

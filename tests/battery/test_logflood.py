@@ -1,7 +1,7 @@
 """Attacks on the command with its usual log: fewer bytes in the log than the attacker sends, and no line for each.
 
-The other trials of the battery look at the log too: limitedserver's is measured at the end of each trial, and the
-servers of floods of handshakes, resets and tokens may write nothing.
+The other trials of the battery look at the log too. That of limitedserver.py is measured at the end of each trial.
+Under floods of handshakes, resets and tokens a server may write nothing.
 """
 
 from __future__ import annotations

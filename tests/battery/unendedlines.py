@@ -1,9 +1,9 @@
 """Clients whose lines do not end: a program of test_unendedlines.py.
 
-`python -m tests.battery.unendedlines KIND COUNT LENGTH PORT`. KIND is "endless" (in pieces of 1 KiB, on all connections
-in turn, RATE pieces a second in all, until the server has closed each) or "short" (LENGTH bytes, at the same rate, and
-then nothing more). It prints the number of bytes that it has sent, and holds the connections until its standard input
-ends.
+`python -m tests.battery.unendedlines KIND COUNT LENGTH PORT` sends RATE KiB a second in all. With the KIND "endless" it
+sends pieces of 1 KiB on all connections in turn, until the server has closed each. With "short" each connection gets
+LENGTH bytes, and then nothing more. The program prints the number of bytes that it has sent. It holds the connections
+until its standard input ends.
 """
 
 from __future__ import annotations
