@@ -29,6 +29,7 @@ ASKERS = size(40, 200)
 PAUSE = 0.05  # seconds between the lines of an Asker, on the average
 CROSSING = 0.1  # seconds: a line that was sent so shortly before our end was seen may have crossed it
 CROSSED = 0.001  # the part of all lines that may
+LIFE = size(0.0, 2.0)  # seconds between kills: five workers in a row that do not live are the end
 ESTABLISHED = 1  # linux/tcp_states.h
 
 pytestmark = pytest.mark.timeout(600)
@@ -281,6 +282,7 @@ def test_collectIsReloadedAndKilled(number: signal.Signals, tmp_path: pathlib.Pa
         senders = [Following(each, port) for each in range(CLIENTS)]
         try:
             for _ in range(turns):
+                threading.Event().wait(LIFE if number == signal.SIGKILL else 0)
                 replace(command, number)
                 subprocess.run(logger, check=True, timeout=PATIENCE)
                 subprocess.run(["nc", "-N", LOOPBACK, str(port)], input=b"by nc\n", check=True, timeout=PATIENCE)

@@ -18,8 +18,9 @@ A position is a number from 0, and has one serving process. The events, and what
 - more(), fewer(): one position more, or less. The process of a position that ends hands its sockets to others. Without
   a process that can take them, it stays.
 - stop(): every process drains, in `grace` seconds and not a second longer. A starting process has nothing to drain, and
-  is ended; a serving one takes its sockets, as clients may wait there. If none serves, a starting process that clients
-  wait for drains when it is ready.
+  is ended; a serving one takes its sockets, as clients may wait there. The others drain when it is gone, or
+  STARTERS_END later. While it has a copy of its sockets, the kernel lets clients in, and nobody would serve them. If
+  none serves, a starting process that clients wait for drains when it is ready.
 - hurry(): every process ends now, and is killed if that takes long.
 - A process that serves says that none can go on: the watcher is to call stop(), and the end is no success.
 - A process that ends its drain with an exit code above 0, for example as it has lost lines: the end is no success.
@@ -34,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from reactor._logger import getLogger
-from reactor.interfaces import IReactorTime
+from reactor.interfaces import IDelayedCall, IReactorTime
 from reactor.service.course import Course
 from reactor.service.members import WORKER, Hands, Member, Phase, Plan, Watcher
 from reactor.service.starts import Starts
@@ -46,6 +47,7 @@ LIVED = 1.0  # seconds of service after which a process has lived
 FAILURES = 5  # starts in a row without one that lives
 START_TIMEOUT = 60.0
 LEAVE_TIME = 0.5  # seconds that a process has to end at once
+STARTERS_END = 0.25  # seconds that starting processes have to end before the others drain
 
 
 class Fleet:
@@ -79,6 +81,8 @@ class Fleet:
         self._row = 0  # failures in a row, of all positions
         self._wasReady = False
         self._endsAt = 0.0  # the time of the clock at which the grace of stop() is over
+        self._starters: list[Member] = []  # those that stop() ends, as they were not ready
+        self._drainLater: IDelayedCall | None = None
         self._error: str | None = None
         self._newcomers: dict[int, Member] | None = None  # of the reload under way
         self._newPlan = self.plan
@@ -146,16 +150,22 @@ class Fleet:
         isCovered = self._coverAll()
         self._endDecisions()
         self._endsAt = monotonicTime(self._clock) + self.plan.grace
-        for member in list(self.members):
-            if member.phase is Phase.STARTING and not isCovered and self._hands.hasClients(member):
+        for member in [each for each in self.members if each.phase is Phase.STARTING]:
+            if not isCovered and self._hands.hasClients(member):
                 self._course.starts(member, self.plan.grace)
             else:
                 self._drain(member)
+                self._starters.append(member)
+        if self._starters:
+            self._drainLater = self._clock.callLater(STARTERS_END, self._drainAll)
+        else:
+            self._drainAll()
         self._tellEnd()
 
     def hurry(self, patience: float = LEAVE_TIME) -> None:
         """End all processes now. Those that need more than `patience` seconds are killed."""
         self._endDecisions()
+        self._cancelDrain()
         for member in list(self.members):
             self._course.leave(member, patience)
         self._tellEnd()
@@ -237,6 +247,8 @@ class Fleet:
         self.members.remove(member)
         number = member.number
         if self.isStopping:
+            if self._drainLater is not None and all(each.phase is Phase.ENDED for each in self._starters):
+                self._drainAll()
             self._tellEnd()
         elif self._isNewcomer(member):
             self._endReload(f"{member} has ended ({how}) before all were ready")
@@ -382,6 +394,16 @@ class Fleet:
             self.reload(plan)
         for number in list(self.serving):
             self._replaceRetired(number)
+
+    def _drainAll(self) -> None:
+        self._cancelDrain()
+        for member in [each for each in self.members if each.phase is Phase.READY]:
+            self._drain(member)
+
+    def _cancelDrain(self) -> None:
+        later, self._drainLater = self._drainLater, None
+        if later is not None and later.active():
+            later.cancel()
 
     def _endDecisions(self) -> None:
         self.isStopping = True
