@@ -26,7 +26,7 @@ Attack = Callable[[socket.socket], int]
 
 def sent(peer: socket.socket, data: bytes) -> int:
     """Send, and read until the server has ended the connection, or answered. Return the size."""
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(OSError):  # ENOTCONN of shutdown is no ConnectionError
         peer.sendall(data)
         peer.shutdown(socket.SHUT_WR)
         while peer.recv(1 << 16):

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import resource
 import socket
+import struct
 import sys
 import time
 
 LOOPBACK = "127.0.0.1"
 PATIENCE = 60.0
+AT_ONCE = struct.pack("ii", 1, 0)
 PIECE = b"x" * 1024
 RATE = 20_000  # what a server can read beside other work; faster clients only wait for each other
 MOST = 1 << 20  # bytes on one connection: then the server has no bound
@@ -50,6 +52,8 @@ def main(kind: str, count: int, length: int, port: int) -> None:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     peers = [socket.create_connection((LOOPBACK, port), PATIENCE) for _ in range(count)]
+    for peer in peers:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)  # their numbers are free when they have ended
     print(endless(peers) if kind == "endless" else short(peers, length), flush=True)
     sys.stdin.read()
 

@@ -18,7 +18,7 @@ A position is a number from 0, and has one serving process. The events, and what
 - more(), fewer(): one position more, or less. The process of a position that ends hands its sockets to others. Without
   a process that can take them, it stays.
 - stop(): every process drains, in `grace` seconds and not a second longer. A starting process has nothing to drain, and
-  is ended; a serving one takes its sockets, as clients may wait there. The others drain when it is gone, or
+  is ended; a serving one takes its sockets, as clients may wait there. The others drain when it has ended, or
   STARTERS_END later. While it has a copy of its sockets, the kernel lets clients in, and nobody would serve them. If
   none serves, a starting process that clients wait for drains when it is ready.
 - hurry(): every process ends now, and is killed if that takes long.
