@@ -15,6 +15,7 @@ from tests.support.worlds import ROOT
 SECONDS = size(2.0, 60.0)
 
 
+@pytest.mark.timeout(SECONDS * 5 + 70)
 @pytest.mark.parametrize("kind", ["opened", "inherited", "rotated"])
 def test_killedWriters(kind: str, tmp_path: pathlib.Path) -> None:
     """Each has opened the path, or inherited one descriptor, or they rotate the file under each other's load.
