@@ -251,7 +251,7 @@ def test_aHalfEndsAtOnce(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         ends.append([client.hasTheEnd() for client in clients])
         return hasEndedOutput(transport)
 
-    hasEndedOutput = drain.hasEndedOutput
+    hasEndedOutput = watch.hasEndedOutput
     monkeypatch.setattr(drain, "hasEndedOutput", look)  # called just before our half ends
     served.stop()
     served.world.until(lambda: served.done)
