@@ -100,7 +100,8 @@ BATTERY_ONE := tests/battery/http/test_smuggling.py tests/battery/http/test_pars
     tests/battery/test_allocations.py tests/battery/test_exceptions.py tests/battery/test_crosstalk.py \
     tests/battery/test_nodoors.py tests/battery/test_proxyheaders.py tests/battery/test_collecting.py \
     tests/battery/test_badcertificates.py tests/battery/test_nomemory.py tests/battery/test_starttlsinjection.py
-BATTERY_TWO := tests/battery/test_reentrancy.py tests/battery/test_halfclose.py
+BATTERY_TWO := tests/battery/test_reentrancy.py tests/battery/test_halfclose.py tests/battery/museum \
+    tests/battery/test_whatlistens.py tests/battery/test_logflood.py tests/battery/test_givinguproot.py
 APART := $(patsubst %,--ignore=%,$(BATTERY_ONE) $(BATTERY_TWO))
 
 battery: $(VENV)/.test

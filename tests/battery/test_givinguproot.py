@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from tests.battery.test_restarts import PATIENCE, freePort, running
+from tests.support.served import PATIENCE, freePort, running
 from tests.support.worlds import LOOPBACK
 
 pytestmark = pytest.mark.needs("root")

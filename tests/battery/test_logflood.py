@@ -15,7 +15,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.battery.sizes import size
-from tests.battery.test_restarts import freePort, running
+from tests.support.served import freePort, running
 from tests.support.tlsworlds import certificatePath
 from tests.support.worlds import DEADLINE, LOOPBACK, reset
 

@@ -19,7 +19,7 @@ import pytest
 
 from tests.battery.sizes import FULL, size
 from tests.battery.test_limitedserver import Limited
-from tests.battery.test_restarts import freePort, running, workersOf
+from tests.support.served import freePort, running, workersOf
 from tests.support.worlds import ROOT
 
 P99 = size(0.2, 0.05)  # seconds
