@@ -28,6 +28,14 @@ else:
 LOWEST = 3  # those that this package took
 
 
+def ofSystem(*names: str) -> int:
+    """Return the flags of os.open with these names. Windows has none of most, and macOS lacks some: these are 0."""
+    flags = 0
+    for name in names:
+        flags |= getattr(os, name, 0)
+    return flags
+
+
 def closeNumber(fd: int) -> None:
     """Close `fd`. OSError only if it was not open.
 
@@ -113,7 +121,9 @@ def openFile(path: str | bytes, flags: int, mode: int = 0o666) -> int:
 
 
 def openEpoll() -> Any:
-    """Call select.epoll(), with a number above 2."""
+    """Call select.epoll(), with a number above 2. NotImplementedError on a system without."""
+    if not hasattr(select, "epoll"):
+        raise NotImplementedError("this system has no epoll(7): AsyncioReactor runs on it")
     epoll = select.epoll()
     if epoll.fileno() >= LOWEST:
         return epoll

@@ -18,14 +18,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from reactor._numbers import closeNumber, raised
+from reactor._numbers import closeNumber, ofSystem, raised
 
 MAX_LINKS = 40  # as many as the system follows
 
-# Windows has none of these, macOS not all.
-_COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-_DIRECTORY = _COMMON | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", os.O_RDONLY)
-_READ = os.O_RDONLY | _COMMON | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+_COMMON = ofSystem("O_CLOEXEC", "O_NOFOLLOW")
+_DIRECTORY = _COMMON | ofSystem("O_DIRECTORY", "O_PATH")
+_READ = os.O_RDONLY | _COMMON | ofSystem("O_NONBLOCK", "O_NOCTTY")
 
 
 class Opened(NamedTuple):

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import select
 from contextlib import suppress
 from typing import Any
 
@@ -24,7 +23,7 @@ from reactor.loops.guard import RAISED
 from reactor.loops.guests import Guest, isOwn, numberOf, ownerOf
 from reactor.loops.waker import Waker
 
-IN, OUT = select.EPOLLIN, select.EPOLLOUT
+IN, OUT = 1, 4  # EPOLLIN and EPOLLOUT: this module can be imported where there is no epoll, too
 BATCH = 512
 # The number of transports whose output is sent together, in the middle of a batch of events. A send leaves the caches
 # to the kernel, and wakes the peer's process, if that is on this machine. In a burst it costs less.

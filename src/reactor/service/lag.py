@@ -11,20 +11,25 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 import sys
 import threading
 import time
 from collections import deque
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactor._arguments import checkSeconds
+from reactor._later import later
 from reactor._logger import getLogger
 from reactor.failure import safeRepr
 from reactor.loops.base import ReactorBase
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
+
+if TYPE_CHECKING:
+    import resource
+else:
+    resource = later("resource", globals())
 
 log = getLogger("reactor.service")
 
@@ -32,7 +37,6 @@ PERIOD = 0.5  # seconds: an idle process should sleep
 WINDOW = 10.0  # seconds in which `lagMax` is the largest
 SHORTEST_PAUSE = 0.0005  # seconds between two looks: fewer would take a core from the loop
 LOOKS = 4
-_PAGE = resource.getpagesize()
 _LOOPS = ("reactor.loops.", "reactor.timers", "reactor.task", "asyncio.", "selectors", "reactor._beside")
 
 
@@ -98,7 +102,7 @@ def residentBytes() -> int:
     """Return the memory of this process in bytes, 0 where the system does not tell."""
     try:
         with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * _PAGE
+            return int(file.read().split()[1]) * resource.getpagesize()
     except OSError:
         return 0
 

@@ -6,13 +6,20 @@ process that keeps one of them can do what root's groups may do, or become root 
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from reactor._later import later
 from reactor._logger import quoted
+
+if TYPE_CHECKING:
+    import grp
+    import pwd
+else:
+    grp = later("grp", globals())
+    pwd = later("pwd", globals())
 
 ROOT = 0
 MOST_ID = (1 << 32) - 2

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import select
 import socket
 import struct
-import termios
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactor._closing import closeFor
+from reactor._later import later
 from reactor.endpoints.streams import Introduction
 from reactor.error import IdleTimeout
 from reactor.failure import Failure
@@ -27,6 +26,13 @@ from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
 from reactor.transports.output import ENDED, OPEN
 from reactor.transports.tls.layer import TLSLayer
+
+if TYPE_CHECKING:
+    import fcntl
+    import termios
+else:
+    fcntl = later("fcntl", globals())
+    termios = later("termios", globals())
 
 SWEEPS = 8
 SLICE = 1000

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import resource
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from reactor._later import later
+
+if TYPE_CHECKING:
+    import resource
+else:
+    resource = later("resource", globals())
 
 
 def allowDescriptors() -> None:

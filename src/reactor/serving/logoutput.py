@@ -17,7 +17,7 @@ import time
 from collections import deque
 
 from reactor._logger import escaped, getLogger
-from reactor._numbers import openFile
+from reactor._numbers import ofSystem, openFile
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
 from reactor.serving.backlog import Backlog
@@ -29,7 +29,7 @@ log = getLogger("reactor.serving")
 
 HELD = 256 * 1024  # bytes
 LAST_WORDS = 1.0  # seconds, after the reactor has ended
-FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | ofSystem("O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK")
 
 
 class LogOutput(logging.Handler):

@@ -18,24 +18,29 @@ Each process may open the path itself, or all may have inherited one descriptor:
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from reactor._later import later
 from reactor._logger import getLogger
-from reactor._numbers import closeNumber, openFile
+from reactor._numbers import closeNumber, ofSystem, openFile
 from reactor.serving.collecting.locks import PATIENCE, lockForLife, lockForWrite, unlockForWrite
 from reactor.serving.collecting.rotating import Rotation, rotatedName
 from reactor.serving.framing import Framing
 
+if TYPE_CHECKING:
+    import fcntl
+else:
+    fcntl = later("fcntl", globals())
+
 log = getLogger("reactor.serving")
 
-FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | ofSystem("O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK")
 NEXT = ".next"  # behind the path: a new file, until it has its place
 BLOCKS = (64 * 1024, 1024 * 1024, 16 * 1024 * 1024)  # bytes from the end, until a whole record is among them
 SHOWN = 200

@@ -14,8 +14,15 @@ which stays behind in the directory of the first.
 from __future__ import annotations
 
 import errno
-import fcntl
 import time
+from typing import TYPE_CHECKING
+
+from reactor._later import later
+
+if TYPE_CHECKING:
+    import fcntl
+else:
+    fcntl = later("fcntl", globals())
 
 PATIENCE = 0.005  # seconds
 REST = 0.00005  # seconds

@@ -11,7 +11,6 @@ outlives them.
 from __future__ import annotations
 
 import datetime
-import fcntl
 import gzip
 import os
 import re
@@ -22,9 +21,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
+from reactor._later import later
 from reactor._numbers import openFile
+
+if TYPE_CHECKING:
+    import fcntl
+else:
+    fcntl = later("fcntl", globals())
 
 GRAIN = 0.01  # seconds: a file's time lags behind the clock by a tick of the kernel
 BLOCK = 256 * 1024

@@ -1,0 +1,33 @@
+"""Systems that lack something: importing, an echo over AsyncioReactor and the command's help work, hidden part by part."""
+
+from __future__ import annotations
+
+import pathlib
+import select
+import subprocess
+import sys
+
+import pytest
+
+from reactor.loops.epoll import IN, OUT
+from tests.support.elsewhere import ATTRIBUTES, MODULES
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def seen(*hidden: str) -> str:
+    command = (sys.executable, "-m", "tests.support.elsewhere", *hidden)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("hidden", [*((each,) for each in MODULES), ATTRIBUTES, ("WINDOWS",)], ids=lambda each: each[0])
+def test_whatIsMissing(hidden: tuple[str, ...]) -> None:
+    output = seen(*hidden)
+    assert output.startswith("a line\nusage: linereactor [-h]")
+    assert output.endswith("\n0\n")
+
+
+def test_theFlagsOfEpoll() -> None:
+    assert (IN, OUT) == (select.EPOLLIN, select.EPOLLOUT)
