@@ -66,9 +66,12 @@ class SignalHandling:
         if threading.current_thread() is not threading.main_thread():
             return
         self.restore()  # crash() and run() in a callback: the earlier run has not restored them yet
+        try:
+            self._wakeupBefore = signal.set_wakeup_fd(self._wakeupFd(), warn_on_full_buffer=False)
+        except ValueError:  # in a subinterpreter (PEP 734): signals are for the main one
+            return
         self._installed = True
         self.hasAsked = False
-        self._wakeupBefore = signal.set_wakeup_fd(self._wakeupFd(), warn_on_full_buffer=False)
         for number, (call, args) in list(self._calls.items()):
             self._install(number, call, args)
         if stop is None:

@@ -49,8 +49,11 @@ class UNIXConnection(StartTLSMixin, DescriptorStream):
     def getPeerCredentials(self) -> PeerCredentials:
         """Return the credentials of the process that called connect(), or, for a client, listen().
 
-        The kernel vouches for them (SO_PEERCRED, unix(7)). OSError after the connection's end.
+        The kernel vouches for them (SO_PEERCRED, unix(7)). OSError after the connection's end. NotImplementedError on
+        a system that does not tell them so, such as macOS.
         """
+        if not hasattr(socket, "SO_PEERCRED"):
+            raise NotImplementedError("this system has no SO_PEERCRED, which tells a peer's credentials")
         data = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         return PeerCredentials(*_CREDENTIALS.unpack(data))
 
