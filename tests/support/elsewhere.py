@@ -1,4 +1,4 @@
-"""A program on a system that lacks something: it hides what its arguments name, then imports, echoes and shows the help.
+"""A program on a system that lacks something: it hides names, then imports the package, echoes, and shows the help.
 
     python -m tests.support.elsewhere [HIDDEN ...]
 

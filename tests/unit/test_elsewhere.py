@@ -1,4 +1,4 @@
-"""Systems that lack something: importing, an echo over AsyncioReactor and the command's help work, hidden part by part."""
+"""Systems that lack something: imports, an echo over AsyncioReactor and the command's help still work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a child process is to run."""
+"""The command of a child process."""
 
 from __future__ import annotations
 
