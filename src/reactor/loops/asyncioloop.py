@@ -91,7 +91,7 @@ class AsyncioReactor(ReactorBase):
         super().__init__()
         next(self._ticks)
         self._timers.sooner = self._turnSoon
-        forks.watch(self)
+        forks.watchInEventLoop(self)
 
     def _enter(self, eventloop: asyncio.AbstractEventLoop) -> None:
         self.eventloop = eventloop

@@ -19,10 +19,16 @@ import select
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
+from reactor._later import later
 from reactor._numbers import closeNumber
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = later("asyncio", globals())
 
 
 class IForkable(Protocol):
@@ -33,11 +39,30 @@ class IForkable(Protocol):
 
 
 _reactors: WeakSet[IForkable] = WeakSet()
+_inEventLoops: WeakSet[IForkable] = WeakSet()
+_running: Any = None  # the event loop in which a fork is made
 
 
 def watch(reactor: IForkable) -> None:
     """Call `_forked` in every child process made by a fork, as long as `reactor` exists."""
     _reactors.add(reactor)
+
+
+def watchInEventLoop(reactor: IForkable) -> None:
+    """As watch, for a reactor in an event loop.
+
+    A hook of asyncio's own leaves the child without a running event loop. From Python 3.14 on, no task of the loop that
+    made the fork could go on there. So our hook comes after that one, and names the loop again.
+    """
+    global _hasHook
+    _inEventLoops.add(reactor)
+    if not _hasHook and hasattr(os, "register_at_fork"):
+        asyncio.get_running_loop  # noqa: B018  # now asyncio is loaded, and has its hook
+        os.register_at_fork(before=_beforeLoopsFork, after_in_child=_afterLoopsFork)
+        _hasHook = True
+
+
+_hasHook = False
 
 
 def descriptorsOf(transport: Any) -> list[int]:
@@ -82,12 +107,38 @@ def replaceEpoll(fd: int, interests: Mapping[int, int]) -> None:
         os.dup2(fresh.fileno(), fd, inheritable=False)
 
 
+def _beforeLoopsFork() -> None:
+    global _running
+    _running = asyncio._get_running_loop()
+
+
+def _afterLoopsFork() -> None:
+    global _running
+    running, _running = _running, None
+    if _isForProgram():
+        if running is not None and sys.version_info >= (3, 14):
+            asyncio._set_running_loop(running)
+        _tellAll(_inEventLoops)
+
+
 def _afterFork() -> None:
-    # subprocess calls it if there is a preexec_fn. Its child passes descriptors on, and the coming exec closes ours.
-    if sys._getframe(1).f_globals.get("__name__") != "subprocess":
-        failures = [error for reactor in list(_reactors) if (error := _tell(reactor)) is not None]
-        if failures:
-            raise failures[0]
+    if _isForProgram():
+        _tellAll(_reactors)
+
+
+def _isForProgram() -> bool:
+    """Whether the child runs on as this program does.
+
+    subprocess calls the hooks if there is a preexec_fn. Its child passes descriptors on, and the coming exec closes
+    ours.
+    """
+    return sys._getframe(2).f_globals.get("__name__") != "subprocess"
+
+
+def _tellAll(reactors: Iterable[IForkable]) -> None:
+    failures = [error for reactor in list(reactors) if (error := _tell(reactor)) is not None]
+    if failures:
+        raise failures[0]
 
 
 def _tell(reactor: IForkable) -> BaseException | None:
