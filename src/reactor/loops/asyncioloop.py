@@ -56,7 +56,7 @@ _GONE: Any = object()
 
 
 class AsyncioReactor(ReactorBase):
-    """A reactor on `eventloop`, which must have add_reader, and which close() leaves open.
+    """A reactor on `eventloop`, which must have add_reader, and which close() leaves open. TypeError if it has not.
 
     Without an argument it takes the event loop that runs in this thread. Otherwise it makes one of its own, by
     asyncio's policy, whose tasks close() cancels. `eventloop` is an attribute too. iterate() inside the event loop
@@ -85,7 +85,8 @@ class AsyncioReactor(ReactorBase):
         try:
             self._enter(eventloop)
         except BaseException:
-            eventloop.remove_reader(self._waker.fileno())
+            with suppress(NotImplementedError):
+                eventloop.remove_reader(self._waker.fileno())
             self._waker.close()
             raise
         super().__init__()
@@ -455,7 +456,13 @@ class AsyncioReactor(ReactorBase):
     # Wake-up.
 
     def _heedWaker(self) -> None:
-        self.eventloop.add_reader(self._waker.fileno(), self._woken)
+        try:
+            self.eventloop.add_reader(self._waker.fileno(), self._woken)
+        except NotImplementedError:
+            raise TypeError(
+                f"AsyncioReactor needs an event loop with add_reader, such as asyncio.SelectorEventLoop, "
+                f"not {self.eventloop!r}. reactor.aio runs on every event loop."
+            ) from None
 
     def _ignoreWaker(self) -> None:
         self.eventloop.remove_reader(self._waker.fileno())

@@ -927,3 +927,19 @@ def test_aHandlerThatRaisesBehindTheRegistration(how: str, monkeypatch: pytest.M
         reactor.removeWriter(owner)
         each.close()
     ASYNCIO.close(reactor)
+
+
+class Completing(asyncio.SelectorEventLoop):
+    """An event loop that waits for completions and not for descriptors, as the usual one of Windows does."""
+
+    def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:
+        raise NotImplementedError
+
+    def remove_reader(self, fd: Any) -> bool:
+        raise NotImplementedError
+
+
+def test_anEventLoopWithoutReaders() -> None:
+    wanted = pytest.raises(TypeError, match=r"SelectorEventLoop, not .*Completing.* reactor\.aio runs")
+    with contextlib.closing(Completing()) as eventloop, wanted:
+        AsyncioReactor(eventloop)
