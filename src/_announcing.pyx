@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+# cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
 """Settings that announce themselves: how the line core knows MAX_LENGTH and its like without asking before each line.
 
 Nothing but a handler can change a setting while lines are delivered, and no C code runs a handler. So a change happens
@@ -13,12 +13,22 @@ only between two steps of an iteration, and each step makes sure that there was 
 LineReceiver and its subclasses alone get an AnnouncingAttribute, and for plain values alone. A setting from a mixin
 stays as is, and so does a property. A class with such a setting, or with its own access to attributes, is one that the
 receiver asks before each line. A value that a program writes into the `__dict__` of an instance announces nothing.
+
+Without the GIL, several threads may make receivers of one class, and each receiver belongs to one thread:
+
+    part                    what makes it safe
+    announcementCount       an atomic number
+    Follower.settings       the critical section of the Follower, which is the LineBuffer
+    pristine, verdicts      the locks of set and dict. An entry is right by itself: what was found out about a class is
+                            kept for the number that the class had before, and has still
+    a class's descriptors   announcingFromTheStart and announces put them there in the critical section of `pristine`.
+                            The marker comes behind them: an instance that finds it cannot set what does not announce
 """
 
 cimport cython
 from cpython.object cimport PyObject, PyObject_GenericGetAttr, PyObject_GenericSetAttr
 
-from reactor._linetricks cimport LINE_SOURCE_HASH, LINE_TAG, LINE_TAG_OF
+from reactor._linetricks cimport LINE_COUNT, LINE_SOURCE_HASH, LINE_TAG, LINE_TAG_OF
 
 SOURCE_HASH = LINE_SOURCE_HASH.decode("ascii")
 
@@ -31,11 +41,11 @@ cdef class Follower:
 
 
 cdef void announce(object owner, str place):
-    global announcementCount
-    announcementCount += 1
+    LINE_COUNT(&announcementCount)
     buffer = getattr(owner, place, None)
     if isinstance(buffer, Follower):
-        (<Follower>buffer).settings = UNKNOWN
+        with cython.critical_section(buffer):
+            (<Follower>buffer).settings = UNKNOWN
 
 
 # The version numbers of classes that have not changed since before their first instance. Each setting that an instance
@@ -111,22 +121,28 @@ def announcingFromTheStart(cls, root, names):
     So do those of its bases that are subclasses of `root`. Class decorators have run by then: some of them, attrs for
     example, take what is in a class for the plain value.
     """
+    with cython.critical_section(pristine):
+        prepare(cls, root, names)
+
+
+cdef int prepare(object cls, object root, tuple names) except -1:
     marker = f"_{root.__name__}__prepared"
     new = [each for each in reversed(cls.__mro__) if root in each.__mro__ and each.__dict__.get(marker) is not each]
+    for each in new:
+        for name in names:
+            if name in each.__dict__:
+                announce_in(each, root, name)
     try:
         for each in new:
             setattr(each, marker, each)
     except (AttributeError, TypeError):
-        return
-    for each in new:
-        for name in names:
-            if type(each.__dict__.get(name, announcingFromTheStart)) in PLAIN:
-                announce_in(each, root, name)
+        return 0
     if len(pristine) >= LIMIT:
         pristine.clear()
     for each in new:
         pristine.add(tag_of(each))
     pristine.discard(0)
+    return 0
 
 
 def announces(cls, root, names):
@@ -137,15 +153,20 @@ def announces(cls, root, names):
     cdef unsigned int tag = LINE_TAG_OF(<PyObject *>cls)
     cdef tuple known = verdicts.get(tag)
     if known is None or known[0] is not names:
-        verdict = is_plain(cls) and all([has_announcing(cls, root, name) for name in names])
-        # That may have changed the class.
-        tag = tag_of(cls)
-        if tag:
-            if len(verdicts) >= LIMIT:
-                verdicts.clear()
-            verdicts[tag] = (names, verdict)
+        with cython.critical_section(pristine):
+            verdict = all_announce(cls, root, names)  # that may change the class
+            tag = tag_of(cls)
+            verdict = all_announce(cls, root, names)
+            if tag and tag == tag_of(cls):  # no other thread has changed it, either
+                if len(verdicts) >= LIMIT:
+                    verdicts.clear()
+                verdicts[tag] = (names, verdict)
         return verdict
     return known[1]
+
+
+cdef bint all_announce(object cls, object root, names) except -1:
+    return is_plain(cls) and all([has_announcing(cls, root, name) for name in names])
 
 
 cdef unsigned int tag_of(object cls) except? 0:
@@ -168,21 +189,21 @@ cdef bint has_announcing(object cls, object root, str name) except -1:
     """Whether attribute `name` of `cls` announces, having been made to do so if it is our own subclass's."""
     for owner in cls.__mro__:
         if name in owner.__dict__:
-            value = owner.__dict__[name]
             break
     else:
-        return False
-    if isinstance(value, AnnouncingAttribute):
-        return True
-    if type(value) not in PLAIN or root not in owner.__mro__:
         return False
     return announce_in(owner, root, name)
 
 
 cdef bint announce_in(object cls, object root, str name) except -1:
-    """Have the class attribute `name` of `cls` announce. Return whether `cls` allows it."""
+    """Have the class attribute `name` of `cls` announce. Return whether it does: its value and `cls` must allow it."""
+    value = cls.__dict__.get(name, PLAIN)  # a tuple, if it has none
+    if isinstance(value, AnnouncingAttribute):
+        return True
+    if type(value) not in PLAIN or root not in cls.__mro__:
+        return False
     try:
-        setattr(cls, name, AnnouncingAttribute(name, cls.__dict__[name], f"_{root.__name__}__buffer"))
+        setattr(cls, name, AnnouncingAttribute(name, value, f"_{root.__name__}__buffer"))
     except (AttributeError, TypeError):
         return False
     return True

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+# cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
 """The compiled LineBuffer: buffering, cutting, MAX_LENGTH. reactor.linecore has its contract.
 
 How a receiver is answered
@@ -54,6 +54,18 @@ if that is about as long, and if no other code has the object then (see `line_re
 the reference of their variable is counted.
 
 Pointers into the bytes are never held across a Python call.
+
+Without the GIL
+===============
+
+A LineBuffer, and the Lines that it gives, belong to the thread that delivers. No other thread may use them, but breaking
+that rule must not break the process. So each method runs in the critical section of its object, which is compiled away
+with the GIL. Such a section ends for a while where a method calls code in Python. There the fields are as between two
+methods, because any handler may feed, clear or cut. Between two such calls nothing is let go of: memory comes from
+functions that never wait, and a list that is filled is not known to any other thread yet.
+
+Lines that two threads feed into one buffer come out whole, in an order that nobody chose. `lastLine` is not used, as a
+reference count tells nothing there.
 """
 
 cimport cython
@@ -66,9 +78,14 @@ from libc.string cimport memcmp, memcpy, memmove
 
 from reactor._announcing cimport KNOWN, REFUSED, UNKNOWN, Follower, announcementCount
 from reactor._linetricks cimport (
+    LINE_BEGIN,
+    LINE_END,
+    LINE_LOCK,
     LINE_OWNED,
+    LINE_READ,
     LINE_SOURCE_HASH,
     LINE_TAG,
+    LINE_UNLOCK,
     PY_SSIZE_T_MAX,
     line_isReusable,
     line_list,
@@ -76,6 +93,7 @@ from reactor._linetricks cimport (
     line_push,
     line_reuse,
     line_search,
+    line_section,
     line_take,
     new_bytes,
     size_in,
@@ -168,123 +186,137 @@ cdef class LineBuffer(Follower):
         Py_XDECREF(self.owner)
         keep(<PyObject *>self, NULL)
 
+    @cython.critical_section
     def __len__(self):
         return 0 if still_skips(self) else size_of(self)
 
     @property
     def holds(self):
-        return size_of(self) > 0
+        cdef line_section section
+        LINE_BEGIN(&section, self)
+        holds = size_of(self) > 0
+        LINE_END(&section)
+        return holds
 
     @property
     def hasFollowed(self):
         """Whether it has known, or refused, the settings of an owner."""
-        return self.tag != 0
+        with cython.critical_section(self):
+            return self.tag != 0
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        if self.owner != NULL and (
-            self.settings != KNOWN
-            or LINE_TAG(self.owner) != self.tag
-            or (self.watches and self.closingCountAtRead != closingCount)
-        ):
-            raise StopIteration
-        if not locate(self):
-            self.spent = not is_too_long(self, size_of(self))
-            raise StopIteration
-        cdef Py_ssize_t length = length_of(self)
-        if length > self.limit:
-            raise StopIteration
         cdef PyObject *line
-        if self.owner == NULL:
-            line = new_bytes(front_of(self), length)
-        else:
-            line = next_line(<PyObject *>self, front_of(self), length)
-        advance(self)
+        cdef line_section section
+        LINE_BEGIN(&section, self)
+        try:
+            line = step(self)
+        finally:
+            LINE_END(&section)
+        if line == NULL:
+            raise StopIteration
         return LINE_OWNED(line)
 
     @property
     def delimiter(self):
-        return self.separator
+        with cython.critical_section(self):
+            return self.separator
 
     @delimiter.setter
     def delimiter(self, value):
-        if value is self.separator or (isinstance(value, bytes) and value == self.separator):
-            return
-        if not PyBytes_CheckExact(value):
-            checkDelimiter(value)
-        self.separator = as_bytes(value)
-        self.searched = self.pos if self.tail == NULL else self.tail.start
+        with cython.critical_section(self):
+            set_separator(self, value)
 
     @property
     def maxLength(self):
-        return self.limit
+        with cython.critical_section(self):
+            return self.limit
 
     @maxLength.setter
     def maxLength(self, value):
-        cdef int overflow = 0
-        cdef long long limit = PyLong_AsLongLongAndOverflow(value, &overflow) if isinstance(value, int) else 0
-        if overflow or not isinstance(value, int):
-            limit = UNLIMITED if value >= UNLIMITED else -UNLIMITED if value <= -UNLIMITED else int(value)
-        self.limit = max(-UNLIMITED, min(UNLIMITED, limit))
+        cdef Py_ssize_t limit = limit_of(value)
+        with cython.critical_section(self):
+            self.limit = limit
 
     @property
     def stripCR(self):
-        return self.strips != 0
+        with cython.critical_section(self):
+            return self.strips != 0
 
     @stripCR.setter
     def stripCR(self, value):
-        self.strips = 1 if value else 0
+        cdef bint strips = value
+        with cython.critical_section(self):
+            self.strips = strips
 
     @property
     def waiting(self):
-        return self.isWaiting & WAITING != 0
+        with cython.critical_section(self):
+            return self.isWaiting & WAITING != 0
 
     @waiting.setter
     def waiting(self, value):
-        self.isWaiting = (self.isWaiting & COUNTED) | (WAITING if value else 0)
+        cdef bint waits = value
+        with cython.critical_section(self):
+            self.isWaiting = (self.isWaiting & COUNTED) | (WAITING if waits else 0)
 
     @property
     def busy(self):
-        return self.isBusy != 0
+        with cython.critical_section(self):
+            return self.isBusy != 0
 
     @busy.setter
     def busy(self, value):
-        self.isBusy = 1 if value else 0
-        if not self.isBusy:
-            let_go(self)
+        cdef bint isBusy = value
+        with cython.critical_section(self):
+            self.isBusy = isBusy
+            if not isBusy:
+                let_go(self)
 
+    @cython.critical_section
     def count(self, tally):
         self.isWaiting |= COUNTED
-        (<Counting?>tally).source = <void *>self
-        (<Counting>tally).counted = self.lineCount
+        with cython.critical_section(<Counting?>tally):
+            (<Counting>tally).source = <void *>self
+            (<Counting>tally).counted = self.lineCount
 
     def finish(self, transport):
+        cdef line_section section
+        cdef bint isCounted
+        LINE_BEGIN(&section, self)
         self.isBusy = 0
         let_go(self)
-        if self.isWaiting & COUNTED:
+        isCounted = self.isWaiting & COUNTED
+        LINE_END(&section)
+        if isCounted:
             tell_tally(self, transport)
 
     @property
     def exceeded(self):
-        if locate(self):
-            return length_of(self) > self.limit
-        return is_too_long(self, size_of(self))
+        with cython.critical_section(self):
+            if locate(self):
+                return length_of(self) > self.limit
+            return is_too_long(self, size_of(self))
 
     @property
     def skipping(self):
-        return still_skips(self)
+        with cython.critical_section(self):
+            return still_skips(self)
 
+    @cython.critical_section
     def feed(self, data):
         add_read(self, data)
         still_skips(self)
 
+    @cython.critical_section
     def cut(self, delimiter):
         if delimiter is not self.separator:
-            self.delimiter = delimiter
+            set_separator(self, delimiter)
         return cut_line(self) if locate(self) else None
 
+    @cython.critical_section
     def lines(self, untilEmpty=False):
         """The batch. If memory runs out it is what was cut so far; only if that is nothing, MemoryError is raised."""
         cdef list lines = None
@@ -314,9 +346,11 @@ cdef class LineBuffer(Follower):
                 raise
         return [] if lines is None else lines
 
+    @cython.critical_section
     def peek(self):
         return b"" if still_skips(self) else contents_of(self)
 
+    @cython.critical_section
     def take(self, count=None):
         cdef Py_ssize_t size = size_of(self) if count is None else count
         if size < 0:
@@ -330,14 +364,16 @@ cdef class LineBuffer(Follower):
         self.spent = 1
         return everything
 
+    @cython.critical_section
     def clear(self):
         drop_all(self)
 
+    @cython.critical_section
     def skip(self):
         cdef bytes dropped
         if locate(self):
             return cut_line(self)
-        if self.skipping:
+        if still_skips(self):
             return b""
         dropped = contents_of(self)
         if size_in(<PyObject *>self.separator):
@@ -348,38 +384,37 @@ cdef class LineBuffer(Follower):
         return dropped
 
     def isDone(self):
-        return self.spent != 0 and is_unchanged(self) and (self.watches != 0 or not self.batches)
+        cdef line_section section
+        cdef bint isDone
+        LINE_BEGIN(&section, self)
+        isDone = self.spent != 0 and is_unchanged(self) and (self.watches != 0 or not self.batches)
+        LINE_END(&section)
+        return isDone
 
+    @cython.critical_section
     def isUnchanged(self):
         return is_unchanged(self)
 
     def receive(self, owner, data, transport):
-        add_read(self, data)
-        if self.isBusy or self.isWaiting & WAITING:
-            if self.isWaiting & COUNTED:
-                tell_tally(self, transport)
-            return KEPT
-        if self.skipping and not owner.paused:
-            self.delimiter = owner.delimiter
-            still_skips(self)
-        self.watches = announces_closing(transport)
-        self.closingCountAtRead = closingCount
-        self.isBusy = 1
-        Py_INCREF(owner)
-        self.owner = <PyObject *>owner
-        if LINE_TAG(self.owner) != self.tag:
-            self.settings = UNKNOWN
-        return how_to_go_on(self)
+        cdef line_section section
+        cdef int answer
+        LINE_BEGIN(&section, self)
+        try:
+            answer = take_read(self, owner, data, transport)
+        finally:
+            LINE_END(&section)
+        return answer
 
+    @cython.critical_section
     def follow(self, owner, delimiter, maxLength, stripCR, batches):
         """Know the settings of `owner`, whose class announces, from now on. SLOW if these values cannot be known."""
         # A number of another type may compare in a way of its own.
         if not (isinstance(delimiter, bytes) and type(maxLength) in (int, bool) and delimiter):
-            self.refuse(owner)
+            refuse_owner(self, owner)
             return SLOW
-        self.delimiter = delimiter
-        self.maxLength = maxLength
-        self.stripCR = stripCR
+        set_separator(self, delimiter)
+        self.limit = limit_of(maxLength)
+        self.strips = 1 if stripCR else 0
         self.tag = LINE_TAG(<PyObject *>owner)
         if not self.tag:
             self.settings = UNKNOWN
@@ -389,17 +424,18 @@ cdef class LineBuffer(Follower):
         return how_to_go_on(self)
 
     def send(self, owner, transport, line):
-        return send_line(owner, transport, line, self.separator if knows(self, owner) else None)
+        return send_line(owner, transport, line, known_separator(self, owner))
 
     def sendAll(self, owner, transport, lines):
-        return send_lines(owner, transport, lines, self.separator if knows(self, owner) else None)
+        return send_lines(owner, transport, lines, known_separator(self, owner))
 
+    @cython.critical_section
     def split(self, data, delimiter):
         """Feed `data`, and give up all complete lines, however long."""
         cdef bytes whole
         cdef Py_ssize_t end
         cdef Lines lines = Lines.__new__(Lines)
-        self.delimiter = delimiter
+        set_separator(self, delimiter)
         if not size_in(<PyObject *>self.separator):
             raise ValueError("the delimiter is empty")
         add_read(self, data)
@@ -418,10 +454,93 @@ cdef class LineBuffer(Follower):
             lines.buffer = self
         return lines
 
+    @cython.critical_section
     def refuse(self, owner):
         """Answer SLOW for as long as the class of `owner` is as it is, and no setting is announced."""
-        self.tag = LINE_TAG(<PyObject *>owner)
-        self.settings = <unsigned char>(REFUSED if self.tag else UNKNOWN)
+        refuse_owner(self, owner)
+
+
+cdef inline PyObject *step(LineBuffer self) except? NULL:
+    """One step of the iteration: the next line, or NULL at its end."""
+    cdef PyObject *line
+    cdef Py_ssize_t length
+    if self.owner != NULL and (
+        self.settings != KNOWN
+        or LINE_TAG(self.owner) != self.tag
+        or (self.watches and self.closingCountAtRead != LINE_READ(&closingCount))
+    ):
+        return NULL
+    if not locate(self):
+        self.spent = not is_too_long(self, size_of(self))
+        return NULL
+    length = length_of(self)
+    if length > self.limit:
+        return NULL
+    if self.owner == NULL:
+        line = new_bytes(front_of(self), length)
+    else:
+        line = next_line(<PyObject *>self, front_of(self), length)
+    advance(self)
+    return line
+
+
+cdef int set_separator(LineBuffer self, object value) except -1:
+    cdef bytes separator
+    if value is self.separator or (isinstance(value, bytes) and value == self.separator):
+        return 0
+    if not PyBytes_CheckExact(value):
+        checkDelimiter(value)
+    separator = as_bytes(value)
+    self.separator = separator
+    self.searched = self.pos if self.tail == NULL else self.tail.start
+    return 0
+
+
+cdef Py_ssize_t limit_of(object value) except? -1:
+    cdef int overflow = 0
+    cdef long long limit = PyLong_AsLongLongAndOverflow(value, &overflow) if isinstance(value, int) else 0
+    if overflow or not isinstance(value, int):
+        limit = UNLIMITED if value >= UNLIMITED else -UNLIMITED if value <= -UNLIMITED else int(value)
+    return max(-UNLIMITED, min(UNLIMITED, limit))
+
+
+cdef inline int take_read(LineBuffer self, object owner, object data, object transport) except -1:
+    """Do receive()'s work, in the critical section."""
+    cdef PyObject *before
+    add_read(self, data)
+    if self.isBusy or self.isWaiting & WAITING:
+        if self.isWaiting & COUNTED:
+            tell_tally(self, transport)
+        return KEPT
+    if self.skipping and not owner.paused:
+        set_separator(self, owner.delimiter)
+        still_skips(self)
+    self.watches = announces_closing(transport)
+    self.closingCountAtRead = LINE_READ(&closingCount)
+    if self.isBusy:
+        return KEPT  # another thread has begun, while this one asked the owner or the transport
+    self.isBusy = 1
+    Py_INCREF(owner)
+    self.owner = <PyObject *>owner
+    if LINE_TAG(self.owner) != self.tag:
+        self.settings = UNKNOWN
+    return how_to_go_on(self)
+
+
+cdef void refuse_owner(LineBuffer self, object owner) noexcept:
+    self.tag = LINE_TAG(<PyObject *>owner)
+    self.settings = <unsigned char>(REFUSED if self.tag else UNKNOWN)
+
+
+cdef inline bytes known_separator(LineBuffer self, object owner):
+    """The delimiter of `owner` if it is known, else None."""
+    cdef line_section section
+    cdef bytes separator = None
+    LINE_BEGIN(&section, self)
+    if self.settings == KNOWN and LINE_TAG(<PyObject *>owner) == self.tag:
+        separator = self.separator
+    LINE_END(&section)
+    return separator
 
 
 @cython.final
@@ -446,41 +565,41 @@ cdef class Lines:
         keep(<PyObject *>self, NULL)
 
     def __bool__(self):
-        return self.pos < self.end
+        cdef line_section section
+        cdef bint isLeft
+        LINE_BEGIN(&section, self)
+        isLeft = self.pos < self.end
+        LINE_END(&section)
+        return isLeft
 
+    @cython.critical_section
     def watch(self, owner, maxLength, transport):
         """Let iteration begin, for `owner`, whose class announces. Returns whether `transport` announces, too."""
         if type(maxLength) in (int, bool):
             self.limit = UNLIMITED if maxLength >= UNLIMITED else -1 if maxLength < 0 else maxLength
             self.tag = LINE_TAG(<PyObject *>owner)
             self.owner = owner if self.tag else None
-        self.announcementCountAtRead = announcementCount
+        self.announcementCountAtRead = LINE_READ(&announcementCount)
         self.watches = announces_closing(transport)
-        self.closingCountAtRead = closingCount
+        self.closingCountAtRead = LINE_READ(&closingCount)
         return self.watches != 0
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        cdef Py_ssize_t length
         cdef PyObject *line
-        if (
-            self.owner is None
-            or self.pos >= self.end
-            or (self.watches and self.closingCountAtRead != closingCount)
-            or self.announcementCountAtRead != announcementCount
-            or LINE_TAG(<PyObject *>self.owner) != self.tag
-        ):
+        cdef line_section section
+        LINE_BEGIN(&section, self)
+        try:
+            line = step_of(self)
+        finally:
+            LINE_END(&section)
+        if line == NULL:
             raise StopIteration
-        length = length_of_next(self)
-        if length > self.limit:
-            raise StopIteration
-        line = next_line(<PyObject *>self, text_in(<PyObject *>self.whole) + self.pos, length)
-        self.pos += length + size_in(<PyObject *>self.separator)
-        self.given += 1
         return LINE_OWNED(line)
 
+    @cython.critical_section
     def rest(self):
         """Return the lines that iterating has not given, as a list; it gives no more."""
         cdef list rest = []
@@ -493,8 +612,30 @@ cdef class Lines:
             self.pos += length + size_in(<PyObject *>self.separator)
         buffer, self.buffer = self.buffer, None
         if buffer is not None:
-            buffer.lineCount += self.given + len(rest)
+            with cython.critical_section(buffer):
+                buffer.lineCount += self.given + len(rest)
         return rest
+
+
+cdef inline PyObject *step_of(Lines self) except? NULL:
+    """One step of the iteration: the next line, or NULL at its end."""
+    cdef Py_ssize_t length
+    cdef PyObject *line
+    if (
+        self.owner is None
+        or self.pos >= self.end
+        or (self.watches and self.closingCountAtRead != LINE_READ(&closingCount))
+        or self.announcementCountAtRead != LINE_READ(&announcementCount)
+        or LINE_TAG(<PyObject *>self.owner) != self.tag
+    ):
+        return NULL
+    length = length_of_next(self)
+    if length > self.limit:
+        return NULL
+    line = next_line(<PyObject *>self, text_in(<PyObject *>self.whole) + self.pos, length)
+    self.pos += length + size_in(<PyObject *>self.separator)
+    self.given += 1
+    return line
 
 
 cdef inline Py_ssize_t length_of_next(Lines self) noexcept:
@@ -569,17 +710,38 @@ cdef int tell_tally(LineBuffer self, object transport) except -1:
     cdef Counting tally
     cdef Py_ssize_t lines, more
     if isinstance(transport, Gathering):
-        tally = (<Gathering>transport).tally
+        tally = tally_at(<Gathering>transport)
     else:
         found = getattr(transport, "tally", None)
         tally = <Counting>found if isinstance(found, Counting) else None
-    if tally is not None and tally.source == <void *>self:
-        lines = self.lineCount - <Py_ssize_t>tally.counted
-        more = size_of(self) - <Py_ssize_t>tally.pending
-        if lines or more:
-            tally.counted = self.lineCount
-            tally_lines(tally, lines, more)
+    if tally is not None and news_for(self, tally, &lines, &more):
+        tally_lines(tally, lines, more)
     return 0
+
+
+cdef inline Counting tally_at(Gathering transport):
+    cdef Counting tally
+    LINE_LOCK(&transport.mutex)
+    tally = transport.counter
+    LINE_UNLOCK(&transport.mutex)
+    return tally
+
+
+cdef inline bint news_for(LineBuffer self, Counting tally, Py_ssize_t *lines, Py_ssize_t *more) noexcept:
+    """Whether there is something to count; if so, how many lines and bytes."""
+    cdef line_section ours, theirs
+    cdef bint isNews = False
+    LINE_BEGIN(&ours, self)
+    LINE_BEGIN(&theirs, tally)
+    if tally.source == <void *>self:
+        lines[0] = self.lineCount - <Py_ssize_t>tally.counted
+        more[0] = size_of(self) - <Py_ssize_t>tally.pending
+        isNews = lines[0] or more[0]
+        if isNews:
+            tally.counted = self.lineCount
+    LINE_END(&theirs)
+    LINE_END(&ours)
+    return isNews
 
 
 cdef inline int how_to_go_on(LineBuffer self) noexcept:
@@ -592,12 +754,7 @@ cdef inline bint is_unchanged(LineBuffer self) noexcept:
     """Whether the settings are known, and no transport has begun to close since the read, if that is watched."""
     if self.settings != KNOWN or self.owner == NULL or LINE_TAG(self.owner) != self.tag:
         return False
-    return not self.watches or self.closingCountAtRead == closingCount
-
-
-cdef inline bint knows(LineBuffer self, object owner) noexcept:
-    """Whether `separator` is the delimiter of `owner`."""
-    return self.settings == KNOWN and LINE_TAG(<PyObject *>owner) == self.tag
+    return not self.watches or self.closingCountAtRead == LINE_READ(&closingCount)
 
 
 cdef bytes as_bytes(object data):

@@ -1,23 +1,34 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+# cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
 """Sending: the buffer that gathers output, lines with their delimiter, and a count of the transports that close.
 
 There is one write for each answered line, and a compiled one costs less than half of one in Python. `send_line` puts a
 line and its delimiter there itself, without an object that holds both.
 """
 
+cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
 from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE
 from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
 from reactor._announcing cimport is_plain
 from reactor._linetricks cimport (
+    LINE_BEGIN,
+    LINE_COUNT,
+    LINE_END,
+    LINE_LOCK,
+    LINE_READ,
     LINE_SET_SIZE,
     LINE_SOURCE_HASH,
     LINE_TAG,
+    LINE_UNLOCK,
+    LINE_WRITE,
     PY_SSIZE_T_MAX,
     PyList_GET_ITEM,
+    line_section,
+    resize_array,
     size_in,
     text_in,
 )
@@ -37,17 +48,26 @@ cdef unsigned int gatheringTag = 0
 
 cdef bint announces_closing(object transport) except -1:
     """Whether `transport` counts in `closingCount` when it begins to close, and has not begun yet."""
-    global watchableTag
     cdef unsigned int tag
-    if not isinstance(transport, Disconnectable) or (<Disconnectable>transport).isClosing:
+    if not isinstance(transport, Disconnectable) or LINE_READ(&(<Disconnectable>transport).isClosing):
         return False
     tag = LINE_TAG(<PyObject *>transport)
-    if tag == 0 or tag != watchableTag:
+    if tag == 0 or tag != LINE_READ(&watchableTag):
         kind = type(transport)
+        tag = number_of(transport, "disconnecting")
         if not is_plain(kind) or getattr(kind, "disconnecting", None) is not Disconnectable.disconnecting:
             return False
-        watchableTag = LINE_TAG(<PyObject *>transport)
+        LINE_WRITE(&watchableTag, tag)
     return True
+
+
+cdef unsigned int number_of(object transport, str name) except? 0:
+    """The version number that the class of `transport` had before the caller looked at it.
+
+    If another thread changes the class meanwhile, what was seen is remembered for a number that is gone.
+    """
+    getattr(type(transport), name, None)  # looking an attribute up gives the class its number
+    return LINE_TAG(<PyObject *>transport)
 
 
 cdef class Disconnectable:
@@ -56,13 +76,12 @@ cdef class Disconnectable:
     @property
     def disconnecting(self):
         """Whether the transport is being closed."""
-        return self.isClosing
+        return LINE_READ(&self.isClosing) != 0
 
     @disconnecting.setter
     def disconnecting(self, value):
-        global closingCount
-        self.isClosing = value
-        closingCount += 1
+        LINE_WRITE(&self.isClosing, 1 if value else 0)
+        LINE_COUNT(&closingCount)
 
 
 cdef class Tally:
@@ -72,22 +91,35 @@ cdef class Tally:
         self.maxPending = self.linesMark = self.bytesMark = PY_SSIZE_T_MAX
 
     def addRequest(self):
-        self.requests += 1
-        if self.whole is not None:
-            self.whole.requests += 1
+        cdef Tally whole
+        with cython.critical_section(self):
+            self.requests += 1
+            whole = self.whole
+        if whole is not None:
+            with cython.critical_section(whole):
+                whole.requests += 1
 
     def addLines(self, Py_ssize_t lines, Py_ssize_t pending=0):
         tally_lines(self, lines, pending)
 
     def addOverlong(self):
-        self.overlong += 1
-        if self.whole is not None:
-            self.whole.overlong += 1
+        cdef Tally whole
+        with cython.critical_section(self):
+            self.overlong += 1
+            whole = self.whole
+        if whole is not None:
+            with cython.critical_section(whole):
+                whole.overlong += 1
 
     def leave(self):
-        if self.whole is not None:
-            self.whole.pending -= self.pending
-            self.whole = None
+        cdef Tally whole
+        cdef long long pending
+        with cython.critical_section(self):
+            whole, self.whole = self.whole, None
+            pending = self.pending
+        if whole is not None:
+            with cython.critical_section(whole):
+                whole.pending -= pending
 
     def ended(self, transport, reason):
         pass
@@ -101,25 +133,59 @@ cdef class Tally:
 
 cdef int tally_lines(Tally tally, Py_ssize_t lines, Py_ssize_t pending) except -1:
     """Count `lines` more, and `pending` bytes more, or fewer, that have not been delivered."""
-    cdef Tally whole = tally.whole
+    cdef Tally whole
+    cdef line_section section
+    cdef bint isPast
+    LINE_BEGIN(&section, tally)
+    whole = tally.whole
     tally.lines += lines
     tally.pending += pending
-    if whole is not None:
-        whole.lines += lines
-        whole.pending += pending
-        if pending > 0 and whole.pending > whole.maxPending:
-            whole._passedLimit()
-    if tally.lines > tally.linesMark:
+    isPast = tally.lines > tally.linesMark
+    LINE_END(&section)
+    if whole is not None and adds_up(whole, lines, pending):
+        whole._passedLimit()
+    if isPast:
         tally._passedRate()
     return 0
 
 
+cdef inline bint adds_up(Tally whole, Py_ssize_t lines, Py_ssize_t pending) noexcept:
+    """Count for `whole`, too; return whether too much is pending there now."""
+    cdef line_section section
+    cdef bint isPast
+    LINE_BEGIN(&section, whole)
+    whole.lines += lines
+    whole.pending += pending
+    isPast = pending > 0 and whole.pending > whole.maxPending
+    LINE_END(&section)
+    return isPast
+
+
+cdef inline Tally tally_of(OutputBuffer self):
+    """The tally that counts the bytes of `self`, or None."""
+    cdef Tally tally = None
+    LINE_LOCK(&self.mutex)
+    if self.counts:
+        tally = self.counter
+    LINE_UNLOCK(&self.mutex)
+    return tally
+
+
 cdef inline void tally_out(OutputBuffer self, Py_ssize_t count) noexcept:
     """Count bytes that the kernel has taken."""
-    if self.countsBytes and self.tally is not None:
-        self.tally.bytesOut += count
-        if self.tally.whole is not None:
-            self.tally.whole.bytesOut += count
+    cdef Tally tally = tally_of(self)
+    cdef Tally whole
+    cdef line_section section
+    if tally is None:
+        return
+    LINE_BEGIN(&section, tally)
+    tally.bytesOut += count
+    whole = tally.whole
+    LINE_END(&section)
+    if whole is not None:
+        LINE_BEGIN(&section, whole)
+        whole.bytesOut += count
+        LINE_END(&section)
 
 
 cdef class OutputBuffer(Disconnectable):
@@ -130,12 +196,76 @@ cdef class OutputBuffer(Disconnectable):
     """
 
     def __cinit__(self, *args, **kwargs):
-        self._mark = -1
+        self.mark = -1
+
+    # Attributes as `cdef public` makes them, but for the lock.
+
+    @property
+    def tally(self):
+        cdef Tally tally
+        LINE_LOCK(&self.mutex)
+        tally = self.counter
+        LINE_UNLOCK(&self.mutex)
+        return tally
+
+    @tally.setter
+    def tally(self, Tally value):
+        cdef Tally before  # its end may call code in Python, which must not find the mutex locked
+        LINE_LOCK(&self.mutex)
+        before = self.counter
+        self.counter = value
+        LINE_UNLOCK(&self.mutex)
+        before = None
+
+    @property
+    def countsBytes(self):
+        LINE_LOCK(&self.mutex)
+        counts = self.counts != 0
+        LINE_UNLOCK(&self.mutex)
+        return counts
+
+    @countsBytes.setter
+    def countsBytes(self, bint value):
+        LINE_LOCK(&self.mutex)
+        self.counts = value
+        LINE_UNLOCK(&self.mutex)
+
+    @property
+    def highWater(self):
+        cdef Py_ssize_t most
+        LINE_LOCK(&self.mutex)
+        most = self.most
+        LINE_UNLOCK(&self.mutex)
+        return most
+
+    @highWater.setter
+    def highWater(self, Py_ssize_t value):
+        LINE_LOCK(&self.mutex)
+        self.most = value
+        LINE_UNLOCK(&self.mutex)
+
+    @property
+    def _mark(self):
+        cdef Py_ssize_t mark
+        LINE_LOCK(&self.mutex)
+        mark = self.mark
+        LINE_UNLOCK(&self.mutex)
+        return mark
+
+    @_mark.setter
+    def _mark(self, Py_ssize_t value):
+        LINE_LOCK(&self.mutex)
+        self.mark = value
+        LINE_UNLOCK(&self.mutex)
 
     @property
     def unsent(self):
         """How many bytes were written that the kernel has not taken yet."""
-        return unsent_in(self)
+        cdef Py_ssize_t size
+        LINE_LOCK(&self.mutex)
+        size = unsent_in(self)
+        LINE_UNLOCK(&self.mutex)
+        return size
 
     def write(self, data):
         """write($self, data, /)\n--\n
@@ -144,53 +274,80 @@ cdef class OutputBuffer(Disconnectable):
         write_bytes(self, <bytes>data if PyBytes_CheckExact(data) else content_of(data))
 
     def _hold(self, Py_ssize_t highWater):
-        if self._mark < 0:
-            self._mark = highWater
+        LINE_LOCK(&self.mutex)
+        if self.mark < 0:
+            self.mark = highWater
+        LINE_UNLOCK(&self.mutex)
 
     def _holdRead(self, bytes data):
-        if self._mark < 0:
-            self._mark = self.highWater
-        if self.tally is not None and self.countsBytes:
-            self.tally.bytesIn += PyBytes_GET_SIZE(data)
-            if self.tally.whole is not None:
-                self.tally.whole.bytesIn += PyBytes_GET_SIZE(data)
-            if self.tally.bytesIn > self.tally.bytesMark:
-                self.tally._passedRate()
+        cdef Tally tally
+        LINE_LOCK(&self.mutex)
+        if self.mark < 0:
+            self.mark = self.most
+        tally = self.counter if self.counts else None
+        LINE_UNLOCK(&self.mutex)
+        if tally is not None and tally_in(tally, PyBytes_GET_SIZE(data)):
+            tally._passedRate()
 
     def _front(self):
-        if self.first is not None:
-            return self.first
-        if self.gathered is None:
-            self._mark = -1
-        return self.gathered
+        LINE_LOCK(&self.mutex)
+        waiting = self.gathered if self.first is None else self.first
+        if waiting is None:
+            self.mark = -1
+        LINE_UNLOCK(&self.mutex)
+        return waiting
 
     def _tallySent(self, Py_ssize_t count):
         tally_out(self, count)
 
     def _drop(self, Py_ssize_t count):
+        cdef bint isLeft
         tally_out(self, count)
-        if count < unsent_in(self):
-            if count:
+        LINE_LOCK(&self.mutex)
+        try:
+            isLeft = count < unsent_in(self)
+            if not isLeft:
+                forget(self)
+            elif count:
                 gather(self)
                 self.room = 0
-                del self.gathered[:count]
-            return False
-        forget(self)
-        return True
+                cut_front(self, count)
+        finally:
+            LINE_UNLOCK(&self.mutex)
+        return not isLeft
 
     def _discardOutput(self):
+        LINE_LOCK(&self.mutex)
         forget(self)
+        LINE_UNLOCK(&self.mutex)
+
+
+cdef inline bint tally_in(Tally tally, Py_ssize_t count) noexcept:
+    """Count the bytes of a read; return whether they are more than a rate allows."""
+    cdef Tally whole
+    cdef line_section section
+    cdef bint isPast
+    LINE_BEGIN(&section, tally)
+    tally.bytesIn += count
+    isPast = tally.bytesIn > tally.bytesMark
+    whole = tally.whole
+    LINE_END(&section)
+    if whole is not None:
+        LINE_BEGIN(&section, whole)
+        whole.bytesIn += count
+        LINE_END(&section)
+    return isPast
 
 
 cdef inline void forget(OutputBuffer self) noexcept:
-    """Drop all that waits."""
+    """Drop all that waits. The mutex is held."""
     self.first = None
     self.gathered = None
-    self._mark = -1
+    self.mark = -1
 
 
 cdef int gather(OutputBuffer self) except -1:
-    """Move what waits to `gathered`, if it is not there."""
+    """Move what waits to `gathered`, if it is not there. The mutex is held."""
     if self.gathered is None:
         self.gathered = bytearray(self.first)
         self.first = None
@@ -198,8 +355,17 @@ cdef int gather(OutputBuffer self) except -1:
     return 0
 
 
+cdef int cut_front(OutputBuffer self, Py_ssize_t count) except -1:
+    """Drop the first `count` bytes of `gathered`. The mutex is held."""
+    try:
+        del self.gathered[:count]
+    except BufferError:  # other code still has the bytes in hand
+        self.gathered = self.gathered[count:]
+    return 0
+
+
 cdef char *room_for(OutputBuffer self, Py_ssize_t size) except NULL:
-    """Lengthen `gathered` by `size` bytes; return where these begin.
+    """Lengthen `gathered` by `size` bytes; return where these begin. The mutex is held.
 
     It doubles up to 16 KiB, as a bytearray by itself grows by an eighth, which is every few lines.
     """
@@ -209,30 +375,50 @@ cdef char *room_for(OutputBuffer self, Py_ssize_t size) except NULL:
     after = before + size
     if after > self.room:
         self.room = 0
-        PyByteArray_Resize(self.gathered, after + (after if after < 8192 else after >> 3))
+        if resize_array(self.gathered, after + (after if after < 8192 else after >> 3)) < 0:
+            grow_copy(self, after)
         self.room = PyByteArray_GET_SIZE(self.gathered)
     LINE_SET_SIZE(<PyObject *>self.gathered, after)
     PyByteArray_AS_STRING(self.gathered)[after] = 0
     return PyByteArray_AS_STRING(self.gathered) + before
 
 
+cdef int grow_copy(OutputBuffer self, Py_ssize_t size) except -1:
+    """A resize of `gathered` has failed: if that is because other code has the bytes in hand, resize a copy."""
+    if not PyErr_ExceptionMatches(BufferError):
+        return -1
+    PyErr_Clear()
+    gathered = bytearray(self.gathered)
+    PyByteArray_Resize(gathered, size)
+    self.gathered = gathered
+    return 0
+
+
 cdef inline int write_bytes(OutputBuffer self, bytes added) except -1:
     cdef Py_ssize_t size = PyBytes_GET_SIZE(added)
-    if self.first is None and self.gathered is None:
-        if size:
+    cdef bint isOver = False
+    LINE_LOCK(&self.mutex)
+    try:
+        if self.first is not None or self.gathered is not None:
+            memcpy(room_for(self, size), PyBytes_AS_STRING(added), <size_t>size)
+        elif size:
             self.first = added
-    else:
-        memcpy(room_for(self, size), PyBytes_AS_STRING(added), <size_t>size)
-    return passed(self, size)
+        isOver = unsent_in(self) > self.mark
+    finally:
+        LINE_UNLOCK(&self.mutex)
+    if isOver:
+        self._passedMark(size)
+    return 0
 
 
 cdef bint finds_gathering(object transport) except -1:
     """Whether `transport.write` is OutputBuffer's. Called when the class of `transport` is not the remembered one."""
-    global gatheringTag
+    cdef unsigned int tag
     kind = type(transport)
+    tag = number_of(transport, "write")
     if kind.__dictoffset__ or not is_plain(kind) or getattr(kind, "write", None) is not OutputBuffer.write:
         return False
-    gatheringTag = LINE_TAG(<PyObject *>transport)
+    LINE_WRITE(&gatheringTag, tag)
     return True
 
 

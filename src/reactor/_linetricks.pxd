@@ -6,6 +6,18 @@ cdef extern from "linetricks.h":
     # setup.py defines this one.
     const char *LINE_SOURCE_HASH
 
+    ctypedef struct line_mutex:
+        pass
+    ctypedef struct line_section:
+        pass
+
+    unsigned int LINE_READ(unsigned int *) noexcept
+    void LINE_WRITE(unsigned int *, unsigned int) noexcept
+    void LINE_COUNT(unsigned int *) noexcept
+    void LINE_LOCK(line_mutex *) noexcept
+    void LINE_UNLOCK(line_mutex *) noexcept
+    void LINE_BEGIN(line_section *, object) noexcept
+    void LINE_END(line_section *) noexcept
     unsigned int LINE_TAG(PyObject *)
     unsigned int LINE_TAG_OF(PyObject *)
     object LINE_OWNED(PyObject *)
@@ -24,3 +36,5 @@ cdef extern from "linetricks.h":
     Py_ssize_t size_in "PyBytes_GET_SIZE"(PyObject *)
     PyObject *new_bytes "PyBytes_FromStringAndSize"(const char *, Py_ssize_t) except NULL
     PyObject *PyList_GET_ITEM(object, Py_ssize_t)
+    # The caller looks whether it is negative: a `try` for a BufferError costs more than all else of a short line.
+    int resize_array "PyByteArray_Resize"(object, Py_ssize_t) noexcept

@@ -2,6 +2,22 @@
 
 The functions that each sent line passes through are inline here: without that, an answered line costs 40 instructions
 more, of 1,538 (CPython 3.11).
+
+Without the GIL
+===============
+
+What a transport has belongs to the thread of its reactor. No other thread may use it, but breaking that rule must not
+break the process. So each part has a lock, which is compiled away with the GIL:
+
+    part                                what makes it safe
+    closingCount, the two tags,         atomic numbers: each is right alone, and orders nothing else
+    Disconnectable.isClosing
+    the fields of an OutputBuffer       its `mutex`, held in C alone. A bytearray that `_front` gave away may have
+                                        exports while it is sent: if it cannot be resized, a copy takes its place
+    the fields of a Tally               a critical section of the Tally, for each step; its `whole` has one of its own
+
+A write is whole, or not there at all, whatever other threads write. `_passedMark` is called without the mutex, by the
+thread that writes.
 """
 
 from cpython.bytearray cimport PyByteArray_GET_SIZE
@@ -9,7 +25,15 @@ from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
-from reactor._linetricks cimport LINE_TAG, size_in, text_in
+from reactor._linetricks cimport (
+    LINE_LOCK,
+    LINE_READ,
+    LINE_TAG,
+    LINE_UNLOCK,
+    line_mutex,
+    size_in,
+    text_in,
+)
 
 # How often a transport has begun to close, all of them together.
 cdef unsigned int closingCount
@@ -19,7 +43,7 @@ cdef unsigned int gatheringTag
 
 
 cdef class Disconnectable:
-    cdef bint isClosing
+    cdef unsigned int isClosing
 
 
 cdef class Tally:
@@ -41,14 +65,16 @@ cdef class Tally:
 
 
 cdef class OutputBuffer(Disconnectable):
-    cdef public Tally tally
-    cdef public bint countsBytes
-    cdef public Py_ssize_t highWater
+    cdef Tally counter
+    cdef unsigned char counts
+    # Of all fields but isClosing.
+    cdef line_mutex mutex
+    cdef Py_ssize_t most
     cdef bytes first
     cdef bytearray gathered
     # How many bytes `gathered` has memory for, as far as is known.
     cdef Py_ssize_t room
-    cdef public Py_ssize_t _mark
+    cdef Py_ssize_t mark
 
 
 cdef bint announces_closing(object transport) except -1
@@ -66,20 +92,14 @@ cdef inline bint gathers(object transport) except -1:
     if not isinstance(transport, OutputBuffer):
         return False
     tag = LINE_TAG(<PyObject *>transport)
-    return True if tag != 0 and tag == gatheringTag else finds_gathering(transport)
+    return True if tag != 0 and tag == LINE_READ(&gatheringTag) else finds_gathering(transport)
 
 
 cdef inline Py_ssize_t unsent_in(OutputBuffer self) noexcept:
+    """How many bytes wait. For this and the others that say so, the mutex is held."""
     if self.first is not None:
         return PyBytes_GET_SIZE(self.first)
     return 0 if self.gathered is None else PyByteArray_GET_SIZE(self.gathered)
-
-
-cdef inline int passed(OutputBuffer self, Py_ssize_t added) except -1:
-    """`added` bytes were written: call _passedMark if more than `_mark` bytes wait."""
-    if unsent_in(self) > self._mark:
-        self._passedMark(added)
-    return 0
 
 
 cdef inline char *copied(char *to, PyObject *text) noexcept:
@@ -94,11 +114,19 @@ cdef inline char *copied(char *to, PyObject *text) noexcept:
 cdef inline int write_line(OutputBuffer self, bytes line, PyObject *delimiter) except -1:
     """Write a line and the delimiter; unless it is the first, without an object that holds both."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(line) + size_in(delimiter)
-    if self.first is None and self.gathered is None:
-        self.first = ended(line, delimiter)
-    else:
-        copied(copied(room_for(self, size), <PyObject *>line), delimiter)
-    return passed(self, size)
+    cdef bint isOver = False
+    LINE_LOCK(&self.mutex)
+    try:
+        if self.first is None and self.gathered is None:
+            self.first = ended(line, delimiter)
+        else:
+            copied(copied(room_for(self, size), <PyObject *>line), delimiter)
+        isOver = unsent_in(self) > self.mark
+    finally:
+        LINE_UNLOCK(&self.mutex)
+    if isOver:
+        self._passedMark(size)
+    return 0
 
 
 cdef inline object send_line(object owner, object transport, object line, bytes delimiter):

@@ -6,7 +6,12 @@ IMPLEMENTATION says which one this process uses. It is "compiled" if the extensi
 not or if REACTOR_PURE=1 is in the environment. If an extension is there and cannot be imported, a RuntimeWarning says
 so, and the pure core is used.
 
-A LineBuffer belongs to one thread, and calls no code of its user. Its contract:
+All of this is for one thread: that of the reactor whose connection it serves. A program that uses an object from two
+threads breaks that rule. Then each method is still done wholly, or not at all: no byte is lost or doubled, and nothing
+crashes, with or without the GIL. But no order is promised between the threads. The compiled core has its locks in C,
+and the pure one has them in `_locked.py`; with the GIL both do without.
+
+A LineBuffer calls no code of its user. Its contract:
 
 - `LineBuffer(delimiter=b"\\r\\n", maxLength=16384, stripCR=False)`: all three are attributes and may change at any
   time; what is buffered is then looked at anew. `delimiter` takes any bytes-like object (TypeError for others); with an
@@ -91,6 +96,7 @@ iteration for a protocol on such a transport can be WATCHED.
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from typing import TYPE_CHECKING
 
@@ -129,8 +135,14 @@ else:
             IMPLEMENTATION = "compiled"
     if IMPLEMENTATION == "pure":
         from reactor.linecore._announcing import announces, announcingFromTheStart
-        from reactor.linecore._pure import LineBuffer, Lines
-        from reactor.linecore._sending import Disconnectable, OutputBuffer, Tally
+        from reactor.linecore._pure import Lines
+        from reactor.linecore._sending import Disconnectable, Tally
+
+        if getattr(sys, "_is_gil_enabled", lambda: True)():
+            from reactor.linecore._pure import LineBuffer
+            from reactor.linecore._sending import OutputBuffer
+        else:
+            from reactor.linecore._locked import LineBuffer, OutputBuffer
 
 __all__ = [
     "BATCHED",

@@ -152,9 +152,15 @@ class OutputBuffer(Disconnectable):
         if not self._waiting:
             self._waiting = added
         else:
-            self._gathered().extend(added)
+            self._extend(added)
         if len(self._waiting) > self._mark:
             self._passedMark(len(added))
+
+    def _extend(self, added: bytes) -> None:
+        try:
+            self._gathered().extend(added)
+        except BufferError:  # other code still has the bytes in hand
+            self._waiting = bytearray(self._waiting) + added
 
     def _hold(self, highWater: int) -> None:
         if self._mark < 0:
@@ -189,10 +195,16 @@ class OutputBuffer(Disconnectable):
             self._tallySent(count)
         if count < len(self._waiting):
             if count:
-                del self._gathered()[:count]
+                self._cutFront(count)
             return False
         self._discardOutput()
         return True
+
+    def _cutFront(self, count: int) -> None:
+        try:
+            del self._gathered()[:count]
+        except BufferError:  # as above
+            self._waiting = self._waiting[count:]
 
     def _discardOutput(self) -> None:
         self._waiting = b""

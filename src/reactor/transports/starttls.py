@@ -141,7 +141,7 @@ def _copyOf(connection: Connection) -> Connection:
     kind = type(connection)
     other = kind.__new__(kind)
     slots = {name for each in kind.__mro__ for name in getattr(each, "__slots__", ())}
-    for name in slots - {"__weakref__", "__dict__", "_mark", "_waiting"}:
+    for name in slots - {"__weakref__", "__dict__", "_lock", "_mark", "_waiting"}:
         setattr(other, name, getattr(connection, name))
     if hasattr(connection, "__dict__"):  # a program's own class
         vars(other).update(vars(connection))

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from reactor import linecore
-from reactor.linecore import _pure
+from reactor.linecore import _locked, _pure
 from reactor.linereceiver import LineReceiver
 from tests.contract.linebuffer import LineBufferContract, Maker
 from tests.support import obviousbuffer
@@ -28,7 +28,7 @@ from tests.support.cutting import pieces
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 BUILT = importlib.util.find_spec("reactor._linebuf") is not None
-SHIPPED: dict[str, Maker] = {"pure": _pure.LineBuffer}
+SHIPPED: dict[str, Maker] = {"pure": _pure.LineBuffer, "locked": _locked.LineBuffer}
 if BUILT:
     from reactor import _linebuf
 
@@ -302,7 +302,10 @@ def test_anExtensionThatLacksAModuleIsWarnedOf(monkeypatch: pytest.MonkeyPatch) 
 def test_thisProcessHasWhatItAskedFor() -> None:
     pure = os.environ.get("REACTOR_PURE") == "1" or not BUILT
     assert ("pure" if pure else "compiled") == linecore.IMPLEMENTATION
-    assert linecore.LineBuffer is SHIPPED[linecore.IMPLEMENTATION]
+    # Without its GIL, CPython takes the pure core with locks.
+    hasGIL = getattr(sys, "_is_gil_enabled", lambda: True)()
+    name = "locked" if linecore.IMPLEMENTATION == "pure" and not hasGIL else linecore.IMPLEMENTATION
+    assert linecore.LineBuffer is SHIPPED[name]
     assert set(linecore.__all__) <= set(vars(linecore))
 
 
