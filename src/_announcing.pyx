@@ -1,4 +1,6 @@
-# cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+# cython: freethreading_compatible=True
+# No GIL is needed: "Without the GIL" below says which lock guards each part.
 """Settings that announce themselves: how the line core knows MAX_LENGTH and its like without asking before each line.
 
 Nothing but a handler can change a setting while lines are delivered, and no C code runs a handler. So a change happens
@@ -14,7 +16,10 @@ LineReceiver and its subclasses alone get an AnnouncingAttribute, and for plain 
 stays as is, and so does a property. A class with such a setting, or with its own access to attributes, is one that the
 receiver asks before each line. A value that a program writes into the `__dict__` of an instance announces nothing.
 
-Without the GIL, several threads may make receivers of one class, and each receiver belongs to one thread:
+Without the GIL
+===============
+
+Several threads may make receivers of one class, and each receiver belongs to one thread:
 
     part                    what makes it safe
     announcementCount       an atomic number

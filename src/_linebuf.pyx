@@ -1,4 +1,6 @@
-# cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+# cython: freethreading_compatible=True
+# No GIL is needed: "Without the GIL" below says which lock guards each part.
 """The compiled LineBuffer: buffering, cutting, MAX_LENGTH. reactor.linecore has its contract.
 
 How a receiver is answered
@@ -58,11 +60,11 @@ Pointers into the bytes are never held across a Python call.
 Without the GIL
 ===============
 
-A LineBuffer, and the Lines that it gives, belong to the thread that delivers. No other thread may use them, but breaking
-that rule must not break the process. So each method runs in the critical section of its object, which is compiled away
-with the GIL. Such a section ends for a while where a method calls code in Python. There the fields are as between two
-methods, because any handler may feed, clear or cut. Between two such calls nothing is let go of: memory comes from
-functions that never wait, and a list that is filled is not known to any other thread yet.
+A LineBuffer, and the Lines that it gives, belong to the thread that delivers. No other thread may use them, but
+breaking that rule must not break the process. So each method runs in the critical section of its object, which is
+compiled away with the GIL. Such a section ends for a while where a method calls code in Python. There the fields are as
+between two methods, because any handler may feed, clear or cut. Between two such calls nothing is let go of: memory
+comes from functions that never wait, and a list that is filled is not known to any other thread yet.
 
 Lines that two threads feed into one buffer come out whole, in an order that nobody chose. `lastLine` is not used, as a
 reference count tells nothing there.

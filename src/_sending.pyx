@@ -1,4 +1,6 @@
-# cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, binding=False
+# cython: freethreading_compatible=True
+# No GIL is needed: "Without the GIL" in _sending.pxd says which lock guards each part.
 """Sending: the buffer that gathers output, lines with their delimiter, and a count of the transports that close.
 
 There is one write for each answered line, and a compiled one costs less than half of one in Python. `send_line` puts a
@@ -64,7 +66,7 @@ cdef bint announces_closing(object transport) except -1:
 cdef unsigned int number_of(object transport, str name) except? 0:
     """The version number that the class of `transport` had before the caller looked at it.
 
-    If another thread changes the class meanwhile, what was seen is remembered for a number that is gone.
+    If another thread changes the class meanwhile, this number names a state that no class has any more.
     """
     getattr(type(transport), name, None)  # looking an attribute up gives the class its number
     return LINE_TAG(<PyObject *>transport)

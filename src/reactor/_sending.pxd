@@ -6,8 +6,8 @@ more, of 1,538 (CPython 3.11).
 Without the GIL
 ===============
 
-What a transport has belongs to the thread of its reactor. No other thread may use it, but breaking that rule must not
-break the process. So each part has a lock, which is compiled away with the GIL:
+A transport belongs to the thread of its reactor. No other thread may use it, but breaking that rule must not break the
+process. So each part has a lock, which is compiled away with the GIL:
 
     part                                what makes it safe
     closingCount, the two tags,         atomic numbers: each is right alone, and orders nothing else

@@ -15,12 +15,14 @@ chains that go on afterwards. There are two kinds of link, which differ in the s
 
 from __future__ import annotations
 
+import threading
 import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias, TypeVar
 
+from reactor._gil import hasGIL
 from reactor._logger import getLogger
 from reactor.failure import Failure
 
@@ -32,6 +34,8 @@ Link: TypeAlias = "Callable[[CallbackChain, Any], CallbackChain | None]"
 Item: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
 
 LINK: Final = object()
+# Without the GIL only: each serves many chains, and is held for a few steps.
+_LOCKS: Final = () if hasGIL() else tuple(threading.Lock() for _ in range(64))
 LONG: Final = 64  # callbacks; a longer queue is a deque, because removing a list's first item moves all others
 logger: Final = getLogger("reactor.defer")
 
@@ -225,7 +229,7 @@ class CallbackChain:
 
     def _take(self, result: Any) -> bool:
         """Set the result. Return False if a cancellation means that this one is ignored."""
-        if self.called:
+        if self.called or (_LOCKS and not self._isFirst()):
             if self._suppressAlreadyCalled:
                 self._suppressAlreadyCalled = False
                 return False
@@ -240,6 +244,14 @@ class CallbackChain:
         # A canceller usually refers to its Deferred, and is no longer needed.
         self._canceller = None
         self.result = result
+        return True
+
+    def _isFirst(self) -> bool:
+        """Whether no other thread has called this chain before. One that is used from two threads must tell of it."""
+        with _LOCKS[(id(self) >> 6) % len(_LOCKS)]:
+            if self.called:
+                return False
+            self.called = True
         return True
 
     def _addLink(self, link: Link) -> None:

@@ -96,10 +96,10 @@ iteration for a protocol on such a transport can be WATCHED.
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from typing import TYPE_CHECKING
 
+from reactor._gil import hasGIL
 from reactor.linecore._pure import BATCHED, FAST, KEPT, SLOW, STALE, UNLIMITED, WATCHED
 from reactor.linecore._sending import asBytes, checkLine
 
@@ -138,7 +138,7 @@ else:
         from reactor.linecore._pure import Lines
         from reactor.linecore._sending import Disconnectable, Tally
 
-        if getattr(sys, "_is_gil_enabled", lambda: True)():
+        if hasGIL():
             from reactor.linecore._pure import LineBuffer
             from reactor.linecore._sending import OutputBuffer
         else:
