@@ -64,7 +64,7 @@ A LineBuffer, and the Lines that it gives, belong to the thread that delivers. N
 breaking that rule must not break the process. So each method runs in the critical section of its object, which is
 compiled away with the GIL. Such a section ends for a while where a method calls code in Python. There the fields are as
 between two methods, because any handler may feed, clear or cut. Between two such calls nothing is let go of: memory
-comes from functions that never wait, and a list that is filled is not known to any other thread yet.
+comes from functions that never wait. A list that is filled is not known to any other thread yet.
 
 Lines that two threads feed into one buffer come out whole, in an order that nobody chose. `lastLine` is not used, as a
 reference count tells nothing there.

@@ -31,13 +31,14 @@ class Program:
 
     `environment` is its whole environment; None means the supervisor's own. The variables of the channel are added, and
     those of systemd are removed. Two names need different places, see Place.label. `sendFin` tells whether the program
-    only receives, see Supervisor.
+    only receives, see Supervisor. A process gets `threads` sockets of each place that has one for each worker.
     """
 
     arguments: Sequence[str]
     sockets: Mapping[str, Place] = field(default_factory=dict)
     environment: Mapping[str, str] | None = None
     sendFin: bool = False
+    threads: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.arguments, str | bytes) or not self.arguments:
@@ -87,9 +88,10 @@ class ProcessHands:
 
     def keepSlots(self) -> None:
         """Keep a socket for each worker of the present plan: it has been in use."""
-        for place in cast(Program, self.fleet.plan.setup).sockets.values():
+        program = cast(Program, self.fleet.plan.setup)
+        for place in program.sockets.values():
             group = self._groups[place]
-            group.kept = max(group.kept, min(self.fleet.workers, len(group)))
+            group.kept = max(group.kept, min(self.fleet.workers * program.threads, len(group)))
 
     def renewed(self, place: Place) -> None:
         """Give the new socket of `place`, a path that was lost, to the processes that serve."""
@@ -119,7 +121,7 @@ class ProcessHands:
         sockets: dict[str, list[int]] = {}
         for name, place in program.sockets.items():
             group = self._groups[place]
-            group.grow(member.workers)
+            group.grow(member.workers * program.threads)
             mine = group.slotsOf(member.number, member.workers)
             slots[name] = set(mine)
             sockets[name] = [group[slot].fileno() for slot in mine]

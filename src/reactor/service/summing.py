@@ -103,7 +103,7 @@ class Totals:
             "totals": self._listeners(counts.get("listeners", {}), workers),
             "loop": {**_loopOf(workers), **{name: counts.get("loop", {}).get(name, 0) for name in LOOP_COUNTERS}},
             "application": counts.get("application", {}),
-            "peers": _busiest(workers),
+            "peers": busiestPeers(workers),
             "restarts": restarts,
             "reloads": reloads,
             "reloadFailures": reloadFailures,
@@ -212,7 +212,7 @@ def _loopOf(workers: list[Snapshot]) -> dict[str, float]:
     return {**largest, "rssBytes": sum(loop.get("rssBytes", 0) for loop in loops)}
 
 
-def _busiest(workers: list[Snapshot]) -> list[dict[str, Any]]:
+def busiestPeers(workers: Iterable[Snapshot]) -> list[dict[str, Any]]:
     """Return the peers with most bytes. One that several workers serve counts once, with the sums."""
     peers: dict[str, dict[str, Any]] = {}
     for worker in workers:

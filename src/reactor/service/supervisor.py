@@ -73,8 +73,9 @@ class Supervisor:
         totals: Totals | None = None,
         startTimeout: float = START_TIMEOUT,
         sendFin: bool = False,
+        threads: int = 1,
     ) -> None:
-        program = Program(arguments, sockets, environment, sendFin)
+        program = Program(arguments, sockets, environment, sendFin, threads)
         self.configuration = Configuration(program, workers, grace, watchdog, admin)
         self.restarts = self.reloads = self.reloadFailures = 0
         self.totals = Totals() if totals is None else totals
@@ -254,7 +255,8 @@ class Supervisor:
     # The course of things.
 
     def _openPlaces(self, configuration: Configuration) -> None:
-        self._groups.open(configuration.program.sockets.values(), configuration.workers)
+        program = configuration.program
+        self._groups.open(program.sockets.values(), configuration.workers * program.threads)
         if configuration.admin is not None:
             self._groups.open(configuration.admin.sockets.values(), 1)
         for place in self._groups.lost(configuration.places):

@@ -88,6 +88,7 @@ class Worker:
         self._take: Callable[[str, socket.socket], object] | None = None
         self._factories: dict[str, tuple[IProtocolFactory, list[Any]]] = {}
         self._mostLines: float | None = None
+        self._mayBeat: Callable[[], bool] = lambda: True
         self._isRetiring = False
         self._isAlone = False  # the supervisor has ended
         self._beating = LoopingCall(self._beat)
@@ -153,6 +154,15 @@ class Worker:
     def reports(self, stats: Callable[[], Mapping[str, Any]]) -> None:
         """Have `stats()` give the counters for each beat, a dictionary that JSON can carry."""
         self._stats = stats
+
+    @property
+    def beatInterval(self) -> float:
+        """The seconds between two beats."""
+        return self._beatInterval
+
+    def beatsWhile(self, call: Callable[[], bool]) -> None:
+        """Send a beat only if `call()` is true: a program has more to watch than the reactor of this worker."""
+        self._mayBeat = call
 
     def ready(self) -> None:
         """Tell the supervisor that this worker serves, and begin the beats. Later calls do nothing."""
@@ -318,6 +328,8 @@ class Worker:
         self._beating.start(self._beatInterval)
 
     def _beat(self) -> None:
+        if not self._mayBeat():
+            return
         snapshot = self.snapshot()
         try:
             self._channel.report({"event": "beat", "snapshot": snapshot})

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from reactor._gil import hasGIL
 from reactor._logger import shortened
 from reactor.service.privileges import PrivilegeError, identityOf
 from reactor.serving.apps import BUILT_IN, LINE_OPTIONS, checkHandlerName, splitName
@@ -43,10 +44,11 @@ def applicationOf(place: Source) -> str:
 
 
 def _ofProcess(process: Source, places: list[Source]) -> Iterator[Mistake]:
-    hasWorkers = "workers" in process or ("reload" in process and process["reload"].value)
+    hasWorkers = "workers" in process or "threads" in process or ("reload" in process and process["reload"].value)
     for key in OF_WORKERS:
         if key in process and not hasWorkers:
             yield Mistake(process[key].place, "this needs workers: the supervisor does it")
+    yield from _ofThreads(process, places)
     yield from _ofIdentity(process)
     if "loop" in process and process["loop"].value == "uvloop" and _isMissing("uvloop"):
         yield Mistake(process["loop"].place, missingText("uvloop"))
@@ -61,6 +63,18 @@ def _ofProcess(process: Source, places: list[Source]) -> Iterator[Mistake]:
         if any(each.partition(":")[0] == "stdio" for each in _endpointsOf(place)):
             text = "stdio: is one connection of one process, which workers cannot share"
             yield Mistake(place["endpoint"].place, text)
+
+
+def _ofThreads(process: Source, places: list[Source]) -> Iterator[Mistake]:
+    if "threads" not in process:
+        return
+    if hasGIL():
+        text = "threads need a free-threaded Python with its GIL off, and this one has a GIL: take workers"
+        yield Mistake(process["threads"].place, text)
+    for place in places:
+        if place.get("app", _ECHO).value == "collect":
+            text = "collect locks its output for a process, which threads cannot share: take workers"
+            yield Mistake(place["app"].place, text)
 
 
 def _ofIdentity(process: Source) -> Iterator[Mistake]:

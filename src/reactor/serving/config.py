@@ -148,7 +148,7 @@ def _named(source: Source, names: set[str]) -> Source:
 
 def _plan(process: Source, origins: list[Source]) -> Plan:
     values: dict[str, Any] = {key: given.value for key, given in process.items() if key not in OF_PLACE}
-    if values.get("reload") and "workers" not in values:
+    if (values.get("reload") or "threads" in values) and "workers" not in values:
         values["workers"] = 1
     made = tuple(_listenPlan(source, len(origins) > 1) for source in origins)
     return Plan(listeners=made, **{camelCase(key): value for key, value in values.items()})

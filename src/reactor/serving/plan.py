@@ -89,12 +89,14 @@ class ListenPlan:
 class Plan:
     """A server: its places to listen, its processes, and its sight.
 
-    `workers` is None for one process without a supervisor. `config` is the path of the file, if there was one.
+    `workers` is None for one process without a supervisor. `threads` is the number of reactors in each worker, None
+    for one without the means for more. `config` is the path of the file, if there was one.
     `slowCallback` has milliseconds, all other times seconds.
     """
 
     listeners: tuple[ListenPlan, ...] = field(default_factory=lambda: (ListenPlan(),))
     workers: int | str | None = None
+    threads: int | None = None
     loop: str | None = None
     grace: float = GRACE
     watchdog: float | None = None
@@ -121,6 +123,8 @@ class Plan:
         kind = "one process" if self.workers is None else f"{self.workers} workers"
         if self.workers == AUTO:
             kind = "a worker for each core"
+        if self.threads is not None:
+            kind += f" with {self.threads} threads each"
         lines = [f"{kind}, {self.loop or 'the default'} loop, grace {self.grace:g} s"]
         lines += [f"{each.name}: {each.application} on {' and '.join(placesOf(each))}" for each in self.listeners]
         if self.admin is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from reactor._logger import escaped, getLogger
 from reactor.defer import CancelledError, Deferred, gatherResults, maybeDeferred, succeed
@@ -20,7 +20,6 @@ from reactor.service.listener import Listener, placeOf
 from reactor.service.privileges import PrivilegeError, identityOf
 from reactor.service.running import ServiceRunner
 from reactor.service.server import Server
-from reactor.service.worker import Worker
 from reactor.serving.adminpages import OwnPages
 from reactor.serving.announce import Served, adminServed, announce
 from reactor.serving.apps import Application, lineSettings, makeApplication
@@ -46,13 +45,29 @@ def socketName(listener: ListenPlan, number: int) -> str:
     return f"{listener.name}:{number}"
 
 
+class IWorker(Protocol):
+    """A Worker as Serving sees it: the process's, or a thread's part of it. Worker has the contracts."""
+
+    number: int
+    generation: int
+    sendFin: bool
+    sockets: dict[str, list[socket.socket]]
+
+    def onTake(self, call: Callable[[str, socket.socket], object]) -> None: ...
+    def onReopen(self, call: Callable[[], object]) -> None: ...
+    def onDrain(self, call: Callable[[float], object]) -> None: ...
+    def reports(self, stats: Callable[[], Mapping[str, Any]]) -> None: ...
+    def limitLife(self, maxLines: int | None = None, maxLifetime: float | None = None) -> None: ...
+    def ready(self) -> None: ...
+
+
 class Serving:
     """Serves `plan` in this process. `worker` is the link to its supervisor, None without one.
 
     CommandError of the constructor or of `run` if it cannot begin, or cannot go on.
     """
 
-    def __init__(self, plan: Plan, reactor: ReactorBase, worker: Worker | None = None) -> None:
+    def __init__(self, plan: Plan, reactor: ReactorBase, worker: IWorker | None = None) -> None:
         slow = None if plan.slowCallback is None else plan.slowCallback / 1000
         self.server = Server(reactor, slow)
         self._plan = plan
@@ -183,7 +198,7 @@ class Serving:
             listener.app,
             own,
             listener.output if isCollect else listener.own("output"),
-            self._fail,
+            self.fail,
             self._reactor,
             root=listener.root if isFiles else listener.own("root"),
             http=listener.http,
@@ -248,9 +263,9 @@ class Serving:
         elif not isinstance(error, CommandError):
             told = escaped(f"{type(error).__name__}: {reasonOf(error)}")
             error = CommandError(f"an application of services cannot start: {told}")
-        self._fail(error)
+        self.fail(error)
 
-    def _obey(self, worker: Worker) -> None:
+    def _obey(self, worker: IWorker) -> None:
         worker.onTake(self._take)
         worker.onReopen(self.reopen)
         worker.onDrain(self._drainAll)
@@ -286,8 +301,8 @@ class Serving:
         waiting = [each.allTaken(self._reactor) for each in collections]
         return gatherResults(waiting)
 
-    def _fail(self, error: CommandError) -> None:
-        """An application cannot go on."""
+    def fail(self, error: CommandError) -> None:
+        """Stop: an application cannot go on, because of `error`, which run() raises."""
         self._broken.append(error)
         if self._worker is not None:
             self._worker.cannotGoOn(str(error))

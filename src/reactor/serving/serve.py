@@ -7,6 +7,7 @@ import importlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 
 from reactor import _current
@@ -26,6 +27,7 @@ from reactor.serving.logs import logTo
 from reactor.serving.plan import Plan
 from reactor.serving.running import Serving
 from reactor.serving.supervising import Supervising, commandLine
+from reactor.serving.threads import Threads
 
 
 class LateReactor:
@@ -60,6 +62,8 @@ def serve(options: argparse.Namespace, reactorOf: Callable[[], ReactorBase]) -> 
     try:
         if worker is not None and SOCKET in worker.sockets:
             return serveAdmin(reactor, worker)
+        if plan.threads is not None and worker is not None:
+            return Threads(plan, reactor, worker, partial(makeReactor, loopOf(plan, reactor))).run()
         return Serving(plan, reactor, worker).run()
     except CommandError as error:
         _tellFailed(worker, error)
@@ -103,6 +107,11 @@ def installLoop(loop: str) -> None:
         _current.install(makeReactor(loop))
     except ReactorAlreadyInstalledError:
         raise CommandError("--loop: this process has a reactor already", USAGE) from None
+
+
+def loopOf(plan: Plan, reactor: ReactorBase) -> str:
+    """Return the kind of loop of `plan`, or else that of `reactor`, which an application may have installed."""
+    return plan.loop or ("asyncio" if isinstance(reactor, AsyncioReactor) else "epoll")
 
 
 def makeReactor(loop: str) -> Any:

@@ -33,6 +33,15 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="N",
     ),
     Setting(
+        "threads",
+        PROCESSES,
+        "run a reactor in each of N threads of a worker (needs a free-threaded Python; means workers)",
+        PROCESS,
+        wholeNumber(1, 1024),
+        WHOLE,
+        metavar="N",
+    ),
+    Setting(
         "loop",
         PROCESSES,
         "the event loop (default epoll, or the application's own)",

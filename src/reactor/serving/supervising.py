@@ -60,6 +60,7 @@ class Supervising:
             identity=_identityOf(plan),
             totals=self.totals,
             sendFin=plan.onlyReceives,
+            threads=plan.threads or 1,
         )
 
     def run(self) -> int:
@@ -98,7 +99,8 @@ class Supervising:
         if served != self._told:
             self._told = served
             count = workersOf(self._plan)
-            announce(served, f"{count} worker{'s' if count > 1 else ''}, ")
+            threads = f", {self._plan.threads} threads in each" if self._plan.threads else ""
+            announce(served, f"{count} worker{'s' if count > 1 else ''}{threads}, ")
 
     def _reloaded(self) -> None:
         self._plan = self._wanted
@@ -129,7 +131,9 @@ class Supervising:
             plan = planOf(vars(self._options), os.environ)
             if plan.workers is None:
                 raise CommandError("the configuration has no workers any more: that needs a restart")
-            program = Program(self._arguments, placesOf(plan), sendFin=plan.onlyReceives)
+            program = Program(
+                self._arguments, placesOf(plan), sendFin=plan.onlyReceives, threads=plan.threads or 1
+            )
             admin = self._adminOf(plan)
         except CommandError as error:
             raise ReloadRefused(str(error)) from None

@@ -71,6 +71,7 @@ class Server:
         *arguments: str,
         environ: Mapping[str, str] | None = None,
         before: str = "",
+        module: str = OWN,
     ) -> None:
         """`before` is Python code that the process runs first; then it becomes the command."""
         self.directory = directory
@@ -78,7 +79,7 @@ class Server:
         if before:
             become = "os.execv(sys.executable, [sys.executable, '-m', 'reactor', 'serve', *sys.argv[1:]])"
             command = ["-c", f"{before}; {become}"]
-        (directory / "own.py").write_text(OWN)
+        (directory / "own.py").write_text(module)
         self._log = open(directory / "log", "wb")  # noqa: SIM115  closed by end()
         self.process = subprocess.Popen(
             [sys.executable, *command, *arguments],
