@@ -111,7 +111,7 @@ class Repeats:
     """Lets a limited number of records of a kind through in an interval, and counts the others.
 
     The limit is `burst` records in each `interval` seconds, which begins with the first record. `now` tells the time in
-    seconds.
+    seconds. Any thread may call its methods: a record more may pass then, or one less be counted.
     """
 
     def __init__(
@@ -140,9 +140,9 @@ class Repeats:
     def over(self, everything: bool = False) -> list[tuple[Any, int]]:
         """Forget each kind whose interval is over (or `everything`); return those with left-out records."""
         now = self._now()
-        ended = [kind for kind, found in self._kinds.items() if everything or now >= found[0]]
-        forgotten = [(kind, int(self._kinds.pop(kind)[2])) for kind in ended]
-        return [(kind, left) for kind, left in forgotten if left]
+        ended = [kind for kind, found in self._kinds.copy().items() if everything or now >= found[0]]
+        forgotten = [(kind, self._kinds.pop(kind, None)) for kind in ended]  # another thread may have been here
+        return [(kind, int(found[2])) for kind, found in forgotten if found is not None and found[2]]
 
 
 class Logger(logging.LoggerAdapter[logging.Logger]):

@@ -29,21 +29,22 @@ BODY_STEP = 256 * 1024
 # Bytes of a body that are sent in a row, if the peer takes them. Then other connections have their turn.
 IN_A_ROW = 4 * 1024 * 1024
 
-_plainHeads: dict[int, bytes] = {}
-_plainDate = b""
+# The heads of a second, by their codes. Both change as one, as several threads may answer.
+_plainHeads: tuple[bytes, dict[int, bytes]] = (b"", {})
 
 
 def plainHead(code: int) -> bytes:
     """Return the head of an answer with the code `code`, up to the number of its Content-Length."""
-    global _plainDate
+    global _plainHeads
     date = dateLine()
-    if date is not _plainDate:
-        _plainHeads.clear()
-        _plainDate = date
-    head = _plainHeads.get(code)
+    made, heads = _plainHeads
+    if made is not date:
+        heads = {}
+        _plainHeads = (date, heads)
+    head = heads.get(code)
     if head is None:
         reason = RESPONSES.get(code, UNKNOWN)
-        head = _plainHeads[code] = b"HTTP/1.1 %d %b\r\n%bContent-Length: " % (code, reason, date)
+        head = heads[code] = b"HTTP/1.1 %d %b\r\n%bContent-Length: " % (code, reason, date)
     return head
 
 
