@@ -1,4 +1,4 @@
-"""docs/threads.md: its program runs, with a GIL and without."""
+"""docs/threads.md: its program runs, with a GIL and without, and so does its measurement."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from bench import threads
 from tests.house.test_docs import PAGES, Start, between, connected, start
 from tests.support.worlds import DEADLINE
 
@@ -26,3 +27,13 @@ def test_theProgramRuns(start: Start) -> None:
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=DEADLINE)[0]
     assert (process.returncode, said) == (0, b"")
+
+
+def test_theMeasurementRuns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("ROUNDS", "CONNECTIONS", "EXCHANGES", "READS"):
+        monkeypatch.setattr(threads, name, 1)
+    assert threads.main(["3"]) == 0
+    head, memory, served = capsys.readouterr().out.splitlines()
+    assert head.startswith("CPython ")
+    assert re.match(r"in memory  1 thread +[\d.]+ ns a line, 3 threads +[\d.]+: [+-][\d.]+%", memory)
+    assert re.match(r"served     1 thread +[\d.]+ ns a line, 3 threads +[\d.]+: [+-][\d.]+%", served)
