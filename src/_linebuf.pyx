@@ -106,6 +106,7 @@ from reactor._sending cimport (
     Tally as Counting,
     announces_closing,
     closingCount,
+    raise_pending,
     send_line,
     send_lines,
     tally_lines,
@@ -213,11 +214,10 @@ cdef class LineBuffer(Follower):
         cdef PyObject *line
         cdef line_section section
         LINE_BEGIN(&section, self)
-        try:
-            line = step(self)
-        finally:
-            LINE_END(&section)
+        line = (<PyObject *(*)(LineBuffer) noexcept>step)(self)  # raise_pending() tells of errors
+        LINE_END(&section)
         if line == NULL:
+            raise_pending()
             raise StopIteration
         return LINE_OWNED(line)
 
@@ -401,10 +401,10 @@ cdef class LineBuffer(Follower):
         cdef line_section section
         cdef int answer
         LINE_BEGIN(&section, self)
-        try:
-            answer = take_read(self, owner, data, transport)
-        finally:
-            LINE_END(&section)
+        answer = (<int (*)(LineBuffer, object, object, object) noexcept>take_read)(self, owner, data, transport)
+        LINE_END(&section)
+        if answer < 0:
+            raise_pending()
         return answer
 
     @cython.critical_section
@@ -593,11 +593,10 @@ cdef class Lines:
         cdef PyObject *line
         cdef line_section section
         LINE_BEGIN(&section, self)
-        try:
-            line = step_of(self)
-        finally:
-            LINE_END(&section)
+        line = (<PyObject *(*)(Lines) noexcept>step_of)(self)
+        LINE_END(&section)
         if line == NULL:
+            raise_pending()
             raise StopIteration
         return LINE_OWNED(line)
 

@@ -303,20 +303,14 @@ cdef class OutputBuffer(Disconnectable):
         tally_out(self, count)
 
     def _drop(self, Py_ssize_t count):
-        cdef bint isLeft
+        cdef int isOver
         tally_out(self, count)
         LINE_LOCK(&self.mutex)
-        try:
-            isLeft = count < unsent_in(self)
-            if not isLeft:
-                forget(self)
-            elif count:
-                gather(self)
-                self.room = 0
-                cut_front(self, count)
-        finally:
-            LINE_UNLOCK(&self.mutex)
-        return not isLeft
+        isOver = (<int (*)(OutputBuffer, Py_ssize_t) noexcept>drop_front)(self, count)
+        LINE_UNLOCK(&self.mutex)
+        if isOver < 0:
+            raise_pending()
+        return isOver != 0
 
     def _discardOutput(self):
         LINE_LOCK(&self.mutex)
@@ -354,6 +348,18 @@ cdef int gather(OutputBuffer self) except -1:
         self.gathered = bytearray(self.first)
         self.first = None
         self.room = 0
+    return 0
+
+
+cdef inline int drop_front(OutputBuffer self, Py_ssize_t count) except -1:
+    """Drop the first `count` bytes; return whether nothing is left. The mutex is held."""
+    if count >= unsent_in(self):
+        forget(self)
+        return 1
+    if count:
+        gather(self)
+        self.room = 0
+        cut_front(self, count)
     return 0
 
 
@@ -398,19 +404,24 @@ cdef int grow_copy(OutputBuffer self, Py_ssize_t size) except -1:
 
 cdef inline int write_bytes(OutputBuffer self, bytes added) except -1:
     cdef Py_ssize_t size = PyBytes_GET_SIZE(added)
-    cdef bint isOver = False
+    cdef int passed
     LINE_LOCK(&self.mutex)
-    try:
-        if self.first is not None or self.gathered is not None:
-            memcpy(room_for(self, size), PyBytes_AS_STRING(added), <size_t>size)
-        elif size:
-            self.first = added
-        isOver = unsent_in(self) > self.mark
-    finally:
-        LINE_UNLOCK(&self.mutex)
-    if isOver:
+    passed = (<int (*)(OutputBuffer, bytes, Py_ssize_t) noexcept>add_bytes)(self, added, size)
+    LINE_UNLOCK(&self.mutex)
+    if passed < 0:
+        raise_pending()
+    if passed > 0:
         self._passedMark(size)
     return 0
+
+
+cdef inline int add_bytes(OutputBuffer self, bytes added, Py_ssize_t size) except -1:
+    """Add bytes; return whether more than `mark` bytes wait then. The mutex is held."""
+    if self.first is not None or self.gathered is not None:
+        memcpy(room_for(self, size), PyBytes_AS_STRING(added), <size_t>size)
+    elif size:
+        self.first = added
+    return unsent_in(self) > self.mark
 
 
 cdef bint finds_gathering(object transport) except -1:
