@@ -8,7 +8,7 @@ line and its delimiter there itself, without an object that holds both.
 """
 
 cimport cython
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
 from cpython.list cimport PyList_CheckExact, PyList_GET_SIZE
@@ -20,6 +20,7 @@ from reactor._linetricks cimport (
     LINE_BEGIN,
     LINE_COUNT,
     LINE_END,
+    LINE_HAS_GIL,
     LINE_LOCK,
     LINE_READ,
     LINE_SET_SIZE,
@@ -373,9 +374,9 @@ cdef int cut_front(OutputBuffer self, Py_ssize_t count) except -1:
 
 
 cdef char *room_for(OutputBuffer self, Py_ssize_t size) except NULL:
-    """Lengthen `gathered` by `size` bytes; return where these begin. The mutex is held.
+    """Return where `size` bytes more begin, which the caller writes, and then counts with `grown`. The mutex is held.
 
-    It doubles up to 16 KiB, as a bytearray by itself grows by an eighth, which is every few lines.
+    The memory doubles up to 16 KiB, as a bytearray by itself grows by an eighth, which is every few lines.
     """
     cdef Py_ssize_t before, after
     gather(self)
@@ -383,22 +384,29 @@ cdef char *room_for(OutputBuffer self, Py_ssize_t size) except NULL:
     after = before + size
     if after > self.room:
         self.room = 0
-        if resize_array(self.gathered, after + (after if after < 8192 else after >> 3)) < 0:
-            grow_copy(self, after)
-        self.room = PyByteArray_GET_SIZE(self.gathered)
-    LINE_SET_SIZE(<PyObject *>self.gathered, after)
-    PyByteArray_AS_STRING(self.gathered)[after] = 0
+        make_room(self, before, after + (after if after < 8192 else after >> 3))
     return PyByteArray_AS_STRING(self.gathered) + before
 
 
-cdef int grow_copy(OutputBuffer self, Py_ssize_t size) except -1:
-    """A resize of `gathered` has failed: if that is because other code has the bytes in hand, resize a copy."""
-    if not PyErr_ExceptionMatches(BufferError):
-        return -1
-    PyErr_Clear()
-    gathered = bytearray(self.gathered)
-    PyByteArray_Resize(gathered, size)
+cdef int make_room(OutputBuffer self, Py_ssize_t size, Py_ssize_t room) except -1:
+    """Give `gathered`, of `size` bytes, memory for `room`.
+
+    Without the GIL a copy takes its place: while it is resized, another thread could see, and send, what has not been
+    written. The same if it cannot be resized, because other code has the bytes in hand.
+    """
+    if LINE_HAS_GIL:
+        if resize_array(self.gathered, room) >= 0:
+            LINE_SET_SIZE(<PyObject *>self.gathered, size)
+            self.room = room
+            return 0
+        if not PyErr_ExceptionMatches(BufferError):
+            return -1
+        PyErr_Clear()
+    gathered = PyByteArray_FromStringAndSize(NULL, room)
+    memcpy(PyByteArray_AS_STRING(gathered), PyByteArray_AS_STRING(self.gathered), <size_t>size)
+    LINE_SET_SIZE(<PyObject *>gathered, size)
     self.gathered = gathered
+    self.room = room
     return 0
 
 
@@ -419,6 +427,7 @@ cdef inline int add_bytes(OutputBuffer self, bytes added, Py_ssize_t size) excep
     """Add bytes; return whether more than `mark` bytes wait then. The mutex is held."""
     if self.first is not None or self.gathered is not None:
         memcpy(room_for(self, size), PyBytes_AS_STRING(added), <size_t>size)
+        grown(self, size)
     elif size:
         self.first = added
     return unsent_in(self) > self.mark

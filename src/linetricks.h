@@ -22,6 +22,12 @@
 #define LINE_COUNT(number) ((void)++*(number))
 #endif
 
+#ifdef Py_GIL_DISABLED
+#define LINE_HAS_GIL 0
+#else
+#define LINE_HAS_GIL 1
+#endif
+
 /* A lock for a few steps in C that call no code in Python. With the GIL it is a byte, and costs nothing.
    Safe: as a PyMutex is never released in between, unlike a critical section, no other thread sees a half-done step. */
 #ifdef Py_GIL_DISABLED

@@ -11,6 +11,7 @@ cdef extern from "linetricks.h":
     ctypedef struct line_section:
         pass
 
+    const int LINE_HAS_GIL
     unsigned int LINE_READ(unsigned int *) noexcept
     void LINE_WRITE(unsigned int *, unsigned int) noexcept
     void LINE_COUNT(unsigned int *) noexcept

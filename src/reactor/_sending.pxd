@@ -12,25 +12,30 @@ process. So each part has a lock, which is compiled away with the GIL:
     part                                what makes it safe
     closingCount, the two tags,         atomic numbers: each is right alone, and orders nothing else
     Disconnectable.isClosing
-    the fields of an OutputBuffer       its `mutex`, held in C alone. A bytearray that `_front` gave away may have
-                                        exports while it is sent: if it cannot be resized, a copy takes its place
+    the fields of an OutputBuffer       its `mutex`, held in C alone. Another thread may be sending the bytearray that
+                                        `_front` gave it. So its bytes are written before its size, which has the
+                                        critical section of the bytearray, and it never moves: a copy takes its place
     the fields of a Tally               a critical section of the Tally, for each step; its `whole` has one of its own
 
 A write is whole, or not there at all, whatever other threads write. `_passedMark` is called without the mutex, by the
 thread that writes.
 """
 
-from cpython.bytearray cimport PyByteArray_GET_SIZE
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from libc.string cimport memcpy
 
 from reactor._linetricks cimport (
+    LINE_BEGIN,
+    LINE_END,
     LINE_LOCK,
     LINE_READ,
+    LINE_SET_SIZE,
     LINE_TAG,
     LINE_UNLOCK,
     line_mutex,
+    line_section,
     size_in,
     text_in,
 )
@@ -111,6 +116,16 @@ cdef inline Py_ssize_t unsent_in(OutputBuffer self) noexcept:
     return 0 if self.gathered is None else PyByteArray_GET_SIZE(self.gathered)
 
 
+cdef inline void grown(OutputBuffer self, Py_ssize_t size) noexcept:
+    """Count `size` bytes more in `gathered`, which have been written. The mutex is held."""
+    cdef Py_ssize_t after = PyByteArray_GET_SIZE(self.gathered) + size
+    cdef line_section section
+    PyByteArray_AS_STRING(self.gathered)[after] = 0
+    LINE_BEGIN(&section, self.gathered)
+    LINE_SET_SIZE(<PyObject *>self.gathered, after)
+    LINE_END(&section)
+
+
 cdef inline char *copied(char *to, PyObject *text) noexcept:
     """Copy bytes; return the place behind them. Most delimiters have two bytes, which needs no call of memcpy."""
     if size_in(text) == 2:
@@ -140,6 +155,7 @@ cdef inline int add_line(OutputBuffer self, bytes line, PyObject *delimiter, Py_
         self.first = ended(line, delimiter)
     else:
         copied(copied(room_for(self, size), <PyObject *>line), delimiter)
+        grown(self, size)
     return unsent_in(self) > self.mark
 
 
