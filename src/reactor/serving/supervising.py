@@ -131,9 +131,7 @@ class Supervising:
             plan = planOf(vars(self._options), os.environ)
             if plan.workers is None:
                 raise CommandError("the configuration has no workers any more: that needs a restart")
-            program = Program(
-                self._arguments, placesOf(plan), sendFin=plan.onlyReceives, threads=plan.threads or 1
-            )
+            program = Program(self._arguments, placesOf(plan), sendFin=plan.onlyReceives, threads=plan.threads or 1)
             admin = self._adminOf(plan)
         except CommandError as error:
             raise ReloadRefused(str(error)) from None

@@ -85,6 +85,11 @@ class Member:
         """Tell the main thread that this one serves, as soon as its reactor runs."""
         self.reactor.callWhenRunning(self._begin)
 
+    def cannotGoOn(self, reason: str) -> None:
+        """See Worker. Another thread than the main one does nothing: the main one fails when that one has ended."""
+        if self._threads.isFirst(self):
+            self._threads.cannotGoOn(reason)
+
     def _begin(self) -> None:
         if self._threads.isFirst(self):
             self.beat()
@@ -190,6 +195,10 @@ class Threads:
         """Make a call in the main thread. Any thread."""
         with suppress(OSError):  # the main reactor is closed
             self._main.reactor.callFromThread(call, *arguments)
+
+    def cannotGoOn(self, reason: str) -> None:
+        """Tell the supervisor why no process can go on."""
+        self._worker.cannotGoOn(reason)
 
     def memberReady(self) -> None:
         """One more thread serves. When all do, the worker is ready."""

@@ -929,17 +929,15 @@ def test_aHandlerThatRaisesBehindTheRegistration(how: str, monkeypatch: pytest.M
     ASYNCIO.close(reactor)
 
 
-class Completing(asyncio.SelectorEventLoop):
-    """An event loop that waits for completions and not for descriptors, as the usual one of Windows does."""
+def test_anEventLoopWithoutReaders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual event loop of Windows waits for completions, and not for descriptors."""
 
-    def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:
+    def refuse(*_: object) -> None:
         raise NotImplementedError
 
-    def remove_reader(self, fd: Any) -> bool:
-        raise NotImplementedError
-
-
-def test_anEventLoopWithoutReaders() -> None:
-    wanted = pytest.raises(TypeError, match=r"SelectorEventLoop, not .*Completing.* reactor\.aio runs")
-    with contextlib.closing(Completing()) as eventloop, wanted:
-        AsyncioReactor(eventloop)
+    wanted = pytest.raises(TypeError, match=r"SelectorEventLoop, not .*EventLoop.* reactor\.aio runs")
+    with contextlib.closing(asyncio.SelectorEventLoop()) as eventloop, monkeypatch.context() as patched:
+        patched.setattr(eventloop, "add_reader", refuse)
+        patched.setattr(eventloop, "remove_reader", refuse)
+        with wanted:
+            AsyncioReactor(eventloop)
