@@ -146,6 +146,8 @@ def main() -> None:
     print(echo().decode())
     print(shown("--help"))
     print(shown("serve", "--help"))
+    if "fcntl" in hidden:
+        print(shown("serve"))
 
 
 if __name__ == "__main__":

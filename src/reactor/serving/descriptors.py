@@ -14,7 +14,7 @@ else:
 
 
 def allowDescriptors() -> None:
-    """Raise the soft limit on open files to the hard one: each connection takes one."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
+    """Raise the soft limit on open files to the hard one, if the system has them: each connection takes one."""
+    with suppress(ModuleNotFoundError, OSError, ValueError):
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

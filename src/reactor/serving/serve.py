@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +29,8 @@ from reactor.serving.running import Serving
 from reactor.serving.supervising import Supervising, commandLine
 from reactor.serving.threads import Threads
 
+OF_POSIX = ("fcntl", "grp", "pwd", "resource", "termios")
+
 
 class LateReactor:
     """The reactor that is current when it is needed: an application may install its own when it is imported."""
@@ -45,6 +47,7 @@ def serve(options: argparse.Namespace, reactorOf: Callable[[], ReactorBase]) -> 
 
     `reactorOf` returns the current reactor. It is called when the applications are imported.
     """
+    demandPOSIX()
     isWorker = CONTROL in os.environ
     try:
         plan = planOf(vars(options), os.environ)
@@ -68,6 +71,14 @@ def serve(options: argparse.Namespace, reactorOf: Callable[[], ReactorBase]) -> 
     except CommandError as error:
         _tellFailed(worker, error)
         raise
+
+
+def demandPOSIX() -> None:
+    """CommandError if this system is not one that can serve: Windows is none."""
+    missing = [name for name in OF_POSIX if importlib.util.find_spec(name) is None]
+    if missing:
+        lacks = f"this Python has no module {missing[0]}"
+        raise CommandError(f"a POSIX system is needed, for example Linux, and {lacks}. Try reactor.aio here", USAGE)
 
 
 def _isAdmin() -> bool:
