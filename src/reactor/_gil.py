@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from reactor import _overwritten as _overwritten
+
 
 def hasGIL() -> bool:
     """Whether only one thread at a time runs Python: always, except on a free-threaded build with its GIL off.

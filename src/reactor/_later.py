@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from reactor import _overwritten as _overwritten
+
 
 def later(name: str, namespace: dict[str, Any]) -> Any:
     """Return a stand-in for the module `name`, for the variable of `namespace` that has the last part of its name."""

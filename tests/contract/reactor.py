@@ -649,10 +649,10 @@ class Time:
         cancelled, moved, sooner = (reactor.callLater(100, order.append, name) for name in ("no", "moved", "sooner"))
         assert set(reactor.getDelayedCalls()) == {cancelled, moved, sooner}
         cancelled.cancel()
+        ran = reactor.callLater(0, order.append, "ran")
         moved.reset(0.002)
         sooner.delay(-100)
         assert abs(moved.getTime() - reactor.seconds()) < DEADLINE
-        ran = reactor.callLater(0, order.append, "ran")
         runUntil(reactor, lambda: len(order) == 3)
         assert order == ["sooner", "ran", "moved"]
         for method in (cancelled.cancel, lambda: cancelled.reset(1), lambda: cancelled.delay(1)):
@@ -1030,8 +1030,7 @@ class Descriptors:
 
         reactor.addReader(FileEar(pipe[0], told))
         os.write(pipe[1], b"x")
-        reactor.callLater(0.002, reactor.stop)
-        start(reactor)
+        runUntil(reactor, lambda: told)
         assert told == [("lost", Boom)]
         assert reactor.getReaders() == []
 

@@ -8,6 +8,8 @@ from concurrent.futures import Executor, Future
 from threading import Lock
 from typing import Any
 
+from reactor import _overwritten as _overwritten
+
 
 class WaitingWork(Executor):
     """The pool of a reactor with 0 threads: it keeps its calls until moveTo."""
