@@ -182,7 +182,8 @@ class EpollReactor(ReactorBase):
 
     def _catchUp(self) -> None:
         """Serve every ready descriptor, as the next batch may come after a timeout. See ReactorBase._catchUp."""
-        events = self._epoll.poll(0, len(self._readers) + len(self._writers))
+        most = len(self._readers) + len(self._writers)
+        events = self._epoll.poll(0, most or 1)  # without memory, not even the waker may be watched
         outer, self._inBatch = self._inBatch, True
         try:
             self._dispatch(events)

@@ -223,3 +223,11 @@ def test_itsMethodsAreFoundWithoutADict() -> None:
     """CPython 3.11 looks methods up slowly beyond 29 attributes, which costs 7% of an event (`make guard`)."""
     with closing(EpollReactor()) as reactor:
         assert len(vars(reactor)) <= 29
+
+
+def test_catchingUpWhenNothingIsWatched() -> None:
+    """As when the system has refused to watch the waker."""
+    reactor = EpollReactor()
+    reactor.removeReader(reactor._waker)
+    reactor._catchUp()
+    reactor.close()
