@@ -39,16 +39,6 @@ def test_aUseLoadsWhatItNeeds(use: str, name: str) -> None:
     assert printed(f"import reactor, sys; {use}; print({name!r} in sys.modules)") == "True"
 
 
-def test_aLoopWaitsForNoImport() -> None:
-    """What is left is loaded when a reactor begins to run, also for code that only fails later: a child, a thread."""
-    used = (
-        "import reactor, sys; reactor.callWhenRunning(lambda: print(*sys.modules)); reactor.callLater(0, reactor.stop)"
-    )
-    loaded = printed(f"{used}; reactor.run()").split()
-    assert [name for name in LATER if name not in ("dataclasses", "inspect") and name not in loaded] == []
-    assert "reactor.transports.children.spawning" in loaded
-
-
 def test_theModuleTakesTheStandInsPlace() -> None:
     namespace: dict[str, Any] = {}
     namespace["handlers"] = later("logging.handlers", namespace)

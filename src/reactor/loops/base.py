@@ -53,7 +53,6 @@ from typing import Any
 from reactor import _current
 from reactor._arguments import checkCall
 from reactor._beside import beside, refused
-from reactor._later import loadAll
 from reactor._logger import getLogger, tellRepeats
 from reactor.error import (
     ConnectionDone,
@@ -283,7 +282,6 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
             raise ReactorAlreadyRunning("the reactor is running already")
         if self._phase == CLOSED:
             raise ReactorNotRestartable("the reactor has been closed, and cannot run again")
-        loadAll()
         self._move("run")
         self._looping = True
         self._looked = self.monotonic()
