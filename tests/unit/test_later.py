@@ -10,8 +10,8 @@ import pytest
 
 from reactor._later import later
 
-# Each takes a millisecond or more, and a program without TLS, threads or child processes needs none of them.
-LATER = ("asyncio", "concurrent.futures", "dataclasses", "inspect", "random", "ssl", "subprocess")
+# Each takes a millisecond or more, and a program without TLS and threads needs none of them.
+LATER = ("asyncio", "concurrent.futures", "dataclasses", "inspect", "random", "ssl")
 
 
 def printed(program: str) -> str:

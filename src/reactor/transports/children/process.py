@@ -19,10 +19,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from io import FileIO
 from time import sleep
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from reactor._beside import beside
-from reactor._later import later
 from reactor._logger import getLogger
 from reactor._numbers import closeNumber, openPipe, openTerminal, raised, statOpen
 from reactor.error import ProcessDone, ProcessExitedAlready, ProcessTerminated
@@ -30,13 +29,9 @@ from reactor.failure import Failure, failureOf
 from reactor.interfaces import BytesLike, IProcessProtocol, ITransportReactor
 from reactor.interfaces.asking import conform
 from reactor.threads import WAKE_REST, callWhenWoken, startThread
+from reactor.transports.children import spawning
 from reactor.transports.children.command import Command
 from reactor.transports.children.pipes import ChildReader, ChildTerminal, ChildWriter
-
-if TYPE_CHECKING:
-    from reactor.transports.children import spawning
-else:
-    spawning = later("reactor.transports.children.spawning", globals())
 
 log = getLogger("reactor.transports")
 
