@@ -44,7 +44,7 @@ SKIPS = 6  # how many of the same call in one scene are failed, each in its turn
 SPIN = 60  # failures of a call in WHILE seconds that are no spin
 ACCEPTS = 450  # but a port tries a batch each time: a connection may have failed, and the next not
 MOST_POLLS = 1000  # of one scene: a loop that spins makes many thousands
-# epoll refuses a regular file with EPERM. It can be read at any time, so the loop turns without a rest while it is open.
+# epoll refuses a regular file with EPERM. It can be read at any time, so the loop does not rest while it is open.
 MOST_POLLS_OF_FILES = 5000
 
 # The errors that a call can fail with. An error that is left out cannot occur, or Linux's manual says nothing of it.
