@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from reactor._defaults import SOCKET_MODE
@@ -28,7 +27,7 @@ from reactor.serving.collecting.places import (
     DatagramPlace,
     listenForDatagrams,
 )
-from reactor.serving.endpointstrings import DATAGRAMS, LOOPBACK, TWICE, Parsed, endpointReason, parsed
+from reactor.serving.endpointstrings import LOOPBACK, TWICE, Parsed, endpointReason, parsed
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.plan import ListenPlan
 from reactor.serving.setting import HOST, PORT
@@ -41,18 +40,8 @@ from reactor.transports.adopting import adoptUNIXDatagramPort
 BACKLOG = 511
 
 
-@dataclass(frozen=True)
-class Spot:
-    """One endpoint of a plan. `make(reactor, **arguments)` makes it; `kind` is the type in its string."""
-
-    kind: str
-    make: Callable[..., Any]
-    arguments: dict[str, Any]
-
-    @property
-    def isDatagram(self) -> bool:
-        """Whether datagrams come here, which only collect takes."""
-        return self.kind in DATAGRAMS
+class Spot(Parsed):
+    """One endpoint of a plan."""
 
     @property
     def isSecure(self) -> bool:
@@ -110,19 +99,19 @@ def spotsOf(listener: ListenPlan) -> Iterator[Spot]:
     if listener.service is not None and not listener.endpoints:
         return
     for description in listener.endpoints:
-        kind, make, arguments = _parsed(description, listener)
-        if kind in LOOPBACK or kind == "unix":
-            arguments.setdefault("backlog", backlog)
-        yield Spot(kind, make, arguments)
+        spot = _spot(description, listener)
+        if spot.kind in LOOPBACK or spot.kind == "unix":
+            spot.arguments.setdefault("backlog", backlog)
+        yield spot
     if not listener.endpoints or listener.host is not None or listener.port is not None:
         address = literalAddress(listener.host or HOST)
         port = PORT if listener.port is None else listener.port
         yield Spot("tcp", TCP4ServerEndpoint, {"port": port, "interface": address, "backlog": backlog})
 
 
-def _parsed(description: str, listener: ListenPlan) -> Parsed:
+def _spot(description: str, listener: ListenPlan) -> Spot:
     try:
-        found = parsed(description)
+        found = Spot(*parsed(description))
     except (OSError, ValueError) as error:
         raise _endpointError(error) from None
     if found.isProxied and listener.proxy is not None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -140,12 +140,21 @@ class Server:
         return self.process.wait(DEADLINE)
 
 
+ServerType = TypeVar("ServerType", bound=Server)
+
+
 @contextlib.contextmanager
 def serving(
     directory: pathlib.Path, *arguments: str, environ: Mapping[str, str] | None = None, before: str = ""
 ) -> Iterator[Server]:
     """Run `serve`. At the end it gets SIGTERM, and must exit with 0."""
-    server = Server(directory, *arguments, environ=environ, before=before)
+    with ending(Server(directory, *arguments, environ=environ, before=before)) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def ending(server: ServerType) -> Iterator[ServerType]:
+    """At the end `server` gets SIGTERM, and must exit with 0."""
     try:
         yield server
         assert server.end() == 0, server.log

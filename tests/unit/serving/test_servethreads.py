@@ -11,7 +11,6 @@ import os
 import pathlib
 import signal
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from reactor.serving.config import planOf
 from reactor.serving.errors import CommandError
 from reactor.serving.plan import Plan
 from tests.support.statuses import listenerOf, snapshotOf
-from tests.unit.serving.test_configured import DEADLINE, Server, freePorts, write
+from tests.unit.serving.test_configured import DEADLINE, Server, ending, freePorts, write
 
 COMMAND = """\
 import sys
@@ -97,17 +96,8 @@ class ThreadedServer(Server):
             assert self.tell(client)[0] != pid
 
 
-@contextlib.contextmanager
-def serving(directory: pathlib.Path, *arguments: str) -> Iterator[ThreadedServer]:
-    server = ThreadedServer(directory, *arguments)
-    try:
-        yield server
-        assert server.end() == 0, server.log
-    finally:
-        if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
-        server._log.close()
+def serving(directory: pathlib.Path, *arguments: str) -> contextlib.AbstractContextManager[ThreadedServer]:
+    return ending(ThreadedServer(directory, *arguments))
 
 
 def planWith(**options: Any) -> Plan:
