@@ -23,6 +23,7 @@ from reactor._later import later
 from reactor._logger import getLogger
 from reactor.failure import safeRepr
 from reactor.loops.base import ReactorBase
+from reactor.service.memory import residentBytes
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
 
@@ -96,15 +97,6 @@ class LoopLag:
     def _forget(self, now: float) -> None:
         while self._lags and self._lags[0][0] < now - WINDOW:
             self._lags.popleft()
-
-
-def residentBytes() -> int:
-    """Return the memory of this process in bytes, 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        return 0
 
 
 class SlowCallbacks:

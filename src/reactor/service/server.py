@@ -19,6 +19,7 @@ from reactor.service.entries import ACCEPTED, Entry
 from reactor.service.lag import LoopLag
 from reactor.service.limits import Limits
 from reactor.service.listener import Listener
+from reactor.service.memory import MemoryReturn
 from reactor.service.peers import Peers
 from reactor.service.records import ConnectionRecord
 from reactor.service.refusing import Refusals
@@ -47,6 +48,7 @@ class Server:
         self._counters: dict[str, Callable[[], Mapping[str, int]]] = {}
         self._started = time.time()
         self._lag = LoopLag(reactor, slowCallback)
+        self._memory = MemoryReturn(reactor)
 
     @property
     def listeners(self) -> Mapping[str, Listener]:
@@ -91,6 +93,7 @@ class Server:
             raise ValueError(f"there is a listener {name!r} already")
         self._listeners[name] = listener = Listener(self, factory, name, limits, prepare, sendFin)
         self._lag.start()
+        self._memory.start()
         return listener
 
     def run(self) -> None:
@@ -124,6 +127,7 @@ class Server:
 
     def _drained(self, count: int) -> int:
         self._lag.stop()
+        self._memory.stop()
         self.refusals.close()
         return count
 
@@ -183,6 +187,7 @@ class Server:
             listener.stopSweeping()
             ports += listener.takePorts()
         self._lag.stop()
+        self._memory.stop()
         self.refusals.close()
         closed = gatherResults([maybeDeferred(port.stopListening) for port in ports])
         if ports and not self.reactor.running:
