@@ -28,7 +28,7 @@ again = if [ -s $(1) ]; then echo 'These need a quiet machine, and run again, al
     $(2) @$(1); fi
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 
-.PHONY: help serve test suites suite-compiled suite-pure battery battery-one battery-two borrowed lint types coverage coverage-report coverage-core bench bench-quick guard wheel changelog release-check clean
+.PHONY: help serve test suites suite-compiled suite-pure suite-once battery battery-one battery-two borrowed lint types coverage coverage-report coverage-core bench bench-quick guard wheel changelog release-check clean
 
 help:
 	@echo 'make serve          a line server on 127.0.0.1:7000 (ARGS="chat --port 7001", for another)'
@@ -60,36 +60,35 @@ test:
 	@$(MAKE) --no-print-directory suites
 	@$(if $(ARGS),,$(MAKE) --no-print-directory battery)
 
-# These tests are the same with both cores: they are about the tree, or about parts that cut no lines. They run once:
-# those of services beside the pure core, the others beside the compiled one, so that both runs take as long.
-OF_THE_TREE := bench corebuild layers overwritten packaging prose release admindocs deploy productiondocs servicesdocs
-OF_SERVICES := admin adminmetrics adminprocess adminsources applications clientservices control fleet internetservices \
-    notify privileges reuse servicerunner services statuspage summing supervisor
-OF_SERVING := config configured configuredparts servicefile serving_capture serving_logformats serving_logs
+# These tests are the same with both cores: they are about the tree, or about parts that cut no lines. They run once, with
+# the compiled core.
+OF_SERVING := checking command command_collect command_http config configured configuredparts servicefile servethreads \
+    serving_capture serving_load serving_logformats serving_logs
 OF_COLLECTING := appending datagrams formats linefile rotating
-ONCE_PURE := $(OF_SERVICES:%=--ignore=tests/unit/service/test_%.py)
-ONCE := $(OF_THE_TREE:%=--ignore=tests/house/test_%.py) \
-    $(OF_SERVING:%=--ignore=tests/unit/serving/test_%.py) \
-    $(OF_COLLECTING:%=--ignore=tests/unit/serving/collecting/test_%.py) \
-    --ignore=tests/parity/test_twistedsservicetests.py --ignore=tests/differential/test_clientservice.py
+ONCE := tests/house tests/unit/service tests/unit/test_elsewhere.py tests/parity/test_twistedsservicetests.py \
+    tests/differential/test_clientservice.py $(OF_SERVING:%=tests/unit/serving/test_%.py) \
+    $(OF_COLLECTING:%=tests/unit/serving/collecting/test_%.py)
+TWICE := $(ONCE:%=--ignore=%)
 
-# Two cores, two runs at once; each prints its output whole when it ends.
+# Three runs at once, as tests wait a lot; each prints its output whole when it ends.
 suites: $(VENV)/.test
-	@$(if $(COVERAGE),rm -f .coverage .coverage.*)
-	@echo 'The suite runs on the compiled and on the pure line core, side by side; each prints when it ends.'
-	@$(MAKE) --no-print-directory --keep-going -j2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
-	    suite-compiled suite-pure
+	@rm -f $(AGAIN)-compiled $(AGAIN)-pure $(AGAIN)-once $(if $(COVERAGE),.coverage .coverage.*)
+	@echo 'The suite runs on the compiled and on the pure line core, side by side; each part prints when it ends.'
+	@$(MAKE) --no-print-directory --keep-going -j3 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
+	    suite-compiled suite-pure $(if $(ARGS),,suite-once)
 	@$(call again,$(AGAIN)-compiled,REACTOR_EXPECT_CORE=compiled $(PYTEST))
 	@$(call again,$(AGAIN)-pure,REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST))
+	@$(call again,$(AGAIN)-once,REACTOR_EXPECT_CORE=compiled $(PYTEST))
 	@$(if $(COVERAGE),$(BIN)/coverage combine --quiet)
 
 suite-compiled:
-	@rm -f $(AGAIN)-compiled
-	@REACTOR_AGAIN=$(AGAIN)-compiled REACTOR_EXPECT_CORE=compiled $(PYTEST) --ignore=tests/battery $(or $(ARGS),$(ONCE_PURE))
+	@REACTOR_AGAIN=$(AGAIN)-compiled REACTOR_EXPECT_CORE=compiled $(PYTEST) --ignore=tests/battery $(or $(ARGS),$(TWICE))
 
 suite-pure:
-	@rm -f $(AGAIN)-pure
-	@REACTOR_AGAIN=$(AGAIN)-pure REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(or $(ARGS),$(ONCE))
+	@REACTOR_AGAIN=$(AGAIN)-pure REACTOR_PURE=1 REACTOR_EXPECT_CORE=pure $(PYTEST) --ignore=tests/battery $(or $(ARGS),$(TWICE))
+
+suite-once:
+	@REACTOR_AGAIN=$(AGAIN)-once REACTOR_EXPECT_CORE=compiled $(PYTEST) $(ONCE)
 
 # After the suites, and never under coverage: it looks at times, memory and descriptors. The first half of it looks at
 # none of these, and runs as two parts side by side; the rest runs alone on the machine.
