@@ -65,6 +65,7 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (2, ("reactor.linereceiver", "reactor.stringreceivers", "reactor.filesender", "reactor.threads")),
     (2, ("reactor.task", "reactor.policies", "reactor.utils", "reactor.tlsoptions")),
     (2, ("reactor.transports.output", "reactor.transports.sharing", "reactor.transports.resting")),
+    (2, ("reactor.transports.shutting",)),
     (2, ("reactor.transports.duplex",)),
     (2, ("reactor.transports.stream",)),
     (2, ("reactor.transports.tls",)),

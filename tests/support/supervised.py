@@ -110,9 +110,23 @@ def work(reactor: ReactorBase, worker: Worker, settings: Settings) -> None:
     worker.onTake(accept)
     worker.onDrain(lambda grace: logging.info("sendFin %s", worker.sendFin))
     worker.onDrain(server.drain)
+    if "closesWith" in settings:
+        closeLate(reactor, settings["closesWith"])
     worker.onReopen(lambda: logging.getLogger("test").warning("reopened by %d", worker.pid))
     worker.reports(server.stats)
     worker.limitLife(settings.get("maxLines"), settings.get("maxLifetime"))
+
+
+def closeLate(reactor: ReactorBase, path: str) -> None:
+    """Have a moment between the last accept of a port and its close: a file says that it is here, another ends it."""
+    placeholder = reactor.placeholder
+
+    def between() -> int:
+        pathlib.Path(f"{path}.{os.getpid()}").touch()
+        waitUntil(pathlib.Path(path).exists)
+        return placeholder()
+
+    reactor.placeholder = between  # type: ignore[method-assign]
 
 
 def administrate(worker: Worker, folder: pathlib.Path) -> None:

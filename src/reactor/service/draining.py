@@ -3,7 +3,8 @@
 The phases of a connection:
 
 - accepting: a port closes as soon as its queue is empty. That is at once, unless the system has no descriptor left for
-  a client. Connections that end give theirs back.
+  a client. Connections that end give theirs back. If no other process serves the port (`isLast`), the kernel lets no
+  new client in from the beginning on.
 - reading: goes on until the kernel has nothing left to read, of any connection. One client's line may be output to
   another. Some clients never stop, so the limit is READ_GRACE. A client may have connected a moment ago, and its first
   line is on its way. So a peer that has never sent a byte gets FIRST_WORDS.
@@ -57,6 +58,7 @@ from reactor.service.watch import (
 from reactor.service.web import takeLastRequest
 from reactor.task import LoopingCall
 from reactor.timers import monotonicTime
+from reactor.transports.listening import ListeningPort
 from reactor.transports.stream import Connection
 
 log = getLogger("reactor.serving")
@@ -87,6 +89,7 @@ class Drain:
         deadline: float | None = None,
         sendFin: bool = False,
         receiving: Iterable[Any] = (),
+        isLast: bool = False,
     ) -> None:
         self._deadline = DEADLINE if deadline is None else deadline
         self._readGrace = min(READ_GRACE, self._deadline / 5)
@@ -99,6 +102,7 @@ class Drain:
         self._reactor = reactor
         self._begun = self.now()
         self._ports = list(ports)
+        self._isLast = isLast
         self._closing = 0
         self._reading: dict[Any, float] = {}
         self._receiving: list[Any] = []  # our half ends in the next tick
@@ -119,6 +123,10 @@ class Drain:
 
     def start(self) -> Deferred[int]:
         """Begin, and return `done`. The caller adds the connections that the ports still accept."""
+        if self._isLast:
+            for port in self._ports:
+                if isinstance(port, ListeningPort):
+                    port.shutOut()
         self._loop.start(TICK).addErrback(self.done.errback)
         return self.done
 

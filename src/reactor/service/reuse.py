@@ -29,6 +29,7 @@ from reactor._numbers import closeNumber, duplicate, openSocket
 from reactor.address import UNIXAddress, checkPort, hostText, isIPv6Address, socketName
 from reactor.error import CannotListenError
 from reactor.transports.binding import Binding
+from reactor.transports.shutting import shutOut
 from reactor.transports.tcp import noDelay
 from reactor.transports.unix.path import BoundPath
 from reactor.transports.unix.stream import openBound
@@ -173,6 +174,16 @@ class Group:
         """Return the slots of the worker `position` of `workers`."""
         return [slot for slot in range(len(self)) if slot % workers == position] or [position % len(self)]
 
+    def shutOut(self) -> None:
+        """Have the kernel let no new client in, in any process. The inherited socket is left alone: it goes on.
+
+        See transports/shutting.py.
+        """
+        ours = self._sockets[1:] if self.place.kind == INHERITED else self._sockets
+        for sock in ours:
+            if sock.type == socket.SOCK_STREAM:
+                shutOut(sock)
+
     def close(self) -> None:
         """Close all sockets, and remove the file of a path. Later calls do nothing."""
         while self._sockets:
@@ -264,10 +275,12 @@ class Groups:
         """Return those of the open `places` whose path was lost."""
         return [place for place in places if self._groups[place].isLost]
 
-    def keep(self, places: Iterable[Place]) -> None:
-        """Close all but `places`."""
+    def keep(self, places: Iterable[Place], shutsOut: bool = False) -> None:
+        """Close all but `places`. `shutsOut`: processes that have the others still are to get no new clients."""
         wanted = set(places)
         for place in [place for place in self._groups if place not in wanted]:
+            if shutsOut:
+                self._groups[place].shutOut()
             log.info("%s is closed", place)
             self._groups.pop(place).close()
 

@@ -102,7 +102,7 @@ class Server:
         self.reactor.addSystemEventTrigger("during", "shutdown", self.giveUp)
         self.reactor.run()
 
-    def drain(self, grace: float | None = None, sendFin: bool = False) -> Deferred[int]:
+    def drain(self, grace: float | None = None, sendFin: bool = False, isLast: bool = False) -> Deferred[int]:
         """Accept no more, and end every connection in order. The Deferred fires when all have ended.
 
         Its result is the number of connections that were reset, `grace` seconds later at the latest (5 unless given).
@@ -111,6 +111,9 @@ class Server:
         Lines that come meanwhile are delivered and answered. `sendFin` is for applications that only receive: every
         peer sees the end of our half at once, and its data is delivered until it stops. A listener may have that for
         itself, see addListener. Later calls begin nothing.
+
+        `isLast`: no other process has the sockets of the ports, apart from adopted ones. Then the kernel lets no client
+        in from now on (Linux; see transports/shutting.py). Otherwise one that connects just before the close is reset.
         """
         if self._drain is not None:
             return self._drain.whenDone()
@@ -121,7 +124,7 @@ class Server:
             listener.stopLimiting()
         answering = [each for listener in listeners if not listener.sendFin for each in listener.connections()]
         receiving = [each for listener in listeners if listener.sendFin for each in listener.connections()]
-        self._drain = Drain(self.reactor, answering, ports, grace, sendFin, receiving)
+        self._drain = Drain(self.reactor, answering, ports, grace, sendFin, receiving, isLast)
         self._drain.start()
         return self._drain.whenDone().addCallback(self._drained)
 

@@ -301,10 +301,13 @@ class Supervisor:
             self._reactor.callLater(0, self.reload)
 
     def _beginEnd(self) -> None:
-        """No more clients are to come: the workers have the last copies of the sockets, and close them."""
+        """No more clients are to come: the workers have the last copies of the sockets, and close them.
+
+        The orders to drain leave at the end of the turn, so the kernel lets nobody in when the workers accept the last.
+        """
         self._state = "draining"
         self._notifier.stopping("draining")
-        self._groups.keep(() if self._admin is None else self._admin.hands.places())
+        self._groups.keep(() if self._admin is None else self._admin.hands.places(), shutsOut=True)
 
     def adminEnded(self) -> None:
         """No admin process is left: that is the end, unless only the admin was given up."""

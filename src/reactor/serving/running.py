@@ -288,7 +288,7 @@ class Serving:
                 application.collection.stopBegins(grace)
         for port in self._datagrams:
             port.protocol.takeLast()
-        return self.server.drain(grace, sendFin)
+        return self.server.drain(grace, sendFin, isLast=self._worker is None)
 
     def _drainAll(self, grace: float) -> Deferred[Any]:
         """End the connections, the services and the outputs."""

@@ -51,6 +51,9 @@ class _Adopted:
     def _listen(self, sock: socket.socket) -> None:
         """Do nothing: the socket listens already."""
 
+    def shutOut(self) -> None:
+        """Do nothing: other processes may serve the socket."""
+
     def _cannotListen(self, error: OSError) -> CannotListenError:
         raise NotImplementedError
 

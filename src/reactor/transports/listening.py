@@ -9,7 +9,8 @@ of its own rest included. So a listening port accepts again, sooner or later. So
 that was being accepted, not to the port: ECONNABORTED, EPERM, and the network errors that Linux reports here.
 
 A socket that is closed while clients wait in its queue resets them. So a port that stops accepts the last of them and
-closes in one step. It builds their protocols after the close.
+closes in one step. It builds their protocols after the close. A client may still come between the two halves of that
+step, so the only process that serves a port calls shutOut() before.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from reactor.interfaces.asking import conform
 from reactor.protocol import abandon
 from reactor.timers import monotonicTime
 from reactor.transports.resting import Rest
+from reactor.transports.shutting import shutOut
 from reactor.transports.stream import Connection
 
 log = getLogger("reactor.transports")
@@ -232,6 +234,15 @@ class ListeningPort:
         """
         if self.connected and self._stopped is None and not (self._paused or self._accepting):
             self._serveAll(*self._acceptAll())
+
+    def shutOut(self) -> None:
+        """Have the kernel let no new client in, where it can; those that wait are accepted as before. See shutting.py.
+
+        That holds for every process that has the socket. So it is for a port that is about to stop, in the only process
+        with its socket. An adopted socket is left alone.
+        """
+        if self.connected and self._stopped is None:
+            shutOut(self._listener())
 
     def doRead(self) -> None:
         """Accept waiting clients, a bounded batch."""

@@ -15,6 +15,7 @@ from reactor.error import CannotListenError
 from reactor.service import reuse
 from reactor.service.hands import Program
 from reactor.service.reuse import Group, Groups, Place
+from tests.support.knocking import isLetIn, knock
 from tests.support.worlds import LOOPBACK, refusedPort
 
 
@@ -114,6 +115,44 @@ def test_aPathHasOneSocket(groups: Groups, tmp_path: pathlib.Path) -> None:
         Group(stream)
     groups.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobodyIsLetInAnyMore(groups: Groups, tmp_path: pathlib.Path) -> None:
+    """Each socket of a group obeys, and those that wait are not lost. A socket of another program goes on."""
+    tcp, unix, datagrams = Place.tcp(0, LOOPBACK), Place.unix(tmp_path / "s"), Place.udp(0, LOOPBACK)
+    with socket.socket() as activated:
+        activated.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        activated.bind((LOOPBACK, 0))
+        activated.listen(10)
+        inherited = Place.inherited(activated.fileno())
+        groups.open([tcp, unix, datagrams, inherited], 2)
+        names = {place: groups[place].address for place in (tcp, unix, inherited)}
+        theirs = [sock.dup() for place in names for sock in groups[place]]  # as the workers have them
+        early = [knock(sock.family, sock.getsockname())[0] for sock in theirs]
+        groups.keep([], shutsOut=True)
+        assert len(groups) == 0
+        for place in (tcp, unix):
+            for _ in range(3):  # the kernel chooses the socket
+                assert not isLetIn(socket.AF_UNIX if place == unix else socket.AF_INET, names[place])
+        accepted = 0
+        for sock in theirs:
+            sock.setblocking(False)
+            while accepts(sock):
+                accepted += 1
+        assert accepted == len(early)
+        for sock in theirs:
+            sock.close()
+        assert isLetIn(socket.AF_INET, names[inherited])
+        for client in early:
+            client.close()
+
+
+def accepts(sock: socket.socket) -> bool:
+    try:
+        sock.accept()[0].close()
+    except BlockingIOError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("reusePort", [False, True])

@@ -18,6 +18,7 @@ from reactor.linereceiver import LineOnlyReceiver, LineReceiver
 from reactor.protocol import Factory, Protocol
 from reactor.service import ConnectionRecord, Limits, Listener, Server, draining, entries
 from tests.contract.cells import CELLS, makeWorld
+from tests.support.knocking import isLetIn
 from tests.support.tlsworlds import HOST, TRUST, serverOptions
 from tests.support.worlds import DEADLINE, World, dial
 
@@ -550,6 +551,29 @@ def test_aDrainKeepsWhatItReads(served: Served, sendFin: bool) -> None:
     assert (done, again, served.server.untaken) == ([0], [0], 0)
     assert served.records[0].why == "drained" or served.world.isTLS
     assert served.server.stats()["state"] == "draining"
+
+
+@everywhere(SOCKETS)
+@pytest.mark.parametrize("isLast", [False, True])
+def test_theLastMomentOfAPort(served: Served, isLast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client between the last accept and the close is reset, unless the drain is that of the only process."""
+    listener = served.listen()
+    port = listener.ports[0]
+    family = port.socket.family
+    address = port.socket.getsockname()
+    placeholder = served.world.reactor.placeholder
+    letIn: list[bool] = []
+
+    def between() -> int:
+        letIn.append(isLetIn(family, address))
+        number: int = placeholder()
+        return number
+
+    monkeypatch.setattr(served.world.reactor, "placeholder", between)
+    done: list[int] = []
+    served.server.drain(grace=3.0, isLast=isLast).addCallback(done.append)
+    served.world.until(lambda: bool(done))
+    assert letIn == [not isLast]
 
 
 @everywhere(PLAIN)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from reactor.service.endsignals import SAME_REQUEST
+from tests.support.knocking import isLetIn, knock
 from tests.support.supervised import DEADLINE, LOOPBACK, Supervised, answered, supervised, waitUntil
 from tests.support.worlds import refusedPort
 
@@ -463,6 +464,28 @@ def test_aLostPathIsBoundAnew(tmp_path: pathlib.Path, how: str) -> None:
         server.signal(signal.SIGTERM)
         assert server.end() == 0
     assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+@pytest.mark.parametrize("loop", ["epoll", "asyncio"])
+def test_nobodyIsLetInAtTheLastMoment(tmp_path: pathlib.Path, kind: str, loop: str) -> None:
+    """The kernel lets no client in between a worker's last accept and its close: it would be reset."""
+    path = tmp_path / "s"
+    places = {"echo": {"kind": "tcp", "host": LOOPBACK} if kind == "tcp" else {"kind": "unix", "path": str(path)}}
+    go = tmp_path / "go"
+    with supervised(tmp_path, places=places, loop=loop, closesWith=str(go)) as server:
+        family, address = (socket.AF_INET, server.tcp()) if kind == "tcp" else (socket.AF_UNIX, str(path))
+        early, isIn = knock(family, address)
+        assert isIn
+        early.settimeout(DEADLINE)
+        assert answered(early)[0] in server.workers()
+        server.signal(signal.SIGTERM)
+        waitUntil(lambda: len(list(tmp_path.glob("go.*"))) == 2)
+        assert not isLetIn(family, address)
+        go.touch()
+        assert atEnd(early)
+        assert server.end() == 0
+        early.close()
 
 
 def test_theEndBeforeAWorkerIsReady(tmp_path: pathlib.Path) -> None:

@@ -19,6 +19,7 @@ from reactor.address import UNIXAddress
 from reactor.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from reactor.endpoints.systemd import ListenFDs
 from reactor.error import AlreadyListened, CannotListenError, UnsupportedAddressFamily, UnsupportedSocketType
+from tests.support.knocking import knock
 from tests.support.worlds import LOOPS, OURS, TWISTED, World, readAll
 
 SIDES = [pytest.param(side, id=side.name) for side in (*LOOPS, TWISTED)]
@@ -88,6 +89,18 @@ def test_adoptedPortAccepts(world: World, family: int, tmp_path: pathlib.Path) -
             sock.accept()[0].close()
         if family == socket.AF_UNIX:
             assert os.path.exists(sock.getsockname())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_adoptedPortShutsNobodyOut(ours: World, family: int, tmp_path: pathlib.Path) -> None:
+    """Other processes may serve the socket."""
+    with listener(family, tmp_path) as sock:
+        port = ours.reactor.adoptStreamPort(sock.fileno(), family, ours.serverFactory({}))
+        port.shutOut()
+        client, isIn = knock(family, sock.getsockname())
+        assert isIn
+        client.close()
+        port.stopListening()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

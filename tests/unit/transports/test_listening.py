@@ -22,6 +22,7 @@ from reactor.transports.udp import UDPPort
 from reactor.transports.unix.datagram import UNIXDatagramPort
 from reactor.transports.unix.stream import UNIXPort
 from tests.conftest import openFiles
+from tests.support.knocking import isLetIn
 from tests.support.worlds import DEADLINE, LOOPBACK, LOOPS, World, dial, readAll, runProgram
 
 
@@ -706,6 +707,20 @@ class TestTheLast:
         waiters.port.stopListening()
         waiters.world.until(lambda: not waiters.world.reactor.openTransports())
         assert waiters.answers() == [b"reset"] * 2
+
+    def test_nobodyElseIsLetIn(self, waiters: Waiters) -> None:
+        """Whom the kernel has let in is served, before and behind the call."""
+        waiters.connect(2)
+        waiters.port.shutOut()
+        family = socket.AF_UNIX if isinstance(waiters.where, str) else socket.AF_INET
+        assert not isLetIn(family, waiters.where if family == socket.AF_UNIX else (LOOPBACK, waiters.where))
+        waiters.port.acceptWaiting()
+        assert waiters.made == 2
+        waiters.port.stopListening()
+        waiters.port.shutOut()  # it does nothing any more
+        waiters.world.until(lambda: not waiters.world.reactor.openTransports())
+        waiters.port.shutOut()
+        assert waiters.answers() == [b"served"] * 2
 
     def test_acceptWaitingGoesOnListening(self, waiters: Waiters) -> None:
         waiters.connect()
