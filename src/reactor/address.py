@@ -6,18 +6,22 @@ own. A program should not change an address that is the key of a dict.
 
 from __future__ import annotations
 
-import codecs
 import errno
 import os
 import socket
-from typing import Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
+from reactor._later import later
 from reactor.interfaces.asking import conform, implementer
 from reactor.interfaces.streams import IAddress
 
+if TYPE_CHECKING:
+    from encodings import idna
+else:
+    idna = later("encodings.idna", globals(), withReactor=True)
+
 SocketType: TypeAlias = Literal["TCP", "UDP"]
 
-_IDNA = codecs.lookup("idna")  # now, because its imports would hold up a loop later
 _new = object.__new__
 _INET6 = int(socket.AF_INET6)
 LONGEST_NAME = 253  # characters, without the final dot (RFC 1035, 3.1)
@@ -188,7 +192,7 @@ def encodeHostname(name: str) -> bytes:
     with a NUL is no name either, as the C library would cut it there.
     """
     _checkLength(name)  # check this first, because the conversion to ASCII is slow
-    encoded, _ = _IDNA.encode(name)
+    encoded, _ = idna.Codec().encode(name)
     text = encoded.decode("ascii")
     _checkLength(text)
     if "\0" in text or "\\" in text:

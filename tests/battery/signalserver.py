@@ -213,11 +213,15 @@ class Storms:
 
     def zombies(self) -> list[str]:
         """The children of this process that nobody has waited for."""
-        found = []
-        for task_ in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{task_}/children", encoding="ascii") as children:
-                found += children.read().split()
-        return found
+        while True:
+            found = []
+            try:
+                for task_ in os.listdir("/proc/self/task"):
+                    with open(f"/proc/self/task/{task_}/children", encoding="ascii") as children:
+                        found += children.read().split()
+            except (FileNotFoundError, ProcessLookupError):  # a thread has ended, and another has its children
+                continue
+            return found
 
     def run(self) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

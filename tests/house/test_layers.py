@@ -111,7 +111,7 @@ def isTypeChecking(node: ast.AST) -> bool:
 
 
 def isImportCall(node: ast.AST) -> bool:
-    names = ("import_module", "__import__")
+    names = ("import_module", "__import__", "later")
     return isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in names
 
 
@@ -235,6 +235,7 @@ def test_importsAreFound() -> None:
         "from . import protocol",
         "from importlib import import_module\nimport_module('reactor.protocol')",
         "__import__('reactor.protocol')",
+        "from reactor._later import later\nprotocol = later('reactor.protocol', globals())",
         "try:\n    pass\nexcept ImportError:\n    from . import protocol",
         "class A:\n    from . import protocol",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    pass\nelse:\n    from . import protocol",

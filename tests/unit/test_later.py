@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import pathlib
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from reactor._later import later
+from reactor import _later
+from reactor._later import TRIES, later, loadForReactor
 
 # Each takes a millisecond or more, and a program without TLS and threads needs none of them.
 LATER = ("asyncio", "concurrent.futures", "dataclasses", "inspect", "random", "ssl")
+# These are loaded when the first reactor is made: a running loop may need them at any time.
+WITH_REACTOR = (
+    "encodings.idna",
+    "reactor.transports.adopting",
+    "reactor.transports.children.process",
+    "reactor.transports.tcp",
+    "reactor.transports.tlsports",
+    "reactor.transports.udp",
+    "reactor.transports.unix.datagram",
+    "reactor.transports.unix.stream",
+    "subprocess",
+)
 
 
 def printed(program: str) -> str:
@@ -23,7 +39,7 @@ def test_importLoadsNoModuleThatMayNotBeNeeded() -> None:
     found = "import sys; before = set(sys.modules); import reactor; print(*set(sys.modules) - before)"
     loaded = printed(found).split()
     assert "reactor.linereceiver" in loaded
-    assert [name for name in LATER if name in loaded] == []
+    assert [name for name in (*LATER, *WITH_REACTOR) if name in loaded] == []
 
 
 @pytest.mark.parametrize(
@@ -37,6 +53,54 @@ def test_importLoadsNoModuleThatMayNotBeNeeded() -> None:
 def test_aUseLoadsWhatItNeeds(use: str, name: str) -> None:
     """The default reactor is made by the functions, and needs none of them."""
     assert printed(f"import reactor, sys; {use}; print({name!r} in sys.modules)") == "True"
+
+
+@pytest.mark.parametrize("use", ["reactor.seconds()", "reactor.EpollReactor()", "reactor.AsyncioReactor()"])
+def test_theFirstReactorLoadsWhatALoopMayNeed(use: str) -> None:
+    """So a loop waits for no import, and none fails for want of a descriptor."""
+    loaded = printed(f"import reactor, sys; kept = {use}; print(*sys.modules)").split()
+    assert [name for name in WITH_REACTOR if name not in loaded] == []
+
+
+def test_aModuleThatAReactorCannotLoadIsTriedAgain(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting: list[Any] = []
+    monkeypatch.setattr(_later, "_withReactor", waiting)
+    namespace: dict[str, Any] = {}
+    first = later("json", namespace, withReactor=True)
+    missing = later("reactor.nothing", namespace, withReactor=True)
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError):
+            loadForReactor()
+        assert waiting == [first, missing]
+    waiting.remove(missing)
+    loadForReactor()
+    assert waiting == []
+    assert namespace["json"] is json
+
+
+EXTENSIONS = [
+    (name, str(spec.origin))
+    for name in ("_ctypes", "_json", "_decimal", "_elementtree")
+    if (spec := importlib.util.find_spec(name)) is not None and str(spec.origin).endswith(".so")
+]
+
+
+@pytest.mark.needs("strace")
+@pytest.mark.parametrize("times", [1, 3, TRIES])
+def test_anExtensionIsLoadedWhileCallsAreInterrupted(times: int, tmp_path: pathlib.Path) -> None:
+    """The C library opens its file, and does not go on at EINTR. Python does, for the files that it opens itself."""
+    assert EXTENSIONS, "this Python has every extension built in"
+    name, path = EXTENSIONS[0]
+    program = f"from reactor._later import later; print(later({name!r}, globals()).__name__)"
+    log = tmp_path / "calls"
+    tracer = ["strace", "-f", "-qq", "-o", str(log), "-P", path, "-e", "trace=openat"]
+    tracer += ["-e", f"inject=openat:error=EINTR:when=1..{times}"]
+    done = subprocess.run((*tracer, sys.executable, "-c", program), capture_output=True, text=True, check=False)
+    assert log.read_text().count("INJECTED") == times
+    if times < TRIES:
+        assert (done.stdout, done.stderr) == (f"{name}\n", "")
+    else:
+        assert "ImportError" in done.stderr
 
 
 def test_theModuleTakesTheStandInsPlace() -> None:

@@ -53,6 +53,7 @@ from typing import Any
 from reactor import _current
 from reactor._arguments import checkCall
 from reactor._beside import beside, refused
+from reactor._later import loadForReactor
 from reactor._logger import getLogger, tellRepeats
 from reactor.error import (
     ConnectionDone,
@@ -105,6 +106,7 @@ class ReactorBase(SocketServices, ProcessServices, ThreadServices):
 
     def __init__(self) -> None:
         super().__init__()
+        loadForReactor()
         self.running = False
         self.overflowCount = 0
         self.closeCounts: Counter[type[ConnectionDone]] = Counter()

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactor._arguments import checkProtocol
+from reactor._later import later
 from reactor.interfaces import NO_ENVIRONMENT, Environment, IProcessProtocol, ITransportReactor, Text
-from reactor.transports.children.command import Command
-from reactor.transports.children.process import Process, PTYProcess
+
+if TYPE_CHECKING:
+    from reactor.transports.children import command, process
+else:
+    command = later("reactor.transports.children.command", globals(), withReactor=True)
+    process = later("reactor.transports.children.process", globals(), withReactor=True)
 
 
 def _checkText(value: object, what: str) -> None:
@@ -31,7 +36,7 @@ class ProcessServices:
         gid: int | None = None,
         usePTY: bool | tuple[int, int, Any] = False,
         childFDs: Mapping[int, int | str] | None = None,
-    ) -> Process:
+    ) -> process.Process:
         """Run `executable` as a child process, and return the transport of `processProtocol`.
 
         - `executable` is a path, or a name to search along PATH of `env`.
@@ -61,13 +66,13 @@ class ProcessServices:
             for name, value in env.items():
                 _checkText(name, "the names in env are strings")
                 _checkText(value, f"the values in env are strings, also that of {name!r}")
-        command = Command(executable, args, env, path, uid, gid)
-        process: Process
+        order = command.Command(executable, args, env, path, uid, gid)
+        child: process.Process
         if not usePTY:
-            process = Process(self, processProtocol, command, childFDs)
+            child = process.Process(self, processProtocol, order, childFDs)
         elif childFDs is not None:
             raise ValueError("usePTY and childFDs exclude each other: with a terminal there are no pipes")
         else:
-            process = PTYProcess(self, processProtocol, command, usePTY if isinstance(usePTY, tuple) else None)
-        process.start()
-        return process
+            child = process.PTYProcess(self, processProtocol, order, usePTY if isinstance(usePTY, tuple) else None)
+        child.start()
+        return child
