@@ -144,7 +144,7 @@ def checkDelimiter(delimiter: Any, what: str = "a delimiter") -> None:
     if isinstance(delimiter, str):
         raise TypeError(f"{what} is bytes, not str: write b{delimiter!r}")
     try:
-        memoryview(delimiter)
+        memoryview(delimiter).release()
     except TypeError:
         raise TypeError(f"{what} is bytes, not {delimiter!r}") from None
 

@@ -20,6 +20,7 @@ from reactor._arguments import checkConnected, connected
 from reactor._beside import beside, failTransport, refused
 from reactor._closing import closeFor
 from reactor._logger import getLogger
+from reactor._views import piece
 from reactor.error import FramingBroken, LineLengthExceeded
 from reactor.linecore import asBytes
 from reactor.protocol import Protocol
@@ -120,7 +121,7 @@ class StringReceiver(PauseableMixin, Protocol):
 
     def takeUndelivered(self) -> bytes:
         """Return the received, undelivered bytes, and forget them. startTLS calls it: such bytes were plain."""
-        taken = bytes(memoryview(self._buffer)[self._offset :])
+        taken = piece(self._buffer, self._offset)
         self._buffer, self._offset = b"", 0
         return taken
 
@@ -137,7 +138,7 @@ class StringReceiver(PauseableMixin, Protocol):
             self._buffer = self._buffer[self._offset :] + data
         else:
             if isinstance(self._buffer, bytes):
-                self._buffer = bytearray(memoryview(self._buffer)[self._offset :])
+                self._buffer = bytearray(memoryview(self._buffer)[self._offset :])  # of bytes, which never change
             else:
                 del self._buffer[: self._offset]
             self._buffer += data
@@ -146,13 +147,11 @@ class StringReceiver(PauseableMixin, Protocol):
     def _trim(self) -> None:
         # An idle connection holds no delivered chunk. This copies at most as much as it drops.
         if self._offset * 2 >= len(self._buffer):
-            self._buffer = bytes(memoryview(self._buffer)[self._offset :])
+            self._buffer = piece(self._buffer, self._offset)
             self._offset = 0
 
     def _slice(self, start: int, end: int) -> bytes:
-        if isinstance(self._buffer, bytes):
-            return self._buffer[start:end]
-        return bytes(memoryview(self._buffer)[start:end])
+        return piece(self._buffer, start, end)
 
 
 class IntNStringReceiver(StringReceiver):
@@ -169,7 +168,7 @@ class IntNStringReceiver(StringReceiver):
 
         An empty str counts as empty bytes, because programs for old versions of Twisted write `recvd = ""`.
         """
-        return bytes(memoryview(self._buffer)[self._offset :])
+        return piece(self._buffer, self._offset)
 
     @recvd.setter
     def recvd(self, data: BytesLike | Literal[""]) -> None:

@@ -41,7 +41,7 @@ PACKAGES = frozenset(
 # a room needs another of the same floor, the floor has a row more. The floor's number is for the reader.
 ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (0, ("reactor.loops", "reactor.transports", "reactor._overwritten")),
-    (0, ("reactor._faces", "reactor._defaults", "reactor._later")),
+    (0, ("reactor._faces", "reactor._defaults", "reactor._later", "reactor._views")),
     (
         0,
         (

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Self
 
 from reactor._arguments import checkDelimiter
+from reactor._views import content, piece
 from reactor.linecore._sending import Tally, sendLine, sendLines, tallyLines
 
 KEPT: Final = 0
@@ -106,7 +107,7 @@ class LineBuffer:
     def delimiter(self, delimiter: bytes) -> None:
         if type(delimiter) is not bytes:
             checkDelimiter(delimiter)
-            delimiter = bytes(memoryview(delimiter))
+            delimiter = content(delimiter)
         if delimiter != self._delimiter:
             self._searched = self._pos
         self._delimiter = delimiter
@@ -133,7 +134,7 @@ class LineBuffer:
 
     def _add(self, data: bytes | bytearray | memoryview) -> None:
         if type(data) is not bytes:
-            data = bytes(memoryview(data))
+            data = content(data)
         held = len(self._data) - self._pos
         if not held:
             self._data = data
@@ -141,7 +142,7 @@ class LineBuffer:
         elif isinstance(self._data, bytearray):
             self._data += data
         else:
-            rest = memoryview(self._data)[self._pos :]
+            rest = memoryview(self._data)[self._pos :]  # of bytes, which never change
             self._data = b"".join((rest, data)) if held <= len(data) else bytearray(rest) + data
             self._searched -= self._pos
             self._pos = 0
@@ -200,7 +201,7 @@ class LineBuffer:
     def peek(self) -> bytes:
         if self.skipping:
             return b""
-        return bytes(memoryview(self._data)[self._pos :]) if self._pos or type(self._data) is not bytes else self._data
+        return piece(self._data, self._pos)
 
     def take(self, count: int | None = None) -> bytes:
         if count is not None and count < len(self):
@@ -216,7 +217,7 @@ class LineBuffer:
             raise ValueError(f"cannot take {count} bytes")
         end = self._pos + count
         searched = max(0, self._searched - end)
-        taken = bytes(memoryview(self._data)[self._pos : end])
+        taken = piece(self._data, self._pos, end)
         self._drop(end)
         self._searched = self._pos + searched
         return taken
@@ -294,7 +295,7 @@ class LineBuffer:
 
     def _cut(self, last: int, end: int) -> bytes:
         data = self._data
-        line = data[self._pos : last] if isinstance(data, bytes) else bytes(memoryview(data)[self._pos : last])
+        line = data[self._pos : last] if isinstance(data, bytes) else piece(data, self._pos, last)
         self.lineCount += 1
         self._drop(end + len(self._delimiter))
         return line

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from reactor._arguments import checkDelimiter
+from reactor._views import content
 
 
 def asBytes(data: bytes | bytearray | memoryview) -> bytes:
@@ -14,7 +15,7 @@ def asBytes(data: bytes | bytearray | memoryview) -> bytes:
     if type(data) is bytes:
         return data
     try:
-        return bytes(memoryview(data))
+        return content(data)
     except TypeError:
         raise TypeError(f"Data must be bytes-like, not {type(data).__name__}") from None
 
@@ -24,7 +25,7 @@ def checkLine(line: Any) -> None:
     if isinstance(line, str | int):
         raise TypeError(f"a line is sent as bytes, not {type(line).__name__}: encode it")
     try:
-        memoryview(line)
+        memoryview(line).release()
     except TypeError:
         raise TypeError(f"a line is sent as bytes, not {line!r}") from None
 

@@ -16,6 +16,7 @@ from reactor import _current
 from reactor._beside import beside
 from reactor._closing import goesOn
 from reactor._logger import getLogger
+from reactor._views import sizeOf
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
 from reactor.policies.wrapping import ProtocolWrapper, WrappingFactory
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from reactor.interfaces import IDelayedCall
 
 log = getLogger("reactor.policies")
-
-
-def sizeOf(data: BytesLike) -> int:
-    """Return the number of bytes. TypeError unless `data` is bytes-like."""
-    return memoryview(data).nbytes
 
 
 class _Valve:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from reactor._views import piece
 from reactor.failure import Failure
 from reactor.interfaces import IReactorTime
 from reactor.loops.base import ReactorBase
@@ -59,7 +60,7 @@ class MemorySocket:
     def recv(self, size: int) -> bytes:
         """Return up to `size` bytes, b"" at the end; ConnectionResetError and BlockingIOError as of sockets."""
         if self.incoming:
-            data = bytes(memoryview(self.incoming)[:size])
+            data = piece(self.incoming, 0, size)
             del self.incoming[:size]
             return data
         if self._reset:
@@ -77,7 +78,8 @@ class MemorySocket:
         room = IN_FLIGHT - len(self.outgoing) if self.joined else len(data)
         if room <= 0:
             raise BlockingIOError(errno.EAGAIN, "the peer does not read")
-        self.outgoing += data[:room]
+        with memoryview(data) as view, view[:room] as taken:
+            self.outgoing += taken
         return min(room, len(data))
 
     def sendmsg(self, pieces: Iterable[bytes | bytearray | memoryview]) -> int:

@@ -29,6 +29,7 @@ from reactor._arguments import checkProtocol
 from reactor._beside import beside
 from reactor._closing import tellStopped
 from reactor._logger import getLogger
+from reactor._views import sizeOf
 from reactor.address import Address
 from reactor.defer import Deferred
 from reactor.error import CannotListenError, ConnectionDone, MessageLengthError
@@ -359,7 +360,7 @@ class DatagramPort:
                 self.socket.sendto(datagram, name)
         except OSError as error:
             if error.errno == errno.EMSGSIZE:
-                raise MessageLengthError(f"{memoryview(datagram).nbytes} bytes") from error
+                raise MessageLengthError(f"{sizeOf(datagram)} bytes") from error
             if error.errno not in _NOT_NOW:
                 raise
             self._unsent(str(error))

@@ -195,10 +195,12 @@ class DescriptorStream(Connection):
             try:
                 while waiting and sent < len(view):
                     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", waiting[0]))
-                    sent += self._sock.sendmsg([view[sent : sent + 1]], [rights])
+                    with view[sent : sent + 1] as part:
+                        sent += self._sock.sendmsg([part], [rights])
                     closeNumber(waiting.pop(0))
                 if sent < len(view):
-                    sent += self._sock.send(view[sent:])
+                    with view[sent:] as part:
+                        sent += self._sock.send(part)
             except OSError:
                 if not sent:
                     raise

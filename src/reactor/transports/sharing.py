@@ -91,7 +91,8 @@ class SharedDescriptor:
         sent = 0
         with memoryview(data) as view:
             while sent < len(view) and self._isReady(select.POLLOUT):
-                piece = bytes(view[sent : sent + PIPE_BUF])
+                with view[sent : sent + PIPE_BUF] as part:
+                    piece = bytes(part)
                 if self.isTerminal and (match := _PIECE.match(piece)):
                     piece = match[0]
                 try:
