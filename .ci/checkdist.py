@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 
 from pythons import pythons
@@ -133,10 +134,15 @@ def checkForIndex() -> None:
     run(sys.executable, "-m", "check_wheel_contents", *(file for file in files if file.suffix == ".whl"))
 
 
-def buildSdist() -> pathlib.Path:
-    """Through the build backend's own hook, as every front end does it; what it says is shown if it fails."""
+def buildSdist(work: pathlib.Path) -> pathlib.Path:
+    """Through the build backend's own hook, as every front end does it; what it says is shown if it fails.
+
+    It runs where only the build's own needs are installed, as with every front end.
+    """
+    python = newEnvironment(work / "backend")
+    pip(python, "install", *tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"])
     hook = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
-    result = subprocess.run((sys.executable, "-c", hook, DIST), cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run((python, "-c", hook, DIST), cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     (sdist,) = DIST.glob("*.tar.gz")
     return sdist
@@ -164,7 +170,7 @@ def main(whole: bool) -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
-        sdist = buildSdist()
+        sdist = buildSdist(work)
         tree = checkSdist(sdist, work)
         say(f"{sdist.name}: complete, nothing generated in it")
         tests = work / "tests-alone"
