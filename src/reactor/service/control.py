@@ -19,11 +19,12 @@ from urllib.parse import quote, unquote
 
 from reactor._logger import getLogger
 from reactor._numbers import closeNumber
+from reactor.error import ConnectionLost
 from reactor.failure import Failure
 from reactor.interfaces import ITransportReactor
 from reactor.linereceiver import LineOnlyReceiver
 from reactor.protocol import Factory
-from reactor.transports.adopting import adoptConnection
+from reactor.transports.adopting import AdoptedUNIXConnection, adoptConnection
 
 log = getLogger("reactor.service")
 
@@ -167,6 +168,15 @@ class Channel(LineOnlyReceiver):
         self._lost()
 
 
+class _Link(AdoptedUNIXConnection):
+    """A connection whose end by an error is not logged: it is the end of a process, which its supervisor tells."""
+
+    __slots__ = ()
+
+    def _broke(self, why: object) -> None:
+        self.connectionLost(Failure(ConnectionLost(str(why))))
+
+
 class _OneFactory(Factory):
     """A factory of the one given protocol, which logs nothing."""
 
@@ -191,5 +201,5 @@ def openChannel(
     The caller closes its own. OSError if it is no such socket.
     """
     channel = Channel(heard, lost)
-    adoptConnection(reactor, fileDescriptor, socket.AF_UNIX, _OneFactory(channel))
+    adoptConnection(reactor, fileDescriptor, socket.AF_UNIX, _OneFactory(channel), _Link)
     return channel

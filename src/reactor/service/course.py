@@ -48,12 +48,12 @@ class Course:
         if wasStarting:
             self._hands.terminate(member)
 
-    def leave(self, member: Member, patience: float) -> None:
+    def leave(self, member: Member, patience: float, isKillExpected: bool = False) -> None:
         """Have `member` end at once, in `patience` seconds. The shortest patience counts."""
         wasStarting, wasLeaving = member.phase is Phase.STARTING, member.phase is Phase.LEAVING
         if wasLeaving and patience >= member.patience:
             return
-        member.patience = patience
+        member.patience, member.isKillExpected = patience, isKillExpected
         self._await(member, Phase.LEAVING, patience, "did not end at once")
         if not wasLeaving:
             self._hands.leave(member)
@@ -68,7 +68,8 @@ class Course:
 
     def _overdue(self, member: Member, why: str) -> None:
         isWanted = member.phase is Phase.LEAVING and member.patience < math.inf  # nobody is to wait for it
-        log.log(logging.WARNING if isWanted else logging.ERROR, "%s %s, killed", member, why)
+        level = logging.INFO if isWanted and member.isKillExpected else logging.WARNING if isWanted else logging.ERROR
+        log.log(level, "%s %s, killed", member, why)
         self._hands.kill(member)
 
     def _silent(self, member: Member) -> None:

@@ -16,11 +16,13 @@ A position is a number from 0, and has one serving process. The events, and what
   after the delay of a failure, and the old process serves meanwhile.
 - A process drains without an order (it got a signal): another starts at once.
 - more(), fewer(): one position more, or less. The process of a position that ends hands its sockets to others. Without
-  a process that can take them, it stays.
+  a process that can take them, it stays. One that starts may be able to: then the wish waits for it, and later wishes
+  wait behind it.
 - stop(): every process drains, in `grace` seconds and not a second longer. A starting process has nothing to drain, and
   is ended; a serving one takes its sockets, as clients may wait there. The others drain when it has ended, or
   STARTERS_END later. While it has a copy of its sockets, the kernel lets clients in, and nobody would serve them. If
-  none serves, a starting process that clients wait for drains when it is ready.
+  none serves, a starting process that clients wait for drains when it is ready. If clients wait for one whose start is
+  delayed, it starts at once.
 - hurry(): every process ends now, and is killed if that takes long.
 - A process that serves says that none can go on: the watcher is to call stop(), and the end is no success.
 - A process that ends its drain with an exit code above 0, for example as it has lost lines: the end is no success.
@@ -32,12 +34,11 @@ An order is no more than a wish: whatever a process does with it, it is killed w
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from reactor._logger import getLogger
 from reactor.interfaces import IDelayedCall, IReactorTime
 from reactor.service.course import Course
 from reactor.service.members import WORKER, Hands, Member, Phase, Plan, Watcher
+from reactor.service.sizing import Sizing
 from reactor.service.starts import Starts
 from reactor.timers import monotonicTime
 
@@ -71,13 +72,13 @@ class Fleet:
         self.serving: dict[int, Member] = {}
         self.successors: dict[int, Member] = {}
         self._clock = clock
-        self._hands = hands
+        self.hands = hands
         self._watcher = watcher
         self._givesUp = givesUp
         self._kind = kind
         self._startTimeout = startTimeout
         self._course = Course(clock, hands)
-        self._starts = Starts(clock, kind, self._place)
+        self.starts = Starts(clock, kind, self._place)
         self._row = 0  # failures in a row, of all positions
         self._wasReady = False
         self._endsAt = 0.0  # the time of the clock at which the grace of stop() is over
@@ -87,7 +88,7 @@ class Fleet:
         self._newcomers: dict[int, Member] | None = None  # of the reload under way
         self._newPlan = self.plan
         self._waitingPlan: Plan | None = None
-        self._waiting: list[Callable[[], None]] = []
+        self._sizing = Sizing(self)
 
     @property
     def isReloading(self) -> bool:
@@ -100,7 +101,7 @@ class Fleet:
         """Start the processes of `plan`."""
         self.plan, self.workers = plan, plan.workers
         for number in range(plan.workers):
-            self._fill(number)
+            self.fill(number)
 
     def reload(self, plan: Plan) -> None:
         """Replace all processes by those of `plan`. During a reload, it waits, and only the last such plan counts."""
@@ -117,41 +118,25 @@ class Fleet:
 
     def more(self) -> None:
         """Add a position."""
-        if self.isStopping or self._later(self.more):
-            return
-        self.workers += 1
-        self._fill(self.workers - 1)
+        self._sizing.more()
 
     def fewer(self) -> None:
         """Remove the last position, unless it is the only one, or nobody could take its sockets."""
-        if self.isStopping or self._later(self.fewer):
-            return
-        if self.workers == 1:
-            log.warning("one worker is the least, it stays")
-            return
-        last = self.workers - 1
-        takers = [member for number, member in self.serving.items() if number != last and member.isUp]
-        if not any(map(self._hands.canCover, takers)):
-            log.warning("no other worker can take the sockets of worker %d, it stays", last)
-            return
-        self.workers = last
-        self._starts.cancel(last)
-        self._starts.lived(last)
-        leaving = [self.serving.pop(last, None), self.successors.pop(last, None)]
-        self.cover()
-        for member in leaving:
-            if member is not None:
-                self._drain(member)
+        self._sizing.fewer()
 
     def stop(self) -> None:
         """Drain all processes. The watcher hears when none is left."""
         if self.isStopping:
             return
         isCovered = self._coverAll()
+        delayed = [] if isCovered else self.starts.positions
         self._endDecisions()
         self._endsAt = monotonicTime(self._clock) + self.plan.grace
+        for number in delayed:
+            if self.hands.hasClients(Member(number, self.generation, self.plan, self.workers, self._kind)):
+                self._begin(number, self.plan, self.workers, self.generation)
         for member in [each for each in self.members if each.phase is Phase.STARTING]:
-            if not isCovered and self._hands.hasClients(member):
+            if not isCovered and self.hands.hasClients(member):
                 self._course.starts(member, self.plan.grace)
             else:
                 self._drain(member)
@@ -162,12 +147,15 @@ class Fleet:
             self._drainAll()
         self._tellEnd()
 
-    def hurry(self, patience: float = LEAVE_TIME) -> None:
-        """End all processes now. Those that need more than `patience` seconds are killed."""
+    def hurry(self, patience: float = LEAVE_TIME, isKillExpected: bool = False) -> None:
+        """End all processes now. Those that need more than `patience` seconds are killed.
+
+        `isKillExpected`: that is no warning, as they have nothing to finish, and a busy machine may need longer.
+        """
         self._endDecisions()
         self._cancelDrain()
         for member in list(self.members):
-            self._course.leave(member, patience)
+            self._course.leave(member, patience, isKillExpected)
         self._tellEnd()
 
     # Events of processes.
@@ -192,8 +180,9 @@ class Fleet:
             self.serving[member.number] = member
             if old is not None:
                 self._drain(old)
-        self._hands.cover(member, self.workers)
+        self.hands.cover(member, self.workers)
         self._tellReady()
+        self._sizing.ready(member)
 
     def beat(self, member: Member) -> None:
         """The loop of `member` has turned."""
@@ -231,13 +220,14 @@ class Fleet:
             log.info("%s drains by itself", member)
             if wasStarting:
                 self._countFailure(member)
-            self._fill(member.number)
+            self.fill(member.number)
 
     def ended(self, member: Member, how: str) -> None:
         """The process of `member` has ended; `how` tells with which code or signal."""
         if member.phase is Phase.ENDED:
             return
         wasUp = member.isUp
+        isAwaited = self.isStopping and member.phase is Phase.STARTING
         member.forget("deadline", "settling", "silence")
         how = f"{how}: {member.reason}" if member.reason else how
         hasFailed = bool(member.reason) or (how.startswith("exit code ") and how != "exit code 0")  # not by a signal
@@ -247,6 +237,8 @@ class Fleet:
         self.members.remove(member)
         number = member.number
         if self.isStopping:
+            if isAwaited:
+                log.error("%s has ended (%s), and the clients that waited for it are reset", member, how)
             if self._drainLater is not None and all(each.phase is Phase.ENDED for each in self._starters):
                 self._drainAll()
             self._tellEnd()
@@ -256,13 +248,14 @@ class Fleet:
             del self.successors[number]
             log.error("%s, a successor, has ended (%s); the old one stays for now", member, how)
             self._countFailure(member)
-            self._fill(number)
+            self.fill(number)
         elif self.serving.get(number) is member:
             del self.serving[number]
             log.error("%s has ended %s (%s)", member, "by itself" if member.wasReady else "before it was ready", how)
             self._replace(member)
         elif wasUp:  # the fleet had no place for it any more
             log.info("%s has ended (%s)", member, how)
+        self._sizing.carryOut()
 
     # Processes.
 
@@ -272,7 +265,7 @@ class Fleet:
         self.members.append(member)
         self._course.starts(member, self._startTimeout)
         try:
-            self._hands.start(member)
+            self.hands.start(member)
         except Exception as error:
             self._clock.callLater(0, self.ended, member, f"the system could not start it: {error}")
         return member
@@ -284,14 +277,14 @@ class Fleet:
     def _hasLived(self, member: Member) -> None:
         member.hasLived = True
         self._row = 0
-        self._starts.lived(member.number)
+        self.starts.lived(member.number)
 
     # Positions.
 
-    def _fill(self, number: int) -> None:
+    def fill(self, number: int) -> None:
         """Have a process at the position `number`, now or after the delay of its failures."""
         if not self.isStopping:
-            self._starts.start(number)
+            self.starts.start(number)
 
     def _place(self, number: int) -> None:
         if self.isStopping or number >= self.workers:
@@ -312,7 +305,7 @@ class Fleet:
         if successor is not None:
             self.serving[number] = successor
         else:
-            self._fill(number)
+            self.fill(number)
         self._watcher.restarted(member)
 
     def _replaceRetired(self, number: int) -> None:
@@ -320,14 +313,14 @@ class Fleet:
         member = self.serving.get(number)
         if member is None or not member.wantsToRetire or member.phase is not Phase.READY or self.isStopping:
             return
-        if self.isReloading or number in self.successors or number in self._starts:
+        if self.isReloading or number in self.successors or number in self.starts:
             return
         log.info("%s retires", member)
         self.successors[number] = self._begin(number, self.plan, self.workers, self.generation)
 
     def _countFailure(self, member: Member) -> None:
         """Count a process that has not lived, and give up after too many."""
-        self._starts.failed(member.number)
+        self.starts.failed(member.number)
         if any(each.hasLived for each in self.members):
             return
         self._row += 1
@@ -341,11 +334,22 @@ class Fleet:
             self._error = why
             self.hurry()
 
+    def remove(self, number: int) -> None:
+        """Remove the last position, `number`: others take its sockets, and it drains."""
+        self.workers = number
+        self.starts.cancel(number)
+        self.starts.lived(number)
+        leaving = [self.serving.pop(number, None), self.successors.pop(number, None)]
+        self.cover()
+        for member in leaving:
+            if member is not None:
+                self._drain(member)
+
     def cover(self) -> None:
         """Have the serving processes get the sockets that they should have."""
         for member in self.serving.values():
             if member.phase is Phase.READY:
-                self._hands.cover(member, self.workers)
+                self.hands.cover(member, self.workers)
 
     def _coverAll(self) -> bool:
         """Have a serving process take the sockets of processes that do not serve yet: clients may wait there.
@@ -353,21 +357,15 @@ class Fleet:
         Return whether there is one.
         """
         ready = [member for member in self.serving.values() if member.phase is Phase.READY]
-        taker = next(filter(self._hands.canCover, ready), None)
-        if taker is not None and len(ready) < len(self.members) + len(self._starts):
-            self._hands.coverAll(taker, ready)
+        taker = next(filter(self.hands.canCover, ready), None)
+        if taker is not None and len(ready) < len(self.members) + len(self.starts):
+            self.hands.coverAll(taker, ready)
         return taker is not None
 
     # Reloads and the end.
 
     def _isNewcomer(self, member: Member) -> bool:
         return self._newcomers is not None and self._newcomers.get(member.number) is member
-
-    def _later(self, wish: Callable[[], None]) -> bool:
-        """Keep `wish` for the end of the reload, and return whether there is one."""
-        if self.isReloading:
-            self._waiting.append(wish)
-        return self.isReloading
 
     def _endReload(self, why: str | None = None) -> None:
         """End a reload: all newcomers are ready, or one has failed, for the reason `why`."""
@@ -377,7 +375,8 @@ class Fleet:
             leaving = [*self.serving.values(), *self.successors.values()]
             self.serving, self.successors = newcomers, {}
             self.plan, self.workers, self.generation = self._newPlan, len(newcomers), self._newest
-            self._starts.forget()
+            self.starts.forget()
+            self._sizing.forget()
             self._watcher.fleetReloaded(self.plan)
             self._tellReady()
         else:
@@ -386,9 +385,7 @@ class Fleet:
             self._watcher.reloadFailed(self._newPlan, why)
         for member in leaving:
             self._drain(member)
-        waiting, self._waiting = self._waiting, []
-        for wish in waiting:
-            wish()
+        self._sizing.carryOut()
         plan, self._waitingPlan = self._waitingPlan, None
         if plan is not None:
             self.reload(plan)
@@ -409,10 +406,9 @@ class Fleet:
         self.isStopping = True
         self._newcomers = None
         self._waitingPlan = None
-        self._waiting.clear()
         self.serving.clear()
         self.successors.clear()
-        self._starts.cancelAll()
+        self.starts.cancelAll()
 
     def _tellReady(self) -> None:
         if self._wasReady or len(self.serving) < self.workers:

@@ -163,12 +163,12 @@ class ProcessHands:
     def hasClients(self, member: Member) -> bool:
         """See members.Hands."""
         process = self._processes.get(member)
-        if process is None:
-            return False
         poll = select.poll()
         for name, place in cast(Program, member.plan.setup).sockets.items():
-            for slot in process.slots[name]:
-                poll.register(self._groups[place][slot], select.POLLIN)
+            group = self._groups[place]
+            slots = group.slotsOf(member.number, member.workers) if process is None else process.slots[name]
+            for slot in slots:
+                poll.register(group[slot], select.POLLIN)
         return bool(poll.poll(0))
 
     def cover(self, member: Member, workers: int) -> None:

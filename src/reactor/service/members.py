@@ -34,6 +34,7 @@ class Plan:
     watchdog: float | None = None
 
 
+CHANGES = "reactor.service.changes"  # the logger for changes that a user has asked for
 WORKER = "worker"  # a kind of processes, of which there are several
 
 
@@ -56,6 +57,7 @@ class Member:
     hasLived: bool = False
     wantsToRetire: bool = False
     patience: float = math.inf  # seconds that it has to leave at once
+    isKillExpected: bool = False  # at the end of its patience
     reason: str = ""  # its own words for its failure
     deadline: IDelayedCall | None = None  # of its phase
     settling: IDelayedCall | None = None  # ends with hasLived
@@ -100,7 +102,7 @@ class Hands(Protocol):
         """End the process without its help."""
 
     def hasClients(self, member: Member) -> bool:
-        """Whether clients wait at the sockets of the process."""
+        """Whether clients wait at the sockets of the process, or at those that it would have if it was started."""
 
     def cover(self, member: Member, workers: int) -> None:
         """Give a serving process the sockets that it should have among `workers`, and has not."""

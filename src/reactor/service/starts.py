@@ -29,6 +29,15 @@ class Starts:
     def __contains__(self, number: int) -> bool:
         return number in self._waiting
 
+    @property
+    def positions(self) -> list[int]:
+        """The positions that wait for a start."""
+        return list(self._waiting)
+
+    def isAnyBelow(self, number: int) -> bool:
+        """Whether a position below `number` waits for a start."""
+        return any(each < number for each in self._waiting)
+
     def start(self, number: int) -> None:
         """Start at the position `number`, now or after the delay of its failures."""
         failures = self._failures.get(number, 0)

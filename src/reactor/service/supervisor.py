@@ -18,7 +18,7 @@ from reactor.service.configuration import GRACE_TIME, Configuration, ReloadRefus
 from reactor.service.endsignals import EndSignals
 from reactor.service.fleet import START_TIMEOUT
 from reactor.service.hands import ProcessHands, Program
-from reactor.service.members import Member, Plan
+from reactor.service.members import CHANGES, Member, Plan
 from reactor.service.notify import Notifier
 from reactor.service.privileges import Identity
 from reactor.service.reuse import Groups, Place
@@ -26,10 +26,11 @@ from reactor.service.summing import Totals
 from reactor.task import LoopingCall
 
 log = getLogger("reactor.service")
+changes = getLogger(CHANGES)
 
 ADMIN_GRACE = 1.0
 ADMIN_LEEWAY = 0.2  # seconds that the admin process stays beyond the grace of the workers
-ADMIN_LEAVE = 0.25  # seconds that it then has to end at once
+ADMIN_LEAVE = 0.25  # seconds that it then has to end at once; it may well be killed, as it has nothing to finish
 ADMIN_PATIENCE = 2.0  # the same, if the workers have ended long before their grace is over
 STATUS_INTERVAL = 1.0
 
@@ -162,7 +163,7 @@ class Supervisor:
         self._workers.fleet.stop()
         self._beginEnd()
         if self._admin is not None:
-            self._reactor.callLater(grace + ADMIN_LEEWAY, self._admin.hands.fleet.hurry, ADMIN_LEAVE)
+            self._reactor.callLater(grace + ADMIN_LEEWAY, self._admin.hands.fleet.hurry, ADMIN_LEAVE, True)
 
     def reload(self) -> None:
         """Replace all workers by new ones, with fresh code and the new configuration. HUP calls it.
@@ -201,8 +202,11 @@ class Supervisor:
         self._workers.fleet.more()
 
     def fewerWorkers(self) -> None:
-        """Remove a worker, unless it is the last. Another one takes its sockets. TTOU calls it."""
-        self._workers.fleet.fewer()
+        """Remove a worker, on the next turn, unless it is the last. Another one takes its sockets. TTOU calls it.
+
+        Python may call the handler of a TTOU inside that of the TTIN just before it, and so first.
+        """
+        self._reactor.callLater(0, self._workers.fleet.fewer)
 
     def status(self) -> dict[str, Any]:
         """Return the status of the whole server, as the admin process gets it."""
@@ -223,7 +227,7 @@ class Supervisor:
         self.configuration = self._next
         self.reloads += 1
         self._workers.keepSlots()
-        log.info("reloaded: %s, the old ones drain", self._summary())
+        changes.info("reloaded: %s, the old ones drain", self._summary())
         if self._state == "ready":
             self._notifier.ready(self._summary())
         self._reloadAdmin()

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from reactor.defer import Deferred
 from reactor.error import ConnectError, TimeoutError
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall
@@ -34,6 +35,7 @@ CONNECTING = 50
 CONNECT_TIMEOUT = 10.0
 STALL = 10.0
 SHOW_EVERY = 0.2
+LEAVE_TIME = 1.0  # seconds at the end in which connections end in order; the rest is reset
 TICK = 0.001  # seconds, between two looks at the lines that are due: those of one are sent together
 
 
@@ -90,6 +92,8 @@ class Load(ClientFactory[LoadClient]):
         self._started = 0
         self._built = 0
         self._clients: list[LoadClient] = []
+        self._open: set[LoadClient] = set()
+        self._left: Deferred[None] | None = None  # fires when no connection is open any more
         self._begun = 0.0
         self._ended = 0.0
         self._over = False
@@ -132,7 +136,10 @@ class Load(ClientFactory[LoadClient]):
     def connectionMade(self, client: LoadClient) -> None:
         """Called by each client."""
         self._clients.append(client)
-        if len(self._clients) == self._connections:
+        self._open.add(client)
+        if self._over:
+            client.leave()
+        elif len(self._clients) == self._connections:
             self._clients.sort(key=lambda each: each.number)
             self._ready()
         else:
@@ -155,6 +162,9 @@ class Load(ClientFactory[LoadClient]):
 
     def connectionLost(self, client: LoadClient, reason: Failure) -> None:
         """Called by each client when its connection has ended."""
+        self._open.discard(client)
+        if self._left is not None and not self._open:
+            self._allLeft()
         replies = f"{client.received} of {client.total} replies" if self._isCounted else f"{client.received} replies"
         self.fail(f"connection {client.number} was lost after {replies}: {reasonOf(reason.value)}")
 
@@ -228,11 +238,14 @@ class Load(ClientFactory[LoadClient]):
         self._ended = time.perf_counter()
         self._end()
 
-    def _interrupted(self) -> None:
+    def _interrupted(self) -> Deferred[None] | None:
         """The reactor stops. If a signal did that, the reasons of the connections' ends no longer count."""
-        if not self._over:
-            self._over = True
-            self._error = self._withCount("interrupted")
+        if self._over:
+            return None
+        self._over = True
+        self._error = self._withCount("interrupted")
+        self._cancelCalls()
+        return self._leave()
 
     def _end(self) -> None:
         self._over = True
@@ -240,10 +253,35 @@ class Load(ClientFactory[LoadClient]):
         self._reactor.callLater(0, self._stop)
 
     def _stop(self) -> None:
-        for client in self._clients:
-            client.transport.abortConnection()
+        if self._error is None:
+            self._leave().addCallback(self._stopReactor)
+        else:
+            self._abort()
+            self._stopReactor(None)
+
+    def _stopReactor(self, _result: object) -> None:
         if self._reactor.running:
             self._reactor.stop()
+
+    def _leave(self) -> Deferred[None]:
+        """End the connections in order, so that the server sees no reset. The Deferred fires when none is open."""
+        left = self._left = Deferred()
+        self._later(LEAVE_TIME, self._abort)
+        for client in list(self._open):
+            client.leave()
+        if not self._open:
+            self._allLeft()
+        return left
+
+    def _allLeft(self) -> None:
+        self._cancelCalls()
+        left, self._left = self._left, None
+        if left is not None:
+            left.callback(None)
+
+    def _abort(self) -> None:
+        for client in list(self._open):
+            client.transport.abortConnection()
 
     def _connectMore(self) -> None:
         while self._started < self._connections and self._started - len(self._clients) < CONNECTING and not self._over:

@@ -38,6 +38,7 @@ class LoadClient(LineReceiver):
         self.total = total
         self.received = 0
         self.sent = 0
+        self.isLeaving = False
         self._prefix = b"%08x" % number
         self._filler = b"x" * (length - 16)
         self._latencies = latencies
@@ -61,6 +62,13 @@ class LoadClient(LineReceiver):
         """Send no more: the lines that are in flight are the last."""
         self.total = self.sent
 
+    def leave(self) -> None:
+        """Send no more, and close the connection in order, behind the replies that are in flight."""
+        self.endSending()
+        self.isLeaving = True
+        if self.received >= self.sent:
+            self.transport.loseConnection()
+
     def linesReceived(self, lines: list[bytes]) -> None:
         """Check the replies of a read, and in a closed load send as many lines."""
         now = time.perf_counter()
@@ -76,7 +84,9 @@ class LoadClient(LineReceiver):
             for number in range(before, before + count):
                 add(now - dueAt(number))
         self.factory.repliesReceived(count)
-        if self._dueAt is None and self.received < self.total:
+        if self.isLeaving:
+            self.leave()
+        elif self._dueAt is None and self.received < self.total:
             self.send(count)
 
     def lineLengthExceeded(self, line: bytes) -> None:

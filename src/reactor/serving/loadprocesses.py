@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any
 
+from reactor.defer import Deferred
 from reactor.failure import Failure
 from reactor.linereceiver import LineReceiver
 from reactor.loops.base import ReactorBase
@@ -124,6 +125,7 @@ class _Parts:
         self._children = [_Child(self) for _ in range(plan.parts)]
         self._living = 0
         self._error: str | None = None
+        self._left: Deferred[None] | None = None  # after a signal: fires when all have ended
         self._begun = 0.0
         self._bar = ProgressBar(sys.stderr, 1)
         self._loop = LoopingCall(self._look)
@@ -147,9 +149,14 @@ class _Parts:
                 child.transport.write(GO + b"\n")
 
     def fail(self, message: str) -> None:
-        """End all; only the first reason counts."""
+        """End all; only the first reason counts. Those that were interrupted end by themselves."""
+        if self._left is not None:
+            return
         if self._error is None:
             self._error = message
+        self._kill()
+
+    def _kill(self) -> None:
         for child in self._children:
             if child.figures is None and child.transport.pid is not None:
                 child.transport.signalProcess("KILL")
@@ -159,12 +166,22 @@ class _Parts:
         self._living -= 1
         if child.figures is None and self._error is None:
             self.fail(f"a process of the load ended without figures: {reason.getErrorMessage()}")
-        if not self._living and self._reactor.running:
+        if not self._living and self._left is not None:
+            self._left.callback(None)
+        elif not self._living and self._reactor.running:
             self._reactor.stop()
 
-    def _interrupted(self) -> None:
-        if self._living:
-            self.fail("interrupted")
+    def _interrupted(self) -> Deferred[None] | None:
+        """A signal stops the load: the children end their connections in order, see Load."""
+        if not self._living:
+            return None
+        self._error = self._error or "interrupted"
+        self._left = Deferred()
+        for child in self._children:
+            if child.transport.pid is not None:
+                child.transport.signalProcess("TERM")
+        late = self._reactor.callLater(2 * loading.LEAVE_TIME, self._kill)
+        return self._left.addCallback(lambda _: late.cancel() if late.active() else None)
 
     def _look(self) -> None:
         if self._begun:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import os
+from collections.abc import Mapping
 from typing import Any
 
 from reactor._logger import escaped, tracebackOf
@@ -17,6 +19,8 @@ from reactor.failure import safeRepr
 
 TEXT, JSON = LOG_FORMATS = ("text", "json")
 TEXT_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+TEXT_LINE_OF = "%(asctime)s %(levelname)s %(name)s [{}, %(process)s]: %(message)s"  # of a supervisor's processes
+ADMIN = "admin"
 EXTRA = "reactorFields"  # the attribute of a record with fields of its own
 
 
@@ -67,16 +71,22 @@ class CleanFormatter(logging.Formatter):
         return f"{escaped(f'a record cannot be formatted: {safeRepr(record.msg)}')}\n{told}"
 
     def formatPlain(self, text: str) -> str:
-        """Return a text of the command that is no record."""
-        return text
+        """Return a text of the command that is no record. A process of a supervisor makes a record of it."""
+        if self._fmt == TEXT_LINE:
+            return text
+        return self.format(_plainRecord(text))
 
 
 class JSONFormatter(CleanFormatter):
     """A formatter that makes one JSON object of each record, on one line, of printable ASCII characters.
 
     Its keys are "time", "level", "logger" and "message", and "traceback" and "stack" if there are any. A record for a
-    connection has more.
+    connection has more. `marks` are keys for each record, with "pid": a supervisor's processes have some.
     """
+
+    def __init__(self, marks: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self._marks = marks
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record."""
@@ -99,14 +109,26 @@ class JSONFormatter(CleanFormatter):
 
     def formatPlain(self, text: str) -> str:
         """See CleanFormatter."""
-        record = logging.LogRecord("reactor.serving", logging.INFO, __file__, 0, "%s", (text,), None)
-        return self.format(record)
+        return self.format(_plainRecord(text))
 
     def _fields(self, created: float, level: str, name: str, message: str) -> dict[str, Any]:
         texts = {"level": level, "logger": name, "message": message}
-        return {"time": momentOf(created), **{key: escaped(text) for key, text in texts.items()}}
+        marks = {} if self._marks is None else {**self._marks, "pid": os.getpid()}
+        return {"time": momentOf(created), **{key: escaped(text) for key, text in texts.items()}, **marks}
 
 
-def formatterOf(name: str) -> CleanFormatter:
-    """Return the formatter of one of LOG_FORMATS."""
-    return JSONFormatter() if name == JSON else CleanFormatter(TEXT_LINE)
+def _plainRecord(text: str) -> logging.LogRecord:
+    return logging.LogRecord("reactor.serving", logging.INFO, __file__, 0, "%s", (text,), None)
+
+
+def formatterOf(name: str, process: int | str | None = None) -> CleanFormatter:
+    """Return the formatter of one of LOG_FORMATS.
+
+    `process` is the number of a supervisor's worker, or ADMIN. Then each record names it, and its process id.
+    """
+    if process is None:
+        return JSONFormatter() if name == JSON else CleanFormatter(TEXT_LINE)
+    isAdmin = process == ADMIN
+    if name == JSON:
+        return JSONFormatter({ADMIN: True} if isAdmin else {"worker": process})
+    return CleanFormatter(TEXT_LINE_OF.format(ADMIN if isAdmin else f"worker {process}"))

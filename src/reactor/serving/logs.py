@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from reactor._logger import Repeats, escaped, tellRepeats
 from reactor.loops.base import ReactorBase
+from reactor.service.members import CHANGES
 from reactor.service.records import ConnectionRecord
 from reactor.serving.capture import capture
 from reactor.serving.collecting.formats import addressText
@@ -71,14 +72,17 @@ def tellLeftOut(everything: bool = False) -> None:
     _tracebacks.tell(everything)
 
 
-def logTo(level: str, reactor: ReactorBase, format: str = TEXT, path: str | None = None) -> None:
+def logTo(
+    level: str, reactor: ReactorBase, format: str = TEXT, path: str | None = None, process: int | str | None = None
+) -> None:
     """Send every record of `level`, one of LEVELS, and above to the file `path`, and nowhere else.
 
-    None: to standard error. `format` is one of LOG_FORMATS. The texts that Python itself writes to standard error
-    become records, too. If a program has replaced sys.stderr, the log writes to the replacement, and may block.
+    None: to standard error. `format` and `process` are those of formatterOf. The texts that Python itself writes to
+    standard error become records, too. If a program has replaced sys.stderr, the log writes to the replacement, and may
+    block. Records of changes that a user has asked for, such as reloads, count as those of the level "warning".
     CommandError if the file cannot be opened.
     """
-    formatter = formatterOf(format)
+    formatter = formatterOf(format, process)
     handler: logging.Handler
     if path is not None:
         handler = LogFile(reactor, path)
@@ -90,6 +94,8 @@ def logTo(level: str, reactor: ReactorBase, format: str = TEXT, path: str | None
     handler.addFilter(_tracebacks)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    isQuiet = logging.getLogger().level > logging.WARNING
+    logging.getLogger(CHANGES).setLevel(logging.NOTSET if isQuiet else min(logging.getLogger().level, logging.INFO))
     capture(finish)
 
 

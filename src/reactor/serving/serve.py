@@ -15,7 +15,7 @@ from reactor.error import ReactorAlreadyInstalledError
 from reactor.loops.asyncioloop import AsyncioReactor
 from reactor.loops.base import ReactorBase
 from reactor.loops.epoll import EpollReactor
-from reactor.service.control import CONTROL, SOCKETS, parseSockets
+from reactor.service.control import CONTROL, NUMBER, SOCKETS, countIn, parseSockets
 from reactor.service.worker import Worker
 from reactor.serving.adminpages import SOCKET, serveAdmin
 from reactor.serving.apps import BUILT_IN, findApplication
@@ -23,6 +23,7 @@ from reactor.serving.checks import missingText
 from reactor.serving.config import planOf
 from reactor.serving.descriptors import allowDescriptors
 from reactor.serving.errors import USAGE, CommandError
+from reactor.serving.logformats import ADMIN
 from reactor.serving.logs import logTo
 from reactor.serving.plan import Plan
 from reactor.serving.running import Serving
@@ -51,7 +52,8 @@ def serve(options: argparse.Namespace, reactorOf: Callable[[], ReactorBase]) -> 
     isWorker = CONTROL in os.environ
     try:
         plan = planOf(vars(options), os.environ)
-        logTo(plan.logLevel, cast(ReactorBase, LateReactor(reactorOf)), plan.logFormat, plan.logFile)
+        late = cast(ReactorBase, LateReactor(reactorOf))
+        logTo(plan.logLevel, late, plan.logFormat, plan.logFile, _processName() if isWorker else None)
         allowDescriptors()
         if plan.workers is not None and not isWorker:
             arguments = commandLine(getattr(options, "commandLine", None))
@@ -86,6 +88,15 @@ def _isAdmin() -> bool:
     with suppress(ValueError):  # _workerOf tells the mistake
         return SOCKET in parseSockets(os.environ.get(SOCKETS, ""))
     return False
+
+
+def _processName() -> int | str | None:
+    """Return the name of this process of a supervisor for the log: a worker's number, or ADMIN."""
+    if _isAdmin():
+        return ADMIN
+    with suppress(ValueError):  # _workerOf tells the mistake
+        return countIn(os.environ, NUMBER, 0)
+    return None
 
 
 def _workerOf(reactor: ReactorBase) -> Worker | None:

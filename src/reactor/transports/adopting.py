@@ -160,12 +160,16 @@ def adoptUNIXDatagramPort(
 
 
 def adoptConnection(
-    reactor: ITransportReactor, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
+    reactor: ITransportReactor,
+    fileDescriptor: int,
+    addressFamily: int,
+    factory: IProtocolFactory,
+    kind: type[AdoptedTCPConnection | AdoptedUNIXConnection] | None = None,
 ) -> AdoptedConnection | None:
     """Have `factory` build a protocol for a duplicate of a connected stream socket's descriptor.
 
-    Return its transport, or None without a protocol, and then the duplicate is closed. The errors are those of
-    adoptedPort.
+    Return its transport, or None without a protocol, and then the duplicate is closed. `kind` is the transport's class,
+    if it is not the usual one. The errors are those of adoptedPort.
     """
     checkFactory(factory)
     sock = _duplicate(fileDescriptor, addressFamily)
@@ -178,7 +182,7 @@ def adoptConnection(
             return None
         if addressFamily in _INTERNET:
             noDelay(sock)
-        make = AdoptedTCPConnection if addressFamily in _INTERNET else AdoptedUNIXConnection
+        make = kind or (AdoptedTCPConnection if addressFamily in _INTERNET else AdoptedUNIXConnection)
         connection: AdoptedConnection = make(reactor, sock, protocol, host, peer)
         connection.start()
         return connection

@@ -114,6 +114,16 @@ def test_theLastWordsOfAPeerCount(ends: Ends) -> None:
     assert not ends.channel.report({"event": "status"})
 
 
+def test_aPeerThatEndsByAnErrorIsNoNews(ends: Ends, caplog: pytest.LogCaptureFixture) -> None:
+    """A process that ends without reading its last orders resets the channel. The record of its end says enough."""
+    caplog.set_level("INFO")
+    assert ends.channel.send({"order": "now"})
+    ends.world.until(lambda: ends.channel.transport.unsent == 0)
+    ends.peer.close()
+    ends.world.until(lambda: ends.lost == 1)
+    assert caplog.records == []
+
+
 def test_socketsAsText() -> None:
     numbers = {"tcp:7000": [7, 9], "a,b=c d%": [11], "é": [12]}
     text = formatSockets(numbers)

@@ -17,7 +17,7 @@ from reactor.service.fleet import (
     STARTERS_END,
     Fleet,
 )
-from reactor.service.members import Member, Phase, Plan
+from reactor.service.members import CHANGES, Member, Phase, Plan
 from reactor.service.starts import FIRST_DELAY, LONGEST_DELAY
 from reactor.task import Clock
 
@@ -456,6 +456,20 @@ def test_whatIsKilledSinceNobodyWaitsForItIsNoError(caplog: pytest.LogCaptureFix
     )
 
 
+def test_aKillMayBeExpected(caplog: pytest.LogCaptureFixture) -> None:
+    """The time of the whole server is over, and a busy machine may need longer: that is no warning."""
+    caplog.set_level("INFO")
+    stage = Stage(1, kind="admin process").live()
+    stage.fleet.hurry(0.25, isKillExpected=True)
+    stage.clock.advance(0.25)
+    assert stage.take() == [("leave", 0, 0), ("kill", 0, 0)]
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage()) == (
+        "INFO",
+        "admin process of generation 0 did not end at once, killed",
+    )
+
+
 def test_aStartingProcessThatIsHurriedGetsASignal() -> None:
     """A reload may be under way at the end: the new process does not hear an order before it has been imported."""
     stage = Stage(1).live()
@@ -545,6 +559,30 @@ def test_hurryWaitsForNoStartingWorker() -> None:
     assert [each for each in stage.take() if each[1] == 1] == [("leave", 1, 0)]
     stage.clock.advance(STARTERS_END)
     assert stage.take() == []
+
+
+@pytest.mark.parametrize("succeeds", [False, True])
+def test_clientsOfACrashLoopGetALastWorker(succeeds: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """None serves, and the next start is delayed: it comes at once, only for a position that clients wait for."""
+    stage = Stage(2)
+    for number in (0, 1):
+        stage.end(stage.find(number))
+        stage.end(stage.find(number))
+    stage.clients = {1}
+    stage.take()
+    stage.fleet.stop()
+    assert stage.take() == [("start", 1, 0)]
+    member = stage.find(1)
+    if succeeds:
+        stage.fleet.ready(member)
+        assert stage.take() == [("drain", 1, 0)]
+        stage.end(member, "exit code 0")
+    else:
+        stage.end(member)
+    stage.clock.advance(LONGEST_DELAY)
+    assert stage.take() == [("ended", None)]
+    text = "worker 1 of generation 0 has ended (exit code 1), and the clients that waited for it are reset"
+    assert (text in caplog.text) is not succeeds
 
 
 def test_stopWhileARestartWaits() -> None:
@@ -833,6 +871,62 @@ def test_aWorkerStaysIfNobodyTakesItsSockets(caplog: pytest.LogCaptureFixture) -
     assert stage.take() == []
     assert "no other worker can take the sockets of worker 1" in caplog.text
     assert stage.fleet.workers == 2
+
+
+@pytest.mark.parametrize("isDelayed", [False, True])
+def test_fewerBehindMoreBeforeAnyIsReady(isDelayed: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """The wishes wait for a process that can take the sockets, and are carried out in their order."""
+    caplog.set_level("INFO")
+    stage = Stage(1)
+    stage.covers = False
+    if isDelayed:
+        stage.end(stage.find(0))
+        stage.end(stage.find(0))
+    stage.fleet.more()
+    stage.fleet.fewer()
+    stage.fleet.more()
+    stage.fleet.fewer()
+    stage.take()
+    assert stage.fleet.workers == 2
+    stage.clock.advance(FIRST_DELAY)
+    stage.covers = True
+    stage.take()
+    stage.fleet.ready(stage.find(0))
+    assert stage.fleet.workers == 1
+    starts = [each for each in stage.take() if each[0] in ("start", "drain")]
+    assert starts == [("drain", 1, 0), ("start", 1, 0), ("drain", 1, 0)]
+    assert [each.getMessage() for each in caplog.records if each.name == CHANGES] == [
+        "worker 1 leaves, one fewer: 1 worker"
+    ] * 2
+
+
+def test_aWishThatWaitsIsForgottenAtTheEnd() -> None:
+    stage = Stage(2)
+    stage.covers = False
+    stage.fleet.fewer()
+    stage.fleet.stop()
+    stage.take()
+    stage.fleet.more()
+    for member in list(stage.fleet.members):
+        stage.end(member, "signal 15 (SIGTERM)")
+    stage.clock.advance(0)
+    assert stage.take() == [("ended", None)]
+
+
+def test_oneMoreIsToldWhenItIsReady(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    stage = Stage().live()
+    stage.fleet.more()
+    stage.fleet.more()
+    stage.end(stage.find(2))  # the process in its place is another
+    said = [each.getMessage() for each in caplog.records if each.name == CHANGES]
+    assert said == []
+    stage.fleet.ready(stage.find(3))
+    stage.fleet.ready(stage.find(2))
+    assert [each.getMessage() for each in caplog.records if each.name == CHANGES] == [
+        "worker 3 of generation 0 is ready, one more: 4 workers",
+        "worker 2 of generation 0 is ready, one more: 4 workers",
+    ]
 
 
 def test_fewerWhileARestartWaits() -> None:

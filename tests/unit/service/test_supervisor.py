@@ -11,11 +11,14 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
 
+from reactor.loops.epoll import EpollReactor
 from reactor.service.endsignals import SAME_REQUEST
+from reactor.service.supervisor import Supervisor
 from tests.support.knocking import isLetIn, knock
 from tests.support.supervised import DEADLINE, LOOPBACK, Supervised, answered, supervised, waitUntil
 from tests.support.worlds import refusedPort
@@ -296,6 +299,20 @@ def test_oneMoreAndOneFewer(tmp_path: pathlib.Path) -> None:
         server.until("one worker is the least, it stays")
 
 
+def test_fewerIsForMoreToComeFirst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python may deliver a TTOU before the TTIN that came a microsecond earlier."""
+    reactor = EpollReactor()
+    supervisor = Supervisor(reactor, ["worker"], {})
+    done: list[str] = []
+    for name in ("more", "fewer"):
+        monkeypatch.setattr(supervisor._workers.fleet, name, partial(done.append, name))
+    supervisor.fewerWorkers()
+    supervisor.moreWorkers()
+    reactor.iterate(0)
+    assert done == ["more", "fewer"]
+    reactor.close()
+
+
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
@@ -502,6 +519,22 @@ def test_theEndBeforeAWorkerIsReady(tmp_path: pathlib.Path) -> None:
             gate.touch()
             assert answered(peer) == (left, 0)
             assert atEnd(peer)
+        assert server.end() == 0
+
+
+def test_clientsOfACrashLoopAtTheEnd(tmp_path: pathlib.Path) -> None:
+    """A client that waits for a worker whose start is delayed is served by a last one, and not reset."""
+    with supervised(tmp_path, workers=1) as server:
+        server.configure(crashes=True)
+        os.kill(server.workers()[0], signal.SIGKILL)
+        server.until("the next start is in 0.4 s")
+        with server.connect() as peer:
+            peer.sendall(b"hi\n")
+            server.configure(crashes=False)
+            server.signal(signal.SIGTERM)
+            with peer.makefile("rb") as lines:
+                assert lines.readline().endswith(b" hi\n")
+                assert lines.read() == b""
         assert server.end() == 0
 
 

@@ -13,6 +13,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -304,6 +305,99 @@ def test_workersReloadTheConfiguration(tmp_path: pathlib.Path) -> None:
 
         server.until(isTold)
         assert (status["reloads"], status["reloadFailures"], status["configuration"]) == (1, 2, config)
+
+
+def test_codeThatCannotBeImportedUnderLoad(tmp_path: pathlib.Path) -> None:
+    """HUP leaves the workers as they are, and the log tells the reason, while clients ask without a pause."""
+    (port,) = freePorts(1)
+    config = write(
+        tmp_path, f"workers = 2\n[[listen]]\nendpoint = 'tcp:{port}'\napp = 'own:makeFactory'\narguments.text = 'old'\n"
+    )
+    broken = [
+        ("import nothing_of_that_name\n", "cannot import own: ModuleNotFoundError"),
+        ("def\n", "SyntaxError"),
+        ("makeFacory = None\n", "own has no 'makeFactory'"),
+        ("raise SystemExit(3)\n", "exit code"),
+    ]
+    over = threading.Event()
+    texts: set[str] = set()
+    faults: list[BaseException] = []
+    answers = [0] * 3
+
+    def load(number: int) -> None:
+        while not over.is_set():
+            try:
+                texts.add(server.ask(port, b"x")["text"])
+                answers[number] += 1
+            except BaseException as error:
+                faults.append(error)
+
+    with serving(tmp_path, "--config", config) as server:
+        server.says("try: ")
+        server.ask(port, b"x")
+        clients = [threading.Thread(target=load, args=(number,)) for number in range(len(answers))]
+        for client in clients:
+            client.start()
+        try:
+            for count, (code, reason) in enumerate(broken, 1):
+                before = list(answers)
+                (tmp_path / "own.py").write_text(code)
+                server.process.send_signal(signal.SIGHUP)
+                text = "the reload has failed, the old workers stay: "
+                server.until(lambda count=count, text=text: server.log.count(text) == count)  # type: ignore[misc]
+                assert reason in server.log.rpartition(text)[2], server.log
+                server.until(lambda before=before: all(now > was for now, was in zip(answers, before, strict=True)))  # type: ignore[misc]
+            assert texts == {"old 0"}
+            (tmp_path / "own.py").write_text(OWN.replace("{text}", "new"))
+            server.process.send_signal(signal.SIGHUP)
+            server.until(lambda: "new 0" in texts)
+        finally:
+            over.set()
+            for client in clients:
+                client.join()
+    assert faults == []
+    assert "Traceback" not in server.log
+
+
+def test_changesAreTold(tmp_path: pathlib.Path) -> None:
+    """One record each, whatever the log's level is by default: for TTIN, TTOU and HUP, also one behind the other."""
+    port, admin = freePorts(2)
+    more, fewer = "worker 1 of generation 0 is ready, one more: 2 workers\n", "worker 1 leaves, one fewer: 1 worker\n"
+    with serving(tmp_path, "--workers", "1", "--port", str(port), "--admin", f"127.0.0.1:{admin}") as server:
+        server.says("try: ")
+        for number in (signal.SIGTTIN, signal.SIGTTOU):  # before the first worker is ready
+            server.process.send_signal(number)
+        server.says(fewer)
+        early = server.log.count(more)  # the second worker may have been ready before the first
+        server.process.send_signal(signal.SIGTTIN)
+        server.until(lambda: server.log.count(more) == early + 1)
+        server.process.send_signal(signal.SIGTTOU)
+        server.until(lambda: server.log.count(fewer) == 2)
+        server.process.send_signal(signal.SIGHUP)
+        server.says("reloaded: 1 worker ready, the old ones drain\n")
+        server.until(lambda: server.get(admin, "/readyz")[0] == 200)
+    records = server.log.splitlines()[2:]
+    assert len(records) == 4 + early, server.log
+    assert early <= 1
+    assert all(" INFO reactor.service.changes: " in each for each in records)
+
+
+def test_ownConnectionsAreNoNews(tmp_path: pathlib.Path) -> None:
+    """At the level "info", the log tells of the application, and not of the links between the server's processes."""
+    port, admin = freePorts(2)
+    more = ("--log-level", "info", "--log-format", "json")
+    with serving(tmp_path, "--workers", "2", "--port", str(port), "--admin", f"127.0.0.1:{admin}", *more) as server:
+        server.says("2 workers ready")
+        server.until(lambda: server.get(admin, "/readyz")[0] == 200)
+        children = server.children()
+    records = [json.loads(line) for line in server.log.splitlines()]
+    assert not [each for each in records if "AdminFactory" in each["message"] or "UNIXAddress" in each["message"]]
+    told = [each for each in records if each["message"].startswith("Starting factory ")]
+    assert sorted(each["worker"] for each in told) == [0, 1]
+    assert {each["pid"] for each in told} < children
+    (ready,) = (each for each in records if each["message"] == "2 workers ready")
+    assert "worker" not in ready
+    assert "pid" not in ready
 
 
 def test_USR1ReachesEveryProcess(tmp_path: pathlib.Path) -> None:

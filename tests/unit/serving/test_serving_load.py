@@ -9,10 +9,12 @@ import itertools
 import math
 import pathlib
 import re
+import selectors
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +29,7 @@ from reactor.serving.latency import CELLS, LONGEST, Latencies, cellOf
 from reactor.serving.loadplan import LINES, PIPELINE, LoadPlan, planOf, share
 from reactor.serving.loadtarget import Dialler, Target, TLSTarget, UNIXTarget, target
 from reactor.serving.options import makeParser
+from reactor.task import LoopingCall
 from tests.support.tlsworlds import TRUST, serverOptions, write
 from tests.support.worlds import DEADLINE, LOOPBACK, ROOT, runProgram
 
@@ -342,6 +345,110 @@ class TestRuns:
         monkeypatch.setattr(sys, "stderr", terminal)
         assert command.main(["load", listening(loop, Echoes()), "--duration", "0.2"]) == 0
         assert re.search(r"\[#+\.*\] +[1-9]\d*% [1-9]\d* lines/s", terminal.getvalue())
+
+
+class Witness(threading.Thread):
+    """An echo server that stands beside the reactor. `ends` has the end of each connection, as the server saw it.
+
+    With `isSlow` it answers a moment later.
+    """
+
+    def __init__(self, isSlow: bool = False) -> None:
+        super().__init__()
+        self.ends: list[str] = []
+        self.lines = 0
+        self._isSlow = isSlow
+        self._door = socket.create_server((LOOPBACK, 0))
+        self._over = threading.Event()
+        self.where = f"{LOOPBACK}:{self._door.getsockname()[1]}"
+        self.start()
+
+    def run(self) -> None:
+        with selectors.DefaultSelector() as selector, self._door:
+            selector.register(self._door, selectors.EVENT_READ)
+            while not self._over.is_set() or len(selector.get_map()) > 1:
+                for key, _ in selector.select(0.05):
+                    sock: Any = key.fileobj
+                    if sock is self._door:
+                        selector.register(sock.accept()[0], selectors.EVENT_READ)
+                    elif not self._answers(sock):
+                        selector.unregister(sock)
+                        sock.close()
+
+    def _answers(self, sock: socket.socket) -> bool:
+        try:
+            data = sock.recv(1 << 16)
+            if data and self._isSlow:
+                self._over.wait(0.05)
+            sock.sendall(data)
+        except OSError as error:
+            self.ends.append(type(error).__name__)
+            return False
+        self.lines += data.count(b"\n")
+        if not data:
+            self.ends.append("end")
+        return bool(data)
+
+    def stop(self) -> list[str]:
+        self._over.set()
+        self.join(DEADLINE)
+        return self.ends
+
+
+@pytest.fixture
+def witness(request: pytest.FixtureRequest) -> Iterator[Witness]:
+    witness = Witness(getattr(request, "param", False))
+    yield witness
+    witness.stop()
+
+
+class TestEnds:
+    """The server sees the end of each connection in order, and no reset."""
+
+    @pytest.mark.parametrize(
+        "arguments", [["--lines", "900"], ["--rate", "3000", "--duration", "0.2"], ["--duration", "0.2"]]
+    )
+    @pytest.mark.parametrize("processes", ["1", "2"])
+    def test_ofTheLoad(self, loop: EpollReactor, witness: Witness, arguments: list[str], processes: str) -> None:
+        more = ["--connections", "6", "--processes", processes]
+        assert command.main(["load", witness.where, *arguments, *more]) == 0
+        assert witness.stop() == ["end"] * 6
+
+    @pytest.mark.parametrize("witness", [True], indirect=True)
+    @pytest.mark.parametrize("processes", ["1", "2"])
+    def test_ofAnInterruptedLoad(
+        self, loop: EpollReactor, witness: Witness, processes: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Replies are in flight then, and come first."""
+
+        def look() -> None:
+            if witness.lines > 60:
+                stopping.stop()
+                loop.stop()
+
+        stopping = LoopingCall(look)
+        stopping.clock = loop
+        stopping.start(0.01)
+        more = ["--connections", "6", "--processes", processes, "--duration", "60"]
+        assert command.main(["load", witness.where, *more]) == 1
+        assert "interrupted" in capsys.readouterr().err
+        assert witness.stop() == ["end"] * 6
+
+    def test_ofAServerThatHangs(self, loop: EpollReactor, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It has LEAVE_TIME to answer after an interrupt."""
+        monkeypatch.setattr(load, "LEAVE_TIME", 0.05)
+
+        class Hangs(Echo):
+            def lineReceived(self, line: bytes) -> None:
+                super().lineReceived(line)
+                if self.factory.lines == 50:
+                    self.pauseProducing()
+                    loop.callLater(0, loop.stop)
+
+        class Hanging(Echoes):
+            protocol = Hangs
+
+        assert command.main(["load", listening(loop, Hanging()), "--connections", "1", "--duration", "60"]) == 1
 
 
 class TestTargets:

@@ -22,7 +22,7 @@ from reactor.address import IPv4Address, UNIXAddress
 from reactor.service.records import ConnectionRecord
 from reactor.serving import logs
 from reactor.serving.errors import CommandError
-from reactor.serving.logformats import LOG_FORMATS, CleanFormatter, JSONFormatter, formatterOf, momentOf
+from reactor.serving.logformats import ADMIN, LOG_FORMATS, CleanFormatter, JSONFormatter, formatterOf, momentOf
 from reactor.serving.logoutput import LogFile
 from tests.support.worlds import OURS, turnUntil
 from tests.unit.serving.test_command import DEADLINE, readAll, serving
@@ -90,6 +90,31 @@ def test_JSON() -> None:
     )
     said = json.loads(formatter.formatPlain("hello\n"))
     assert (said["level"], said["message"]) == ("INFO", "hello\\n")
+
+
+@pytest.mark.parametrize(
+    ("process", "text", "fields"),
+    [(0, "worker 0", {"worker": 0}), (12, "worker 12", {"worker": 12}), (ADMIN, "admin", {"admin": True})],
+)
+def test_aProcessOfSeveral(
+    process: int | str, text: str, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its records name it, the one for a record that cannot be formatted too, and also without logging.logProcesses."""
+    pid = os.getpid()
+    base = {"time": "2001-09-09T01:46:40.250Z", "level": "WARNING", "logger": "reactor.x"}
+    line = formatterOf("text", process).format(record("%s is %d", "a", 5))
+    assert line == f"2001-09-09T01:46:40.250Z WARNING reactor.x [{text}, {pid}]: a is 5"
+    formatter = formatterOf("json", process)
+    found = json.loads(formatter.format(record("%s is %d", "a", 5)))
+    assert found == {**base, "message": "a is 5", **fields, "pid": pid}
+    failed = json.loads(formatter.formatFailure(record("%d", "a"), ValueError("b")))
+    assert {**failed, **fields, "pid": pid} == failed
+    said = formatterOf("text", process).formatPlain("hello\n")
+    assert said.endswith(f" INFO reactor.serving [{text}, {pid}]: hello\\n")
+    assert formatterOf("text").formatPlain("hello") == "hello"
+    monkeypatch.setattr(logging, "logProcesses", False)
+    assert formatterOf("text", process).format(record("m")).endswith(f" reactor.x [{text}, None]: m")
+    assert json.loads(formatter.format(record("m")))["pid"] == pid
 
 
 @pytest.mark.parametrize("name", LOG_FORMATS)

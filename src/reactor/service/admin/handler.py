@@ -56,6 +56,8 @@ class AdminFactory(HTTPFactory):
     in order.
     """
 
+    noisy = False
+
     def __init__(self, source: Source, hosts: frozenset[str], maxSubscribers: int) -> None:
         super().__init__()
         self.requestFactory = HandledRequest
