@@ -48,7 +48,7 @@ def _ofProcess(process: Source, places: list[Source]) -> Iterator[Mistake]:
     for key in OF_WORKERS:
         if key in process and not hasWorkers:
             yield Mistake(process[key].place, "this needs workers: the supervisor does it")
-    yield from _ofThreads(process, places)
+    yield from _ofThreads(process)
     yield from _ofIdentity(process)
     if "loop" in process and process["loop"].value == "uvloop" and _isMissing("uvloop"):
         yield Mistake(process["loop"].place, missingText("uvloop"))
@@ -65,16 +65,10 @@ def _ofProcess(process: Source, places: list[Source]) -> Iterator[Mistake]:
             yield Mistake(place["endpoint"].place, text)
 
 
-def _ofThreads(process: Source, places: list[Source]) -> Iterator[Mistake]:
-    if "threads" not in process:
-        return
-    if hasGIL():
+def _ofThreads(process: Source) -> Iterator[Mistake]:
+    if "threads" in process and hasGIL():
         text = "threads need a free-threaded Python with its GIL off, and this one has a GIL: take workers"
         yield Mistake(process["threads"].place, text)
-    for place in places:
-        if place.get("app", _ECHO).value == "collect":
-            text = "collect locks its output for a process, which threads cannot share: take workers"
-            yield Mistake(place["app"].place, text)
 
 
 def _ofIdentity(process: Source) -> Iterator[Mistake]:

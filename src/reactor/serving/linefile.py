@@ -3,7 +3,7 @@
 Lines wait in these cases, and their senders wait with them:
 
 - The disk is full.
-- Another process holds the file's lock for longer than a write takes.
+- Another process, or thread, holds the file's lock for longer than a write takes.
 - Lines count as kept only when the disk has them.
 """
 
@@ -46,7 +46,7 @@ class Keeping:
       "always": after each write, and lines count as kept only then; see LineFile.waits.
     - `onFull`: if the disk is full, "wait" until there is room, or "exit": the write is an error.
     - `rotation`: when the file is rotated; None: never.
-    - `shared`: other processes that open the file as shared may have it, too.
+    - `shared`: other processes and threads that open the file as shared may have it, too.
     """
 
     sync: str = NEVER
@@ -106,6 +106,8 @@ class LineFile(Output):
 
     def asPipe(self, reactor: Any) -> LinePipe | None:
         """Return a LinePipe to replace it if its reader may stall; None if it is a regular file."""
+        if self._file.isRegular:  # and a descriptor of it must not be closed while another thread writes it
+            return None
         fd = self._file.fd
         descriptor = SharedDescriptor(fd, os.O_WRONLY, own=self.path != STANDARD_OUTPUT)
         if descriptor.mayBlock:
@@ -129,7 +131,7 @@ class LineFile(Output):
     @property
     def waitsFor(self) -> str:  # type: ignore[override]
         """The obstacle, in words."""
-        return "room on the disk" if self._fullSince is not None else "the disk, or another process"
+        return "room on the disk" if self._fullSince is not None else "the disk, or another process or thread"
 
     def write(self, lines: list[bytes]) -> None:
         """Append each of `lines`, with an end; or keep them until that is possible, see the module."""

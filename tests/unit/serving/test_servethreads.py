@@ -119,9 +119,9 @@ def test_threadsMeanWorkers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (plan.workers, plan.threads) == (1, 2)
     assert plan.summary()[0].startswith("1 workers with 2 threads each,")
     assert planWith(workers="3").workers == 3
-    for app, output in (("chat", None), ("collect", "lines")):
-        with pytest.raises(CommandError, match="cannot share"):
-            planWith(app=app, output=output)
+    assert planWith(app="collect", output="lines").threads == 2
+    with pytest.raises(CommandError, match="cannot share"):
+        planWith(app="chat")
     with pytest.raises(CommandError, match="a whole number from 1 to 1024"):
         planWith(threads="0")
 
@@ -206,6 +206,37 @@ def test_aUNIXSocketIsShared(tmp_path: pathlib.Path) -> None:
                 client.connect(where)
                 assert server.tell(client)[2]
     assert not os.path.exists(where)
+
+
+def kept(server: Server, admin: int) -> dict[str, int]:
+    counters: dict[str, dict[str, int]] = json.loads(server.get(admin, "/status.json")[1])["application"]
+    return counters.get("collect", {})  # nothing before the first beat
+
+
+@pytest.mark.parametrize("options", [(), ("--rotate-size", "20000", "--fsync", "always")])
+def test_collectHasThreads(options: tuple[str, ...], tmp_path: pathlib.Path) -> None:
+    """Every line of both threads is in the file, whole and once, and in the order of its client."""
+    port, admin = freePorts(2)
+    arguments = ["--threads", "2", "--workers", "2", "--port", str(port), "--admin", f"127.0.0.1:{admin}"]
+    with serving(tmp_path, "collect", "--output", "lines", *options, *arguments) as server:
+        server.says("2 workers, 2 threads in each")
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(server.connect(port)) for _ in range(24)]
+            for turn in range(50):
+                for number, client in enumerate(clients):
+                    client.sendall(b"".join(b"%d %d %d\n" % (number, turn, line) for line in range(5)))
+            for client in clients:
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(10) == b""
+        server.until(lambda: kept(server, admin).get("keptLines") == 24 * 50 * 5)
+        assert kept(server, admin).get("rotations", 0) > 0 or "--rotate-size" not in options
+    files = [*sorted(tmp_path.glob("lines.*")), tmp_path / "lines"]
+    assert len(files) > 1 or "--rotate-size" not in options
+    lines = [tuple(map(int, line.split())) for each in files for line in each.read_text().splitlines()]
+    assert sorted(lines) == [(number, turn, line) for number in range(24) for turn in range(50) for line in range(5)]
+    for number in range(24):
+        own = [line for line in lines if line[0] == number]
+        assert own == sorted(own)
 
 
 def test_countersOfThreadsAreAddedUp() -> None:

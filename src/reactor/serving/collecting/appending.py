@@ -1,4 +1,4 @@
-"""AppendedFile: a file to which several processes append whole records, each record whole and once.
+"""AppendedFile: a file to which several processes and threads append whole records, each record whole and once.
 
 A write takes these steps, all under the lock for a write (see `locks`):
 
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from reactor._later import later
 from reactor._logger import getLogger
 from reactor._numbers import closeNumber, ofSystem, openFile
-from reactor.serving.collecting.locks import PATIENCE, lockForLife, lockForWrite, unlockForWrite
+from reactor.serving.collecting.locks import PATIENCE, WriteLock, closeInTurn, lockForLife
 from reactor.serving.collecting.rotating import Rotation, rotatedName
 from reactor.serving.framing import Framing
 
@@ -56,7 +56,8 @@ class LockedError(OSError):
 class Appended(NamedTuple):
     """The bytes of whole records that are in the file, and the error that kept the others out, if there was one.
 
-    The error is a BlockingIOError if another process has not given the lock back in time: no record was written.
+    The error is a BlockingIOError if another process, or thread, has not given the lock back in time: no record was
+    written.
     """
 
     kept: int
@@ -67,7 +68,7 @@ class AppendedFile:
     """The file at `path`, or the open file `fd`, whose records end as `framing` says. OSError if it cannot be opened.
 
     LockedError if another program has it. `shared`: processes that open it with `shared` may have it too. `rotation`
-    is for a path only. `leave(fd)` gets the descriptor of a file that was replaced by another, in place of close(2).
+    is for a path only. `leave(fd)` gets the descriptor of a file that was replaced by another, in place of a close.
     `rotated()` is called after this process has rotated the file.
     """
 
@@ -82,7 +83,7 @@ class AppendedFile:
         self.path = path
         self.framing = framing
         self.rotation = rotation
-        self.leave: Callable[[int], object] = closeNumber
+        self.leave: Callable[[int], object] = closeInTurn
         self.rotated: Callable[[], object] = lambda: None
         self.rotationCount = 0
         self._shared = shared
@@ -91,6 +92,7 @@ class AppendedFile:
         self._hasPath = fd < 0
         self.fd = self._open() if fd < 0 else fd
         try:
+            self._writeLock = WriteLock(self.fd)
             self.isRegular = stat.S_ISREG(os.fstat(self.fd).st_mode)
             flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
             self._appends = bool(flags & os.O_APPEND)
@@ -99,7 +101,7 @@ class AppendedFile:
                 self._unlock()
         except BaseException:
             if self._hasPath:
-                closeNumber(self.fd)
+                closeInTurn(self.fd)
             raise
 
     def append(self, data: bytes, patience: float = PATIENCE) -> Appended:
@@ -121,7 +123,7 @@ class AppendedFile:
         size = None if self.rotation is None else self.rotation.size
         try:
             if not self._lock(len(data) if size is None else self._firstLength(data, start), patience):
-                return Appended(0, BlockingIOError(errno.EAGAIN, "another process holds its lock"))
+                return Appended(0, BlockingIOError(errno.EAGAIN, "another process, or thread, holds its lock"))
             try:
                 return self._write(data if size is None else data[start : self._fittingEnd(data, start, size)])
             finally:
@@ -158,7 +160,7 @@ class AppendedFile:
         """Close the file. Later calls do nothing."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            os.close(fd)
+            closeInTurn(fd)
 
     def _open(self) -> int:
         fd = openFile(self.path, FLAGS)
@@ -166,7 +168,7 @@ class AppendedFile:
             if stat.S_ISREG(os.fstat(fd).st_mode):
                 self._lockForLife(fd)
         except BaseException:
-            closeNumber(fd)
+            closeInTurn(fd)
             raise
         return fd
 
@@ -177,7 +179,7 @@ class AppendedFile:
     def _lock(self, more: int, patience: float = PATIENCE) -> bool:
         """Take the lock for a write of `more` bytes to a file with whole records. False if it is not free in time."""
         for _ in range(ATTEMPTS):
-            if not lockForWrite(self.fd, patience):
+            if not self._writeLock.take(patience):
                 return False
             try:
                 found = os.fstat(self.fd)
@@ -191,7 +193,7 @@ class AppendedFile:
 
     def _unlock(self) -> None:
         with suppress(OSError):  # a file that was just replaced has no lock any more
-            unlockForWrite(self.fd)
+            self._writeLock.give()
 
     def _isCurrent(self, found: os.stat_result) -> bool:
         try:
@@ -253,7 +255,8 @@ class AppendedFile:
         return fresh
 
     def _switch(self, fresh: int) -> None:
-        old, self.fd = self.fd, fresh
+        lock = WriteLock(fresh)
+        old, self.fd, self._writeLock = self.fd, fresh, lock
         self._end = -1
         self.leave(old)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from reactor._numbers import closeNumber
 from reactor.serving.collecting.background import Background
+from reactor.serving.collecting.locks import closeInTurn
 
 NEVER, INTERVAL, ALWAYS = POLICIES = ("never", "interval", "always")
 SYNC_INTERVAL = 1.0  # seconds
@@ -19,7 +19,7 @@ def syncAndClose(fd: int) -> None:
     try:
         os.fsync(fd)
     finally:
-        closeNumber(fd)
+        closeInTurn(fd)
 
 
 class Syncing:
@@ -65,7 +65,7 @@ class Syncing:
     def leave(self, fd: int) -> None:
         """Close `fd`, a file that was left for another one; unless the policy is "never", sync it before."""
         if self._policy == NEVER:
-            closeNumber(fd)
+            closeInTurn(fd)
         else:
             self._thread.do(partial(syncAndClose, fd), self._left)
 

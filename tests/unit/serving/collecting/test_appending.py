@@ -11,7 +11,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from reactor.serving.collecting import appending, locks
 from reactor.serving.collecting.appending import AppendedFile, LockedError, lastEnd
 from reactor.serving.collecting.locks import lockForWrite
+from reactor.serving.collecting.rotating import Rotation, rotatedFiles
 from reactor.serving.framing import Framing
 from tests.support.worlds import DEADLINE, ROOT
 
@@ -86,6 +88,96 @@ def test_theLockHoldsBetweenHeirsOfOneDescriptor(path: pathlib.Path) -> None:
     for fd in (ours, theirs):
         os.close(fd)
     file.close()
+
+
+def inThread(call: Callable[[], Any]) -> Any:
+    """Return what `call` returns in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result(DEADLINE)
+
+
+def test_theLockHoldsBetweenThreads(path: pathlib.Path) -> None:
+    """To the system they are one process, which has the lock."""
+    one, other = (AppendedFile(str(path), Framing(), shared=True) for _ in range(2))
+    assert one._writeLock.take()
+    assert not inThread(lambda: other._writeLock.take(0.001))
+    kept, error = inThread(lambda: other.append(b"second\n"))
+    assert kept == 0
+    assert isinstance(error, BlockingIOError)
+    one._writeLock.give()
+    one._writeLock.give()
+    assert inThread(lambda: other.append(b"second\n")) == (7, None)
+    assert one.append(b"third\n") == (6, None)
+    one.close()
+    other.close()
+    assert path.read_bytes() == b"second\nthird\n"
+
+
+TRIES = """
+import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_APPEND)
+os.write(1, b"ready")
+while sys.stdin.buffer.read(1):
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.write(1, b"held.")
+    else:
+        os.write(1, b"taken")
+        fcntl.lockf(fd, fcntl.LOCK_UN)
+"""
+
+
+def test_aCloseInAnotherThreadWaitsForTheWrite(path: pathlib.Path) -> None:
+    """The close of any descriptor of a file ends the locks that the process has there (fcntl(2))."""
+    one, other = (AppendedFile(str(path), Framing(), shared=True) for _ in range(2))
+    with another(TRIES, path) as process, ThreadPoolExecutor(1) as pool:
+
+        def ask() -> bytes:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(b"?")
+            process.stdin.flush()
+            return process.stdout.read(5)
+
+        assert one._writeLock.take()
+        closing = pool.submit(other.close)
+        assert ask() == b"held."
+        assert other.fd < 0 or not closing.done()
+        one._writeLock.give()
+        closing.result(DEADLINE)
+        assert ask() == b"taken"
+    one.close()
+
+
+def test_aCloseDoesNotWaitForEver(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that hangs in one thread does not hang another one."""
+    monkeypatch.setattr(locks, "CLOSE_PATIENCE", 0.001)
+    one, other = (AppendedFile(str(path), Framing(), shared=True) for _ in range(2))
+    assert one._writeLock.take()
+    inThread(other.close)
+    one._writeLock.give()
+    one.close()
+
+
+def test_threadsThatRotateAFile(path: pathlib.Path) -> None:
+    """Each record is whole and there once, whichever thread has rotated the file before it."""
+    rotation = Rotation(size=500)
+
+    def write(number: int) -> int:
+        file = AppendedFile(str(path), Framing(), shared=True, rotation=rotation)
+        for count in range(200):
+            while file.append(b"%d %d\n" % (number, count)).error is not None:
+                time.sleep(0)
+        file.close()
+        return file.rotationCount
+
+    with ThreadPoolExecutor(4) as pool:
+        rotations = sum(pool.map(write, range(4), timeout=DEADLINE))
+    files = rotatedFiles(str(path))
+    assert len(files) == rotations > 5
+    records = "".join(each.read_text() for each in [*map(pathlib.Path, files), path]).splitlines()
+    assert sorted(records) == sorted(f"{number} {count}" for number in range(4) for count in range(200))
 
 
 @pytest.mark.parametrize("patience", [0.0, 0.02])
