@@ -127,8 +127,9 @@ else:
                 announces,
                 announcingFromTheStart,
             )
-        except ImportError as error:
-            # A pure build has no such file. A file that is there and cannot be used is a fault.
+        except Exception as error:
+            # A pure build has no such file. A file that is there and cannot be used is a fault: of another system, of
+            # another version (Cython raises ValueError), or cut short.
             if not isinstance(error, ModuleNotFoundError) or error.name != "reactor._linebuf":
                 warnings.warn(f"the compiled line core cannot be used: {error}", RuntimeWarning, stacklevel=2)
         else:
