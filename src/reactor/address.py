@@ -173,6 +173,8 @@ def isIPAddress(addr: str | bytes, family: int = socket.AF_INET) -> bool:
             return False
     elif family != socket.AF_INET:
         raise ValueError(f"unknown address family {family!r}")
+    if "\0" in addr:  # PyPy's inet_pton reads to there
+        return False
     try:
         socket.inet_pton(family, addr)
     except (OSError, ValueError):

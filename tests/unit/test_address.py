@@ -160,6 +160,15 @@ def test_scopes() -> None:
         isIPAddress("127.0.0.1", socket.AF_UNIX)
 
 
+def test_aNULIsInNoAddress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyPy's functions read to a NUL, and CPython's refuse it."""
+    convert = socket.inet_pton
+    monkeypatch.setattr(socket, "inet_pton", lambda family, text: convert(family, text.partition("\0")[0]))
+    assert socket.inet_pton(socket.AF_INET, "127.0.0.1\0x")
+    assert not isIPAddress("127.0.0.1\0x")
+    assert not isIPv6Address("::1\0x")
+
+
 @pytest.mark.parametrize(
     ("name", "encoded"),
     [

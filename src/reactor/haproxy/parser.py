@@ -100,6 +100,8 @@ def parseV1(line: bytes) -> ProxyHeader:
 
 def _host(family: int, text: bytes) -> str:
     try:
+        if b"\0" in text:
+            raise ValueError("PyPy's inet_pton reads to the NUL")
         return socket.inet_ntop(family, socket.inet_pton(family, text.decode("ascii")))
     except (OSError, ValueError):
         raise InvalidProxyHeader(f"{text!r} is no address of the family that is announced") from None

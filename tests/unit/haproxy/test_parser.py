@@ -112,6 +112,13 @@ class TestVersion1:
         with pytest.raises(InvalidProxyHeader):
             parse(line)
 
+    def test_aNULIsInNoAddress(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """PyPy's function reads to a NUL, and CPython's refuses it."""
+        convert = socket.inet_pton
+        monkeypatch.setattr(socket, "inet_pton", lambda family, text: convert(family, text.partition("\0")[0]))
+        with pytest.raises(InvalidProxyHeader):
+            parse(b"PROXY TCP4 1.2.3.4\0 1.2.3.4 1 1\r\n")
+
     def test_theLongestLine(self) -> None:
         assert len(LONGEST) == MAX_V1 == 107
         with pytest.raises(InvalidProxyHeader):
