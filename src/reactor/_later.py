@@ -40,10 +40,10 @@ def later(name: str, namespace: dict[str, Any], withReactor: bool = False) -> An
 
 def loadForReactor() -> None:
     """Load the modules that a reactor needs at once. ImportError if one cannot be loaded; a later call tries again."""
-    while _withReactor:
-        found = _withReactor[-1]
+    # A copy, as another thread may make its first reactor now, too.
+    for found in _withReactor.copy():
         found.load()
-        with suppress(ValueError):  # another thread has taken it
+        with suppress(ValueError):
             _withReactor.remove(found)
 
 
