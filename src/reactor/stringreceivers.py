@@ -151,6 +151,8 @@ class StringReceiver(PauseableMixin, Protocol):
             self._offset = 0
 
     def _slice(self, start: int, end: int) -> bytes:
+        if isinstance(self._buffer, bytes):
+            return self._buffer[start:end]
         return piece(self._buffer, start, end)
 
 
