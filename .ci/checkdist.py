@@ -82,7 +82,12 @@ def tryTests(python: pathlib.Path, tests: pathlib.Path, whole: bool) -> None:
         pip(python, "install", "coverage", "hypothesis", "pytest", "pytest-timeout")
     chosen = SUITE if whole else CORE
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("REACTOR_", "COVERAGE_"))}
-    subprocess.run((python, "-m", "pytest", "-q", *chosen), check=True, cwd=tests, env=inherited)
+    again = python.parent / "again"  # the names of timing tests that have failed
+    command = (python, "-m", "pytest", "-q")
+    subprocess.run((*command, *chosen), check=True, cwd=tests, env={**inherited, "REACTOR_AGAIN": str(again)})
+    if again.exists():
+        say("These need a quiet machine, and run again, alone:")
+        subprocess.run((*command, f"@{again}"), check=True, cwd=tests, env=inherited)
 
 
 def installedFrom(python: pathlib.Path) -> str:
