@@ -60,8 +60,8 @@ test:
 	@$(MAKE) --no-print-directory suites
 	@$(if $(ARGS),,$(MAKE) --no-print-directory battery)
 
-# These tests are the same with both cores: they are about the tree, or about parts that cut no lines. They run once, with
-# the compiled core.
+# These tests are the same with both cores: they are about the tree, or about parts that cut no lines. They run once,
+# with the compiled core.
 OF_SERVING := checking command command_collect command_http config configured configuredparts servicefile servethreads \
     serving_capture serving_load serving_logformats serving_logs
 OF_COLLECTING := appending datagrams formats linefile rotating
