@@ -28,7 +28,7 @@ def status(pid: int) -> dict[str, str]:
 
 
 def check(found: dict[str, str]) -> None:
-    """What the kernel tells of a process is all that of nobody."""
+    """The kernel tells nothing of root about a process."""
     nobody = pwd.getpwnam("nobody")
     assert found["Uid"].split() == [str(nobody.pw_uid)] * 4  # real, effective, saved, and of the file system
     assert found["Gid"].split() == [str(nobody.pw_gid)] * 4
