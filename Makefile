@@ -28,7 +28,7 @@ again = if [ -s $(1) ]; then echo 'These need a quiet machine, and run again, al
     $(2) @$(1); fi
 PYTEST := $(BIN)/python $(if $(COVERAGE),-m coverage run )-m pytest
 
-.PHONY: help serve test suites suite-compiled suite-pure suite-once battery battery-one battery-two borrowed lint types coverage coverage-report coverage-core bench bench-quick guard wheel changelog release-check clean
+.PHONY: help serve test suites suite-compiled suite-pure suite-once battery battery-one battery-two borrowed lint types coverage coverage-report coverage-core bench bench-quick guard docs wheel changelog release-check clean
 
 help:
 	@echo 'make serve          a line server on 127.0.0.1:7000 (ARGS="chat --port 7001", for another)'
@@ -43,6 +43,7 @@ help:
 	@echo 'make bench          every measurement beside every rival, into docs/bench (ARGS=--list names them)'
 	@echo 'make bench-quick    what the marks need, in less than two minutes'
 	@echo 'make guard          counts the instructions of the hot path (ARGS=--update, to accept them)'
+	@echo 'make docs           the site of docs/ into build/docs, without the network; a warning is an error'
 	@echo 'make wheel          sdist, and a wheel for each CPython here, into dist/; each is installed and tried in a fresh'
 	@echo '                    environment (ARGS=--suite runs the whole suite there; PYTHONS=path:path names more Pythons)'
 	@echo 'make changelog      the fragments of changelog.d/ into CHANGELOG.md (ARGS=--draft, to look at them)'
@@ -148,6 +149,11 @@ bench-quick: $(VENV)/.bench
 guard: $(VENV)/.run
 	@$(BIN)/python -m bench.guard $(ARGS)
 
+docs: $(VENV)/.docs
+	@$(BIN)/python docs/site/build.py $(ARGS)
+	@$(BIN)/python docs/site/check.py
+	@echo 'The site: build/docs/index.html'
+
 wheel: $(VENV)/.dist
 	@$(BIN)/python .ci/checkdist.py $(ARGS)
 
@@ -178,6 +184,11 @@ $(VENV)/.run: $(MADE) $(SOURCES)
 $(VENV)/.test: $(MADE) $(SOURCES)
 	@echo 'Building the line core and installing linereactor and what its tests need into $(VENV) ...'
 	@$(PIP) install --quiet --editable '.[test]'
+	@touch $(VENV)/.run $@
+
+$(VENV)/.docs: $(MADE) $(SOURCES)
+	@echo 'Installing linereactor and what builds its site into $(VENV) ...'
+	@$(PIP) install --quiet --editable '.[docs]'
 	@touch $(VENV)/.run $@
 
 $(VENV)/.dist: $(MADE) $(SOURCES)

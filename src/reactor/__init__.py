@@ -1,9 +1,34 @@
-"""The Twisted network model: a reactor that dispatches events to protocols, factories that build protocols, Deferreds.
+"""The Twisted network model: a reactor that calls protocols, factories that build them, Deferreds for results.
 
-All common names are here. The functions of this module speak to the current reactor: the one that runs in this thread,
-or started this worker thread. Otherwise they speak to the process's default, which is made when it is first needed. So
-the module can be passed wherever a reactor is asked for. Unless a docstring says otherwise, a function is for the
-thread that runs the reactor.
+A server of lines, whole:
+
+    import reactor
+    from reactor import LineReceiver, ServerFactory
+
+    class Echo(LineReceiver):
+        def lineReceived(self, line):       # bytes, without the CR LF behind them
+            self.sendLine(line)
+
+    reactor.listenTCP(7000, ServerFactory.forProtocol(Echo), interface="127.0.0.1")
+    reactor.run()                           # until Ctrl-C, SIGTERM or reactor.stop()
+
+Where to look:
+
+- Servers: listenTCP, listenSSL (TLS), listenUNIX, listenUDP. Clients: connectTCP, connectSSL, ClientCreator,
+  ReconnectingClientFactory, and `reactor.endpoints` for places as text.
+- What a program subclasses: Protocol, LineReceiver, DatagramProtocol, ProcessProtocol; Factory, ClientFactory.
+- Results that come later: Deferred, which `await` takes; deferLater, gatherResults, inlineCallbacks.
+- Time: callLater, LoopingCall. Threads: deferToThread, callFromThread. Child processes: spawnProcess, `reactor.utils`.
+- Limits: TimeoutMixin, LimitTotalConnectionsFactory, ThrottlingFactory. A server in production: `reactor.service`.
+- HTTP: `reactor.http`. Streams for asyncio: `reactor.aio`. Tests without sockets or time: `reactor.testing`, Clock.
+
+help(reactor.listenTCP) has the whole contract of that function, as for every other name. `python -m reactor serve`
+serves without a program.
+
+The functions of this module speak to the current reactor: the one that runs in this thread, or started this worker
+thread. Otherwise they speak to the process's default, which is made when it is first needed. So the module can be
+passed wherever a reactor is asked for. Unless a docstring says otherwise, a function is for the thread that runs the
+reactor.
 """
 
 from __future__ import annotations

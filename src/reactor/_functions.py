@@ -321,8 +321,10 @@ class CurrentReactor:
 
 functions = CurrentReactor()
 
-# Tracebacks, pickles and help() name the package. The class and the file of a function do not matter to users.
+# Tracebacks, pickles and help() name the package. The class and the file of a function do not matter to users. The
+# contract stands once, at the reactor's method. The docstrings above are for editors, which read the source.
 for _name, _function in vars(CurrentReactor).items():
     if not _name.startswith("_"):
+        _function.__doc__ = getattr(ReactorBase, _name).__doc__
         _function.__module__ = "reactor"
         _function.__qualname__ = _name

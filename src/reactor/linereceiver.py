@@ -496,7 +496,7 @@ announcingFromTheStart(LineReceiver, LineReceiver, LONE_SETTINGS)
 
 
 class LineOnlyReceiver(Protocol):
-    """Receives lines and nothing else: Twisted's LineOnlyReceiver.
+    r"""Receives lines and nothing else: Twisted's LineOnlyReceiver.
 
     It reads `delimiter` (b"\r\n") once a read, and `MAX_LENGTH` (16384 bytes) before each line. A coroutine that
     lineReceived returns runs beside the next lines, and nothing waits for it. If a line closes the connection, is too

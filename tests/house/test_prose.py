@@ -286,8 +286,12 @@ def tooLong(name: str, text: str, isProse: bool) -> Iterator[Fault]:
 
 def files() -> list[pathlib.Path]:
     found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile", "setup.py")]
-    found += [ROOT / "docs" / "bench" / "README.md", *(ROOT / "docs").glob("*.md")]
-    for folder in ("src", "examples", "bench", "tests"):
+    found += [
+        ROOT / "docs" / "bench" / "README.md",
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs" / "howto").glob("*.md"),
+    ]
+    for folder in ("src", "examples", "bench", "tests", "docs/site"):
         found += (path for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".pyi", ".pyx", ".pxd"})
     return sorted(found)
 

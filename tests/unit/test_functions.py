@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pickle
 import pydoc
+import re
 import signal
 import socket
 import threading
@@ -18,6 +19,7 @@ import pytest
 
 import reactor
 from reactor import _current
+from reactor._functions import CurrentReactor
 from reactor.error import IdleTimeout
 from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
@@ -337,3 +339,31 @@ def test_publicNamesNameTheirPackage(name: str) -> None:
 def test_failuresKnowClassesByTheirPublicName() -> None:
     assert Failure(reactor.task.TaskStopped()).check("reactor.task.TaskStopped") == "reactor.task.TaskStopped"
     assert pickle.loads(pickle.dumps(reactor.policies.TimeoutFactory)) is reactor.policies.TimeoutFactory
+
+
+FUNCTIONS = sorted(name for name, function in vars(CurrentReactor).items() if not name.startswith("_"))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_helpHasTheWholeContract(name: str) -> None:
+    """The docstring is that of the reactor's method, and refers nobody to another place for the same function."""
+    shown = inspect.getdoc(getattr(reactor, name))
+    assert shown is not None
+    assert shown == inspect.getdoc(getattr(reactor.ReactorBase, name))
+    assert "See ReactorBase" not in shown
+    assert shown.split("\n")[-1].strip() in pydoc.render_doc(getattr(reactor, name), renderer=pydoc._PlainTextDoc())
+
+
+def test_helpBeginsWithAServer() -> None:
+    """help(reactor) opens with a program that runs, and then names only what is there."""
+    text = pydoc.render_doc(reactor, renderer=pydoc._PlainTextDoc())
+    opening = inspect.cleandoc(reactor.__doc__ or "")
+    assert text.index("A server of lines") < text.index("PACKAGE CONTENTS")
+    program = opening.partition("whole:")[2].partition("Where to look:")[0]
+    compile(inspect.cleandoc(program), "help", "exec")
+    assert program.strip().endswith("reactor.stop()")
+    where = opening.partition("Where to look:")[2]
+    for word in re.findall(r"\b(?:[a-z]+[A-Z]\w*|[A-Z][a-z]+[A-Z]\w*|Deferred|Clock|Factory|Protocol)\b", where):
+        assert hasattr(reactor, word), word
+    for module in re.findall(r"`reactor\.(\w+)`", where):
+        importlib.import_module(f"reactor.{module}")

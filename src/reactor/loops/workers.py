@@ -103,7 +103,7 @@ class ThreadServices:
         self._ownResolver.forked()
 
     def resolve(self, name: str | bytes, timeout: Any = TIMEOUT) -> Deferred[str]:
-        """Return a Deferred of one address of `name` as text, IPv4 if it has one.
+        """Return a Deferred of one address of `name` as text, IPv4 if it has one. Never blocks.
 
         It fails with DNSLookupError, at the latest after the sum of `timeout`, in seconds. For a literal address the
         answer is that address. "" means every interface.
@@ -115,7 +115,7 @@ class ThreadServices:
         return found
 
     def resolveAll(self, name: str | bytes, port: int) -> Deferred[Targets]:
-        """Return a Deferred of every (address family, socket address) of `name`, best first."""
+        """Return a Deferred of every (address family, socket address) of `name`, best first. Never blocks."""
         if self.nameResolver is self._ownResolver:
             return self._ownResolver.getTargets(name, port)
         return targetsOf(self.nameResolver, name, port)
