@@ -23,6 +23,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 # Pages of the tree beside docs/, and their names in the site.
 MOVED = {
+    "README.md": "readme.md",
     "docs/README.md": "index.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -161,6 +162,7 @@ def main() -> int:
     for path in (each for suffix in ("svg", "png") for each in (ROOT / "docs").rglob(f"*.{suffix}")):
         staging.write(str(path.relative_to(ROOT / "docs")), path.read_bytes())
     staging.page("CHANGELOG.md", changelog())
+    staging.page("README.md", (ROOT / "README.md").read_text().replace("# linereactor", "# The README", 1))
     staging.page("CONTRIBUTING.md")
     staging.page("SECURITY.md")
     for name, text in reference.pages():

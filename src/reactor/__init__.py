@@ -16,7 +16,7 @@ Where to look:
 
 - Servers: listenTCP, listenSSL (TLS), listenUNIX, listenUDP. Clients: connectTCP, connectSSL, ClientCreator,
   ReconnectingClientFactory, and `reactor.endpoints` for places as text.
-- What a program subclasses: Protocol, LineReceiver, DatagramProtocol, ProcessProtocol; Factory, ClientFactory.
+- Classes to subclass: Protocol, LineReceiver, DatagramProtocol, ProcessProtocol; Factory, ClientFactory.
 - Results that come later: Deferred, which `await` takes; deferLater, gatherResults, inlineCallbacks.
 - Time: callLater, LoopingCall. Threads: deferToThread, callFromThread. Child processes: spawnProcess, `reactor.utils`.
 - Limits: TimeoutMixin, LimitTotalConnectionsFactory, ThrottlingFactory. A server in production: `reactor.service`.

@@ -35,7 +35,11 @@ from tests.support.tlsworlds import HOST, TRUST, certificatePath
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "docs" / "howto").glob("*.md")),
+    )
 }
 README = PAGES["README.md"]
 DESIGN = PAGES["docs/design.md"]

@@ -40,7 +40,7 @@ def test_everyPageIsInTheContents() -> None:
         os.path.normpath(DOCS / name) for name in re.findall(r"^- \[[^\]]+\]\(([^)]+\.md)\)", INDEX, re.MULTILINE)
     ]
     pages = {str(path) for path in DOCS.rglob("*.md") if path != DOCS / "README.md"}
-    beside = {str(ROOT / name) for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")}
+    beside = {str(ROOT / name) for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")}
     assert sorted(listed) == sorted(pages | beside)
 
 

@@ -351,12 +351,12 @@ def test_helpHasTheWholeContract(name: str) -> None:
     assert shown is not None
     assert shown == inspect.getdoc(getattr(reactor.ReactorBase, name))
     assert "See ReactorBase" not in shown
-    assert shown.split("\n")[-1].strip() in pydoc.render_doc(getattr(reactor, name), renderer=pydoc._PlainTextDoc())
+    assert shown.split("\n")[-1].strip() in pydoc.plain(pydoc.render_doc(getattr(reactor, name)))
 
 
 def test_helpBeginsWithAServer() -> None:
     """help(reactor) opens with a program that runs, and then names only what is there."""
-    text = pydoc.render_doc(reactor, renderer=pydoc._PlainTextDoc())
+    text = pydoc.plain(pydoc.render_doc(reactor))
     opening = inspect.cleandoc(reactor.__doc__ or "")
     assert text.index("A server of lines") < text.index("PACKAGE CONTENTS")
     program = opening.partition("whole:")[2].partition("Where to look:")[0]

@@ -1,0 +1,89 @@
+"""docs/howto and other pages: a reader who writes their files and types their commands sees what they show."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shlex
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.house.test_docs import PAGES, between
+from tests.support.walkthroughs import DEADLINE, Walk
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WALKED = sorted(name for name in PAGES if name.startswith("docs/howto/"))
+PAGES_TOO = ["docs/faq.md", "docs/model.md", "docs/running.md"]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for another process."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)  # of a look, not of a length that matters
+
+
+def socketIsThere(walk: Walk, text: str) -> None:
+    names = shlex.split(text)[1:]
+    until(lambda: all((walk.folder / name).exists() for name in names))
+
+
+def verifyUnits(walk: Walk, text: str) -> None:
+    """systemd takes the files; the program that they name is not on this machine, so another is named."""
+    for path in walk.folder.glob("chat.s*"):
+        unit = path.read_text().replace("/opt/linereactor/bin/linereactor", "/bin/true")
+        path.write_text(unit.replace("/srv/chat", "/"))
+    assert walk.run(text) == ""
+
+
+def throughHAProxy(walk: Walk, text: str) -> None:
+    """HAProxy starts with the file of the page, and a client behind it is greeted as the page shows."""
+    background, _, dialogue = text.partition("&\n")
+    command = shlex.split(background.removeprefix("$ "))
+    process = subprocess.Popen(command, cwd=walk.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        walk.awaitPort(int(walk.ports["7001"]))
+        walk.type(dialogue)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def slowIsNamed(walk: Walk, text: str) -> None:
+    until(lambda: "Slow" in walk.run(text))
+
+
+def logHas(walk: Walk, text: str) -> None:
+    found = (walk.folder / "server.log").read_text()
+    assert text.strip() in found, found
+
+
+CHECKS = {
+    "socket": socketIsThere,
+    "verify": verifyUnits,
+    "haproxy": throughHAProxy,
+    "slow": slowIsNamed,
+    "log": logHas,
+}
+
+
+@pytest.mark.timeout(2 * DEADLINE)
+@pytest.mark.needs("bash", "curl", "haproxy", "logger", "netcat-openbsd", "openssl", "systemd-analyze")
+@pytest.mark.parametrize("page", [*WALKED, *(page for page in PAGES_TOO if page in PAGES)])
+def test_thePage(page: str, tmp_path: pathlib.Path) -> None:
+    with Walk(PAGES[page], tmp_path, CHECKS) as walk:
+        walk.go()
+
+
+def test_everyLoggerIsInTheTable() -> None:
+    rows = re.findall(r"^\| `([\w.]+)` \|", between(PAGES["docs/howto/logging.md"], "loggers"), re.MULTILINE)
+    assert len(rows) == len(set(rows))
+    found = set()
+    for path in (ROOT / "src").rglob("*.py*"):
+        if path.suffix in {".py", ".pyx"}:
+            found.update(re.findall(r"getLogger\(\"(reactor[\w.]*)\"\)", path.read_text()))
+    assert found == set(rows)
