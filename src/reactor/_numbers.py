@@ -12,6 +12,7 @@ import errno
 import os
 import select
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,11 +29,15 @@ else:
 LOWEST = 3  # those that this package took
 
 
+# PyPy has no name for this flag.
+_UNNAMED = {"O_PATH": 0o10000000} if sys.platform == "linux" else {}
+
+
 def ofSystem(*names: str) -> int:
     """Return the flags of os.open with these names. Windows has none of most, and macOS lacks some: these are 0."""
     flags = 0
     for name in names:
-        flags |= getattr(os, name, 0)
+        flags |= getattr(os, name, _UNNAMED.get(name, 0))
     return flags
 
 

@@ -177,3 +177,11 @@ def test_whatCloseSays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(closed) > 1
     with pytest.raises(OSError, match="descriptor"):
         _numbers.closeNumber(fd)
+
+
+def test_aFlagThatPyPyDoesNotName(monkeypatch: pytest.MonkeyPatch) -> None:
+    """O_PATH opens what may not be read, which needs the flag."""
+    named = _numbers.ofSystem("O_PATH")
+    monkeypatch.delattr(os, "O_PATH", raising=False)
+    assert _numbers.ofSystem("O_PATH") == named != 0
+    assert _numbers.ofSystem("O_NOTHING") == 0

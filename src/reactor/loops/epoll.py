@@ -171,7 +171,7 @@ class EpollReactor(ReactorBase):
                 sleep = 0.0  # crash() or a fork has ended run(), and an inner run() may have taken the wake-up
         elif sleep is None or sleep > longest:
             sleep = longest
-        events = self._epoll.poll(sleep, BATCH)
+        events = self._epoll.poll(-1 if sleep is None else sleep, BATCH)  # PyPy wants a number
         outer, self._inBatch = self._inBatch, True  # outer batch: a callback of a batch has called iterate()
         try:
             self._dispatch(events)

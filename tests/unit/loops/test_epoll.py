@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -37,6 +38,34 @@ def test_closeGivesBackEveryDescriptor() -> None:
     assert len(openFiles()) == len(before) + 3
     reactor.close()
     assert openFiles() == before
+
+
+class StrictEpoll:
+    """epoll as PyPy has it: a timeout is a number."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.timeouts: list[float] = []
+
+    def poll(self, timeout: float, most: int) -> Any:
+        self.timeouts.append(timeout + 0)
+        return self._real.poll(timeout, most)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_theTimeoutIsANumber(make: Callable[[], EpollReactor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no delayed call the loop sleeps until something happens, which None says on CPython alone."""
+    reactor = make()
+    strict = StrictEpoll(reactor._epoll)
+    monkeypatch.setattr(reactor, "_epoll", strict)
+    timer = threading.Timer(0.01, reactor.callFromThread, (reactor.stop,))
+    reactor.callWhenRunning(timer.start)
+    reactor.run()
+    timer.join()
+    assert -1 in strict.timeouts
+    monkeypatch.undo()
 
 
 def test_aCallbackThatCrashesAndRunsAgain(make: Callable[[], EpollReactor]) -> None:

@@ -289,7 +289,7 @@ def _addModeBits(path: bytes, identity: Identity | None, mode: int) -> None:
     """Give our file at `path` the permissions of `mode` that the umask has removed."""
     if os.lstat(path).st_mode & 0o777 == mode & 0o777:
         return
-    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    fd = os.open(path, _numbers.ofSystem("O_PATH", "O_NOFOLLOW"))
     try:
         status = os.fstat(fd)
         if (status.st_dev, status.st_ino) == identity:
