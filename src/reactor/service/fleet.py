@@ -7,8 +7,9 @@ A position is a number from 0, and has one serving process. The events, and what
 
 - A process ends. Another takes its place at once. A process that had not lived (ready, and for LIVED seconds) was a
   failure. From the second failure of a position in a row on, the next start waits: FIRST_DELAY, then twice as long each
-  time, up to LONGEST_DELAY. After FAILURES in a row the fleet gives up, unless a process lives meanwhile. It gives up
-  at once if a process says that it cannot start, and none was ever ready.
+  time, up to LONGEST_DELAY. Another process takes its sockets meanwhile, as clients may wait there. After FAILURES in a
+  row the fleet gives up, unless a process lives meanwhile. It gives up at once if a process says that it cannot start,
+  and none was ever ready.
 - reload(): processes with the new setup start beside the old ones. When all are ready, the old ones drain. If one ends
   before that, the new ones drain, and the old ones stay. Until then the old ones are replaced as always. Retirements,
   and changes of the number, wait for the end of the reload. A second reload waits, too, and only the last one counts.
@@ -283,8 +284,11 @@ class Fleet:
 
     def fill(self, number: int) -> None:
         """Have a process at the position `number`, now or after the delay of its failures."""
-        if not self.isStopping:
-            self.starts.start(number)
+        if self.isStopping:
+            return
+        self.starts.start(number)
+        if number in self.starts:  # a start waits, and so would its clients
+            self._coverAll()
 
     def _place(self, number: int) -> None:
         if self.isStopping or number >= self.workers:

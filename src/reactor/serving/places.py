@@ -52,7 +52,7 @@ class Spot(Parsed):
         """Return the place for a supervisor, which opens the socket. CommandError if workers cannot share it."""
         given = self.arguments
         if self.kind == "unix":
-            return Place.unix(given["address"], given["backlog"], given.get("mode", 0o666))
+            return Place.unix(given["address"], given["backlog"], given.get("mode", SOCKET_MODE))
         if "sslmethod" in given:
             raise CommandError("workers take --tls-minimum in place of the field sslmethod", USAGE)
         if self.kind == "unixgram":

@@ -156,7 +156,7 @@ def test_aWorkerThatLivedOwesNoDelay() -> None:
 
 
 def test_aCrashLoopBacksOff() -> None:
-    """One position fails again and again, while the other serves: each delay is twice the one before."""
+    """One position fails again and again, while the other serves, also for its clients: each delay is twice as long."""
     stage = Stage().live()
     stage.end(stage.find(1))
     stage.end(stage.find(1))  # the first failure
@@ -165,7 +165,7 @@ def test_aCrashLoopBacksOff() -> None:
     delays = []
     for _ in range(12):
         stage.end(stage.find(1))
-        assert stage.take() == ["restarted"]
+        assert stage.take() == [("cover all", 0, 0), "restarted"]
         stage.clock.advance(delay - 0.001)
         assert stage.take() == []
         stage.clock.advance(0.002)

@@ -184,6 +184,19 @@ def test_aKilledWorkerIsReplaced(tmp_path: pathlib.Path) -> None:
         server.until("has ended by itself (signal 9 (SIGKILL))")
 
 
+def test_noClientWaitsForAWorkerThatCannotStart(tmp_path: pathlib.Path) -> None:
+    """Another takes its socket, also the clients in its queue. In its time the position has a worker again."""
+    with supervised(tmp_path) as server:
+        first, second = server.workers()
+        server.configure(crashes=True)
+        os.kill(second, signal.SIGKILL)
+        server.until("has failed 2 times in a row")
+        assert {server.ask()[0] for _ in range(32)} == {first}
+        server.configure(crashes=False)
+        waitUntil(lambda: any(server.serves(pid) for pid in server.workers() if pid != first))
+        assert first in {server.ask()[0] for _ in range(32)}
+
+
 def test_aWorkerRetires(tmp_path: pathlib.Path) -> None:
     """By its own wish, or after some lines, or by a signal: another serves, and its connections end in order."""
     with supervised(tmp_path, workers=1, maxLines=10) as server:

@@ -235,6 +235,20 @@ def test_placesOfWorkers() -> None:
     assert places["a:1"].mode == 0o600
 
 
+@pytest.mark.parametrize(("field", "mode"), [("", 0o600), (":mode=660", 0o660)])
+@pytest.mark.parametrize("kind", ["unix", "unixgram"])
+def test_whoMayUseAUNIXSocket(tmp_path: pathlib.Path, kind: str, field: str, mode: int) -> None:
+    """Its owner alone, unless the endpoint says otherwise: of workers and of one process."""
+    path = tmp_path / "socket"
+    own = {"app": "collect", "output": str(tmp_path / "output")}
+    plan = Plan((ListenPlan(endpoints=(f"{kind}:{path}{field}",), **own),))
+    (place,) = supervising.placesOf(plan).values()
+    assert place.mode == mode
+    modes: list[int] = []
+    served(plan, lambda loop: modes.append(path.stat().st_mode & 0o777))
+    assert modes == [mode]
+
+
 @pytest.mark.parametrize(
     ("endpoint", "told"),
     [
