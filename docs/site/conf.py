@@ -9,6 +9,7 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import docstrings  # these are beside this file
+import members
 import navigation
 
 import reactor
@@ -20,6 +21,7 @@ version = release = reactor.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 root_doc = "index"
+smartquotes = False  # a quote may be part of a value
 nitpicky = False  # signatures name types of the standard library, and nothing here is fetched to link them
 
 myst_heading_anchors = 4
@@ -31,7 +33,7 @@ suppress_warnings = ["ref.python"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
+autodoc_preserve_defaults = False  # values, not the names of constants
 autodoc_class_signature = "mixed"
 autodoc_inherit_docstrings = True
 add_module_names = False
@@ -60,4 +62,5 @@ pygments_dark_style = "github-dark"
 
 def setup(app: Any) -> None:
     app.connect("autodoc-process-docstring", docstrings.process)
+    app.connect("autodoc-skip-member", members.skip)
     app.connect("html-page-context", navigation.addTree, priority=100)  # before the theme asks for it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import reactor
@@ -12,9 +13,9 @@ CODE = re.compile(r"`([^`]+)`")
 SPECIAL = re.compile(r"([\\*|_])")
 BULLET = re.compile(r"(?:[-*]|\d+\.)\s+")
 ROW = re.compile(r"(\S+) {2,}(\S.*)")  # a name, and behind it what it means
-NAME = re.compile(r"\b[a-z]+[A-Z]\w*(?:\(\))?|\b(?:[A-Z][a-z]+){2,}\b")
-
-PUBLIC = frozenset(name for name in reactor.__all__ if name not in reactor.__dict__.get("_shown", ()))
+# A name in prose, with what may stand around a role of reStructuredText.
+NAME = re.compile(r"(?<![^\s'\"(\[{<\-/:])([A-Za-z]\w*(?:\.\w+)*)(\(\))?(?![^\s'\")\]}>\-/\\:.,;!?])")
+TELLING = re.compile(r"[a-z]+[A-Z]\w*|[A-Z]\w*[a-z]\w*|\w+(?:\.\w+)+")  # others, such as "run", may be plain words
 
 
 def inline(text: str) -> str:
@@ -24,26 +25,31 @@ def inline(text: str) -> str:
 
 
 def span(code: str) -> str:
-    name = code.removesuffix("()")
-    if name in PUBLIC:
-        return f":py:obj:`{code} <reactor.{name}>`"
-    return f"``{code}``" if code.strip() == code else f"``{code.strip()}``"
+    return link(code.removesuffix("()"), code) or f"``{code.strip()}``"
 
 
 def plain(text: str) -> str:
     """Names of the package are links without backticks, too."""
+    parts, end = [], 0
+    for found in NAME.finditer(text):
+        role = link(found[1], found.group()) if TELLING.fullmatch(found[1]) else None
+        if role is not None:
+            parts += [SPECIAL.sub(r"\\\1", text[end : found.start()]), role]
+            end = found.end()
+    return "".join([*parts, SPECIAL.sub(r"\\\1", text[end:])])
 
-    def linked(found: re.Match[str]) -> str:
-        name = found.group().removesuffix("()")
-        return f":py:obj:`{found.group()} <reactor.{name}>`" if name in PUBLIC else found.group()
 
-    pieces = re.split(f"({NAME.pattern})", text)
-    return "".join(
-        linked(re.match(".*", piece, re.DOTALL))
-        if piece.removesuffix("()") in PUBLIC  # type: ignore[arg-type]
-        else SPECIAL.sub(r"\\\1", piece)
-        for piece in pieces
-    )
+def link(name: str, shown: str) -> str | None:
+    """The role that shows a name as a link, if it is one of the package, or of one of its classes or modules."""
+    path = name.removeprefix("reactor.").split(".")
+    found: Any = reactor
+    if path[0] not in reactor.__all__ and not isinstance(vars(reactor).get(path[0]), ModuleType):
+        return None
+    for part in path:
+        found = getattr(found, part, None)
+        if found is None:
+            return None
+    return f":py:obj:`{shown} <reactor.{'.'.join(path)}>`"
 
 
 def converted(lines: list[str]) -> Iterator[str]:

@@ -21,6 +21,18 @@ MODULES = (
     "reactor.service.internet", "reactor.service.strports", "reactor.interfaces", "reactor.linecore",
 )  # fmt: skip
 
+# Attributes of the current reactor, which has no docstring for each.
+ATTRIBUTES = {
+    "running": ("bool", "True from startup to shutdown."),
+    "closeCounts": (
+        "Counter[type[ConnectionDone]]",
+        "The number of connections that this side closed for a reason, by the reason's class.",
+    ),
+    "overflowCount": ("int", "The number of connections that were reset for their unsent output."),
+    "skippedLineCount": ("int", "The number of lines that were too long and were skipped."),
+    "nameResolver": ("IHostnameResolver", "Answers for host names; installNameResolver changes it."),
+}
+
 # Programs get these objects from functions of the package, and never make them.
 TRANSPORTS = (
     ("Streams", ("tcp.TCPConnection", "tls.connection.TLSConnection", "unix.stream.UNIXConnection")),
@@ -39,13 +51,37 @@ def directive(kind: str, name: str, **options: str) -> str:
     return f".. {kind}:: {name}\n{rows}\n"
 
 
+def signatureOf(method: types.MethodType) -> str:
+    """The signature of a function of the package, which is a method of one object.
+
+    autodoc would take its first argument for that object.
+    """
+    shown = inspect.signature(method)
+    parts = []
+    for parameter in shown.parameters.values():
+        stars = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+        parts.append(f"{stars}{parameter.name}: {parameter.annotation}{default}")
+    return f"({', '.join(parts)}) -> {shown.return_annotation}"
+
+
+def hasHiddenBase(cls: type) -> bool:
+    """Whether a class has a base of this package that no page describes. Its methods are then shown with the class."""
+    shown = {"reactor", *MODULES}
+    return any(base.__module__.startswith("reactor") and base.__module__ not in shown for base in cls.__mro__[1:])
+
+
 def documented(full: str, thing: Any, isWhole: bool = False) -> str:
     """The directive for a thing of a module. With `isWhole` a class has the members of its bases, too."""
     if isinstance(thing, type):
-        more = {"inherited_members": "object"} if isWhole else {}
+        more = (
+            {"inherited_members": "object", "exclude_members": "transport"} if isWhole or hasHiddenBase(thing) else {}
+        )
         if issubclass(thing, BaseException):
             return directive("autoexception", full, show_inheritance="")
         return directive("autoclass", full, members="", undoc_members="", show_inheritance="", **more)
+    if isinstance(thing, types.MethodType):
+        return directive("autofunction", full + signatureOf(thing))
     if inspect.isroutine(thing):
         return directive("autofunction", full)
     return directive("autodata", full, no_value="")
@@ -53,7 +89,8 @@ def documented(full: str, thing: Any, isWhole: bool = False) -> str:
 
 def attribute(name: str) -> str:
     """An attribute of the package that is one of the current reactor."""
-    return f".. py:data:: {name}\n\n   The attribute of the current reactor: :py:attr:`reactor.ReactorBase.{name}`.\n\n"
+    kind, text = ATTRIBUTES[name]
+    return f".. py:data:: {name}\n   :type: {kind}\n\n   {text}\n\n"
 
 
 def ofPackage() -> str:

@@ -89,7 +89,9 @@ def test_docstringsBecomeMarkup(site: dict[str, ModuleType], text: str, expected
 
 def test_theReferenceHasEveryPublicName(site: dict[str, ModuleType]) -> None:
     pages = dict(site["reference"].pages())
-    described = set(re.findall(r"^\.\. (?:auto\w+|py:data):: ([\w.]+)$", pages["api/reactor.rst"], re.MULTILINE))
+    described = set(
+        re.findall(r"^\.\. (?:auto\w+|py:data):: ([\w.]+)(?:\(.*)?$", pages["api/reactor.rst"], re.MULTILINE)
+    )
     assert {name.removeprefix("reactor.") for name in described} >= set(reactor.__all__)
     everything = "".join(pages.values())
     for module in site["reference"].MODULES:
@@ -99,6 +101,14 @@ def test_theReferenceHasEveryPublicName(site: dict[str, ModuleType]) -> None:
                 assert re.search(
                     rf"(?:{re.escape(module)}\.|`~reactor\.(?:service\.)?){name}\b|`{name}`", everything
                 ), name
+
+
+def test_functionsKeepTheirFirstArgument(site: dict[str, ModuleType]) -> None:
+    (line,) = re.findall(r"autofunction:: reactor.listenTCP(.*)", dict(site["reference"].pages())["api/reactor.rst"])
+    assert line.startswith(
+        "(port: int | Binding, factory: IProtocolFactory, backlog: int = 50, interface: str | bytes = "
+    )
+    assert line.endswith(") -> TCPPort")
 
 
 @pytest.mark.parametrize(
