@@ -331,7 +331,7 @@ def test_serveFile(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert bodyOf(serveFile(Asked(), root / ".hidden")) == b"hidden"  # the program's own choice
     for other in (root / "none", root, root / "file.bin" / "x", "/dev/null"):
         assert serveFile(Asked(), other).code == 404
-    with pytest.raises(ValueError, match="null byte"):
+    with pytest.raises(ValueError, match="null"):
         serveFile(Asked(), "a\0")
     with pytest.raises(TypeError):
         serveFile(Asked(), 3)  # type: ignore[arg-type]
