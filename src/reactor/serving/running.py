@@ -17,6 +17,7 @@ from reactor.failure import Failure
 from reactor.loops.base import ReactorBase
 from reactor.service.endsignals import EndSignals
 from reactor.service.listener import Listener, placeOf
+from reactor.service.notify import Notifier
 from reactor.service.privileges import PrivilegeError, identityOf
 from reactor.service.running import ServiceRunner
 from reactor.service.server import Server
@@ -82,6 +83,7 @@ class Serving:
         self._served: list[Served] = []
         self._spots: dict[str, tuple[ListenPlan, Spot, Listener]] = {}
         self._broken: list[CommandError] = []
+        self._notifier = Notifier.fromEnvironment({} if worker is not None else None)  # a supervisor tells for workers
         if worker is not None:
             self.server.worker, self.server.generation = worker.number, worker.generation
         if plan.logConnections:
@@ -114,6 +116,7 @@ class Serving:
             if telling.running:
                 telling.stop()
                 tellLeftOut(everything=True)
+            self._notifier.stopBeating()
             self.server.close()
             if self._pages is not None:
                 self._pages.close()
@@ -230,7 +233,8 @@ class Serving:
             react.callWhenRunning(self._startServices)
         else:
             self._becomeUser()
-            react.callWhenRunning(announce, self._served)
+            react.callWhenRunning(self._tellReady)
+        react.addSystemEventTrigger("before", "shutdown", self._notifier.stopping, "draining")
         react.addSystemEventTrigger("before", "shutdown", self._drainAll, self._plan.grace)
         react.addSystemEventTrigger("during", "shutdown", self.server.giveUp)
 
@@ -244,11 +248,16 @@ class Serving:
                 self._reactor,
                 grace=self._plan.grace,
                 privileges=partial(self._giveUpRights, application, isLast),
-                started=partial(announce, self._served) if isLast else None,
+                started=self._tellReady if isLast else None,
             )
             self._runners.append(runner)
             starting.addCallback(_startNext, runner)
         starting.addErrback(self._notStarted)
+
+    def _tellReady(self) -> None:
+        announce(self._served)
+        self._notifier.ready("one process is ready")
+        self._notifier.startBeating(self._reactor)
 
     def _giveUpRights(self, application: Any, isLast: bool) -> None:
         changeUser(getattr(application, "uid", None), getattr(application, "gid", None))
@@ -320,6 +329,8 @@ class Serving:
 
     def _hangUp(self) -> None:
         log.warning("SIGHUP reloads a server with workers, for example with --workers 1; this one goes on as it is")
+        self._notifier.reloading("one process does not reload")
+        self._notifier.ready("one process is ready; it does not reload")
 
 
 def collectSettingsOf(listener: ListenPlan) -> CollectSettings:

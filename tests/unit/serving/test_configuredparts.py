@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import functools
 import ipaddress
@@ -355,6 +356,44 @@ def served(plan: Plan, talk: Callable[[EpollReactor], Any] | None = None) -> Non
 
     loop.callWhenRunning(begin)
     assert running.Serving(plan, loop).run() == 0
+
+
+@pytest.mark.parametrize("kind", ["lines", "services"])
+def test_oneProcessTellsSystemd(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """As a supervisor does. A unit of Type=notify-reload gets its answer to HUP, too."""
+    loop = EpollReactor()
+    (tmp_path / "a.tac").write_text("from reactor.service import Application\napplication = Application('a')\n")
+    lines, services = ListenPlan(endpoints=(f"unix:{tmp_path}/lines",)), ListenPlan(service=str(tmp_path / "a.tac"))
+    told: list[str] = []
+
+    def hear() -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                told.append(manager.recv(1000).decode().replace("\n", " "))
+
+    def look() -> None:
+        before = len(told)
+        hear()
+        if told and not before:
+            os.kill(os.getpid(), signal.SIGHUP)
+        if any(text.startswith("RELOADING") for text in told) and "WATCHDOG=1" in told[-1:]:
+            loop.stop()
+        else:
+            loop.callLater(0.001, look)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "manager"))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "manager"))
+        monkeypatch.setenv("WATCHDOG_USEC", "20000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        loop.callWhenRunning(look)
+        assert running.Serving(Plan((lines if kind == "lines" else services,)), loop).run() == 0
+        hear()
+    states = [text.partition("=")[0] for text in told if text != "WATCHDOG=1"]
+    assert states == ["READY", "RELOADING", "READY", "STOPPING"]
+    assert told[0] == "READY=1 STATUS=one process is ready"
+    assert "MONOTONIC_USEC=" in next(text for text in told if text.startswith("RELOADING"))
 
 
 def test_theAdminPagesOfOneProcess(tmp_path: pathlib.Path) -> None:
