@@ -325,11 +325,11 @@ class Drain:
             waiting = [t for t in left if not (t.disconnecting or isRead(t, self._reactor))]
             if waiting:
                 text = (
-                    "%d connections reset after %g s: what they had sent still waited for a handler or for the output"
+                    "%d connections reset after %.3g s: what they had sent still waited for a handler or for the output"
                 )
                 log.warning(text, len(waiting), self._deadline)
             if len(left) > len(waiting):
-                text = "%d connections did not take what was owed to them in %g s, reset"
+                text = "%d connections did not take what was owed to them in %.3g s, reset"
                 log.warning(text, len(left) - len(waiting), self._deadline)
             sent = {leaving.transport for leaving in self._leaving if leaving.sentAt is not None}
             for transport in left:

@@ -11,7 +11,7 @@ from reactor._logger import shortened
 from reactor.service.privileges import PrivilegeError, identityOf
 from reactor.serving.apps import BUILT_IN, LINE_OPTIONS, checkHandlerName, splitName
 from reactor.serving.collecting.settings import OPTIONS, CollectSettings, checkSettings
-from reactor.serving.endpointstrings import TWICE, endpointReason, parsed
+from reactor.serving.endpointstrings import LOOPBACK, TWICE, endpointReason, parsed
 from reactor.serving.errors import CommandError, isOfCommandLine
 from reactor.serving.settings import CHOICE
 from reactor.serving.sources import Given, Mistake, Source
@@ -197,6 +197,8 @@ def _twice(places: Iterable[Source]) -> Iterator[Mistake]:
             except (OSError, ValueError):
                 continue
             where = {key: value for key, value in arguments.items() if key in ("port", "interface", "address")}
+            if kind in LOOPBACK:
+                where["interface"] = where.get("interface") or LOOPBACK[kind]
             if where and where.get("port") != 0:
                 if (kind, where) in seen:
                     yield Mistake(place["endpoint"].place, f"the endpoint {shortened(endpoint)} is given twice")

@@ -334,6 +334,10 @@ TABLE_BEGINS = '[[listen]]\nendpoint = "tcp:1"\n'
             ["F.toml: listen[1].endpoint (line 4): the endpoint tcp:1 is given twice"],
         ),
         (
+            "[[listen]]\nendpoint = ['tcp:1', 'tcp:1:interface=127.0.0.1']",
+            ["F.toml: listen[0].endpoint (line 2): the endpoint tcp:1:interface=127.0.0.1 is given twice"],
+        ),
+        (
             f"port = 1\n{TABLE_BEGINS}",
             ["F.toml: port (line 1): no key beside [[listen]] tables: an endpoint has its address"],
         ),

@@ -241,10 +241,10 @@ def test_placesOfWorkers() -> None:
 def test_whoMayUseAUNIXSocket(tmp_path: pathlib.Path, kind: str, field: str, mode: int) -> None:
     """Its owner alone, unless the endpoint says otherwise: of workers and of one process."""
     path = tmp_path / "socket"
-    own = {"app": "collect", "output": str(tmp_path / "output")}
-    plan = Plan((ListenPlan(endpoints=(f"{kind}:{path}{field}",), **own),))
-    (place,) = supervising.placesOf(plan).values()
-    assert place.mode == mode
+    place = ListenPlan(endpoints=(f"{kind}:{path}{field}",), app="collect", output=str(tmp_path / "output"))
+    plan = Plan((place,))
+    (shared,) = supervising.placesOf(plan).values()
+    assert shared.mode == mode
     modes: list[int] = []
     served(plan, lambda loop: modes.append(path.stat().st_mode & 0o777))
     assert modes == [mode]
