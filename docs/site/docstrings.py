@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Iterator
 from types import ModuleType
@@ -16,6 +17,13 @@ ROW = re.compile(r"(\S+) {2,}(\S.*)")  # a name, and behind it what it means
 # A name in prose, with what may stand around a role of reStructuredText.
 NAME = re.compile(r"(?<![^\s'\"(\[{<\-/:])([A-Za-z]\w*(?:\.\w+)*)(\(\))?(?![^\s'\")\]}>\-/\\:.,;!?])")
 TELLING = re.compile(r"[a-z]+[A-Z]\w*|[A-Z]\w*[a-z]\w*|\w+(?:\.\w+)+")  # others, such as "run", may be plain words
+
+# The exceptions of reactor.error that have their name alone. Python, or another module, has some of the others.
+ERRORS = {
+    name
+    for name, thing in vars(reactor.error).items()
+    if isinstance(thing, type) and not hasattr(builtins, name) and name not in {*reactor.__all__, *vars(reactor.defer)}
+}
 
 
 def inline(text: str) -> str:
@@ -43,6 +51,8 @@ def link(name: str, shown: str) -> str | None:
     """The role that shows a name as a link, if it is one of the package, or of one of its classes or modules."""
     path = name.removeprefix("reactor.").split(".")
     found: Any = reactor
+    if len(path) == 1 and path[0] in ERRORS:
+        path.insert(0, "error")
     if path[0] not in reactor.__all__ and not isinstance(vars(reactor).get(path[0]), ModuleType):
         return None
     for part in path:

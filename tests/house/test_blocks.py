@@ -65,6 +65,15 @@ def test_everyBlockHasATest(name: str) -> None:
     assert list(unclaimed(name, PAGES.get(name) or (ROOT / name).read_text())) == []
 
 
+@pytest.mark.parametrize("name", sorted(WALKS))
+def test_everyFileHasItsNameInSight(name: str) -> None:
+    """The mark is a comment, so the paragraph before it names the file for readers."""
+    page = PAGES[name]
+    for found in re.finditer(r"<!-- file (\S+) -->", page):
+        before = page[: found.start()].rstrip().split("\n\n")[-1]
+        assert f"`{found[1]}`" in before, found[1]
+
+
 def test_everyCheckIsThere() -> None:
     """The marks of pages that are walked through name checks that exist, and no check is left over."""
     named = {

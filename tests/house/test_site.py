@@ -77,6 +77,8 @@ def test_theChangelogHasWhatComesNext(site: dict[str, ModuleType]) -> None:
         ("Calls `f(*args)` once.", "Calls ``f(*args)`` once."),
         ("See callLater and `Deferred`.", "See :py:obj:`callLater <reactor.callLater>` and "
          ":py:obj:`Deferred <reactor.Deferred>`."),
+        ("Never TimeoutError, but DNSLookupError.",
+         "Never TimeoutError, but :py:obj:`DNSLookupError <reactor.error.DNSLookupError>`."),
         ("Takes *args, a_ and |b|.", r"Takes \*args, a\_ and \|b\|."),
         ("- `*`, a_", "- ``*``, a\\_"),
         ("Text:\n\n    code(*args)\n\nMore.", "Text:\n\n::\n\n    code(*args)\n\nMore."),
