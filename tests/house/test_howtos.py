@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import pathlib
 import re
 import shlex
 import subprocess
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from reactor import Deferred, LineReceiver, Protocol
+from reactor.testing import MemoryReactor, StringTransport
 from tests.house.test_docs import PAGES, between
 from tests.support.walkthroughs import DEADLINE, Walk
 
@@ -87,3 +91,21 @@ def test_everyLoggerIsInTheTable() -> None:
         if path.suffix in {".py", ".pyx"}:
             found.update(re.findall(r"getLogger\(\"(reactor[\w.]*)\"\)", path.read_text()))
     assert found == set(rows)
+
+
+def test_theErrorsOfTheMistakes() -> None:
+    """docs/faq.md has the words that a user sees, so that a search finds them."""
+    receiver = LineReceiver()
+    receiver.makeConnection(StringTransport())
+    with pytest.raises(TypeError) as told:
+        receiver.sendLine("text")  # type: ignore[arg-type]
+    assert f"TypeError: {str(told.value).partition(':')[0]}" in PAGES["docs/faq.md"]
+    with pytest.raises(TypeError, match=r"give ServerFactory\.forProtocol"):
+        MemoryReactor().listenTCP(7000, Protocol)
+
+    async def wait() -> None:
+        await asyncio.sleep(1)
+
+    failures: list[Any] = []
+    Deferred.fromCoroutine(wait()).addErrback(failures.append)
+    assert failures[0].check(RuntimeError)
