@@ -175,6 +175,12 @@ def test_insideAsyncio(start: Start) -> None:
     assert process.communicate(timeout=DEADLINE)[0] == b"b'HELLO\\r\\n'\n" * 2
 
 
+def test_linesOfAChild(start: Start) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", between(SEMANTICS, "processes"), re.DOTALL)
+    process, _ = start(program)
+    assert process.communicate(timeout=DEADLINE)[0] == b"b'apple'\nb'pear'\n"
+
+
 @pytest.mark.parametrize("isTLS", [False, True])
 def test_stoppingInOrder(start: Start, isTLS: bool) -> None:
     """The recipe of the page. A peer that talks when the signal comes is answered, and may go on after our end.

@@ -144,3 +144,13 @@ async def startServer(
     if "path" in options:
         return await eventloop.create_unix_server(accepted, **options)
     return await eventloop.create_server(accepted, host, port, **options)
+
+
+async def openUnixConnection(path: Any, **options: Any) -> tuple[LineReader, LineWriter]:
+    """Connect to the UNIX socket at `path`. The other arguments are openConnection's."""
+    return await openConnection(path=path, **options)
+
+
+async def startUnixServer(clientConnected: Connected, path: Any, **options: Any) -> asyncio.Server:
+    """Listen on the UNIX socket at `path`. The other arguments are startServer's."""
+    return await startServer(clientConnected, path=path, **options)

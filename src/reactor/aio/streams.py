@@ -76,6 +76,7 @@ class LineReader:
         self._end = self.delimiter if keepEnds else b""
         self._highWater = max(2 * limit, HIGH_WATER)
         self._transport: Any = None
+        self._isPipe = False
         self._paused = False
         self._ended = False
         self._exception: BaseException | None = None
@@ -219,7 +220,7 @@ class LineReader:
         self._buffer.clear()
         self.broken(error)
         if self._transport is not None:
-            self._transport.abort()
+            (self._transport.close if self._isPipe else self._transport.abort)()
         raise error
 
     async def _more(self) -> bool:
@@ -242,10 +243,25 @@ class LineReader:
 
     # For the transport, and for tests.
 
-    def attach(self, transport: Any) -> None:
-        """Read from `transport`, which pauses while the reader holds more than twice the limit."""
+    def attach(self, transport: Any, isPipe: bool = False) -> None:
+        """Read from `transport`, which pauses while the reader holds more than twice the limit.
+
+        `isPipe`: it is a pipe that is only read, which no event loop can abort.
+        """
         self._transport = transport
+        self._isPipe = isPipe
         self._paused = False
+
+    def isFull(self) -> bool:
+        """Whether the reader holds more than twice the limit."""
+        return len(self._buffer) > self._highWater
+
+    def pauseNoMore(self) -> None:
+        """Let the transport read to its end from now on."""
+        transport, self._transport = self._transport, None
+        if self._paused:
+            self._paused = False
+            transport.resume_reading()
 
     def refusePlain(self) -> None:
         """Prepare for TLS. ssl.SSLError, and no more reading, if the reader holds or skips plain bytes."""
@@ -450,8 +466,12 @@ class LineWriter:
         if drained is not None:
             drained.set_result(None)
 
-    def lost(self) -> None:
-        """The connection is closed."""
+    def lost(self, error: Exception | None = None) -> None:
+        """The connection is closed. wait_closed() raises `error`, and drain() ConnectionResetError."""
         if not self._closed.done():
-            self._closed.set_result(None)
+            if error is None:
+                self._closed.set_result(None)
+            else:
+                self._closed.set_exception(error)
+                self._closed.exception()  # counts as seen: most programs do not wait
         self.unblock()
