@@ -258,19 +258,21 @@ class _ThreadOutput(asyncio.Transport):
     def _run(self) -> None:
         error: OSError | None = None
         with suppress(RuntimeError):  # the event loop is closed
-            while (piece := self._pieces.get()) is not None:
-                try:
-                    view = memoryview(piece)
-                    while view:
-                        view = view[os.write(self._fd, view) :]
-                except OSError as failure:
-                    error = failure
-                    break
-                self._eventloop.call_soon_threadsafe(self._sent, len(piece))
-            os.close(self._fd)
-            if _fileOf(self._given) == self._file:
-                _giveWay(self._given, os.O_WRONLY)  # so that the other side sees the end
+            error = self._writeAll()
+        os.close(self._fd)
+        with suppress(RuntimeError):
             self._eventloop.call_soon_threadsafe(self._lost, error)
+
+    def _writeAll(self) -> OSError | None:
+        while (piece := self._pieces.get()) is not None:
+            try:
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(self._fd, view) :]
+            except OSError as error:
+                return error
+            self._eventloop.call_soon_threadsafe(self._sent, len(piece))
+        return None
 
     def _sent(self, size: int) -> None:
         self._unsent -= size
@@ -280,6 +282,9 @@ class _ThreadOutput(asyncio.Transport):
 
     def _lost(self, error: OSError | None) -> None:
         self._closing = True
+        # Here, as the program could close the number while a thread looks at it.
+        if _fileOf(self._given) == self._file:
+            _giveWay(self._given, os.O_WRONLY)  # so that the other side sees the end
         self.writer.lost(error)
 
     def write(self, data: Any) -> None:
