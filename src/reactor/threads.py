@@ -52,7 +52,8 @@ class _Work:
         update_wrapper(self, f, updated=())  # an executor may read its name
         del self.__wrapped__  # type: ignore[attr-defined]  # a call that is over, or taken back, keeps nothing alive
         self._f = [f]  # only one of the thread and withdraw() gets the item
-        self.done: Future[Any] = futures.Future()
+        # A call that is over lets go of it. The error's traceback may hold the call, and that would be a cycle.
+        self._done: list[Future[Any]] = [futures.Future()]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -62,10 +63,10 @@ class _Work:
         try:
             result = f(*args, **kwargs)
         except BaseException as error:
-            self.done.set_exception(error)
+            self._done.pop().set_exception(error)
             del self, args, kwargs  # the error's traceback holds this frame: without the del this is a cycle
             raise
-        self.done.set_result(result)
+        self._done.pop().set_result(result)
         return result
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -92,12 +93,13 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
 def submit(executor: Executor, f: Callable[..., T], *args: Any, **kwargs: Any) -> Future[T]:
     """Call executor.submit, and make sure that a refused call is never made."""
     work = _Work(f)
+    (done,) = work._done
     try:
         return executor.submit(work, *args, **kwargs)
     except BaseException:
         if work.withdraw():
             raise
-        return work.done  # a thread was faster
+        return done  # a thread was faster
 
 
 def callWhenWoken(reactor: IReactorFromThreads, call: Callable[..., object], *args: Any) -> None:

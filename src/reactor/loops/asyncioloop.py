@@ -187,7 +187,8 @@ class AsyncioReactor(ReactorBase):
                             self._leftLoop()
                             self._guard.rest()
                             self._attach()
-                            self.eventloop.run_forever()
+                            with forks.outsideParentsLoop():
+                                self.eventloop.run_forever()
                             if self._mayStop:
                                 self.stop()
                         except RAISED as error:
@@ -231,7 +232,8 @@ class AsyncioReactor(ReactorBase):
             timer = eventloop.call_later(_roundedUp(sleep), self._endOfPolling().send, None)
             self._polling = True
         try:
-            eventloop.run_forever()
+            with forks.outsideParentsLoop():
+                eventloop.run_forever()
         finally:
             self._polling = False
             if timer is not None:

@@ -17,10 +17,10 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import WeakSet
+from weakref import ReferenceType, WeakSet, ref
 
 from reactor._later import later
 from reactor._numbers import closeNumber
@@ -41,6 +41,7 @@ class IForkable(Protocol):
 _reactors: WeakSet[IForkable] = WeakSet()
 _inEventLoops: WeakSet[IForkable] = WeakSet()
 _running: Any = None  # the event loop in which a fork is made
+_named: ReferenceType[Any] | None = None  # in a child, the parent's event loop that our hook has named again
 
 
 def watch(reactor: IForkable) -> None:
@@ -63,6 +64,20 @@ def watchInEventLoop(reactor: IForkable) -> None:
 
 
 _hasHook = False
+
+
+@contextmanager
+def outsideParentsLoop() -> Iterator[None]:
+    """For the block, a child that was made inside an event loop counts as outside it, so that another one may run."""
+    parents = None if _named is None else _named()
+    if parents is None or asyncio._get_running_loop() is not parents:
+        yield
+        return
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(parents)
 
 
 def descriptorsOf(transport: Any) -> list[int]:
@@ -113,11 +128,12 @@ def _beforeLoopsFork() -> None:
 
 
 def _afterLoopsFork() -> None:
-    global _running
+    global _running, _named
     running, _running = _running, None
     if _isForProgram():
         if running is not None and sys.version_info >= (3, 14):
             asyncio._set_running_loop(running)
+            _named = ref(running)
         _tellAll(_inEventLoops)
 
 

@@ -17,7 +17,7 @@ from tests.support.children import Children, children
 from tests.support.worlds import DEADLINE, LOOPS, SIDES, nativeThreads, runProgram, runUntil, turnUntil
 
 
-def refuse(pid: int) -> int:
+def refuse(pid: int, flags: int = 0) -> int:
     raise OSError(38, "Function not implemented")
 
 
