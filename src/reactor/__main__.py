@@ -16,6 +16,7 @@ from reactor.serving.errors import RUNTIME, CommandError
 from reactor.serving.loadcommand import load
 from reactor.serving.logs import finish, say
 from reactor.serving.options import makeParser, programName
+from reactor.serving.portcommand import port
 from reactor.serving.serve import serve
 from reactor.serving.standard import fillStandard
 
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, ReactorOf], int]] = {
     "serve": serve,
     "check": lambda options, reactorOf: check(options),
     "load": lambda options, reactorOf: load(options, reactorOf()),
+    "port": lambda options, reactorOf: port(options),
 }
 
 

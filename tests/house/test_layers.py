@@ -19,6 +19,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "src" / "reactor"
 PACKAGES = frozenset(
     {
         "reactor.aio",
+        "reactor.compat",
         "reactor.defer",
         "reactor.endpoints",
         "reactor.haproxy",
@@ -26,6 +27,7 @@ PACKAGES = frozenset(
         "reactor.interfaces",
         "reactor.linecore",
         "reactor.policies",
+        "reactor.porting",
         "reactor.protocol",
         "reactor.service",
         "reactor.serving",
@@ -88,8 +90,11 @@ ROWS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (6, ("reactor.endpoints",)),
     (6, ("reactor.processendpoint", "reactor.testing")),
     (7, ("reactor.service",)),
+    (7, ("reactor._functions",)),
+    (7, ("reactor.compat",)),
+    (7, ("reactor.porting",)),
     (7, ("reactor.serving",)),
-    (7, ("reactor.__main__", "reactor._functions")),
+    (7, ("reactor.__main__",)),
     (7, ("reactor",)),
 )
 ROW = {name: number for number, (_floor, names) in enumerate(ROWS) for name in names}
@@ -281,6 +286,9 @@ def test_nothingInThePackageIsTimedByTheCalendar() -> None:
         "reactor": {"seconds"},
         "reactor._functions": {"seconds"},
         "reactor.aio.serving": {"seconds", "time"},
+        "reactor.compat.events": {"time"},
+        "reactor.compat.log": {"time"},
+        "reactor.compat.logger": {"time"},
         "reactor.http.accesslog": {"seconds", "time"},
         "reactor.http.dates": {"time"},
         "reactor.http.files": {"time"},

@@ -672,7 +672,7 @@ def test_noModuleIsCalledAsyncio() -> None:
 
 # Public names of Twisted's that are not in its own camelCase, and names of asyncio's; they are kept.
 TWISTED_NAMES = {"line_mode", "exc_value", "exc_type", "exc_tb", "ServerClass", "ClientClass"}
-TWISTED_NAMES |= {"code_message", "max_age", "received_cookies"}
+TWISTED_NAMES |= {"code_message", "max_age", "received_cookies", "safe_str", "opt_version", "opt_help"}
 ASYNCIO_NAMES = {"connection_made", "data_received", "eof_received", "pause_writing", "resume_writing"}
 ASYNCIO_NAMES |= {"connection_lost", "at_eof", "feed_data", "feed_eof", "wait_closed", "is_closing", "can_write_eof"}
 ASYNCIO_NAMES |= {"write_eof", "get_extra_info", "add_reader", "add_writer", "remove_reader", "remove_writer"}
@@ -681,6 +681,7 @@ ASYNCIO_NAMES |= {"pipe_data_received", "pipe_connection_lost", "process_exited"
 ASYNCIO_NAMES |= {"pause_reading", "resume_reading", "get_write_buffer_size"}
 FOREIGN = TWISTED_NAMES | ASYNCIO_NAMES | {"stack_info"}  # of logging
 FOREIGN |= {"parse_known_args", "_split_lines", "_fill_text"}  # of argparse
+FOREIGN |= {"get_field", "field_name", "generic_visit"}  # of string and ast
 CAMEL = re.compile(r"_{0,2}[a-z][a-zA-Z0-9]*_?")
 
 

@@ -74,6 +74,16 @@ from the moment at which a line was due to its reply. So a server that stands st
 up. The figures have a histogram: a row for each limit of time, with the lines up to it and beyond the row before.
 Lines are sent with CRLF; replies may end in LF or CRLF."""
 
+PORT_HELP = """\
+PATH is a file, or a directory whose Python files are read: .py, .pyi, .pyw, .tac, and scripts that name python in
+their first line. Hidden directories, virtual environments and links to directories are left out.
+
+The import lines of Twisted's names are written with the names of this package. Everything else in a file stays, byte
+for byte. Without --write, no file is changed, and standard output has the changes as a diff.
+
+Each name without a counterpart is one line on standard error: its place, the name, and what to do. The exit code is 1
+if one is left, or if a file cannot be read. The other files are ported all the same."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that reports an error in one line.
@@ -126,7 +136,7 @@ def programName() -> str:
 
 
 def makeParser() -> Parser:
-    """Return the parser of the whole command line; the result's `command` is "serve", "check" or "load".
+    """Return the parser of the whole command line; the result's `command` is "serve", "check", "load" or "port".
 
     The values of serve and check are texts; reactor.serving.config reads them.
     """
@@ -138,7 +148,7 @@ def makeParser() -> Parser:
         action="version",
         version=f"linereactor {version()}, line core {IMPLEMENTATION}, Python {sys.version.split()[0]}",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | check | load")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="serve | check | load | port")
     addOptions(
         commands.add_parser(
             "serve", usage="%(prog)s [options] [APP]", **_texts("run a server of lines, or of HTTP", SERVE_HELP)
@@ -152,6 +162,9 @@ def makeParser() -> Parser:
     checking.add_argument("--no-import", action="store_true", help="import no application")
     addOptions(checking)
     _addLoad(commands.add_parser("load", **_texts("drive an echo server and check every reply", LOAD_HELP)))
+    porting = commands.add_parser("port", **_texts("move a program's imports from Twisted to this package", PORT_HELP))
+    porting.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a directory")
+    porting.add_argument("--write", action="store_true", help="change the files; without it, a diff is shown")
     return parser
 
 
