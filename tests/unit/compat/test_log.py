@@ -96,7 +96,8 @@ def test_errWithoutAnException(side: Any) -> None:
 def test_errAsErrback() -> None:
     deferred: Deferred[Any] = Deferred()
     results: list[Any] = []
-    deferred.addErrback(log.err)
+    errback: Any = log.err
+    deferred.addErrback(errback)
     deferred.addBoth(results.append)
     assert len(collected(OURS, lambda: deferred.errback(ValueError()))) == 1
     assert results == [None]
@@ -105,7 +106,7 @@ def test_errAsErrback() -> None:
 @BOTH
 @pytest.mark.usefixtures("quiet")
 def test_anObserverThatRaises(side: Any) -> None:
-    """It costs no other observer, which is told of the error."""
+    """It costs no other observer, which gets the error."""
 
     def bad(event: Any) -> None:
         if not event["isError"]:
@@ -164,7 +165,12 @@ def test_startLogging(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_records(caplog: pytest.LogCaptureFixture) -> None:
     """Every event is a record of `logging`, once, also while there are observers."""
     caplog.set_level(logging.INFO)
-    collected(OURS, lambda: (log.msg("text"), log.err(ValueError("v"), "why")))
+
+    def both() -> None:
+        log.msg("text")
+        log.err(ValueError("v"), "why")
+
+    collected(OURS, both)
     assert [(r.name, r.levelno, r.getMessage()) for r in caplog.records] == [
         ("reactor.log", logging.INFO, "text"),
         ("reactor.log", logging.ERROR, "why"),

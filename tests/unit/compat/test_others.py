@@ -53,7 +53,8 @@ def test_main() -> None:
 
 
 def test_smallNames() -> None:
-    for value in ("text", b"text"):
+    values: list[Any] = ["text", b"text"]
+    for value in values:
         assert pycompat.nativeString(value) == twisted.python.compat.nativeString(value)
     assert list(pycompat.iterbytes(b"ab")) == list(twisted.python.compat.iterbytes(b"ab"))
     assert pycompat.networkString("a") == b"a"

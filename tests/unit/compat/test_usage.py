@@ -14,7 +14,7 @@ BOTH = pytest.mark.parametrize("usage", [reactor.compat.usage, twisted.python.us
 
 def makeOptions(usage: Any) -> Any:
     class Base(usage.Options):  # type: ignore[misc]
-        optFlags = (("fast", "f", "Be fast."),)
+        optFlags: Any = (("fast", "f", "Be fast."),)
 
     class Sub(usage.Options):  # type: ignore[misc]
         optParameters = (("name", "n", "nobody", "The name."),)
@@ -25,7 +25,7 @@ def makeOptions(usage: Any) -> Any:
     class Options(Base):
         synopsis = "[options]"
         longdesc = "What it does."
-        optFlags = (("slow", None, "Be slow."),)
+        optFlags: Any = (("slow", None, "Be slow."),)
         optParameters = (("port", "p", 80, "The port.", usage.portCoerce), ("host", None, "localhost", "The host."))
         subCommands = (("run", "r", Sub, "Run it."), ("walk", None, Sub, "Walk."))
         defaultSubCommand = "walk"
