@@ -17,6 +17,7 @@ from reactor import tlsoptions
 from reactor.compat.der import partsOf
 from reactor.interfaces import ISSLTransport
 
+supported = True
 FILETYPE_PEM, FILETYPE_ASN1 = 1, 2  # the numbers of pyOpenSSL
 
 SHORT = {
@@ -350,5 +351,6 @@ __all__ = [
     "PrivateCertificate",
     "optionsForClientTLS",
     "platformTrust",
+    "supported",
     "trustRootFromCertificates",
 ]

@@ -237,3 +237,33 @@ def test_hook() -> None:
 def test_hookTooLate() -> None:
     ran = subprocess.run([sys.executable, "-c", TOO_LATE], capture_output=True, text=True, check=False)
     assert "was imported before reactor.compat.install() was called" in ran.stdout, ran.stderr
+
+
+OWN_TESTS = """
+import sys, unittest, warnings
+import reactor.compat
+reactor.compat.install()
+warnings.simplefilter("ignore")
+result = unittest.TestResult()
+unittest.defaultTestLoader.loadTestsFromName(sys.argv[1]).run(result)
+bad = sorted(test.id().rpartition(".")[2] for test, _ in result.failures + result.errors)
+print(result.testsRun, bad, file=sys.__stdout__)
+"""
+# These look at warnings and at log events by way of Twisted's own runner.
+BY_ITS_RUNNER = {
+    "twisted.words.test.test_irc": ["test_tooFewModeParameters", "test_tooManyModeParameters"],
+    "twisted.test.test_sip": ["test_amoralRPort", "test_deprecatedRPort"],
+    "twisted.test.test_memcache": [],
+    "twisted.mail.test.test_pop3client": [],
+    "twisted.conch.test.test_telnet": [],
+}
+
+
+@pytest.mark.parametrize("module", BY_ITS_RUNNER)
+def test_twistedsOwnTests(module: str, tmp_path: pathlib.Path) -> None:
+    """Twisted's tests of its protocols pass with our protocols, Deferreds, addresses and reactor below them."""
+    command = [sys.executable, "-c", OWN_TESTS, module]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    count, _, bad = ran.stdout.strip().partition(" ")
+    assert bad == str(BY_ITS_RUNNER[module]), ran.stderr
+    assert int(count) > 30
