@@ -27,7 +27,12 @@ UNANNOTATED = (
     "--disable-error-code=var-annotated",
     "--ignore-missing-imports",
 )
-LOOSE_PYRIGHT = ("reportOptionalMemberAccess", "reportMissingImports", "reportMissingModuleSource")
+LOOSE_PYRIGHT = (
+    "reportOptionalMemberAccess",
+    "reportOptionalIterable",
+    "reportMissingImports",
+    "reportMissingModuleSource",
+)
 # What a checker says of one line: file, number, text.
 Finding = tuple[str, int, str]
 
