@@ -52,6 +52,7 @@ def test_nothingIsWrittenWithoutLeave(tmp_path: pathlib.Path) -> None:
     assert "-from twisted.internet import reactor, defer\n+import reactor\n+from reactor import defer\n" in shown
 
 
+@pytest.mark.needs("git")
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n"])
 def test_theDiffCanBeApplied(tmp_path: pathlib.Path, end: bytes) -> None:
     data = (
