@@ -17,13 +17,12 @@ from reactor.service.worker import Worker
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.logs import reopen
 from reactor.serving.options import version
-from reactor.serving.places import SocketEndpoint, cannotListen, checkInherited, literalAddress
+from reactor.serving.places import BACKLOG, SocketEndpoint, cannotListen, checkInherited, literalAddress
 from reactor.serving.plan import Plan
 from reactor.serving.values import splitPlace
 from reactor.transports.unix.path import checkName
 
 SOCKET = "@admin"  # its name among the sockets of a supervisor
-BACKLOG = 50
 MODE = 0o600  # of a UNIX socket: the pages tell the addresses of clients
 
 

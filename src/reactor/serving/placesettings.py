@@ -76,6 +76,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
         PROCESS,
         metavar="ENDPOINT",
         repeatable=True,
+        emptyText="of endpoints is no place to listen",
     ),
     Setting(
         "backlog",
@@ -248,6 +249,7 @@ PLACE_SETTINGS: tuple[Setting, ...] = (
         convert=values.balancer,
         metavar="NETWORK",
         repeatable=True,
+        emptyText="would refuse every client, as it trusts no balancer",
     ),
     Setting("proxy-before-tls", BALANCER, "the header comes before TLS, not inside it (default inside)", form=FLAG),
     # collect

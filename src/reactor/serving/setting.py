@@ -38,7 +38,8 @@ class Setting:
     """An option. `key` is its name in a file; `option`, `variable` and `name` are derived from it.
 
     `convert` makes the value from a text, and raises WrongValue. `form` is the type of the value in a file. `default`
-    is the value without a source, None if nothing is set then. A `repeatable` option has a tuple of values.
+    is the value without a source, None if nothing is set then. A `repeatable` option has a tuple of values, which may
+    be empty unless `emptyText` tells why not.
     """
 
     key: str
@@ -53,6 +54,7 @@ class Setting:
     repeatable: bool = False
     inFile: bool = True
     outside: bool = True  # whether the command line and the environment have it
+    emptyText: str | None = None  # the effect of an empty array in a file, if it is refused
 
     @property
     def option(self) -> str:
@@ -82,6 +84,8 @@ class Setting:
         if self.repeatable:
             if not isinstance(value, list):
                 raise WrongValue(f"must be an array, each item {self.form.wanted}, not {values.described(value)}")
+            if not value and self.emptyText is not None:
+                raise WrongValue(f"an empty array {self.emptyText}: leave the key out")
             return tuple(self._oneFromFile(each) for each in value)
         return self._oneFromFile(value)
 

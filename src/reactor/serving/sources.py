@@ -79,18 +79,40 @@ def fromEnvironment(environ: Mapping[str, str], mistakes: list[Mistake]) -> Sour
     """
     found: Source = {}
     known = {setting.variable: setting for setting in outsideSettings()}
+    isOfSupervisor = VARIABLE + INTERNAL[0] in environ
     for variable, text in sorted(environ.items()):
         setting = known.get(variable)
         if setting is not None:
             if text:
                 texts = [each.strip() for each in text.split(",")] if setting.repeatable else [text]
                 _convert(setting, texts, variable, found, mistakes)
-        elif variable.startswith(VARIABLE) and not variable.removeprefix(VARIABLE).startswith(INTERNAL):
+        elif variable.startswith(VARIABLE):
+            name = variable.removeprefix(VARIABLE)
             names = [each.removeprefix(VARIABLE) for each in known]
-            meant = nearest(variable.removeprefix(VARIABLE), names, TYPING_ERROR)
+            meant = None if isOfSupervisor and name.startswith(INTERNAL) else _meant(name, names)
             if meant is not None:
                 mistakes.append(Mistake(variable, f"no such variable; {VARIABLE}{meant} is one"))
     return found
+
+
+def _meant(name: str, names: list[str]) -> str | None:
+    """Return the name of an option that `name` nearly is, None if there is none."""
+    plain = name.upper().replace("-", "_")
+    return next((each for each in names if _isOneSlip(plain, each)), None) or nearest(plain, names, TYPING_ERROR)
+
+
+def _isOneSlip(name: str, known: str) -> bool:
+    """Whether both are equal but for one wrong letter, or two neighbours that are swapped.
+
+    A letter more or fewer makes the names so much alike that nearest() finds it. In a short name the others do not.
+    """
+    if len(name) != len(known):
+        return False
+    wrong = [at for at, (one, other) in enumerate(zip(name, known, strict=True)) if one != other]
+    if len(wrong) == 2:
+        first, second = wrong
+        return second == first + 1 and name[first] == known[second] and name[second] == known[first]
+    return len(wrong) < 2
 
 
 def _convert(setting: Setting, texts: Iterable[str], place: str, found: Source, mistakes: list[Mistake]) -> None:
@@ -160,10 +182,19 @@ class Lines:
             if re.match(r"\s*\[\[\s*[\"']?listen[\"']?\s*\]\]", line):
                 table, isInside = table + 1, True
                 self._found[table, ""] = number
-            elif re.match(r"\s*\[", line):
+            elif other := re.match(r"\s*\[\[?\s*[\"']?([\w-]+)", line):
                 isInside = False  # a table of another name, for example of arguments
-            elif isInside and (key := re.match(r"\s*[\"']?([\w-]+)[\"']?\s*=", line)):
+                self._addTable(line, other[1], table, number)
+            elif isInside and (key := re.match(r"\s*[\"']?([\w-]+)[\"']?\s*[=.]", line)):
                 self._found.setdefault((table, key[1]), number)
+
+    def _addTable(self, line: str, name: str, table: int, number: int) -> None:
+        """Note the line of a table that is no [[listen]]: it may be a key of one, as [listen.arguments] is."""
+        inner = re.match(r"\s*\[\[?\s*[\"']?listen[\"']?\s*\.\s*[\"']?([\w-]+)", line)
+        if inner is not None and table >= 0:
+            self._found.setdefault((table, inner[1]), number)
+        else:
+            self._found.setdefault((-1, name), number)
 
     def told(self, table: int, key: str) -> str:
         """Return the line of a key of a table (-1: above the tables) or of the table itself, as text behind a file."""

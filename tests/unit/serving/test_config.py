@@ -307,7 +307,24 @@ TABLE_BEGINS = '[[listen]]\nendpoint = "tcp:1"\n'
             "endpoint = 'tcp:1'",
             ["F.toml: endpoint (line 1): a key of a [[listen]] table, which does not stand above the tables"],
         ),
-        ("[listen]\nendpoint = 'x'", ["F.toml: listen: one table in single brackets: write [[listen]]"]),
+        ("[listen]\nendpoint = 'x'", ["F.toml: listen (line 1): one table in single brackets: write [[listen]]"]),
+        ("grace = 1\na.b = 1", ["F.toml: a (line 2): no such key"]),
+        ("grace = 1\n[graze]\na = 1", ["F.toml: graze (line 2): no such key; the nearest is grace"]),
+        (f"{TABLE_BEGINS}[other]\na = 1", ["F.toml: other (line 3): no such key"]),
+        (f"{TABLE_BEGINS}a.b = 1", ["F.toml: listen[0].a (line 3): no such key"]),
+        (
+            f"{TABLE_BEGINS}[listen.argumentz]\na = 1",
+            ["F.toml: listen[0].argumentz (line 3): no such key; the nearest is arguments"],
+        ),
+        (
+            "proxy = []",
+            ["F.toml: proxy (line 1): an empty array would refuse every client, as it trusts no balancer: leave the"],
+        ),
+        (
+            f"proxy = ['unix']\n{TABLE_BEGINS}proxy = []",
+            ["F.toml: listen[0].proxy (line 4): an empty array would refuse every client"],
+        ),
+        ("listen = []", ["F.toml: listen (line 1): an empty array of endpoints is no place to listen"]),
         ("listen = 5", ["F.toml: listen (line 1): must be an array, each item a text in quotes, not 5"]),
         (
             f"grace = 1\n\n{TABLE_BEGINS}\n{TABLE_BEGINS.replace('1', '2')}max-line = 'x'",
@@ -428,6 +445,33 @@ def test_everyMistakeIsTold(tmp_path: pathlib.Path) -> None:
         "F.toml: grace (line 1): must be a number, not the text 'x'",
         "F.toml: watchdog (line 2): this needs workers: the supervisor does it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PROT", "PORT"),  # two neighbours are swapped
+        ("PART", "PORT"),  # one letter is wrong
+        ("POR", "PORT"),  # one is missing
+        ("PORTS", "PORT"),  # one is too many
+        ("HSOT", "HOST"),
+        ("KYE", "KEY"),
+        ("port", "PORT"),
+        ("MAX-LINE", "MAX_LINE"),
+        ("WORKER", "WORKERS"),  # without a supervisor it is nothing else
+    ],
+)
+def test_aVariableThatIsNearlyRightIsAMistake(name: str, meant: str, tmp_path: pathlib.Path) -> None:
+    told = f"LINEREACTOR_{name}: no such variable; LINEREACTOR_{meant} is one"
+    assert mistakesOf("", tmp_path, environ={f"LINEREACTOR_{name}": "7200"}) == [told]
+
+
+def test_otherVariablesAreLeftAlone(tmp_path: pathlib.Path) -> None:
+    """Those of Kubernetes for a Service with the name of the program, apart from LINEREACTOR_PORT, and longer ones."""
+    port = "PORT_7000_TCP"
+    kubernetes = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_LINES", port, f"{port}_PROTO", f"{port}_ADDR")
+    for name in (*kubernetes, "HOME", "IMAGE", "PROJECT", "GENERATION", "SOCKETS"):
+        assert mistakesOf("", tmp_path, environ={f"LINEREACTOR_{name}": "x"}) == [], name
 
 
 def test_variablesOfASupervisorAreNoOptions(tmp_path: pathlib.Path) -> None:
