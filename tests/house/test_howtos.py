@@ -6,6 +6,7 @@ import asyncio
 import pathlib
 import re
 import shlex
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,7 +14,10 @@ from typing import Any
 
 import pytest
 
-from reactor import Deferred, LineReceiver, Protocol
+from reactor import Deferred, EpollReactor, LineReceiver, Protocol, ServerFactory
+from reactor.error import CannotListenError
+from reactor.service.members import CHANGES
+from reactor.serving.logs import CONNECTIONS
 from reactor.testing import MemoryReactor, StringTransport
 from tests.house.test_docs import PAGES, between
 from tests.support.walkthroughs import DEADLINE, Walk
@@ -90,6 +94,7 @@ def test_everyLoggerIsInTheTable() -> None:
     for path in (ROOT / "src").rglob("*.py*"):
         if path.suffix in {".py", ".pyx"}:
             found.update(re.findall(r"getLogger\(\"(reactor[\w.]*)\"\)", path.read_text()))
+    found |= {CHANGES, CONNECTIONS}  # names of constants, which the search does not find
     assert found == set(rows)
 
 
@@ -102,6 +107,10 @@ def test_theErrorsOfTheMistakes() -> None:
     assert f"TypeError: {str(told.value).partition(':')[0]}" in PAGES["docs/faq.md"]
     with pytest.raises(TypeError, match=r"give ServerFactory\.forProtocol"):
         MemoryReactor().listenTCP(7000, Protocol)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CannotListenError) as refused:
+        EpollReactor().listenTCP(taken.getsockname()[1], ServerFactory.forProtocol(Protocol), interface="127.0.0.1")
+    assert str(refused.value).endswith("Address already in use.")
+    assert "## `CannotListenError: ... Address already in use`" in PAGES["docs/faq.md"]
 
     async def wait() -> None:
         await asyncio.sleep(1)

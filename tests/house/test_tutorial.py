@@ -27,8 +27,19 @@ def client(walk: Walk, text: str) -> None:
         process.kill()
 
 
+def install(walk: Walk, text: str) -> None:
+    """The environment is made. The last command is that of the README, with a path in place of the checkout."""
+    *lines, last = text.strip().splitlines()
+    made = [line.replace("-m venv", "-m venv --without-pip") for line in lines]
+    told = walk.run(" && ".join([*made, "python -c 'import sys; print(sys.prefix)'"]))
+    assert told == f"{walk.folder / 'tutorial' / '.venv'}\n"
+    head, _, path = last.rpartition(" ")
+    assert path.startswith("~/")
+    assert f"{head} .\n" in PAGES["README.md"]
+
+
 @pytest.mark.timeout(2 * DEADLINE)
 @pytest.mark.needs("netcat-openbsd", "openssl", "bash")
 def test_theTutorial(tmp_path: pathlib.Path) -> None:
-    with Walk(PAGE, tmp_path, {"client": client}) as walk:
+    with Walk(PAGE, tmp_path, {"client": client, "install": install}) as walk:
         walk.go()

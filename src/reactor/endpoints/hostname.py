@@ -23,7 +23,7 @@ from reactor.address import (
     isIPv6Address,
 )
 from reactor.defer import Deferred, maybeDeferred, succeed
-from reactor.endpoints.streams import TCP4ClientEndpoint, bindPair, lookUpWithin
+from reactor.endpoints.streams import TCP4ClientEndpoint, atPort, bindPair, lookUpWithin
 from reactor.error import ConnectingCancelledError, DNSLookupError
 from reactor.failure import Failure
 from reactor.interfaces import IDelayedCall, IProtocolFactory, IReactor
@@ -61,8 +61,7 @@ class HostnameEndpoint:
         self._attemptDelay = ATTEMPT_DELAY if attemptDelay is None else attemptDelay
 
     def __repr__(self) -> str:
-        host = f"[{self.hostname}]" if isIPv6Address(self.hostname) else self.hostname
-        return f"<HostnameEndpoint {host}:{self._port}>"
+        return f"<HostnameEndpoint {atPort(self.hostname, self._port)}>"
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Connect once; return a Deferred of the protocol, which fires after its connectionMade.

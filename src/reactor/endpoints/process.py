@@ -181,6 +181,9 @@ class ProcessEndpoint:
         self._options = (args, env, path, uid, gid, usePTY, childFDs)
         self._errFlag = errFlag
 
+    def __repr__(self) -> str:
+        return f"<ProcessEndpoint {self._executable!r}>"
+
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Start the child; return a Deferred of the protocol that `protocolFactory` builds for it.
 

@@ -176,6 +176,9 @@ class TCP4ClientEndpoint:
         self._timeout = timeout
         self._bindAddress = bindPair(bindAddress)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {atPort(self._host, self._port)}>"
+
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """Connect once; return a Deferred of the protocol, which fires after its connectionMade.
 
@@ -192,6 +195,11 @@ class TCP4ClientEndpoint:
                 host, self._port, factory, timeout=self._timeout, bindAddress=self._bindAddress
             ),
         )
+
+
+def atPort(host: str, port: int | str) -> str:
+    """Return HOST:PORT for a text, with an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if isIPv6Address(host) else f"{host}:{port}"
 
 
 def bindPair(bindAddress: BindAddress | None) -> Any:
@@ -304,6 +312,9 @@ class SSL4ClientEndpoint:
         self._timeout = timeout
         self._bindAddress = bindPair(bindAddress)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {atPort(self._host, self._port)}>"
+
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See TCP4ClientEndpoint.connect; the Deferred fires after the handshake, or fails with SSLError."""
         return _connect(
@@ -362,6 +373,9 @@ class UNIXClientEndpoint:
         self._path = path
         self._timeout = timeout
         self._checkPID = checkPID
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._path!r}>"
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See TCP4ClientEndpoint.connect."""

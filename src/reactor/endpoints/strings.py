@@ -389,7 +389,8 @@ def clientFromString(reactor: Any, description: str | bytes) -> Any:
     - `unix:PATH`, and timeout=, and lockfile=1 to require a live owner
     - `ssl:HOST:PORT` with the same, and hostname= to verify another name, caCertsDir= for `*.pem` files to trust,
       certKey= and privateKey= for a client's certificate
-    - `tls:HOST:PORT`, by `hostname`, with certificate= and trustRoots=; endpoint= replaces the connection below
+    - `tls:HOST:PORT`, by `hostname`, with certificate= and privateKey= of the client, and trustRoots=, a directory
+      of `*.pem` files to trust; endpoint= replaces the connection below
     - `haproxy:` before another one, as in `haproxy:tcp:HOST:PORT`: each connection begins with a header of the PROXY
       protocol, which names its own ends. It has version 2, or that of version=1. TLS behind the header is
       `tls:HOST:PORT:endpoint=haproxy\\:tcp\\:HOST\\:PORT`

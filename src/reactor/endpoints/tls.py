@@ -123,6 +123,9 @@ class _TLSClientEndpoint:
         self._contextFactory = contextFactory
         self._wrappedEndpoint = wrappedEndpoint
 
+    def __repr__(self) -> str:
+        return f"<TLS over {self._wrappedEndpoint!r}>"
+
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
         """See wrapClientTLS."""
         try:

@@ -71,6 +71,9 @@ class _ProxyClientEndpoint:
         self._wrappedEndpoint = wrappedEndpoint
         self._header = ownHeader() if header is None else _checkHeader(header)
 
+    def __repr__(self) -> str:
+        return f"<PROXY header over {self._wrappedEndpoint!r}>"
+
     @property
     def hostname(self) -> Any:
         """The host that TLS over this endpoint verifies."""

@@ -17,7 +17,7 @@ __all__ = ["listen", "service"]
 
 
 def service(description: str, factory: IProtocolFactory, reactor: Any = None) -> StreamServerEndpointService:
-    """Return a service that listens on the endpoint `description`, for example "tcp:8080", with `factory`.
+    """Return a service that listens on the endpoint `description`, for example `tcp:8080`, with `factory`.
 
     Its start raises an error that the endpoint has at once, for example CannotListenError. ValueError if `description`
     names no endpoint (see serverFromString). `reactor` is the current one by default.

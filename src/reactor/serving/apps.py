@@ -279,7 +279,7 @@ def _checkCall(thing: Any, name: str, arguments: Mapping[str, Any]) -> None:
     try:
         signature.bind(**arguments)
     except TypeError as error:
-        raise CommandError(f"{name} failed: {_told(error)}") from None
+        raise CommandError(f"{name} failed: {type(error).__name__}: {reasonOf(error)}") from None
 
 
 def notAnApplication(name: str) -> CommandError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -77,11 +78,25 @@ class CleanFormatter(logging.Formatter):
         return self.format(_plainRecord(text))
 
 
+# The attributes that logging itself gives a record: all others are from `extra`. "taskName" is new in Python 3.12.
+_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", EXTRA}
+
+
+def _value(value: object) -> str | int | float | bool | None:
+    """Return a value of JSON for one of a program: its repr, if JSON has nothing for its type."""
+    if value is None or type(value) in (bool, int):
+        return value  # type: ignore[return-value]
+    if type(value) is float and math.isfinite(value):
+        return value
+    return escaped(value if type(value) is str else safeRepr(value))
+
+
 class JSONFormatter(CleanFormatter):
     """A formatter that makes one JSON object of each record, on one line, of printable ASCII characters.
 
-    Its keys are "time", "level", "logger" and "message", and "traceback" and "stack" if there are any. A record for a
-    connection has more. `marks` are keys for each record, with "pid": a supervisor's processes have some.
+    Its keys are "time", "level", "logger" and "message", and "traceback" and "stack" if there are any. The keys of the
+    `extra` of a call of logging follow, and those of a record for a connection. `marks` are keys for each record, with
+    "pid": a supervisor's processes have some.
     """
 
     def __init__(self, marks: Mapping[str, Any] | None = None) -> None:
@@ -92,6 +107,9 @@ class JSONFormatter(CleanFormatter):
         """Return the record."""
         fields = self._fields(record.created, record.levelname, record.name, record.getMessage())
         fields.update(getattr(record, EXTRA, {}))
+        for name, value in vars(record).items():
+            if name not in _ATTRIBUTES:
+                fields.setdefault(escaped(str(name)), _value(value))
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         elif record.exc_text:

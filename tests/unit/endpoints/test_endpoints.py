@@ -21,12 +21,14 @@ from reactor.address import HostnameAddress
 from reactor.defer import Deferred
 from reactor.endpoints import (
     HostnameEndpoint,
+    ProcessEndpoint,
     SSL4ClientEndpoint,
     StandardIOEndpoint,
     TCP4ClientEndpoint,
     TCP4ServerEndpoint,
     TCP6ClientEndpoint,
     TCP6ServerEndpoint,
+    UNIXClientEndpoint,
     UNIXServerEndpoint,
     clientFromString,
     connectProtocol,
@@ -47,8 +49,10 @@ from reactor.error import (
     SSLError,
 )
 from reactor.failure import Failure
+from reactor.haproxy import proxyClientEndpoint
 from reactor.loops.epoll import EpollReactor
 from reactor.protocol import Factory, Protocol, ServerFactory
+from reactor.testing import MemoryReactor
 from reactor.tlsoptions import RELOAD_INTERVAL, CertificateOptions
 from tests.support.tlsworlds import CA, HOST, TRUST, certificatePath, clientOptions, pemOf, serverOptions, write
 from tests.support.worlds import silentServer
@@ -752,3 +756,16 @@ def test_standardIONeedsAProtocol(loop: EpollReactor) -> None:
             return None
 
     assert listening(loop, StandardIOEndpoint(loop), Refusing()).check(NoProtocol)
+
+
+def test_clientEndpointsHaveTheirPlaceInTheirRepr() -> None:
+    """A ClientService names its endpoint in its log."""
+    reactor: Any = MemoryReactor()
+    tcp = TCP4ClientEndpoint(reactor, "a.example", 7)
+    assert repr(tcp) == "<TCP4ClientEndpoint a.example:7>"
+    assert repr(TCP6ClientEndpoint(reactor, "::1", 7)) == "<TCP6ClientEndpoint [::1]:7>"
+    assert repr(SSL4ClientEndpoint(reactor, b"a.example", 7, None)) == "<SSL4ClientEndpoint a.example:7>"
+    assert repr(UNIXClientEndpoint(reactor, "/run/x")) == "<UNIXClientEndpoint '/run/x'>"
+    assert repr(wrapClientTLS(None, tcp)) == "<TLS over <TCP4ClientEndpoint a.example:7>>"
+    assert repr(proxyClientEndpoint(tcp)) == "<PROXY header over <TCP4ClientEndpoint a.example:7>>"
+    assert repr(ProcessEndpoint(reactor, "/bin/true")) == "<ProcessEndpoint '/bin/true'>"

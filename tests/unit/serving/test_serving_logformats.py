@@ -413,3 +413,49 @@ def test_connectionsOfTheCommand(options: tuple[str, ...], tmp_path: pathlib.Pat
             8,
         )
         assert 0 <= each["seconds"] < DEADLINE
+
+
+def test_extraIsInJSON() -> None:
+    """The keys of a program's `extra`, as values of JSON, and none of a record's own keys."""
+
+    class Odd:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    extra = {
+        "client": FORGED,
+        "length": 5,
+        "share": 0.5,
+        "ok": True,
+        "none": None,
+        "big": float("inf"),
+        "raw": b"\n",
+        "odd": Odd(),
+        "a\nb": 1,
+        "time": "x",
+        "level": "x",
+        "worker": 7,
+    }
+    record = logging.LogRecord("mine", logging.INFO, "path", 1, "%s", ("text",), None)
+    vars(record).update(extra)
+    line = JSONFormatter({"worker": 0}).format(record)
+    assert line.isprintable()
+    found = json.loads(line, parse_constant=pytest.fail)
+    assert re.fullmatch(MOMENT, found.pop("time"))
+    odd = found.pop("odd")
+    assert "Odd" in odd
+    assert found == {
+        "level": "INFO",
+        "logger": "mine",
+        "message": "text",
+        "worker": 0,
+        "pid": os.getpid(),
+        "client": FORGED.replace("\n", "\\n"),
+        "length": 5,
+        "share": 0.5,
+        "ok": True,
+        "none": None,
+        "big": "inf",
+        "raw": "b'\\n'",
+        "a\\nb": 1,
+    }
