@@ -6,8 +6,10 @@ import pathlib
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
+import redis
 from pymemcache.client.base import Client as CacheClient
 from pymemcache.exceptions import MemcacheClientError, MemcacheServerError
 
@@ -114,3 +116,116 @@ def test_cacheIsBounded() -> None:
     assert (len(cache.items), cache.evictions) == (most, 3)
     assert cache.get(b"%08d" % 1) is None
     assert cache.get(b"%08d" % 0) is not None
+
+
+def bulk(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+def test_redisLike(stage: Stage, left: ExitStack) -> None:
+    server = stage.run("redislike")
+    port = server.port()
+    client: Any = redis.Redis("127.0.0.1", port, protocol=2, socket_timeout=DEADLINE, client_name="test")
+    left.callback(client.close)
+    assert [client.ping(), client.echo("a\r\nb"), client.get("a")] == [True, b"a\r\nb", None]
+    assert [client.set("a", b"1\r\n2"), client.get("a"), client.set("a", "x", nx=True)] == [True, b"1\r\n2", None]
+    assert [client.set("b", "x", xx=True), client.set("b", "5", nx=True), client.incr("b"), client.incrby("b", -9)] == [
+        None,
+        True,
+        6,
+        -3,
+    ]
+    assert [client.mset({"c": "1", "d": "2"}), client.mget("c", "no", "d")] == [True, [b"1", None, b"2"]]
+    assert [client.exists("c", "no", "d"), client.delete("c", "no", "d"), client.dbsize()] == [2, 2, 2]
+    assert [client.ttl("a"), client.ttl("no"), client.expire("a", 100), client.expire("no", 1)] == [-1, -2, True, False]
+    assert 90 < client.ttl("a") <= 100
+    assert [client.expire("a", -1), client.get("a")] == [True, None]
+    assert [client.set("e", "x", ex=50), client.set("f", "x", px=90000)] == [True, True]
+    assert (40 < client.ttl("e") <= 50, 80 < client.ttl("f") <= 90) == (True, True)
+    assert client.info()["connected_clients"] == 1
+    client.set("words", "some")
+    with pytest.raises(redis.ResponseError, match="not an integer"):
+        client.incr("words")
+    with pytest.raises(redis.ResponseError, match="unknown command"):
+        client.execute_command("KEYS", "*")
+    with pytest.raises(redis.ResponseError, match="wrong number"):
+        client.execute_command("GET")
+    with client.pipeline(transaction=False) as pipeline:
+        for number in range(2000):
+            pipeline.set(f"p{number}", number).get(f"p{number}")
+        assert pipeline.execute()[1::2] == [b"%d" % number for number in range(2000)]
+    with client.pubsub() as heard:
+        heard.subscribe("news", "more")
+        assert [heard.get_message(timeout=DEADLINE)["data"] for _ in range(2)] == [1, 2]
+        assert [client.publish("news", b"a\0b"), client.publish("other", b"")] == [1, 0]
+        assert heard.get_message(timeout=DEADLINE)["data"] == b"a\0b"
+        heard.unsubscribe("more")
+        assert heard.get_message(timeout=DEADLINE)["type"] == "unsubscribe"
+        assert client.publish("more", b"") == 0
+    assert [client.flushdb(), client.dbsize()] == [True, 0]
+    for number in range(63):
+        client.set(f"k{number}", bytes(LARGEST_VALUE))
+    with pytest.raises(redis.ResponseError, match="memory"):
+        client.set("k63", bytes(LARGEST_VALUE))
+    assert client.set("k62", bytes(LARGEST_VALUE)) is True
+    with pytest.raises(redis.ResponseError, match="too large"):
+        client.mget([f"k{number}" for number in range(9)])
+    stopped(server)
+
+
+def test_redisLikeHostile(stage: Stage) -> None:
+    server = stage.run("redislike")
+    port = server.port()
+    sent = b"PING\r\n\r\n*0\r\n*-1\r\n" + bulk(b"set", b"a", b"$1\r\n") + bulk(b"GET", b"a") + b"get no\r\nhello 2\r\n"
+    wanted = b"+PONG\r\n+OK\r\n$4\r\n$1\r\n\r\n$-1\r\n*10\r\n"
+    whole = answersTo(port, sent)
+    assert whole == answersTo(port, sent, 1)
+    assert whole.startswith(wanted)
+    error = b"-ERR Protocol error: "
+    for bad, answer in [
+        (b"*1025\r\n", b"invalid multibulk length"),
+        (b"*x\r\n", b"invalid multibulk length"),
+        (b"*1\r\n$1048577\r\n", b"invalid bulk length"),
+        (b"*1\r\n$-1\r\n", b"invalid bulk length"),
+        (b"*1\r\nPING\r\n", b"invalid bulk length"),
+        (b"*1\r\n$4\r\nPINGING\r\n", b"expected the end of a line behind a bulk string"),
+        (b"x" * 9000, b"too big inline request"),
+        (b"*5\r\n" + 4 * (b"$1048576\r\n%b\r\n" % bytes(1 << 20)) + b"$1\r\n", b"invalid bulk length"),
+    ]:
+        got = answersTo(port, bad + b"PING\r\n")
+        assert got == error + answer + b"\r\n", bad[:40]
+    assert (
+        answersTo(port, bulk(b"HELLO", b"3") + b"QUIT\r\nPING\r\n")
+        == b"-NOPROTO unsupported protocol version\r\n+OK\r\n"
+    )
+    assert answersTo(port, b"set n 9223372036854775807\r\nincr n\r\n").startswith(
+        b"+OK\r\n-ERR value is not an integer"
+    )
+    many = (
+        b"SUBSCRIBE"
+        + b"".join(b" c%d" % number for number in range(65))
+        + b"\r\nSUBSCRIBE a\r\nGET a\r\nUNSUBSCRIBE\r\n"
+    )
+    got = answersTo(port, many)
+    assert got.startswith(b"-ERR too many channels")
+    assert b"-ERR Can't execute 'get'" in got
+    assert got.endswith(b"*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n")
+    big = bulk(b"SET", b"big", bytes(1000000))
+    assert len(answersTo(port, big + b"GET big\r\n" * 20)) > 20000000
+    stopped(server)
+
+
+def test_redisLikeClosesSlowSubscribers(stage: Stage) -> None:
+    server = stage.run("redislike")
+    port = server.port()
+    with closing(Peer(port)) as slow, closing(Peer(port)) as peer:
+        slow.send("SUBSCRIBE a")
+        assert slow.lines(1) == ["*3"]
+        message = bulk(b"PUBLISH", b"a", bytes(1 << 20))
+        for _ in range(100):
+            peer.socket.sendall(message)
+            if peer.lines(1) == [":0"]:
+                break
+        else:
+            pytest.fail("the subscriber that does not read is still there")
+    stopped(server)
