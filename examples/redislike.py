@@ -319,8 +319,9 @@ class RedisServer(LineReceiver, TimeoutMixin):
 
     def do_UNSUBSCRIBE(self, *channels: bytes) -> tuple[list[Any], ...]:
         answers = []
-        for channel in channels or sorted(self.channels) or [None]:
-            if channel in self.channels:
+        leaving: list[bytes | None] = [*(channels or sorted(self.channels))]
+        for channel in leaving or [None]:
+            if channel is not None and channel in self.channels:
                 self.leave(channel)
             answers.append([b"unsubscribe", channel, len(self.channels)])
         if not self.channels:

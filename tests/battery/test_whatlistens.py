@@ -21,7 +21,7 @@ from tests.support.worlds import DEADLINE, ROOT
 SERVE = ["-m", "reactor", "serve"]
 PROGRAMS = {
     **{name: [f"examples/{name}.py"] for name in ("asyncserver", "chatserver", "echoserver", "webserver")},
-    **{name: [f"examples/{name}.py"] for name in ("cacheserver",)},
+    **{name: [f"examples/{name}.py"] for name in ("cacheserver", "nmeaingest", "redislike", "shellserver")},
     "fileserver": ["examples/fileserver.py", "FOLDER"],
     "lookupserver": ["examples/lookupserver.py"],
     "poetryserver": ["examples/poetryserver.py", "FILE"],

@@ -36,7 +36,7 @@ from tests.support.tlsworlds import CA, HOST, TRUST
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 OURS_ALONE = {"tlsserver", "webserver"}  # Twisted has no twin of CertificateOptions with files, and of handlers
-OURS_ALONE |= {"cacheserver", "redislike", "shellserver", "nmeaingest", "statsdserver"}  # see test_seedservers.py
+OURS_ALONE |= {"cacheserver", "redislike", "shellserver", "nmeaingest"}  # see test_seedservers.py
 DEADLINE = 30.0
 
 # Where Twisted keeps what our modules, and the package itself, offer.

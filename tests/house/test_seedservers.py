@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import pathlib
+import re
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import Any
@@ -14,6 +18,7 @@ from pymemcache.client.base import Client as CacheClient
 from pymemcache.exceptions import MemcacheClientError, MemcacheServerError
 
 from examples.cacheserver import LARGEST_VALUE, MEMORY, OVERHEAD, Cache, Item
+from examples.nmeaingest import MOST_TYPES, Log
 from tests.house.test_examples import DEADLINE, Peer, Program, Stage
 
 
@@ -229,3 +234,51 @@ def test_redisLikeClosesSlowSubscribers(stage: Stage) -> None:
         else:
             pytest.fail("the subscriber that does not read is still there")
     stopped(server)
+
+
+@pytest.mark.needs("nc")
+def test_shellServer(stage: Stage) -> None:
+    server = stage.run("shellserver")
+    port = server.port()
+    sent = b"echo a\xff\xff b\r\n\xff\xfd\x01\xff\xfb\x03\xff\xfd\x01\xff\xfe\x01"
+    sent += b"\xff\xfa\x18\x00quit\n\xff\xff\xff\xf0help\r\0\xff\xf1\n  rm -rf /\nquit\n"
+    wanted = b"Try help.\r\n> a\xff\xff b\r\n> \xff\xfc\x01\xff\xfe\x03help, time, echo WORDS, who, quit\r\n> > "
+    wanted += b"No such command. Try help.\r\n> Bye.\r\n"
+    assert answersTo(port, sent + b"help\n") == answersTo(port, sent, 1) == wanted
+    assert answersTo(port, b"help\n" * 100000).count(b"help, time") == 100000
+    assert answersTo(port, b"echo " + b"x" * 500 + b"\nhelp\n") == b"Try help.\r\n> That line is too long.\r\n"
+    command = ["nc", "-N", "127.0.0.1", str(port)]
+    done = subprocess.run(command, input=b"who\ntime\n", capture_output=True, timeout=DEADLINE, check=True)
+    assert re.fullmatch(rb"Try help\.\r\n> 127\.0\.0\.1:\d+\r\n> [-\d]{10} [:\d]{8} UTC\r\n> ", done.stdout)
+    stopped(server)
+
+
+def sentence(text: str) -> bytes:
+    return f"${text}*{functools.reduce(operator.xor, text.encode()):02X}\r\n".encode()
+
+
+def test_nmeaIngest(stage: Stage, left: ExitStack) -> None:
+    server = stage.run("nmeaingest")
+    port = server.port()
+    first = sentence("GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,")
+    assert first.endswith(b"*47\r\n")
+    assert answersTo(port, first + first.replace(b"*47", b"*48"), 1) == b""
+    assert answersTo(port, b"$" + b"x" * 100) == b""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(sentence("GPRMC,1,A,3351.000,S,15112.600,W,0,0,1,,") + sentence("PGRME,15"), ("127.0.0.1", port))
+    while (line := server.line()) != "-33.85 -151.21 bad=2 GPGGA=1 GPRMC=1 PGRME=1":
+        assert "GPRMC" not in line or "PGRME" not in line or "GPGGA" not in line or "bad=2" not in line, line
+    stopped(server)
+
+
+def test_nmeaLog() -> None:
+    log = Log()
+    log.add(sentence("GPGGA,1,9100.0,N,01131.0,E,1").strip())
+    log.add(sentence("GPGGA,1,4860.0,N,01131.0,E,1").strip())
+    log.add(sentence("GPGGA,1,4807.0,N,01131.0").strip())
+    log.add(sentence("GPRMC,1,V,4807.0,N,01131.0,E").strip())
+    log.add(sentence("GPXYZ," + "x" * 80).strip())
+    assert (log.position, log.bad, log.counts) == (None, 4, {"GPGGA": 3, "GPRMC": 1})
+    for number in range(2 * MOST_TYPES):
+        log.add(sentence(f"P{number:04},1").strip())
+    assert len(log.counts) == MOST_TYPES + 1
