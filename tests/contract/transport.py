@@ -887,6 +887,7 @@ class Producing:
         assert client.received == b"".join(b"%d" % number * 100_000 for number in range(5))
         assert producer.trace == ["resume"] * 6
 
+    @pytest.mark.timing
     def test_aPullProducerThatWritesNothingIsAskedAgain(self, world: World) -> None:
         """Soon, and not all the time; also in the middle, when the connection is closing, and not once it is done."""
         server, client = world.pair()

@@ -12,6 +12,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "src" / "reactor"
 
 # Views of bytes, or of a buffer whose size never changes.
 HARMLESS = {
+    "aio/standard.py": {"memoryview(piece)", "view[os.write(self._fd, view):]"},
     "http/responding.py": {"memoryview(body)"},
     "linecore/_pure.py": {"memoryview(self._data)"},
     "serving/collecting/appending.py": {"memoryview(data)"},

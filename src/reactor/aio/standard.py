@@ -108,8 +108,10 @@ class _Output(asyncio.Transport):
             sent = self._send(data)
             if sent == len(data) or self._closing:
                 return
-            data = memoryview(data)[sent:]
-        self._waiting += data
+            with memoryview(data) as view, view[sent:] as rest:
+                self._waiting += rest
+        else:
+            self._waiting += data
         self._watch()
         if len(self._waiting) > HIGH_WATER and not self._isFull:
             self._isFull = True

@@ -47,8 +47,9 @@ def iterbytes(originalBytes: bytes) -> Iterator[bytes]:
 
 def lazyByteSlice(object: bytes, offset: int = 0, size: int | None = None) -> bytes:
     """Return a part of bytes-like data, of `size` bytes from `offset` on."""
-    data = memoryview(object)
-    return data[offset:].tobytes() if size is None else data[offset : offset + size].tobytes()
+    end = None if size is None else offset + size
+    with memoryview(object) as data, data[offset:end] as part:
+        return part.tobytes()
 
 
 def bytesEnviron() -> dict[bytes, bytes]:

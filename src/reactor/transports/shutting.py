@@ -21,6 +21,8 @@ import struct
 import sys
 from array import array
 
+from reactor import _overwritten as _overwritten
+
 SO_ATTACH_FILTER = 26  # asm-generic/socket.h; the module socket does not have it
 
 _FLAGS = 13  # where the flags are in a TCP header (RFC 9293, section 3.1); a filter sees it from its beginning

@@ -370,10 +370,11 @@ class TestWhatIsTold:
 
     def test_ofTheServerToAClient(self, run: Run) -> None:
         async def main() -> None:
+            writers: list[asyncio.StreamWriter] = []
             context, mine = serverOptions()._makeContext(), clientOptions().getContext()
             context.set_alpn_protocols(["lines"])
             mine.set_alpn_protocols(["lines"])
-            server = await asyncio.start_server(lambda *_: None, LOOPBACK, 0, ssl=context)
+            server = await asyncio.start_server(lambda _, writer: writers.append(writer), LOOPBACK, 0, ssl=context)
             factory = ClientFactory.forProtocol(Served)
             _, adapter = await asyncio.get_running_loop().create_connection(
                 ProtocolFactory(factory), *server.sockets[0].getsockname(), ssl=mine, server_hostname=HOST
@@ -384,6 +385,8 @@ class TestWhatIsTold:
             assert transport.getPeerCertificate(True)["subjectAltName"][0] == ("DNS", HOST)
             transport.loseConnection()
             await until(lambda: len(adapter.protocol.events) == 3)
+            for writer in writers:
+                writer.close()
             server.close()
 
         run(main())

@@ -74,7 +74,12 @@ def say(client: socket.socket, kind: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "level", "logger", "told"),
     [
-        ("del", "ERROR", "reactor.serving", r"Exception ignored in.*<function Raising\.__del__ at \w+>"),
+        (
+            "del",
+            "ERROR",
+            "reactor.serving",
+            r"Exception ignored (?:in|while calling deallocator).*<function Raising\.__del__ at \w+>",
+        ),
         ("warn", "WARNING", "py.warnings", r"UserWarning: x\\n2026.*\(.*stray\.py, line \d+\)"),
         ("thread", "ERROR", "reactor.serving", r"unhandled error in thread Thread-\d+ \(fail\)"),
     ],
