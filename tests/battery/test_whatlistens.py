@@ -73,7 +73,7 @@ def test_onlyWhatIsAskedFor(name: str, tmp_path: pathlib.Path) -> None:
     with started(name, tmp_path) as process:
         command = ["nsenter", f"--net=/proc/{process.pid}/ns/net", "ss", "-lntuxH"]
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    kinds = sorted(line.split()[0] for line in found)
+    kinds = sorted({line.split()[0] for line in found})
     assert kinds == KINDS.get(name, ["tcp"]), found
     (place,) = {line.split()[4] for line in found}
     assert place.startswith("127.0.0.1:")
