@@ -334,7 +334,8 @@ def test_codeThatCannotBeImportedUnderLoad(tmp_path: pathlib.Path) -> None:
 
     with serving(tmp_path, "--config", config) as server:
         server.says("try: ")
-        server.ask(port, b"x")
+        server.process.send_signal(signal.SIGHUP)
+        server.says("reloaded: 2 workers ready")  # so no worker reads the code from now on
         clients = [threading.Thread(target=load, args=(number,)) for number in range(len(answers))]
         for client in clients:
             client.start()

@@ -241,16 +241,19 @@ class AppendedFile:
             with suppress(OSError):
                 os.unlink(waiting)
             raise
+        self.rotationCount += 1
         try:
             os.link(waiting, self.path)
             os.unlink(waiting)
-        except FileExistsError:  # another process has opened the path meanwhile, and so made a file there
+        except (FileExistsError, FileNotFoundError):
+            # Another process or thread has opened the path meanwhile, and so made a file there. If that was rotated
+            # already, the new name has gone, too.
             closeNumber(fresh)
-            os.unlink(waiting)
+            with suppress(FileNotFoundError):
+                os.unlink(waiting)
             fresh = self._open()
         except OSError:  # a file system without hard links
             os.rename(waiting, self.path)
-        self.rotationCount += 1
         self.rotated()
         return fresh
 
