@@ -37,7 +37,7 @@ WRITTEN = frozenset({"bench/asker.c", "bench/servers/floor.c", "tests/battery/fa
 # Raw figures of measurements; the tables that are made from them are shipped.
 RAW = ".jsonl"
 NOT_SHIPPED = (".editorconfig", ".gitattributes", ".gitignore", ".github/", ".pre-commit-config.yaml")
-LARGEST = 900_000  # bytes of a wheel for Linux, x86-64; the compiled core has 130,000 of them
+LARGEST = 1_000_000  # bytes of a wheel for Linux, x86-64: the compiled core has 130,000, and compat and porting 54,000
 CORE = ("tests/unit/linecore",)
 SUITE = ("tests/contract", "tests/differential", "tests/parity", "tests/unit")
 COMPILERS = ("c++", "cc", "clang", "g++", "gcc")

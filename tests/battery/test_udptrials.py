@@ -229,7 +229,8 @@ class TestAmplification:
         """The command, the examples, the README's programs. A new service of UDP needs a trial of its ratio."""
         shipped = [*(ROOT / "examples").glob("*.py"), *(ROOT / "src" / "reactor" / "serving").glob("*.py")]
         assert len(shipped) > 20
-        assert [path.name for path in shipped if DATAGRAMS.search(path.read_text())] == ["places.py"]  # of collect
+        found = [path.name for path in shipped if DATAGRAMS.search(path.read_text())]
+        assert sorted(found) == ["nmeaingest.py", "places.py"]  # the second one is of collect
         for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
             programs = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
             assert [program for program in programs if DATAGRAMS.search(program)] == []
@@ -262,6 +263,25 @@ class TestAmplification:
                     while b"the last" not in output.read_bytes():
                         assert time.monotonic() < end
                         time.sleep(0.01)
+                    peer.setblocking(False)
+                    with pytest.raises(BlockingIOError):
+                        peer.recv(1)
+            finally:
+                server.terminate()
+
+    def test_nmeaIngestAnswersNoDatagram(self) -> None:
+        """A sentence comes last, and its count shows that the datagrams before it were read."""
+        command = [sys.executable, "-u", str(ROOT / "examples" / "nmeaingest.py")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                assert server.stdout is not None
+                port = int(re.findall(r"\d+", server.stdout.readline())[-1])
+                with socket.socket(type=socket.SOCK_DGRAM) as peer:
+                    peer.connect((LOOPBACK, port))
+                    for datagram in (b"", b"\n", b"line", b"x" * 60_000, bytes(range(256)), b"$GPTXT,1*52\r\n"):
+                        peer.send(datagram)
+                    while "TXT" not in server.stdout.readline():
+                        pass
                     peer.setblocking(False)
                     with pytest.raises(BlockingIOError):
                         peer.recv(1)

@@ -247,7 +247,7 @@ class AppendedFile:
             os.unlink(waiting)
         except (FileExistsError, FileNotFoundError):
             # Another process or thread has opened the path meanwhile, and so made a file there. If that was rotated
-            # already, the new name has gone, too.
+            # already, the new name is not there any more.
             closeNumber(fresh)
             with suppress(FileNotFoundError):
                 os.unlink(waiting)
