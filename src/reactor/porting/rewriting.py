@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from reactor.compat.counterparts import adviceFor
@@ -200,8 +199,3 @@ class _Porting:
                 place = node.lineno, node.col_offset + 1
                 if place not in told:
                     self._notes.append(Finding(*place, node.value, "a text, which stays as it is"))
-
-
-def named(findings: list[Finding]) -> Iterator[str]:
-    """Yield the names of findings, each once."""
-    yield from dict.fromkeys(finding.name for finding in findings)

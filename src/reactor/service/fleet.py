@@ -182,6 +182,8 @@ class Fleet:
             if old is not None:
                 self._drain(old)
         self.hands.cover(member, self.workers)
+        if self.starts:  # the process that served their clients may be the one that this one replaces
+            self._coverAll()
         self._tellReady()
         self._sizing.ready(member)
 

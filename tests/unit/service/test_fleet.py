@@ -178,6 +178,18 @@ def test_aCrashLoopBacksOff() -> None:
     assert stage.take() == [("start", 1, 0), "restarted"]
 
 
+def test_theSuccessorOfACoveringWorkerCoversToo() -> None:
+    """Worker 1 fails, and worker 0 has its sockets. When worker 0 is replaced, the clients of both are served on."""
+    stage = Stage().live()
+    for _ in range(3):
+        stage.end(stage.find(1))
+    assert ("cover all", 0, 0) in stage.take()
+    stage.end(stage.find(0))
+    assert ("cover all", 0, 0) not in stage.take()  # it is not ready
+    stage.fleet.ready(stage.find(0))
+    assert ("cover all", 0, 0) in stage.take()
+
+
 def test_aReadyWorkerHasNotLivedYet() -> None:
     stage = Stage().live()
     stage.end(stage.find(1))
