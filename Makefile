@@ -63,7 +63,7 @@ test:
 
 # These tests are the same with both cores: they are about the tree, or about parts that cut no lines. They run once,
 # with the compiled core.
-OF_SERVING := checking command command_collect command_http config configured configuredparts servicefile servethreads \
+OF_SERVING := adminpages checking command command_collect command_http config configured configuredparts servicefile servethreads \
     serving_capture serving_load serving_logformats serving_logs
 OF_COLLECTING := appending datagrams formats linefile rotating
 ONCE := tests/house tests/unit/service tests/unit/compat tests/unit/porting tests/unit/test_elsewhere.py \

@@ -13,11 +13,12 @@ from reactor.loops.base import ReactorBase
 from reactor.service.admin.handler import adminFactory
 from reactor.service.admin.sources import LocalSource, RemoteSource
 from reactor.service.reuse import UNIX, Place
+from reactor.service.server import Server
 from reactor.service.worker import Worker
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.logs import reopen
 from reactor.serving.options import version
-from reactor.serving.places import BACKLOG, SocketEndpoint, cannotListen, checkInherited, literalAddress
+from reactor.serving.places import BACKLOG, cannotListen, checkInherited, literalAddress
 from reactor.serving.plan import Plan
 from reactor.serving.values import splitPlace
 from reactor.transports.unix.path import checkName
@@ -50,7 +51,6 @@ class OwnPages:
     def __init__(self, plan: Plan, reactor: ReactorBase, stats: Callable[[], Any]) -> None:
         assert plan.admin is not None
         self.source = LocalSource(stats, version=version(), configuration=plan.config, reactor=reactor)
-        self._ports: list[Any] = []
         text = plan.admin
         endpoint: Any
         if text.startswith("unix:"):
@@ -58,17 +58,22 @@ class OwnPages:
         else:
             host, port = splitPlace(text)
             endpoint = TCP4ServerEndpoint(reactor, port, BACKLOG, literalAddress(host, "--admin"))
-        self.address = _listening(endpoint, self.source, self._ports)
+        self._port = _listening(endpoint, self.source)
+        self.address = self._port.getHost()
 
     def close(self) -> Deferred[Any]:
         """Close the port."""
-        return maybeDeferred(self._ports[0].stopListening)
+        return maybeDeferred(self._port.stopListening)
 
 
 def serveAdmin(reactor: ReactorBase, worker: Worker) -> int:
-    """Serve the pages in this process, which a supervisor has started for them, until it stops."""
+    """Serve the pages in this process, which a supervisor has started for them, until it stops.
+
+    At a reload another process takes its place. So it drains, and answers the clients that it has let in.
+    """
     source = RemoteSource(version=version(), reactor=reactor)
-    ports: list[Any] = []
+    server = Server(reactor)
+    listener = server.makeListener(adminFactory(source), name="admin")
 
     def feed(status: dict[str, Any]) -> None:
         with suppress(ValueError):  # of a supervisor with another version, for the time of an update
@@ -76,25 +81,26 @@ def serveAdmin(reactor: ReactorBase, worker: Worker) -> int:
 
     def take(_name: str, sock: socket.socket) -> None:
         with sock:  # of a path that was bound anew
-            _listening(SocketEndpoint(reactor, sock), source, ports)
+            listener.adopt(sock)
 
     for sock in worker.sockets[SOCKET]:
         checkInherited(sock, SOCKET)
-        _listening(SocketEndpoint(reactor, sock), source, ports)
+        listener.adopt(sock)
     worker.onTake(take)
     worker.onStatus(feed)
     worker.onReopen(reopen)
-    worker.onDrain(lambda grace: [port.stopListening() for port in ports])
+    worker.onDrain(server.drain)
     worker.ready()
     reactor.run()
     return 0
 
 
-def _listening(endpoint: Any, source: Any, ports: list[Any]) -> Any:
-    """Serve the pages at `endpoint`, and return the address. CommandError if that fails."""
+def _listening(endpoint: Any, source: Any) -> Any:
+    """Serve the pages at `endpoint`, and return the port. CommandError if that fails."""
+    ports: list[Any] = []
     failures: list[Any] = []
     endpoint.listen(adminFactory(source)).addCallbacks(ports.append, failures.append)
     for failure in failures:
         error = cannotListen(failure.value)
         raise CommandError(f"--admin: {error}", error.code, "admin") from None
-    return ports[-1].getHost()
+    return ports[0]
