@@ -4,6 +4,7 @@ A mark before each block says what the block is. Ports 7000 to 7009 of the page 
 
     <!-- file NAME -->          the contents of a file
     <!-- start PORT... -->      commands that go on running; each port is one that then listens
+    <!-- also PORT... -->       the same, beside the programs that run already
     <!-- try -->                commands behind a `$`, and below each its output
     <!-- talk PORT [CA] -->     a dialogue: `ann> text` is sent by ann, `ann< text` comes to her; with CA over TLS
     <!-- stop -->               (without a block) the programs get SIGTERM, and must end with 0
@@ -26,7 +27,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 DEADLINE = 60.0
-MARK = re.compile(r"<!-- (file|start|try|talk|stop|check)((?: [^ \n>]+)*) -->\n+(?:```\w*\n(.*?)```)?", re.DOTALL)
+MARK = re.compile(r"<!-- (file|start|also|try|talk|stop|check)((?: [^ \n>]+)*) -->\n+(?:```\w*\n(.*?)```)?", re.DOTALL)
 PORTS = re.compile(r"\b700\d\b")
 DURATION = re.compile(r"\b\d+\.\d+s\b")
 BINARIES = str(pathlib.Path(sys.executable).parent)
@@ -91,8 +92,9 @@ class Walk:
             elif step.kind == "file":
                 (path := self.folder / step.arguments[0]).parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text)
-            elif step.kind == "start":
-                self.stop()
+            elif step.kind in ("start", "also"):
+                if step.kind == "start":
+                    self.stop()
                 self.start(text, [int(self.ports[name]) for name in step.arguments])
             elif step.kind == "try":
                 self.type(text)
