@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from reactor._current import current
+from reactor._later import LacksModule
 from reactor._logger import escaped
 from reactor.loops.base import ReactorBase
 from reactor.serving.check import check
@@ -47,6 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"{name}: {error}")
         finish()
         return error.code
+    except LacksModule as error:
+        say(f"{name}: {error}")
+        finish()
+        return RUNTIME
     except KeyboardInterrupt:  # before the reactor handled the signal, or after it had stopped handling it
         return 128 + signal.SIGINT
 

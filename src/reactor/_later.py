@@ -60,6 +60,10 @@ def _imported(name: str) -> ModuleType:
     return import_module(name)
 
 
+class LacksModule(ModuleNotFoundError):
+    """This Python was built without a module of the standard library, whose name is `name`: `_ssl`, for example."""
+
+
 class _Later:
     __slots__ = ("_name", "_namespace")
 
@@ -68,8 +72,12 @@ class _Later:
         self._namespace = namespace
 
     def load(self) -> Any:
-        """Put the module in this one's place, and return it."""
-        module = self._namespace[self._name.rpartition(".")[2]] = _imported(self._name)
+        """Put the module in this one's place, and return it. LacksModule if this Python does not have it."""
+        try:
+            module = _imported(self._name)
+        except ModuleNotFoundError as error:
+            raise LacksModule(f"this Python has no module {error.name or self._name}", name=error.name) from error
+        self._namespace[self._name.rpartition(".")[2]] = module
         return module
 
     def __getattr__(self, attribute: str) -> Any:

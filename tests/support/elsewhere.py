@@ -14,6 +14,22 @@ import selectors
 import sys
 from typing import Any
 
+# A Python that was built without a library lacks these. Each row is one library's.
+BUILT_WITHOUT = (
+    ("ssl", "_ssl"),
+    ("gzip", "zlib"),
+    ("bz2", "_bz2"),
+    ("lzma", "_lzma"),
+    ("sqlite3", "_sqlite3"),
+    ("ctypes", "_ctypes"),
+    ("curses", "_curses"),
+    ("readline",),
+    ("multiprocessing", "_multiprocessing"),
+    ("mmap",),
+    ("_hashlib",),
+    ("uuid", "_uuid"),
+    ("decimal", "_decimal"),
+)
 MODULES = ("fcntl", "grp", "pty", "pwd", "resource", "termios", "tty")
 SIGNALS = ("SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT", "SIGTTIN", "SIGTTOU", "SIGUSR*", "SIGWINCH")
 ATTRIBUTES = (
@@ -136,6 +152,9 @@ def shown(*arguments: str) -> str:
 
 def main() -> None:
     hidden = WINDOWS if sys.argv[1:] == ["WINDOWS"] else sys.argv[1:]
+    if tuple(hidden) in BUILT_WITHOUT:
+        for what in hidden:
+            hide(what)
     import asyncio  # not ours: what it needs of this system is hidden from us alone
 
     asyncio.SelectorEventLoop().close()
@@ -148,6 +167,8 @@ def main() -> None:
     print(shown("serve", "--help"))
     if "fcntl" in hidden:
         print(shown("serve"))
+    if "ssl" in hidden:
+        print(shown("serve", "--cert", "cert.pem"))
 
 
 if __name__ == "__main__":

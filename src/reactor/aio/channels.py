@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import ssl
 import struct
 from collections.abc import Callable
-from typing import Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
+from reactor._later import later
 from reactor.address import Address
 from reactor.error import ConnectionDone, ConnectionLost
 from reactor.failure import Failure
@@ -27,6 +27,11 @@ from reactor.transports.tcp import TCPConnection
 from reactor.transports.tls.engine import RECORD
 from reactor.transports.tls.layer import TRUNCATED
 from reactor.transports.unix.stream import UNIXConnection
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = later("ssl", globals())
 
 GOES_NOWHERE = 64 * 1024
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from reactor._later import later
 from reactor._logger import getLogger
 from reactor.tlsoptions import ContextFactory, checkContext, contextOf, defaultClientContext
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = later("ssl", globals())
 
 log = getLogger("reactor.tls")
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from reactor._later import later
 from reactor.tlsoptions import ContextFactory
 from reactor.transports.starttls import askedContext, hostOf
 from reactor.transports.tls.layer import PLAIN_BYTES
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = later("ssl", globals())
 
 
 class Upgrade:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-import ssl
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reactor._certificates import Path
+from reactor._later import later
 from reactor.tlsoptions import (
     RELOAD_INTERVAL,
     CertificateOptions,
@@ -20,6 +20,11 @@ from reactor.tlsoptions import (
     _stateOf,
     isOfContents,
 )
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = later("ssl", globals())
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
 

@@ -6,11 +6,11 @@ character. The tables of kinds know the fields of each kind.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reactor._defaults import BACKLOG, CONNECT_TIMEOUT, SOCKET_MODE
+from reactor._later import later
 from reactor.endpoints.hostname import HostnameEndpoint
 from reactor.endpoints.parsers import clientParser, serverParser
 from reactor.endpoints.pemfiles import PEMDirectory, serverOptions, trustIn
@@ -33,12 +33,18 @@ from reactor.haproxy.sending import ownHeader, proxyClientEndpoint
 from reactor.haproxy.trust import LOCAL, TrustedNetworks
 from reactor.tlsoptions import ClientOptions, optionsForClientTLS
 
-# pyOpenSSL's methods, and the one version of TLS that each allows; None: from 1.2 on. Others mean older versions.
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = later("ssl", globals())
+
+# pyOpenSSL's methods, and the one version of TLS that each allows, by its name in ssl.TLSVersion; None: from 1.2 on.
+# Others mean older versions.
 _METHODS = {
     "TLS_METHOD": None,
     "TLS_SERVER_METHOD": None,
     "SSLv23_METHOD": None,
-    "TLSv1_2_METHOD": ssl.TLSVersion.TLSv1_2,
+    "TLSv1_2_METHOD": "TLSv1_2",
 }
 
 
@@ -182,7 +188,9 @@ def _sslServer(
     """Make a server endpoint of TLS. `dhParameters` are ignored: every suite here uses elliptic curves."""
     if sslmethod not in _METHODS:
         raise ValueError(f"the versions of TLS are negotiated, from 1.2 on; sslmethod={sslmethod} cannot be had")
-    options = serverOptions(privateKey, certKey, extraCertChain, _METHODS[sslmethod])
+    version = _METHODS[sslmethod]
+    only = None if version is None else ssl.TLSVersion[version]
+    options = serverOptions(privateKey, certKey, extraCertChain, only)
     return SSL4ServerEndpoint(reactor, port, options, backlog, interface)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-import ssl
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from reactor._later import later
 from reactor._logger import quoted
 from reactor.serving.errors import USAGE, CommandError, reasonOf
 from reactor.serving.values import WrongValue, splitPlace, where
 from reactor.tlsoptions import optionsForClientTLS
+
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = later("ssl", globals())
 
 TLS_PREFIX, UNIX_PREFIX = "tls://", "unix:"
 

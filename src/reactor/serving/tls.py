@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
+from typing import TYPE_CHECKING
 
 from reactor._certificates import Path
+from reactor._later import later
 from reactor.tlsoptions import CertificateOptions
 
-VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+if TYPE_CHECKING:
+    import ssl
+else:
+    ssl = later("ssl", globals())
+
+VERSIONS = {"1.2": "TLSv1_2", "1.3": "TLSv1_3"}  # their names in ssl.TLSVersion
 TICKETS = 2  # of TLS 1.3, the ssl module's own number
 
 
@@ -42,5 +48,5 @@ def contextFactory(
     are off unless `sessionTickets` is true. Renewed files count for new connections.
     """
     make = _WithTickets if sessionTickets else _Options
-    lowest = VERSIONS[tlsMinimum or "1.2"]
+    lowest = ssl.TLSVersion[VERSIONS[tlsMinimum or "1.2"]]
     return make(cert, key, trustRoot=clientCa, minimumVersion=lowest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
+import binascii
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -101,7 +101,7 @@ class SplitSink(_Several):
         return _all(appended)
 
     def _sinkOf(self, key: bytes) -> ISink:
-        return self._sinks[zlib.crc32(key) % len(self._sinks)]
+        return self._sinks[binascii.crc32(key) % len(self._sinks)]
 
 
 def _all(deferreds: Sequence[Deferred[Any]]) -> Deferred[None]:

@@ -11,7 +11,6 @@ outlives them.
 from __future__ import annotations
 
 import datetime
-import gzip
 import os
 import re
 import shutil
@@ -28,7 +27,9 @@ from reactor._numbers import openFile
 
 if TYPE_CHECKING:
     import fcntl
+    import gzip
 else:
+    gzip = later("gzip", globals())
     fcntl = later("fcntl", globals())
 
 GRAIN = 0.01  # seconds: a file's time lags behind the clock by a tick of the kernel
