@@ -230,7 +230,8 @@ class TestAmplification:
         shipped = [*(ROOT / "examples").glob("*.py"), *(ROOT / "src" / "reactor" / "serving").glob("*.py")]
         assert len(shipped) > 20
         found = [path.name for path in shipped if DATAGRAMS.search(path.read_text())]
-        assert sorted(found) == ["nmeaingest.py", "places.py"]  # the second one is of collect
+        # places.py is of collect. tests/house/test_seedservices.py has the bound of the name server's answers.
+        assert sorted(found) == ["dnsresponder.py", "nmeaingest.py", "places.py", "statsdingest.py"]
         for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
             programs = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
             assert [program for program in programs if DATAGRAMS.search(program)] == []
@@ -269,18 +270,23 @@ class TestAmplification:
             finally:
                 server.terminate()
 
-    def test_nmeaIngestAnswersNoDatagram(self) -> None:
-        """A sentence comes last, and its count shows that the datagrams before it were read."""
-        command = [sys.executable, "-u", str(ROOT / "examples" / "nmeaingest.py")]
+    @pytest.mark.parametrize(
+        ("arguments", "last", "shown"),
+        [(["nmeaingest.py"], b"$GPTXT,1*52\r\n", "TXT"), (["statsdingest.py", "0", "1"], b"last:1|c", "count last")],
+    )
+    def test_anIngestAnswersNoDatagram(self, arguments: list[str], last: bytes, shown: str) -> None:
+        """A good line comes last, and its count shows that the datagrams before it were read."""
+        name, *rest = arguments
+        command = [sys.executable, "-u", str(ROOT / "examples" / name), *rest]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             try:
                 assert server.stdout is not None
                 port = int(re.findall(r"\d+", server.stdout.readline())[-1])
                 with socket.socket(type=socket.SOCK_DGRAM) as peer:
                     peer.connect((LOOPBACK, port))
-                    for datagram in (b"", b"\n", b"line", b"x" * 60_000, bytes(range(256)), b"$GPTXT,1*52\r\n"):
+                    for datagram in (b"", b"\n", b"line", b"x" * 60_000, bytes(range(256)), last):
                         peer.send(datagram)
-                    while "TXT" not in server.stdout.readline():
+                    while shown not in server.stdout.readline():
                         pass
                     peer.setblocking(False)
                     with pytest.raises(BlockingIOError):

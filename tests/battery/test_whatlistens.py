@@ -22,7 +22,9 @@ SERVE = ["-m", "reactor", "serve"]
 PROGRAMS = {
     **{name: [f"examples/{name}.py"] for name in ("asyncserver", "chatserver", "echoserver", "webserver")},
     **{name: [f"examples/{name}.py"] for name in ("cacheserver", "nmeaingest", "redislike", "shellserver")},
+    **{name: [f"examples/{name}.py"] for name in ("dnsresponder", "statsdingest", "xmlrpcserver")},
     "fileserver": ["examples/fileserver.py", "FOLDER"],
+    "ftpserver": ["examples/ftpserver.py", "FOLDER"],
     "lookupserver": ["examples/lookupserver.py"],
     "poetryserver": ["examples/poetryserver.py", "FILE"],
     "portforward": ["examples/portforward.py", "7"],
@@ -34,7 +36,8 @@ PROGRAMS = {
     "serve files": [*SERVE, "files", "--root", "FOLDER"],
     "serve --workers": [*SERVE, "--workers", "2"],
 }
-KINDS = {"nmeaingest": ["tcp", "udp"]}  # the other programs listen over TCP alone
+# The other programs listen over TCP alone.
+KINDS = {name: ["tcp", "udp"] for name in ("dnsresponder", "nmeaingest", "statsdingest")}
 CLIENTS = {"dialogue", "echoclient", "oneconnection", "poetryclient"}  # these end by themselves
 READY = re.compile("listening on|try:")
 
