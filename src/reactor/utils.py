@@ -7,7 +7,9 @@ started.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reactor import _current
@@ -141,3 +143,41 @@ def getProcessOutputAndValue(
     getter = _EverythingGetter(stdinBytes)
     _spawn(reactor, getter, executable, args, env, path)
     return getter.deferred
+
+
+Filter = tuple[Sequence[Any], Mapping[str, Any]]
+
+
+def runWithWarningsSuppressed(suppressedWarnings: Iterable[Filter], f: Callable[..., Any], *a: Any, **kw: Any) -> Any:
+    """Return f(*a, **kw), and ignore some warnings meanwhile; if that is a Deferred, until it has fired.
+
+    `suppressedWarnings` are pairs of the arguments of warnings.filterwarnings, by place and by name. The filters are
+    the whole process's, as in Twisted.
+    """
+    filters = []
+    for args, kwargs in suppressedWarnings:
+        warnings.filterwarnings(*args, **kwargs)
+        filters.append(warnings.filters[0])
+
+    def over(result: Any) -> Any:
+        for each in filters:
+            if each in warnings.filters:
+                warnings.filters.remove(each)  # type: ignore[attr-defined]
+        return result
+
+    try:
+        result = f(*a, **kw)
+    except BaseException:
+        over(None)
+        raise
+    return result.addBoth(over) if isinstance(result, Deferred) else over(result)
+
+
+def suppressWarnings(f: Callable[..., Any], *suppressedWarnings: Filter) -> Callable[..., Any]:
+    """Return a function that calls `f` by runWithWarningsSuppressed."""
+
+    @functools.wraps(f)
+    def suppressing(*a: Any, **kw: Any) -> Any:
+        return runWithWarningsSuppressed(suppressedWarnings, f, *a, **kw)
+
+    return suppressing

@@ -2183,7 +2183,6 @@ def test_insideOfTransports() -> None:
 def test_namesThatAreAbsent() -> None:
     for theirs, ours, names in (
         (twisted.python.failure, reactor.failure, ("DefaultException", "format_frames", "startDebugMode")),
-        (twisted.internet.utils, reactor.utils, ("runWithWarningsSuppressed", "suppressWarnings")),
         (twisted.internet.testing, reactor.testing, ("EventLoggingObserver",)),
         (twisted.test.iosim, reactor.testing, ("FakeAddress", "TLSNegotiation")),
     ):

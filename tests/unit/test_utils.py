@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import twisted.internet.defer
 import twisted.internet.utils
 
 import reactor.utils
+from reactor import Deferred
 from tests.support.children import SHELL, Children, children
 from tests.support.worlds import OURS, TWISTED
 
@@ -102,3 +105,27 @@ def test_currentReactor() -> None:
 def test_cannotBeStarted(side: SimpleNamespace) -> None:
     with pytest.raises(FileNotFoundError):
         side.utils.getProcessOutput("/nowhere/program", reactor=side.reactor)
+
+
+def test_warningsAreSuppressedUntilADeferredFires() -> None:
+    """As in Twisted: see twisted.internet.utils."""
+    ignored = (["ignore"], {"message": "quiet"})
+
+    def warn(text: str) -> list[str]:
+        with warnings.catch_warnings(record=True) as found:
+            warnings.warn(text, UserWarning, stacklevel=1)
+        return [str(each.message) for each in found]
+
+    for utils, kind in ((twisted.internet.utils, twisted.internet.defer.Deferred), (reactor.utils, Deferred)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            quiet = utils.suppressWarnings(warn, ignored)
+            assert [quiet("quiet"), quiet("loud"), warn("quiet")] == [[], ["loud"], ["quiet"]]
+            waiting: Any = kind()
+            assert utils.runWithWarningsSuppressed([ignored], lambda waiting: waiting, waiting) is waiting
+            assert warn("quiet") == []
+            waiting.callback(None)
+            assert warn("quiet") == ["quiet"]
+            with pytest.raises(KeyError):
+                utils.runWithWarningsSuppressed([ignored], {}.__getitem__, 1)
+            assert warn("quiet") == ["quiet"]

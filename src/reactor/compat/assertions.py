@@ -86,7 +86,7 @@ class Assertions(unittest.TestCase):
     failUnlessEqual = assertEquals = assertEqual
     failIfEqual = failIfEquals = assertNotEquals = assertNotEqual
     failUnless = assert_ = assertTrue  # type: ignore[assignment]
-    failIf = assertFalse  # type: ignore[assignment]
+    failIf = assertNot = assertFalse  # type: ignore[assignment]
     failUnlessIdentical = assertIdentical = assertIs
     failIfIdentical = assertNotIdentical = assertIsNot
     failUnlessIn, failIfIn = assertIn, assertNotIn

@@ -1,20 +1,23 @@
 """`twisted.internet.ssl` on the standard library's `ssl`: certificates as objects, and context factories.
 
-Keys and certificates are loaded, from PEM or DER, and never made: the standard library makes none. `openssl req -x509`
-does. Context factories here are for listenSSL, connectSSL and startTLS of this package.
+Keys and certificates are loaded, from PEM or DER. To make them, the library `cryptography` is needed: the standard
+library makes none. Context factories here are for listenSSL, connectSSL and startTLS of this package.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ssl
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from reactor import tlsoptions
 from reactor.compat.der import partsOf
+from reactor.compat.making import LIFE, makeCertificate, makeKey, makeRequest, signRequest, subjectOf
+from reactor.defer import Deferred
 from reactor.interfaces import ISSLTransport
 
 supported = True
@@ -29,7 +32,6 @@ SHORT = {
     "OU": "organizationalUnitName",
 }
 _BEGIN_KEY, _END_KEY = b"-----BEGIN ", b"PRIVATE KEY-----"
-_NO_MAKING = "the standard library makes no keys and certificates: make one with openssl, and load it"
 
 
 class DistinguishedName(dict[str, bytes]):
@@ -138,6 +140,10 @@ class CertificateError(Exception):
     """A peer has shown no certificate."""
 
 
+class VerifyError(Exception):
+    """A certificate request was refused."""
+
+
 class KeyPair:
     """A private key, kept as its text in PEM."""
 
@@ -154,8 +160,8 @@ class KeyPair:
 
     @classmethod
     def generate(cls, kind: Any = None, size: int = 2048) -> Self:
-        """Make a key: NotImplementedError, as the standard library makes none."""
-        raise NotImplementedError(_NO_MAKING)
+        """Make an RSA key of `size` bits. NotImplementedError without the library `cryptography`."""
+        return cls(makeKey(size))
 
     def dump(self, format: int = FILETYPE_ASN1) -> bytes:
         """Return the key in DER, or in PEM with FILETYPE_PEM."""
@@ -165,8 +171,52 @@ class KeyPair:
         return ssl.PEM_cert_to_DER_cert(f"{ssl.PEM_HEADER}\n" + "\n".join(lines) + f"\n{ssl.PEM_FOOTER}\n")
 
     def selfSignedCert(self, serialNumber: int, **kw: Any) -> PrivateCertificate:
-        """Make a certificate: NotImplementedError, as the standard library makes none."""
-        raise NotImplementedError(_NO_MAKING)
+        """Make a certificate with this key, for a year, whose subject has the attributes `kw`, for example CN="name".
+
+        NotImplementedError without the library `cryptography`.
+        """
+        return PrivateCertificate(makeCertificate(self._pem, serialNumber, DN(**kw)))._with(self)
+
+    def certificateRequest(
+        self, distinguishedName: DistinguishedName, format: int = FILETYPE_ASN1, digestAlgorithm: str = "sha256"
+    ) -> bytes:
+        """Make a certificate request, in DER or in PEM. NotImplementedError without the library `cryptography`."""
+        request = makeRequest(self._pem, distinguishedName, digestAlgorithm)
+        return _inFormat(request, format, "CERTIFICATE REQUEST")
+
+    def signCertificateRequest(
+        self,
+        issuerDistinguishedName: DistinguishedName,
+        requestData: bytes,
+        verifyDNCallback: Callable[[DistinguishedName], Any],
+        serialNumber: int,
+        requestFormat: int = FILETYPE_ASN1,
+        certificateFormat: int = FILETYPE_ASN1,
+        secondsToExpiry: float = LIFE,
+        digestAlgorithm: str = "sha256",
+    ) -> Any:
+        """Return the certificate for a request, signed by this key, in DER or in PEM.
+
+        `verifyDNCallback(dn)` says whether the request's subject may have one: VerifyError if not. If it returns a
+        Deferred, so does this. ValueError if the request is none. NotImplementedError without `cryptography`.
+        """
+        request = _derOf(requestData, "CERTIFICATE REQUEST") if requestFormat == FILETYPE_PEM else requestData
+        subject = DN(**subjectOf(request))
+
+        def verified(isGood: Any) -> bytes:
+            if not isGood:
+                raise VerifyError(f"{verifyDNCallback!r} has refused the subject {subject!r}")
+            made = signRequest(
+                self._pem, issuerDistinguishedName, request, serialNumber, secondsToExpiry, digestAlgorithm
+            )
+            return _inFormat(made, certificateFormat, "CERTIFICATE")
+
+        answer = verifyDNCallback(subject)
+        return answer.addCallback(verified) if isinstance(answer, Deferred) else verified(answer)
+
+    def newCertificate(self, newCertData: bytes, format: int = FILETYPE_ASN1) -> PrivateCertificate:
+        """Join a certificate in DER, or in PEM with FILETYPE_PEM, and this key."""
+        return PrivateCertificate.load(newCertData, self, format)
 
     def __repr__(self) -> str:
         return "<KeyPair>"
@@ -321,13 +371,19 @@ def _named(pairs: list[tuple[str, bytes]]) -> DistinguishedName:
     return found
 
 
-def _derOf(text: bytes) -> bytes:
-    begin, end = ssl.PEM_HEADER.encode(), ssl.PEM_FOOTER.encode()
+def _derOf(text: bytes, what: str = "CERTIFICATE") -> bytes:
+    begin, end = f"-----BEGIN {what}-----".encode(), f"-----END {what}-----".encode()
     start = text.find(begin)
     stop = text.find(end, start)
     if start < 0 or stop < 0:
-        raise ValueError("there is no certificate in PEM format in the text")
-    return ssl.PEM_cert_to_DER_cert(text[start : stop + len(end)].decode())
+        raise ValueError(f"there is no {what.lower()} in PEM format in the text")
+    return base64.b64decode(text[start + len(begin) : stop])
+
+
+def _inFormat(der: bytes, format: int, what: str) -> bytes:
+    if format != FILETYPE_PEM:
+        return der
+    return ssl.DER_cert_to_PEM_cert(der).replace("CERTIFICATE", what).encode()
 
 
 def _keyOf(text: bytes) -> bytes:

@@ -2,7 +2,8 @@
 
 Tests, setUp, tearDown and cleanups may return Deferreds or be coroutines: the reactor runs until they have a result.
 Cleanups come before tearDown, as in trial. A test also fails if an error was logged that flushLoggedErrors has not
-taken. It fails if a delayed call, a port or a connection of the reactor is left.
+taken. It fails if a delayed call, a port or a connection of the reactor is left. Warnings that flushWarnings has not
+taken are raised at its end. If Twisted's own log is imported, its errors count, too.
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ import os
 import sys
 import tempfile
 import unittest
+import warnings
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from reactor._functions import currentBase
 from reactor.compat import events
 from reactor.compat.assertions import Assertions
+from reactor.compat.warned import Warned
 from reactor.defer import Deferred, ensureDeferred
 from reactor.defer import TimeoutError as DeferredTimeout
 from reactor.failure import Failure
@@ -77,11 +81,20 @@ class SynchronousTestCase(Assertions):
         if self._attribute("todo") is not None:
             self.__unittest_expecting_failure__ = True
         self._loggedErrors: list[Any] = []
+        self._warned = Warned()
+        theirs = _twistedsLog()
         events.addObserver(self._observe)
+        if theirs is not None:
+            theirs.addObserver(self._observe)
+        self._warned.begin()
+        self._isWarned = True
         try:
             return super().run(result)
         finally:
+            self._endWarned()
             events.removeObserver(self._observe)
+            if theirs is not None:
+                theirs.removeObserver(self._observe)
 
     def _attribute(self, name: str) -> Any:
         for place in (getattr(self, self._testMethodName, None), self, sys.modules.get(type(self).__module__)):
@@ -91,11 +104,8 @@ class SynchronousTestCase(Assertions):
         return None
 
     def _observe(self, event: dict[str, Any]) -> None:
-        if event.get("isError"):
-            failure = event.get("failure")
-            self._loggedErrors.append(
-                Failure(AssertionError(" ".join(map(str, event["message"])))) if failure is None else failure
-            )
+        if event.get("isError") and event.get("failure") is not None:
+            self._loggedErrors.append(event["failure"])
 
     def flushLoggedErrors(self, *errorTypes: Any) -> list[Any]:
         """Return the failures that were logged, and take them away: those of `errorTypes`, or all."""
@@ -119,17 +129,29 @@ class SynchronousTestCase(Assertions):
 
     def _within(self, what: str, call: Callable[[], Any]) -> None:
         result = call()
-        if isinstance(result, Deferred) or inspect.iscoroutine(result):
+        if isinstance(result, Deferred) and result.called:
+            results: list[Any] = []
+            result.addBoth(results.append)
+            if results and isinstance(results[0], Failure):
+                results[0].raiseException()
+        elif isinstance(result, Deferred) or inspect.iscoroutine(result):
             if inspect.iscoroutine(result):
                 result.close()
             raise TypeError(f"{self.id()}: the {what} returned {result!r}, and only a TestCase waits for it")
 
     def _atTheEnd(self) -> None:
-        """Fail for each logged error that is left."""
+        """Fail for each logged error that is left. Raise each warning that is left."""
         outcome: Any = self._outcome  # type: ignore[attr-defined]
         for failure in self.flushLoggedErrors():
             with outcome.testPartExecutor(self):
                 failure.raiseException()
+        for each in self._endWarned():
+            with outcome.testPartExecutor(self):
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+
+    def _endWarned(self) -> list[warnings.WarningMessage]:
+        isWarned, self._isWarned = self._isWarned, False
+        return self._warned.end() if isWarned else []
 
     def mktemp(self) -> str:
         """Return the path of a file that does not exist, in a new directory below the current one."""
@@ -144,8 +166,11 @@ class SynchronousTestCase(Assertions):
         return patched
 
     def flushWarnings(self, offendingFunctions: Any = None) -> list[dict[str, Any]]:
-        """Return no warnings: they are left to the runner. See unittest's assertWarns."""
-        return []
+        """Return the warnings of the test, and take them away: those of lines in `offendingFunctions`, or all.
+
+        Each is a dict of message, category, filename and lineno.
+        """
+        return self._warned.flush(offendingFunctions)
 
     def id(self) -> str:
         """Return the name of the test."""
@@ -247,6 +272,13 @@ class TestCase(SynchronousTestCase):
     def _selectables(self, reactor: Any) -> list[Any]:
         now = [*reactor.getReaders(), *reactor.getWriters()]
         return [each for index, each in enumerate(now) if each not in self._before and each not in now[:index]]
+
+
+def _twistedsLog() -> Any:
+    """Return twisted.python.log, which gets the events of twisted.logger, too, if one is imported and Twisted's own."""
+    if any(getattr(sys.modules.get(name), "__name__", "") == name for name in ("twisted.logger", "twisted.python.log")):
+        return import_module("twisted.python.log")
+    return None
 
 
 class _Patch:

@@ -113,6 +113,8 @@ class FileWrapper:
         finally:
             self._asking = False
 
+    _checkProducer = resumeProducing  # the name by which programs for Twisted ask
+
     def stopProducing(self) -> None:
         """Close the file."""
         self.loseConnection()
