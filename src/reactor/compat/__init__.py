@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reactor.compat import abstract as abstract
     from reactor.compat import adbapi as adbapi
     from reactor.compat import asyncioreactor as asyncioreactor
+    from reactor.compat import base as base
     from reactor.compat import basic as basic
     from reactor.compat import components as components
     from reactor.compat import context as context
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from reactor.compat import util as util
 
 _NAMES = """
-abstract adbapi asyncioreactor basic components context epollreactor inotify log logger main procutils pycompat
+abstract adbapi asyncioreactor base basic components context epollreactor inotify log logger main procutils pycompat
 reflect runtime ssl tcp udp unittest unix usage util
 """
 MODULES = frozenset(_NAMES.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from reactor.filesender import FileSender
 from reactor.linereceiver import LineOnlyReceiver, LineReceiver
+from reactor.protocol.pauseable import PauseableMixin as _PauseableMixin  # programs know it by this name
 from reactor.stringreceivers import (
     IncompleteNetstring,
     Int8StringReceiver,
@@ -29,4 +30,5 @@ __all__ = [
     "NetstringReceiver",
     "StatefulStringProtocol",
     "StringTooLongError",
+    "_PauseableMixin",
 ]

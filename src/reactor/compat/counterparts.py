@@ -36,6 +36,7 @@ MODULES: dict[str, Counterpart] = {
     "twisted.internet.testing": Counterpart("reactor.testing"),
     "twisted.internet.ssl": Counterpart("reactor.compat.ssl"),
     "twisted.internet.main": Counterpart("reactor.compat.main"),
+    "twisted.internet.base": Counterpart("reactor.compat.base", taken=False),
     "twisted.internet.abstract": Counterpart("reactor.compat.abstract", ("reactor.address",), taken=False),
     "twisted.internet.tcp": Counterpart("reactor.compat.tcp"),
     "twisted.internet.udp": Counterpart("reactor.compat.udp"),
@@ -73,9 +74,6 @@ MODULES: dict[str, Counterpart] = {
 
 # A name of a module above that means something else here: what to write.
 NAMES: dict[str, str] = {
-    "twisted.internet.ssl.CertificateOptions": (
-        "reactor.CertificateOptions takes paths; for objects write PrivateCertificate.options(...)"
-    ),
     "twisted.internet.ssl.VerificationError": "ssl.SSLCertVerificationError, of the standard library",
     "twisted.application.service.IServiceMaker": "call makeService in a .tac file; plugins are not found",
     "twisted.application.service.ServiceMaker": "call makeService in a .tac file; plugins are not found",
@@ -112,7 +110,6 @@ ADVICE: dict[str, str] = {
     "twisted.application.reactors": "reactor.install(reactor.EpollReactor())",
     "twisted.enterprise": "reactor.compat.adbapi",
     "twisted.internet": "see the table of docs/porting.md",
-    "twisted.internet.base": "reactor.ReactorBase, or reactor.timers for DelayedCall",
     "twisted.internet.cfreactor": "none: there is no reactor on Core Foundation",
     "twisted.internet.default": "reactor.EpollReactor",
     "twisted.internet.fdesc": "os.set_blocking, os.set_inheritable",

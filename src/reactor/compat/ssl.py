@@ -9,19 +9,27 @@ from __future__ import annotations
 import base64
 import hashlib
 import ssl
-import tempfile
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 from reactor import tlsoptions
+from reactor.compat.contextfactories import (
+    FILETYPE_PEM,
+    CertificateOptions,
+    ClientContextFactory,
+    ContextFactory,
+    DefaultOpenSSLContextFactory,
+    OpenSSLDefaultPaths,
+    loadInto,
+    trusted,
+)
 from reactor.compat.der import partsOf
 from reactor.compat.making import LIFE, makeCertificate, makeKey, makeRequest, signRequest, subjectOf
 from reactor.defer import Deferred
 from reactor.interfaces import ISSLTransport
 
 supported = True
-FILETYPE_PEM, FILETYPE_ASN1 = 1, 2  # the numbers of pyOpenSSL
+FILETYPE_ASN1 = 2  # the number of pyOpenSSL
 
 SHORT = {
     "CN": "commonName",
@@ -246,12 +254,12 @@ class PrivateCertificate(Certificate):
         self.privateKey = privateKey
         return self
 
-    def options(self, *authorities: Certificate) -> PrivateOptions:
+    def options(self, *authorities: Certificate) -> CertificateOptions:
         """Return a context factory for both sides. With `authorities`, the peer's certificate must lead to one.
 
         ssl.SSLError if certificate and key do not belong together.
         """
-        return PrivateOptions(self, authorities)
+        return CertificateOptions(self.privateKey, self, verify=bool(authorities), caCerts=authorities or None)
 
     def dumpPEM(self) -> bytes:
         """Return the key and the certificate in PEM."""
@@ -259,71 +267,6 @@ class PrivateCertificate(Certificate):
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]} with {self.privateKey!r}>"
-
-
-class ContextFactory:
-    """The base of context factories: a subclass has getContext(), which returns an ssl.SSLContext."""
-
-    isClient = 0
-
-    def getContext(self) -> ssl.SSLContext:
-        """Return the context. NotImplementedError here."""
-        raise NotImplementedError
-
-
-class PrivateOptions(ContextFactory):
-    """The result of PrivateCertificate.options."""
-
-    def __init__(self, certificate: PrivateCertificate, authorities: Iterable[Certificate]) -> None:
-        with warnings.catch_warnings():  # the one protocol that serves both sides is deprecated for its lack of checks
-            warnings.simplefilter("ignore", DeprecationWarning)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS)
-        tlsoptions._harden(context, ssl.TLSVersion.TLSv1_2, ())
-        loadInto(context, certificate)
-        trusted = b"".join(each.dump(FILETYPE_PEM) for each in authorities)
-        if trusted:
-            context.load_verify_locations(cadata=trusted.decode())
-            context.verify_mode = ssl.CERT_REQUIRED
-        self._context = context
-
-    def getContext(self) -> ssl.SSLContext:
-        """Return the context."""
-        return self._context
-
-
-class ClientContextFactory(ContextFactory):
-    """A context for clients that verify nothing, as in Twisted. optionsForClientTLS verifies."""
-
-    isClient = 1
-
-    def getContext(self) -> ssl.SSLContext:
-        """Return a new context."""
-        context = tlsoptions._clientContext(None, ())
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-
-
-class DefaultOpenSSLContextFactory(ContextFactory):
-    """A context for servers with the key and the certificate of two files in PEM, which are read again if they change.
-
-    OSError, which names the file, if they cannot be used. `sslmethod` is taken, and has no effect.
-    """
-
-    def __init__(self, privateKeyFileName: str, certificateFileName: str, sslmethod: Any = None) -> None:
-        self.privateKeyFileName = privateKeyFileName
-        self.certificateFileName = certificateFileName
-        self.sslmethod = sslmethod
-        self.cacheContext()
-
-    def cacheContext(self) -> None:
-        """Read the files, if they have not been read."""
-        if not hasattr(self, "_options"):
-            self._options = tlsoptions.CertificateOptions(self.certificateFileName, self.privateKeyFileName)
-
-    def getContext(self) -> ssl.SSLContext:
-        """Return the context."""
-        return self._options.getContext()
 
 
 def optionsForClientTLS(
@@ -337,10 +280,9 @@ def optionsForClientTLS(
     `trustRoot` is a Certificate, or the result of trustRootFromCertificates or platformTrust; None is the system's.
     TypeError if `hostname` is no text.
     """
-    trusted = trustRoot.dump(FILETYPE_PEM) if isinstance(trustRoot, Certificate) else trustRoot
-    options = tlsoptions.optionsForClientTLS(hostname, trusted, None, acceptableProtocols or ())
+    options = tlsoptions.optionsForClientTLS(hostname, trusted(trustRoot), None, acceptableProtocols or ())
     if clientCertificate is not None:
-        loadInto(options.getContext(), clientCertificate)
+        loadInto(options.getContext(), clientCertificate.dumpPEM())
     return options
 
 
@@ -353,16 +295,9 @@ def trustRootFromCertificates(certificates: Iterable[Certificate]) -> bytes:
     return b"".join(each.dump(FILETYPE_PEM) for each in found)
 
 
-def platformTrust() -> None:
-    """Return the trustRoot that is the system's: None."""
-
-
-def loadInto(context: ssl.SSLContext, certificate: PrivateCertificate) -> None:
-    """Load a certificate and its key into a context, by a file that only this user can read, for a moment."""
-    with tempfile.NamedTemporaryFile(prefix="reactor-", suffix=".pem") as file:
-        file.write(certificate.dumpPEM())
-        file.flush()
-        context.load_cert_chain(file.name)
+def platformTrust() -> OpenSSLDefaultPaths:
+    """Return the trustRoot that is the system's."""
+    return OpenSSLDefaultPaths()
 
 
 def _named(pairs: list[tuple[str, bytes]]) -> DistinguishedName:
@@ -399,6 +334,7 @@ __all__ = [
     "DN",
     "Certificate",
     "CertificateError",
+    "CertificateOptions",
     "ClientContextFactory",
     "ContextFactory",
     "DefaultOpenSSLContextFactory",

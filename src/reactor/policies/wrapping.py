@@ -19,6 +19,7 @@ from reactor.error import ConnectionDone
 from reactor.failure import Failure
 from reactor.interfaces import BytesLike
 from reactor.protocol import ClientFactory, Protocol, abandon, connectionDone
+from reactor.protocol.factories import P
 from reactor.protocol.standins import StandIn
 
 # Methods that a transport looks for in a protocol, and calls if they exist.
@@ -169,7 +170,7 @@ class ProtocolWrapper(Protocol, StandIn):
         self.connectionLost(connectionDone)
 
 
-class WrappingFactory(ClientFactory[Any]):
+class WrappingFactory(ClientFactory[P]):
     """Wraps each protocol of `wrappedFactory`, of a server or client, in a `protocol(self, wrapped)`.
 
     The keys of `protocols` are the wrappers with an open connection. If the wrapped factory returns None, so does this

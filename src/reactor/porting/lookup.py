@@ -29,6 +29,14 @@ def has(module: str, name: str) -> bool:
         return False
 
 
+@functools.cache
+def isShown(module: str, name: str) -> bool:
+    """Whether `from module import *` brings `name`."""
+    found = import_module(module)
+    shown = getattr(found, "__all__", None)
+    return (name[:1] != "_" and name in vars(found)) if shown is None else name in shown
+
+
 def moduleFor(name: str) -> str | None:
     """Return our module for one of Twisted's, or None."""
     found = MODULES.get(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 from typing import NamedTuple
 
 from reactor.compat.counterparts import adviceFor
@@ -11,10 +10,10 @@ from reactor.porting.interfaces import zopeMoves
 from reactor.porting.lookup import PACKAGES, has, homesOf, isTwisted, moduleFor
 from reactor.porting.scopes import ROOT, Scopes, pathOf
 from reactor.porting.source import Edit, Source
+from reactor.porting.stars import unknownNames
 from reactor.porting.statements import Import, Statement, isMoved, movedFrom
+from reactor.porting.texts import IMPORTERS, PATCHERS, edited, firstTexts, movedName, namesIn
 
-_IMPORTERS = frozenset({"import_module", "__import__", "namedAny", "namedModule", "requireModule"})
-_DOTTED = re.compile(rf"{ROOT}(?:\.\w+)+")
 UNUSUAL = "write this statement on one line, and port it again"
 
 
@@ -66,10 +65,9 @@ class _Porting:
                 self._importFrom(node)
             elif isinstance(node, ast.Import):
                 self._import(node)
-            elif isinstance(node, ast.Call):
-                self._dynamic(node)
         self._edits += zopeMoves(self._source, self._scopes, nodes)
         self._texts(nodes)
+        self._stars(nodes)
         after = self._source.edited(self._edits) if self._edits else self._data
         return Ported(self._data, after, sorted(self._findings.values()), sorted(self._notes))
 
@@ -181,21 +179,29 @@ class _Porting:
         if (target is not None and isinstance(attribute.ctx, ast.Load)) or not has(str(target), attribute.attr):
             self._found(attribute, f"{module}.{attribute.attr}")
 
-    def _dynamic(self, node: ast.Call) -> None:
-        """Tell modules of Twisted's that are imported by a text."""
-        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        for argument in node.args[:1]:
-            isText = isinstance(argument, ast.Constant) and isinstance(argument.value, str)
-            if called in _IMPORTERS and isText and isTwisted(argument.value):  # type: ignore[attr-defined]
-                name = str(argument.value)  # type: ignore[attr-defined]
-                target = moduleFor(name)
-                self._found(argument, name, None if target is None else f"write {target!r} by hand")
-
     def _texts(self, nodes: list[ast.AST]) -> None:
-        """Note the other texts that are names of Twisted's, for mock.patch for example."""
+        """Rewrite the texts of mock.patch; tell modules that are imported by a text, and note the other names."""
         told = {(finding.line, finding.column) for finding in self._findings.values()}
-        for node in nodes:
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and _DOTTED.fullmatch(node.value):
-                place = node.lineno, node.col_offset + 1
-                if place not in told:
-                    self._notes.append(Finding(*place, node.value, "a text, which stays as it is"))
+        for node, name in firstTexts(nodes, IMPORTERS):
+            target = moduleFor(name)
+            self._found(node, name, None if target is None else f"write {target!r} by hand")
+            told.add((node.lineno, node.col_offset + 1))
+        for node, name in firstTexts(nodes, PATCHERS):
+            new = movedName(name)
+            edit = None if new is None else edited(self._source, node, name, new)
+            if edit is not None:
+                self._edits.append(edit)
+                told.add((node.lineno, node.col_offset + 1))
+        for node, name in namesIn(nodes):
+            place = node.lineno, node.col_offset + 1
+            if place not in told:
+                self._notes.append(Finding(*place, name, "a text, which stays as it is"))
+
+    def _stars(self, nodes: list[ast.AST]) -> None:
+        """Tell the names that only a star import can have brought, and that its new module has not."""
+        for node, modules, isOnly in unknownNames(self._scopes, nodes):
+            advice = f"used, and not in {' or '.join(modules)}, whose names are imported by *: import it by its name"
+            if isOnly:
+                self._found(node, node.id, advice)
+            else:
+                self._notes.append(Finding(node.lineno, node.col_offset + 1, node.id, advice))

@@ -38,6 +38,13 @@ class Scope:
         else:
             place.modules[name] = module
 
+    def binds(self, name: str) -> bool:
+        """Whether `name` is bound here or in a scope around this one."""
+        scope: Scope | None = self
+        while scope is not None and name not in scope.modules and name not in scope.others:
+            scope = scope.parent
+        return scope is not None
+
     def find(self, name: str) -> str | None:
         """Return the dotted name that `name` stands for in this scope, or None if it is no name of Twisted's."""
         scope: Scope | None = self

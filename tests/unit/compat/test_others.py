@@ -16,12 +16,13 @@ import twisted.python.compat
 import twisted.python.reflect
 
 import reactor.compat
-from reactor import Deferred, EpollReactor
+from reactor import ClientFactory, Deferred, EpollReactor, Factory, Protocol
 from reactor.compat import adbapi, inotify, main, pycompat, reflect, ssl
 from reactor.compat.counterparts import MODULES
 from reactor.error import ConnectionDone, ConnectionLost
+from reactor.interfaces import BytesLike
 from reactor.porting.lookup import moduleFor
-from tests.support.tlsworlds import certificatePath
+from tests.support.tlsworlds import TRUST, certificatePath
 from tests.support.worlds import OURS, turnUntil
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
@@ -142,6 +143,53 @@ def test_madeCertificates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.rsa", None)
     with pytest.raises(NotImplementedError, match="pip install cryptography"):
         ssl.KeyPair.generate()
+
+
+@pytest.mark.parametrize("kind", ["ours", "pyOpenSSL"])
+def test_certificateOptions(loop: Any, kind: str) -> None:
+    """Both kinds of objects serve TLS, to a client that must show the certificate."""
+    data = pathlib.Path(certificatePath()).read_bytes()
+    key: Any = ssl.KeyPair.load(data, 1)
+    certificate: Any = ssl.Certificate.loadPEM(data)
+    if kind == "pyOpenSSL":
+        crypto = pytest.importorskip("OpenSSL.crypto")
+        key, certificate = crypto.load_privatekey(1, data), crypto.load_certificate(1, data)
+    trusted = ssl.Certificate.loadPEM(TRUST)
+    server = ssl.CertificateOptions(key, certificate, verify=True, caCerts=[trusted], acceptableProtocols=[b"x"])
+    both = ssl.CertificateOptions(key, certificate, trustRoot=trusted, acceptableProtocols=[b"x"])
+    got: list[bytes] = []
+
+    class Sends(Protocol):
+        def connectionMade(self) -> None:
+            self.transport.write(b"hello")
+
+    class Takes(Protocol):
+        def dataReceived(self, data: BytesLike) -> None:
+            got.append(bytes(data) + (self.transport.negotiatedProtocol or b""))
+
+    port = loop.listenSSL(0, Factory.forProtocol(Sends), server, interface="127.0.0.1")
+    factory = ClientFactory.forProtocol(Takes)
+    connector = loop.connectSSL("127.0.0.1", port.getHost().port, factory, both)
+    turnUntil(loop, lambda: got == [b"hellox"])
+    connector.disconnect()
+    port.stopListening()
+    turnUntil(loop, lambda: connector.state == "disconnected")
+
+
+def test_certificateOptionsRefused() -> None:
+    """The wrong uses that Twisted refuses are refused here, by the same errors."""
+    certificate = ssl.Certificate.loadPEM(pathlib.Path(certificatePath()).read_bytes())
+    for error, kw in (
+        (ValueError, {"certificate": certificate}),
+        (ValueError, {"verify": True}),
+        (ValueError, {"extraCertChain": [certificate]}),
+        (TypeError, {"trustRoot": certificate, "caCerts": [certificate]}),
+        (TypeError, {"trustRoot": object()}),
+    ):
+        with pytest.raises(error):
+            ssl.CertificateOptions(**kw)
+    assert ssl.CertificateOptions().getContext().verify_mode.name == "CERT_NONE"
+    assert ssl.CertificateOptions(trustRoot=ssl.platformTrust()).getContext().get_ca_certs() is not None
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is Linux's")

@@ -192,12 +192,57 @@ def test_aStatementIsDivided() -> None:
 
 def test_notesAreTexts() -> None:
     """Texts stay, and those that name a module are noted."""
-    texts = 'from mock import patch\npatch("twisted.internet.reactor.callLater", "reactor.listenSSL")\n'
+    texts = 'from x import look\nlook("twisted.internet.reactor.callLater", "reactor.listenSSL")\n'
     text = '"""twisted.internet.defer"""\n' + texts
     found = portSource(text.encode())
     assert found.after == text.encode()
     assert [note.name for note in found.notes if note.line == 3] == ["twisted.internet.reactor.callLater"]
     assert found.findings == []
+
+
+PATCHED = {
+    "twisted.internet.reactor.callLater": "reactor.callLater",
+    "twisted.internet.defer.Deferred.callback": "reactor.defer.Deferred.callback",
+    "twisted.protocols.basic.LineReceiver": "reactor.compat.basic.LineReceiver",
+    "twisted.internet.defer.nonsense": None,
+    "twisted.internet.reactor": None,
+    "twisted.web.client.Agent": None,
+}
+
+
+@pytest.mark.parametrize("name", PATCHED)
+@pytest.mark.parametrize("call", ["patch", "mock.patch", "monkeypatch.setattr"])
+def test_textsOfPatch(call: str, name: str) -> None:
+    """A text for mock.patch names what the program imports now; without a counterpart it is noted."""
+    text = f"with {call}('{name}', 1): pass\n"
+    found = portSource(text.encode())
+    assert found.after.decode() == text.replace(name, PATCHED[name] or name)
+    assert [note.name for note in found.notes] == ([] if PATCHED[name] else [name])
+    assert found.findings == []
+    again = portSource(found.after)
+    assert again.after == found.after
+
+
+STAR = "from twisted.internet.protocol import *\n"
+STARS = {
+    "a name that is there": (STAR + "class P(Protocol): pass", []),
+    "a name of Twisted's": (STAR + "x = 1\nlog.msg(x)\nlog.err()", [(3, "log")]),
+    "in a function": (STAR + "def f(a): return a, implements, len", [(2, "implements")]),
+    "two stars": (STAR + "from twisted.internet.defer import *\nsucceed(Factory), nonsense", [(3, "nonsense")]),
+    "bound later": (STAR + "def f(): return g\ndef g(): return __name__", []),
+    "bound in a class": (STAR + "class A:\n    b = 1\n    c = b", []),
+    "not a star": ("from twisted.internet.protocol import Factory\nnonsense", []),
+    "another's star": (STAR + "from tkinter import *\nlog.msg(1)", []),
+    "no counterpart": ("from twisted.web.client import *\nAgent(1)", [(1, "twisted.web.client.*")]),
+}
+
+
+@pytest.mark.parametrize("kind", STARS)
+def test_stars(kind: str) -> None:
+    text, names = STARS[kind]
+    assert left(text) == names
+    notes = [note.name for note in portSource(text.encode()).notes]
+    assert notes == (["log"] if kind == "another's star" else [])
 
 
 BODIES = "x = 'Grüße'\n" + FROM + "reactor, defer  # ü\ny = 1\n"
