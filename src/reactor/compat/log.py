@@ -23,8 +23,6 @@ from reactor.interfaces import Interface
 
 T = TypeVar("T")
 
-LogPublisher = events.Publisher
-
 
 @runtime_checkable
 class ILogObserver(Interface, Protocol):
@@ -39,6 +37,14 @@ def msg(*message: object, **kw: Any) -> None:
 
     With `format`, the text is `format % event`. With `isError` it is an error. `system` names the part of the program.
     """
+    event = _event(message, kw)
+    text = textFromEventDict(event)
+    event["log_format"], event["log_text"] = "{log_text}", text or ""
+    failure = event.get("failure")
+    events.publish(event, text if failure is None else event.get("why") or UNHANDLED)
+
+
+def _event(message: tuple[object, ...], kw: dict[str, Any]) -> Event:
     now = time.time()
     isError = bool(kw.get("isError", 0))
     event: Event = {
@@ -57,10 +63,17 @@ def msg(*message: object, **kw: Any) -> None:
     event.update(kw)
     if "failure" in event:
         event["log_failure"] = event["failure"]
-    text = textFromEventDict(event)
-    event["log_format"], event["log_text"] = "{log_text}", text or ""
-    failure = event.get("failure")
-    events.publish(event, text if failure is None else event.get("why") or UNHANDLED)
+    return event
+
+
+class LogPublisher(events.Publisher):
+    """A publisher of the program's own: its observers get the messages that its msg() logs, and no others."""
+
+    def msg(self, *message: object, **kw: Any) -> None:
+        """Give a message to the observers. See the function `msg`."""
+        event = _event(message, kw)
+        event["log_format"], event["log_text"] = "{log_text}", textFromEventDict(event) or ""
+        self(event)
 
 
 def err(_stuff: object = None, _why: str | None = None, **kw: Any) -> None:

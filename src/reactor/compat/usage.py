@@ -105,7 +105,10 @@ class Options(dict[str, Any]):
         self._options.append(_Option((long,), (short,) if short else (), text or "", True, setValue, default))
 
     def _addMethods(self) -> None:
-        """Add the opt_ methods. Two names of one method are one option; a name of one character is a short option."""
+        """Add the opt_ methods. Two names of one method are one option; a name of one character is a short option.
+
+        A method takes the place of a flag or a parameter of its name, whose default stays.
+        """
         names: dict[Any, list[str]] = {}
         for name in dir(type(self)):
             if name.startswith(OPT_PREFIX) and callable(getattr(type(self), name)):
@@ -119,6 +122,10 @@ class Options(dict[str, Any]):
             longs = tuple(name.replace("_", "-") for name in found if len(name) > 1)
             shorts = tuple(name for name in found if len(name) == 1)
             call = method if count else _withoutValue(method)
+            replaced = [each for each in self._options if set(each.longs) & set(longs)]
+            shorts += tuple(short for each in replaced for short in each.shorts if short not in shorts)
+            text = text or "".join(each.text for each in replaced)
+            self._options = [each for each in self._options if each not in replaced]
             self._options.insert(0, _Option(longs, shorts, " ".join(text.split()), bool(count), call))
 
     def opt_version(self) -> NoReturn:

@@ -86,6 +86,20 @@ def test_err(side: Any) -> None:
 
 
 @BOTH
+def test_aPublisherOfTheProgram(side: Any) -> None:
+    """A LogPublisher gives its own messages to its own observers, and to no others."""
+    own: list[dict[str, Any]] = []
+    publisher = side.log.LogPublisher()
+    publisher.addObserver(own.append)
+    common = collected(side, lambda: publisher.msg("one", 2, system="a"))
+    publisher.removeObserver(own.append)
+    publisher.msg("gone")
+    assert [(event["message"], event["system"], event["isError"]) for event in own] == [(("one", 2), "a", 0)]
+    assert side.log.textFromEventDict(own[0]) == "one 2"
+    assert common == []
+
+
+@BOTH
 def test_errWithoutAnException(side: Any) -> None:
     error = sys.modules[side.Failure.__module__].NoCurrentExceptionError
     with pytest.raises(error):

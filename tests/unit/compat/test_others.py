@@ -16,8 +16,8 @@ import twisted.python.compat
 import twisted.python.reflect
 
 import reactor.compat
-from reactor import ClientFactory, Deferred, EpollReactor, Factory, Protocol
-from reactor.compat import adbapi, inotify, main, pycompat, reflect, ssl
+from reactor import ClientFactory, DatagramProtocol, Deferred, EpollReactor, Factory, Protocol
+from reactor.compat import adbapi, inotify, main, pycompat, reflect, ssl, tcp, udp
 from reactor.compat.counterparts import MODULES
 from reactor.error import ConnectionDone, ConnectionLost
 from reactor.interfaces import BytesLike
@@ -190,6 +190,42 @@ def test_certificateOptionsRefused() -> None:
             ssl.CertificateOptions(**kw)
     assert ssl.CertificateOptions().getContext().verify_mode.name == "CERT_NONE"
     assert ssl.CertificateOptions(trustRoot=ssl.platformTrust()).getContext().get_ca_certs() is not None
+
+
+def test_portsAndConnectorsOfTheProgram(loop: Any) -> None:
+    """tcp.Port, tcp.Connector and udp.Port take the reactor last, and what a reactor makes is an instance of them."""
+    got: list[bytes] = []
+
+    class Sends(Protocol):
+        def connectionMade(self) -> None:
+            self.transport.write(b"hello")
+
+    class Takes(Protocol):
+        def dataReceived(self, data: BytesLike) -> None:
+            got.append(bytes(data))
+
+    port = tcp.Port(0, Factory.forProtocol(Sends), interface="127.0.0.1", reactor=loop)
+    port.startListening()
+    connector = tcp.Connector("0.0.0.0", None, ClientFactory.forProtocol(Takes), 30, None, loop)
+    connector.host, connector.port = "127.0.0.1", port.getHost().port
+    connector.connect()
+    datagrams = udp.Port(0, DatagramProtocol(), "127.0.0.1", reactor=loop)
+    datagrams.startListening()
+    turnUntil(loop, lambda: got == [b"hello"])
+    connector.disconnect()
+    turnUntil(loop, lambda: connector.state == "disconnected")
+    for each in (port, datagrams):
+        each.stopListening()
+    other = loop.listenTCP(0, Factory.forProtocol(Sends), interface="127.0.0.1")
+    assert isinstance(other, tcp.Port)
+    assert not isinstance(other, tcp.Connector | udp.Port)
+
+    class Own(tcp.Port):
+        pass
+
+    assert issubclass(Own, tcp.Port)
+    assert not isinstance(other, Own)
+    other.stopListening()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="inotify is Linux's")

@@ -111,3 +111,20 @@ def test_help(usage: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         makeOptions(usage).parseOptions(["--help"])
     assert not caught.value.code
     assert "Be fast." in capsys.readouterr().out
+
+
+@BOTH
+def test_aMethodReplacesAParameter(usage: Any) -> None:
+    """An opt_ method is called for a parameter of its name, whose default, short name and text stay."""
+
+    class Options(usage.Options):  # type: ignore[misc]
+        optParameters = (("blur-usage", "b", None, "Blur times."),)
+
+        def opt_blur_usage(self, value: str) -> None:
+            self["blur-usage"] = int(value)
+
+    for line, value in (("", None), ("--blur-usage 60", 60), ("-b 5", 5)):
+        options = Options()
+        options.parseOptions(line.split())
+        assert options["blur-usage"] == value
+    assert "Blur times." in str(Options())
