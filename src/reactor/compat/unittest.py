@@ -1,7 +1,7 @@
 """A TestCase as of `twisted.trial.unittest`, for pytest and for the standard library's unittest.
 
 Tests, setUp, tearDown and cleanups may return Deferreds or be coroutines: the reactor runs until they have a result.
-Cleanups come before tearDown, as in trial. A test also fails if an error was logged that flushLoggedErrors has not
+Cleanups come before tearDown, as in trial. A test also fails if a failure was logged that flushLoggedErrors has not
 taken. It fails if a delayed call, a port or a connection of the reactor is left. Warnings that flushWarnings has not
 taken are raised at its end. If Twisted's own log is imported, its errors count, too.
 """
@@ -104,7 +104,7 @@ class SynchronousTestCase(Assertions):
         return None
 
     def _observe(self, event: dict[str, Any]) -> None:
-        if event.get("isError") and event.get("failure") is not None:
+        if event.get("isError") and event.get("failure") is not None:  # as in trial
             self._loggedErrors.append(event["failure"])
 
     def flushLoggedErrors(self, *errorTypes: Any) -> list[Any]:

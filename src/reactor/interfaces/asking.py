@@ -288,11 +288,17 @@ def _takes(found: Any, count: int, isUnbound: bool) -> bool:
 
 
 def _twinOf(cls: InterfaceClass) -> Any:
-    """Return the interface of zope's kind that stands for `cls` in its declarations."""
+    """Return the interface of zope's kind that stands for `cls` in its declarations.
+
+    It extends Twisted's of that name, if the program has imported it: what is declared here then counts there.
+    """
     twin = _twins.get(cls)
     if twin is None:
         zope: ModuleType = sys.modules[_ZOPE]
         bases = tuple(_twinOf(base) for base in cls.__bases__ if isinstance(base, InterfaceClass))
+        theirs = getattr(sys.modules.get(_TWISTED), cls.__name__, None)
+        if isinstance(theirs, zope.InterfaceClass):
+            bases += (theirs,)
         attributes = {
             name: zope.Attribute(name) if member is None else zope.fromFunction(member, name=name, imlevel=1)
             for name, member in _membersOf(cls).items()

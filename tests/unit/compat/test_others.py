@@ -266,6 +266,7 @@ class Tests(unittest.TestCase):
     def test_bad_logged(self):
         log.err(ValueError("logged"))
     def test_flushed(self):
+        log.msg("without a failure", isError=1)
         log.err(ValueError("logged")); self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
     def test_bad_dirty(self):
         reactor.callLater(60, print)
@@ -316,6 +317,10 @@ from twisted.internet import reactor as theirs, defer, protocol
 from twisted.internet.interfaces import IProtocol, IReactorTCP
 assert theirs is reactor and defer is reactor.defer and protocol.Protocol is reactor.Protocol
 assert IProtocol.providedBy(reactor.Protocol()) and IReactorTCP.providedBy(reactor)
+import zope.interface, reactor.interfaces, twisted.internet.interfaces
+@zope.interface.implementer(reactor.interfaces.IStreamServerEndpointStringParser)
+class Parser: pass
+assert twisted.internet.interfaces.IStreamServerEndpointStringParser.providedBy(Parser())
 from twisted.words.protocols import irc
 got = []
 class Server(irc.IRC):
