@@ -7,7 +7,11 @@ find races; with it they show that the same code is right. Each test ends by its
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import subprocess
+import sys
+import sysconfig
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -316,3 +320,11 @@ def test_writesOfTwoThreadsReachThePeer() -> None:
         made[0].abortConnection()
         reactor.iterate(0)
     reactor.close()
+
+
+def test_theImportLeavesTheGILAsItIs() -> None:
+    """A free-threaded Python turns the GIL on for an extension that does not declare that it works without."""
+    program = "import sys, reactor; print(getattr(sys, '_is_gil_enabled', lambda: True)())"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
+    hasGIL = not sysconfig.get_config_var("Py_GIL_DISABLED") or os.environ.get("PYTHON_GIL") == "1"
+    assert (done.stdout, done.stderr) == (f"{hasGIL}\n", "")

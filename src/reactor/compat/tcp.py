@@ -1,6 +1,6 @@
 """The names of `twisted.internet.tcp`, for isinstance(), and for programs that make a Port or a Connector themselves.
 
-Twisted's classes take the reactor last, and so do these. What the reactors here make are instances of them.
+Twisted's classes take the reactor last, and so do these. The reactors here make instances of them.
 """
 
 from __future__ import annotations
