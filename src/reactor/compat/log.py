@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TextIO, TypeVar, runtime_checkable
 
 from reactor.compat import context, events
 from reactor.compat.events import PACKAGE, UNHANDLED, Event, Observer, addObserver, removeObserver
 from reactor.compat.events import publisher as theLogPublisher
 from reactor.compat.levels import LogLevel, levelOf
-from reactor.compat.reflect import safe_str
+from reactor.compat.reflect import qual, safe_str
 from reactor.failure import Failure
 from reactor.interfaces import Interface
 
@@ -93,6 +94,27 @@ def err(_stuff: object = None, _why: str | None = None, **kw: Any) -> None:
 
 
 deferr = err
+
+
+def showwarning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Log a warning, or write it to `file`; for `warnings.showwarning`."""
+    if file is not None:
+        file.write(warnings.formatwarning(message, category, filename, lineno, line))
+        return
+    msg(
+        warning=message,
+        category=qual(category),
+        filename=filename,
+        lineno=lineno,
+        format="%(filename)s:%(lineno)s: %(category)s: %(warning)s",
+    )
 
 
 def isFailure(thing: object) -> bool:
@@ -286,6 +308,7 @@ __all__ = [
     "logfile",
     "msg",
     "removeObserver",
+    "showwarning",
     "startLogging",
     "startLoggingWithObserver",
     "textFromEventDict",

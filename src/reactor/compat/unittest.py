@@ -12,6 +12,7 @@ import inspect
 import os
 import sys
 import tempfile
+import time
 import unittest
 import warnings
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from reactor.failure import Failure
 
 DEFAULT_TIMEOUT = 120.0  # seconds for a test, or for one of the functions around it
 TURNS = 2  # of the reactor at the end of a test, for what goes on its way at once
+SETTLING = 0.05  # seconds at most for connections and ports that are about to end: a peer's answer may be on its way
 
 SkipTest = unittest.SkipTest
 FailTest = AssertionError
@@ -256,10 +258,14 @@ class TestCase(SynchronousTestCase):
         for _ in range(TURNS):
             reactor.iterate(0)
         calls = [each for each in reactor.getDelayedCalls() if each.active() and each not in self._callsBefore]
+        end = time.monotonic() + SETTLING
+        while self._selectables(reactor) and time.monotonic() < end:
+            reactor.iterate(SETTLING / 10)
         selectables = self._selectables(reactor)
         texts = list(map(str, calls)), list(map(repr, selectables))
         for call in calls:
-            call.cancel()
+            if call.active():
+                call.cancel()
         for each in selectables:
             reactor.removeReader(each)
             reactor.removeWriter(each)

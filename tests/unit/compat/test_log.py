@@ -100,6 +100,21 @@ def test_aPublisherOfTheProgram(side: Any) -> None:
 
 
 @BOTH
+@pytest.mark.usefixtures("quiet")
+def test_showwarning(side: Any) -> None:
+    """A warning is an event, whose text says where it was."""
+    arguments = (UserWarning("old"), UserWarning, "a.py", 3)
+    (event,) = collected(side, lambda: side.log.showwarning(*arguments))
+    assert side.log.textFromEventDict(event) == "a.py:3: builtins.UserWarning: old"
+
+
+def test_showwarningToAFile() -> None:
+    file = io.StringIO()
+    log.showwarning(UserWarning("old"), UserWarning, "a.py", 3, file, "x = 1")
+    assert file.getvalue() == "a.py:3: UserWarning: old\n  x = 1\n"
+
+
+@BOTH
 def test_errWithoutAnException(side: Any) -> None:
     error = sys.modules[side.Failure.__module__].NoCurrentExceptionError
     with pytest.raises(error):

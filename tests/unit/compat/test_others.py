@@ -272,6 +272,13 @@ class Tests(unittest.TestCase):
         reactor.callLater(60, print)
     def test_bad_port(self):
         reactor.listenTCP(0, reactor.Factory(), interface="127.0.0.1")
+    def test_refused(self):
+        class Refused(reactor.DatagramProtocol):
+            def startProtocol(self):
+                self.transport.connect("127.0.0.1", 1); self.transport.write(b"x")
+            def connectionRefused(self):
+                self.transport.stopListening()
+        reactor.listenUDP(0, Refused(), interface="127.0.0.1")
     def test_bad_late(self):
         self.timeout = 0.01
         return Deferred()
@@ -306,7 +313,7 @@ def test_testCase(tmp_path: pathlib.Path) -> None:
     assert ran.stdout == f"{bad} 1 1 ['cleanup', 'tearDown']\n", ran.stderr
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_cases.py"]
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert "5 failed, 4 passed, 1 skipped, 1 xfailed" in ran.stdout, ran.stdout
+    assert "5 failed, 5 passed, 1 skipped, 1 xfailed" in ran.stdout, ran.stdout
     assert issubclass(reactor.compat.unittest.TestCase, standard.TestCase)
 
 
