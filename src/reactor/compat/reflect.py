@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import FunctionType
 from typing import Any
 
 from reactor.failure import safeRepr as safe_repr
@@ -64,6 +65,21 @@ def prefixedMethods(obj: Any, prefix: str = "") -> list[Any]:
     return [getattr(obj, name) for name in dir(obj) if name.startswith(prefix) and callable(getattr(obj, name))]
 
 
+def addMethodNamesToDict(
+    classObj: type[Any], dict: dict[str, int], prefix: str, baseClass: type[Any] | None = None
+) -> None:
+    """Put into `dict` the names behind `prefix` of the methods of `classObj` and its bases, each with the value 1.
+
+    With `baseClass`, only the methods of classes directly below it count.
+    """
+    for base in classObj.__bases__:
+        addMethodNamesToDict(base, dict, prefix, baseClass)
+    if baseClass is None or baseClass in classObj.__bases__:
+        for name, method in vars(classObj).items():
+            if isinstance(method, FunctionType) and name.startswith(prefix) and name != prefix:
+                dict[name[len(prefix) :]] = 1
+
+
 def accumulateClassList(classObj: type[Any], attr: str, listObj: list[Any], baseClass: type[Any] | None = None) -> None:
     """Append to `listObj` the lists `attr` of the bases of `classObj`, and its own, below `baseClass`."""
     for base in classObj.__bases__:
@@ -74,6 +90,7 @@ def accumulateClassList(classObj: type[Any], attr: str, listObj: list[Any], base
 
 __all__ = [
     "accumulateClassList",
+    "addMethodNamesToDict",
     "fullyQualifiedName",
     "namedAny",
     "namedClass",

@@ -11,6 +11,7 @@ from reactor._closing import closeFor
 from reactor._faces import publish
 from reactor.protocol.adapters import ConsumerToProtocolAdapter, ProtocolToConsumerAdapter
 from reactor.protocol.clients import ClientCreator
+from reactor.protocol.clients import _InstanceFactory as _InstanceFactory  # programs of Twisted know it by this name
 from reactor.protocol.factories import ClientFactory, Factory, ReconnectingClientFactory, ServerFactory
 from reactor.protocol.filewrapper import FileWrapper
 from reactor.protocol.protocols import (

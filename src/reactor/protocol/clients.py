@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=BaseProtocol)
 
 
-class _OneConnectionFactory(ClientFactory[P]):
+class _InstanceFactory(ClientFactory[P]):
     """Hands out one protocol, and fires a Deferred on the turn after its connection was made or failed."""
 
     noisy = False
@@ -101,6 +101,6 @@ class ClientCreator(Generic[P]):
         if self.protocolClass is None:
             raise TypeError("this ClientCreator has no protocolClass yet")
         deferred: Deferred[P] = Deferred(giveUp)
-        factory = _OneConnectionFactory(self.reactor, self.protocolClass(*self.args, **self.kwargs), deferred)
+        factory = _InstanceFactory(self.reactor, self.protocolClass(*self.args, **self.kwargs), deferred)
         connector = start(factory)
         return deferred

@@ -145,6 +145,21 @@ def test_madeCertificates(monkeypatch: pytest.MonkeyPatch) -> None:
         ssl.KeyPair.generate()
 
 
+@pytest.mark.parametrize("base", [None, Factory, Protocol])
+def test_methodNames(base: Any) -> None:
+    """addMethodNamesToDict collects what Twisted's collects."""
+
+    class Some(Factory[Any]):
+        def build(self) -> None: ...
+        def buildMore(self) -> None: ...
+
+    ours, theirs = dict[str, int](), dict[str, int]()
+    reflect.addMethodNamesToDict(Some, ours, "build", base)
+    twisted.python.reflect.addMethodNamesToDict(Some, theirs, "build", base)
+    assert ours == theirs
+    assert ("More" in ours) == (base is not Protocol)
+
+
 @pytest.mark.parametrize("kind", ["ours", "pyOpenSSL"])
 def test_certificateOptions(loop: Any, kind: str) -> None:
     """Both kinds of objects serve TLS, to a client that must show the certificate."""
