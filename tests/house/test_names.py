@@ -200,8 +200,6 @@ ABSENT: dict[str, str] = {
     "DefaultException": "what string exceptions became, in Python 2",
     "format_frames": "the standard traceback module formats",
     "startDebugMode": "a debugger in every failure",
-    "runWithWarningsSuppressed": "warnings.catch_warnings",
-    "suppressWarnings": "the same",
     "EventLoggingObserver": "for twisted.logger; pytest's caplog and unittest's assertLogs read the standard logging",
     "FakeAddress": "a pair's addresses are IPv4Addresses",
     "TLSNegotiation": "there is no pretended TLS",

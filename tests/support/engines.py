@@ -71,9 +71,13 @@ class Server:
         return False
 
     def stop(self) -> None:
-        """Let the process stand still."""
+        """Let the process stand still. The signal takes a moment to reach all of its threads."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task")
+        waitUntil(
+            lambda: all((each / "stat").read_text().rpartition(")")[2].split()[0] == "T" for each in tasks.iterdir())
+        )
 
     def goOn(self) -> None:
         assert self.process is not None

@@ -167,7 +167,8 @@ class TestEngine:
         second[-1] ^= 1
         assert server.decrypt(first + second) == [b"good"]
         assert isinstance(server.ended, error.ConnectionLost)
-        assert "bad record mac" in str(server.ended).lower().replace("_", " ")
+        told = str(server.ended).lower().replace("_", " ")
+        assert "bad record mac" in told or "record layer failure" in told  # the latter since OpenSSL 3.5
         assert server.take()  # an alert
 
     def test_wrongName(self) -> None:
