@@ -66,7 +66,8 @@ test:
 OF_SERVING := adminpages checking command command_collect command_http config configured configuredparts servicefile servethreads \
     serving_capture serving_load serving_logformats serving_logs
 OF_COLLECTING := appending datagrams formats linefile rotating
-ONCE := tests/house tests/unit/service tests/unit/sinks tests/unit/compat tests/unit/porting tests/unit/test_elsewhere.py \
+ONCE := tests/house tests/unit/defer tests/unit/interfaces tests/unit/task tests/unit/service tests/unit/sinks \
+    tests/unit/compat tests/unit/porting tests/unit/test_elsewhere.py \
     tests/unit/aio/test_aiostdio.py tests/unit/aio/test_processes.py tests/parity/test_twistedsservicetests.py \
     tests/differential/test_clientservice.py $(OF_SERVING:%=tests/unit/serving/test_%.py) \
     $(OF_COLLECTING:%=tests/unit/serving/collecting/test_%.py)

@@ -60,17 +60,13 @@ class CertificateOptions(ContextFactory):
         lowerMaximumSecurityTo: ssl.TLSVersion | None = None,
     ) -> None:
         if (privateKey is None) != (certificate is None):
-            raise ValueError("Specify neither or both of privateKey and certificate")
+            raise ValueError("a key and its certificate come together: give both, or neither")
         if verify and not caCerts:
-            raise ValueError(
-                "Specify client CA certificate information if and only if enabling certificate verification"
-            )
+            raise ValueError("verify needs the authorities, in caCerts")
         if extraCertChain is not None and privateKey is None:
-            raise ValueError(
-                "A private key and a certificate are required when adding a supplemental certificate chain."
-            )
+            raise ValueError("an extraCertChain needs a key and its certificate")
         if trustRoot is not None and caCerts:
-            raise TypeError("Please don't pass caCerts= and trustRoot= together.")
+            raise TypeError("caCerts and trustRoot exclude each other")
         self.privateKey = privateKey
         self.certificate = certificate
         self.extraCertChain = list(extraCertChain or ())
